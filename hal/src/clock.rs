@@ -1,0 +1,64 @@
+//! Time, injected: the runtime never asks the machine for it, so that a whole scan replays from a seed.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// A monotonic clock in nanoseconds since an arbitrary start.
+pub trait Clock {
+    /// Nanoseconds since the clock's start; never goes back.
+    fn now_ns(&self) -> u64;
+}
+
+impl<C: Clock + ?Sized> Clock for &C {
+    fn now_ns(&self) -> u64 {
+        (**self).now_ns()
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests and bit-exact replay.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that reads `start_ns`.
+    pub const fn new(start_ns: u64) -> Self {
+        Self(AtomicU64::new(start_ns))
+    }
+
+    /// Moves the clock on by `step_ns`.
+    pub fn advance_ns(&self, step_ns: u64) {
+        // Relaxed: only the value counts, nothing is published through it.
+        self.0.fetch_add(step_ns, Ordering::Relaxed);
+    }
+
+    /// Sets the clock; going back is the caller's to avoid.
+    pub fn set_ns(&self, now_ns: u64) {
+        self.0.store(now_ns, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ns(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The machine's monotonic clock, counted from the value's creation.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock(std::time::Instant);
+
+#[cfg(feature = "std")]
+impl SystemClock {
+    /// A clock that reads zero now.
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
+
+#[cfg(feature = "std")]
+impl Clock for SystemClock {
+    fn now_ns(&self) -> u64 {
+        // 2^64 ns are 584 years.
+        self.0.elapsed().as_nanos() as u64
+    }
+}

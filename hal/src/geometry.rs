@@ -1,0 +1,294 @@
+//! Where samples lie: between line/sample positions and the probe's plane.
+//!
+//! The probe's plane is measured in millimetres: `x` to the right of the probe's axis, `y` down into the body, the
+//! middle of the probe's face at the origin. Line and sample positions are real numbers, whole ones at the centres of
+//! samples. For a picture the plane is its own: millimetres where its pixel pitch is known, else pixels.
+
+/// A point in the probe's plane (millimetres, or pixels where the scale is unknown).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Point {
+    /// To the right.
+    pub x: f32,
+    /// Down.
+    pub y: f32,
+}
+
+/// A position among the samples of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LineSample {
+    /// Scan line, or image row.
+    pub line: f32,
+    /// Sample along the line, or image column.
+    pub sample: f32,
+}
+
+/// An upright rectangle in the probe's plane.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rect {
+    /// Left edge.
+    pub x0: f32,
+    /// Top edge.
+    pub y0: f32,
+    /// Right edge.
+    pub x1: f32,
+    /// Bottom edge.
+    pub y1: f32,
+}
+
+impl Rect {
+    /// Extent across.
+    pub fn width(&self) -> f32 {
+        self.x1 - self.x0
+    }
+
+    /// Extent down.
+    pub fn height(&self) -> f32 {
+        self.y1 - self.y0
+    }
+}
+
+/// Parallel scan lines.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Linear {
+    /// Number of lines.
+    pub lines: u32,
+    /// Samples per line.
+    pub samples: u32,
+    /// Lateral position of the first line.
+    pub left_mm: f32,
+    /// From one line to the next.
+    pub line_step_mm: f32,
+    /// Depth of the first sample.
+    pub first_depth_mm: f32,
+    /// From one sample to the next.
+    pub depth_step_mm: f32,
+}
+
+/// Scan lines that fan out from an apex behind (convex) or at (phased) the probe's face.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sector {
+    /// Number of lines.
+    pub lines: u32,
+    /// Samples per line.
+    pub samples: u32,
+    /// From the apex to the face; depths count from the face.
+    pub apex_radius_mm: f32,
+    /// Direction of the first line, from the probe's axis, positive to the right.
+    pub first_angle_rad: f32,
+    /// From one line to the next.
+    pub angle_step_rad: f32,
+    /// Depth of the first sample.
+    pub first_depth_mm: f32,
+    /// From one sample to the next.
+    pub depth_step_mm: f32,
+}
+
+/// A picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Raster {
+    /// Pixels across.
+    pub columns: u32,
+    /// Pixels down.
+    pub rows: u32,
+    /// Position of the centre of the left-most column.
+    pub left: f32,
+    /// Position of the centre of the top row.
+    pub top: f32,
+    /// Column pitch.
+    pub pitch_x: f32,
+    /// Row pitch.
+    pub pitch_y: f32,
+    /// Whether the plane is in millimetres (else pixels).
+    pub millimetres: bool,
+}
+
+impl Raster {
+    /// A picture of unknown scale: square pixels, the plane's unit is the pixel, and the top left pixel's centre is
+    /// its origin.
+    pub const fn unknown(columns: u32, rows: u32) -> Self {
+        Self { columns, rows, left: 0.0, top: 0.0, pitch_x: 1.0, pitch_y: 1.0, millimetres: false }
+    }
+}
+
+/// The geometry of a frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Geometry {
+    /// Parallel lines.
+    Linear(Linear),
+    /// Convex and phased probes.
+    Sector(Sector),
+    /// A picture.
+    Raster(Raster),
+}
+
+impl Geometry {
+    /// Whether points of the plane are millimetres.
+    pub const fn is_millimetres(&self) -> bool {
+        match self {
+            Self::Raster(raster) => raster.millimetres,
+            Self::Linear(_) | Self::Sector(_) => true,
+        }
+    }
+
+    /// The smallest upright rectangle that holds the scanned field. Pictures reach half a pixel beyond the centres of
+    /// their outermost pixels; polar fields end at their outermost samples.
+    pub fn field_of_view(&self) -> Rect {
+        match *self {
+            Self::Linear(g) => Rect {
+                x0: g.left_mm,
+                y0: g.first_depth_mm,
+                x1: g.left_mm + g.line_step_mm * (g.lines - 1) as f32,
+                y1: g.first_depth_mm + g.depth_step_mm * (g.samples - 1) as f32,
+            },
+            Self::Sector(g) => g.field_of_view(),
+            Self::Raster(g) => Rect {
+                x0: g.left - 0.5 * g.pitch_x,
+                y0: g.top - 0.5 * g.pitch_y,
+                x1: g.left + (g.columns as f32 - 0.5) * g.pitch_x,
+                y1: g.top + (g.rows as f32 - 0.5) * g.pitch_y,
+            },
+        }
+    }
+
+    /// The point of the plane at a line/sample position (extrapolated outside the field).
+    pub fn to_plane(&self, at: LineSample) -> Point {
+        match *self {
+            Self::Linear(g) => Point {
+                x: g.left_mm + g.line_step_mm * at.line,
+                y: g.first_depth_mm + g.depth_step_mm * at.sample,
+            },
+            Self::Sector(g) => {
+                let angle = g.first_angle_rad + g.angle_step_rad * at.line;
+                let radius = g.apex_radius_mm + g.first_depth_mm + g.depth_step_mm * at.sample;
+                Point { x: radius * libm::sinf(angle), y: radius * libm::cosf(angle) - g.apex_radius_mm }
+            }
+            Self::Raster(g) => Point { x: g.left + g.pitch_x * at.sample, y: g.top + g.pitch_y * at.line },
+        }
+    }
+
+    /// The line/sample position of a point of the plane (outside `0..lines`, `0..samples` when out of the field).
+    pub fn to_line_sample(&self, point: Point) -> LineSample {
+        match *self {
+            Self::Linear(g) => LineSample {
+                line: (point.x - g.left_mm) / g.line_step_mm,
+                sample: (point.y - g.first_depth_mm) / g.depth_step_mm,
+            },
+            Self::Sector(g) => {
+                let down = point.y + g.apex_radius_mm;
+                let radius = libm::sqrtf(point.x * point.x + down * down);
+                LineSample {
+                    line: (libm::atan2f(point.x, down) - g.first_angle_rad) / g.angle_step_rad,
+                    sample: (radius - g.apex_radius_mm - g.first_depth_mm) / g.depth_step_mm,
+                }
+            }
+            Self::Raster(g) => {
+                LineSample { line: (point.y - g.top) / g.pitch_y, sample: (point.x - g.left) / g.pitch_x }
+            }
+        }
+    }
+}
+
+impl Sector {
+    fn field_of_view(&self) -> Rect {
+        let near = self.apex_radius_mm + self.first_depth_mm;
+        let far = near + self.depth_step_mm * (self.samples - 1) as f32;
+        let last_angle_rad = self.first_angle_rad + self.angle_step_rad * (self.lines - 1) as f32;
+        let (sin0, cos0) = (libm::sinf(self.first_angle_rad), libm::cosf(self.first_angle_rad));
+        let (sin1, cos1) = (libm::sinf(last_angle_rad), libm::cosf(last_angle_rad));
+        // Angles lie within a quarter turn either side, so that x grows with the angle, and y is largest at the
+        // direction nearest to straight down and smallest at the one farthest from it.
+        let straight_down = self.first_angle_rad <= 0.0 && last_angle_rad >= 0.0;
+        let cos_most = if straight_down { 1.0 } else { cos0.max(cos1) };
+        let edge = |sin: f32, towards: f32| if sin * towards > 0.0 { far * sin } else { near * sin };
+        Rect {
+            x0: edge(sin0, -1.0),
+            y0: near * cos0.min(cos1) - self.apex_radius_mm,
+            x1: edge(sin1, 1.0),
+            y1: far * cos_most - self.apex_radius_mm,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn geometries() -> impl Strategy<Value = Geometry> {
+        let lines_samples = (2u32..300, 2u32..900);
+        prop_oneof![
+            (lines_samples.clone(), -50.0..50.0f32, 0.05..1.0f32, 0.0..20.0f32, 0.02..0.5f32).prop_map(
+                |((lines, samples), left_mm, line_step_mm, first_depth_mm, depth_step_mm)| {
+                    Geometry::Linear(Linear { lines, samples, left_mm, line_step_mm, first_depth_mm, depth_step_mm })
+                }
+            ),
+            (lines_samples.clone(), 0.0..80.0f32, -1.5..0.5f32, 0.1..1.0f32, 1.0..20.0f32, 0.02..0.5f32).prop_map(
+                |((lines, samples), apex_radius_mm, first_angle_rad, span, first_depth_mm, depth_step_mm)| {
+                    Geometry::Sector(Sector {
+                        lines,
+                        samples,
+                        apex_radius_mm,
+                        first_angle_rad,
+                        angle_step_rad: span / (lines - 1) as f32,
+                        first_depth_mm,
+                        depth_step_mm,
+                    })
+                }
+            ),
+            (lines_samples, -50.0..50.0f32, 0.05..1.0f32, 0.05..1.0f32).prop_map(
+                |((rows, columns), left, pitch_x, pitch_y)| {
+                    Geometry::Raster(Raster { columns, rows, left, top: 0.0, pitch_x, pitch_y, millimetres: true })
+                }
+            ),
+        ]
+    }
+
+    proptest! {
+        /// There and back gives the same position, and every sample lies in the field of view.
+        #[test]
+        fn round_trip(geometry in geometries(), u in 0.0..1.0f32, v in 0.0..1.0f32) {
+            let (lines, samples) = match geometry {
+                Geometry::Linear(g) => (g.lines, g.samples),
+                Geometry::Sector(g) => (g.lines, g.samples),
+                Geometry::Raster(g) => (g.rows, g.columns),
+            };
+            let at = LineSample { line: u * (lines - 1) as f32, sample: v * (samples - 1) as f32 };
+            let point = geometry.to_plane(at);
+            let back = geometry.to_line_sample(point);
+            prop_assert!((back.line - at.line).abs() < 0.02, "{at:?} -> {point:?} -> {back:?}");
+            prop_assert!((back.sample - at.sample).abs() < 0.02, "{at:?} -> {point:?} -> {back:?}");
+            let view = geometry.field_of_view();
+            let slack = 1e-3 * (1.0 + view.width() + view.height());
+            prop_assert!(point.x >= view.x0 - slack && point.x <= view.x1 + slack, "{point:?} outside {view:?}");
+            prop_assert!(point.y >= view.y0 - slack && point.y <= view.y1 + slack, "{point:?} outside {view:?}");
+        }
+    }
+
+    /// The rectangle touches the field on all four sides, for fans that cross the axis and fans that do not.
+    #[test]
+    fn sector_view_is_tight() {
+        for (first, last) in [(-0.6f32, 0.6f32), (0.2, 0.9), (-1.2, -0.3)] {
+            let sector = Sector {
+                lines: 201,
+                samples: 201,
+                apex_radius_mm: 12.0,
+                first_angle_rad: first,
+                angle_step_rad: (last - first) / 200.0,
+                first_depth_mm: 1.0,
+                depth_step_mm: 0.5,
+            };
+            let geometry = Geometry::Sector(sector);
+            let mut seen = Rect { x0: f32::MAX, y0: f32::MAX, x1: f32::MIN, y1: f32::MIN };
+            for line in 0..201 {
+                for sample in [0.0, 200.0] {
+                    let p = geometry.to_plane(LineSample { line: line as f32, sample });
+                    seen = Rect { x0: seen.x0.min(p.x), y0: seen.y0.min(p.y), x1: seen.x1.max(p.x), y1: seen.y1.max(p.y) };
+                }
+            }
+            let view = geometry.field_of_view();
+            for (a, b) in [(view.x0, seen.x0), (view.y0, seen.y0), (view.x1, seen.x1), (view.y1, seen.y1)] {
+                assert!((a - b).abs() < 0.02, "{view:?} against {seen:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The overlay ring: each slot is one overlay.
+
+use super::memory::SlotMut;
+use super::protocol::IndexProducer;
+use super::{CommitOutcome, Counters, RingError, SharedRegion, SlotConsumer, SlotProducer, SlotRing};
+use crate::overlay::{OVERLAY_MAGIC, Overlay};
+
+const SLOT_BYTES: usize = size_of::<Overlay>();
+
+/// A ring of overlays in caller memory.
+pub struct OverlayRing<'a>(SlotRing<'a>);
+
+impl<'a> OverlayRing<'a> {
+    /// Bytes of the region for a ring that queues `capacity` overlays; the region is to be aligned to
+    /// [`super::ALIGN`].
+    ///
+    /// # Errors
+    /// As [`super::region_bytes`].
+    pub fn region_bytes(capacity: u32) -> Result<usize, RingError> {
+        super::region_bytes(capacity, SLOT_BYTES)
+    }
+
+    /// Lays out an empty ring in `region`.
+    ///
+    /// # Errors
+    /// As [`SlotRing::create`].
+    pub fn create(region: &'a mut [u8], capacity: u32) -> Result<Self, RingError> {
+        SlotRing::create(region, OVERLAY_MAGIC, capacity, SLOT_BYTES).map(Self)
+    }
+
+    /// The overlay ring that lies in `region`, which nobody uses now; see [`SlotRing::attach`].
+    ///
+    /// # Errors
+    /// As [`SlotRing::attach`], and [`RingError::SlotBytes`] if a slot is not an overlay's size.
+    pub fn attach(region: &'a mut [u8]) -> Result<Self, RingError> {
+        SlotRing::attach(region, OVERLAY_MAGIC).and_then(Self::checked)
+    }
+
+    /// As [`Self::create`], for memory that other processes map too.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_shared(region: SharedRegion<'a>, capacity: u32) -> Result<Self, RingError> {
+        SlotRing::create_shared(region, OVERLAY_MAGIC, capacity, SLOT_BYTES).map(Self)
+    }
+
+    /// As [`Self::attach`], for a ring that others may be using; see [`SlotRing::attach_shared`].
+    ///
+    /// # Errors
+    /// As [`SlotRing::attach_shared`], and [`RingError::SlotBytes`] if a slot is not an overlay's size.
+    pub fn attach_shared(region: SharedRegion<'a>) -> Result<Self, RingError> {
+        SlotRing::attach_shared(region, OVERLAY_MAGIC).and_then(Self::checked)
+    }
+
+    fn checked(ring: SlotRing<'a>) -> Result<Self, RingError> {
+        if ring.slot_bytes() != SLOT_BYTES {
+            return Err(wrong_size(ring.slot_bytes()));
+        }
+        Ok(Self(ring))
+    }
+
+    /// Claims the producer's side, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`RingError::Claimed`] if there is a producer.
+    pub fn producer(&self) -> Result<OverlayProducer<'a>, RingError> {
+        self.0.producer().map(OverlayProducer)
+    }
+
+    /// Claims the consumer's side, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`RingError::Claimed`] if there is a consumer.
+    pub fn consumer(&self) -> Result<OverlayConsumer<'a>, RingError> {
+        self.0.consumer().map(OverlayConsumer)
+    }
+
+    /// What has passed through so far.
+    pub fn counters(&self) -> Counters {
+        self.0.counters()
+    }
+
+    /// Overlays committed and not yet taken or evicted.
+    pub fn queued(&self) -> u32 {
+        self.0.queued()
+    }
+
+    /// Overlays that can be queued.
+    pub fn capacity(&self) -> u32 {
+        self.0.capacity()
+    }
+}
+
+fn wrong_size(seen: usize) -> RingError {
+    RingError::SlotBytes { seen: seen as u64, least: SLOT_BYTES as u64, most: SLOT_BYTES as u64 }
+}
+
+/// The producer's side of an overlay ring.
+pub struct OverlayProducer<'a>(SlotProducer<'a>);
+
+impl<'a> OverlayProducer<'a> {
+    /// The slot to fill, at once: it holds what was last written to it, so begin with [`Overlay::blank`]'s header.
+    /// Until a commit, each acquire gives the same.
+    ///
+    /// # Errors
+    /// [`RingError::NoFreeSlot`] if the consumer has broken the protocol; never because it is slow.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn acquire(&mut self) -> Result<OverlaySlot<'_, 'a>, RingError> {
+        let SlotMut { producer, bytes } = self.0.acquire()?;
+        let seen = bytes.len();
+        let overlay = bytemuck::try_from_bytes_mut(bytes).map_err(|_| wrong_size(seen))?;
+        Ok(OverlaySlot { producer, overlay })
+    }
+
+    /// Copies an overlay into a slot and commits it.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`]. Nothing is committed then.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn push(&mut self, overlay: &Overlay) -> Result<CommitOutcome, RingError> {
+        let slot = self.acquire()?;
+        *slot.overlay = *overlay;
+        Ok(slot.commit())
+    }
+
+    /// Overlays committed and not yet taken or evicted.
+    pub fn backlog(&self) -> u32 {
+        self.0.backlog()
+    }
+}
+
+/// An overlay being filled. Dropped without a commit it stays with the producer for the next acquire.
+pub struct OverlaySlot<'p, 'a> {
+    producer: &'p mut IndexProducer<'a>,
+    overlay: &'p mut Overlay,
+}
+
+impl OverlaySlot<'_, '_> {
+    /// The overlay, as the slot's last one left it.
+    pub fn overlay_mut(&mut self) -> &mut Overlay {
+        self.overlay
+    }
+
+    /// Queues the overlay. If that made one too many, the oldest is evicted: it comes back unread.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn commit(self) -> CommitOutcome {
+        self.producer.commit()
+    }
+}
+
+/// The consumer's side of an overlay ring. It holds an overlay's slot from its take until the next take, a release,
+/// or the drop of the handle.
+pub struct OverlayConsumer<'a>(SlotConsumer<'a>);
+
+impl OverlayConsumer<'_> {
+    /// The next overlay, oldest first. The one held before is given back, also when there is no next.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn take(&mut self) -> Option<&Overlay> {
+        bytemuck::try_from_bytes(self.0.take()?).ok()
+    }
+
+    /// The newest overlay, and how many older ones were passed over.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn take_newest(&mut self) -> Option<(&Overlay, u32)> {
+        let (slot, superseded) = self.0.take_newest()?;
+        Some((bytemuck::try_from_bytes(slot).ok()?, superseded))
+    }
+
+    /// The overlay that is held.
+    pub fn held(&self) -> Option<&Overlay> {
+        bytemuck::try_from_bytes(self.0.held()?).ok()
+    }
+
+    /// Gives the held overlay back before the next take.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn release(&mut self) {
+        self.0.release();
+    }
+
+    /// Overlays committed and not yet taken or evicted.
+    pub fn backlog(&self) -> u32 {
+        self.0.backlog()
+    }
+}

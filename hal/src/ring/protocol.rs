@@ -1,0 +1,370 @@
+//! Who owns which slot: the protocol of the ring, over slot indices alone.
+//!
+//! Works on references to atomics, so that the same code runs over caller memory and in a model checker.
+
+use super::index_queue::{FreeQueue, ReadyQueue};
+use super::layout::{HEADER_WORDS, Layout, RING_MAGIC};
+use super::order::Site;
+use super::{CommitOutcome, Counters, RingError};
+use crate::sync::{AtomicU32, Ordering::Relaxed};
+
+/// In place of a slot index: none.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Words that only the producer writes. A cache line to itself.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct ProducerWords {
+    claimed: AtomicU32,
+    ready_write: AtomicU32,
+    free_read: AtomicU32,
+    /// The slot that the producer fills, between handles.
+    spare: AtomicU32,
+    committed: AtomicU32,
+    evicted: AtomicU32,
+    faults: AtomicU32,
+}
+
+/// Words that only the consumer writes. A cache line to itself.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct ConsumerWords {
+    claimed: AtomicU32,
+    free_write: AtomicU32,
+    /// The slot that the consumer reads, between handles.
+    held: AtomicU32,
+    taken: AtomicU32,
+    faults: AtomicU32,
+}
+
+/// The one word that both sides write. A cache line to itself.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct SharedWord {
+    ready_read: AtomicU32,
+}
+
+/// Start of every region.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct ControlBlock {
+    header: [AtomicU32; HEADER_WORDS],
+    producer: ProducerWords,
+    consumer: ConsumerWords,
+    shared: SharedWord,
+}
+
+impl ControlBlock {
+    /// The header as it stands; zero after a wrong magic.
+    pub fn header(&self) -> [u32; HEADER_WORDS] {
+        let mut words = [0; HEADER_WORDS];
+        // F2, with F1: whoever sees the magic, which is the first word, sees the ring laid out.
+        words[0] = self.header[0].load(Site::HeaderObserve.order());
+        if words[0] == RING_MAGIC {
+            for (word, shared) in words.iter_mut().zip(&self.header).skip(1) {
+                *word = shared.load(Relaxed);
+            }
+        }
+        words
+    }
+}
+
+/// The control part of a ring.
+#[derive(Clone, Copy)]
+pub struct Control<'a> {
+    block: &'a ControlBlock,
+    ready: ReadyQueue<'a>,
+    free: FreeQueue<'a>,
+    slot_count: u32,
+}
+
+impl<'a> Control<'a> {
+    /// Puts the parts together; the cells are as many as `layout` says.
+    pub fn new(
+        block: &'a ControlBlock,
+        ready_cells: &'a [AtomicU32],
+        free_cells: &'a [AtomicU32],
+        layout: &Layout,
+    ) -> Self {
+        let ready = ReadyQueue {
+            write: &block.producer.ready_write,
+            read: &block.shared.ready_read,
+            cells: ready_cells,
+            capacity: layout.capacity,
+        };
+        let free = FreeQueue {
+            write: &block.consumer.free_write,
+            read: &block.producer.free_read,
+            cells: free_cells,
+        };
+        Self { block, ready, free, slot_count: layout.slot_count }
+    }
+
+    /// Lays out an empty ring whose queues start at `position`, and publishes its header.
+    pub fn format(&self, layout: &Layout, position: u32) {
+        let Self { block, ready, free, .. } = self;
+        for word in [ready.write, ready.read, free.write, free.read] {
+            word.store(position, Relaxed);
+        }
+        let (producer, consumer) = (&block.producer, &block.consumer);
+        for word in [&producer.spare, &consumer.held] {
+            word.store(NO_SLOT, Relaxed);
+        }
+        let counters =
+            [&producer.committed, &producer.evicted, &producer.faults, &consumer.taken, &consumer.faults];
+        for word in counters.into_iter().chain([&producer.claimed, &consumer.claimed]) {
+            word.store(0, Relaxed);
+        }
+        let mut free_write = position;
+        for index in 0..self.slot_count {
+            free.push(&mut free_write, index);
+        }
+        for (word, value) in block.header.iter().zip(layout.header()).skip(1) {
+            word.store(value, Relaxed);
+        }
+        // F1, with F2: all of the above is there when the magic is.
+        block.header[0].store(layout.header()[0], Site::HeaderPublish.order());
+    }
+
+    /// Puts a ring right that nobody uses, after handles were lost at any point of the protocol: what is queued stays
+    /// queued, every other slot is free.
+    pub fn recover(&self) -> Result<(), RingError> {
+        let Self { block, ready, free, slot_count } = self;
+        let (producer, consumer) = (&block.producer, &block.consumer);
+        let write = ready.write.load(Relaxed);
+        let mut read = ready.read.load(Relaxed);
+        let seen = write.wrapping_sub(read);
+        if seen > ready.capacity + 1 {
+            return Err(RingError::Damaged { what: "queued slots", seen, limit: ready.capacity });
+        }
+        let queued = |from: u32| {
+            let positions = (0..write.wrapping_sub(from)).map(move |ahead| from.wrapping_add(ahead));
+            positions.map(|position| ready.cells[position as usize & (ready.cells.len() - 1)].load(Relaxed))
+        };
+        for (ahead, index) in queued(read).enumerate() {
+            if index >= *slot_count {
+                return Err(RingError::Damaged { what: "slot index", seen: index, limit: slot_count - 1 });
+            }
+            if queued(read).take(ahead).any(|other| other == index) {
+                return Err(RingError::Damaged { what: "repetition of slot", seen: index, limit: 0 });
+            }
+        }
+        if seen > ready.capacity {
+            // The producer ended between a push and its eviction.
+            read = read.wrapping_add(1);
+            ready.read.store(read, Relaxed);
+            add_one(&producer.evicted);
+        }
+        producer.spare.store(NO_SLOT, Relaxed);
+        consumer.held.store(NO_SLOT, Relaxed);
+        producer.claimed.store(0, Relaxed);
+        consumer.claimed.store(0, Relaxed);
+        let mut free_write = free.write.load(Relaxed);
+        free.read.store(free_write, Relaxed);
+        for index in (0..*slot_count).filter(|&index| queued(read).all(|other| other != index)) {
+            free.push(&mut free_write, index);
+        }
+        // A side may have ended between a step and its counting.
+        let gone = producer.evicted.load(Relaxed).wrapping_add(consumer.taken.load(Relaxed));
+        producer.committed.store(gone.wrapping_add(write.wrapping_sub(read)), Relaxed);
+        Ok(())
+    }
+
+    /// Claims the producer's side.
+    pub fn producer(&self) -> Result<IndexProducer<'a>, RingError> {
+        claim(&self.block.producer.claimed, "producer")?;
+        let words = &self.block.producer;
+        Ok(IndexProducer {
+            control: *self,
+            spare: self.valid(words.spare.load(Relaxed)),
+            ready_write: words.ready_write.load(Relaxed),
+            free_read: words.free_read.load(Relaxed),
+        })
+    }
+
+    /// Claims the consumer's side.
+    pub fn consumer(&self) -> Result<IndexConsumer<'a>, RingError> {
+        claim(&self.block.consumer.claimed, "consumer")?;
+        let words = &self.block.consumer;
+        Ok(IndexConsumer {
+            control: *self,
+            held: self.valid(words.held.load(Relaxed)),
+            free_write: words.free_write.load(Relaxed),
+        })
+    }
+
+    /// The counters; they agree with each other when neither side is in a call.
+    pub fn counters(&self) -> Counters {
+        let (producer, consumer) = (&self.block.producer, &self.block.consumer);
+        Counters {
+            committed: producer.committed.load(Relaxed),
+            evicted: producer.evicted.load(Relaxed),
+            taken: consumer.taken.load(Relaxed),
+            faults: producer.faults.load(Relaxed).wrapping_add(consumer.faults.load(Relaxed)),
+        }
+    }
+
+    /// Slots committed and not yet taken or evicted.
+    pub fn queued(&self) -> u32 {
+        self.ready.len()
+    }
+
+    /// An index read from shared memory, if there is such a slot.
+    #[inline]
+    fn valid(&self, index: u32) -> Option<u32> {
+        (index < self.slot_count).then_some(index)
+    }
+}
+
+/// Counts; `word` has no other writer.
+#[inline]
+fn add_one(word: &AtomicU32) {
+    word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
+fn claim(claimed: &AtomicU32, side: &'static str) -> Result<(), RingError> {
+    // E2, with E1: this side goes on with what the last handle of the side left.
+    match claimed.compare_exchange(0, 1, Site::Claim.order(), Relaxed) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(RingError::Claimed { side }),
+    }
+}
+
+/// The producer's side. Owns at most one slot, the one being filled.
+pub struct IndexProducer<'a> {
+    control: Control<'a>,
+    spare: Option<u32>,
+    ready_write: u32,
+    free_read: u32,
+}
+
+impl IndexProducer<'_> {
+    /// The slot to fill: the producer owns it until [`Self::commit`].
+    ///
+    /// There always is one. Of N + 2 slots, at most N are queued, because a push beyond N evicts (the slot comes back
+    /// here) or fails to, because the consumer took one. At most one is with the consumer, because it gives the held
+    /// one back before it takes the next. So if the producer has no spare, at least one is in the free queue; and it
+    /// is seen there, because B2 or B3 of the last commit saw the take (B1) that made room, which came after the
+    /// return (D1) of the slot held before. A consumer that ended in the middle of a call has lost one slot, which
+    /// counts as the one it held.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn acquire(&mut self) -> Result<u32, RingError> {
+        if let Some(index) = self.spare {
+            return Ok(index);
+        }
+        let words = &self.control.block.producer;
+        // A sound ring ends in the first turn. A faulty consumer is not waited for.
+        for _ in 0..self.control.slot_count {
+            let Some(seen) = self.control.free.pop(&mut self.free_read) else { break };
+            if let Some(index) = self.control.valid(seen) {
+                words.spare.store(index, Relaxed);
+                self.spare = Some(index);
+                return Ok(index);
+            }
+            add_one(&words.faults);
+        }
+        Err(RingError::NoFreeSlot)
+    }
+
+    /// Queues the slot being filled. Without one (nothing acquired since the last commit) nothing is queued.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn commit(&mut self) -> CommitOutcome {
+        let Some(index) = self.spare.take() else { return CommitOutcome { evicted: false } };
+        let words = &self.control.block.producer;
+        words.spare.store(NO_SLOT, Relaxed);
+        let evicted = self.control.ready.push(&mut self.ready_write, index);
+        add_one(&words.committed);
+        if let Some(seen) = evicted {
+            add_one(&words.evicted);
+            self.spare = self.control.valid(seen);
+            match self.spare {
+                Some(index) => words.spare.store(index, Relaxed),
+                None => add_one(&words.faults),
+            }
+        }
+        CommitOutcome { evicted: evicted.is_some() }
+    }
+
+    /// Slots committed and not yet taken or evicted.
+    pub fn backlog(&self) -> u32 {
+        self.control.queued()
+    }
+}
+
+impl Drop for IndexProducer<'_> {
+    fn drop(&mut self) {
+        // E1, with E2.
+        self.control.block.producer.claimed.store(0, Site::Unclaim.order());
+    }
+}
+
+/// The consumer's side. Owns at most one slot, the one being read.
+pub struct IndexConsumer<'a> {
+    control: Control<'a>,
+    held: Option<u32>,
+    free_write: u32,
+}
+
+impl IndexConsumer<'_> {
+    /// Gives the held slot back, then takes the oldest: the consumer owns it until the next take or
+    /// [`Self::release`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn take(&mut self) -> Option<u32> {
+        self.release();
+        let seen = self.control.ready.pop()?;
+        let words = &self.control.block.consumer;
+        add_one(&words.taken);
+        self.held = self.control.valid(seen);
+        match self.held {
+            Some(index) => words.held.store(index, Relaxed),
+            None => add_one(&words.faults),
+        }
+        self.held
+    }
+
+    /// Takes all that is queued, keeps the newest, and says how many others it passed over. A frame that is committed
+    /// during the call may be left for the next one.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn take_newest(&mut self) -> Option<(u32, u32)> {
+        let mut newest = self.take()?;
+        let mut superseded = 0;
+        // A queue that is not empty stays so until this side takes: the producer evicts only what is too much.
+        while superseded < self.control.ready.capacity && self.backlog() > 0 {
+            newest = self.take()?;
+            superseded += 1;
+        }
+        Some((newest, superseded))
+    }
+
+    /// The ring's counters.
+    pub fn counters(&self) -> Counters {
+        self.control.counters()
+    }
+
+    /// The slot being read.
+    pub fn held(&self) -> Option<u32> {
+        self.held
+    }
+
+    /// Gives the held slot back, if there is one.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn release(&mut self) {
+        if let Some(index) = self.held.take() {
+            self.control.block.consumer.held.store(NO_SLOT, Relaxed);
+            self.control.free.push(&mut self.free_write, index);
+        }
+    }
+
+    /// Slots committed and not yet taken or evicted.
+    pub fn backlog(&self) -> u32 {
+        self.control.queued()
+    }
+}
+
+impl Drop for IndexConsumer<'_> {
+    fn drop(&mut self) {
+        self.release();
+        // E1, with E2.
+        self.control.block.consumer.claimed.store(0, Site::Unclaim.order());
+    }
+}

@@ -1,0 +1,292 @@
+//! The ring's protocol under loom: all interleavings, and all values that the memory model lets a load see.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p sonotrace-hal --release --test ring_loom`
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use sonotrace_hal::ring::model::{IndexConsumer, IndexProducer, ModelMemory, Site, weaken};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+/// The slots' bytes: loom fails on any two accesses that are not ordered, one of them a write.
+type Slots = [UnsafeCell<u32>];
+
+struct Shared {
+    memory: ModelMemory,
+    slots: Box<Slots>,
+}
+
+impl Shared {
+    /// A ring whose positions wrap around after two steps.
+    fn new(capacity: u32) -> Self {
+        let memory = ModelMemory::new(capacity);
+        let slots = (0..memory.layout().slot_count).map(|_| UnsafeCell::new(0)).collect();
+        Self { memory, slots }
+    }
+
+    fn formatted(capacity: u32) -> Self {
+        let shared = Self::new(capacity);
+        shared.memory.control().format(shared.memory.layout(), u32::MAX - 1);
+        shared
+    }
+}
+
+/// A ring that lasts until the end of a model's run, so that threads can be given claimed handles.
+///
+/// loom remembers only the last access to a word when it looks for interleavings to explore. A claim loads the words
+/// that its side writes; done in the thread itself, that load would hide the other side's loads.
+struct Model(&'static Shared);
+
+impl Model {
+    fn new(capacity: u32) -> Self {
+        Self(Box::leak(Box::new(Shared::formatted(capacity))))
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: from `Box::leak`, and all threads of the model have been joined.
+            drop(unsafe { Box::from_raw(std::ptr::from_ref(self.0).cast_mut()) });
+        }
+    }
+}
+
+fn write(slots: &Slots, index: u32, value: u32) {
+    // SAFETY: loom gives the pointer and checks that nobody else accesses the cell meanwhile.
+    slots[index as usize].with_mut(|slot| unsafe { *slot = value });
+}
+
+fn read(slots: &Slots, index: u32) -> u32 {
+    // SAFETY: loom gives the pointer and checks that nobody writes the cell meanwhile.
+    slots[index as usize].with(|slot| unsafe { *slot })
+}
+
+/// Commits the next frame; what it evicted comes back.
+fn produce(slots: &Slots, producer: &mut IndexProducer<'_>, seq: u32) -> Option<u32> {
+    let index = producer.acquire().expect("the producer always finds a slot");
+    write(slots, index, seq);
+    if !producer.commit().evicted {
+        return None;
+    }
+    // An evicted slot is the next to be filled, and holds what was committed.
+    let index = producer.acquire().expect("the evicted slot");
+    Some(read(slots, index))
+}
+
+fn consume(slots: &Slots, consumer: &mut IndexConsumer<'_>) -> Option<u32> {
+    consumer.take().map(|index| read(slots, index))
+}
+
+fn increasing(seqs: &[u32]) -> bool {
+    seqs.windows(2).all(|pair| pair[0] < pair[1])
+}
+
+/// Which side runs in a second thread, the other in the first: loom looks at them in that order.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Producer,
+    Consumer,
+}
+
+/// Runs both sides; what each made comes back.
+fn side_by_side<P: 'static, C: 'static>(
+    spawned: Side,
+    produce: impl FnOnce() -> P + 'static,
+    consume: impl FnOnce() -> C + 'static,
+) -> (P, C) {
+    match spawned {
+        Side::Producer => {
+            let producing = thread::spawn(produce);
+            let consumed = consume();
+            (producing.join().expect("the producer's own checks"), consumed)
+        }
+        Side::Consumer => {
+            let consuming = thread::spawn(consume);
+            let produced = produce();
+            (produced, consuming.join().expect("the consumer's own checks"))
+        }
+    }
+}
+
+/// A producer of `frames` frames and a consumer that takes `takes` times; then all is counted.
+fn exchange(spawned: Side, capacity: u32, frames: u32, takes: u32) {
+    let model = Model::new(capacity);
+    let shared: &'static Shared = model.0;
+    let control = shared.memory.control();
+    let mut producer = control.producer().expect("the only producer");
+    let mut consumer = control.consumer().expect("the only consumer");
+    let (evicted, (mut delivered, mut consumer)) = side_by_side(
+        spawned,
+        move || (1..=frames).filter_map(|seq| produce(&shared.slots, &mut producer, seq)).collect::<Vec<_>>(),
+        move || {
+            let seqs = (0..takes).filter_map(|_| consume(&shared.slots, &mut consumer)).collect::<Vec<_>>();
+            (seqs, consumer)
+        },
+    );
+
+    let counters = control.counters();
+    assert_eq!(counters.committed, frames);
+    assert_eq!(counters.evicted as usize, evicted.len());
+    assert_eq!(counters.taken as usize, delivered.len());
+    assert_eq!(counters.committed, counters.evicted + counters.taken + control.queued());
+    assert_eq!(counters.faults, 0);
+
+    delivered.extend(core::iter::from_fn(|| consume(&shared.slots, &mut consumer)));
+    assert!(increasing(&delivered) && increasing(&evicted), "{delivered:?} {evicted:?}");
+    let mut all = [delivered, evicted].concat();
+    all.sort_unstable();
+    assert!(all.iter().copied().eq(1..=frames), "each frame exactly once: {all:?}");
+    every_slot_once(&shared, consumer);
+}
+
+/// As [`exchange`], with a consumer that wants the newest only.
+fn newest(spawned: Side, capacity: u32, frames: u32) {
+    let model = Model::new(capacity);
+    let shared: &'static Shared = model.0;
+    let mut producer = shared.memory.control().producer().expect("the only producer");
+    let mut consumer = shared.memory.control().consumer().expect("the only consumer");
+    let look = |consumer: &mut IndexConsumer<'_>| match consumer.take_newest() {
+        Some((index, superseded)) => (read(&shared.slots, index), superseded + 1),
+        None => (0, 0),
+    };
+    let (evicted, ((first, passed), mut consumer)) = side_by_side(
+        spawned,
+        move || (1..=frames).filter_map(|seq| produce(&shared.slots, &mut producer, seq)).count() as u32,
+        move || (look(&mut consumer), consumer),
+    );
+    let (last, passed_last) = look(&mut consumer);
+    assert!(if passed_last == 0 { first == frames } else { first < last && last == frames });
+    assert_eq!(passed + passed_last + evicted, frames);
+    every_slot_once(&shared, consumer);
+}
+
+/// With the queue drained, all slots pass through the producer once, whoever had them.
+fn every_slot_once(shared: &Shared, consumer: IndexConsumer<'_>) {
+    drop(consumer);
+    let control = shared.memory.control();
+    let mut producer = control.producer().expect("the first producer is gone");
+    let mut consumer = control.consumer().expect("the first consumer is gone");
+    let mut seen: Vec<u32> = (0..shared.slots.len())
+        .map(|_| {
+            let index = producer.acquire().expect("as many as there are slots");
+            assert!(!producer.commit().evicted);
+            assert_eq!(consumer.take(), Some(index));
+            consumer.release();
+            index
+        })
+        .collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..shared.slots.len() as u32));
+}
+
+/// A producer's handle is dropped by one thread with a slot half filled, and claimed by another.
+fn handover() {
+    let shared = Arc::new(Shared::formatted(1));
+    let other = shared.clone();
+    let first = thread::spawn(move || {
+        let mut producer = other.memory.control().producer().ok()?;
+        let index = producer.acquire().expect("the producer always finds a slot");
+        write(&other.slots, index, 1);
+        Some(index)
+    });
+    let second = shared.memory.control().producer().ok().map(|mut producer| {
+        let index = producer.acquire().expect("the producer always finds a slot");
+        write(&shared.slots, index, 2);
+        index
+    });
+    let first = first.join().expect("the first producer's own checks");
+    assert!(first.is_some() || second.is_some(), "a free side can be claimed");
+    if let (Some(first), Some(second)) = (first, second) {
+        assert_eq!(first, second, "the slot being filled stays with the producer");
+    }
+}
+
+/// One thread lays the ring out, another uses it as soon as it sees it.
+fn publish() {
+    let shared = Arc::new(Shared::new(1));
+    let other = shared.clone();
+    let creating = thread::spawn(move || {
+        other.slots.iter().for_each(|slot| slot.with_mut(|_| ()));
+        other.memory.control().format(other.memory.layout(), 7);
+    });
+    if shared.memory.is_published() {
+        let mut producer = shared.memory.control().producer().expect("nobody else claims");
+        assert_eq!(produce(&shared.slots, &mut producer, 1), None);
+    }
+    creating.join().expect("laid out");
+}
+
+/// Explores a model; `preemptions` bounds how often a thread is interrupted where it need not be. Returns how many
+/// interleavings there were.
+fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usize {
+    let count = std::sync::Arc::new(AtomicUsize::new(0));
+    let inside = count.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || {
+        inside.fetch_add(1, SeqCst);
+        model();
+    });
+    count.load(SeqCst)
+}
+
+#[test]
+fn t() {
+    for side in [Side::Producer, Side::Consumer] {
+        for (c, f, t) in [(1, 3, 2), (1, 4, 2), (1, 4, 3), (2, 4, 2), (2, 5, 3)] {
+            for p in [2, 3, 4, 5] {
+                let start = std::time::Instant::now();
+                let n = explore(p, move || exchange(side, c, f, t));
+                eprintln!("exchange {side:?} {c} {f} {t} p{p}: {n} {:?}", start.elapsed());
+                if start.elapsed().as_secs() > 8 {
+                    break;
+                }
+                let start = std::time::Instant::now();
+                let n = explore(p, move || newest(side, c, f));
+                eprintln!("newest {side:?} {c} {f} p{p}: {n} {:?}", start.elapsed());
+            }
+        }
+    }
+}
+
+#[test]
+fn mutants() {
+    for site in Site::ALL {
+        weaken::only(Some(site));
+        for p in 2..=4 {
+            let found: Vec<String> = [
+                (Side::Producer, 1, 3, 2),
+                (Side::Consumer, 1, 3, 2),
+                (Side::Producer, 1, 4, 3),
+                (Side::Consumer, 1, 4, 3),
+                (Side::Producer, 2, 5, 3),
+                (Side::Consumer, 2, 5, 3),
+            ]
+            .into_iter()
+            .map(|(side, c, f, t)| {
+                let a = catch_unwind(AssertUnwindSafe(|| {
+                    explore(p, move || exchange(side, c, f, t));
+                }))
+                .is_err();
+                let b = catch_unwind(AssertUnwindSafe(|| {
+                    explore(p, move || newest(side, c, f));
+                }))
+                .is_err();
+                format!("{}{}", if a { 'E' } else { '-' }, if b { 'N' } else { '-' })
+            })
+            .collect();
+            let h = catch_unwind(AssertUnwindSafe(|| {
+                explore(p, handover);
+            }))
+            .is_err();
+            let q = catch_unwind(AssertUnwindSafe(|| {
+                explore(p, publish);
+            }))
+            .is_err();
+            eprintln!("MUT {site:?} p{p} {found:?} {h} {q}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a session is told before the first frame, and the memory that follows from it.
+
+use super::SessionError;
+use crate::exec::{MemoryLayout, MemoryRequired};
+use crate::hal::overlay::OBJECTS_MAX;
+use crate::model::format::FileHeader;
+use crate::model::{ModelError, read_header};
+use crate::vision::sampler::{LutEntry, Sampler};
+use crate::vision::simplify::Link;
+use crate::vision::{Display, Vertex};
+use core::ops::Range;
+
+/// Which frames are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// The newest there is; older ones are given back and counted. For live scanning.
+    Newest,
+    /// Each one, in order. For replay and evaluation.
+    All,
+}
+
+/// Points of a contour before it is simplified; longer ones are thinned first.
+pub const CONTOUR_ROOM: usize = 4096;
+
+/// A session's settings. All of them hold from start to end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SessionConfig<'a> {
+    /// Which frames are worked on.
+    pub policy: Policy,
+    /// Time from a frame's commit to its overlay's, beyond which the overlay is a deadline miss.
+    pub budget_ns: u64,
+    /// Longest time that one call of [`super::Session::poll`] computes for, up to one tile more.
+    pub slice_ns: u64,
+    /// Frames whose features are kept, so that a prompt on one of them can still be served.
+    pub kept_frames: u32,
+    /// The raster that contours are given in.
+    pub display: Display,
+    /// Amplitude tables that frames may name.
+    pub vendor_tables: &'a [[u8; 256]],
+    /// Confidence below which an object asks for attention.
+    pub attention_below: f32,
+    /// Confidence below which an object counts as lost.
+    pub lost_below: f32,
+}
+
+impl Default for SessionConfig<'_> {
+    /// Newest frame only, 33 ms budget, 2 ms slices, two kept frames, a 640 x 480 display.
+    fn default() -> Self {
+        Self {
+            policy: Policy::Newest,
+            budget_ns: 33_000_000,
+            slice_ns: 2_000_000,
+            kept_frames: 2,
+            display: Display::Raster { width: 640, height: 480 },
+            vendor_tables: &[],
+            attention_below: 0.7,
+            lost_below: 0.3,
+        }
+    }
+}
+
+/// Where each part of a session's region lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SessionLayout {
+    pub executor: Range<usize>,
+    pub table: Range<usize>,
+    pub masks: Range<usize>,
+    pub field: Range<usize>,
+    pub labels: Range<usize>,
+    pub points: Range<usize>,
+    pub links: Range<usize>,
+    pub align: usize,
+}
+
+impl SessionLayout {
+    pub fn new(header: &FileHeader, config: &SessionConfig<'_>) -> Result<Self, ModelError> {
+        let executor = MemoryLayout::new(header, config.kept_frames)?.required();
+        let (pixels, mask) = (Sampler::table_len(header.input_size), Sampler::table_len(header.mask_size));
+        let mut end = 0usize;
+        let mut take = |bytes: usize| {
+            let from = end;
+            // Each part starts as aligned as the region.
+            end = bytes.checked_next_multiple_of(executor.align).and_then(|bytes| from.checked_add(bytes)).ok_or(
+                ModelError::Limit { what: "memory of the session", seen: bytes as u64, limit: usize::MAX as u64 },
+            )?;
+            Ok(from..from + bytes)
+        };
+        Ok(Self {
+            executor: take(executor.bytes)?,
+            table: take(pixels * size_of::<LutEntry>())?,
+            masks: take(OBJECTS_MAX * mask * size_of::<f32>())?,
+            field: take(pixels * size_of::<f32>())?,
+            labels: take(pixels * size_of::<i32>())?,
+            points: take(CONTOUR_ROOM * size_of::<Vertex>())?,
+            links: take(CONTOUR_ROOM * size_of::<Link>())?,
+            align: executor.align,
+        })
+    }
+
+    pub fn required(&self) -> MemoryRequired {
+        MemoryRequired { bytes: self.links.end, align: self.align }
+    }
+}
+
+/// A session's slices of its region.
+#[derive(Debug)]
+pub(super) struct Tables<'m> {
+    pub table: &'m mut [LutEntry],
+    pub masks: &'m mut [f32],
+    pub field: &'m mut [f32],
+    pub labels: &'m mut [i32],
+    pub points: &'m mut [Vertex],
+    pub links: &'m mut [Link],
+}
+
+/// Cuts a region up by a layout: the executor's part, and the tables.
+pub(super) fn cut<'m>(region: &'m mut [u8], layout: &SessionLayout) -> Result<(&'m mut [u8], Tables<'m>), SessionError> {
+    let required = layout.required();
+    if region.len() < required.bytes {
+        return Err(SessionError::RegionTooSmall { seen: region.len(), needed: required.bytes });
+    }
+    if region.as_ptr().align_offset(required.align) != 0 {
+        return Err(SessionError::RegionMisaligned { needed: required.align });
+    }
+    let mut rest = &mut region[..required.bytes];
+    let mut at = 0;
+    let mut take = |range: &Range<usize>| {
+        let (_, from) = core::mem::take(&mut rest).split_at_mut(range.start - at);
+        let (part, behind) = from.split_at_mut(range.len());
+        (rest, at) = (behind, range.end);
+        part
+    };
+    let executor = take(&layout.executor);
+    let table = bytemuck::cast_slice_mut(take(&layout.table));
+    let masks = bytemuck::cast_slice_mut(take(&layout.masks));
+    let field = bytemuck::cast_slice_mut(take(&layout.field));
+    let labels = bytemuck::cast_slice_mut(take(&layout.labels));
+    let points = bytemuck::cast_slice_mut(take(&layout.points));
+    let links = bytemuck::cast_slice_mut(take(&layout.links));
+    Ok((executor, Tables { table, masks, field, labels, points, links }))
+}
+
+/// Memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under `config`:
+/// persistent state, scratch, tables. The mapped file, rings and thread stacks are not in it.
+///
+/// # Errors
+/// What is wrong with the header or the configuration.
+pub fn memory_required(head: &[u8], config: &SessionConfig<'_>) -> Result<MemoryRequired, ModelError> {
+    Ok(SessionLayout::new(&read_header(head)?, config)?.required())
+}
+
+/// The parts that [`memory_required`] is made of, by name, in bytes.
+///
+/// # Errors
+/// As [`memory_required`].
+pub fn memory_parts(head: &[u8], config: &SessionConfig<'_>) -> Result<[(&'static str, usize); 8], ModelError> {
+    let header = read_header(head)?;
+    let layout = SessionLayout::new(&header, config)?;
+    let executor = MemoryLayout::new(&header, config.kept_frames)?;
+    Ok([
+        ("session state", executor.session_state.len()),
+        ("features of kept frames", executor.frame_states.len()),
+        ("scratch of all programs", executor.scratch.len()),
+        ("thread scratch", executor.thread_scratch.len()),
+        ("sampling table", layout.table.len()),
+        ("masks of objects", layout.masks.len()),
+        ("mask at input size, labels", layout.field.len() + layout.labels.len()),
+        ("contour points", layout.points.len() + layout.links.len()),
+    ])
+}

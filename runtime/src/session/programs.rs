@@ -1,0 +1,122 @@
+//! The two programs a session runs, found in the model by name and held to the shapes that it expects.
+
+use super::SessionError;
+use crate::exec::Executor;
+use crate::model::Model;
+use crate::model::format::{ConventionsRecord, PortRecord, Space};
+
+/// Where the session finds what it feeds and reads: program and port indices.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Programs {
+    pub encoder: usize,
+    pub image: usize,
+    pub decoder: usize,
+    pub point_coords: usize,
+    pub point_labels: usize,
+    pub mask_input: usize,
+    pub has_mask_input: usize,
+    pub masks: usize,
+    pub iou: usize,
+}
+
+impl Programs {
+    /// Finds programs and ports.
+    ///
+    /// # Errors
+    /// [`SessionError::Program`] or [`SessionError::Port`] name the one that is missing or has another size.
+    pub fn find(model: &Model<'_>) -> Result<Self, SessionError> {
+        let c = model.conventions();
+        if c.input_size == 0 || c.mask_size == 0 || c.point_slots < 2 || c.mask_candidates == 0 {
+            return Err(SessionError::Conventions);
+        }
+        let program = |name: &'static str| model.program(name).ok_or(SessionError::Program { name });
+        let (encoder, encoder_record) = program("encoder")?;
+        let (decoder, decoder_record) = program("decoder")?;
+        let find = |ports: &[PortRecord], name: &'static str, elements: u32| {
+            let at = ports.iter().position(|port| model.name(port.name) == name);
+            let seen = at.map(|at| model.tensors()[ports[at].tensor as usize].elements);
+            match (at, seen) {
+                (Some(at), Some(seen)) if seen == u64::from(elements) => Ok(at),
+                _ => Err(SessionError::Port { name, seen: seen.unwrap_or(0), needed: elements.into() }),
+            }
+        };
+        let ConventionsRecord { input_size, mask_size, point_slots, mask_candidates, .. } = *c;
+        let (inputs, outputs) = (model.inputs(decoder_record), model.outputs(decoder_record));
+        // The decoder reads the embedding where the encoder wrote it.
+        let is_shared = inputs.iter().any(|port| {
+            let tensor = &model.tensors()[port.tensor as usize];
+            model.name(port.name) == "embedding" && tensor.space == Space::FrameState as u32
+        });
+        if !is_shared {
+            return Err(SessionError::Port { name: "embedding", seen: 0, needed: 0 });
+        }
+        Ok(Self {
+            encoder,
+            image: find(model.inputs(encoder_record), "image", input_size * input_size)?,
+            decoder,
+            point_coords: find(inputs, "point_coords", 2 * point_slots)?,
+            point_labels: find(inputs, "point_labels", point_slots)?,
+            mask_input: find(inputs, "mask_input", mask_size * mask_size)?,
+            has_mask_input: find(inputs, "has_mask_input", 1)?,
+            masks: find(outputs, "masks", mask_candidates * mask_size * mask_size)?,
+            iou: find(outputs, "iou", mask_candidates)?,
+        })
+    }
+}
+
+/// What the decoder is prompted with, in grid pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct DecoderPrompt {
+    /// Left, top, right, bottom.
+    pub box_px: Option<[f32; 4]>,
+    /// Position, and whether inside the object.
+    pub click_px: Option<([f32; 2], bool)>,
+}
+
+/// Labels of the decoder's points, as it was trained.
+mod label {
+    pub const NEGATIVE: f32 = 0.0;
+    pub const POSITIVE: f32 = 1.0;
+    pub const BOX_FROM: f32 = 2.0;
+    pub const BOX_TO: f32 = 3.0;
+    pub const NONE: f32 = -1.0;
+}
+
+impl DecoderPrompt {
+    /// Fills the decoder's inputs. Box corners come first, then the click; unused slots are labelled so. `mask` holds
+    /// the logits of the answer before, if there is one to go on from.
+    pub fn feed(&self, executor: &mut Executor<'_>, programs: &Programs, copy: u32, mask: Option<&[f32]>) {
+        let corners = self.box_px.map(|[x0, y0, x1, y1]| [([x0, y0], label::BOX_FROM), ([x1, y1], label::BOX_TO)]);
+        let click = self.click_px.map(|(at, is_positive)| {
+            (at, if is_positive { label::POSITIVE } else { label::NEGATIVE })
+        });
+        let points = || corners.into_iter().flatten().chain(click);
+        let coords = executor.input_mut(programs.decoder, programs.point_coords, copy);
+        coords.fill(0.0);
+        for (slot, (at, _)) in coords.chunks_exact_mut(2).zip(points()) {
+            slot.copy_from_slice(&at);
+        }
+        let labels = executor.input_mut(programs.decoder, programs.point_labels, copy);
+        labels.fill(label::NONE);
+        for (slot, (_, label)) in labels.iter_mut().zip(points()) {
+            *slot = label;
+        }
+        let mask_input = executor.input_mut(programs.decoder, programs.mask_input, copy);
+        match mask {
+            Some(mask) => mask_input.copy_from_slice(mask),
+            None => mask_input.fill(0.0),
+        }
+        let has_mask = if mask.is_some() { 1.0 } else { 0.0 };
+        executor.input_mut(programs.decoder, programs.has_mask_input, copy).fill(has_mask);
+    }
+
+    /// Which mask answers this prompt, by the decoder's own estimates: one positive click alone leaves open how much
+    /// is meant, and takes the best of the candidates behind the first; everything else takes the first.
+    pub fn choose(&self, iou: &[f32]) -> usize {
+        let is_lone_click = self.box_px.is_none() && matches!(self.click_px, Some((_, true)));
+        if !is_lone_click {
+            return 0;
+        }
+        (1..iou.len()).fold(1.min(iou.len() - 1), |best, at| if iou[at] > iou[best] { at } else { best })
+    }
+}

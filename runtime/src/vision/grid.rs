@@ -1,0 +1,146 @@
+//! The network's square input grid, and where it lies in the probe's plane.
+//!
+//! The field of view is scaled to fit the square, isotropically up to the rounding of its extents to whole pixels, and
+//! placed at the top left; the rest is padding. Training letterboxes its pictures by the same rule: with `scale = size /
+//! max(W, H)` the valid area has `round(W * scale)` by `round(H * scale)` pixels (halves to even, as Python rounds).
+
+use super::{Vertex, VisionError, within};
+use sonotrace_hal::geometry::{Geometry, Point};
+
+/// Largest side of an input grid.
+pub const GRID_SIDE_MAX: u32 = 2048;
+
+/// The letterboxed input grid of one geometry. Grid coordinates are pixel indices, whole at pixel centres.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputGrid {
+    size: u32,
+    columns: u32,
+    rows: u32,
+    x0: f64,
+    y0: f64,
+    pitch_x: f64,
+    pitch_y: f64,
+}
+
+impl InputGrid {
+    /// The grid of `size` by `size` pixels over the geometry's field of view.
+    ///
+    /// # Errors
+    /// [`VisionError::Range`] if `size` is not within `1..=GRID_SIDE_MAX`, or the field has no extent.
+    pub fn new(geometry: &Geometry, size: u32) -> Result<Self, VisionError> {
+        within("input grid side", size.into(), 1.0, GRID_SIDE_MAX.into())?;
+        let view = View::of(geometry);
+        within("width of the field of view", view.width, f64::MIN_POSITIVE, 1e9)?;
+        within("height of the field of view", view.height, f64::MIN_POSITIVE, 1e9)?;
+        let longest = view.shape[0].max(view.shape[1]);
+        let fitted = |extent: f64| {
+            // At most `size`, since the extent is at most the longest.
+            (libm::rint(extent * (f64::from(size) / longest)) as u32).clamp(1, size)
+        };
+        let (columns, rows) = (fitted(view.shape[0]), fitted(view.shape[1]));
+        Ok(Self {
+            size,
+            columns,
+            rows,
+            x0: view.x0,
+            y0: view.y0,
+            pitch_x: view.width / f64::from(columns),
+            pitch_y: view.height / f64::from(rows),
+        })
+    }
+
+    /// Side of the square, pixels.
+    pub const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Columns of the valid area, from the left; the rest is padding.
+    pub const fn columns(&self) -> u32 {
+        self.columns
+    }
+
+    /// Rows of the valid area, from the top; the rest is padding.
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Extent of a pixel across, in the plane's unit.
+    pub const fn pitch_x(&self) -> f64 {
+        self.pitch_x
+    }
+
+    /// Extent of a pixel down, in the plane's unit.
+    pub const fn pitch_y(&self) -> f64 {
+        self.pitch_y
+    }
+
+    /// Pitch before the extents were rounded to whole pixels: what an unrounded, isotropic grid would have.
+    pub(super) fn nominal_pitch(&self) -> f64 {
+        let width = self.pitch_x * f64::from(self.columns);
+        let height = self.pitch_y * f64::from(self.rows);
+        width.max(height) / f64::from(self.size)
+    }
+
+    /// The plane's point at a grid position (also outside the valid area).
+    pub fn to_plane(&self, at: Vertex) -> Point {
+        let [x, y] = self.plane_f64(at[0].into(), at[1].into());
+        Point { x: x as f32, y: y as f32 }
+    }
+
+    /// The grid position of a point of the plane; [`Self::contains`] tells whether it is on the valid area.
+    pub fn to_grid(&self, point: Point) -> Vertex {
+        [
+            ((f64::from(point.x) - self.x0) / self.pitch_x - 0.5) as f32,
+            ((f64::from(point.y) - self.y0) / self.pitch_y - 0.5) as f32,
+        ]
+    }
+
+    /// Whether a grid position lies on the valid area, edges included. False for NaN.
+    pub fn contains(&self, at: Vertex) -> bool {
+        at[0] >= -0.5
+            && at[0] <= self.columns as f32 - 0.5
+            && at[1] >= -0.5
+            && at[1] <= self.rows as f32 - 0.5
+    }
+
+    pub(super) fn plane_f64(&self, x: f64, y: f64) -> [f64; 2] {
+        [self.x0 + (x + 0.5) * self.pitch_x, self.y0 + (y + 0.5) * self.pitch_y]
+    }
+}
+
+/// Takes a position from one grid of square pixels to another over the same field: with 64 mask pixels over 256 input
+/// pixels, `rescale(at, 4.0)` goes from the mask to the input grid.
+pub fn rescale(at: Vertex, factor: f32) -> Vertex {
+    [(at[0] + 0.5) * factor - 0.5, (at[1] + 0.5) * factor - 0.5]
+}
+
+/// Field of view in double precision. `shape` has the ratio of its sides.
+struct View {
+    x0: f64,
+    y0: f64,
+    width: f64,
+    height: f64,
+    shape: [f64; 2],
+}
+
+impl View {
+    fn of(geometry: &Geometry) -> Self {
+        let Geometry::Raster(g) = geometry else {
+            let rect = geometry.field_of_view();
+            let (x0, y0) = (f64::from(rect.x0), f64::from(rect.y0));
+            let (width, height) = (f64::from(rect.x1) - x0, f64::from(rect.y1) - y0);
+            return Self { x0, y0, width, height, shape: [width, height] };
+        };
+        let (pitch_x, pitch_y) = (f64::from(g.pitch_x), f64::from(g.pitch_y));
+        let pixels = [f64::from(g.columns), f64::from(g.rows)];
+        let (width, height) = (pixels[0] * pitch_x, pixels[1] * pitch_y);
+        Self {
+            x0: f64::from(g.left) - 0.5 * pitch_x,
+            y0: f64::from(g.top) - 0.5 * pitch_y,
+            width,
+            height,
+            // Square pixels are counted, so that the pitch's last bit cannot decide how a half is rounded.
+            shape: if pitch_x == pitch_y { pixels } else { [width, height] },
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Contours of fields whose curves are known, and of fields that are nothing but noise.
+#![allow(clippy::unwrap_used)]
+
+use core::f64::consts::PI;
+use proptest::prelude::*;
+use sonotrace::vision::contour::labels_len;
+use sonotrace::vision::measures::signed_area;
+use sonotrace::vision::{Contour, Field, Pick, Vertex, VisionError, outer_contour};
+
+fn contour(values: &[f32], columns: usize, rows: usize, pick: Pick) -> Option<(Contour, Vec<Vertex>)> {
+    let field = Field::new(values, columns, rows, columns).unwrap();
+    let mut labels = vec![0x5555_5555; labels_len(columns, rows)];
+    let mut points = vec![[f32::NAN; 2]; 4 * (columns + 2) * (rows + 2)];
+    let found = outer_contour(&field, pick, &mut labels, &mut points).unwrap()?;
+    assert_eq!(found.every, 1);
+    points.truncate(found.points);
+    Some((found, points))
+}
+
+fn fill(columns: usize, rows: usize, value: impl Fn(f64, f64) -> f64) -> Vec<f32> {
+    (0..rows)
+        .flat_map(|y| (0..columns).map(move |x| (x, y)))
+        .map(|(x, y)| value(x as f64, y as f64) as f32)
+        .collect()
+}
+
+fn circle(cx: f64, cy: f64, radius: f64) -> impl Fn(f64, f64) -> f64 {
+    move |x, y| radius - (x - cx).hypot(y - cy)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Every point within 0.02 px of the circle, the area within 0.1 %, clockwise on the screen.
+    #[test]
+    fn circles(cx in 45.0..55.0f64, cy in 45.0..55.0f64, radius in 18.0..40.0f64) {
+        let (found, points) = contour(&fill(100, 100, circle(cx, cy, radius)), 100, 100, Pick::Largest).unwrap();
+        for [x, y] in &points {
+            let off = (f64::from(*x) - cx).hypot(f64::from(*y) - cy) - radius;
+            prop_assert!(off.abs() < 0.02, "{off}");
+        }
+        let area = signed_area(&points);
+        prop_assert!((area / (PI * radius * radius) - 1.0).abs() < 1e-3, "{area}");
+        prop_assert!(!found.at_border);
+    }
+
+    /// The same for ellipses that lie at an angle; distance to first order, field over gradient.
+    #[test]
+    fn ellipses(cx in 45.0..55.0f64, cy in 45.0..55.0f64, a in 25.0..40.0f64, ratio in 0.6..1.0f64, turn in 0.0..3.2f64) {
+        let b = a * ratio;
+        let level = |x: f64, y: f64| {
+            let (dx, dy) = (x - cx, y - cy);
+            let (u, v) = ((dx * turn.cos() + dy * turn.sin()) / a, (dy * turn.cos() - dx * turn.sin()) / b);
+            10.0 * (1.0 - u.hypot(v))
+        };
+        let (_, points) = contour(&fill(100, 100, level), 100, 100, Pick::Largest).unwrap();
+        for [x, y] in &points {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            let slope = |dx: f64, dy: f64| (level(x + dx, y + dy) - level(x - dx, y - dy)) / 2e-3;
+            let off = level(x, y) / slope(1e-3, 0.0).hypot(slope(0.0, 1e-3));
+            prop_assert!(off.abs() < 0.02, "{off}");
+        }
+        let area = signed_area(&points);
+        prop_assert!((area / (PI * a * b) - 1.0).abs() < 1e-3, "{area}");
+    }
+}
+
+#[test]
+fn a_full_field_is_its_rectangle() {
+    for (columns, rows) in [(7, 5), (1, 1), (1, 4), (6, 1), (2, 2)] {
+        let (found, points) = contour(&vec![3.0; columns * rows], columns, rows, Pick::Largest).unwrap();
+        assert_eq!(signed_area(&points), (columns * rows) as f64);
+        assert!(found.at_border);
+        assert_eq!(found.component.pixels, columns * rows);
+        for [x, y] in points {
+            assert!(x == -0.5 || x == columns as f32 - 0.5 || y == -0.5 || y == rows as f32 - 0.5);
+        }
+    }
+}
+
+/// A circle over each of the sides is closed along the picture's edge, half a pixel beyond the outermost centres.
+#[test]
+fn cut_by_the_border() {
+    let (size, radius) = (80usize, 30.0f64);
+    let far = size as f64 - 0.5;
+    for (cx, cy) in [(10.3, 40.0), (69.1, 40.2), (40.0, 10.7), (40.4, 68.8)] {
+        let values = fill(size, size, circle(cx, cy, radius));
+        let (found, points) = contour(&values, size, size, Pick::Largest).unwrap();
+        assert!(found.at_border);
+        let mut along = 0;
+        for [x, y] in &points {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            let on_edge = x == -0.5 || y == -0.5 || x == far || y == far;
+            let off = (x - cx).hypot(y - cy) - radius;
+            // Between the outermost centres and the edge the field is constant, so the end of the arc is a little off.
+            assert!(off.abs() < 0.02 || (on_edge && off < 0.5), "[{x}, {y}] is {off} off");
+            along += usize::from(on_edge);
+        }
+        assert!(along > 40, "{along}");
+        // The circle less the segment beyond the edge.
+        let inside = (cx + 0.5).min(far - cx).min(cy + 0.5).min(far - cy);
+        let segment =
+            radius * radius * (inside / radius).acos() - inside * (radius * radius - inside * inside).sqrt();
+        let expected = PI * radius * radius - segment;
+        let area = signed_area(&points);
+        assert!((area / expected - 1.0).abs() < 1e-3, "{area} against {expected}");
+    }
+}
+
+#[test]
+fn the_component_that_was_asked_for() {
+    let (small, large) = (circle(20.0, 20.0, 8.0), circle(60.0, 55.0, 15.0));
+    let values = fill(90, 80, |x, y| small(x, y).max(large(x, y)));
+    let area = |pick| contour(&values, 90, 80, pick).map(|(_, points)| signed_area(&points));
+    let near = |area: Option<f64>, radius: f64| (area.unwrap() / (PI * radius * radius) - 1.0).abs() < 6e-3;
+    assert!(near(area(Pick::Largest), 15.0));
+    assert!(near(area(Pick::Containing([20.0, 26.0])), 8.0));
+    assert!(near(area(Pick::Containing([60.4, 55.0])), 15.0));
+    for outside in [[40.0, 40.0], [-0.6, 20.0], [90.0, 20.0], [f32::NAN, 20.0], [20.0, f32::INFINITY]] {
+        assert_eq!(area(Pick::Containing(outside)), None, "{outside:?}");
+    }
+    assert_eq!(contour(&[-1.0; 12], 4, 3, Pick::Largest), None);
+}
+
+/// A hole is not traced, and what lies in it is another component.
+#[test]
+fn holes_are_dropped() {
+    let values = fill(80, 80, |x, y| {
+        let r = (x - 40.0).hypot(y - 40.0);
+        if r < 12.0 { 6.0 - r } else { (30.0 - r).min(r - 18.0) }
+    });
+    let (_, ring) = contour(&values, 80, 80, Pick::Containing([40.0, 15.0])).unwrap();
+    assert!((signed_area(&ring) / (PI * 900.0) - 1.0).abs() < 2e-3);
+    let (_, dot) = contour(&values, 80, 80, Pick::Containing([40.0, 40.0])).unwrap();
+    assert!((signed_area(&dot) / (PI * 36.0) - 1.0).abs() < 2e-2);
+}
+
+#[test]
+fn saddles() {
+    // Two inside pixels on a diagonal: joined where the mean of the four is above 0, else two squares.
+    for (inside, joined) in [(5.0, true), (0.5, false)] {
+        for values in [[inside, -1.0, -1.0, inside], [-1.0, inside, inside, -1.0]] {
+            let (found, points) = contour(&values, 2, 2, Pick::Largest).unwrap();
+            assert_eq!(found.component.pixels, if joined { 2 } else { 1 });
+            assert!(is_simple_loop(&points), "{points:?}");
+        }
+    }
+    // A chequerboard is all saddles.
+    for amount in [0.9f32, 1.1] {
+        let values: Vec<f32> = (0..81).map(|i| if i % 2 == 0 { amount } else { -1.0 }).collect();
+        let (found, points) = contour(&values, 9, 9, Pick::Largest).unwrap();
+        assert_eq!(found.component.pixels, if amount > 1.0 { 41 } else { 1 });
+        assert!(is_simple_loop(&points), "{points:?}");
+    }
+}
+
+#[test]
+fn a_full_slice_thins_the_contour() {
+    let values = fill(200, 200, circle(100.0, 100.0, 80.0));
+    let field = Field::new(&values, 200, 200, 200).unwrap();
+    let mut labels = vec![0; labels_len(200, 200)];
+    let mut all = vec![[0.0; 2]; 4000];
+    let whole = outer_contour(&field, Pick::Largest, &mut labels, &mut all).unwrap().unwrap();
+    for room in [16, 17, 100, 101, 500, whole.points - 1] {
+        let mut points = vec![[0.0; 2]; room];
+        let found = outer_contour(&field, Pick::Largest, &mut labels, &mut points).unwrap().unwrap();
+        assert!(found.every.is_power_of_two() && found.every > 1);
+        let expected: Vec<Vertex> = all[..whole.points].iter().step_by(found.every).copied().collect();
+        assert_eq!(points[..found.points], expected, "room for {room}");
+        assert!(found.points > room / 2 - 1);
+    }
+    let mut points = vec![[0.0; 2]; 15];
+    let refused = outer_contour(&field, Pick::Largest, &mut labels, &mut points);
+    assert_eq!(refused, Err(VisionError::Slice { what: "contour points", seen: 15, needed: 16 }));
+    let refused = outer_contour(&field, Pick::Largest, &mut labels[..39_999], &mut all);
+    assert_eq!(refused, Err(VisionError::Slice { what: "labels scratch", seen: 39_999, needed: 40_000 }));
+}
+
+/// Whether all corners differ (each then joins exactly two sides) and no two sides meet but where they join.
+fn is_simple_loop(points: &[Vertex]) -> bool {
+    let n = points.len();
+    let side = |a: Vertex, b: Vertex, c: Vertex| {
+        let [a, b, c] = [a, b, c].map(|p| p.map(f64::from));
+        (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+    };
+    let apart = |a: Vertex, b: Vertex, c: Vertex, d: Vertex| {
+        let beside = |k: usize| a[k].max(b[k]) < c[k].min(d[k]) || c[k].max(d[k]) < a[k].min(b[k]);
+        beside(0) || beside(1) || side(a, b, c) * side(a, b, d) > 0.0 || side(c, d, a) * side(c, d, b) > 0.0
+    };
+    n >= 3
+        && (0..n).all(|i| (i + 1..n).all(|j| points[i] != points[j]))
+        && (0..n).all(|i| {
+            (i + 2..n)
+                .filter(|&j| (j + 1) % n != i)
+                .all(|j| apart(points[i], points[(i + 1) % n], points[j], points[(j + 1) % n]))
+        })
+}
+
+fn holds(polygon: &[Vertex], x: f32, y: f32) -> bool {
+    let n = polygon.len();
+    (0..n).fold(false, |odd, i| {
+        let (a, b) = (polygon[i], polygon[(i + 1) % n]);
+        let crosses = (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0];
+        odd != crosses
+    })
+}
+
+/// The component of a pixel by flooding, with the joins as documented.
+fn flood(values: &[f32], w: usize, h: usize, start: (usize, usize)) -> Vec<bool> {
+    let at = |x: usize, y: usize| {
+        if values[y * w + x].is_nan() { -1e30 } else { values[y * w + x].clamp(-1e30, 1e30) }
+    };
+    let mut seen = vec![false; w * h];
+    let mut queue = vec![start];
+    while let Some((x, y)) = queue.pop() {
+        if std::mem::replace(&mut seen[y * w + x], true) {
+            continue;
+        }
+        for (nx, ny) in (y.saturating_sub(1)..h.min(y + 2))
+            .flat_map(|ny| (x.saturating_sub(1)..w.min(x + 2)).map(move |nx| (nx, ny)))
+        {
+            let diagonal = nx != x && ny != y;
+            // Summed row by row, so that rounding does not depend on where the flood came from.
+            let (left, right, top, bottom) = (x.min(nx), x.max(nx), y.min(ny), y.max(ny));
+            let middle = at(left, top) + at(right, top) + at(left, bottom) + at(right, bottom);
+            // Beside an inside pixel the four-neighbours join the diagonal ones anyway.
+            if at(nx, ny) > 0.0 && (!diagonal || (middle > 0.0 && at(nx, y) <= 0.0 && at(x, ny) <= 0.0)) {
+                queue.push((nx, ny));
+            }
+        }
+    }
+    seen
+}
+
+fn rough() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        20 => -1.0..1.0f32,
+        4 => prop::sample::select(vec![0.0, -0.0, 1.0, -1.0, 1e-30, -1e-30]),
+        2 => prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// On noise: a simple loop, its points where the sign changes or on the border, around exactly the component.
+    #[test]
+    fn noise(w in 1usize..12, h in 1usize..12, values in prop::collection::vec(rough(), 144), at in (0usize..12, 0usize..12)) {
+        let values = &values[..w * h];
+        let start = (at.0 % w, at.1 % h);
+        let inside = |x: usize, y: usize| values[y * w + x] > 0.0;
+        let found = contour(values, w, h, Pick::Containing([start.0 as f32, start.1 as f32]));
+        prop_assert_eq!(found.is_some(), inside(start.0, start.1));
+        let Some((found, points)) = found else { return Ok(()) };
+        prop_assert!(is_simple_loop(&points), "{points:?}");
+        prop_assert!(signed_area(&points) > 0.0);
+        for &[x, y] in &points {
+            let (right, bottom) = (w as f32 - 0.5, h as f32 - 0.5);
+            prop_assert!(x >= -0.5 && y >= -0.5 && x <= right && y <= bottom);
+            if x == -0.5 || y == -0.5 || x == right || y == bottom {
+                continue;
+            }
+            let (x0, y0) = (x.floor() as usize, y.floor() as usize);
+            let (x1, y1) = (x.ceil() as usize, y.ceil() as usize);
+            prop_assert!((x0 == x1) != (y0 == y1), "[{x}, {y}] is on no edge of the grid");
+            prop_assert!(inside(x0, y0) != inside(x1, y1), "[{x}, {y}]: no change of sign");
+        }
+        let component = flood(values, w, h, start);
+        prop_assert_eq!(found.component.pixels, component.iter().filter(|&&member| member).count());
+        // Shift the ray a little off the pixel rows, where corners may lie.
+        for y in 0..h {
+            for x in 0..w {
+                if component[y * w + x] {
+                    prop_assert!(holds(&points, x as f32 + 1e-5, y as f32 + 1e-5), "pixel ({x}, {y}) is left out");
+                    prop_assert!((found.component.bounds.x0..=found.component.bounds.x1).contains(&x));
+                    prop_assert!((found.component.bounds.y0..=found.component.bounds.y1).contains(&y));
+                }
+            }
+        }
+        // Pixels reached from beyond the border, the component standing in the way, are not within.
+        for y in 0..h {
+            for x in [0, w - 1] {
+                if !component[y * w + x] {
+                    prop_assert!(!holds(&points, x as f32 + 1e-5, y as f32 + 1e-5), "pixel ({x}, {y}) is within");
+                }
+            }
+        }
+        // Largest, by the same flood from every pixel.
+        let most = (0..w * h)
+            .filter(|&i| values[i] > 0.0)
+            .map(|i| flood(values, w, h, (i % w, i / w)).iter().filter(|&&member| member).count())
+            .max();
+        let largest = contour(values, w, h, Pick::Largest).map(|(found, _)| found.component.pixels);
+        prop_assert_eq!(largest, most);
+    }
+}

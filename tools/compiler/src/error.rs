@@ -1,0 +1,104 @@
+//! Why a graph was not compiled.
+
+use std::path::PathBuf;
+
+/// Why a graph was not compiled. The text names the file, the port or the node.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not an ONNX graph, or a damaged one.
+    #[error("{path}: not a readable ONNX graph: {problem}")]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What the front end said.
+        problem: String,
+    },
+    /// An input or output whose shape is not fixed.
+    #[error(
+        "program {program}: port {port} has a dynamic shape ({shape}): export the graph with fixed shapes"
+    )]
+    DynamicShape {
+        /// The program.
+        program: String,
+        /// The port.
+        port: String,
+        /// The shape as declared.
+        shape: String,
+    },
+    /// An input or output that is not f32.
+    #[error("program {program}: port {port} holds {dtype}, only f32 ports are supported")]
+    PortType {
+        /// The program.
+        program: String,
+        /// The port.
+        port: String,
+        /// The type as declared.
+        dtype: String,
+    },
+    /// An operation that is not supported, or not in this form.
+    #[error("program {program}: node {node}: operation {op} is not supported: {reason}")]
+    Unsupported {
+        /// The program.
+        program: String,
+        /// The node in the graph.
+        node: String,
+        /// Its operation.
+        op: String,
+        /// Which form is not.
+        reason: String,
+    },
+    /// A weight that cannot be stored.
+    #[error("program {program}: node {node}: {problem}")]
+    Weight {
+        /// The program.
+        program: String,
+        /// The node in the graph.
+        node: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Programs or ports that do not fit together.
+    #[error("{0}")]
+    Ports(String),
+    /// The conventions file is not usable.
+    #[error("conventions {path}: {problem}")]
+    Conventions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A count or size above its limit.
+    #[error("{what} is {seen}, the limit is {limit}")]
+    Limit {
+        /// The thing counted.
+        what: &'static str,
+        /// Value found.
+        seen: u64,
+        /// Largest allowed.
+        limit: u64,
+    },
+    /// The reference run of a graph failed.
+    #[error("program {program}: reference run failed: {problem}")]
+    Reference {
+        /// The program.
+        program: String,
+        /// What tract said.
+        problem: String,
+    },
+    /// The compiled file or a given one is not accepted by the runtime.
+    #[error("model file: {0}")]
+    Model(#[from] sonotrace::model::ModelError),
+    /// The compiled program could not be set up to run.
+    #[error("executor: {0}")]
+    Executor(String),
+}

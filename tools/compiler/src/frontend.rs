@@ -1,0 +1,173 @@
+//! ONNX files, read by tract up to the decluttered model. tract's optimized form fits only the machine that made it.
+
+use crate::error::CompileError;
+use std::path::Path;
+use tract_core::internal::OutletId;
+use tract_onnx::pb;
+use tract_onnx::prelude::*;
+
+/// A graph as the compiler takes it.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// The program's name.
+    pub program: String,
+    /// The decluttered model.
+    pub model: TypedModel,
+    /// Names and shapes of the inputs.
+    pub inputs: Vec<(String, Vec<usize>)>,
+    /// Names and shapes of the outputs.
+    pub outputs: Vec<(String, Vec<usize>)>,
+    /// What is written down about where it came from.
+    pub origin: Origin,
+}
+
+/// Where a graph came from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// File name, without its directory.
+    pub file: String,
+    /// BLAKE3 of the file, in hex.
+    pub blake3: String,
+    /// Producer and its version, as written in the file.
+    pub producer: String,
+    /// Opset versions by domain.
+    pub opsets: Vec<(String, i64)>,
+}
+
+/// Reads a graph.
+///
+/// # Errors
+/// A file that cannot be read or is damaged; an input or output with a dynamic shape or another type than f32.
+pub fn load(program: &str, path: &Path) -> Result<Graph, CompileError> {
+    let bytes = std::fs::read(path).map_err(|source| CompileError::Read { path: path.to_owned(), source })?;
+    parse(program, path, &bytes)
+}
+
+/// Reads a graph from the content of a file. `path` names it, and its folder holds external weights if it has some.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileError> {
+    let problem =
+        |problem: TractError| CompileError::Graph { path: path.to_owned(), problem: format!("{problem:#}") };
+    let onnx = tract_onnx::onnx();
+    let proto = onnx.proto_model_for_read(&mut &*bytes).map_err(problem)?;
+    let Some(graph) = &proto.graph else {
+        return Err(CompileError::Graph { path: path.to_owned(), problem: "it holds no graph".to_owned() });
+    };
+    // Exporters write the opset behind the graph: without it, the file was cut short.
+    if proto.opset_import.is_empty() {
+        let problem = "it names no operator set: is the file complete?".to_owned();
+        return Err(CompileError::Graph { path: path.to_owned(), problem });
+    }
+    for port in graph.input.iter().chain(&graph.output) {
+        if !graph.initializer.iter().any(|weights| weights.name == port.name) {
+            check_port(program, port)?;
+        }
+    }
+    let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned());
+    let decluttered = || -> TractResult<TypedModel> {
+        let parsed = onnx.parse(&proto, folder.as_deref())?;
+        if !parsed.unresolved_inputs.is_empty() {
+            tract_onnx::tract_core::internal::bail!(
+                "nothing provides {}",
+                parsed.unresolved_inputs.join(", ")
+            );
+        }
+        parsed.model.into_typed()?.into_decluttered()
+    };
+    // tract panics on some graphs that no exporter writes; nothing of it outlives the panic.
+    let model = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decluttered))
+        .map_err(|_| CompileError::Graph {
+            path: path.to_owned(),
+            problem: "the front end gave up".to_owned(),
+        })?
+        .map_err(problem)?;
+    let output_names: Vec<String> = graph.output.iter().map(|port| port.name.clone()).collect();
+    let port = |outlet: OutletId, name: String| -> Result<(String, Vec<usize>), CompileError> {
+        let fact = model.outlet_fact(outlet).map_err(problem)?;
+        let shape = fact.shape.as_concrete().ok_or_else(|| CompileError::DynamicShape {
+            program: program.to_owned(),
+            port: name.clone(),
+            shape: format!("{:?}", fact.shape),
+        })?;
+        if fact.datum_type != f32::datum_type() {
+            let dtype = format!("{:?}", fact.datum_type);
+            return Err(CompileError::PortType { program: program.to_owned(), port: name, dtype });
+        }
+        Ok((name, shape.to_vec()))
+    };
+    let inputs = model.input_outlets().map_err(problem)?.iter();
+    let inputs =
+        inputs.map(|&outlet| port(outlet, model.node(outlet.node).name.clone())).collect::<Result<_, _>>()?;
+    let outputs = model.output_outlets().map_err(problem)?.iter().zip(output_names);
+    let outputs = outputs.map(|(&outlet, name)| port(outlet, name)).collect::<Result<_, _>>()?;
+    let origin = Origin {
+        file: path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        blake3: blake3::hash(bytes).to_hex().to_string(),
+        producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
+        opsets: proto.opset_import.iter().map(|set| (set.domain.clone(), set.version)).collect(),
+    };
+    Ok(Graph { program: program.to_owned(), model, inputs, outputs, origin })
+}
+
+/// Refuses ports that are not f32 tensors of a fixed shape. Shapes of outputs may be left out.
+fn check_port(program: &str, port: &pb::ValueInfoProto) -> Result<(), CompileError> {
+    use pb::tensor_shape_proto::dimension::Value;
+    let Some(pb::type_proto::Value::TensorType(tensor)) =
+        port.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    else {
+        return Ok(());
+    };
+    let dtype = pb::tensor_proto::DataType::try_from(tensor.elem_type);
+    if dtype != Ok(pb::tensor_proto::DataType::Float) {
+        let dtype = dtype.map_or_else(
+            |_| format!("type {}", tensor.elem_type),
+            |dtype| dtype.as_str_name().to_lowercase(),
+        );
+        return Err(CompileError::PortType { program: program.to_owned(), port: port.name.clone(), dtype });
+    }
+    let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+    let text = |dim: &pb::tensor_shape_proto::Dimension| match &dim.value {
+        Some(Value::DimValue(extent)) if *extent > 0 => Ok(extent.to_string()),
+        Some(Value::DimParam(name)) => Err(name.clone()),
+        _ => Err("?".to_owned()),
+    };
+    let texts: Vec<Result<String, String>> = dims.map(text).collect();
+    if texts.iter().any(Result::is_err) {
+        let shape =
+            texts.into_iter().map(|text| text.unwrap_or_else(|name| name)).collect::<Vec<_>>().join(", ");
+        return Err(CompileError::DynamicShape {
+            program: program.to_owned(),
+            port: port.name.clone(),
+            shape,
+        });
+    }
+    Ok(())
+}
+
+/// Runs a graph in f32 with tract.
+///
+/// # Errors
+/// What tract says.
+pub fn run_reference(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, CompileError> {
+    let problem = |problem: TractError| CompileError::Reference {
+        program: graph.program.clone(),
+        problem: format!("{problem:#}"),
+    };
+    let run = || -> TractResult<Vec<Vec<f32>>> {
+        let mut values = tvec![];
+        for ((_, shape), input) in graph.inputs.iter().zip(inputs) {
+            values.push(Tensor::from_shape(shape, input)?.into_tvalue());
+        }
+        let outputs = graph.model.clone().into_optimized()?.into_runnable()?.run(values)?;
+        outputs
+            .iter()
+            .map(|output| {
+                let output = output.cast_to::<f32>()?;
+                Ok(output.to_plain_array_view::<f32>()?.iter().copied().collect())
+            })
+            .collect()
+    };
+    run().map_err(problem)
+}

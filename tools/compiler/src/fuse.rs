@@ -1,0 +1,263 @@
+//! Fewer operations for the same result: biases and activations go into the products before them, scales and offsets
+//! into normalisations, and copies away.
+//!
+//! All rules have one form. An operation reads a tensor that nothing else reads; those who write that tensor can do
+//! its work on the way, and write where it would have written. Where that is, [`project`] says.
+
+use crate::graph::{Home, Module, Op, Operand, Program};
+use crate::view::{MapDim, TensorId, merge_dims, project};
+use sonotrace::model::format::{DIMS, OpKind, map};
+
+/// Removes what nothing reads, then fuses until nothing is left to fuse.
+pub fn fuse(module: &Module, program: &mut Program) {
+    remove_unread(module, program);
+    let mut at = 0;
+    while at < program.ops.len() {
+        match fused(module, program, at) {
+            Some(changes) => {
+                for (writer, op) in changes {
+                    program.ops[writer] = op;
+                }
+                program.ops.remove(at);
+                // What was fused may now be followed by something else.
+                at = 0;
+            }
+            None => at += 1,
+        }
+    }
+}
+
+/// Removes operations whose results are neither read nor an output.
+fn remove_unread(module: &Module, program: &mut Program) {
+    loop {
+        let is_needed = |op: &Op| {
+            op.output().is_some_and(|output| {
+                !matches!(module.tensors[output.tensor].home, Home::Scratch { .. })
+                    || program.outputs.iter().any(|port| port.tensor == output.tensor)
+                    || program
+                        .ops
+                        .iter()
+                        .any(|reader| reader.inputs().any(|input| input.tensor == output.tensor))
+            })
+        };
+        let needed: Vec<bool> = program.ops.iter().map(is_needed).collect();
+        if needed.iter().all(|&needed| needed) {
+            return;
+        }
+        let mut needed = needed.into_iter();
+        program.ops.retain(|_| needed.next().unwrap_or(true));
+    }
+}
+
+/// The changed writers that make the operation at `at` superfluous.
+fn fused(module: &Module, program: &Program, at: usize) -> Option<Vec<(usize, Op)>> {
+    let op = &program.ops[at];
+    if op.kind != OpKind::Map {
+        return None;
+    }
+    let sources: &[usize] = match op.function {
+        map::ADD | map::MUL => &[1, 2],
+        _ => &[1],
+    };
+    sources.iter().find_map(|&slot| fused_from(module, program, at, slot))
+}
+
+fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Option<Vec<(usize, Op)>> {
+    let op = &program.ops[at];
+    let (source, target) = (op.operands[slot].as_ref()?, op.operands[0].as_ref()?);
+    let writers = private_writers(module, program, at, source.tensor)?;
+    // State that is read in this program must not be overwritten any earlier than the graph says.
+    let is_state = matches!(module.tensors[target.tensor].home, Home::FrameState | Home::SessionState);
+    if is_state && program.ops.iter().any(|op| op.inputs().any(|input| input.tensor == target.tensor)) {
+        return None;
+    }
+    let elements = module.tensors[source.tensor].elements;
+    if source.offset != 0 {
+        return None;
+    }
+    let follow = |writer: &Op, other: &Operand| -> Option<Operand> {
+        let output = writer.output()?;
+        let walked: Vec<usize> =
+            (0..DIMS).filter(|&dim| writer.dims[dim] != 1 && output.strides[dim] != 0).collect();
+        let dims: Vec<(usize, usize)> =
+            walked.iter().map(|&dim| (writer.dims[dim], output.strides[dim])).collect();
+        let way: Vec<MapDim> = (0..DIMS)
+            .map(|dim| MapDim { extent: op.dims[dim], from: source.strides[dim], to: other.strides[dim] })
+            .collect();
+        let (offset, projected) = project(output.offset, &dims, &way, elements)?;
+        let mut strides = [0; DIMS];
+        for (&dim, stride) in walked.iter().zip(projected) {
+            strides[dim] = stride;
+        }
+        Some(Operand { tensor: other.tensor, offset: other.offset + offset, strides })
+    };
+    let other = match slot {
+        1 => op.operands[2],
+        _ => op.operands[1],
+    };
+    let mut changes = Vec::new();
+    for &index in &writers {
+        let mut writer = program.ops[index].clone();
+        if writer.kind == OpKind::Map {
+            split_dims(&mut writer, op, source)?;
+        }
+        let addend = match &other {
+            Some(other) => {
+                if !is_ready(module, program, other.tensor, index) || other.tensor == target.tensor {
+                    return None;
+                }
+                Some(follow(&writer, other)?)
+            }
+            None => None,
+        };
+        let output = follow(&writer, target)?;
+        if writer.inputs().any(|input| input.tensor == output.tensor) {
+            return None;
+        }
+        take_over(module, &mut writer, op, addend)?;
+        writer.operands[0] = Some(output);
+        if writer.kind == OpKind::Map {
+            merge(&mut writer);
+        }
+        changes.push((index, writer));
+    }
+    Some(changes)
+}
+
+/// Splits the dims of an element-wise `writer` where those of its reader, through `source`, begin and end.
+fn split_dims(writer: &mut Op, reader: &Op, source: &Operand) -> Option<()> {
+    let mut cuts: Vec<usize> =
+        (0..DIMS).flat_map(|dim| [source.strides[dim], source.strides[dim] * reader.dims[dim]]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let output = *writer.output()?;
+    let (mut dims, mut strides) = walked(writer);
+    let mut placed = output.strides[DIMS - dims.len()..].to_vec();
+    let mut dim = 0;
+    while dim < dims.len() {
+        let (extent, stride) = (dims[dim], placed[dim]);
+        // The innermost cut inside this dim; what is outside of it is looked at again.
+        let is_inside = |cut: usize| stride < cut && cut < stride * extent && cut.is_multiple_of(stride);
+        let inner = cuts.iter().find(|&&cut| stride != 0 && is_inside(cut)).map(|cut| cut / stride);
+        match inner.filter(|&inner| extent.is_multiple_of(inner)) {
+            Some(inner) => {
+                (dims[dim], placed[dim]) = (extent / inner, stride * inner);
+                dims.insert(dim + 1, inner);
+                placed.insert(dim + 1, stride);
+                for operand in &mut strides {
+                    let stride = operand[dim];
+                    operand[dim] = stride * inner;
+                    operand.insert(dim + 1, stride);
+                }
+            }
+            None => dim += 1,
+        }
+    }
+    set_walked(writer, &dims, &strides)
+}
+
+/// Merges the dims of an element-wise operation again.
+fn merge(op: &mut Op) {
+    let (mut dims, mut strides) = walked(op);
+    merge_dims(&mut dims, &mut strides);
+    // Merging leaves no more dims than there were.
+    let _ = set_walked(op, &dims, &strides);
+}
+
+/// The dims of an element-wise operation from the first that counts on, and its operands' strides over them.
+fn walked(op: &Op) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let first = op.dims.iter().position(|&extent| extent != 1).unwrap_or(DIMS - 1);
+    let strides = op.operands.iter().flatten().map(|operand| operand.strides[first..].to_vec()).collect();
+    (op.dims[first..].to_vec(), strides)
+}
+
+fn set_walked(op: &mut Op, dims: &[usize], strides: &[Vec<usize>]) -> Option<()> {
+    let first = DIMS.checked_sub(dims.len())?;
+    op.dims = [1; DIMS];
+    op.dims[first..].copy_from_slice(dims);
+    for (operand, strides) in op.operands.iter_mut().flatten().zip(strides) {
+        operand.strides = [0; DIMS];
+        operand.strides[first..].copy_from_slice(strides);
+    }
+    Some(())
+}
+
+/// Those who write a scratch tensor that only the operation at `at` reads, and only once.
+fn private_writers(module: &Module, program: &Program, at: usize, tensor: TensorId) -> Option<Vec<usize>> {
+    let is_scratch = matches!(module.tensors[tensor].home, Home::Scratch { input: false, .. });
+    let is_output = program.outputs.iter().any(|port| port.tensor == tensor);
+    let reads = program.ops.iter().flat_map(Op::inputs).filter(|input| input.tensor == tensor).count();
+    if !is_scratch || is_output || reads != 1 {
+        return None;
+    }
+    let writes = |op: &Op| op.output().is_some_and(|output| output.tensor == tensor);
+    let writers: Vec<usize> = (0..at).filter(|&index| writes(&program.ops[index])).collect();
+    // A tensor that is filled and then partly overwritten cannot be followed writer by writer.
+    let is_simple = writers.len() == 1
+        || writers
+            .iter()
+            .all(|&index| matches!(program.ops[index].kind, OpKind::Conv | OpKind::DepthwiseConv))
+        || writers.iter().all(|&index| program.ops[index].may_forward);
+    (!writers.is_empty() && is_simple).then_some(writers)
+}
+
+/// Whether a tensor holds its values before the operation at `index` runs.
+fn is_ready(module: &Module, program: &Program, tensor: TensorId, index: usize) -> bool {
+    if module.tensors[tensor].home == Home::Weights {
+        return true;
+    }
+    let is_written = |op: &Op| op.output().is_some_and(|output| output.tensor == tensor);
+    !program.ops[index..].iter().any(is_written)
+        && (program.inputs.iter().any(|port| port.tensor == tensor)
+            || program.ops[..index].iter().any(is_written))
+}
+
+/// Makes `writer` do what `op` does with its result.
+fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>) -> Option<()> {
+    let is_product = matches!(writer.kind, OpKind::MatMul | OpKind::Conv | OpKind::DepthwiseConv);
+    let is_free = writer.function == map::COPY;
+    match (op.function, addend) {
+        (map::COPY, None) => op.may_forward.then_some(()),
+        (map::ADD, Some(addend)) if is_product && is_free && writer.operands[3].is_none() => {
+            let allowed: &[usize] = match writer.kind {
+                OpKind::MatMul => &[0, 1, 2, 3, 4, 5, 6],
+                OpKind::Conv => &[6],
+                _ => &[6, 7],
+            };
+            let is_allowed = (0..DIMS).all(|dim| addend.strides[dim] == 0 || allowed.contains(&dim));
+            is_allowed.then(|| writer.operands[3] = Some(addend))
+        }
+        (map::MUL, Some(scale)) if writer.kind == OpKind::Normalize => {
+            let is_bare = writer.operands[2].is_none() && writer.operands[3].is_none();
+            is_bare.then(|| writer.operands[2] = Some(scale))
+        }
+        (map::ADD, Some(addend)) if writer.kind == OpKind::Normalize => {
+            writer.operands[3].is_none().then(|| writer.operands[3] = Some(addend))
+        }
+        (map::ADD, Some(addend)) if writer.kind == OpKind::Map && writer.function == map::MUL => {
+            (writer.function, writer.operands[3]) = (map::MUL_ADD, Some(addend));
+            Some(())
+        }
+        (map::MIN, Some(high)) if writer.kind == OpKind::Map || is_product => clamp(module, writer, &high),
+        (function, None) if is_product && is_free && map::is_activation(function) => {
+            (writer.function, writer.floats) = (function, op.floats);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+/// `min(max(a, low), high)` with constant bounds becomes one function, of an element-wise operation or a product.
+fn clamp(module: &Module, writer: &mut Op, high: &Operand) -> Option<()> {
+    let bound = |operand: &Operand| match module.floats(operand.tensor)? {
+        &[value] if value.is_finite() => Some(value),
+        _ => None,
+    };
+    let low = match writer.function {
+        map::RELU => 0.0,
+        map::MAX => bound(writer.operands[2].take().as_ref()?)?,
+        _ => return None,
+    };
+    (writer.function, writer.floats) = (map::CLAMP, [low, bound(high)?, 0.0, 0.0]);
+    Some(())
+}

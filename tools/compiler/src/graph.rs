@@ -1,0 +1,235 @@
+//! The compiler's own form of the programs: operation records over tensors that have no place yet.
+
+use crate::view::{TensorId, View, merge_dims};
+use sonotrace::model::format::{DIMS, OPERANDS, OpKind, PARAMS, map};
+use std::collections::HashMap;
+
+/// Where a tensor lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// Scratch of a program; the caller fills it if `input`.
+    Scratch {
+        /// The program.
+        program: usize,
+        /// Whether it is an input.
+        input: bool,
+    },
+    /// State, once per kept frame.
+    FrameState,
+    /// State, once a session.
+    SessionState,
+    /// Constant in the file.
+    Weights,
+}
+
+/// Values of a constant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Constant {
+    /// Floats, dense.
+    Floats(Vec<f32>),
+    /// Index table.
+    Indices(Vec<i32>),
+    /// Weights of a product: `[ceil(n / 16)][k][16]`.
+    Panels(Vec<f32>),
+}
+
+/// A tensor.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    /// Its name in the graph, for messages.
+    pub name: String,
+    /// Elements; of packed panels the stored ones.
+    pub elements: usize,
+    /// Where it lives.
+    pub home: Home,
+    /// Its values, if it is a constant.
+    pub constant: Option<Constant>,
+    /// The program and node that first used a constant, for messages.
+    pub owner: (usize, String),
+}
+
+/// Where the elements of an operand lie while an operation iterates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Element at index zero.
+    pub offset: usize,
+    /// Stride per dimension.
+    pub strides: [usize; DIMS],
+}
+
+/// An operation.
+#[derive(Debug, Clone)]
+pub struct Op {
+    /// What it does.
+    pub kind: OpKind,
+    /// Function or activation.
+    pub function: u32,
+    /// Kept dims of reductions.
+    pub kept_dims: usize,
+    /// Extents.
+    pub dims: [usize; DIMS],
+    /// Output, then inputs.
+    pub operands: [Option<Operand>; OPERANDS],
+    /// By kind.
+    pub params: [u32; PARAMS],
+    /// By kind.
+    pub floats: [f32; 4],
+    /// The graph's node.
+    pub name: String,
+    /// Pieces the work is cut into.
+    pub tiles: u32,
+    /// A copy whose source's writers may write the target themselves: nothing else writes the same elements.
+    pub may_forward: bool,
+}
+
+impl Op {
+    /// An operation without operands.
+    pub fn new(kind: OpKind, name: &str) -> Self {
+        Self {
+            kind,
+            function: map::COPY,
+            kept_dims: 0,
+            dims: [1; DIMS],
+            operands: [None; OPERANDS],
+            params: [0; PARAMS],
+            floats: [0.0; 4],
+            name: name.to_owned(),
+            tiles: 1,
+            may_forward: false,
+        }
+    }
+
+    /// The tensor that it writes.
+    pub fn output(&self) -> Option<&Operand> {
+        self.operands[0].as_ref()
+    }
+
+    /// The tensors that it reads.
+    pub fn inputs(&self) -> impl Iterator<Item = &Operand> {
+        self.operands[1..].iter().flatten()
+    }
+}
+
+/// An input or output of a program.
+#[derive(Debug, Clone)]
+pub struct Port {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its shape in the graph.
+    pub shape: Vec<usize>,
+    /// Its tensor.
+    pub tensor: TensorId,
+}
+
+/// A program.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Inputs, in the graph's order.
+    pub inputs: Vec<Port>,
+    /// Outputs, in the graph's order.
+    pub outputs: Vec<Port>,
+    /// Operations, in the order they run.
+    pub ops: Vec<Op>,
+}
+
+/// All programs of a file, over one table of tensors.
+#[derive(Debug, Default)]
+pub struct Module {
+    /// Tensors.
+    pub tensors: Vec<Tensor>,
+    /// Programs.
+    pub programs: Vec<Program>,
+    /// Constants by the hash of their values, so that each is stored once.
+    known: HashMap<[u8; 32], TensorId>,
+}
+
+impl Module {
+    /// A new scratch or state tensor.
+    pub fn tensor(&mut self, name: &str, elements: usize, home: Home) -> TensorId {
+        self.tensors.push(Tensor {
+            name: name.to_owned(),
+            elements,
+            home,
+            constant: None,
+            owner: (0, String::new()),
+        });
+        self.tensors.len() - 1
+    }
+
+    /// A constant, stored once however often it is asked for.
+    pub fn constant(&mut self, program: usize, node: &str, constant: Constant) -> TensorId {
+        let mut hasher = blake3::Hasher::new();
+        let elements = match &constant {
+            Constant::Floats(values) => {
+                hasher.update(b"floats").update(bytemuck::cast_slice(values));
+                values.len()
+            }
+            Constant::Indices(values) => {
+                hasher.update(b"indices").update(bytemuck::cast_slice(values));
+                values.len()
+            }
+            Constant::Panels(values) => {
+                hasher.update(b"panels").update(bytemuck::cast_slice(values));
+                values.len()
+            }
+        };
+        let next = self.tensors.len();
+        let known = *self.known.entry(*hasher.finalize().as_bytes()).or_insert(next);
+        if known == next {
+            self.tensors.push(Tensor {
+                name: node.to_owned(),
+                elements,
+                home: Home::Weights,
+                constant: Some(constant),
+                owner: (program, node.to_owned()),
+            });
+        }
+        known
+    }
+
+    /// The values of a float constant.
+    pub fn floats(&self, tensor: TensorId) -> Option<&[f32]> {
+        match &self.tensors[tensor].constant {
+            Some(Constant::Floats(values)) => Some(values),
+            _ => None,
+        }
+    }
+}
+
+/// The operands of an element-wise walk, with dims dropped, sorted by the output's strides and merged: the output
+/// first. The dims stand at the end of the eight. None if more than eight remain.
+pub fn walk_operands(dims: &[usize], views: &[&View]) -> Option<([usize; DIMS], Vec<Operand>)> {
+    let mut order: Vec<usize> = (0..dims.len()).collect();
+    order.sort_by_key(|&axis| std::cmp::Reverse(views[0].strides[axis]));
+    let mut extents: Vec<usize> = order.iter().map(|&axis| dims[axis]).collect();
+    let mut strides: Vec<Vec<usize>> =
+        views.iter().map(|view| order.iter().map(|&axis| view.strides[axis]).collect()).collect();
+    merge_dims(&mut extents, &mut strides);
+    place_dims(&extents, &strides, DIMS).map(|dims| (dims, operands_at(views, &strides, DIMS)))
+}
+
+/// `extents` right-aligned so that they end before dimension `end`; none if they do not fit.
+pub fn place_dims(extents: &[usize], strides: &[Vec<usize>], end: usize) -> Option<[usize; DIMS]> {
+    debug_assert!(strides.iter().all(|operand| operand.len() == extents.len()));
+    let start = end.checked_sub(extents.len())?;
+    let mut dims = [1; DIMS];
+    dims[start..end].copy_from_slice(extents);
+    Some(dims)
+}
+
+/// Operands of `views` with the given strides, right-aligned like [`place_dims`].
+pub fn operands_at(views: &[&View], strides: &[Vec<usize>], end: usize) -> Vec<Operand> {
+    views
+        .iter()
+        .zip(strides)
+        .map(|(view, strides)| {
+            let mut placed = [0; DIMS];
+            placed[end - strides.len()..end].copy_from_slice(strides);
+            Operand { tensor: view.tensor, offset: view.offset, strides: placed }
+        })
+        .collect()
+}

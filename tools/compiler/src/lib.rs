@@ -1,0 +1,174 @@
+//! ONNX graphs to sonotrace model files.
+//!
+//! ```text
+//! frontend   ONNX -> tract's decluttered model (never its optimized form)
+//! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
+//! fuse       -> biases and activations into products, scales into normalisations, copies away
+//! tiles      -> how each operation's work is cut
+//! plan       -> places for all scratch tensors
+//! storage    -> constants as f32 or f16, packed as the kernels read them
+//! golden     -> cases for the self-test at start
+//! write      -> the file, which the runtime then verifies with code of its own
+//! ```
+//!
+//! [`parity`] holds a compiled file to tract. Nothing of this crate is linked into a device.
+
+pub mod aligned;
+mod conventions;
+mod error;
+pub mod frontend;
+mod fuse;
+pub mod golden;
+mod graph;
+mod lower;
+pub mod parity;
+mod plan;
+mod provenance;
+mod report;
+mod states;
+mod storage;
+pub mod tiles;
+mod view;
+mod write;
+
+pub use error::CompileError;
+pub use report::{ProgramReport, Report};
+pub use storage::Weights;
+
+use conventions::Conventions;
+use frontend::Graph;
+use graph::{Home, Module, Port, Program};
+use std::path::PathBuf;
+
+/// How to compile.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Storage of weights.
+    pub weights: Weights,
+    /// The network's conventions; without them no session can use the file.
+    pub conventions: Option<PathBuf>,
+    /// Golden cases to store; programs without any get one of made-up values.
+    pub golden: golden::Cases,
+}
+
+/// A compiled file.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The file's content.
+    pub bytes: Vec<u8>,
+    /// What it came to.
+    pub report: Report,
+}
+
+/// Compiles graphs into one model file: each program's name with its ONNX file. The same inputs give the same bytes.
+///
+/// # Errors
+/// What is wrong, with the file, port or node that it is wrong with.
+pub fn compile(programs: &[(String, PathBuf)], options: &Options) -> Result<Compiled, CompileError> {
+    let graphs: Result<Vec<Graph>, CompileError> =
+        programs.iter().map(|(name, path)| frontend::load(name, path)).collect();
+    compile_graphs(&graphs?, options)
+}
+
+/// Compiles graphs that were read already.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, CompileError> {
+    for (at, graph) in graphs.iter().enumerate() {
+        if graphs[..at].iter().any(|other| other.program == graph.program) {
+            return Err(CompileError::Ports(format!("program {} is given twice", graph.program)));
+        }
+    }
+    let conventions = options.conventions.as_deref().map(Conventions::load).transpose()?;
+    let conventions_hash = match &options.conventions {
+        Some(path) => {
+            let text =
+                std::fs::read(path).map_err(|source| CompileError::Read { path: path.clone(), source })?;
+            Some(blake3::hash(&text).to_hex().to_string())
+        }
+        None => None,
+    };
+    let names = conventions.as_ref().and_then(|conventions| conventions.states.as_ref());
+    let module = build(graphs, names)?;
+    let (weights, places) = storage::store(&module, options.weights)?;
+    let golden = golden::make(graphs, &options.golden)?;
+    let record = match &conventions {
+        Some(conventions) => conventions.record(&module.programs)?,
+        None => conventions::none(),
+    };
+    let provenance = provenance::text(graphs, options, conventions_hash.as_deref());
+    let written = write::write(&write::Contents {
+        module: &module,
+        weights: (&weights, &places),
+        conventions: record,
+        golden: &golden,
+        provenance: &provenance,
+    })?;
+    // What the compiler wrote, the runtime's own verifier must accept.
+    let aligned = aligned::AlignedBytes::new(&written.bytes);
+    sonotrace::model::Model::parse(aligned.bytes())?;
+    let report = report(&module, &places, &written, weights.len() as u64);
+    Ok(Compiled { bytes: written.bytes, report })
+}
+
+/// Lowers, fuses and cuts all programs.
+fn build(graphs: &[Graph], states: Option<&states::StateNames>) -> Result<Module, CompileError> {
+    let mut module = Module::default();
+    let states = states::assign(&mut module, graphs, states)?;
+    for (index, graph) in graphs.iter().enumerate() {
+        let inputs: Vec<Port> = graph
+            .inputs
+            .iter()
+            .map(|(name, shape)| {
+                let home = Home::Scratch { program: index, input: true };
+                let tensor = states.get(name).copied();
+                let tensor = tensor.unwrap_or_else(|| module.tensor(name, shape.iter().product(), home));
+                Port { name: name.clone(), shape: shape.clone(), tensor }
+            })
+            .collect();
+        let outputs: Vec<(String, Option<usize>)> =
+            graph.outputs.iter().map(|(name, _)| (name.clone(), states.get(name).copied())).collect();
+        // Constants name the program that they were made for.
+        module.programs.push(Program { name: graph.program.clone(), ..Program::default() });
+        let (ops, outputs) =
+            lower::lower(&mut module, index, &graph.program, &graph.model, &inputs, &outputs)?;
+        let mut program = Program { name: graph.program.clone(), inputs, outputs, ops };
+        fuse::fuse(&module, &mut program);
+        program.ops.iter_mut().for_each(tiles::cut);
+        module.programs[index] = program;
+    }
+    Ok(module)
+}
+
+fn report(
+    module: &Module,
+    places: &[Option<storage::Stored>],
+    written: &write::Written,
+    weight_bytes: u64,
+) -> Report {
+    let programs = module.programs.iter().zip(&written.scratch).enumerate();
+    let programs = programs.map(|(index, (program, &(scratch_bytes, scratch_lower_bound_bytes)))| {
+        let mut ops = std::collections::BTreeMap::new();
+        for op in &program.ops {
+            *ops.entry(format!("{:?}", op.kind)).or_insert(0) += 1;
+        }
+        ProgramReport {
+            name: program.name.clone(),
+            macs: program.ops.iter().map(tiles::macs).sum(),
+            ops,
+            scratch_bytes,
+            scratch_lower_bound_bytes,
+            weight_bytes: storage::program_bytes(module, index, places),
+        }
+    });
+    Report {
+        programs: programs.collect(),
+        file_bytes: written.header.file_bytes,
+        weight_bytes,
+        scratch_bytes: written.header.scratch_bytes,
+        thread_scratch_bytes: written.header.thread_scratch_bytes,
+        frame_state_bytes: written.header.frame_state_bytes,
+        session_state_bytes: written.header.session_state_bytes,
+    }
+}

@@ -1,0 +1,398 @@
+//! From tract's decluttered graph to operation records: one file for each family of operations.
+//!
+//! Every value is a view. Operations that only move or repeat elements make a new view; the others write a new dense
+//! tensor. What tract folded into constants stays a constant until an operation reads it.
+
+mod conv;
+mod deconv;
+mod einsum;
+mod elementwise;
+mod reduce;
+mod resize;
+mod select;
+mod shape;
+
+use crate::error::CompileError;
+use crate::graph::{Constant, Home, Module, Op, Operand, Port, walk_operands};
+use crate::view::View;
+use sonotrace::model::format::{OpKind, map};
+use std::collections::HashMap;
+use tract_core::internal::*;
+use tract_core::ops::array::{Gather, GatherElements, MultiBroadcastTo, Pad, Slice, Tile, TypedConcat};
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cast::Cast;
+use tract_core::ops::cnn::{Conv, Deconv, MaxPool, SumPool};
+use tract_core::ops::downsample::Downsample;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::identity::Identity;
+use tract_core::ops::logic::Iff;
+use tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
+
+/// What a graph's outlet turned into.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A view of a tensor.
+    View(View),
+    /// A constant that no operation has read yet.
+    Constant(Arc<Tensor>),
+}
+
+/// A program while it is lowered.
+pub struct Lowering<'a> {
+    module: &'a mut Module,
+    program: usize,
+    name: String,
+    model: &'a TypedModel,
+    values: HashMap<OutletId, Value>,
+    ops: Vec<Op>,
+    means_off: HashMap<usize, OutletId>,
+}
+
+/// Lowers a graph whose inputs' tensors exist already. `outputs` are the names and, for state, the tensors to write.
+///
+/// # Errors
+/// [`CompileError::Unsupported`] with the node's name.
+pub fn lower(
+    module: &mut Module,
+    program: usize,
+    name: &str,
+    model: &TypedModel,
+    inputs: &[Port],
+    outputs: &[(String, Option<usize>)],
+) -> Result<(Vec<Op>, Vec<Port>), CompileError> {
+    let mut lowering = Lowering {
+        module,
+        program,
+        name: name.to_owned(),
+        model,
+        values: HashMap::new(),
+        ops: Vec::new(),
+        means_off: reduce::find_means_taken_off(model),
+    };
+    let reference = |problem: TractError| CompileError::Reference {
+        program: name.to_owned(),
+        problem: format!("{problem:#}"),
+    };
+    for (&outlet, port) in model.input_outlets().map_err(reference)?.iter().zip(inputs) {
+        lowering.values.insert(outlet, Value::View(View::dense(port.tensor, &port.shape)));
+    }
+    for id in model.eval_order().map_err(reference)? {
+        lowering.node(model.node(id))?;
+    }
+    let mut ports: Vec<Port> = Vec::new();
+    for (outlet, (name, state)) in model.output_outlets().map_err(reference)?.iter().zip(outputs) {
+        let port = lowering.output_port(*outlet, name, *state, &ports)?;
+        ports.push(port);
+    }
+    Ok((lowering.ops, ports))
+}
+
+impl Lowering<'_> {
+    fn unsupported(&self, node: &TypedNode, reason: impl Into<String>) -> CompileError {
+        CompileError::Unsupported {
+            program: self.name.clone(),
+            node: node.name.clone(),
+            op: node.op.name().into_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    fn node(&mut self, node: &TypedNode) -> Result<(), CompileError> {
+        if self.values.contains_key(&OutletId::new(node.id, 0)) {
+            return Ok(());
+        }
+        if let [output] = &*node.outputs
+            && let Some(constant) = &output.fact.konst
+        {
+            self.values.insert(node.id.into(), Value::Constant(Arc::clone(constant)));
+            return Ok(());
+        }
+        if let Some(constants) = self.constant_inputs(node) {
+            return self.fold(node, constants);
+        }
+        let used: Vec<usize> = (0..node.outputs.len()).filter(|&slot| !self.is_unused(node, slot)).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        if used != [0] {
+            return Err(self.unsupported(node, "it has more than one output"));
+        }
+        let dtype = node.outputs[0].fact.datum_type;
+        let is_index = node.op_as::<Reduce>().is_some_and(reduce::is_arg) || node.op_is::<AxisOp>();
+        if !(dtype == f32::datum_type() || dtype == bool::datum_type() || is_index) {
+            let problem =
+                format!("it computes integers or the like ({dtype:?}), only f32 and bool can be computed");
+            return Err(self.unsupported(node, problem));
+        }
+        let view = self.dispatch(node)?;
+        let shape = self.shape(node, OutletId::new(node.id, 0))?;
+        if view.dims != shape {
+            return Err(
+                self.unsupported(node, format!("its result has shape {:?}, expected {shape:?}", view.dims))
+            );
+        }
+        self.values.insert(node.id.into(), Value::View(view));
+        Ok(())
+    }
+
+    fn is_unused(&self, node: &TypedNode, slot: usize) -> bool {
+        let outlet = OutletId::new(node.id, slot);
+        node.outputs[slot].successors.is_empty()
+            && !self.model.output_outlets().is_ok_and(|outputs| outputs.contains(&outlet))
+    }
+
+    fn constant_inputs(&self, node: &TypedNode) -> Option<TVec<TValue>> {
+        node.inputs
+            .iter()
+            .map(|outlet| match self.values.get(outlet) {
+                Some(Value::Constant(tensor)) => Some(Arc::clone(tensor).into_tvalue()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Computes a node of constants now.
+    fn fold(&mut self, node: &TypedNode, inputs: TVec<TValue>) -> Result<(), CompileError> {
+        let turn = TurnState::default();
+        let context = turn.context(SessionId::NONE, usize::MAX);
+        let outputs = node.op.eval(&context, inputs).map_err(|problem| {
+            self.unsupported(node, format!("its constant value cannot be computed: {problem:#}"))
+        })?;
+        for (slot, output) in outputs.into_iter().enumerate() {
+            self.values.insert(OutletId::new(node.id, slot), Value::Constant(output.into_arc_tensor()));
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, node: &TypedNode) -> Result<View, CompileError> {
+        let op: &dyn TypedOp = node.op.as_ref();
+        if let Some(op) = op.downcast_ref::<EinSum>() {
+            self.einsum(node, op)
+        } else if let Some(op) = op.downcast_ref::<Conv>() {
+            self.conv(node, op)
+        } else if let Some(op) = op.downcast_ref::<Deconv>() {
+            self.deconv(node, op)
+        } else if let Some(op) = op.downcast_ref::<MaxPool>() {
+            self.max_pool(node, op)
+        } else if let Some(op) = op.downcast_ref::<SumPool>() {
+            self.sum_pool(node, op)
+        } else if let Some(op) = op.downcast_ref::<ElementWiseOp>() {
+            self.element_wise(node, op)
+        } else if let Some(op) = op.downcast_ref::<TypedBinOp>() {
+            self.binary(node, op)
+        } else if op.is::<Iff>() {
+            self.select(node)
+        } else if let Some(op) = op.downcast_ref::<Cast>() {
+            self.cast(node, op)
+        } else if let Some(op) = op.downcast_ref::<Reduce>() {
+            self.reduce(node, op)
+        } else if let Some(op) = op.downcast_ref::<RmsNorm>() {
+            self.rms_norm(node, op)
+        } else if let Some(op) = op.downcast_ref::<Softmax>() {
+            self.softmax(node, op)
+        } else if let Some(op) = op.downcast_ref::<AxisOp>() {
+            self.axis_op(node, op)
+        } else if let Some(op) = op.downcast_ref::<Slice>() {
+            self.slice(node, op)
+        } else if let Some(op) = op.downcast_ref::<Downsample>() {
+            self.downsample(node, op)
+        } else if op.is::<MultiBroadcastTo>() {
+            self.broadcast(node)
+        } else if let Some(op) = op.downcast_ref::<Tile>() {
+            self.tile(node, op)
+        } else if let Some(op) = op.downcast_ref::<TypedConcat>() {
+            self.concat(node, op)
+        } else if let Some(op) = op.downcast_ref::<Pad>() {
+            self.pad(node, op)
+        } else if let Some(op) = op.downcast_ref::<Gather>() {
+            self.gather(node, op)
+        } else if let Some(op) = op.downcast_ref::<GatherElements>() {
+            self.gather_elements(node, op)
+        } else if op.is::<Identity>() {
+            self.input(node, 0)
+        } else if resize::is_resize(node) {
+            self.resize(node)
+        } else {
+            Err(self.unsupported(node, "there is no such operation in the runtime"))
+        }
+    }
+
+    /// The fixed shape of an outlet.
+    fn shape(&self, node: &TypedNode, outlet: OutletId) -> Result<Vec<usize>, CompileError> {
+        let fact = self
+            .model
+            .outlet_fact(outlet)
+            .map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
+        let shape = fact.shape.as_concrete();
+        let shape = shape
+            .ok_or_else(|| self.unsupported(node, format!("its shape {:?} is not fixed", fact.shape)))?;
+        if shape.contains(&0) {
+            return Err(self.unsupported(node, format!("its shape {shape:?} holds no element")));
+        }
+        Ok(shape.to_vec())
+    }
+
+    fn output_shape(&self, node: &TypedNode) -> Result<Vec<usize>, CompileError> {
+        self.shape(node, node.id.into())
+    }
+
+    /// The view of an input; a constant is stored first.
+    fn input(&mut self, node: &TypedNode, slot: usize) -> Result<View, CompileError> {
+        match self.values.get(&node.inputs[slot]) {
+            Some(Value::View(view)) => Ok(view.clone()),
+            Some(Value::Constant(tensor)) => {
+                let tensor = Arc::clone(tensor);
+                self.constant_view(node, &tensor)
+            }
+            None => Err(self.unsupported(node, "it reads something that no supported node makes")),
+        }
+    }
+
+    /// The values of an input that is a constant.
+    fn constant_input(&self, node: &TypedNode, slot: usize) -> Option<Arc<Tensor>> {
+        match self.values.get(node.inputs.get(slot)?) {
+            Some(Value::Constant(tensor)) => Some(Arc::clone(tensor)),
+            _ => None,
+        }
+    }
+
+    /// Float values of a constant; booleans are 0 and 1.
+    fn float_values(&self, node: &TypedNode, tensor: &Tensor) -> Result<Vec<f32>, CompileError> {
+        let is_float = tensor.datum_type() == f32::datum_type() || tensor.datum_type() == bool::datum_type();
+        if !is_float {
+            return Err(self.unsupported(
+                node,
+                format!("it computes with a constant of type {:?}", tensor.datum_type()),
+            ));
+        }
+        let values = tensor
+            .cast_to::<f32>()
+            .and_then(|cast| Ok(cast.to_plain_array_view::<f32>()?.iter().copied().collect::<Vec<_>>()));
+        let values = values.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
+        if let Some(value) = values.iter().find(|value| value.is_nan()) {
+            return Err(CompileError::Weight {
+                program: self.name.clone(),
+                node: node.name.clone(),
+                problem: format!("a weight is {value}"),
+            });
+        }
+        Ok(values)
+    }
+
+    /// A view of a constant in the weights. One that holds a single value is stored as such.
+    fn constant_view(&mut self, node: &TypedNode, tensor: &Tensor) -> Result<View, CompileError> {
+        let values = self.float_values(node, tensor)?;
+        if values.is_empty() {
+            return Err(self.unsupported(node, "it reads a constant without elements"));
+        }
+        let dims = tensor.shape().to_vec();
+        Ok(self.float_constant(node, &dims, values))
+    }
+
+    fn float_constant(&mut self, node: &TypedNode, dims: &[usize], values: Vec<f32>) -> View {
+        let uniform = values.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits());
+        if uniform {
+            let tensor =
+                self.module.constant(self.program, &node.name, Constant::Floats(values[..1].to_vec()));
+            return View { tensor, offset: 0, dims: dims.to_vec(), strides: vec![0; dims.len()] };
+        }
+        View::dense(self.module.constant(self.program, &node.name, Constant::Floats(values)), dims)
+    }
+
+    fn index_constant(&mut self, node: &TypedNode, dims: &[usize], values: Vec<i32>) -> View {
+        View::dense(self.module.constant(self.program, &node.name, Constant::Indices(values)), dims)
+    }
+
+    /// A new dense tensor for a node's result.
+    fn fresh(&mut self, node: &TypedNode, dims: &[usize]) -> View {
+        let home = Home::Scratch { program: self.program, input: false };
+        View::dense(self.module.tensor(&node.name, dims.iter().product(), home), dims)
+    }
+
+    /// Adds an element-wise operation that writes `output` from `inputs`, all of one shape.
+    fn map_into(
+        &mut self,
+        node: &TypedNode,
+        function: u32,
+        floats: [f32; 4],
+        output: &View,
+        inputs: &[&View],
+    ) -> Result<(), CompileError> {
+        let views: Vec<&View> = std::iter::once(output).chain(inputs.iter().copied()).collect();
+        let mut op = Op::new(OpKind::Map, &node.name);
+        (op.function, op.floats) = (function, floats);
+        op.dims = self.place(node, &mut op.operands, &output.dims, &views)?;
+        self.ops.push(op);
+        Ok(())
+    }
+
+    /// Fills in operands walked together; returns the dims.
+    fn place(
+        &self,
+        node: &TypedNode,
+        operands: &mut [Option<Operand>],
+        dims: &[usize],
+        views: &[&View],
+    ) -> Result<[usize; 8], CompileError> {
+        let (dims, placed) = walk_operands(dims, views)
+            .ok_or_else(|| self.unsupported(node, "it has more than 8 dimensions that cannot be merged"))?;
+        operands.iter_mut().zip(placed).for_each(|(slot, operand)| *slot = Some(operand));
+        Ok(dims)
+    }
+
+    /// A dense copy of a view.
+    fn copied(&mut self, node: &TypedNode, view: &View) -> Result<View, CompileError> {
+        let output = self.fresh(node, &view.dims);
+        self.copy_into(node, &output, view, true)?;
+        Ok(output)
+    }
+
+    fn copy_into(
+        &mut self,
+        node: &TypedNode,
+        output: &View,
+        view: &View,
+        may_forward: bool,
+    ) -> Result<(), CompileError> {
+        self.map_into(node, map::COPY, [0.0; 4], output, &[view])?;
+        if let Some(op) = self.ops.last_mut() {
+            op.may_forward = may_forward;
+        }
+        Ok(())
+    }
+
+    /// The tensor of an output: dense, its own, and the given one if it is state.
+    fn output_port(
+        &mut self,
+        outlet: OutletId,
+        name: &str,
+        state: Option<usize>,
+        earlier: &[Port],
+    ) -> Result<Port, CompileError> {
+        let node = self.model.node(outlet.node);
+        let view = match self.values.get(&outlet) {
+            Some(Value::View(view)) => view.clone(),
+            Some(Value::Constant(tensor)) => {
+                let tensor = Arc::clone(tensor);
+                self.constant_view(node, &tensor)?
+            }
+            None => return Err(self.unsupported(node, "it is an output that nothing computes")),
+        };
+        let tensor = &self.module.tensors[view.tensor];
+        let is_own = tensor.home == Home::Scratch { program: self.program, input: false }
+            && tensor.elements == view.elements()
+            && view == View::dense(view.tensor, &view.dims)
+            && earlier.iter().all(|port| port.tensor != view.tensor);
+        if state.is_none() && is_own {
+            return Ok(Port { name: name.to_owned(), shape: view.dims, tensor: view.tensor });
+        }
+        let home = Home::Scratch { program: self.program, input: false };
+        let tensor = state.unwrap_or_else(|| self.module.tensor(name, view.elements(), home));
+        let output = View::dense(tensor, &view.dims);
+        if output != view {
+            self.copy_into(node, &output, &view, true)?;
+        }
+        Ok(Port { name: name.to_owned(), shape: view.dims, tensor })
+    }
+}

@@ -1,0 +1,150 @@
+//! Reductions, softmax, normalisation.
+
+use super::Lowering;
+use crate::error::CompileError;
+use crate::graph::{Op, operands_at};
+use crate::view::{View, merge_dims};
+use sonotrace::model::format::{DIMS, OpKind, norm, reduce};
+use std::collections::HashMap;
+use tract_core::internal::*;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::math::{Mul, Sub};
+use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+
+/// Whether a reduction yields an index.
+pub(super) fn is_arg(op: &Reduce) -> bool {
+    matches!(op.reducer, Reducer::ArgMax(_) | Reducer::ArgMin(_))
+}
+
+/// Finds `RmsNorm(x - sum(x) / n)`, which is how LayerNorm, GroupNorm and InstanceNorm arrive: the norm's node, and
+/// the outlet of `x`.
+pub(super) fn find_means_taken_off(model: &TypedModel) -> HashMap<usize, OutletId> {
+    model.nodes().iter().filter_map(|node| Some((node.id, mean_taken_off(model, node)?))).collect()
+}
+
+fn mean_taken_off(model: &TypedModel, node: &TypedNode) -> Option<OutletId> {
+    let axis = node.op_as::<RmsNorm>()?.axis;
+    let difference = binary::<Sub>(model, node.inputs[0])?;
+    let (x, mean) = (difference.inputs[0], binary::<Mul>(model, difference.inputs[1])?);
+    // The scale may stand on either side.
+    let (sum, scale) = match model.node(mean.inputs[0].node).op_as::<Reduce>() {
+        Some(_) => (mean.inputs[0], mean.inputs[1]),
+        None => (mean.inputs[1], mean.inputs[0]),
+    };
+    let scale = model.outlet_fact(scale).ok()?.konst.as_ref()?.as_uniform()?;
+    let scale: f32 = *scale.cast_to::<f32>().ok()?.to_plain_array_view::<f32>().ok()?.first()?;
+    let sum = model.node(sum.node);
+    let reduce = sum.op_as::<Reduce>()?;
+    let count = model.outlet_fact(x).ok()?.shape[axis].to_usize().ok()?;
+    let is_mean = reduce.reducer == Reducer::Sum
+        && *reduce.axes == [axis]
+        && sum.inputs[0] == x
+        && (scale * count as f32 - 1.0).abs() < 1e-6;
+    is_mean.then_some(x)
+}
+
+fn binary<T: tract_core::ops::binary::BinMiniOp>(model: &TypedModel, outlet: OutletId) -> Option<&TypedNode> {
+    let node = model.node(outlet.node);
+    node.op_as::<TypedBinOp>()?.0.is::<T>().then_some(node)
+}
+
+impl Lowering<'_> {
+    pub(super) fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> Result<View, CompileError> {
+        let function = match op.reducer {
+            Reducer::Sum => reduce::SUM,
+            Reducer::Max | Reducer::Any => reduce::MAX,
+            Reducer::Min | Reducer::All => reduce::MIN,
+            Reducer::Prod => reduce::PRODUCT,
+            Reducer::MeanOfSquares => reduce::MEAN_OF_SQUARES,
+            Reducer::ArgMax(false) if op.axes.len() == 1 => reduce::ARG_MAX,
+            _ => return Err(self.unsupported(node, "there is no such reduction in the runtime")),
+        };
+        let input = self.input(node, 0)?;
+        let mut dims = input.dims.clone();
+        op.axes.iter().for_each(|&axis| dims[axis] = 1);
+        let output = self.fresh(node, &dims);
+        let mut repeated = output.clone();
+        for &axis in &op.axes {
+            (repeated.dims[axis], repeated.strides[axis]) = (input.dims[axis], 0);
+        }
+        self.over_axes(node, OpKind::Reduce, function, 0.0, &op.axes, &repeated, &input)?;
+        Ok(output)
+    }
+
+    pub(super) fn softmax(&mut self, node: &TypedNode, op: &Softmax) -> Result<View, CompileError> {
+        if op.kind != SoftmaxKind::Softmax || op.quant_output_dt.is_some() {
+            return Err(self.unsupported(node, "only plain f32 softmax is"));
+        }
+        let input = self.input(node, 0)?;
+        let output = self.fresh(node, &input.dims.clone());
+        self.over_axes(node, OpKind::Softmax, 0, 0.0, &op.axes, &output, &input)?;
+        Ok(output)
+    }
+
+    pub(super) fn rms_norm(&mut self, node: &TypedNode, op: &RmsNorm) -> Result<View, CompileError> {
+        let epsilon = op
+            .eps
+            .cast_to::<f32>()
+            .and_then(|eps| Ok(*eps.to_plain_array_view::<f32>()?.first().context("empty")?));
+        let epsilon = epsilon.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
+        let (function, input) = match self.means_off.get(&node.id).and_then(|outlet| self.values.get(outlet))
+        {
+            Some(super::Value::View(view)) => (norm::MEAN_VARIANCE, view.clone()),
+            _ => (norm::RMS, self.input(node, 0)?),
+        };
+        let output = self.fresh(node, &input.dims.clone());
+        self.over_axes(node, OpKind::Normalize, function, epsilon, &[op.axis], &output, &input)?;
+        Ok(output)
+    }
+
+    /// An operation whose kept dims come first and whose other dims, the `axes`, come last.
+    #[allow(clippy::too_many_arguments)]
+    fn over_axes(
+        &mut self,
+        node: &TypedNode,
+        kind: OpKind,
+        function: u32,
+        float: f32,
+        axes: &[usize],
+        output: &View,
+        input: &View,
+    ) -> Result<(), CompileError> {
+        let (mut kept, mut inner): (Vec<usize>, Vec<usize>) =
+            (0..input.dims.len()).partition(|axis| !axes.contains(axis));
+        kept.sort_by_key(|&axis| std::cmp::Reverse(output.strides[axis]));
+        // Indices count in the order of the axes; everything else may go through them in memory order.
+        if function != reduce::ARG_MAX || kind != OpKind::Reduce {
+            inner.sort_by_key(|&axis| std::cmp::Reverse(input.strides[axis]));
+        }
+        let group = |axes: &[usize]| {
+            let mut dims: Vec<usize> = axes.iter().map(|&axis| input.dims[axis]).collect();
+            let mut strides: Vec<Vec<usize>> =
+                [output, input].map(|view| axes.iter().map(|&axis| view.strides[axis]).collect()).to_vec();
+            merge_dims(&mut dims, &mut strides);
+            if dims.is_empty() {
+                dims.push(1);
+                strides.iter_mut().for_each(|operand| operand.push(0));
+            }
+            (dims, strides)
+        };
+        let (kept_dims, kept_strides) = group(&kept);
+        let (inner_dims, inner_strides) = group(&inner);
+        let start = DIMS - inner_dims.len();
+        if kept_dims.len() > start {
+            return Err(self.unsupported(node, "it has more than 8 dimensions that cannot be merged"));
+        }
+        let mut op = Op::new(kind, &node.name);
+        (op.function, op.floats[0], op.kept_dims) = (function, float, start);
+        op.params[0] = start as u32;
+        op.dims[start - kept_dims.len()..start].copy_from_slice(&kept_dims);
+        op.dims[start..].copy_from_slice(&inner_dims);
+        let outer = operands_at(&[output, input], &kept_strides, start);
+        let tail = operands_at(&[output, input], &inner_strides, DIMS);
+        for (slot, (mut operand, tail)) in outer.into_iter().zip(tail).enumerate() {
+            operand.strides[start..].copy_from_slice(&tail.strides[start..]);
+            op.operands[slot] = Some(operand);
+        }
+        self.ops.push(op);
+        Ok(())
+    }
+}

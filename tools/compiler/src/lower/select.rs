@@ -1,0 +1,105 @@
+//! Gathering along an axis by constant indices.
+
+use super::Lowering;
+use crate::error::CompileError;
+use crate::graph::Op;
+use crate::view::View;
+use sonotrace::model::format::OpKind;
+use tract_core::internal::*;
+use tract_core::ops::array::{Gather, GatherElements};
+
+impl Lowering<'_> {
+    /// Constant indices, counted from the start of an axis of `length`.
+    fn indices(&self, node: &TypedNode, length: usize) -> Result<(Vec<usize>, Vec<i64>), CompileError> {
+        let Some(indices) = self.constant_input(node, 1) else {
+            return Err(self.unsupported(node, "its indices are computed, only constant ones are"));
+        };
+        let values = indices
+            .cast_to::<i64>()
+            .and_then(|cast| Ok(cast.to_plain_array_view::<i64>()?.iter().copied().collect::<Vec<i64>>()));
+        let mut values = values.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
+        for value in &mut values {
+            if *value < 0 {
+                *value += length as i64;
+            }
+            if !(0..length as i64).contains(value) {
+                return Err(self.unsupported(node, format!("index {value} is outside an axis of {length}")));
+            }
+        }
+        Ok((indices.shape().to_vec(), values))
+    }
+
+    pub(super) fn gather(&mut self, node: &TypedNode, op: &Gather) -> Result<View, CompileError> {
+        let input = self.input(node, 0)?;
+        let (shape, indices) = self.indices(node, input.dims[op.axis])?;
+        self.gathered(node, &input, op.axis, &indices, &shape)
+    }
+
+    /// `input` with `axis` replaced by the axes of `shape`, through `indices`. Evenly spaced ones are a slice.
+    pub(super) fn gathered(
+        &mut self,
+        node: &TypedNode,
+        input: &View,
+        axis: usize,
+        indices: &[i64],
+        shape: &[usize],
+    ) -> Result<View, CompileError> {
+        let step = if indices.len() > 1 { indices[1] - indices[0] } else { 1 };
+        let is_even = step > 0 && indices.windows(2).all(|pair| pair[1] - pair[0] == step);
+        let mut dims = input.dims.clone();
+        dims.splice(axis..=axis, shape.iter().copied());
+        if indices.is_empty() {
+            return Err(self.unsupported(node, "it has no index"));
+        }
+        if is_even {
+            let slice = input.clone().sliced(axis, indices[0] as usize, step as usize, indices.len());
+            return self.reshaped(node, &slice, &dims);
+        }
+        let values = indices.iter().map(|&index| index as i32).collect();
+        let table = self.index_constant(node, shape, values);
+        let output = self.fresh(node, &dims);
+        let spread = |view: &View, own: &[usize]| {
+            let mut strides = view.strides.clone();
+            strides.splice(axis..=axis, own.iter().copied());
+            View { tensor: view.tensor, offset: view.offset, dims: dims.clone(), strides }
+        };
+        let source = spread(input, &vec![0; shape.len()]);
+        let mut strides = vec![0; dims.len()];
+        strides[axis..axis + shape.len()].copy_from_slice(&table.strides);
+        let index = View { tensor: table.tensor, offset: 0, dims: dims.clone(), strides };
+        self.gather_op(node, &output, &source, &index, input.strides[axis], input.dims[axis])?;
+        Ok(output)
+    }
+
+    pub(super) fn gather_elements(
+        &mut self,
+        node: &TypedNode,
+        op: &GatherElements,
+    ) -> Result<View, CompileError> {
+        let input = self.input(node, 0)?;
+        let length = input.dims[op.axis];
+        let (shape, indices) = self.indices(node, length)?;
+        let index = self.index_constant(node, &shape, indices.iter().map(|&index| index as i32).collect());
+        let output = self.fresh(node, &shape);
+        let mut source = input.clone();
+        (source.dims, source.strides[op.axis]) = (shape, 0);
+        self.gather_op(node, &output, &source, &index, input.strides[op.axis], length)?;
+        Ok(output)
+    }
+
+    fn gather_op(
+        &mut self,
+        node: &TypedNode,
+        output: &View,
+        source: &View,
+        index: &View,
+        stride: usize,
+        length: usize,
+    ) -> Result<(), CompileError> {
+        let mut op = Op::new(OpKind::Gather, &node.name);
+        op.dims = self.place(node, &mut op.operands, &output.dims, &[output, source, index])?;
+        (op.params[0], op.params[1]) = (stride as u32, length as u32);
+        self.ops.push(op);
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! Where a model file came from: written into it as JSON, the same for the same inputs, without times or folders.
+
+use crate::Options;
+use crate::frontend::Graph;
+use serde_json::{Value, json};
+
+/// The provenance text. `conventions` is the BLAKE3 of the conventions file, in hex.
+pub fn text(graphs: &[Graph], options: &Options, conventions: Option<&str>) -> String {
+    let programs: Vec<Value> = graphs
+        .iter()
+        .map(|graph| {
+            let origin = &graph.origin;
+            let opsets: Vec<Value> = origin
+                .opsets
+                .iter()
+                .map(|(domain, version)| json!({"domain": domain, "version": version}))
+                .collect();
+            json!({
+                "name": graph.program,
+                "graph": origin.file,
+                "blake3": origin.blake3,
+                "producer": origin.producer,
+                "opsets": opsets,
+            })
+        })
+        .collect();
+    let provenance = json!({
+        "tool": "sonotrace-compiler",
+        "version": env!("CARGO_PKG_VERSION"),
+        "front_end": "tract-onnx 0.23.9",
+        "programs": programs,
+        "options": {"weights": options.weights.name()},
+        "conventions_blake3": conventions,
+    });
+    format!("{provenance:#}\n")
+}

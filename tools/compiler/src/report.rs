@@ -1,0 +1,70 @@
+//! What a compilation came to, for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A program's part.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ProgramReport {
+    /// Its name.
+    pub name: String,
+    /// Multiply-accumulates of its products and convolutions.
+    pub macs: u64,
+    /// Operations by kind.
+    pub ops: BTreeMap<String, usize>,
+    /// Scratch that its plan takes.
+    pub scratch_bytes: u64,
+    /// Scratch that any plan would take: the most that is live during one operation.
+    pub scratch_lower_bound_bytes: u64,
+    /// Weights that its operations read; shared ones count in each program.
+    pub weight_bytes: u64,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    /// Programs, in file order.
+    pub programs: Vec<ProgramReport>,
+    /// The file.
+    pub file_bytes: u64,
+    /// Its weights section.
+    pub weight_bytes: u64,
+    /// Scratch that all programs share.
+    pub scratch_bytes: u64,
+    /// Scratch of each thread.
+    pub thread_scratch_bytes: u64,
+    /// State per kept frame.
+    pub frame_state_bytes: u64,
+    /// State per session.
+    pub session_state_bytes: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for program in &self.programs {
+            let ops: Vec<String> =
+                program.ops.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            writeln!(
+                f,
+                "{}: {:.1} MMAC, {} operations ({}), scratch {} bytes (at least {}), weights {} bytes",
+                program.name,
+                program.macs as f64 / 1e6,
+                program.ops.values().sum::<usize>(),
+                ops.join(", "),
+                program.scratch_bytes,
+                program.scratch_lower_bound_bytes,
+                program.weight_bytes,
+            )?;
+        }
+        write!(
+            f,
+            "file {} bytes, weights {}, scratch {}, per thread {}, state per frame {}, per session {}",
+            self.file_bytes,
+            self.weight_bytes,
+            self.scratch_bytes,
+            self.thread_scratch_bytes,
+            self.frame_state_bytes,
+            self.session_state_bytes
+        )
+    }
+}

@@ -1,0 +1,302 @@
+//! The model file: records, sections, hashes.
+
+use crate::error::CompileError;
+use crate::golden::Golden;
+use crate::graph::{Home, Module, Op, Operand, Port, Program};
+use crate::plan::{Lifetime, Plan};
+use crate::storage::Stored;
+use bytemuck::{Pod, Zeroable, bytes_of, cast_slice};
+use sonotrace::model::format::{
+    ConventionsRecord, DIMS, Dtype, ELEMENTS_MAX, FILE_MAGIC, FILE_VERSION, FileHeader, HEAD_BYTES, Layout,
+    MEMORY_MAX, NO_TENSOR, NameRef, OPS_MAX, OpRecord, OperandRecord, PAGE_BYTES, PORTS_MAX, PROGRAMS_MAX,
+    PortRecord, ProgramRecord, SectionKind, SectionRecord, Space, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX,
+    TensorRecord,
+};
+use std::collections::HashMap;
+
+/// Everything that goes into a file.
+pub struct Contents<'a> {
+    /// Programs and tensors.
+    pub module: &'a Module,
+    /// The weights section, and each constant's place in it.
+    pub weights: (&'a [u8], &'a [Option<Stored>]),
+    /// How a session feeds the programs.
+    pub conventions: ConventionsRecord,
+    /// Golden cases.
+    pub golden: &'a Golden,
+    /// Provenance text.
+    pub provenance: &'a str,
+}
+
+/// A written file, with the figures that are known only then.
+#[derive(Debug)]
+pub struct Written {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Its header.
+    pub header: FileHeader,
+    /// Scratch and lower bound of each program.
+    pub scratch: Vec<(u64, u64)>,
+}
+
+/// Writes the file.
+///
+/// # Errors
+/// [`CompileError::Limit`].
+pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
+    let module = contents.module;
+    let mut names = Names::default();
+    let mut tables = Tables::default();
+    let mut header = FileHeader::zeroed();
+    let mut scratch = Vec::new();
+    let mut numbers = vec![NO_TENSOR; module.tensors.len()];
+    let state_homes = [(Home::FrameState, Space::FrameState), (Home::SessionState, Space::SessionState)];
+    for (home, space) in state_homes {
+        let mut end = 0;
+        for (id, tensor) in module.tensors.iter().enumerate().filter(|(_, tensor)| tensor.home == home) {
+            numbers[id] = tables.tensors.len() as u32;
+            let record =
+                TensorRecord { space: space as u32, offset: end, ..tensor_record(&mut names, tensor) };
+            tables.tensors.push(record);
+            end = (end + record.elements * 4).next_multiple_of(TENSOR_ALIGN);
+        }
+        match space {
+            Space::FrameState => header.frame_state_bytes = end,
+            _ => header.session_state_bytes = end,
+        }
+    }
+    for (id, tensor) in module.tensors.iter().enumerate() {
+        if let Some(stored) = contents.weights.1[id] {
+            numbers[id] = tables.tensors.len() as u32;
+            let layout = match tensor.constant {
+                Some(crate::graph::Constant::Panels(_)) => Layout::Panel16,
+                _ => Layout::Strided,
+            };
+            tables.tensors.push(TensorRecord {
+                space: Space::Weights as u32,
+                dtype: stored.dtype as u32,
+                layout: layout as u32,
+                offset: stored.offset,
+                ..tensor_record(&mut names, tensor)
+            });
+        }
+    }
+    for (index, program) in module.programs.iter().enumerate() {
+        let lives = lifetimes(module, index, program);
+        let spans: Vec<Lifetime> = lives.iter().map(|(_, span)| *span).collect();
+        let plan: Plan = crate::plan::place(&spans);
+        scratch.push((plan.bytes, crate::plan::lower_bound(&spans)));
+        header.scratch_bytes = header.scratch_bytes.max(plan.bytes);
+        for ((id, span), offset) in lives.iter().zip(plan.offsets) {
+            numbers[*id] = tables.tensors.len() as u32;
+            let is_input = program.inputs.iter().any(|port| port.tensor == *id);
+            tables.tensors.push(TensorRecord {
+                flags: if is_input { TENSOR_IS_INPUT } else { 0 },
+                offset,
+                program: index as u32,
+                first_op: span.first_op,
+                last_op: span.last_op,
+                ..tensor_record(&mut names, &module.tensors[*id])
+            });
+        }
+        tables.program(&mut names, program, &numbers);
+    }
+    for op in &tables.ops {
+        let bytes = sonotrace::kernels::thread_scratch_elements(op).saturating_mul(4);
+        header.thread_scratch_bytes = header.thread_scratch_bytes.max(bytes.saturating_add(63) / 64 * 64);
+    }
+    check_limits(module, &tables, &header)?;
+    header.magic = FILE_MAGIC;
+    header.version = FILE_VERSION;
+    header.section_count = SectionKind::ALL.len() as u32;
+    (header.input_size, header.mask_size) = (contents.conventions.input_size, contents.conventions.mask_size);
+    let sections: [&[u8]; 10] = [
+        cast_slice(&tables.programs),
+        cast_slice(&tables.ports),
+        cast_slice(&tables.ops),
+        cast_slice(&tables.tensors),
+        names.text.as_bytes(),
+        contents.weights.0,
+        bytes_of(&contents.conventions),
+        cast_slice(&contents.golden.records),
+        cast_slice(&contents.golden.values),
+        contents.provenance.as_bytes(),
+    ];
+    Ok(assemble(header, sections, scratch))
+}
+
+#[derive(Default)]
+struct Tables {
+    programs: Vec<ProgramRecord>,
+    ports: Vec<PortRecord>,
+    ops: Vec<OpRecord>,
+    tensors: Vec<TensorRecord>,
+}
+
+impl Tables {
+    fn program(&mut self, names: &mut Names, program: &Program, numbers: &[u32]) {
+        self.programs.push(ProgramRecord {
+            name: names.put(&program.name),
+            first_op: self.ops.len() as u32,
+            op_count: program.ops.len() as u32,
+            first_port: self.ports.len() as u32,
+            input_count: program.inputs.len() as u32,
+            output_count: program.outputs.len() as u32,
+            reserved: 0,
+        });
+        for port in program.inputs.iter().chain(&program.outputs) {
+            self.ports.push(port_record(names, port, numbers));
+        }
+        for op in &program.ops {
+            self.ops.push(op_record(names, op, numbers));
+        }
+    }
+}
+
+/// Names, each stored once.
+#[derive(Default)]
+struct Names {
+    text: String,
+    known: HashMap<String, NameRef>,
+}
+
+impl Names {
+    fn put(&mut self, name: &str) -> NameRef {
+        *self.known.entry(name.to_owned()).or_insert_with(|| {
+            let at = NameRef { offset: self.text.len() as u32, bytes: name.len() as u32 };
+            self.text.push_str(name);
+            at
+        })
+    }
+}
+
+/// A record of dense f32 scratch; the caller changes what is otherwise.
+fn tensor_record(names: &mut Names, tensor: &crate::graph::Tensor) -> TensorRecord {
+    TensorRecord {
+        space: Space::Scratch as u32,
+        dtype: Dtype::F32 as u32,
+        layout: Layout::Strided as u32,
+        flags: 0,
+        offset: 0,
+        elements: tensor.elements as u64,
+        name: names.put(&tensor.name),
+        program: 0,
+        first_op: 0,
+        last_op: 0,
+        reserved: 0,
+    }
+}
+
+fn port_record(names: &mut Names, port: &Port, numbers: &[u32]) -> PortRecord {
+    let mut shape = [0; DIMS];
+    for (to, &extent) in shape.iter_mut().zip(&port.shape) {
+        *to = extent as u32;
+    }
+    PortRecord {
+        name: names.put(&port.name),
+        tensor: numbers[port.tensor],
+        rank: port.shape.len() as u32,
+        shape,
+    }
+}
+
+fn op_record(names: &mut Names, op: &Op, numbers: &[u32]) -> OpRecord {
+    let operand = |operand: &Option<Operand>| match operand {
+        Some(operand) => OperandRecord {
+            tensor: numbers[operand.tensor],
+            offset: operand.offset as u32,
+            strides: operand.strides.map(|stride| stride as u32),
+        },
+        None => OperandRecord { tensor: NO_TENSOR, offset: 0, strides: [0; DIMS] },
+    };
+    OpRecord {
+        kind: op.kind as u32,
+        function: op.function,
+        tiles: op.tiles,
+        kept_dims: op.kept_dims as u32,
+        dims: op.dims.map(|extent| extent as u32),
+        operands: op.operands.each_ref().map(operand),
+        params: op.params,
+        floats: op.floats,
+        name: names.put(&op.name),
+    }
+}
+
+/// Over which operations each scratch tensor of a program is live: inputs from the start, outputs to the end, others
+/// from the first that writes them to the last that touches them.
+fn lifetimes(module: &Module, index: usize, program: &Program) -> Vec<(usize, Lifetime)> {
+    let last = program.ops.len().saturating_sub(1) as u32;
+    let mut lives = Vec::new();
+    for (id, tensor) in module.tensors.iter().enumerate() {
+        let Home::Scratch { program: owner, input } = tensor.home else { continue };
+        if owner != index {
+            continue;
+        }
+        let touches = |op: &Op| op.operands.iter().flatten().any(|operand| operand.tensor == id);
+        let first = program.ops.iter().position(touches);
+        let is_port = program.inputs.iter().chain(&program.outputs).any(|port| port.tensor == id);
+        if first.is_none() && !is_port {
+            continue; // Fused away.
+        }
+        let is_output = program.outputs.iter().any(|port| port.tensor == id);
+        let last_touch = program.ops.iter().rposition(touches).unwrap_or(0) as u32;
+        let first_op = if input { 0 } else { first.unwrap_or(0) as u32 };
+        let last_op = if is_output { last } else { last_touch };
+        lives.push((id, Lifetime { bytes: tensor.elements as u64 * 4, first_op, last_op }));
+    }
+    lives
+}
+
+fn check_limits(module: &Module, tables: &Tables, header: &FileHeader) -> Result<(), CompileError> {
+    let elements = module.tensors.iter().map(|tensor| tensor.elements as u64).max().unwrap_or(0);
+    let ports = tables
+        .programs
+        .iter()
+        .map(|program| program.input_count.max(program.output_count))
+        .max()
+        .unwrap_or(0);
+    for (what, seen, limit) in [
+        ("number of programs", tables.programs.len() as u64, PROGRAMS_MAX.into()),
+        ("number of a program's inputs or outputs", ports.into(), PORTS_MAX.into()),
+        ("number of operations", tables.ops.len() as u64, OPS_MAX.into()),
+        ("number of tensors", tables.tensors.len() as u64, TENSORS_MAX.into()),
+        ("number of elements of a tensor", elements, ELEMENTS_MAX),
+        ("scratch in bytes", header.scratch_bytes, MEMORY_MAX),
+        ("thread scratch in bytes", header.thread_scratch_bytes, MEMORY_MAX),
+        ("frame state in bytes", header.frame_state_bytes, MEMORY_MAX),
+        ("session state in bytes", header.session_state_bytes, MEMORY_MAX),
+    ] {
+        if seen > limit {
+            return Err(CompileError::Limit { what, seen, limit });
+        }
+    }
+    Ok(())
+}
+
+/// Header and section table on the first page, each section on pages of its own, then the hashes.
+fn assemble(mut header: FileHeader, sections: [&[u8]; 10], scratch: Vec<(u64, u64)>) -> Written {
+    let mut bytes = vec![0; HEAD_BYTES];
+    let mut table = [SectionRecord::zeroed(); 10];
+    for ((record, kind), content) in table.iter_mut().zip(SectionKind::ALL).zip(sections) {
+        bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES as usize), 0);
+        *record = SectionRecord {
+            kind: kind as u32,
+            layout: 1,
+            offset: bytes.len() as u64,
+            bytes: content.len() as u64,
+            hash: *blake3::hash(content).as_bytes(),
+        };
+        bytes.extend_from_slice(content);
+    }
+    header.file_bytes = bytes.len() as u64;
+    put(&mut bytes, 0, &[header]);
+    put(&mut bytes, size_of::<FileHeader>(), &table);
+    header.head_hash = *blake3::hash(&bytes[..HEAD_BYTES]).as_bytes();
+    put(&mut bytes, 0, &[header]);
+    Written { bytes, header, scratch }
+}
+
+fn put<T: Pod>(bytes: &mut [u8], at: usize, records: &[T]) {
+    let content: &[u8] = cast_slice(records);
+    bytes[at..at + content.len()].copy_from_slice(content);
+}

@@ -1,0 +1,182 @@
+//! What cannot be compiled is refused by name.
+
+mod common;
+use common::{Dim, Onnx, int, ints};
+use sonotrace_compiler::{CompileError, Options, Weights, compile, compile_graphs};
+use std::path::PathBuf;
+
+fn message(graph: &Onnx) -> String {
+    graph.compile().expect_err("this graph cannot be compiled").to_string()
+}
+
+fn assert_names(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{message:?} does not name {part:?}");
+    }
+}
+
+#[test]
+fn an_operation_that_is_missing_is_named_with_its_node() {
+    let graph = Onnx::default()
+        .input("x", &[4, 6])
+        .node("Relu", &["x"], &["a"], &[])
+        .node("CumSum", &["a", "axis"], &["y"], &[])
+        .indices("axis", &[], &[1])
+        .output("y");
+    assert_names(&message(&graph), &["main", "CumSum_1", "not supported"]);
+    let tan = Onnx::default().input("x", &[4]).node("Tan", &["x"], &["y"], &[]).output("y");
+    assert_names(&message(&tan), &["Tan_0", "operation Tan "]);
+}
+
+#[test]
+fn computed_weights_indices_and_integers_are_refused() {
+    let conv = Onnx::default()
+        .input("x", &[1, 3, 8, 8])
+        .input("w", &[4, 3, 3, 3])
+        .node("Conv", &["x", "w"], &["y"], &[])
+        .output("y");
+    assert_names(&message(&conv), &["Conv_0", "constant"]);
+    let gather = Onnx::default()
+        .input("x", &[5, 3])
+        .node("Cast", &["x"], &["i"], &[int("to", common::INT64)])
+        .node("GatherElements", &["x", "i"], &["y"], &[int("axis", 0)])
+        .output("y");
+    assert_names(&message(&gather), &["Cast_0", "only f32 and bool"]);
+    let batch = Onnx::default()
+        .input("x", &[1, 3, 8, 8, 8])
+        .weights("w", &[4, 3, 3, 3, 3])
+        .node("Conv", &["x", "w"], &["y"], &[])
+        .output("y");
+    assert_names(&message(&batch), &["Conv_0", "spatial axes"]);
+}
+
+#[test]
+fn dynamic_shapes_are_refused_with_the_input_s_name() {
+    let graph = Onnx::default()
+        .typed_input("tokens", common::FLOAT, &[Dim::Symbol("batch"), Dim::Fixed(6)])
+        .node("Relu", &["tokens"], &["y"], &[])
+        .output("y");
+    let error = graph.compile().unwrap_err();
+    assert!(matches!(error, CompileError::DynamicShape { .. }), "{error}");
+    assert_names(&error.to_string(), &["tokens", "batch, 6"]);
+}
+
+#[test]
+fn ports_of_other_types_are_refused() {
+    for (dtype, name) in [(common::DOUBLE, "double"), (common::INT64, "int64"), (common::BOOL, "bool")] {
+        let graph = Onnx::default()
+            .typed_input("labels", dtype, &[Dim::Fixed(6)])
+            .node("Cast", &["labels"], &["y"], &[int("to", common::FLOAT)])
+            .output("y");
+        let error = graph.compile().unwrap_err();
+        assert!(matches!(error, CompileError::PortType { .. }), "{error}");
+        assert_names(&error.to_string(), &["labels", name]);
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_with_their_path() {
+    let bytes = Onnx::default()
+        .input("x", &[4])
+        .weights("w", &[4])
+        .node("Add", &["x", "w"], &["y"], &[])
+        .output("y")
+        .bytes();
+    let path = std::env::temp_dir().join(format!("sonotrace-compiler-refusals-{}.onnx", std::process::id()));
+    let program = [("main".to_owned(), path.clone())];
+    for length in 1..bytes.len() {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let error = compile(&program, &Options::default()).expect_err("a truncated graph cannot be compiled");
+        assert!(!error.to_string().is_empty());
+    }
+    std::fs::write(&path, b"no protobuf at all").unwrap();
+    assert_names(
+        &compile(&program, &Options::default()).unwrap_err().to_string(),
+        &[&path.display().to_string()],
+    );
+    std::fs::remove_file(&path).unwrap();
+    let missing = compile(&[("main".to_owned(), PathBuf::from("/nowhere/at-all.onnx"))], &Options::default());
+    assert_names(&missing.unwrap_err().to_string(), &["/nowhere/at-all.onnx"]);
+}
+
+#[test]
+fn weights_that_cannot_be_stored_are_refused() {
+    let product = |value: f32| {
+        let mut values = [0.5; 32];
+        values[7] = value;
+        Onnx::default()
+            .input("x", &[3, 4])
+            .floats("w", &[4, 8], &values)
+            .node("MatMul", &["x", "w"], &["a"], &[])
+            .node("Sigmoid", &["a"], &["y"], &[])
+            .output("y")
+    };
+    for value in [f32::NAN, f32::INFINITY] {
+        assert_names(&message(&product(value)), &["main", "MatMul_0", "a weight is"]);
+    }
+    let large = product(1e5);
+    assert!(large.compile().is_ok());
+    let f16 = Options { weights: Weights::F16, ..Options::default() };
+    let error = compile_graphs(&[large.graph("main").unwrap()], &f16).unwrap_err();
+    assert_names(&error.to_string(), &["MatMul_0", "100000", "65504"]);
+}
+
+#[test]
+fn states_must_fit() {
+    let writer = |program: &str| {
+        let graph = Onnx::default()
+            .input("image", &[4, 6])
+            .node("Relu", &["image"], &["feature"], &[])
+            .output("feature");
+        graph.graph(program).unwrap()
+    };
+    let reader = |shape: &[usize]| {
+        let graph =
+            Onnx::default().input("feature", shape).node("Exp", &["feature"], &["y"], &[]).output("y");
+        graph.graph("reader").unwrap()
+    };
+    let options = Options::default();
+    let twice = compile_graphs(&[writer("a"), writer("b"), reader(&[4, 6])], &options).unwrap_err();
+    assert_names(&twice.to_string(), &["feature", "both a and b"]);
+    let same = compile_graphs(&[writer("a"), writer("a")], &options).unwrap_err();
+    assert_names(&same.to_string(), &["a is given twice"]);
+    // Another shape is another tensor: nothing is shared.
+    let apart = compile_graphs(&[writer("a"), reader(&[6, 4])], &options).unwrap();
+    assert_eq!(apart.report.frame_state_bytes, 0);
+    let shared = compile_graphs(&[writer("a"), reader(&[4, 6])], &options).unwrap();
+    assert_eq!(shared.report.frame_state_bytes, 128);
+}
+
+#[test]
+fn conventions_are_checked() {
+    let path =
+        std::env::temp_dir().join(format!("sonotrace-compiler-conventions-{}.json", std::process::id()));
+    let compile_with = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let graph = Onnx::default()
+            .input("image", &[1, 1, 8, 8])
+            .weights("w", &[4, 1, 3, 3])
+            .node("Conv", &["image", "w"], &["masks"], &[ints("pads", &[1; 4]), ints("strides", &[2, 2])])
+            .output("masks");
+        let options = Options { conventions: Some(path.clone()), ..Options::default() };
+        compile_graphs(&[graph.graph("decoder").unwrap()], &options)
+    };
+    let text = |input: &str, std: f32| {
+        format!(r#"{{"input": {input}, "mean": 0.25, "std": {std}, "prompts": {{"points": 16}}}}"#)
+    };
+    compile_with(&text("[1, 1, 8, 8]", 0.5)).unwrap();
+    for (content, part) in [
+        (text("[1, 1, 8, 9]", 0.5), "square"),
+        (text("[8, 8]", 0.5), "[1, 1, side, side]"),
+        (text("[1, 1, 8, 8]", 0.0), "std 0"),
+        ("{".to_owned(), "EOF"),
+        (r#"{"input": [1, 1, 8, 8]}"#.to_owned(), "mean"),
+    ] {
+        assert_names(&compile_with(&content).unwrap_err().to_string(), &["conventions", part]);
+    }
+    let states = text("[1, 1, 8, 8]", 0.5).replace("0.25,", r#"0.25, "states": {"session": ["masks"]},"#);
+    assert_eq!(compile_with(&states).unwrap().report.session_state_bytes, 4 * 4 * 4 * 4);
+    let unknown = states.replace("masks", "nothing");
+    assert_names(&compile_with(&unknown).unwrap_err().to_string(), &["state nothing"]);
+    std::fs::remove_file(&path).unwrap();
+}

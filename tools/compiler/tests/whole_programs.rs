@@ -1,0 +1,266 @@
+//! Programs together: state between them, golden cases, random graphs, node-by-node parity.
+
+// Helpers of tests: what fails here fails the test.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{Onnx, RMS_MAX, ints};
+use proptest::prelude::*;
+use sonotrace::exec::{Executor, memory_required};
+use sonotrace::model::Model;
+use sonotrace::model::format::{OpKind, conv};
+use sonotrace_compiler::aligned::AlignedBytes;
+use sonotrace_compiler::golden::{Case, made_up};
+use sonotrace_compiler::{Options, compile_graphs, frontend, parity, tiles};
+
+fn writer() -> frontend::Graph {
+    let graph = Onnx::default()
+        .input("image", &[1, 2, 6, 6])
+        .weights("w", &[3, 2, 3, 3])
+        .node("Conv", &["image", "w"], &["feature"], &[ints("pads", &[1; 4])])
+        .output("feature");
+    graph.graph("writer").unwrap()
+}
+
+fn reader() -> frontend::Graph {
+    let graph = Onnx::default()
+        .input("feature", &[1, 3, 6, 6])
+        .input("gain", &[1])
+        .node("Mul", &["feature", "gain"], &["a"], &[])
+        .node("Sigmoid", &["a"], &["y"], &[])
+        .output("y");
+    graph.graph("reader").unwrap()
+}
+
+/// One program writes a feature, another reads it, on two kept frames at once.
+#[test]
+fn state_passes_from_program_to_program_within_its_frame() {
+    let compiled = compile_graphs(&[writer(), reader()], &Options::default()).unwrap();
+    let file = AlignedBytes::new(&compiled.bytes);
+    let model = Model::parse(file.bytes()).unwrap();
+    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), 2).unwrap().bytes);
+    let mut executor = Executor::new(model, 2, region.bytes_mut()).unwrap();
+    let (writes, reads) = (executor.program("writer").unwrap(), executor.program("reader").unwrap());
+    let images = [made_up(0, 72), made_up(5, 72)];
+    for (copy, image) in (0..).zip(&images) {
+        executor.input_mut(writes, 0, copy).copy_from_slice(image);
+        executor.run_to_end(writes, copy);
+    }
+    for (copy, image) in (0..).zip(&images) {
+        executor.input_mut(reads, 1, copy).fill(0.5);
+        executor.run_to_end(reads, copy);
+        let feature = frontend::run_reference(&writer(), std::slice::from_ref(image)).unwrap().remove(0);
+        let expected = frontend::run_reference(&reader(), &[feature, vec![0.5]]).unwrap();
+        assert!(parity::relative_rms(executor.output(reads, 0, copy), &expected[0]) <= RMS_MAX);
+    }
+}
+
+#[test]
+fn given_golden_cases_are_stored_and_pass() {
+    let case =
+        |gain: f32| Case::from([("feature".to_owned(), made_up(3, 108)), ("gain".to_owned(), vec![gain])]);
+    let options =
+        Options { golden: [("reader".to_owned(), vec![case(0.25), case(2.0)])].into(), ..Options::default() };
+    let compiled = compile_graphs(&[writer(), reader()], &options).unwrap();
+    let file = AlignedBytes::new(&compiled.bytes);
+    let model = Model::parse(file.bytes()).unwrap();
+    // One input and one output of the writer, two inputs and one output for each case of the reader.
+    assert_eq!(model.golden().len(), 2 + 2 * 3);
+    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), 1).unwrap().bytes);
+    assert!(Executor::new(model, 1, region.bytes_mut()).unwrap().self_test().unwrap() < 1e-3);
+    let missing = Options { golden: [("reader".to_owned(), vec![Case::new()])].into(), ..Options::default() };
+    let error = compile_graphs(&[reader()], &missing).unwrap_err().to_string();
+    assert!(error.contains("feature"), "{error}");
+}
+
+#[test]
+fn the_file_says_where_it_came_from_and_no_more() {
+    let compile = || compile_graphs(&[writer(), reader()], &Options::default()).unwrap().bytes;
+    let bytes = compile();
+    assert_eq!(bytes, compile(), "the same inputs give the same bytes");
+    let file = AlignedBytes::new(&bytes);
+    let provenance = Model::parse(file.bytes()).unwrap().provenance();
+    let json: serde_json::Value = serde_json::from_str(provenance).unwrap();
+    assert_eq!(json["programs"][0]["graph"], "test.onnx");
+    assert_eq!(json["programs"][0]["blake3"].as_str().unwrap().len(), 64);
+    assert_eq!(json["programs"][0]["opsets"][0]["version"], 17);
+    assert_eq!(json["options"]["weights"], "f32");
+}
+
+#[test]
+fn every_node_can_be_compared() {
+    let layers = parity::layers(&reader(), &Options::default(), None).unwrap();
+    for node in ["Mul_0", "Sigmoid_1"] {
+        assert!(layers.iter().any(|layer| layer.name == node), "{layers:?}");
+    }
+    assert!(layers.iter().all(|layer| layer.relative_rms <= RMS_MAX), "{layers:?}");
+    assert!(layers.is_sorted_by(|a, b| a.relative_rms >= b.relative_rms), "the worst comes first");
+}
+
+#[test]
+fn an_input_that_is_an_output_and_an_output_twice() {
+    let graph = Onnx::default()
+        .input("x", &[3, 4])
+        .node("Relu", &["x"], &["a"], &[])
+        .node("Identity", &["x"], &["b"], &[])
+        .node("Identity", &["a"], &["c"], &[]);
+    graph.output("a").output("b").output("c").agrees("ports");
+}
+
+/// A tile of a product stays below its limit however deep the sums are.
+#[test]
+fn tiles_are_bounded() {
+    let compiled = Onnx::default()
+        .input("x", &[300, 5000])
+        .weights("w", &[5000, 200])
+        .node("MatMul", &["x", "w"], &["y"], &[])
+        .output("y")
+        .agrees("deep product");
+    let file = AlignedBytes::new(&compiled.bytes);
+    let op = Model::parse(file.bytes()).unwrap().ops()[0];
+    assert_eq!(op.kind, OpKind::MatMul as u32);
+    let tile =
+        u64::from(op.params[conv::TILE_M]) * u64::from(op.params[conv::TILE_N]) * u64::from(op.dims[7]);
+    assert!(tile <= tiles::TILE_MACS_MAX, "{tile}");
+    let long = Onnx::default()
+        .input("x", &[1 << 20])
+        .node("Exp", &["x"], &["y"], &[])
+        .output("y")
+        .agrees("long row");
+    let file = AlignedBytes::new(&long.bytes);
+    assert_eq!(Model::parse(file.bytes()).unwrap().ops()[0].tiles, 128);
+}
+
+/// A step of a random graph over the values made so far.
+#[derive(Debug, Clone)]
+enum Step {
+    Unary(usize, usize),
+    Add(usize, usize),
+    Transpose(usize, usize),
+    Reshape(usize, usize),
+    Concat(usize, usize),
+    Slice(usize, usize, usize),
+    Product(usize),
+    Norm(usize),
+    Conv(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let pick = 0usize..64;
+    let step = prop_oneof![
+        (pick.clone(), 0usize..5).prop_map(|(a, f)| Step::Unary(a, f)),
+        (pick.clone(), pick.clone()).prop_map(|(a, b)| Step::Add(a, b)),
+        (pick.clone(), 0usize..6).prop_map(|(a, p)| Step::Transpose(a, p)),
+        (pick.clone(), 0usize..6).prop_map(|(a, s)| Step::Reshape(a, s)),
+        (pick.clone(), 0usize..3).prop_map(|(a, axis)| Step::Concat(a, axis)),
+        (pick.clone(), 0usize..3, 0usize..2).prop_map(|(a, axis, start)| Step::Slice(a, axis, start)),
+        pick.clone().prop_map(Step::Product),
+        pick.clone().prop_map(Step::Norm),
+        pick.prop_map(Step::Conv),
+    ];
+    prop::collection::vec(step, 3..14)
+}
+
+/// Every value has three axes of 24 elements in all ways, so that most steps fit most values.
+const PERMUTATIONS: [[i64; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+fn random_graph(steps: &[Step]) -> Onnx {
+    let mut graph = Onnx::opset(13).input("v0", &[2, 6, 4]);
+    let mut shapes: Vec<Vec<usize>> = vec![vec![2, 6, 4]];
+    for (at, step) in steps.iter().enumerate() {
+        let (name, constant) = (format!("v{}", shapes.len()), format!("k{at}"));
+        let of = |pick: usize| pick % shapes.len();
+        let value = |pick: usize| format!("v{}", of(pick));
+        let (a, shape) = match *step {
+            Step::Unary(a, _) | Step::Transpose(a, _) | Step::Reshape(a, _) | Step::Add(a, _) => {
+                (value(a), shapes[of(a)].clone())
+            }
+            Step::Concat(a, _) | Step::Slice(a, ..) | Step::Product(a) | Step::Norm(a) | Step::Conv(a) => {
+                (value(a), shapes[of(a)].clone())
+            }
+        };
+        let total: usize = shape.iter().product();
+        let mut next = shape.clone();
+        graph = match *step {
+            Step::Unary(_, f) => {
+                graph.node(["Relu", "Tanh", "Sigmoid", "Neg", "Abs"][f], &[&a], &[&name], &[])
+            }
+            Step::Add(_, b) if shapes[of(b)] == shape => graph.node("Add", &[&a, &value(b)], &[&name], &[]),
+            Step::Add(..) => {
+                let bias = &shape[2..];
+                graph.weights(&constant, bias).node("Add", &[&constant, &a], &[&name], &[])
+            }
+            Step::Transpose(_, p) => {
+                next = PERMUTATIONS[p].iter().map(|&axis| shape[axis as usize]).collect();
+                graph.node("Transpose", &[&a], &[&name], &[ints("perm", &PERMUTATIONS[p])])
+            }
+            Step::Reshape(_, s) => {
+                let rows = [2, 3, 4, 6, 8, 12][s];
+                if total.is_multiple_of(rows * 2) {
+                    next = vec![rows, 2, total / rows / 2];
+                }
+                let sizes: Vec<i64> = next.iter().map(|&extent| extent as i64).collect();
+                graph.indices(&constant, &[3], &sizes).node("Reshape", &[&a, &constant], &[&name], &[])
+            }
+            Step::Concat(_, axis) if total < 400 => {
+                next[axis] *= 2;
+                let attributes = [common::int("axis", axis as i64)];
+                graph
+                    .node("Exp", &[&a], &[&constant], &[])
+                    .node("Sigmoid", &[&constant], &[&format!("{constant}s")], &[])
+                    .node("Concat", &[&a, &format!("{constant}s")], &[&name], &attributes)
+            }
+            Step::Slice(_, axis, start) if shape[axis] > 1 => {
+                next[axis] = shape[axis] / 2;
+                let start = if start == 0 { 0 } else { (shape[axis] - next[axis]) as i64 };
+                graph
+                    .indices(&constant, &[1], &[start])
+                    .indices(&format!("{constant}e"), &[1], &[start + next[axis] as i64])
+                    .indices(&format!("{constant}a"), &[1], &[axis as i64])
+                    .node(
+                        "Slice",
+                        &[&a, &constant, &format!("{constant}e"), &format!("{constant}a")],
+                        &[&name],
+                        &[],
+                    )
+            }
+            Step::Product(_) => {
+                next[2] = 5;
+                let scaled = format!("{constant}p");
+                graph
+                    .weights(&constant, &[shape[2], 5])
+                    .node("MatMul", &[&a, &constant], &[&scaled], &[])
+                    .node("Tanh", &[&scaled], &[&name], &[])
+            }
+            Step::Norm(_) => graph.node("Softmax", &[&a], &[&name], &[common::int("axis", 1)]),
+            Step::Conv(_) => {
+                next[1] = 3;
+                graph
+                    .weights(&constant, &[3, shape[1], 3])
+                    .node("Conv", &[&a, &constant], &[&format!("{constant}c")], &[ints("pads", &[1, 1])])
+                    .node("Tanh", &[&format!("{constant}c")], &[&name], &[])
+            }
+            Step::Concat(..) | Step::Slice(..) => graph.node("Identity", &[&a], &[&name], &[]),
+        };
+        shapes.push(next);
+    }
+    let last = format!("v{}", shapes.len() - 1);
+    let middle = format!("v{}", shapes.len() / 2);
+    let graph = graph.node("Neg", &[&middle], &["middle"], &[]);
+    graph.output(&last).output("middle")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is viewed, copied, fused and planned: the result is tract's, and the runtime's verifier accepts it.
+    #[test]
+    fn random_graphs_agree(steps in steps()) {
+        let graph = random_graph(&steps).graph("main").unwrap();
+        let compiled = compile_graphs(std::slice::from_ref(&graph), &Options::default())
+            .map_err(|error| TestCaseError::fail(format!("{error}\n{}", common::dump(&graph))))?;
+        for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
+            prop_assert!(output.relative_rms <= RMS_MAX, "{:?}\n{}", output, common::dump(&graph));
+        }
+    }
+}

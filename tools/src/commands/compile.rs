@@ -1,0 +1,70 @@
+//! `sonotrace compile`: ONNX graphs to a model file.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use sonotrace_compiler::{Options, Weights, compile};
+use std::path::PathBuf;
+
+/// Arguments of `compile`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A program and its graph; give it once for each program.
+    #[arg(long = "program", value_name = "NAME=GRAPH.onnx", required = true, value_parser = program)]
+    programs: Vec<(String, PathBuf)>,
+    /// The network's conventions: normalisation, sizes, prompts. Sessions need them.
+    #[arg(long, value_name = "FILE.json")]
+    conventions: Option<PathBuf>,
+    /// How weights are stored.
+    #[arg(long, value_enum, default_value_t = Storage::F16)]
+    weights: Storage,
+    /// The model file to write.
+    #[arg(short, long, value_name = "FILE.sono")]
+    output: PathBuf,
+}
+
+/// Storage of weights.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Storage {
+    /// Half precision.
+    F16,
+    /// Single precision.
+    F32,
+}
+
+impl From<Storage> for Weights {
+    fn from(storage: Storage) -> Self {
+        match storage {
+            Storage::F16 => Self::F16,
+            Storage::F32 => Self::F32,
+        }
+    }
+}
+
+/// Parses `NAME=GRAPH.onnx`.
+///
+/// # Errors
+/// A text without a name or a graph.
+pub fn program(text: &str) -> Result<(String, PathBuf)> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.into(), path.into())),
+        _ => bail!("expected NAME=GRAPH.onnx, such as encoder=encoder.onnx"),
+    }
+}
+
+/// Compiles, verifies and writes a model file, and reports what it came to.
+///
+/// # Errors
+/// What is wrong with a graph, with the node's name; or a file that cannot be read or written.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let options = Options {
+        weights: arguments.weights.into(),
+        conventions: arguments.conventions.clone(),
+        ..Options::default()
+    };
+    let compiled = compile(&arguments.programs, &options)?;
+    std::fs::write(&arguments.output, &compiled.bytes)
+        .with_context(|| format!("cannot write {}", arguments.output.display()))?;
+    println!("{}", compiled.report);
+    println!("wrote {}", arguments.output.display());
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! `sonotrace demo`: a simulated scanner streams a beating heart, a simulated click starts it, and everything that a
+//! newcomer wants to see is written and printed.
+
+use super::results::Results;
+use super::scan::{Recorded, progress, scan};
+use crate::embedded;
+use crate::output::dice::dice;
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::{Overlay, OverlayObject};
+use sonotrace::hal::sim::phantom::TruthObject;
+use sonotrace::hal::sim::{SimConfig, Simulator};
+use sonotrace::model::Model;
+use sonotrace::session::{Policy, Prompt, PromptKind, SessionConfig, Space};
+use sonotrace::vision::Display;
+use std::path::PathBuf;
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Frames to stream.
+    #[arg(long, default_value_t = 90)]
+    frames: u64,
+    /// Frames per second.
+    #[arg(long, default_value_t = 30.0)]
+    fps: f32,
+    /// Where all of the simulator's randomness comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// `newest`: as live, a frame that comes too soon is dropped and counted. `all`: each frame is worked on.
+    #[arg(long, value_enum, default_value_t = FramePolicy::Newest)]
+    policy: FramePolicy,
+    /// Folder for overlay.gif, overlays.jsonl, latency.svg and report.json.
+    #[arg(long, default_value = "demo-out")]
+    out: PathBuf,
+    /// A copy of the report.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The session's policy, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FramePolicy {
+    /// Newest frame only.
+    Newest,
+    /// Each frame.
+    All,
+}
+
+/// The display that contours are given in.
+const DISPLAY: (u32, u32) = (640, 480);
+
+/// Runs the demo.
+///
+/// # Errors
+/// A setting that the simulator refuses, a session that cannot be opened, or a file that cannot be written.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let simulator = Simulator::new(SimConfig {
+        seed: arguments.seed,
+        frame_rate_hz: arguments.fps,
+        ..SimConfig::default()
+    })?;
+    // Made before the clock starts: the simulator shares the cores.
+    let bar = progress(arguments.frames, "simulating");
+    let mut frames = Vec::new();
+    let mut truth = Vec::new();
+    for index in 0..arguments.frames {
+        let frame = simulator.frame(index);
+        frames.push(Recorded { descriptor: frame.descriptor, payload: frame.payload });
+        truth.push(frame.truth);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let ventricle = truth.first().and_then(|objects| objects.first()).context("--frames is 0: give at least 1")?;
+    let prompt = Prompt {
+        object: ventricle.id,
+        seq: 0,
+        space: Space::Plane,
+        kind: PromptKind::Click { at: ventricle.centroid_mm(), is_positive: true },
+    };
+    let config = SessionConfig {
+        policy: match arguments.policy {
+            FramePolicy::Newest => Policy::Newest,
+            FramePolicy::All => Policy::All,
+        },
+        display: Display::Raster { width: DISPLAY.0, height: DISPLAY.1 },
+        ..SessionConfig::default()
+    };
+    let bytes = embedded::model();
+    let model = Model::parse(bytes)?;
+    let scanned = scan(model, bytes, config, &frames, &[prompt], arguments.fps.into())?;
+    let scores: Vec<Vec<(u32, f64)>> = scanned
+        .overlays
+        .iter()
+        .map(|overlay| {
+            let truth = usize::try_from(overlay.seq - 1).ok().and_then(|index| truth.get(index));
+            truth.map_or_else(Vec::new, |truth| scores(overlay, truth))
+        })
+        .collect();
+    let all: Vec<f64> = scores.iter().flatten().map(|&(_, dice)| dice).collect();
+    let dice_mean = if all.is_empty() { None } else { Some(all.iter().sum::<f64>() / all.len() as f64) };
+    let results = Results {
+        model: embedded::NAME,
+        policy: match arguments.policy {
+            FramePolicy::Newest => "newest",
+            FramePolicy::All => "all",
+        },
+        config: &config,
+        head: bytes,
+        frames: &frames,
+        clicks: &[ventricle.centroid_mm()],
+        names: &truth[0].iter().map(|object| (object.id, object.name)).collect::<Vec<_>>(),
+        scanned: &scanned,
+        scores: &scores,
+        dice_mean,
+        frame_ms: 1000.0 / f64::from(arguments.fps),
+    };
+    let report = results.write(&arguments.out)?;
+    if let Some(path) = &arguments.json {
+        report.write(path)?;
+    }
+    print!("{report}");
+    println!("wrote overlay.gif, overlays.jsonl, latency.svg and report.json to {}", arguments.out.display());
+    Ok(())
+}
+
+/// Dice of each contour on an overlay against the simulator's truth. An object that was lost scores 0.
+fn scores(overlay: &Overlay, truth: &[TruthObject]) -> Vec<(u32, f64)> {
+    let score = |object: &OverlayObject| {
+        let true_contour = &truth.iter().find(|truth| truth.id == object.id)?.contour_mm;
+        let contour: Vec<Point> = object.contour_mm().iter().map(|&[x, y]| Point { x, y }).collect();
+        Some((object.id, if contour.is_empty() { 0.0 } else { dice(&contour, true_contour) }))
+    };
+    overlay.objects().iter().filter_map(score).collect()
+}

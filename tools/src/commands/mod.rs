@@ -1,0 +1,10 @@
+//! One file for each subcommand.
+
+pub mod compile;
+pub mod demo;
+pub mod inspect;
+pub mod run;
+pub mod verify;
+
+mod results;
+mod scan;

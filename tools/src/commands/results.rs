@@ -1,0 +1,219 @@
+//! What a scan leaves behind: pictures, lines, plot and report.
+
+use super::scan::{Recorded, Scanned, progress};
+use crate::output::annotate::{Click, OverlayStyle, draw_overlay};
+use crate::output::gif::Animation;
+use crate::output::jsonl::OverlayLines;
+use crate::output::latency_svg::{FrameLatency, latency_svg};
+use crate::output::picture::DisplayPicture;
+use crate::output::report::Report;
+use crate::output::stages::StageTimes;
+use anyhow::{Context, Result};
+use image::{DynamicImage, RgbImage};
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
+use sonotrace::session::{DropReason, SessionConfig, memory_parts};
+use sonotrace::vision::{Display, DisplayRaster};
+use std::fs::{File, create_dir_all};
+use std::io::BufWriter;
+use std::path::Path;
+
+/// Longest side of the animation.
+const ANIMATION_SIDE_MAX: u32 = 480;
+
+/// Everything that the files are made from.
+#[derive(Debug)]
+pub struct Results<'a> {
+    /// Name of the model.
+    pub model: &'a str,
+    /// The session's policy.
+    pub policy: &'a str,
+    /// The session's settings.
+    pub config: &'a SessionConfig<'a>,
+    /// The model file's first bytes.
+    pub head: &'a [u8],
+    /// The frames, in order; the sequence number of the first is 1.
+    pub frames: &'a [Recorded],
+    /// Where was clicked, in the plane.
+    pub clicks: &'a [Point],
+    /// Names of objects.
+    pub names: &'a [(u32, &'a str)],
+    /// The scan.
+    pub scanned: &'a Scanned,
+    /// Dice by object for each overlay; empty where no truth is known.
+    pub scores: &'a [Vec<(u32, f64)>],
+    /// Their mean.
+    pub dice_mean: Option<f64>,
+    /// Time between frames.
+    pub frame_ms: f64,
+}
+
+impl Results<'_> {
+    /// Writes `overlay.gif`, `overlays.jsonl`, `latency.svg` and `report.json` into `out`. Returns the report.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be written.
+    pub fn write(&self, out: &Path) -> Result<Report> {
+        create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+        let create = |name: &str| {
+            let path = out.join(name);
+            File::create(&path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
+        };
+        let mut times = StageTimes::new(&STAGE_NAMES)?;
+        for overlay in &self.scanned.overlays {
+            times.record(&overlay.stage_ns, overlay.latency_ns);
+        }
+        let mut lines = OverlayLines::new(create("overlays.jsonl")?);
+        let mut latencies = Vec::new();
+        for recorded in self.frames {
+            let (seq, t_acq_ns) = (recorded.descriptor.seq, recorded.descriptor.t_acq_ns);
+            let overlay = self.overlay_of(seq);
+            match overlay {
+                Some(overlay) => lines.overlay(overlay)?,
+                None => lines.dropped(seq, t_acq_ns, self.reason())?,
+            }
+            latencies.push(FrameLatency { seq, latency_ns: overlay.map(|overlay| overlay.latency_ns) });
+        }
+        lines.finish()?;
+        let title = format!("{}, policy {}", self.model, self.policy);
+        let svg = latency_svg(&title, &times, &latencies, self.config.budget_ns);
+        std::fs::write(out.join("latency.svg"), svg).context("cannot write latency.svg")?;
+        self.animate(create("overlay.gif")?)?;
+        let report = self.report(&times)?;
+        report.write(&out.join("report.json"))?;
+        Ok(report)
+    }
+
+    fn overlay_of(&self, seq: u64) -> Option<&Overlay> {
+        self.scanned.overlays.iter().find(|overlay| overlay.seq == seq)
+    }
+
+    /// Why a frame of this scan has no overlay: the reason that was counted; where there are several, the commonest.
+    fn reason(&self) -> &'static str {
+        let drops = &self.scanned.counters;
+        let commonest = DropReason::ALL.into_iter().max_by_key(|&reason| drops.dropped(reason));
+        commonest.map_or("unknown", DropReason::name)
+    }
+
+    fn report(&self, times: &StageTimes) -> Result<Report> {
+        let counters = &self.scanned.counters;
+        let mut memory: std::collections::BTreeMap<String, u64> = memory_parts(self.head, self.config)?
+            .into_iter()
+            .map(|(name, bytes)| (name.to_owned(), bytes as u64))
+            .collect();
+        memory.insert("rings".into(), self.scanned.ring_bytes as u64);
+        Ok(Report {
+            model: self.model.into(),
+            policy: self.policy.into(),
+            budget_ns: self.config.budget_ns,
+            frames: self.scanned.committed,
+            overlays: counters.overlays,
+            drops: DropReason::ALL.iter().map(|&reason| (reason.name().into(), counters.dropped(reason))).collect(),
+            deadline_misses: counters.deadline_misses,
+            memory_bytes: (self.scanned.memory.bytes + self.scanned.ring_bytes) as u64,
+            memory,
+            allocations_after_start: self.scanned.seen.allocations,
+            page_faults_after_start: self.scanned.seen.page_faults,
+            dice_mean: self.dice_mean,
+            ..Report::new(times)
+        })
+    }
+
+    /// The animation: each frame that has an overlay, drawn with it; a frame that was dropped is skipped, and the one
+    /// before stays for its time.
+    fn animate<W: std::io::Write>(&self, writer: W) -> Result<()> {
+        let Some(first) = self.frames.first() else { return Ok(()) };
+        let (width, height) = self.canvas(&first.descriptor.check()?);
+        let mut animation = Animation::new(writer, width, height, self.frame_ms)?;
+        let mut canvas = Canvas::new(width, height);
+        let mut shown: Option<RgbImage> = None;
+        let bar = progress(self.frames.len() as u64, "drawing");
+        for recorded in self.frames {
+            bar.inc(1);
+            if let Some(at) = self.scanned.overlays.iter().position(|o| o.seq == recorded.descriptor.seq) {
+                let scores = self.scores.get(at).map_or(&[][..], Vec::as_slice);
+                shown = Some(canvas.draw(self, recorded, &self.scanned.overlays[at], scores)?);
+            }
+            if let Some(picture) = &shown {
+                animation.frame(picture)?;
+            }
+        }
+        bar.finish_and_clear();
+        animation.finish()?;
+        Ok(())
+    }
+
+    /// One frame with its overlay, at the display's size.
+    ///
+    /// # Errors
+    /// A frame that is refused.
+    pub fn picture(&self, recorded: &Recorded, overlay: &Overlay) -> Result<RgbImage> {
+        let (width, height) = self.display_size(&recorded.descriptor.check()?);
+        Canvas::new(width, height).draw(self, recorded, overlay, &[])
+    }
+
+    fn display_size(&self, frame: &sonotrace::hal::frame::Frame) -> (u32, u32) {
+        match self.config.display {
+            Display::Raster { width, height } => (width, height),
+            Display::Source => (frame.samples, frame.lines),
+        }
+    }
+
+    fn canvas(&self, frame: &sonotrace::hal::frame::Frame) -> (u32, u32) {
+        let (width, height) = self.display_size(frame);
+        let scale = (f64::from(ANIMATION_SIDE_MAX) / f64::from(width.max(height))).min(1.0);
+        let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+        (scaled(width), scaled(height))
+    }
+}
+
+/// A picture that frames are drawn on; keeps the scan conversion of the last geometry.
+struct Canvas {
+    width: u32,
+    height: u32,
+    picture: Option<(DisplayPicture, DisplayRaster)>,
+}
+
+impl Canvas {
+    fn new(width: u32, height: u32) -> Self {
+        Self { width, height, picture: None }
+    }
+
+    fn draw(
+        &mut self,
+        results: &Results<'_>,
+        recorded: &Recorded,
+        overlay: &Overlay,
+        scores: &[(u32, f64)],
+    ) -> Result<RgbImage> {
+        let frame = recorded.descriptor.check()?;
+        let scale = self.width as f32 / results.display_size(&frame).0 as f32;
+        let fitting = self.picture.take().filter(|(picture, _)| picture.fits(&frame.geometry));
+        let (picture, raster) = match fitting {
+            Some(fitting) => fitting,
+            None => {
+                let raster = DisplayRaster::new(&frame.geometry, results.config.display)?;
+                // Pixel centres of the smaller canvas, on the display.
+                let plane = |x: f32, y: f32| raster.to_plane([(x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5]);
+                (DisplayPicture::new(self.width, self.height, &frame.geometry, plane), raster)
+            }
+        };
+        let grey = picture.draw(&frame, &recorded.payload, results.config.vendor_tables)?;
+        let mut image = DynamicImage::ImageLuma8(grey).to_rgb8();
+        let clicks: Vec<Click> = match overlay.seq {
+            1 => results.clicks.iter().map(|&at| Click { at_px: raster.to_display(at), is_positive: true }).collect(),
+            _ => Vec::new(),
+        };
+        let dice: Vec<(u32, f32)> = scores.iter().map(|&(id, dice)| (id, dice as f32)).collect();
+        let style = OverlayStyle {
+            scale,
+            mm_per_px: picture.mm_per_px().map(|mm| mm * scale),
+            names: results.names,
+            dice: &dice,
+            clicks: &clicks,
+        };
+        draw_overlay(&mut image, overlay, &style);
+        self.picture = Some((picture, raster));
+        Ok(image)
+    }
+}

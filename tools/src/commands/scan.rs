@@ -1,0 +1,179 @@
+//! Frames through the real pipeline: an acquisition thread, the session's thread, and this one, which fetches overlays.
+
+use crate::watch::{Seen, watch};
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use sonotrace::exec::MemoryRequired;
+use sonotrace::hal::clock::{Clock, SystemClock};
+use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::hal::overlay::Overlay;
+use sonotrace::hal::ring::{FrameRing, OverlayRing};
+use sonotrace::model::Model;
+use sonotrace::region::Region;
+use sonotrace::session::{Counters, Policy, Poll, Prompt, Session, SessionConfig};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Frames that can wait in the ring.
+const FRAMES_QUEUED: u32 = 4;
+/// Overlays that can wait to be fetched; this process's own threads fetch them at once.
+const OVERLAYS_QUEUED: u32 = 8;
+/// How long a thread sleeps that has nothing to do.
+const NAP: Duration = Duration::from_micros(200);
+
+/// One frame to scan.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Its descriptor; the time of its commit is filled in when it is committed.
+    pub descriptor: FrameDescriptor,
+    /// Its samples.
+    pub payload: Vec<u8>,
+}
+
+/// What a scan came to.
+#[derive(Debug)]
+pub struct Scanned {
+    /// The overlays, in order.
+    pub overlays: Vec<Overlay>,
+    /// What became of every frame.
+    pub counters: Counters,
+    /// Frames that were put into the ring.
+    pub committed: u64,
+    /// What the session's thread allocated and where it faulted, from its start to its end.
+    pub seen: Seen,
+    /// The session's memory.
+    pub memory: MemoryRequired,
+    /// Memory of the two rings.
+    pub ring_bytes: usize,
+    /// Whether the system locked the session's memory.
+    pub is_locked: bool,
+    /// From the model's bytes to a session that is ready.
+    pub open_ns: u64,
+}
+
+/// Runs all `frames` through a session: with [`Policy::Newest`] at `frame_rate_hz` as a scanner would deliver them, with
+/// [`Policy::All`] as fast as they are worked off.
+///
+/// # Errors
+/// A session that cannot be opened, or a frame larger than the first.
+pub fn scan(
+    model: Model<'_>,
+    head: &[u8],
+    config: SessionConfig<'_>,
+    frames: &[Recorded],
+    prompts: &[Prompt],
+    frame_rate_hz: f64,
+) -> Result<Scanned> {
+    let clock = SystemClock::start();
+    let payload_bytes = frames.iter().map(|frame| frame.payload.len()).max().context("there is no frame")?;
+    let mut frame_memory = Region::new(FrameRing::region_bytes(FRAMES_QUEUED, payload_bytes)?)?;
+    let mut overlay_memory = Region::new(OverlayRing::region_bytes(OVERLAYS_QUEUED)?)?;
+    let ring_bytes = frame_memory.bytes() + overlay_memory.bytes();
+    let frame_ring = FrameRing::create(frame_memory.as_mut_slice(), FRAMES_QUEUED, payload_bytes)?;
+    let overlay_ring = OverlayRing::create(overlay_memory.as_mut_slice(), OVERLAYS_QUEUED)?;
+    let required = sonotrace::session::memory_required(head, &config)?;
+    let mut memory = Region::new(required.bytes)?;
+    let is_locked = memory.is_locked();
+    let mut producer = frame_ring.producer()?;
+    let mut overlays_out = overlay_ring.consumer()?;
+    let policy = config.policy;
+    let opening_ns = clock.now_ns();
+    let mut session =
+        Session::open(model, config, memory.as_mut_slice(), frame_ring.consumer()?, overlay_ring.producer()?, clock)?;
+    let open_ns = clock.now_ns() - opening_ns;
+    for prompt in prompts {
+        session.prompt(*prompt)?;
+    }
+    let is_fed = AtomicBool::new(false);
+    let is_over = AtomicBool::new(false);
+    let mut overlays = Vec::with_capacity(frames.len());
+    let bar = progress(frames.len() as u64, "scanning");
+    let (scanned, fed) = thread::scope(|scope| {
+        let session_thread = scope.spawn(|| {
+            let (session, seen) = watch(|| {
+                run_session(&mut session, &is_fed);
+                session
+            });
+            is_over.store(true, Ordering::Release);
+            (session, seen)
+        });
+        let feeding_thread = scope.spawn(|| {
+            let period_ns = (1e9 / frame_rate_hz) as u64;
+            let start_ns = clock.now_ns();
+            let mut result = Ok(());
+            for (index, frame) in (0u64..).zip(frames) {
+                match policy {
+                    Policy::Newest => {
+                        let due_ns = start_ns + index * period_ns;
+                        thread::sleep(Duration::from_nanos(due_ns.saturating_sub(clock.now_ns())));
+                    }
+                    // Replay may wait for the session; a scanner never does.
+                    Policy::All => {
+                        while producer.backlog() >= FRAMES_QUEUED {
+                            thread::sleep(NAP);
+                        }
+                    }
+                }
+                let descriptor = FrameDescriptor { t_enqueue_ns: clock.now_ns(), ..frame.descriptor };
+                if let Err(error) = producer.push(&descriptor, &frame.payload) {
+                    result = Err(error);
+                    break;
+                }
+            }
+            is_fed.store(true, Ordering::Release);
+            result
+        });
+        // Asked before the ring is emptied, so that the last overlays are not missed.
+        loop {
+            let was_over = is_over.load(Ordering::Acquire);
+            while let Some(view) = overlays_out.take() {
+                overlays.push(*view);
+                bar.set_position(overlays.last().map_or(0, |overlay: &Overlay| overlay.seq));
+            }
+            if was_over {
+                break;
+            }
+            thread::sleep(NAP);
+        }
+        (session_thread.join(), feeding_thread.join())
+    });
+    bar.finish_and_clear();
+    let (session, seen) = scanned.map_err(|_| anyhow::anyhow!("the session's thread ended in a panic"))?;
+    fed.map_err(|_| anyhow::anyhow!("the acquisition thread ended in a panic"))??;
+    let memory = session.memory();
+    let committed = u64::from(frame_ring.counters().committed);
+    Ok(Scanned {
+        overlays,
+        counters: session.finish(),
+        committed,
+        seen,
+        memory,
+        ring_bytes,
+        is_locked,
+        open_ns,
+    })
+}
+
+/// The real-time thread's loop: until the ring has been fed all frames and is empty.
+fn run_session<C: Clock>(session: &mut Session<'_, C>, is_fed: &AtomicBool) {
+    loop {
+        // Read before the poll: what was fed before is seen by it.
+        let was_fed = is_fed.load(Ordering::Acquire);
+        if session.poll() == Poll::Idle {
+            if was_fed {
+                return;
+            }
+            thread::sleep(NAP);
+        }
+    }
+}
+
+/// A progress bar that shows only where somebody looks at it.
+pub fn progress(length: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(length).with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{msg:>20} {bar:40} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}

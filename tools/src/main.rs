@@ -1,0 +1,49 @@
+//! The `sonotrace` command.
+
+use clap::{Parser, Subcommand};
+use sonotrace_cli::commands::{compile, demo, inspect, run, verify};
+use sonotrace_cli::watch::CountingAllocator;
+use std::process::ExitCode;
+
+/// Counts what the real-time thread asks of the heap after the start: nothing.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// Draws and follows anatomy on ultrasound, in memory fixed beforehand.
+#[derive(Debug, Parser)]
+#[command(name = "sonotrace", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A simulated scanner, a simulated click, a contour that follows the heart.
+    Demo(demo::Arguments),
+    /// A recorded image, or a folder of them, through the real pipeline.
+    Run(run::Arguments),
+    /// ONNX graphs to a model file.
+    Compile(compile::Arguments),
+    /// A model file held to its ONNX graphs.
+    Verify(verify::Arguments),
+    /// What a model file holds.
+    Inspect(inspect::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Compile(arguments) => compile::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sonotrace: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! An overlay on a picture: contours in the colour of their state, a legend, and a scale bar.
+
+use super::draw::{self, Colour, Vertex};
+use image::RgbImage;
+use sonotrace_hal::overlay::{Overlay, OverlayObject, State, valid};
+
+const WHITE: Colour = [236, 240, 241];
+const DIM: Colour = [168, 176, 180];
+/// How much of the colour of its state the inside of a contour has.
+pub(super) const FILL_OPACITY: f32 = 0.13;
+
+/// What is drawn beside what the overlay itself holds.
+#[derive(Debug, Clone, Copy)]
+pub struct OverlayStyle<'a> {
+    /// Picture pixels per display pixel: less than 1 where the picture is smaller than the declared display.
+    pub scale: f32,
+    /// Millimetres from one display pixel to the next; no scale bar where it is unknown.
+    pub mm_per_px: Option<f32>,
+    /// Names of objects, by their number.
+    pub names: &'a [(u32, &'a str)],
+    /// Dice of objects against the truth, by their number, where there is one.
+    pub dice: &'a [(u32, f32)],
+    /// Clicks made on this frame.
+    pub clicks: &'a [Click],
+}
+
+impl Default for OverlayStyle<'_> {
+    fn default() -> Self {
+        Self { scale: 1.0, mm_per_px: None, names: &[], dice: &[], clicks: &[] }
+    }
+}
+
+/// A click to be marked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Click {
+    /// Where, in display pixels.
+    pub at_px: Vertex,
+    /// Whether it says "this belongs" (else: "this does not").
+    pub is_positive: bool,
+}
+
+/// The colour of a state: green fresh, cyan tracked, orange attention, grey stale, red lost.
+pub const fn state_colour(state: State) -> Colour {
+    match state {
+        State::Empty => DIM,
+        State::Fresh => [46, 230, 110],
+        State::Tracked => [40, 210, 240],
+        State::Attention => [255, 152, 20],
+        State::Stale => [150, 150, 150],
+        State::Lost => [255, 70, 60],
+    }
+}
+
+/// Draws an overlay: each object's contour (dashed where it is stale) with a cross at its centroid, clicks, a legend of
+/// the objects at the top left, the frame's numbers at the top right, and the scale bar at the bottom.
+pub fn draw_overlay(image: &mut RgbImage, overlay: &Overlay, style: &OverlayStyle<'_>) {
+    let onto = |[x, y]: Vertex| [(x + 0.5) * style.scale - 0.5, (y + 0.5) * style.scale - 0.5];
+    let size_px = text_size_px(image);
+    for object in overlay.objects() {
+        draw_object(image, object, overlay.object_count > 1, size_px, onto);
+    }
+    for click in style.clicks {
+        let (at, colour) =
+            (onto(click.at_px), if click.is_positive { [90, 255, 120] } else { [255, 80, 70] });
+        draw::dot(image, at, 4.5, [0, 0, 0], 0.6);
+        draw::dot(image, at, 3.2, colour, 1.0);
+    }
+    draw_legend(image, overlay, style, size_px);
+    draw_numbers(image, overlay, size_px);
+    if let Some(mm_per_px) = style.mm_per_px {
+        draw_scale_bar(image, mm_per_px / style.scale, size_px);
+    }
+}
+
+/// Height of a capital: to be read on small pictures, and no more than needed on large ones.
+fn text_size_px(image: &RgbImage) -> f32 {
+    (image.height() as f32 / 48.0).clamp(8.0, 20.0)
+}
+
+/// State of an object. One without a meaning is shown as what the user must not trust.
+fn state_of(wire: u32) -> State {
+    State::from_wire(wire).unwrap_or(State::Lost)
+}
+
+fn draw_object(
+    image: &mut RgbImage,
+    object: &OverlayObject,
+    is_numbered: bool,
+    size_px: f32,
+    onto: impl Fn(Vertex) -> Vertex,
+) {
+    let state = state_of(object.state);
+    let points: Vec<Vertex> = object.contour_px().iter().map(|&at| onto(at)).collect();
+    if points.len() < 3 || object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
+        return;
+    }
+    let colour = state_colour(state);
+    let width_px = size_px / 6.0;
+    let sides = if state == State::Stale {
+        draw::dashed(&points, 3.0 * width_px, 2.5 * width_px)
+    } else {
+        draw::fill(image, &points, colour, FILL_OPACITY);
+        draw::closed(&points)
+    };
+    draw::strokes(image, &sides, width_px + 1.6, [0, 0, 0], 0.45);
+    draw::strokes(image, &sides, width_px, colour, 1.0);
+    let centre = onto(object.centroid_px);
+    draw::cross(image, centre, 0.45 * size_px, width_px + 1.2, [0, 0, 0], 0.45);
+    draw::cross(image, centre, 0.45 * size_px, 1.2, colour, 1.0);
+    // At the rightmost point, because the centroid of a bent object may lie in another.
+    let rightmost = points.iter().max_by(|a, b| a[0].total_cmp(&b[0]));
+    if let (true, Some([x, y])) = (is_numbered, rightmost) {
+        let at = [x + 0.6 * size_px, y + 0.5 * size_px];
+        draw::text(image, at, size_px, colour, &object.id.to_string());
+    }
+}
+
+/// Two lines for each object: its name beside a swatch of its state's colour, and below it state and measures.
+fn draw_legend(image: &mut RgbImage, overlay: &Overlay, style: &OverlayStyle<'_>, size_px: f32) {
+    let left = size_px;
+    let mut base = 2.2 * size_px;
+    for object in overlay.objects() {
+        let colour = state_colour(state_of(object.state));
+        let swatch = [left + 0.4 * size_px, base - 0.5 * size_px];
+        draw::dot(image, swatch, 0.5 * size_px, [0, 0, 0], 0.7);
+        draw::dot(image, swatch, 0.36 * size_px, colour, 1.0);
+        let name = style.names.iter().find(|(id, _)| *id == object.id);
+        let name = name.map_or_else(|| format!("Object {}", object.id), |(_, name)| (*name).to_owned());
+        let label = if overlay.object_count > 1 { format!("{} {name}", object.id) } else { name };
+        draw::text(image, [left + 1.3 * size_px, base], size_px, WHITE, &label);
+        base += 1.7 * size_px;
+        let mut at = left + 1.3 * size_px;
+        at = draw::text(image, [at, base], size_px, colour, state_of(object.state).name());
+        let dice = style.dice.iter().find(|(id, _)| *id == object.id);
+        let dice = dice.map(|(_, dice)| format!("Dice {dice:.2}"));
+        for item in area_text(object).into_iter().chain(dice) {
+            at = draw::text(image, [at + 1.4 * size_px, base], size_px, WHITE, &item);
+        }
+        base += 2.2 * size_px;
+    }
+}
+
+/// An object's area: square centimetres, square millimetres for a small one, square pixels where the scale is unknown.
+fn area_text(object: &OverlayObject) -> Option<String> {
+    if object.valid & valid::MILLIMETRES != 0 {
+        let area_mm2 = object.area_mm2;
+        Some(if area_mm2 >= 100.0 {
+            format!("{:.1} cm\u{b2}", area_mm2 / 100.0)
+        } else {
+            format!("{area_mm2:.0} mm\u{b2}")
+        })
+    } else if object.valid & valid::PIXELS != 0 {
+        Some(format!("{:.0} px\u{b2}", object.area_px2))
+    } else {
+        None
+    }
+}
+
+/// Frame number, latency and the overlay's state, flush right.
+fn draw_numbers(image: &mut RgbImage, overlay: &Overlay, size_px: f32) {
+    let state = state_of(overlay.state);
+    let age_ms = overlay.age_ns as f64 * 1e-6;
+    let last = match state {
+        State::Stale => format!("{} {age_ms:.0} ms", state.name()),
+        _ => state.name().to_owned(),
+    };
+    let lines = [
+        (format!("frame {}", overlay.seq), WHITE),
+        (format!("{:.1} ms", overlay.latency_ns as f64 * 1e-6), WHITE),
+        (last, state_colour(state)),
+    ];
+    for (index, (line, colour)) in lines.iter().enumerate() {
+        let left = image.width() as f32 - size_px - super::font::width_px(line, size_px);
+        draw::text(image, [left, (2.2 + 1.7 * index as f32) * size_px], size_px, *colour, line);
+    }
+}
+
+/// The length of a scale bar.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScaleBar {
+    /// What it stands for.
+    pub length_mm: f32,
+    /// From the middle of one end's tick to the other's.
+    pub length_px: f32,
+}
+
+/// A bar of 10 mm where that is between a twentieth and a third of a picture's width, else the longest of 1, 2, 5, 10,
+/// ... that is at most a fifth of it. None for a scale that is no positive number.
+pub fn scale_bar(width_px: u32, mm_per_px: f32) -> Option<ScaleBar> {
+    let width_mm = width_px as f32 * mm_per_px;
+    if !(width_mm.is_finite() && width_mm > 0.0) {
+        return None;
+    }
+    let length_mm = if (width_mm / 20.0..=width_mm / 3.0).contains(&10.0) {
+        10.0
+    } else {
+        let most_mm = width_mm / 5.0;
+        let decade = 10f32.powf(most_mm.log10().floor());
+        // The last covers a decade that rounding put one too high.
+        [5.0, 2.0, 1.0, 0.5].map(|step| step * decade).into_iter().find(|&step| step <= most_mm)?
+    };
+    Some(ScaleBar { length_mm, length_px: length_mm / mm_per_px })
+}
+
+fn draw_scale_bar(image: &mut RgbImage, mm_per_px: f32, size_px: f32) {
+    let Some(bar) = scale_bar(image.width(), mm_per_px) else { return };
+    let (right, y) = (image.width() as f32 - 1.5 * size_px, image.height() as f32 - 1.5 * size_px);
+    let (left, tick) = (right - bar.length_px, 0.35 * size_px);
+    let pieces = [
+        [[left, y], [right, y]],
+        [[left, y - tick], [left, y + tick]],
+        [[right, y - tick], [right, y + tick]],
+    ];
+    draw::strokes(image, &pieces, 3.4, [0, 0, 0], 0.7);
+    draw::strokes(image, &pieces, 1.3, WHITE, 1.0);
+    let label = format!("{} mm", bar.length_mm);
+    let at = 0.5 * (left + right - super::font::width_px(&label, size_px));
+    draw::text(
+        image,
+        [at.min(right - super::font::width_px(&label, size_px)), y - size_px],
+        size_px,
+        WHITE,
+        &label,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn square(state: State) -> Overlay {
+        let mut overlay = Overlay::blank();
+        overlay.seq = 42;
+        overlay.latency_ns = 18_300_000;
+        overlay.state = state as u32;
+        overlay.object_count = 1;
+        let object = &mut overlay.objects[0];
+        object.id = 1;
+        object.state = state as u32;
+        object.valid = valid::PIXELS | valid::MILLIMETRES;
+        object.points = 4;
+        object.area_mm2 = 1240.0;
+        object.area_px2 = 10_000.0;
+        object.centroid_px = [320.0, 240.0];
+        object.contour_px[..4].copy_from_slice(&[
+            [270.0, 190.0],
+            [370.0, 190.0],
+            [370.0, 290.0],
+            [270.0, 290.0],
+        ]);
+        overlay
+    }
+
+    fn drawn(overlay: &Overlay, style: &OverlayStyle<'_>) -> RgbImage {
+        let mut image = RgbImage::new(640, 480);
+        draw_overlay(&mut image, overlay, style);
+        image
+    }
+
+    #[test]
+    fn contours_have_the_colour_of_their_state() {
+        for state in [State::Fresh, State::Tracked, State::Attention] {
+            let image = drawn(&square(state), &OverlayStyle::default());
+            for (x, y) in [(300, 190), (370, 240), (300, 290), (270, 240)] {
+                assert_eq!(image.get_pixel(x, y).0, state_colour(state), "{state:?} at ({x}, {y})");
+            }
+        }
+    }
+
+    /// A stale contour has gaps, so that it is told from a fresh one without colours too.
+    #[test]
+    fn stale_contours_are_dashed() {
+        let image = drawn(&square(State::Stale), &OverlayStyle::default());
+        let bright = (270..370).filter(|&x| image.get_pixel(x, 190).0[0] > 100).count();
+        assert!((40..80).contains(&bright), "{bright} of 100 pixels are drawn");
+    }
+
+    #[test]
+    fn lost_objects_have_no_contour() {
+        let image = drawn(&square(State::Lost), &OverlayStyle::default());
+        assert!((180..300).all(|y| (260..380).all(|x| image.get_pixel(x, y).0 == [0, 0, 0])));
+        let red = image.pixels().filter(|pixel| pixel.0 == state_colour(State::Lost)).count();
+        assert!(red > 20, "the legend shows {red} red pixels");
+    }
+
+    /// On a picture of half the size the contour lies at half the coordinates, pixel edges kept.
+    #[test]
+    fn smaller_pictures_are_drawn_to_scale() {
+        let mut image = RgbImage::new(320, 240);
+        draw_overlay(
+            &mut image,
+            &square(State::Fresh),
+            &OverlayStyle { scale: 0.5, ..OverlayStyle::default() },
+        );
+        // 190 lies at (190 + 0.5) / 2 - 0.5 = 94.75.
+        let column: Vec<u8> = (91..99).map(|y| image.get_pixel(150, y).0[1]).collect();
+        let brightest = column.iter().enumerate().max_by_key(|(_, green)| **green).unwrap().0;
+        assert_eq!(brightest + 91, 95);
+    }
+
+    #[test]
+    fn areas_are_written_in_a_fitting_unit() {
+        let mut object = square(State::Fresh).objects[0];
+        assert_eq!(area_text(&object).unwrap(), "12.4 cm\u{b2}");
+        object.area_mm2 = 87.4;
+        assert_eq!(area_text(&object).unwrap(), "87 mm\u{b2}");
+        object.valid = valid::PIXELS;
+        assert_eq!(area_text(&object).unwrap(), "10000 px\u{b2}");
+        object.valid = 0;
+        assert_eq!(area_text(&object), None);
+    }
+
+    /// The bar on the picture is as long as it says, to the pixel.
+    #[test]
+    fn the_scale_bar_is_to_scale() {
+        for mm_per_px in [0.05f32, 0.13, 0.31, 0.8] {
+            let style = OverlayStyle { mm_per_px: Some(mm_per_px), ..OverlayStyle::default() };
+            let image = drawn(&Overlay::blank(), &style);
+            let bar = scale_bar(640, mm_per_px).unwrap();
+            assert!((bar.length_px * mm_per_px - bar.length_mm).abs() < 1e-3);
+            // Above the bar's line only its ticks are bright; their middle is taken to a fraction of a pixel.
+            let row = 480 - 15 - 3;
+            let tick = |from: u32, to: u32| {
+                let weight = |x: u32| f32::from(image.get_pixel(x, row).0[0]);
+                (from..to).map(|x| x as f32 * weight(x)).sum::<f32>() / (from..to).map(weight).sum::<f32>()
+            };
+            let (left, right) = (tick(400, 600), tick(610, 640));
+            assert!((right - left - bar.length_px).abs() < 1.0, "{left} to {right}, not {}", bar.length_px);
+        }
+    }
+
+    #[test]
+    fn bars_are_round_lengths() {
+        assert_eq!(scale_bar(640, 0.3).unwrap().length_mm, 10.0);
+        assert_eq!(scale_bar(640, 0.02).unwrap().length_mm, 2.0);
+        assert_eq!(scale_bar(640, 1.0).unwrap().length_mm, 100.0);
+        assert_eq!(scale_bar(640, 0.0), None);
+        assert_eq!(scale_bar(640, f32::NAN), None);
+    }
+}

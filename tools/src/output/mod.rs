@@ -1,0 +1,23 @@
+//! What the commands show and write: pictures with their overlays, an animation, one line of JSON a frame, the report,
+//! and its table and plot.
+//!
+//! * [`picture`]: a frame as the display shows it.
+//! * [`draw`]: anti-aliased lines, fills and markers; [`font`]: the strokes of letters.
+//! * [`annotate`]: an overlay on a picture.
+//! * [`gif`]: pictures as an animation.
+//! * [`jsonl`]: overlays and drops as lines of JSON.
+//! * [`stages`]: how long each stage took, in histograms.
+//! * [`report`]: what a run amounts to, as JSON and as a table.
+//! * [`latency_svg`]: the plot of latencies.
+//! * [`dice`]: the overlap of two contours.
+
+pub mod annotate;
+pub mod dice;
+pub mod draw;
+pub mod font;
+pub mod gif;
+pub mod jsonl;
+pub mod latency_svg;
+pub mod picture;
+pub mod report;
+pub mod stages;

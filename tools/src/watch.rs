@@ -1,0 +1,85 @@
+//! Evidence that a thread neither allocates nor faults: a counting allocator and the system's own page-fault count.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+thread_local! {
+    // Constant and without a destructor, so that reading it from inside the allocator allocates nothing.
+    static IS_WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// The system's allocator, counting what watched threads ask of it. A program makes it its own with
+/// `#[global_allocator]`.
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+fn count() {
+    // A thread that is being torn down has no flag any more, and is not watched.
+    if IS_WATCHED.try_with(Cell::get).unwrap_or(false) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps alloc's contract, and System's is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the pointer came from System, as everything allocated here does.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as for alloc.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: as for dealloc and alloc.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+/// What a thread did while it was watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Calls to the allocator, freeing included. Meaningful only where [`CountingAllocator`] is the program's.
+    pub allocations: u64,
+    /// Minor and major page faults.
+    pub page_faults: u64,
+}
+
+/// Runs `work` on this thread and reports what it allocated and where it faulted. Threads watched at the same time add
+/// to the same count of allocations.
+pub fn watch<T>(work: impl FnOnce() -> T) -> (T, Seen) {
+    // Both counters are read once before, so that their own first use is not counted.
+    let _ = (page_faults(), IS_WATCHED.with(Cell::get));
+    let (allocations, faults) = (ALLOCATIONS.load(Ordering::Relaxed), page_faults());
+    IS_WATCHED.with(|flag| flag.set(true));
+    let result = work();
+    IS_WATCHED.with(|flag| flag.set(false));
+    let seen = Seen {
+        allocations: ALLOCATIONS.load(Ordering::Relaxed) - allocations,
+        page_faults: page_faults().saturating_sub(faults),
+    };
+    (result, seen)
+}
+
+/// Page faults of the calling thread so far.
+fn page_faults() -> u64 {
+    // SAFETY: rusage is plain data, for which all zeros is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the call fills the structure it is given.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+    if result == 0 { (usage.ru_minflt + usage.ru_majflt) as u64 } else { 0 }
+}
