@@ -243,7 +243,9 @@ pub enum FrameError {
     #[error("radio-frequency frames (domain PolarRf) are not accepted: send the envelope or IQ")]
     RadioFrequency,
     /// No amplitude law was given.
-    #[error("frame has no amplitude law: set amplitude_law to linear (1), logarithmic (2) or vendor table (3)")]
+    #[error(
+        "frame has no amplitude law: set amplitude_law to linear (1), logarithmic (2) or vendor table (3)"
+    )]
     NoAmplitudeLaw,
     /// Two fields do not go together.
     #[error("frame fields `{a}` and `{b}` do not go together")]
@@ -391,12 +393,16 @@ impl FrameDescriptor {
         let stride_bytes = count("stride_bytes", self.stride_bytes, line_bytes, 2 * SAMPLES_MAX * 4)?;
         // The last line needs no padding behind it.
         let needed = u64::from(lines - 1) * u64::from(stride_bytes) + u64::from(line_bytes);
-        if u64::from(self.payload_bytes) < needed || u64::from(self.payload_bytes) > u64::from(lines) * u64::from(stride_bytes) {
+        if u64::from(self.payload_bytes) < needed
+            || u64::from(self.payload_bytes) > u64::from(lines) * u64::from(stride_bytes)
+        {
             return Err(FrameError::Payload { seen: self.payload_bytes.into(), needed });
         }
         let law = match self.amplitude_law {
             0 => return Err(FrameError::NoAmplitudeLaw),
-            LAW_LINEAR => AmplitudeLaw::Linear { range_db: within("law_range_db", self.law_range_db, 1.0, 200.0)? },
+            LAW_LINEAR => {
+                AmplitudeLaw::Linear { range_db: within("law_range_db", self.law_range_db, 1.0, 200.0)? }
+            }
             LAW_LOGARITHMIC => {
                 AmplitudeLaw::Logarithmic { range_db: within("law_range_db", self.law_range_db, 1.0, 200.0)? }
             }

@@ -219,25 +219,48 @@ mod tests {
         prop_oneof![
             (lines_samples.clone(), -50.0..50.0f32, 0.05..1.0f32, 0.0..20.0f32, 0.02..0.5f32).prop_map(
                 |((lines, samples), left_mm, line_step_mm, first_depth_mm, depth_step_mm)| {
-                    Geometry::Linear(Linear { lines, samples, left_mm, line_step_mm, first_depth_mm, depth_step_mm })
-                }
-            ),
-            (lines_samples.clone(), 0.0..80.0f32, -1.5..0.5f32, 0.1..1.0f32, 1.0..20.0f32, 0.02..0.5f32).prop_map(
-                |((lines, samples), apex_radius_mm, first_angle_rad, span, first_depth_mm, depth_step_mm)| {
-                    Geometry::Sector(Sector {
+                    Geometry::Linear(Linear {
                         lines,
                         samples,
-                        apex_radius_mm,
-                        first_angle_rad,
-                        angle_step_rad: span / (lines - 1) as f32,
+                        left_mm,
+                        line_step_mm,
                         first_depth_mm,
                         depth_step_mm,
                     })
                 }
             ),
+            (lines_samples.clone(), 0.0..80.0f32, -1.5..0.5f32, 0.1..1.0f32, 1.0..20.0f32, 0.02..0.5f32)
+                .prop_map(
+                    |(
+                        (lines, samples),
+                        apex_radius_mm,
+                        first_angle_rad,
+                        span,
+                        first_depth_mm,
+                        depth_step_mm,
+                    )| {
+                        Geometry::Sector(Sector {
+                            lines,
+                            samples,
+                            apex_radius_mm,
+                            first_angle_rad,
+                            angle_step_rad: span / (lines - 1) as f32,
+                            first_depth_mm,
+                            depth_step_mm,
+                        })
+                    }
+                ),
             (lines_samples, -50.0..50.0f32, 0.05..1.0f32, 0.05..1.0f32).prop_map(
                 |((rows, columns), left, pitch_x, pitch_y)| {
-                    Geometry::Raster(Raster { columns, rows, left, top: 0.0, pitch_x, pitch_y, millimetres: true })
+                    Geometry::Raster(Raster {
+                        columns,
+                        rows,
+                        left,
+                        top: 0.0,
+                        pitch_x,
+                        pitch_y,
+                        millimetres: true,
+                    })
                 }
             ),
         ]
@@ -282,7 +305,12 @@ mod tests {
             for line in 0..201 {
                 for sample in [0.0, 200.0] {
                     let p = geometry.to_plane(LineSample { line: line as f32, sample });
-                    seen = Rect { x0: seen.x0.min(p.x), y0: seen.y0.min(p.y), x1: seen.x1.max(p.x), y1: seen.y1.max(p.y) };
+                    seen = Rect {
+                        x0: seen.x0.min(p.x),
+                        y0: seen.y0.min(p.y),
+                        x1: seen.x1.max(p.x),
+                        y1: seen.y1.max(p.y),
+                    };
                 }
             }
             let view = geometry.field_of_view();

@@ -48,7 +48,7 @@ impl Model {
 impl Drop for Model {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // SAFETY: from `Box::leak`, and all threads of the model have been joined.
+            // SAFETY: from `Box::leak`; all threads of the model have been joined, and no handle is left.
             drop(unsafe { Box::from_raw(std::ptr::from_ref(self.0).cast_mut()) });
         }
     }
@@ -76,8 +76,13 @@ fn produce(slots: &Slots, producer: &mut IndexProducer<'_>, seq: u32) -> Option<
     Some(read(slots, index))
 }
 
+/// Takes a frame; every other one is given back at once, the rest when the next is taken.
 fn consume(slots: &Slots, consumer: &mut IndexConsumer<'_>) -> Option<u32> {
-    consumer.take().map(|index| read(slots, index))
+    let seq = consumer.take().map(|index| read(slots, index))?;
+    if seq % 2 == 0 {
+        consumer.release();
+    }
+    Some(seq)
 }
 
 fn increasing(seqs: &[u32]) -> bool {
@@ -233,60 +238,57 @@ fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usiz
     count.load(SeqCst)
 }
 
+/// A model that has only a handful of interleavings has gone wrong: see [`Model`].
+const LEAST: usize = 200;
+
 #[test]
-fn t() {
-    for side in [Side::Producer, Side::Consumer] {
-        for (c, f, t) in [(1, 3, 2), (1, 4, 2), (1, 4, 3), (2, 4, 2), (2, 5, 3)] {
-            for p in [2, 3, 4, 5] {
-                let start = std::time::Instant::now();
-                let n = explore(p, move || exchange(side, c, f, t));
-                eprintln!("exchange {side:?} {c} {f} {t} p{p}: {n} {:?}", start.elapsed());
-                if start.elapsed().as_secs() > 8 {
-                    break;
-                }
-                let start = std::time::Instant::now();
-                let n = explore(p, move || newest(side, c, f));
-                eprintln!("newest {side:?} {c} {f} p{p}: {n} {:?}", start.elapsed());
-            }
+fn each_frame_and_each_slot_is_accounted_for_producer_spawned() {
+    for (capacity, frames, takes) in [(1, 3, 2), (1, 4, 2), (1, 4, 3), (2, 4, 2), (2, 5, 3)] {
+        assert!(explore(3, move || exchange(Side::Producer, capacity, frames, takes)) > LEAST);
+    }
+}
+
+#[test]
+fn each_frame_and_each_slot_is_accounted_for_consumer_spawned() {
+    for (capacity, frames, takes) in [(1, 3, 2), (1, 4, 2), (1, 4, 3), (2, 4, 2), (2, 5, 3)] {
+        assert!(explore(3, move || exchange(Side::Consumer, capacity, frames, takes)) > LEAST);
+    }
+}
+
+#[test]
+fn the_newest_frame_is_taken_and_the_others_are_counted() {
+    for spawned in [Side::Producer, Side::Consumer] {
+        for (capacity, frames) in [(1, 3), (1, 4), (2, 4)] {
+            assert!(explore(3, move || newest(spawned, capacity, frames)) > LEAST);
         }
     }
 }
 
 #[test]
-fn mutants() {
+fn a_side_passes_from_one_thread_to_another() {
+    explore(3, handover);
+}
+
+#[test]
+fn a_ring_is_used_as_soon_as_its_magic_is_seen() {
+    explore(3, publish);
+}
+
+/// Orderings whose loss no model shows, with the reason.
+const UNSEEN: [(Site, &str); 0] = [];
+
+#[test]
+fn no_ordering_can_be_weakened() {
     for site in Site::ALL {
         weaken::only(Some(site));
-        for p in 2..=4 {
-            let found: Vec<String> = [
-                (Side::Producer, 1, 3, 2),
-                (Side::Consumer, 1, 3, 2),
-                (Side::Producer, 1, 4, 3),
-                (Side::Consumer, 1, 4, 3),
-                (Side::Producer, 2, 5, 3),
-                (Side::Consumer, 2, 5, 3),
-            ]
-            .into_iter()
-            .map(|(side, c, f, t)| {
-                let a = catch_unwind(AssertUnwindSafe(|| {
-                    explore(p, move || exchange(side, c, f, t));
-                }))
-                .is_err();
-                let b = catch_unwind(AssertUnwindSafe(|| {
-                    explore(p, move || newest(side, c, f));
-                }))
-                .is_err();
-                format!("{}{}", if a { 'E' } else { '-' }, if b { 'N' } else { '-' })
-            })
-            .collect();
-            let h = catch_unwind(AssertUnwindSafe(|| {
-                explore(p, handover);
-            }))
-            .is_err();
-            let q = catch_unwind(AssertUnwindSafe(|| {
-                explore(p, publish);
-            }))
-            .is_err();
-            eprintln!("MUT {site:?} p{p} {found:?} {h} {q}");
-        }
+        let fails = |model: fn()| catch_unwind(AssertUnwindSafe(|| explore(3, model))).is_err();
+        let seen = fails(handover)
+            || fails(publish)
+            || fails(|| exchange(Side::Producer, 1, 3, 2))
+            || fails(|| exchange(Side::Producer, 2, 4, 2))
+            || fails(|| exchange(Side::Producer, 1, 4, 3))
+            || fails(|| exchange(Side::Consumer, 1, 4, 3));
+        weaken::only(None);
+        assert_eq!(seen, !UNSEEN.iter().any(|(unseen, _)| *unseen == site), "{site:?}");
     }
 }

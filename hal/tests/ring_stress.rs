@@ -26,14 +26,15 @@ fn seq(bytes: &[u8]) -> u32 {
 }
 
 fn stress(capacity: u32, newest: bool) {
-    let needed = region_bytes(capacity, SLOT_BYTES).unwrap();
+    let needed = region_bytes(capacity, SLOT_BYTES).expect("sizes are possible");
     let mut memory = vec![0; needed + ALIGN];
     let start = memory.as_ptr().align_offset(ALIGN);
     let region = &mut memory[start..start + needed];
     // Positions wrap around half way.
-    let ring = SlotRing::create_at(region, CONTENT, capacity, SLOT_BYTES, u32::MAX - FRAMES / 2).unwrap();
-    let mut producer = ring.producer().unwrap();
-    let mut consumer = ring.consumer().unwrap();
+    let ring =
+        SlotRing::create_at(region, CONTENT, capacity, SLOT_BYTES, u32::MAX - FRAMES / 2).expect("it fits");
+    let mut producer = ring.producer().expect("the only producer");
+    let mut consumer = ring.consumer().expect("the only consumer");
     // How often each frame came out of the ring, on the one side and on the other.
     let mut delivered = vec![0u8; FRAMES as usize + 1];
     let mut given_back = vec![0u8; FRAMES as usize + 1];

@@ -57,7 +57,8 @@ fn is_on_read_only_file_system(file: &File) -> io::Result<bool> {
 fn sealed_copy(mut file: File) -> io::Result<File> {
     let name = CString::from(c"sonotrace-model");
     // SAFETY: the name is NUL-terminated and alive during the call.
-    let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    let descriptor =
+        unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -31,8 +31,9 @@ impl Region {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let start = NonNull::new(start.cast::<u8>())
-            .ok_or_else(|| io::Error::new(io::ErrorKind::OutOfMemory, "the system mapped a region at address 0"))?;
+        let start = NonNull::new(start.cast::<u8>()).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::OutOfMemory, "the system mapped a region at address 0")
+        })?;
         // SAFETY: the range is the mapping just made.
         let is_locked = unsafe { libc::mlock(start.as_ptr().cast(), bytes) } == 0;
         let mut region = Self { start, bytes, is_locked };
@@ -65,4 +66,19 @@ impl Drop for Region {
         // SAFETY: the mapping was made by `new` and is not used after this.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }
+}
+
+/// Stack that a session's thread will not outgrow: the deepest call of a step needs a tenth of it.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Touches the calling thread's stack to a depth that no step of a session exceeds, so that none of its pages is
+/// missing later. To be called on the session's thread before its loop; the thread has at least 512 KiB of stack.
+#[inline(never)]
+pub fn prefault_stack() {
+    let mut stack = [0u8; STACK_BYTES];
+    // Kept from being optimised away, and read back so that no page is left out.
+    for page in std::hint::black_box(&mut stack).chunks_mut(4096) {
+        page[0] = 1;
+    }
+    std::hint::black_box(&stack);
 }

@@ -36,9 +36,9 @@ pub const HEADER_NAMES: [&str; HEADER_WORDS] = [
     "free_cells",
     "slots_offset",
     "region_bytes",
+    "header_crc32",
     "reserved0",
     "reserved1",
-    "reserved2",
 ];
 
 /// Sizes and offsets of one ring, all in bytes unless counted.
@@ -54,11 +54,17 @@ pub struct Layout {
     pub slot_stride: u32,
     /// Queued + one held + one being filled.
     pub slot_count: u32,
+    /// Where the ready queue's cells begin.
     pub ready_offset: u32,
+    /// Cells of the ready queue: a power of two.
     pub ready_cells: u32,
+    /// Where the free queue's cells begin.
     pub free_offset: u32,
+    /// Cells of the free queue: a power of two.
     pub free_cells: u32,
+    /// Where the slots begin.
     pub slots_offset: u32,
+    /// All of it.
     pub region_bytes: u32,
 }
 
@@ -108,7 +114,7 @@ impl Layout {
 
     /// The header that tells of this layout.
     pub fn header(&self) -> [u32; HEADER_WORDS] {
-        [
+        let mut words = [
             RING_MAGIC,
             RING_ABI_VERSION,
             self.content,
@@ -125,7 +131,13 @@ impl Layout {
             0,
             0,
             0,
-        ]
+        ];
+        // Over the words before it: a change of the slot size that the padding hides is found by this alone.
+        let (told, rest) = words.split_at_mut(13);
+        let mut crc = crc32fast::Hasher::new();
+        told.iter().for_each(|word| crc.update(&word.to_le_bytes()));
+        rest[0] = crc.finalize();
+        words
     }
 
     /// The layout that a header tells of, if every word of it is as this build would have written it.

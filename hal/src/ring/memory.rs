@@ -157,7 +157,7 @@ impl SlotMemory<'_> {
         let slot = self.slot(producer.acquire()?);
         // SAFETY: slots do not overlap, and this one is inside the region and initialised. The protocol gives an
         // index to one owner at a time: between its acquire and its commit to the producer, whose handle is borrowed
-        // mutably for as long as these bytes. The last owner's reads come before (pair D).
+        // mutably for as long as these bytes. The last owner's reads come before (pair B).
         let bytes = unsafe { slice::from_raw_parts_mut(slot.as_ptr(), self.slot_bytes) };
         Ok(SlotMut { producer, bytes })
     }

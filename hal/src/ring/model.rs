@@ -1,8 +1,6 @@
 //! The protocol over memory that loom owns, for the model tests. loom's atomics are larger than the machine's, so they
 //! cannot lie in a region.
 
-extern crate std;
-
 use super::protocol::{Control, ControlBlock};
 use crate::sync::AtomicU32;
 use std::boxed::Box;

@@ -58,7 +58,7 @@ impl ControlBlock {
     /// The header as it stands; zero after a wrong magic.
     pub fn header(&self) -> [u32; HEADER_WORDS] {
         let mut words = [0; HEADER_WORDS];
-        // F2, with F1: whoever sees the magic, which is the first word, sees the ring laid out.
+        // E2, with E1: whoever sees the magic, which is the first word, sees the ring laid out.
         words[0] = self.header[0].load(Site::HeaderObserve.order());
         if words[0] == RING_MAGIC {
             for (word, shared) in words.iter_mut().zip(&self.header).skip(1) {
@@ -122,7 +122,7 @@ impl<'a> Control<'a> {
         for (word, value) in block.header.iter().zip(layout.header()).skip(1) {
             word.store(value, Relaxed);
         }
-        // F1, with F2: all of the above is there when the magic is.
+        // E1, with E2: all of the above is there when the magic is.
         block.header[0].store(layout.header()[0], Site::HeaderPublish.order());
     }
 
@@ -223,7 +223,7 @@ fn add_one(word: &AtomicU32) {
 }
 
 fn claim(claimed: &AtomicU32, side: &'static str) -> Result<(), RingError> {
-    // E2, with E1: this side goes on with what the last handle of the side left.
+    // D2, with D1: this side goes on with what the last handle of the side left.
     match claimed.compare_exchange(0, 1, Site::Claim.order(), Relaxed) {
         Ok(_) => Ok(()),
         Err(_) => Err(RingError::Claimed { side }),
@@ -245,7 +245,7 @@ impl IndexProducer<'_> {
     /// here) or fails to, because the consumer took one. At most one is with the consumer, because it gives the held
     /// one back before it takes the next. So if the producer has no spare, at least one is in the free queue; and it
     /// is seen there, because B2 or B3 of the last commit saw the take (B1) that made room, which came after the
-    /// return (D1) of the slot held before. A consumer that ended in the middle of a call has lost one slot, which
+    /// return of the slot held before. A consumer that ended in the middle of a call has lost one slot, which
     /// counts as the one it held.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn acquire(&mut self) -> Result<u32, RingError> {
@@ -293,7 +293,7 @@ impl IndexProducer<'_> {
 
 impl Drop for IndexProducer<'_> {
     fn drop(&mut self) {
-        // E1, with E2.
+        // D1, with D2.
         self.control.block.producer.claimed.store(0, Site::Unclaim.order());
     }
 }
@@ -364,7 +364,7 @@ impl IndexConsumer<'_> {
 impl Drop for IndexConsumer<'_> {
     fn drop(&mut self) {
         self.release();
-        // E1, with E2.
+        // D1, with D2.
         self.control.block.consumer.claimed.store(0, Site::Unclaim.order());
     }
 }

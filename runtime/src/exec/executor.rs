@@ -217,7 +217,12 @@ impl<'m> Executor<'m> {
                 let is_within = error <= GOLDEN_RELATIVE_RMS_MAX;
                 if !is_within {
                     let limit = GOLDEN_RELATIVE_RMS_MAX;
-                    return Err(ExecError::SelfTest { program: record.program, port: record.port, error, limit });
+                    return Err(ExecError::SelfTest {
+                        program: record.program,
+                        port: record.port,
+                        error,
+                        limit,
+                    });
                 }
                 worst = worst.max(error);
             }

@@ -43,16 +43,18 @@ impl MemoryLayout {
     pub fn new(header: &FileHeader, kept_frames: u32) -> Result<Self, ModelError> {
         if kept_frames == 0 || kept_frames > KEPT_FRAMES_MAX {
             let limit = KEPT_FRAMES_MAX.into();
-            return Err(ModelError::Limit { what: "kept_frames (at least 1)", seen: kept_frames.into(), limit });
+            return Err(ModelError::Limit {
+                what: "kept_frames (at least 1)",
+                seen: kept_frames.into(),
+                limit,
+            });
         }
         let mut end = 0usize;
         let mut take = |bytes: u64| {
             let from = end;
-            end = usize::try_from(bytes).ok().and_then(|bytes| from.checked_add(bytes)).ok_or(ModelError::Limit {
-                what: "memory of the model",
-                seen: bytes,
-                limit: usize::MAX as u64,
-            })?;
+            end = usize::try_from(bytes).ok().and_then(|bytes| from.checked_add(bytes)).ok_or(
+                ModelError::Limit { what: "memory of the model", seen: bytes, limit: usize::MAX as u64 },
+            )?;
             Ok(from..end)
         };
         Ok(Self {

@@ -37,7 +37,14 @@ impl OutputRow {
 
 /// Input position of an output position and kernel position along one axis, if inside the image.
 #[inline]
-pub(super) fn input_at(out: usize, k: usize, stride: u32, dilation: u32, pad: u32, extent: u32) -> Option<usize> {
+pub(super) fn input_at(
+    out: usize,
+    k: usize,
+    stride: u32,
+    dilation: u32,
+    pad: u32,
+    extent: u32,
+) -> Option<usize> {
     let at = out as i64 * i64::from(stride) + k as i64 * i64::from(dilation) - i64::from(pad as i32);
     (0..i64::from(extent)).contains(&at).then_some(at as usize)
 }
@@ -77,7 +84,11 @@ pub(super) fn run(op: &Op<'_>, tile: u32) {
                 }
             }
             activate(record.function, &record.floats, sum);
-            op.output.write(row.offset(record, 0, true) + from * stride(record, 0, 5), stride(record, 0, 5), sum);
+            op.output.write(
+                row.offset(record, 0, true) + from * stride(record, 0, 5),
+                stride(record, 0, 5),
+                sum,
+            );
         }
     }
 }

@@ -34,7 +34,12 @@ fn extents(op: &OpRecord) -> Extents {
 /// Tiles that a product is cut into by its tile sizes; none if these have no meaning.
 pub fn gemm_tile_count(op: &OpRecord) -> Option<u32> {
     let (tile_m, tile_n) = (op.params[conv::TILE_M], op.params[conv::TILE_N]);
-    if tile_m == 0 || tile_n == 0 || tile_n as usize % PANEL != 0 || tile_m > 1 << 16 || tile_n > 1 << 16 {
+    if tile_m == 0
+        || tile_n == 0
+        || !(tile_n as usize).is_multiple_of(PANEL)
+        || tile_m > 1 << 16
+        || tile_n > 1 << 16
+    {
         return None;
     }
     let e = extents(op);
@@ -94,26 +99,39 @@ pub(super) fn run_matmul(op: &Op<'_>, index: u32, scratch: &mut [f32]) {
         rest /= u64::from(record.dims[dim]);
     }
     let start = |slot: usize| {
-        batch.iter().enumerate().fold(base(record, slot), |at, (dim, &index)| at + index as usize * stride(record, slot, dim))
+        batch
+            .iter()
+            .enumerate()
+            .fold(base(record, slot), |at, (dim, &index)| at + index as usize * stride(record, slot, dim))
     };
     let k = e.k as usize;
     let (packed, panel) = scratch.split_at_mut(k * tile.rows.len().div_ceil(ROWS) * ROWS);
     let a = op.inputs[0].f32();
     let (a_start, a_m, a_k) = (start(1), stride(record, 1, 5), stride(record, 1, 7));
     pack_rows(&tile.rows, k, packed, |row, k| a[a_start + row * a_m + k * a_k]);
-    let sink = Sink { out: start(0), bias: start(3), out_n: stride(record, 0, 6), bias_n: stride(record, 3, 6) };
+    let sink =
+        Sink { out: start(0), bias: start(3), out_n: stride(record, 0, 6), bias_n: stride(record, 3, 6) };
     let (out_m, bias_m) = (stride(record, 0, 5), stride(record, 3, 5));
     let (b_start, b_n, b_k) = (start(2), stride(record, 2, 6), stride(record, 2, 7));
     let n = e.n as usize;
-    product(op, &tile, k, packed, panel, &sink, |row| (row * out_m, row * bias_m), |first, to| {
-        let Input::F32(b) = op.inputs[1] else { return load_panel(&op.inputs[1], first, k, to) };
-        let live = PANEL.min(n - first);
-        for (k, to) in to.chunks_exact_mut(PANEL).enumerate() {
-            for (column, to) in to.iter_mut().enumerate() {
-                *to = if column < live { b[b_start + (first + column) * b_n + k * b_k] } else { 0.0 };
+    product(
+        op,
+        &tile,
+        k,
+        packed,
+        panel,
+        &sink,
+        |row| (row * out_m, row * bias_m),
+        |first, to| {
+            let Input::F32(b) = op.inputs[1] else { return load_panel(&op.inputs[1], first, k, to) };
+            let live = PANEL.min(n - first);
+            for (k, to) in to.chunks_exact_mut(PANEL).enumerate() {
+                for (column, to) in to.iter_mut().enumerate() {
+                    *to = if column < live { b[b_start + (first + column) * b_n + k * b_k] } else { 0.0 };
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 pub(super) fn run_conv(op: &Op<'_>, index: u32, scratch: &mut [f32]) {
@@ -127,17 +145,39 @@ pub(super) fn run_conv(op: &Op<'_>, index: u32, scratch: &mut [f32]) {
     let (image, image_start) = (op.inputs[0].f32(), start(1));
     let width = record.dims[5] as usize;
     let (kernel_h, kernel_w) = (p[conv::KERNEL_H] as usize, p[conv::KERNEL_W] as usize);
-    let (row_stride, column_stride, channel_stride) = (stride(record, 1, 4), stride(record, 1, 5), stride(record, 1, 7));
+    let (row_stride, column_stride, channel_stride) =
+        (stride(record, 1, 4), stride(record, 1, 5), stride(record, 1, 7));
     pack_rows(&tile.rows, k, packed, |row, k| {
         let (channel, ky, kx) = (k / (kernel_h * kernel_w), k / kernel_w % kernel_h, k % kernel_w);
-        let y = input_at(row / width, ky, p[conv::STRIDE_Y], p[conv::DILATION_Y], p[conv::PAD_TOP], p[conv::IN_H]);
-        let x = input_at(row % width, kx, p[conv::STRIDE_X], p[conv::DILATION_X], p[conv::PAD_LEFT], p[conv::IN_W]);
+        let y = input_at(
+            row / width,
+            ky,
+            p[conv::STRIDE_Y],
+            p[conv::DILATION_Y],
+            p[conv::PAD_TOP],
+            p[conv::IN_H],
+        );
+        let x = input_at(
+            row % width,
+            kx,
+            p[conv::STRIDE_X],
+            p[conv::DILATION_X],
+            p[conv::PAD_LEFT],
+            p[conv::IN_W],
+        );
         match (y, x) {
-            (Some(y), Some(x)) => image[image_start + channel * channel_stride + y * row_stride + x * column_stride],
+            (Some(y), Some(x)) => {
+                image[image_start + channel * channel_stride + y * row_stride + x * column_stride]
+            }
             _ => 0.0,
         }
     });
-    let sink = Sink { out: start(0), bias: base(record, 3), out_n: stride(record, 0, 6), bias_n: stride(record, 3, 6) };
+    let sink = Sink {
+        out: start(0),
+        bias: base(record, 3),
+        out_n: stride(record, 0, 6),
+        bias_n: stride(record, 3, 6),
+    };
     let (out_y, out_x) = (stride(record, 0, 4), stride(record, 0, 5));
     let place = |row: usize| (row / width * out_y + row % width * out_x, 0);
     product(op, &tile, k, packed, panel, &sink, place, |first, to| load_panel(&op.inputs[1], first, k, to));
@@ -192,7 +232,11 @@ fn product(
                 let (out_row, bias_row) = place(row);
                 let sums = &mut sums[..columns];
                 if !matches!(op.inputs[2], Input::Missing) {
-                    op.inputs[2].load(sink.bias + bias_row + first * sink.bias_n, sink.bias_n, &mut bias[..columns]);
+                    op.inputs[2].load(
+                        sink.bias + bias_row + first * sink.bias_n,
+                        sink.bias_n,
+                        &mut bias[..columns],
+                    );
                     sums.iter_mut().zip(&bias).for_each(|(sum, bias)| *sum += bias);
                 }
                 activate(op.record.function, &op.record.floats, sums);

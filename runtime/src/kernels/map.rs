@@ -77,7 +77,7 @@ pub(super) fn apply_one(function: u32, floats: &[f32; 4], values: &mut [f32]) {
         map::CEIL => each(values, libm::ceilf),
         map::ROUND => each(values, libm::rintf),
         map::CLAMP => each(values, |a| a.max(p).min(q)),
-        map::HARD_SWISH => each(values, |a| a * (a * (1.0 / 6.0) + 0.5).max(0.0).min(1.0)),
+        map::HARD_SWISH => each(values, |a| a * (a * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
         map::LEAKY_RELU => each(values, |a| if a > 0.0 { a } else { p * a }),
         map::SIGN => each(values, |a| truth(a > 0.0) - truth(a < 0.0)),
         _ => {}

@@ -46,7 +46,9 @@ pub fn kind_of(op: &OpRecord) -> Option<OpKind> {
 pub fn outer_rows(op: &OpRecord) -> u64 {
     let product = |dims: &[u32]| dims.iter().map(|&extent| u64::from(extent)).product::<u64>();
     match kind_of(op) {
-        Some(OpKind::Reduce | OpKind::Normalize | OpKind::Softmax) => product(&op.dims[..op.kept_dims as usize]),
+        Some(OpKind::Reduce | OpKind::Normalize | OpKind::Softmax) => {
+            product(&op.dims[..op.kept_dims as usize])
+        }
         Some(OpKind::DepthwiseConv | OpKind::Pool) => product(&op.dims[..5]) * product(&op.dims[6..]),
         _ => product(&op.dims[..7]),
     }

@@ -93,7 +93,12 @@ impl<'a> Output<'a> {
     #[inline]
     pub fn write(&self, from: usize, stride: usize, values: &[f32]) {
         let Some(steps) = values.len().checked_sub(1) else { return };
-        assert!(steps.checked_mul(stride).and_then(|d| d.checked_add(from)).is_some_and(|last| last < self.elements));
+        assert!(
+            steps
+                .checked_mul(stride)
+                .and_then(|d| d.checked_add(from))
+                .is_some_and(|last| last < self.elements)
+        );
         for (step, &value) in values.iter().enumerate() {
             // SAFETY: from + step * stride is at most the last element, which lies inside (asserted above).
             let element = unsafe { self.first.add(from + step * stride) };

@@ -10,7 +10,8 @@ const CHUNK: usize = 64;
 pub(super) fn run(op: &Op<'_>, tile: u32) {
     let record = op.record;
     let rows = rows_of_tile(outer_rows(record), record.tiles, tile);
-    let (axis, taps, axis_stride) = (record.params[0] as usize, record.params[1] as usize, record.params[3] as usize);
+    let (axis, taps, axis_stride) =
+        (record.params[0] as usize, record.params[1] as usize, record.params[3] as usize);
     let (indices, weights) = (op.inputs[1].i32(), op.inputs[2].f32());
     let mut walk = Walk::new(record, 0..7, [0, 1], [base(record, 0), base(record, 1)], rows.start);
     let steps = [0, 1].map(|slot| stride(record, slot, 7));
@@ -23,7 +24,11 @@ pub(super) fn run(op: &Op<'_>, tile: u32) {
             for column in 0..columns {
                 let mut value = 0.0;
                 for tap in column * taps..(column + 1) * taps {
-                    op.inputs[0].load(walk.offsets[1] + indices[tap] as usize * axis_stride, 0, &mut tap_values[..1]);
+                    op.inputs[0].load(
+                        walk.offsets[1] + indices[tap] as usize * axis_stride,
+                        0,
+                        &mut tap_values[..1],
+                    );
                     value += weights[tap] * tap_values[0];
                 }
                 op.output.write(walk.offsets[0] + column * steps[0], 1, &[value]);

@@ -15,7 +15,13 @@ pub(super) struct Walk<const N: usize> {
 impl<const N: usize> Walk<N> {
     /// A walk over `dims[range]`, starting at the flat index `start`, for the operands in the given slots; offsets
     /// count from `base`.
-    pub fn new(op: &OpRecord, range: core::ops::Range<usize>, slots: [usize; N], base: [usize; N], start: u64) -> Self {
+    pub fn new(
+        op: &OpRecord,
+        range: core::ops::Range<usize>,
+        slots: [usize; N],
+        base: [usize; N],
+        start: u64,
+    ) -> Self {
         let mut walk = Self { dims: [1; DIMS], strides: [[0; DIMS]; N], index: [0; DIMS], offsets: base };
         let mut rest = start;
         for dim in range.rev() {

@@ -6,8 +6,8 @@ mod verify;
 
 use bytemuck::Zeroable;
 use format::{
-    ConventionsRecord, FILE_MAGIC, FILE_VERSION, FileHeader, GoldenRecord, HEAD_BYTES, NameRef, OpRecord, PortRecord,
-    ProgramRecord, TensorRecord,
+    ConventionsRecord, FILE_MAGIC, FILE_VERSION, FileHeader, GoldenRecord, HEAD_BYTES, NameRef, OpRecord,
+    PortRecord, ProgramRecord, TensorRecord,
 };
 
 /// Why a model file was refused. The text names the thing, the limit and the value seen.
@@ -224,7 +224,11 @@ pub fn read_header(head: &[u8]) -> Result<FileHeader, ModelError> {
             return Err(ModelError::Limit { what, seen, limit: format::MEMORY_MAX });
         }
         if seen % format::TENSOR_ALIGN != 0 {
-            return Err(ModelError::Record { table: "header", index: 0, problem: "a memory size is not a multiple of 64" });
+            return Err(ModelError::Record {
+                table: "header",
+                index: 0,
+                problem: "a memory size is not a multiple of 64",
+            });
         }
     }
     Ok(header)

@@ -21,10 +21,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let header: &FileHeader = bytemuck::from_bytes(&bytes[..header_bytes]);
     let count = header.section_count;
     if count > SECTIONS_MAX {
-        return Err(ModelError::Limit { what: "section_count", seen: count.into(), limit: SECTIONS_MAX.into() });
+        return Err(ModelError::Limit {
+            what: "section_count",
+            seen: count.into(),
+            limit: SECTIONS_MAX.into(),
+        });
     }
     if count as usize != SectionKind::ALL.len() {
-        return Err(ModelError::Section { index: count, problem: "the file does not hold each section once" });
+        return Err(ModelError::Section {
+            index: count,
+            problem: "the file does not hold each section once",
+        });
     }
     let table_bytes = count as usize * size_of::<SectionRecord>();
     let table: &[SectionRecord] = bytemuck::cast_slice(&bytes[header_bytes..header_bytes + table_bytes]);
@@ -56,7 +63,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let golden_data = section(SectionKind::GoldenData)?;
     let conventions = records(SectionKind::Conventions, section(SectionKind::Conventions)?)?;
     let [conventions] = conventions else {
-        return Err(ModelError::Section { index: SectionKind::Conventions as u32 - 1, problem: "is not one record" });
+        return Err(ModelError::Section {
+            index: SectionKind::Conventions as u32 - 1,
+            problem: "is not one record",
+        });
     };
     Ok(Model {
         header,
@@ -74,8 +84,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
 }
 
 fn records<T: Pod>(kind: SectionKind, content: &[u8]) -> Result<&[T], ModelError> {
-    bytemuck::try_cast_slice(content)
-        .map_err(|_| ModelError::Section { index: kind as u32 - 1, problem: "is not a whole number of records" })
+    bytemuck::try_cast_slice(content).map_err(|_| ModelError::Section {
+        index: kind as u32 - 1,
+        problem: "is not a whole number of records",
+    })
 }
 
 fn text(kind: SectionKind, content: &[u8]) -> Result<&str, ModelError> {

@@ -5,9 +5,9 @@
 //! held to that statement, and then stated lifetimes and places are compared pair by pair.
 
 use super::format::{
-    DIMS, Dtype, ELEMENTS_MAX, GoldenRole, Layout, NO_TENSOR, OPS_MAX, OpKind, OpRecord, OperandRecord, PORTS_MAX,
-    PROGRAMS_MAX, PortRecord, ProgramRecord, Space, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX, TensorRecord, conv, map,
-    norm, reduce,
+    DIMS, Dtype, ELEMENTS_MAX, GoldenRole, Layout, NO_TENSOR, OPS_MAX, OpKind, OpRecord, OperandRecord,
+    PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, Space, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX,
+    TensorRecord, conv, map, norm, reduce,
 };
 use super::{Model, ModelError};
 use crate::kernels;
@@ -19,7 +19,11 @@ pub(super) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
     limit("tensors", model.tensors.len(), TENSORS_MAX)?;
     names(model)?;
     for (index, tensor) in (0u32..).zip(model.tensors) {
-        tensor_record(model, tensor).map_err(|problem| ModelError::Record { table: "tensor", index, problem })?;
+        tensor_record(model, tensor).map_err(|problem| ModelError::Record {
+            table: "tensor",
+            index,
+            problem,
+        })?;
     }
     let (mut next_op, mut next_port) = (0u32, 0u32);
     for (index, program) in (0u32..).zip(model.programs) {
@@ -46,7 +50,11 @@ pub(super) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
         }
     }
     if next_op as usize != model.ops.len() || next_port as usize != model.ports.len() {
-        return Err(ModelError::Record { table: "program", index: 0, problem: "operations or ports belong to no program" });
+        return Err(ModelError::Record {
+            table: "program",
+            index: 0,
+            problem: "operations or ports belong to no program",
+        });
     }
     places(model)?;
     golden(model)?;
@@ -70,7 +78,11 @@ fn names(model: &Model<'_>) -> Result<(), ModelError> {
         previous = if previous.0 == table { (table, previous.1 + 1) } else { (table, 0) };
         let from = name.offset as usize;
         if from.checked_add(name.bytes as usize).is_none_or(|to| model.names.get(from..to).is_none()) {
-            return Err(ModelError::Record { table, index: previous.1, problem: "its name lies outside the names" });
+            return Err(ModelError::Record {
+                table,
+                index: previous.1,
+                problem: "its name lies outside the names",
+            });
         }
     }
     Ok(())
@@ -84,7 +96,7 @@ fn tensor_record(model: &Model<'_>, tensor: &TensorRecord) -> Result<(), &'stati
     if tensor.elements == 0 || tensor.elements > ELEMENTS_MAX {
         return Err("has no element, or more than allowed");
     }
-    if tensor.offset % TENSOR_ALIGN != 0 {
+    if !tensor.offset.is_multiple_of(TENSOR_ALIGN) {
         return Err("does not start at a multiple of 64 bytes");
     }
     let end = tensor.offset.checked_add(tensor.elements * dtype.bytes()).ok_or("its end overflows")?;
@@ -139,7 +151,9 @@ fn ports(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), M
         }
         match space_of(tensor) {
             Some(Space::Scratch) if tensor.program != index => Err("is scratch of another program"),
-            Some(Space::Scratch) if input && tensor.flags != TENSOR_IS_INPUT => Err("its tensor is not an input"),
+            Some(Space::Scratch) if input && tensor.flags != TENSOR_IS_INPUT => {
+                Err("its tensor is not an input")
+            }
             Some(Space::Scratch) if !input && tensor.last_op != program.op_count - 1 => {
                 Err("its tensor is not live to the end")
             }
@@ -183,7 +197,9 @@ fn layout_of(tensor: &TensorRecord) -> Option<Layout> {
 }
 
 fn product(extents: &[u32]) -> Option<u64> {
-    extents.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent.into()).filter(|&p| p <= ELEMENTS_MAX))
+    extents
+        .iter()
+        .try_fold(1u64, |product, &extent| product.checked_mul(extent.into()).filter(|&p| p <= ELEMENTS_MAX))
 }
 
 /// Whether an operand may be missing, and which types it may have.
@@ -254,8 +270,12 @@ fn types(tensor: &TensorRecord, need: Need) -> Result<(), &'static str> {
     let strided = layout == Some(Layout::Strided);
     match need {
         Need::Output if space == Some(Space::Weights) => Err("writes into the weights"),
-        Need::Output | Need::Plain if dtype != Some(Dtype::F32) || !strided => Err("an operand is not plain f32"),
-        Need::Float | Need::Optional if dtype == Some(Dtype::I32) || !strided => Err("an operand is not plain floats"),
+        Need::Output | Need::Plain if dtype != Some(Dtype::F32) || !strided => {
+            Err("an operand is not plain f32")
+        }
+        Need::Float | Need::Optional if dtype == Some(Dtype::I32) || !strided => {
+            Err("an operand is not plain floats")
+        }
         Need::Index if dtype != Some(Dtype::I32) || space != Some(Space::Weights) => {
             Err("an index table is not i32 in the weights")
         }
@@ -316,7 +336,8 @@ fn parameters(model: &Model<'_>, kind: OpKind, op: &OpRecord) -> Result<[Need; 5
         }
         OpKind::Softmax => [Output, Plain, None, None, None],
         OpKind::MatMul => {
-            let weights = model.tensors.get(op.operands[2].tensor as usize).ok_or("an operand refers to no tensor")?;
+            let weights =
+                model.tensors.get(op.operands[2].tensor as usize).ok_or("an operand refers to no tensor")?;
             let is_panel = layout_of(weights) == Some(Layout::Panel16);
             if is_panel && op.dims[..5].iter().zip(&op.operands[2].strides).any(|(_, &stride)| stride != 0) {
                 return Err("packed weights have no batch");
@@ -334,7 +355,9 @@ fn parameters(model: &Model<'_>, kind: OpKind, op: &OpRecord) -> Result<[Need; 5
         OpKind::Gather => [Output, Float, Index, None, None],
         OpKind::Resample => [Output, Plain, Index, Plain, None],
     };
-    if matches!(kind, OpKind::MatMul | OpKind::Conv | OpKind::DepthwiseConv) && !map::is_activation(op.function) {
+    if matches!(kind, OpKind::MatMul | OpKind::Conv | OpKind::DepthwiseConv)
+        && !map::is_activation(op.function)
+    {
         return Err("unknown activation");
     }
     if matches!(kind, OpKind::Conv | OpKind::DepthwiseConv | OpKind::Pool) {
@@ -356,7 +379,8 @@ fn parameters(model: &Model<'_>, kind: OpKind, op: &OpRecord) -> Result<[Need; 5
 /// Kernel, stride, dilation and padding are small enough that no position overflows.
 fn convolution(op: &OpRecord) -> Result<(), &'static str> {
     let p = &op.params;
-    let small = [conv::KERNEL_H, conv::KERNEL_W, conv::STRIDE_Y, conv::STRIDE_X, conv::DILATION_Y, conv::DILATION_X];
+    let small =
+        [conv::KERNEL_H, conv::KERNEL_W, conv::STRIDE_Y, conv::STRIDE_X, conv::DILATION_Y, conv::DILATION_X];
     if small.iter().any(|&at| p[at] == 0 || p[at] > 4096) {
         return Err("kernel, stride or dilation is not within 1..=4096");
     }
@@ -444,7 +468,8 @@ fn places(model: &Model<'_>) -> Result<(), ModelError> {
             if a.space != b.space || a.program != b.program {
                 continue;
             }
-            let together = space_of(a) != Some(Space::Scratch) || (a.first_op <= b.last_op && b.first_op <= a.last_op);
+            let together =
+                space_of(a) != Some(Space::Scratch) || (a.first_op <= b.last_op && b.first_op <= a.last_op);
             let (a_from, a_to) = bytes(a);
             if together && a_from < b_to && b_from < a_to {
                 return Err(ModelError::Overlap { program: a.program, first, second });
@@ -461,7 +486,11 @@ fn places(model: &Model<'_>) -> Result<(), ModelError> {
         let content = &model.weights[table.offset as usize..][..table.elements as usize * 4];
         let within = |value: &i32| (0..i64::from(length)).contains(&i64::from(*value));
         if !bytemuck::cast_slice::<u8, i32>(content).iter().all(within) {
-            return Err(ModelError::Record { table: "operation", index, problem: "an index is outside its axis" });
+            return Err(ModelError::Record {
+                table: "operation",
+                index,
+                problem: "an index is outside its axis",
+            });
         }
     }
     Ok(())
@@ -501,12 +530,23 @@ fn golden(model: &Model<'_>) -> Result<(), ModelError> {
 fn conventions(model: &Model<'_>) -> Result<(), ModelError> {
     let c = model.conventions;
     if (c.input_size, c.mask_size) != (model.header.input_size, model.header.mask_size) {
-        return Err(ModelError::Record { table: "conventions", index: 0, problem: "sizes differ from the header's" });
+        return Err(ModelError::Record {
+            table: "conventions",
+            index: 0,
+            problem: "sizes differ from the header's",
+        });
     }
     let numbers = c.mean.is_finite() && c.std.is_finite();
-    let sizes = c.input_size <= 4096 && c.mask_size <= c.input_size && c.point_slots <= 1024 && c.mask_candidates <= 64;
+    let sizes = c.input_size <= 4096
+        && c.mask_size <= c.input_size
+        && c.point_slots <= 1024
+        && c.mask_candidates <= 64;
     if !numbers || !sizes || (c.input_size != 0 && c.std <= 0.0) {
-        return Err(ModelError::Record { table: "conventions", index: 0, problem: "a value is outside its limits" });
+        return Err(ModelError::Record {
+            table: "conventions",
+            index: 0,
+            problem: "a value is outside its limits",
+        });
     }
     Ok(())
 }

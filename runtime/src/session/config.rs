@@ -80,9 +80,14 @@ impl SessionLayout {
         let mut take = |bytes: usize| {
             let from = end;
             // Each part starts as aligned as the region.
-            end = bytes.checked_next_multiple_of(executor.align).and_then(|bytes| from.checked_add(bytes)).ok_or(
-                ModelError::Limit { what: "memory of the session", seen: bytes as u64, limit: usize::MAX as u64 },
-            )?;
+            end = bytes
+                .checked_next_multiple_of(executor.align)
+                .and_then(|bytes| from.checked_add(bytes))
+                .ok_or(ModelError::Limit {
+                    what: "memory of the session",
+                    seen: bytes as u64,
+                    limit: usize::MAX as u64,
+                })?;
             Ok(from..from + bytes)
         };
         Ok(Self {
@@ -114,7 +119,10 @@ pub(super) struct Tables<'m> {
 }
 
 /// Cuts a region up by a layout: the executor's part, and the tables.
-pub(super) fn cut<'m>(region: &'m mut [u8], layout: &SessionLayout) -> Result<(&'m mut [u8], Tables<'m>), SessionError> {
+pub(super) fn cut<'m>(
+    region: &'m mut [u8],
+    layout: &SessionLayout,
+) -> Result<(&'m mut [u8], Tables<'m>), SessionError> {
     let required = layout.required();
     if region.len() < required.bytes {
         return Err(SessionError::RegionTooSmall { seen: region.len(), needed: required.bytes });
@@ -153,7 +161,10 @@ pub fn memory_required(head: &[u8], config: &SessionConfig<'_>) -> Result<Memory
 ///
 /// # Errors
 /// As [`memory_required`].
-pub fn memory_parts(head: &[u8], config: &SessionConfig<'_>) -> Result<[(&'static str, usize); 8], ModelError> {
+pub fn memory_parts(
+    head: &[u8],
+    config: &SessionConfig<'_>,
+) -> Result<[(&'static str, usize); 8], ModelError> {
     let header = read_header(head)?;
     let layout = SessionLayout::new(&header, config)?;
     let executor = MemoryLayout::new(&header, config.kept_frames)?;

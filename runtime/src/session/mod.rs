@@ -45,7 +45,9 @@ pub enum SessionError {
         name: &'static str,
     },
     /// A port is missing or has another size.
-    #[error("port `{name}` has {seen} elements, a session needs {needed} (and shares `embedding` between programs)")]
+    #[error(
+        "port `{name}` has {seen} elements, a session needs {needed} (and shares `embedding` between programs)"
+    )]
     Port {
         /// Its name.
         name: &'static str,

@@ -50,21 +50,32 @@ pub(super) struct Scene {
     pub is_millimetres: bool,
 }
 
-/// Brings an object's new mask logits to the input grid, finds its contour, and fills in what is shown. `pick` says
-/// which part of the mask is meant. Without a part of enough pixels the object is lost.
+/// What the decoder said of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer<'a> {
+    /// Square mask of logits over the input grid.
+    pub mask: &'a [f32],
+    /// Which part of it is meant.
+    pub pick: Pick,
+    /// The decoder's own estimate of its overlap with the truth.
+    pub confidence: f32,
+    /// The state that the object has if the answer is to be trusted.
+    pub state: State,
+}
+
+/// Brings an object's new mask to the input grid, finds its contour, and fills in what is shown. Without a part of
+/// enough pixels, or with too little confidence, the object is lost.
 ///
 /// # Errors
 /// Slices that are too short; none for tables that were cut by a session's layout.
 pub(super) fn show(
     object: &mut Object,
-    mask: &[f32],
-    pick: Pick,
-    state: State,
-    confidence: f32,
+    answer: &Answer<'_>,
     scene: &Scene,
     tables: &mut Tables<'_>,
     config: &SessionConfig<'_>,
 ) -> Result<(), VisionError> {
+    let Answer { mask, pick, confidence, state } = *answer;
     let size = scene.grid.size() as usize;
     // The model's mask is square.
     let mask_size = mask.len().isqrt();

@@ -86,10 +86,11 @@ impl DecoderPrompt {
     /// Fills the decoder's inputs. Box corners come first, then the click; unused slots are labelled so. `mask` holds
     /// the logits of the answer before, if there is one to go on from.
     pub fn feed(&self, executor: &mut Executor<'_>, programs: &Programs, copy: u32, mask: Option<&[f32]>) {
-        let corners = self.box_px.map(|[x0, y0, x1, y1]| [([x0, y0], label::BOX_FROM), ([x1, y1], label::BOX_TO)]);
-        let click = self.click_px.map(|(at, is_positive)| {
-            (at, if is_positive { label::POSITIVE } else { label::NEGATIVE })
-        });
+        let corners =
+            self.box_px.map(|[x0, y0, x1, y1]| [([x0, y0], label::BOX_FROM), ([x1, y1], label::BOX_TO)]);
+        let click = self
+            .click_px
+            .map(|(at, is_positive)| (at, if is_positive { label::POSITIVE } else { label::NEGATIVE }));
         let points = || corners.into_iter().flatten().chain(click);
         let coords = executor.input_mut(programs.decoder, programs.point_coords, copy);
         coords.fill(0.0);

@@ -1,6 +1,6 @@
 //! The session's step: a small state machine, so that it can stop after each slice and say what it did.
 
-use super::objects::{Object, Scene, place_of, show};
+use super::objects::{Answer, Object, Scene, place_of, show};
 use super::programs::DecoderPrompt;
 use super::{DropReason, Kept, Policy, Prompt, PromptKind, Session, Space};
 use crate::exec::{Progress, Run};
@@ -123,7 +123,10 @@ impl<C: Clock> Session<'_, C> {
         };
         let Some(view) = view else { return Poll::Idle };
         let descriptor: FrameDescriptor = *view.descriptor();
-        let frame = match descriptor.check().and_then(|frame| descriptor.check_payload(view.payload()).map(|()| frame)) {
+        let frame = match descriptor
+            .check()
+            .and_then(|frame| descriptor.check_payload(view.payload()).map(|()| frame))
+        {
             Ok(frame) => frame,
             Err(_) => return self.dropped(DropReason::Malformed),
         };
@@ -223,16 +226,8 @@ impl<C: Clock> Session<'_, C> {
         // Lent out for the call: `show` needs the mask beside the other tables.
         let all_masks = core::mem::take(&mut self.tables.masks);
         let object = &mut self.objects[task.object];
-        let shown = show(
-            object,
-            &all_masks[range],
-            task.pick,
-            task.state,
-            confidence,
-            &scene,
-            &mut self.tables,
-            &self.config,
-        );
+        let answer = Answer { mask: &all_masks[range], pick: task.pick, confidence, state: task.state };
+        let shown = show(object, &answer, &scene, &mut self.tables, &self.config);
         self.tables.masks = all_masks;
         if shown.is_err() {
             object.lose();
@@ -421,6 +416,7 @@ fn sample(
     };
     used.sample(table, frame, payload, &grey, out)?;
     *sampler = Some(used);
-    let scene = Scene { grid: *used.grid(), display: raster, is_millimetres: frame.geometry.is_millimetres() };
+    let scene =
+        Scene { grid: *used.grid(), display: raster, is_millimetres: frame.geometry.is_millimetres() };
     Ok((scene, is_rebuilt))
 }

@@ -11,7 +11,6 @@ use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject};
 use sonotrace::hal::sim::phantom::TruthObject;
 use sonotrace::hal::sim::{SimConfig, Simulator};
-use sonotrace::model::Model;
 use sonotrace::session::{Policy, Prompt, PromptKind, SessionConfig, Space};
 use sonotrace::vision::Display;
 use std::path::PathBuf;
@@ -72,7 +71,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let ventricle = truth.first().and_then(|objects| objects.first()).context("--frames is 0: give at least 1")?;
+    let ventricle =
+        truth.first().and_then(|objects| objects.first()).context("--frames is 0: give at least 1")?;
     let prompt = Prompt {
         object: ventricle.id,
         seq: 0,
@@ -88,8 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ..SessionConfig::default()
     };
     let bytes = embedded::model();
-    let model = Model::parse(bytes)?;
-    let scanned = scan(model, bytes, config, &frames, &[prompt], arguments.fps.into())?;
+    let scanned = scan(bytes, config, &frames, &[prompt], arguments.fps.into())?;
     let scores: Vec<Vec<(u32, f64)>> = scanned
         .overlays
         .iter()
@@ -121,6 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         report.write(path)?;
     }
     print!("{report}");
+    println!("{}", scanned.notes());
     println!("wrote overlay.gif, overlays.jsonl, latency.svg and report.json to {}", arguments.out.display());
     Ok(())
 }

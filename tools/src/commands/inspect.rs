@@ -25,9 +25,10 @@ pub struct Arguments {
 /// # Errors
 /// A file that cannot be read, or is refused.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let file = arguments.file.as_ref().map(|path| {
-        ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display()))
-    });
+    let file = arguments
+        .file
+        .as_ref()
+        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())));
     let file = file.transpose()?;
     let bytes = match &file {
         Some(file) => file.bytes(),
@@ -62,7 +63,13 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
     for program in model.programs() {
         let ops = model.program_ops(program);
         let macs: u64 = ops.iter().map(macs).sum();
-        writeln!(text, "\nprogram {}: {} operations, {:.3} GMAC", model.name(program.name), ops.len(), macs as f64 / 1e9)?;
+        writeln!(
+            text,
+            "\nprogram {}: {} operations, {:.3} GMAC",
+            model.name(program.name),
+            ops.len(),
+            macs as f64 / 1e9
+        )?;
         for (direction, ports) in [("in ", model.inputs(program)), ("out", model.outputs(program))] {
             for port in ports {
                 writeln!(text, "  {direction} {:<16} {}", model.name(port.name), shape(model, port))?;
@@ -70,7 +77,8 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
         }
         let mut kinds = BTreeMap::<String, u32>::new();
         for op in ops {
-            *kinds.entry(kernels::kind_of(op).map_or("?".into(), |kind| format!("{kind:?}"))).or_default() += 1;
+            *kinds.entry(kernels::kind_of(op).map_or("?".into(), |kind| format!("{kind:?}"))).or_default() +=
+                1;
         }
         let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(text, "  ops {}", kinds.join(", "))?;

@@ -57,7 +57,9 @@ impl Results<'_> {
         create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
         let create = |name: &str| {
             let path = out.join(name);
-            File::create(&path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
+            File::create(&path)
+                .map(BufWriter::new)
+                .with_context(|| format!("cannot write {}", path.display()))
         };
         let mut times = StageTimes::new(&STAGE_NAMES)?;
         for overlay in &self.scanned.overlays {
@@ -108,7 +110,10 @@ impl Results<'_> {
             budget_ns: self.config.budget_ns,
             frames: self.scanned.committed,
             overlays: counters.overlays,
-            drops: DropReason::ALL.iter().map(|&reason| (reason.name().into(), counters.dropped(reason))).collect(),
+            drops: DropReason::ALL
+                .iter()
+                .map(|&reason| (reason.name().into(), counters.dropped(reason)))
+                .collect(),
             deadline_misses: counters.deadline_misses,
             memory_bytes: (self.scanned.memory.bytes + self.scanned.ring_bytes) as u64,
             memory,
@@ -194,14 +199,19 @@ impl Canvas {
             None => {
                 let raster = DisplayRaster::new(&frame.geometry, results.config.display)?;
                 // Pixel centres of the smaller canvas, on the display.
-                let plane = |x: f32, y: f32| raster.to_plane([(x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5]);
+                let plane =
+                    |x: f32, y: f32| raster.to_plane([(x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5]);
                 (DisplayPicture::new(self.width, self.height, &frame.geometry, plane), raster)
             }
         };
         let grey = picture.draw(&frame, &recorded.payload, results.config.vendor_tables)?;
         let mut image = DynamicImage::ImageLuma8(grey).to_rgb8();
         let clicks: Vec<Click> = match overlay.seq {
-            1 => results.clicks.iter().map(|&at| Click { at_px: raster.to_display(at), is_positive: true }).collect(),
+            1 => results
+                .clicks
+                .iter()
+                .map(|&at| Click { at_px: raster.to_display(at), is_positive: true })
+                .collect(),
             _ => Vec::new(),
         };
         let dice: Vec<(u32, f32)> = scores.iter().map(|&(id, dice)| (id, dice as f32)).collect();

@@ -8,7 +8,6 @@ use clap::Args;
 use sonotrace::file::ModelFile;
 use sonotrace::hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, SampleType, flags};
 use sonotrace::hal::geometry::Point;
-use sonotrace::model::Model;
 use sonotrace::session::{Policy, Prompt, PromptKind, SessionConfig, Space};
 use sonotrace::vision::Display;
 use std::path::{Path, PathBuf};
@@ -39,8 +38,10 @@ pub struct Arguments {
 }
 
 fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
-    let parsed: Option<Vec<f32>> =
-        text.split(',').map(|part| part.trim().parse().ok().filter(|value: &f32| value.is_finite())).collect();
+    let parsed: Option<Vec<f32>> = text
+        .split(',')
+        .map(|part| part.trim().parse().ok().filter(|value: &f32| value.is_finite()))
+        .collect();
     parsed?.try_into().ok()
 }
 
@@ -71,18 +72,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for (seq, path) in (1u64..).zip(&paths) {
         frames.push(read(path, seq, arguments)?);
     }
-    let file = arguments.model.as_ref().map(|path| {
-        ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display()))
-    });
+    let file = arguments
+        .model
+        .as_ref()
+        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())));
     let file = file.transpose()?;
     let bytes = match &file {
         Some(file) => file.bytes(),
         None => embedded::model(),
     };
-    let model = Model::parse(bytes)?;
     let config = SessionConfig { policy: Policy::All, display: Display::Source, ..SessionConfig::default() };
     let prompts = prompts(arguments);
-    let scanned = scan(model, bytes, config, &frames, &prompts, arguments.fps.into())?;
+    let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
     let name = arguments.model.as_ref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str());
     let results = Results {
         model: name.unwrap_or(embedded::NAME),
@@ -99,13 +100,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let report = results.write(&arguments.out)?;
     for overlay in &scanned.overlays {
-        let Some(index) = frames.iter().position(|frame| frame.descriptor.seq == overlay.seq) else { continue };
+        let Some(index) = frames.iter().position(|frame| frame.descriptor.seq == overlay.seq) else {
+            continue;
+        };
         let stem = paths[index].file_stem().unwrap_or_default().to_string_lossy();
         let path = arguments.out.join(format!("{stem}.overlay.png"));
         let picture = results.picture(&frames[index], overlay)?;
         picture.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     print!("{report}");
+    println!("{}", scanned.notes());
     println!("wrote {} pictures to {}", scanned.overlays.len(), arguments.out.display());
     Ok(())
 }
@@ -120,7 +124,12 @@ fn prompts(arguments: &Arguments) -> Vec<Prompt> {
     }
     let object = prompts.len() as u32 + 1;
     for &(at, is_positive) in &arguments.click {
-        prompts.push(Prompt { object, seq: 1, space: Space::Display, kind: PromptKind::Click { at, is_positive } });
+        prompts.push(Prompt {
+            object,
+            seq: 1,
+            space: Space::Display,
+            kind: PromptKind::Click { at, is_positive },
+        });
     }
     prompts
 }
@@ -151,8 +160,9 @@ fn pictures(input: &Path) -> Result<Vec<PathBuf>> {
 
 /// A picture as a scan-converted frame.
 fn read(path: &Path, seq: u64, arguments: &Arguments) -> Result<Recorded> {
-    let picture =
-        image::open(path).with_context(|| format!("cannot read the picture {}", path.display()))?.into_luma8();
+    let picture = image::open(path)
+        .with_context(|| format!("cannot read the picture {}", path.display()))?
+        .into_luma8();
     let (width, height) = picture.dimensions();
     let payload = picture.into_raw();
     let known = arguments.spacing.is_some();

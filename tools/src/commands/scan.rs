@@ -9,7 +9,7 @@ use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::Overlay;
 use sonotrace::hal::ring::{FrameRing, OverlayRing};
 use sonotrace::model::Model;
-use sonotrace::region::Region;
+use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Counters, Policy, Poll, Prompt, Session, SessionConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -56,31 +56,37 @@ pub struct Scanned {
 /// [`Policy::All`] as fast as they are worked off.
 ///
 /// # Errors
-/// A session that cannot be opened, or a frame larger than the first.
+/// A model that is refused, a session that cannot be opened, or a frame larger than the first.
 pub fn scan(
-    model: Model<'_>,
-    head: &[u8],
+    file: &[u8],
     config: SessionConfig<'_>,
     frames: &[Recorded],
     prompts: &[Prompt],
     frame_rate_hz: f64,
 ) -> Result<Scanned> {
     let clock = SystemClock::start();
+    let opening_ns = clock.now_ns();
+    let model = Model::parse(file)?;
     let payload_bytes = frames.iter().map(|frame| frame.payload.len()).max().context("there is no frame")?;
     let mut frame_memory = Region::new(FrameRing::region_bytes(FRAMES_QUEUED, payload_bytes)?)?;
     let mut overlay_memory = Region::new(OverlayRing::region_bytes(OVERLAYS_QUEUED)?)?;
     let ring_bytes = frame_memory.bytes() + overlay_memory.bytes();
     let frame_ring = FrameRing::create(frame_memory.as_mut_slice(), FRAMES_QUEUED, payload_bytes)?;
     let overlay_ring = OverlayRing::create(overlay_memory.as_mut_slice(), OVERLAYS_QUEUED)?;
-    let required = sonotrace::session::memory_required(head, &config)?;
+    let required = sonotrace::session::memory_required(file, &config)?;
     let mut memory = Region::new(required.bytes)?;
     let is_locked = memory.is_locked();
     let mut producer = frame_ring.producer()?;
     let mut overlays_out = overlay_ring.consumer()?;
     let policy = config.policy;
-    let opening_ns = clock.now_ns();
-    let mut session =
-        Session::open(model, config, memory.as_mut_slice(), frame_ring.consumer()?, overlay_ring.producer()?, clock)?;
+    let mut session = Session::open(
+        model,
+        config,
+        memory.as_mut_slice(),
+        frame_ring.consumer()?,
+        overlay_ring.producer()?,
+        clock,
+    )?;
     let open_ns = clock.now_ns() - opening_ns;
     for prompt in prompts {
         session.prompt(*prompt)?;
@@ -91,6 +97,7 @@ pub fn scan(
     let bar = progress(frames.len() as u64, "scanning");
     let (scanned, fed) = thread::scope(|scope| {
         let session_thread = scope.spawn(|| {
+            prefault_stack();
             let (session, seen) = watch(|| {
                 run_session(&mut session, &is_fed);
                 session
@@ -110,7 +117,7 @@ pub fn scan(
                     }
                     // Replay may wait for the session; a scanner never does.
                     Policy::All => {
-                        while producer.backlog() >= FRAMES_QUEUED {
+                        while producer.backlog() > 0 {
                             thread::sleep(NAP);
                         }
                     }
@@ -153,6 +160,19 @@ pub fn scan(
         is_locked,
         open_ns,
     })
+}
+
+impl Scanned {
+    /// How the session came up, in words, with what to do where something is not as it should be.
+    pub fn notes(&self) -> String {
+        let milliseconds = self.open_ns as f64 / 1e6;
+        let locked = if self.is_locked {
+            "memory is locked"
+        } else {
+            "memory is NOT locked and may be paged out: raise the limit with `ulimit -l unlimited`"
+        };
+        format!("model verified, self-tested and ready in {milliseconds:.0} ms; {locked}")
+    }
 }
 
 /// The real-time thread's loop: until the ring has been fed all frames and is empty.

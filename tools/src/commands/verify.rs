@@ -36,10 +36,14 @@ const LAYERS_SHOWN: usize = 20;
 /// # Errors
 /// A file or graph that cannot be used, or an output beyond the tolerance.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
+    let bytes = std::fs::read(&arguments.file)
+        .with_context(|| format!("cannot read {}", arguments.file.display()))?;
     let aligned = AlignedBytes::new(&bytes);
     Model::parse(aligned.bytes())?;
-    println!("{:<12} {:<40} {:>10} {:>12} {:>12}", "program", "output", "elements", "relative rms", "largest");
+    println!(
+        "{:<12} {:<40} {:>10} {:>12} {:>12}",
+        "program", "output", "elements", "relative rms", "largest"
+    );
     let mut beyond = 0;
     for (name, path) in &arguments.programs {
         let graph = frontend::load(name, path)?;

@@ -1,0 +1,286 @@
+//! What the runtime's tests share: the small model, memory that is aligned, frames, and a scan over them.
+// Each test file uses a part of this; what fails here fails the test.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+use sonotrace::hal::clock::Clock;
+use sonotrace::hal::frame::{FrameDescriptor, LAW_LOGARITHMIC};
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::Overlay;
+use sonotrace::hal::ring::{FrameProducer, FrameRing, OverlayConsumer, OverlayRing};
+use sonotrace::model::Model;
+use sonotrace::model::format::{FileHeader, HEAD_BYTES, SectionKind, SectionRecord};
+use sonotrace::session::{
+    Policy, Poll, Prompt, PromptKind, Session, SessionConfig, SessionError, Space, memory_required,
+};
+use sonotrace::vision::Display;
+
+#[repr(C, align(4096))]
+struct OnAPage<T: ?Sized>(T);
+
+static DISC_FILE: &OnAPage<[u8]> = &OnAPage(*include_bytes!("../data/disc.sono"));
+
+/// The small model: a disc about the mean of the prompt's points, of radius 7 (click: 6.5) pixels of its 32 x 32 input.
+/// The compiler's test `disc` makes it and says more.
+pub fn disc() -> &'static [u8] {
+    &DISC_FILE.0
+}
+
+/// The small model, parsed.
+pub fn disc_model() -> Model<'static> {
+    Model::parse(disc()).unwrap()
+}
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(4096))]
+struct Page([u8; 4096]);
+
+/// Bytes that start at a page's start.
+#[derive(Debug, Clone)]
+pub struct AlignedBytes {
+    pages: Vec<Page>,
+    length: usize,
+}
+
+impl AlignedBytes {
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut aligned = Self::zeroed(bytes.len());
+        aligned.bytes_mut().copy_from_slice(bytes);
+        aligned
+    }
+
+    pub fn zeroed(length: usize) -> Self {
+        Self { pages: vec![Page::zeroed(); length.div_ceil(4096)], length }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &cast_slice(&self.pages)[..self.length]
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut cast_slice_mut(&mut self.pages)[..self.length]
+    }
+}
+
+/// Numbers in 0..1 that look like chance: SplitMix64.
+#[derive(Debug, Clone)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.word() % limit as u64) as usize
+    }
+
+    /// Floats of -1 to 1.
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| (self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+}
+
+/// Where a section's record stands in a file.
+fn record_place(kind: SectionKind) -> std::ops::Range<usize> {
+    let bytes = size_of::<SectionRecord>();
+    let from = size_of::<FileHeader>() + (kind as usize - 1) * bytes;
+    from..from + bytes
+}
+
+/// The record of a section.
+pub fn section_record(file: &[u8], kind: SectionKind) -> SectionRecord {
+    bytemuck::pod_read_unaligned(&file[record_place(kind)])
+}
+
+/// The bytes of a section, as records.
+pub fn section_mut<T: Pod>(file: &mut [u8], kind: SectionKind) -> &mut [T] {
+    let record = section_record(file, kind);
+    cast_slice_mut(&mut file[record.offset as usize..][..record.bytes as usize])
+}
+
+/// Computes all hashes of a file anew, as far as its section table lets them be found.
+pub fn make_hashes_right(file: &mut [u8]) {
+    if file.len() < HEAD_BYTES {
+        return;
+    }
+    for kind in SectionKind::ALL {
+        let place = record_place(kind);
+        let mut record = section_record(file, kind);
+        let from = record.offset as usize;
+        if let Some(content) = file.get(from..from.saturating_add(record.bytes as usize)) {
+            record.hash = *blake3::hash(content).as_bytes();
+            file[place].copy_from_slice(bytemuck::bytes_of(&record));
+        }
+    }
+    let hash = size_of::<FileHeader>() - 32..size_of::<FileHeader>();
+    file[hash.clone()].fill(0);
+    let head_hash = blake3::hash(&file[..HEAD_BYTES]);
+    file[hash].copy_from_slice(head_hash.as_bytes());
+}
+
+/// Lines of the tests' frames.
+pub const LINES: u32 = 16;
+/// Samples of a line.
+pub const SAMPLES: u32 = 64;
+/// Side of the square field that they show: 1.25 mm a pixel of the input grid.
+pub const FIELD_MM: f32 = 40.0;
+/// Bytes of a frame's samples.
+pub const PAYLOAD_BYTES: usize = (LINES * SAMPLES) as usize;
+
+/// A small frame of a linear probe, 40 mm x 40 mm, acquired every 20 ms.
+pub fn frame(seq: u64) -> FrameDescriptor {
+    FrameDescriptor {
+        seq,
+        t_acq_ns: seq * 20_000_000,
+        domain: 1,
+        sample_type: 1,
+        geometry: 1,
+        lines: LINES,
+        samples: SAMPLES,
+        stride_bytes: SAMPLES,
+        payload_bytes: PAYLOAD_BYTES as u32,
+        left_mm: -FIELD_MM / 2.0,
+        right_mm: FIELD_MM / 2.0,
+        first_depth_mm: 0.0,
+        last_depth_mm: FIELD_MM,
+        amplitude_law: LAW_LOGARITHMIC,
+        law_range_db: 60.0,
+        speed_of_sound_m_s: 1540.0,
+        ..FrameDescriptor::blank()
+    }
+}
+
+/// A picture of 48 x 48 pixels, of known scale (about 40 mm across) or not.
+pub fn picture(seq: u64, has_scale: bool) -> FrameDescriptor {
+    FrameDescriptor {
+        domain: 4,
+        geometry: if has_scale { 4 } else { 5 },
+        lines: 48,
+        samples: 48,
+        stride_bytes: 48,
+        payload_bytes: 48 * 48,
+        spacing_x_mm: 0.8,
+        spacing_y_mm: 0.8,
+        ..frame(seq)
+    }
+}
+
+/// Samples for a frame: noise that is the same for the same `seq`.
+pub fn samples(descriptor: &FrameDescriptor) -> Vec<u8> {
+    let mut chance = Chance(descriptor.seq);
+    (0..descriptor.payload_bytes).map(|_| chance.word() as u8).collect()
+}
+
+/// Every frame, one after the other; a display of 96 x 72 pixels.
+pub fn every_frame() -> SessionConfig<'static> {
+    SessionConfig {
+        policy: Policy::All,
+        display: Display::Raster { width: 96, height: 72 },
+        ..SessionConfig::default()
+    }
+}
+
+/// A click inside an object, millimetres.
+pub fn click(object: u32, x: f32, y: f32) -> Prompt {
+    let kind = PromptKind::Click { at: Point { x, y }, is_positive: true };
+    Prompt { object, seq: 0, space: Space::Plane, kind }
+}
+
+/// A box around an object, millimetres.
+pub fn boxed(object: u32, [x0, y0, x1, y1]: [f32; 4]) -> Prompt {
+    let kind = PromptKind::Box { from: Point { x: x0, y: y0 }, to: Point { x: x1, y: y1 } };
+    Prompt { object, seq: 0, space: Space::Plane, kind }
+}
+
+/// The end of an object.
+pub fn remove(object: u32) -> Prompt {
+    Prompt { object, seq: 0, space: Space::Plane, kind: PromptKind::Remove }
+}
+
+/// Frames that the tests' rings queue.
+pub const FRAMES_QUEUED: u32 = 4;
+/// Most bytes of samples in a slot.
+pub const SLOT_PAYLOAD_BYTES: usize = 8192;
+
+/// The memory of a scan: two rings and the session's region.
+pub struct Memory {
+    frames: AlignedBytes,
+    overlays: AlignedBytes,
+    region: AlignedBytes,
+}
+
+impl Memory {
+    pub fn of(config: &SessionConfig<'_>) -> Self {
+        Self {
+            frames: AlignedBytes::zeroed(FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap()),
+            overlays: AlignedBytes::zeroed(OverlayRing::region_bytes(4).unwrap()),
+            region: AlignedBytes::zeroed(memory_required(disc(), config).unwrap().bytes),
+        }
+    }
+
+    /// Opens a scan over the small model.
+    pub fn open<'m, C: Clock>(&'m mut self, config: SessionConfig<'m>, clock: C) -> Scan<'m, C> {
+        let region = self.region.bytes_mut();
+        open_in(self.frames.bytes_mut(), self.overlays.bytes_mut(), region, config, clock).unwrap()
+    }
+}
+
+/// Lays out the rings and opens a session over the small model, all in the memory given.
+pub fn open_in<'m, C: Clock>(
+    frames: &'m mut [u8],
+    overlays: &'m mut [u8],
+    region: &'m mut [u8],
+    config: SessionConfig<'m>,
+    clock: C,
+) -> Result<Scan<'m, C>, SessionError> {
+    let ring = FrameRing::create(frames, FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
+    let answers = OverlayRing::create(overlays, 4).unwrap();
+    let (frames, overlays) = (ring.producer().unwrap(), answers.consumer().unwrap());
+    let (consumer, producer) = (ring.consumer().unwrap(), answers.producer().unwrap());
+    let session = Session::open(disc_model(), config, region, consumer, producer, clock)?;
+    Ok(Scan { session, ring, frames, overlays })
+}
+
+/// A session with both ends of its rings.
+pub struct Scan<'m, C: Clock> {
+    pub session: Session<'m, C>,
+    pub ring: FrameRing<'m>,
+    pub frames: FrameProducer<'m>,
+    pub overlays: OverlayConsumer<'m>,
+}
+
+impl<C: Clock> Scan<'_, C> {
+    /// Puts a frame into the ring, with samples made up for it; its bytes past what it announces are left out.
+    pub fn push(&mut self, descriptor: &FrameDescriptor) {
+        let _ = self.frames.push(descriptor, &samples(descriptor)).unwrap();
+    }
+
+    /// Polls until a frame has had its outcome, or there is none to work on.
+    pub fn outcome(&mut self) -> Poll {
+        loop {
+            match self.session.poll() {
+                Poll::Working => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Brings a frame to its overlay, which is copied out.
+    pub fn overlay_of(&mut self, descriptor: &FrameDescriptor) -> Overlay {
+        self.push(descriptor);
+        assert_eq!(self.outcome(), Poll::Overlay(descriptor.seq));
+        *self.overlays.take().unwrap()
+    }
+
+    /// Every frame that was committed has had exactly one outcome or waits; after `finish` none waits.
+    pub fn finish_and_account(self) -> sonotrace::session::Counters {
+        let counters = self.session.finish();
+        assert_eq!(counters.outcomes(), u64::from(self.ring.counters().committed), "{counters:?}");
+        counters
+    }
+}

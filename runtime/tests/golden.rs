@@ -1,0 +1,71 @@
+//! The stored answers of the models are reproduced, on whatever machine this runs.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{AlignedBytes, disc, make_hashes_right, section_mut};
+use sonotrace::exec::{ExecError, Executor, memory_required};
+use sonotrace::model::Model;
+use sonotrace::model::format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole, SectionKind};
+use std::path::Path;
+
+/// Parses a file, runs its self-test in exactly the memory that its head asks for.
+fn self_test(file: &[u8]) -> Result<f32, ExecError> {
+    let model = Model::parse(file)?;
+    let required = memory_required(file, 1)?;
+    let mut region = AlignedBytes::zeroed(required.bytes);
+    Executor::new(model, 1, region.bytes_mut())?.self_test()
+}
+
+#[test]
+fn the_small_model_reproduces_its_stored_answers() {
+    let error = self_test(disc()).unwrap();
+    println!("disc.sono: largest relative rms error {error:.1e}");
+    assert!(error < GOLDEN_RELATIVE_RMS_MAX);
+}
+
+/// Under emulation this takes most of the time of the runtime's tests, so it is run once and in one piece.
+#[test]
+fn the_built_in_model_reproduces_its_stored_answers() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sonosamlite.sono");
+    let file = AlignedBytes::new(&std::fs::read(path).unwrap());
+    let error = self_test(file.bytes()).unwrap();
+    println!("sonosamlite.sono: largest relative rms error {error:.1e}");
+    assert!(error < GOLDEN_RELATIVE_RMS_MAX);
+}
+
+/// An answer that is off by more than the bound is found, and named by program and port.
+#[test]
+fn a_wrong_answer_fails_the_self_test() {
+    let model = common::disc_model();
+    for (index, record) in model.golden().iter().enumerate() {
+        if record.role != GoldenRole::Output as u32 {
+            continue;
+        }
+        let mut file = AlignedBytes::new(disc());
+        let values: &mut [u16] = section_mut(file.bytes_mut(), SectionKind::GoldenData);
+        let values = &mut values[record.offset as usize / 2..][..record.elements as usize];
+        for value in values {
+            // 1.0 % more: of f16's 10 bits of fraction, far above what rounding does to all elements alike.
+            *value = half::f16::from_f32(half::f16::from_bits(*value).to_f32() * 1.01).to_bits();
+        }
+        make_hashes_right(file.bytes_mut());
+        match self_test(file.bytes()) {
+            Err(ExecError::SelfTest { program, port, error, limit }) => {
+                assert_eq!((program, port), (record.program, record.port), "golden tensor {index}");
+                assert!(error > limit && error < 0.02, "{error}");
+            }
+            other => panic!("golden tensor {index}: {other:?}"),
+        }
+    }
+}
+
+/// A NaN is no answer, however little it differs from anything.
+#[test]
+fn an_answer_that_is_not_a_number_fails_the_self_test() {
+    let mut file = AlignedBytes::new(disc());
+    let record = *common::disc_model().golden().iter().find(|r| r.role == GoldenRole::Output as u32).unwrap();
+    let values: &mut [u16] = section_mut(file.bytes_mut(), SectionKind::GoldenData);
+    values[record.offset as usize / 2] = half::f16::NAN.to_bits();
+    make_hashes_right(file.bytes_mut());
+    assert!(matches!(self_test(file.bytes()), Err(ExecError::SelfTest { .. })));
+}

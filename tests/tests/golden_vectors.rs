@@ -1,0 +1,65 @@
+//! Every program against the golden vectors of its graph: inputs and outputs that ONNX Runtime computed in f32.
+
+use npyz::npz::NpzArchive;
+use sonotrace_compiler::aligned::AlignedBytes;
+use sonotrace_compiler::parity::{relative_rms, run_compiled};
+use sonotrace_compiler::{Options, Weights, compile};
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+/// An array of a golden file, whichever float it is stored as.
+fn values<R: Read + Seek>(archive: &mut NpzArchive<R>, name: &str) -> Option<Vec<f32>> {
+    let file = archive.by_name(name).expect("the archive can be read")?;
+    let halves = matches!(file.dtype(), npyz::DType::Plain(kind) if kind.size_field() == 2);
+    Some(if halves {
+        let values: Vec<half::f16> = file.into_vec().expect("an array of f16");
+        values.into_iter().map(half::f16::to_f32).collect()
+    } else {
+        file.into_vec().expect("an array of f32")
+    })
+}
+
+/// Compiles one graph and runs all cases of its golden file: `prefix` is what their names begin with.
+fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit: f64) {
+    let program = "program".to_owned();
+    let options = Options { weights, ..Options::default() };
+    let compiled = compile(&[(program.clone(), PathBuf::from(graph))], &options).expect("the graph compiles");
+    let aligned = AlignedBytes::new(&compiled.bytes);
+    let model = sonotrace::model::Model::parse(aligned.bytes()).expect("the file is sound");
+    let (_, record) = model.program(&program).expect("the program is there");
+    let mut archive = NpzArchive::open(golden).expect("the golden file opens");
+    for prefix in prefixes {
+        let inputs: Vec<Vec<f32>> = model
+            .inputs(record)
+            .iter()
+            .map(|port| {
+                let name = format!("{prefix}in_{}", model.name(port.name));
+                values(&mut archive, &name).unwrap_or_else(|| panic!("{name} is not in {}", golden.display()))
+            })
+            .collect();
+        let outputs = run_compiled(&compiled.bytes, &program, &inputs).expect("the program runs");
+        let mut compared = 0;
+        for (port, seen) in model.outputs(record).iter().zip(&outputs) {
+            let name = format!("{prefix}out_{}", model.name(port.name));
+            let Some(expected) = values(&mut archive, &name) else { continue };
+            let error = relative_rms(seen, &expected);
+            println!("{} {name} {weights:?}: {error:.2e}", graph.display());
+            assert!(error <= limit, "{} {name}: {error} is more than {limit}", graph.display());
+            compared += 1;
+        }
+        assert!(compared > 0, "{} has no output for {prefix}", golden.display());
+    }
+}
+
+#[test]
+fn programs_give_the_golden_vectors() {
+    let Some(models) = sonotrace_tests::folder("SONOTRACE_MODELS") else { return };
+    let (lite, deaot) = (models.join("sonosamlite-start"), models.join("deaot_t"));
+    for (weights, limit) in [(Weights::F32, 1e-4), (Weights::F16, 2e-3)] {
+        let golden = lite.join("golden.npz");
+        check(&lite.join("encoder.onnx"), &golden, &["encoder0_", "encoder1_", "encoder2_"], weights, limit);
+        check(&lite.join("decoder.onnx"), &golden, &["decoder0_", "decoder1_", "decoder2_"], weights, limit);
+        check(&deaot.join("step_l4.onnx"), &deaot.join("step_l4.golden.npz"), &[""], weights, limit);
+        check(&deaot.join("memory.onnx"), &deaot.join("memory.golden.npz"), &[""], weights, limit);
+    }
+}

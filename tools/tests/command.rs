@@ -1,0 +1,216 @@
+//! The `sonotrace` command from outside: what it prints, what it writes, and what it says of bad input.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs the command; the folder is its working directory.
+fn sonotrace(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sonotrace"));
+    command.current_dir(folder).args(arguments).output().expect("the command starts")
+}
+
+/// An empty folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    folder
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Succeeds, or shows what was printed.
+fn succeed(output: &Output) -> String {
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Fails by an error message, not by a panic, and says each of `words`.
+fn refuse(output: &Output, words: &[&str]) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "exit code of: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("the file is JSON")
+}
+
+#[test]
+fn demo_writes_all_that_it_promises() {
+    let folder = folder("demo");
+    let arguments =
+        ["demo", "--frames", "4", "--policy", "all", "--seed", "3", "--out", "out", "--json", "copy.json"];
+    let printed = succeed(&sonotrace(&folder, &arguments));
+    for word in ["p50", "p99", "p99.9", "max", "total", "deadline misses", "Dice", "drops", "memory"] {
+        assert!(printed.contains(word), "{word:?} is not in: {printed}");
+    }
+    let out = folder.join("out");
+    let report = json(&out.join("report.json"));
+    assert_eq!(report, json(&folder.join("copy.json")));
+    assert_eq!(report["frames"], 4);
+    assert_eq!(report["overlays"], 4);
+    assert_eq!(report["allocations_after_start"], 0);
+    assert_eq!(report["page_faults_after_start"], 0);
+    assert!(report["memory_bytes"].as_u64() > Some(1_000_000));
+    assert!(report["dice_mean"].as_f64() > Some(0.5), "{}", report["dice_mean"]);
+    for stage in ["queue", "sample", "encode", "decode", "contour", "total"] {
+        for quantile in ["p50_ns", "p99_ns", "p999_ns", "max_ns"] {
+            assert!(report["stages"][stage][quantile].is_u64(), "{stage} {quantile}");
+        }
+    }
+    let drops = report["drops"].as_object().expect("drops are counted by reason");
+    assert!(drops.values().all(|count| count == 0), "{drops:?}");
+    let lines = std::fs::read_to_string(out.join("overlays.jsonl")).expect("overlays.jsonl is there");
+    let lines: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    assert_eq!(lines.len(), 4);
+    for (seq, line) in (1u64..).zip(&lines) {
+        assert_eq!(line["seq"], seq);
+        assert_eq!(line["outcome"], "overlay");
+        assert_eq!(line["state"], if seq == 1 { "fresh" } else { "tracked" });
+        let object = &line["objects"][0];
+        assert_eq!(
+            object["contour_px"].as_array().map(Vec::len),
+            object["contour_mm"].as_array().map(Vec::len)
+        );
+        assert!(object["area_mm2"].as_f64() > Some(100.0));
+    }
+    let gif = std::fs::read(out.join("overlay.gif")).expect("overlay.gif is there");
+    assert_eq!(&gif[..6], b"GIF89a");
+    assert!(
+        std::fs::read_to_string(out.join("latency.svg")).expect("latency.svg is there").contains("</svg>")
+    );
+}
+
+#[test]
+fn live_demo_accounts_for_every_frame() {
+    let folder = folder("live");
+    succeed(&sonotrace(
+        &folder,
+        &["demo", "--frames", "20", "--fps", "30", "--policy", "newest", "--out", "out"],
+    ));
+    let report = json(&folder.join("out/report.json"));
+    let dropped: u64 = report["drops"].as_object().expect("drops").values().filter_map(Value::as_u64).sum();
+    assert_eq!(report["frames"], 20);
+    assert_eq!(report["overlays"].as_u64().map(|overlays| overlays + dropped), Some(20), "{report}");
+}
+
+/// A picture with a bright disc on a dark ground.
+fn disc(path: &Path, width: u32, height: u32) {
+    let picture = image::GrayImage::from_fn(width, height, |x, y| {
+        let (dx, dy) = (x as f32 - width as f32 * 0.5, y as f32 - height as f32 * 0.5);
+        let is_inside = (dx * dx + dy * dy).sqrt() < height as f32 * 0.25;
+        image::Luma([if is_inside { 20 } else { 120 + ((x * 7 + y * 13) % 40) as u8 }])
+    });
+    picture.save(path).expect("the picture can be written");
+}
+
+#[test]
+fn run_follows_an_object_through_a_folder_of_pictures() {
+    let folder = folder("run");
+    std::fs::create_dir(folder.join("cine")).expect("the folder can be made");
+    for index in 0..3 {
+        disc(&folder.join(format!("cine/frame_{index}.png")), 200, 160);
+    }
+    let printed = succeed(&sonotrace(
+        &folder,
+        &["run", "cine", "--click", "100,80", "--box", "58,38,142,122", "--spacing", "0.5", "--out", "out"],
+    ));
+    assert!(printed.contains("wrote 3 pictures"), "{printed}");
+    for index in 0..3 {
+        let picture =
+            image::open(folder.join(format!("out/frame_{index}.overlay.png"))).expect("a picture is written");
+        assert_eq!((picture.width(), picture.height()), (200, 160));
+    }
+    let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
+    let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("a line is JSON");
+    // The box comes first, then the object that the click began. A disc of 40 pixels' radius at half a millimetre.
+    let objects = first["objects"].as_array().expect("objects");
+    assert_eq!(objects.len(), 2);
+    let area_mm2 = objects[0]["area_mm2"].as_f64().expect("the spacing is known");
+    assert!((area_mm2 / (std::f64::consts::PI * 400.0) - 1.0).abs() < 0.1, "{area_mm2} mm2");
+}
+
+#[test]
+fn unknown_spacing_gives_no_millimetres() {
+    let folder = folder("spacing");
+    disc(&folder.join("picture.png"), 200, 160);
+    succeed(&sonotrace(&folder, &["run", "picture.png", "--click", "100,80", "--out", "out"]));
+    let line = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
+    let line: Value = serde_json::from_str(line.trim()).expect("one line of JSON");
+    let object = &line["objects"][0];
+    assert!(object["area_mm2"].is_null() && object["contour_mm"].is_null(), "{object}");
+    assert!(object["mm_unavailable"].is_string());
+}
+
+#[test]
+fn absurd_pictures_get_an_error_that_names_them() {
+    let folder = folder("absurd");
+    let cases: [(&str, Box<dyn Fn(&Path)>); 6] = [
+        ("empty.png", Box::new(|path| std::fs::write(path, []).expect("written"))),
+        ("text.jpg", Box::new(|path| std::fs::write(path, "no picture at all").expect("written"))),
+        ("one_pixel.png", Box::new(|path| image::GrayImage::new(1, 1).save(path).expect("written"))),
+        ("too_wide.png", Box::new(|path| image::GrayImage::new(9000, 4).save(path).expect("written"))),
+        ("too_high.png", Box::new(|path| image::GrayImage::new(4, 5000).save(path).expect("written"))),
+        (
+            "cut.png",
+            Box::new(|path| {
+                disc(path, 64, 64);
+                let whole = std::fs::read(path).expect("read");
+                std::fs::write(path, &whole[..whole.len() / 2]).expect("written");
+            }),
+        ),
+    ];
+    for (name, make) in cases {
+        make(&folder.join(name));
+        refuse(&sonotrace(&folder, &["run", name, "--click", "1,1"]), &[name]);
+    }
+    refuse(&sonotrace(&folder, &["run", "nowhere.png", "--click", "1,1"]), &["nowhere.png"]);
+    refuse(&sonotrace(&folder, &["run", "one_pixel.png"]), &["--click", "--box"]);
+}
+
+#[test]
+fn thin_and_black_pictures_are_scanned() {
+    let folder = folder("thin");
+    for (width, height) in [(2, 2), (3, 4000), (8192, 2)] {
+        image::GrayImage::new(width, height).save(folder.join("black.png")).expect("written");
+        let printed = succeed(&sonotrace(&folder, &["run", "black.png", "--click", "1,1", "--out", "out"]));
+        assert!(printed.contains("wrote 1 pictures"), "{printed}");
+    }
+}
+
+#[test]
+fn bad_models_get_an_error() {
+    let folder = folder("models");
+    disc(&folder.join("picture.png"), 64, 64);
+    std::fs::write(folder.join("short.sono"), b"SONOFILE").expect("written");
+    std::fs::write(folder.join("wrong.onnx"), b"not a graph").expect("written");
+    refuse(&sonotrace(&folder, &["inspect", "short.sono"]), &["8 bytes"]);
+    refuse(
+        &sonotrace(&folder, &["run", "picture.png", "--click", "9,9", "--model", "short.sono"]),
+        &["8 bytes"],
+    );
+    refuse(
+        &sonotrace(&folder, &["compile", "--program", "encoder=wrong.onnx", "-o", "out.sono"]),
+        &["wrong.onnx"],
+    );
+    assert!(!folder.join("out.sono").exists());
+}
+
+#[test]
+fn inspect_shows_programs_and_plan() {
+    let printed = succeed(&sonotrace(&folder("inspect"), &["inspect", "--ops"]));
+    for word in
+        ["program encoder", "program decoder", "GMAC", "embedding", "frame state", "provenance", "MatMul"]
+    {
+        assert!(printed.contains(word), "{word:?} is not in: {printed}");
+    }
+}
