@@ -144,7 +144,7 @@ fn exchange(spawned: Side, capacity: u32, frames: u32, takes: u32) {
     let mut all = [delivered, evicted].concat();
     all.sort_unstable();
     assert!(all.iter().copied().eq(1..=frames), "each frame exactly once: {all:?}");
-    every_slot_once(&shared, consumer);
+    every_slot_once(shared, consumer);
 }
 
 /// As [`exchange`], with a consumer that wants the newest only.
@@ -165,7 +165,7 @@ fn newest(spawned: Side, capacity: u32, frames: u32) {
     let (last, passed_last) = look(&mut consumer);
     assert!(if passed_last == 0 { first == frames } else { first < last && last == frames });
     assert_eq!(passed + passed_last + evicted, frames);
-    every_slot_once(&shared, consumer);
+    every_slot_once(shared, consumer);
 }
 
 /// With the queue drained, all slots pass through the producer once, whoever had them.

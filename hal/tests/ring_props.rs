@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn number(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(bytes[..8].try_into().unwrap())
+    u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
 }
 
 proptest! {
@@ -71,7 +71,7 @@ proptest! {
     ) {
         let needed = region_bytes(capacity, 8).unwrap();
         let mut memory = Memory::new(needed);
-        drop(SlotRing::create_at(memory.region(needed), CONTENT, capacity, 8, position).unwrap());
+        SlotRing::create_at(memory.region(needed), CONTENT, capacity, 8, position).unwrap();
         let mut model = VecDeque::new();
         let (mut committed, mut evicted, mut taken, mut written) = (0u32, 0u32, 0u32, 0u64);
         // Every restart ends a turn of the outer loop.
@@ -95,7 +95,6 @@ proptest! {
                                 prop_assert_eq!(number(producer.acquire().unwrap().bytes_mut()), oldest);
                             }
                         } else {
-                            drop(slot);
                             prop_assert_eq!(number(producer.acquire().unwrap().bytes_mut()), written);
                         }
                     }
@@ -212,7 +211,7 @@ proptest! {
 fn any_flipped_bit_of_the_header_is_refused() {
     let needed = region_bytes(3, 100).unwrap();
     let mut memory = Memory::new(needed);
-    drop(SlotRing::create(memory.region(needed), CONTENT, 3, 100).unwrap());
+    SlotRing::create(memory.region(needed), CONTENT, 3, 100).unwrap();
     for bit in 0..64 * 8 {
         memory.region(needed)[bit / 8] ^= 1 << (bit % 8);
         assert!(SlotRing::attach(memory.region(needed), CONTENT).is_err(), "bit {bit}");
@@ -261,7 +260,7 @@ fn each_side_is_claimed_once_at_a_time() {
 fn a_ring_of_one_content_is_not_taken_for_another() {
     let needed = OverlayRing::region_bytes(1).unwrap();
     let mut memory = Memory::new(needed);
-    drop(OverlayRing::create(memory.region(needed), 1).unwrap());
+    OverlayRing::create(memory.region(needed), 1).unwrap();
     let refused = FrameRing::attach(memory.region(needed)).err();
     assert!(matches!(refused, Some(RingError::Header { field: "content", .. })), "{refused:?}");
     assert!(OverlayRing::attach(memory.region(needed)).is_ok());
@@ -309,7 +308,7 @@ fn a_frame_ring_without_room_for_samples_is_refused() {
     let content = sonotrace_hal::frame::FRAME_MAGIC;
     let needed = region_bytes(1, FRAME_PAYLOAD_OFFSET).unwrap();
     let mut memory = Memory::new(needed);
-    drop(SlotRing::create(memory.region(needed), content, 1, FRAME_PAYLOAD_OFFSET).unwrap());
+    SlotRing::create(memory.region(needed), content, 1, FRAME_PAYLOAD_OFFSET).unwrap();
     assert!(matches!(FrameRing::attach(memory.region(needed)).err(), Some(RingError::SlotBytes { .. })));
 }
 

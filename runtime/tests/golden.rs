@@ -45,7 +45,7 @@ fn a_wrong_answer_fails_the_self_test() {
         let values: &mut [u16] = section_mut(file.bytes_mut(), SectionKind::GoldenData);
         let values = &mut values[record.offset as usize / 2..][..record.elements as usize];
         for value in values {
-            // 1.0 % more: of f16's 10 bits of fraction, far above what rounding does to all elements alike.
+            // 1 % more: five times the bound, and well above f16's rounding.
             *value = half::f16::from_f32(half::f16::from_bits(*value).to_f32() * 1.01).to_bits();
         }
         make_hashes_right(file.bytes_mut());

@@ -29,7 +29,8 @@ pub struct ReadyQueue<'a> {
 }
 
 impl ReadyQueue<'_> {
-    /// Producer, whose position is `write`: appends `index`; if that made one too many, removes and returns the oldest. Never waits.
+    /// Producer, whose position is `write`: appends `index`; if that made one too many, removes and returns the
+    /// oldest. Never waits.
     #[inline]
     pub fn push(&self, write: &mut u32, index: u32) -> Option<u32> {
         // B2, with B1: the consumer has read the cells before this position, so they can be written again; and what

@@ -150,13 +150,15 @@ impl<C: Clock> Session<'_, C> {
             self.executor.input_mut(self.programs.encoder, self.programs.image, copy),
         );
         self.frames.release();
-        let (scene, is_rebuilt) = match sampled {
-            Ok(sampled) => sampled,
+        let scene = match sampled {
+            Ok(scene) => scene,
             Err(_) => return self.dropped(DropReason::Malformed),
         };
-        if is_rebuilt {
-            // Masks are on the grid of the geometry before.
+        let is_other = |kept: &Kept| kept.scene.is_some_and(|(_, before)| before != frame.geometry);
+        if self.kept.iter().any(is_other) {
+            // Masks, and the features of kept frames, are on the grid of the geometry before.
             self.objects.iter_mut().filter(|object| object.id != 0).for_each(Object::lose);
+            self.kept.iter_mut().for_each(|kept| kept.scene = None);
         }
         (self.seen.seq, self.seen.t_acq_ns) = (frame.seq, frame.t_acq_ns);
         self.seen.next_copy = (copy + 1) % self.config.kept_frames;
@@ -391,7 +393,7 @@ fn to_grid(scene: &Scene, geometry: &Geometry, space: Space, point: Point) -> Ve
 }
 
 /// Samples a frame into the encoder's input, building the table first if the frame's geometry is a new one. Returns
-/// where the frame lies, and whether that is new after another geometry.
+/// where the frame lies.
 fn sample(
     frame: &Frame,
     payload: &[u8],
@@ -399,11 +401,10 @@ fn sample(
     (sampler, table): (&mut Option<Sampler>, &mut [crate::vision::LutEntry]),
     grey: impl Fn(&Frame) -> Result<GreyTable, VisionError>,
     out: &mut [f32],
-) -> Result<(Scene, bool), VisionError> {
+) -> Result<Scene, VisionError> {
     let grey = grey(frame)?;
     let raster = DisplayRaster::new(&frame.geometry, display)?;
     let fitting = sampler.filter(|sampler| sampler.fits(frame));
-    let is_rebuilt = fitting.is_none() && sampler.is_some();
     let used = match fitting {
         Some(fitting) => fitting,
         None => {
@@ -416,7 +417,5 @@ fn sample(
     };
     used.sample(table, frame, payload, &grey, out)?;
     *sampler = Some(used);
-    let scene =
-        Scene { grid: *used.grid(), display: raster, is_millimetres: frame.geometry.is_millimetres() };
-    Ok((scene, is_rebuilt))
+    Ok(Scene { grid: *used.grid(), display: raster, is_millimetres: frame.geometry.is_millimetres() })
 }

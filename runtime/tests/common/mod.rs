@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+use proptest::test_runner::Config as ProptestConfig;
 use sonotrace::hal::clock::Clock;
 use sonotrace::hal::frame::{FrameDescriptor, LAW_LOGARITHMIC};
 use sonotrace::hal::geometry::Point;
@@ -62,7 +63,14 @@ impl AlignedBytes {
     }
 }
 
-/// Numbers in 0..1 that look like chance: SplitMix64.
+/// So many random cases, or as many as `PROPTEST_CASES` says if these are fewer.
+pub fn cases(count: u32) -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let is_limited = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_limited { config.cases.min(count) } else { count }, ..config }
+}
+
+/// Numbers that look like chance: SplitMix64.
 #[derive(Debug, Clone)]
 pub struct Chance(pub u64);
 

@@ -51,7 +51,7 @@ fn try_file(bytes: &[u8]) {
         op.dims.iter().map(|&extent| u64::from(extent)).product::<u64>().saturating_mul(taps)
     });
     let work = work.fold(0u64, u64::saturating_add);
-    if layout.required().bytes > MEMORY_MAX || work > 1 << 24 {
+    if layout.required().bytes > MEMORY_MAX || work > 1 << 20 {
         return;
     }
     let mut region = vec![0u8; layout.required().bytes + 64];

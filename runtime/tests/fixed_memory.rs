@@ -1,0 +1,266 @@
+//! A session lives in the memory that it was opened with: as much as it says it needs, not a byte more, no page that
+//! is missing later, and no allocation.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{
+    FRAMES_QUEUED, Memory, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model, every_frame, frame,
+    open_in, remove,
+};
+use sonotrace::exec::{ExecError, Executor, MemoryLayout};
+use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::overlay::State;
+use sonotrace::hal::ring::{FrameRing, OverlayRing};
+use sonotrace::model::ModelError;
+use sonotrace::region::{Region, prefault_stack};
+use sonotrace::session::{Poll, Prompt, SessionConfig, SessionError, memory_parts, memory_required};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    // Constant and without a destructor, so that the allocator itself can read and write it.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting each thread's calls.
+struct Counting;
+
+fn count() {
+    // A thread that is being torn down has no counter any more.
+    let _ = ALLOCATIONS.try_with(|calls| calls.set(calls.get() + 1));
+}
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps alloc's contract, and System's is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the pointer came from System, as everything allocated here does.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as for alloc.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: as for dealloc and alloc.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Calls of this thread to the allocator, freeing included, and its page faults, both since it began.
+fn calls_and_faults() -> (u64, u64) {
+    // SAFETY: rusage is plain data, for which all zeros is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the call fills the structure it is given.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) }, 0);
+    (ALLOCATIONS.with(Cell::get), (usage.ru_minflt + usage.ru_majflt) as u64)
+}
+
+/// Holds a number of page faults to what is expected. Not on aarch64: there the tests also run under qemu's emulation,
+/// where the faults that are counted are the emulator's.
+fn assert_faults(what: &str, seen: u64, expected: std::ops::RangeInclusive<u64>) {
+    if cfg!(not(target_arch = "aarch64")) {
+        assert!(expected.contains(&seen), "page faults {what}: {seen}, expected {expected:?}");
+    }
+}
+
+fn region(bytes: usize) -> Region {
+    Region::new(bytes).unwrap()
+}
+
+fn rings() -> (Region, Region) {
+    let frames = FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
+    (region(frames), region(OverlayRing::region_bytes(4).unwrap()))
+}
+
+/// Opens a session in `memory` and drops it.
+fn opens_in(memory: &mut [u8], config: SessionConfig<'_>) -> Result<(), SessionError> {
+    let (mut frames, mut overlays) = rings();
+    let clock = ManualClock::new(0);
+    open_in(frames.as_mut_slice(), overlays.as_mut_slice(), memory, config, &clock).map(|_| ())
+}
+
+#[test]
+fn exactly_the_memory_it_says_is_enough() {
+    for kept_frames in [1, 2, 7] {
+        let config = SessionConfig { kept_frames, ..every_frame() };
+        let needed = memory_required(disc(), &config).unwrap();
+        let (mut frames, mut overlays, mut memory) = (rings().0, rings().1, region(needed.bytes));
+        assert_eq!(memory.bytes(), needed.bytes);
+        let clock = ManualClock::new(0);
+        let (frames, overlays) = (frames.as_mut_slice(), overlays.as_mut_slice());
+        let mut scan = open_in(frames, overlays, memory.as_mut_slice(), config, &clock).unwrap();
+        assert_eq!(scan.session.memory(), needed);
+        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 1);
+        assert_eq!(scan.session.memory(), needed);
+    }
+}
+
+#[test]
+fn one_byte_less_is_refused_with_what_is_needed() {
+    let needed = memory_required(disc(), &every_frame()).unwrap().bytes;
+    let mut memory = region(needed);
+    let error = opens_in(&mut memory.as_mut_slice()[..needed - 1], every_frame()).unwrap_err();
+    assert_eq!(error, SessionError::RegionTooSmall { seen: needed - 1, needed });
+    assert!(error.to_string().contains(&needed.to_string()), "{error}");
+}
+
+/// The parts that the memory is made of, added up, are the whole; each ends where the next begins.
+fn boundaries(config: &SessionConfig<'_>) -> Vec<usize> {
+    let mut end = 0;
+    let parts = memory_parts(disc(), config).unwrap();
+    let ends: Vec<usize> = parts
+        .iter()
+        .map(|(_, bytes)| {
+            end += bytes;
+            end
+        })
+        .collect();
+    let whole = memory_required(disc(), config).unwrap();
+    assert!(end <= whole.bytes && whole.bytes - end < parts.len() * whole.align, "{end} of {}", whole.bytes);
+    ends
+}
+
+/// From nothing to enough, through every size at which one part more fits: each refusal says what is needed.
+#[test]
+fn a_region_that_grows_is_refused_until_it_is_enough() {
+    let config = every_frame();
+    let needed = memory_required(disc(), &config).unwrap().bytes;
+    let mut memory = region(needed + 4096);
+    let mut sizes: Vec<usize> = (0..needed).step_by(64).chain((0..needed).step_by(4096)).collect();
+    sizes.extend(boundaries(&config).iter().flat_map(|&end| [end.saturating_sub(1), end, end + 1]));
+    sizes.extend([1, 63, needed - 64, needed - 1, needed, needed + 1, needed + 4096]);
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut refused = 0;
+    for seen in sizes {
+        match opens_in(&mut memory.as_mut_slice()[..seen], config) {
+            Ok(()) => assert!(seen >= needed, "opened in {seen} bytes"),
+            Err(error) => {
+                assert_eq!(error, SessionError::RegionTooSmall { seen, needed });
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > needed / 64);
+}
+
+/// The executor by itself is as exact.
+#[test]
+fn an_executor_s_region_that_grows_is_refused_until_it_is_enough() {
+    let model = disc_model();
+    let needed = MemoryLayout::new(model.header(), 3).unwrap().required().bytes;
+    let mut memory = region(needed);
+    for seen in (0..needed).step_by(64).chain([needed - 1]) {
+        let error = Executor::new(model, 3, &mut memory.as_mut_slice()[..seen]).unwrap_err();
+        assert_eq!(error, ExecError::RegionTooSmall { seen, needed });
+    }
+    assert!(Executor::new(model, 3, memory.as_mut_slice()).unwrap().self_test().is_ok());
+}
+
+#[test]
+fn a_misaligned_region_is_refused() {
+    let needed = memory_required(disc(), &every_frame()).unwrap();
+    let mut memory = region(needed.bytes + needed.align);
+    for by in 1..needed.align {
+        let error = opens_in(&mut memory.as_mut_slice()[by..by + needed.bytes], every_frame()).unwrap_err();
+        assert_eq!(error, SessionError::RegionMisaligned { needed: needed.align });
+    }
+    assert_eq!(opens_in(&mut memory.as_mut_slice()[needed.align..], every_frame()), Ok(()));
+}
+
+#[test]
+fn a_number_of_kept_frames_that_makes_no_sense_is_refused() {
+    for kept_frames in [0, 65, u32::MAX] {
+        let config = SessionConfig { kept_frames, ..every_frame() };
+        let expected =
+            ModelError::Limit { what: "kept_frames (at least 1)", seen: kept_frames.into(), limit: 64 };
+        assert_eq!(memory_required(disc(), &config).unwrap_err(), expected);
+        assert_eq!(opens_in(&mut [], config).unwrap_err(), SessionError::Model(expected));
+    }
+}
+
+/// A scan with clicks, boxes, corrections, removals, prompts of both ages, a lost object and a change of depth.
+fn scan_frames(scan: &mut Scan<'_, &ManualClock>, clock: &ManualClock, payload: &[u8], count: u64) -> u64 {
+    let mut shown = 0;
+    for seq in 1..=count {
+        clock.advance_ns(20_000_000);
+        let session = &mut scan.session;
+        let prompts = match seq % 50 {
+            3 => [Some(click(1, -5.0, 12.0)), Some(boxed(2, [0.0, 18.0, 15.0, 33.0]))],
+            9 => [Some(click(1, -3.0, 13.0)), Some(click(3, 100.0, 100.0))],
+            20 => [Some(Prompt { seq: seq - 1, ..click(4, 8.0, 8.0) }), None],
+            23 => [Some(Prompt { seq: seq - 9, ..click(5, 8.0, 8.0) }), None],
+            40 => [Some(remove(1)), Some(remove(4))],
+            _ => [None, None],
+        };
+        for prompt in prompts.into_iter().flatten() {
+            session.prompt(prompt).unwrap();
+        }
+        let mut descriptor = frame(seq);
+        if seq % 200 >= 190 {
+            descriptor.last_depth_mm = 50.0;
+        }
+        let _ = scan.frames.push(&descriptor, payload).unwrap();
+        while scan.session.poll() == Poll::Working {}
+        let overlay = scan.overlays.take().unwrap();
+        assert_eq!(overlay.seq, seq);
+        shown += overlay.objects().iter().filter(|object| object.state != State::Lost as u32).count() as u64;
+    }
+    shown
+}
+
+/// Not one call to the allocator and not one page fault (so no growth either) over 3000 frames from the moment that the
+/// session is open. A rehearsal before it brings in the program's own code, which the system loads when it first runs.
+#[test]
+fn a_scan_neither_allocates_nor_faults() {
+    let on_its_own_thread = || {
+        let clock = ManualClock::new(0);
+        let payload = common::samples(&frame(1));
+        let mut rehearsal = Memory::of(&every_frame());
+        assert!(scan_frames(&mut rehearsal.open(every_frame(), &clock), &clock, &payload, 400) > 0);
+        let needed = memory_required(disc(), &every_frame()).unwrap().bytes;
+        let ((mut frames, mut overlays), mut memory) = (rings(), region(needed));
+        prefault_stack();
+        let (frames, overlays, memory) =
+            (frames.as_mut_slice(), overlays.as_mut_slice(), memory.as_mut_slice());
+        let mut scan = open_in(frames, overlays, memory, every_frame(), &clock).unwrap();
+        let (calls, faults) = calls_and_faults();
+        let shown = scan_frames(&mut scan, &clock, &payload, 3000);
+        let (calls_after, faults_after) = calls_and_faults();
+        assert!(shown > 3000, "{shown} objects on 3000 frames");
+        assert_eq!(scan.session.counters().overlays, 3000);
+        assert_eq!(scan.session.memory().bytes, needed);
+        assert_eq!(calls_after - calls, 0, "calls to the allocator");
+        assert_faults("of the scan", faults_after - faults, 0..=0);
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(on_its_own_thread).unwrap().join().unwrap();
+}
+
+/// The counters count: an allocation is seen, and (not under emulation) so is a fault.
+#[test]
+fn the_counters_see_an_allocation_and_a_fault() {
+    let (calls, _) = calls_and_faults();
+    drop(std::hint::black_box(Box::new(7)));
+    assert_eq!(calls_and_faults().0 - calls, 2);
+    let (_, faults) = calls_and_faults();
+    let fresh = std::hint::black_box(vec![1u8; 16 << 20]);
+    let (_, faults_after) = calls_and_faults();
+    drop(fresh);
+    // With pages of 2 MiB there are few.
+    assert_faults("of fresh memory", faults_after - faults, 4..=u64::MAX);
+}

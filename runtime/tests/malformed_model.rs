@@ -1,0 +1,556 @@
+//! Damaged and dishonest model files: refused with the error that names what is wrong, or safe to run.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use bytemuck::Pod;
+use common::{AlignedBytes, Chance, disc, make_hashes_right, section_mut, section_record};
+use proptest::prelude::*;
+use sonotrace::exec::{Executor, MemoryLayout};
+use sonotrace::kernels::kind_of;
+use sonotrace::model::format::{
+    ConventionsRecord, FileHeader, HEAD_BYTES, NO_TENSOR, OpKind, OpRecord, PortRecord, ProgramRecord,
+    SectionKind, SectionRecord, Space, TENSOR_IS_INPUT, TensorRecord, conv,
+};
+use sonotrace::model::{Model, ModelError};
+
+/// An accepted file that asks for more memory or work than this is not run here.
+const MEMORY_MAX: usize = 1 << 24;
+const WORK_MAX: u64 = 1 << 22;
+
+/// Parses a file and, if it is accepted, runs all it holds. Returns whether it was accepted.
+fn try_file(bytes: &[u8]) -> bool {
+    let file = AlignedBytes::new(bytes);
+    let Ok(model) = Model::parse(file.bytes()) else { return false };
+    let Ok(layout) = MemoryLayout::new(model.header(), 2) else { return true };
+    let work = model.ops().iter().map(|op| {
+        let taps = u64::from(op.params[conv::KERNEL_H].max(1)) * u64::from(op.params[conv::KERNEL_W].max(1));
+        op.dims.iter().map(|&extent| u64::from(extent)).product::<u64>().saturating_mul(taps)
+    });
+    if layout.required().bytes > MEMORY_MAX || work.fold(0u64, u64::saturating_add) > WORK_MAX {
+        return true;
+    }
+    let mut region = AlignedBytes::zeroed(layout.required().bytes);
+    let mut executor = Executor::new(model, 2, region.bytes_mut()).unwrap();
+    let _ = executor.self_test();
+    for program in 0..model.programs().len() {
+        executor.run_to_end(program, 1);
+    }
+    true
+}
+
+/// The small model with a change to it, and hashes that fit again; and why it is refused.
+fn refusal(change: impl FnOnce(&mut [u8])) -> ModelError {
+    let mut file = AlignedBytes::new(disc());
+    change(file.bytes_mut());
+    make_hashes_right(file.bytes_mut());
+    match Model::parse(file.bytes()) {
+        Ok(_) => panic!("the changed file was accepted"),
+        Err(error) => error,
+    }
+}
+
+/// As [`refusal`], for a change of one record of a section.
+fn refusal_of<T: Pod>(kind: SectionKind, index: usize, change: impl FnOnce(&mut T)) -> ModelError {
+    refusal(|file| change(&mut section_mut::<T>(file, kind)[index]))
+}
+
+fn op_problem(index: usize, problem: &'static str) -> ModelError {
+    ModelError::Record { table: "operation", index: index as u32, problem }
+}
+
+fn tensor_problem(index: usize, problem: &'static str) -> ModelError {
+    ModelError::Record { table: "tensor", index: index as u32, problem }
+}
+
+/// The first operation for which `is_it` holds.
+fn find_op(is_it: impl Fn(&OpRecord) -> bool) -> (usize, OpRecord) {
+    let model = common::disc_model();
+    let index = model.ops().iter().position(is_it).unwrap();
+    (index, model.ops()[index])
+}
+
+fn find_kind(kind: OpKind) -> (usize, OpRecord) {
+    find_op(|op| kind_of(op) == Some(kind))
+}
+
+#[test]
+fn the_file_itself_is_accepted_and_runs() {
+    assert!(try_file(disc()));
+    let mut file = disc().to_vec();
+    make_hashes_right(&mut file);
+    assert!(file == disc(), "hashes that were right stay as they are");
+}
+
+#[test]
+fn a_file_cut_short_anywhere_is_refused() {
+    let whole = disc().len();
+    let ends = SectionKind::ALL.iter().flat_map(|&kind| {
+        let record = section_record(disc(), kind);
+        [record.offset, record.offset + record.bytes].map(|end| end as usize)
+    });
+    let around = ends.flat_map(|end| [end.saturating_sub(1), end, end + 1]);
+    let lengths = (0..=HEAD_BYTES).step_by(7).chain((0..whole).step_by(1021)).chain(around);
+    for length in lengths.chain([whole - 1]).filter(|&length| length < whole) {
+        let file = AlignedBytes::new(&disc()[..length]);
+        let error = Model::parse(file.bytes()).unwrap_err();
+        let (seen, announced) = (length as u64, whole as u64);
+        let expected = if length < HEAD_BYTES {
+            ModelError::TooShort { seen }
+        } else {
+            ModelError::Length { seen, announced }
+        };
+        assert_eq!(error, expected, "{length} bytes");
+    }
+}
+
+/// With its announced length and its hashes made to fit, a shortened file still lacks what its sections say.
+#[test]
+fn a_file_cut_short_that_says_so_is_refused() {
+    for length in (HEAD_BYTES..disc().len()).step_by(509) {
+        let mut file = AlignedBytes::new(&disc()[..length]);
+        let header_bytes = size_of::<FileHeader>();
+        let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file.bytes_mut()[..header_bytes]);
+        header.file_bytes = length as u64;
+        make_hashes_right(file.bytes_mut());
+        let error = Model::parse(file.bytes()).unwrap_err();
+        assert!(
+            matches!(error, ModelError::Section { problem: "ends behind the file", .. }),
+            "{length}: {error}"
+        );
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_are_refused() {
+    let mut bytes = disc().to_vec();
+    bytes.push(0);
+    let file = AlignedBytes::new(&bytes);
+    let announced = disc().len() as u64;
+    assert_eq!(
+        Model::parse(file.bytes()).unwrap_err(),
+        ModelError::Length { seen: announced + 1, announced }
+    );
+}
+
+#[test]
+fn bytes_at_an_odd_address_are_refused() {
+    let mut memory = AlignedBytes::zeroed(disc().len() + 64);
+    for by in [1, 4, 8, 32, 63] {
+        memory.bytes_mut()[by..by + disc().len()].copy_from_slice(disc());
+        let error = Model::parse(&memory.bytes()[by..by + disc().len()]).unwrap_err();
+        assert_eq!(error, ModelError::Misaligned { needed: 64 });
+    }
+}
+
+/// Not one byte of the first page can change unnoticed, nor one of any section.
+#[test]
+fn every_changed_byte_is_noticed() {
+    let mut file = AlignedBytes::new(disc());
+    for at in 0..HEAD_BYTES {
+        file.bytes_mut()[at] ^= 1 << (at % 8);
+        let error = Model::parse(file.bytes()).unwrap_err();
+        match at {
+            0..8 => assert_eq!(error, ModelError::Magic),
+            8..12 => assert!(matches!(error, ModelError::Version { .. }), "byte {at}: {error}"),
+            _ => assert_eq!(error, ModelError::Hash { what: "header" }, "byte {at}"),
+        }
+        file.bytes_mut()[at] = disc()[at];
+    }
+    for kind in SectionKind::ALL {
+        let record = section_record(disc(), kind);
+        for at in [record.offset, record.offset + record.bytes / 2, record.offset + record.bytes - 1] {
+            let at = at as usize;
+            file.bytes_mut()[at] ^= 0x10;
+            let error = Model::parse(file.bytes()).unwrap_err();
+            assert!(matches!(error, ModelError::Hash { .. }), "{kind:?}, byte {at}: {error}");
+            file.bytes_mut()[at] = disc()[at];
+        }
+    }
+    assert!(Model::parse(file.bytes()).is_ok());
+}
+
+/// A bit of the head that is turned by someone who can compute hashes: refused, or harmless.
+#[test]
+fn every_changed_bit_of_the_head_is_refused_or_harmless() {
+    let used = size_of::<FileHeader>() + SectionKind::ALL.len() * size_of::<SectionRecord>();
+    for at in 0..used {
+        for bit in [0, 3, 7] {
+            let mut file = disc().to_vec();
+            file[at] ^= 1 << bit;
+            make_hashes_right(&mut file);
+            try_file(&file);
+        }
+    }
+}
+
+#[test]
+fn the_section_table_keeps_its_rules() {
+    let with_record = |kind: SectionKind, change: fn(&mut SectionRecord)| {
+        refusal(|file| {
+            let bytes = size_of::<SectionRecord>();
+            let at = size_of::<FileHeader>() + (kind as usize - 1) * bytes;
+            change(bytemuck::from_bytes_mut(&mut file[at..at + bytes]));
+        })
+    };
+    let wrong = |kind: SectionKind, problem| ModelError::Section { index: kind as u32 - 1, problem };
+    let kind = SectionKind::Tensors;
+    assert_eq!(with_record(kind, |r| r.kind = 3), wrong(kind, "sections are not in their order"));
+    assert_eq!(with_record(kind, |r| r.layout = 2), wrong(kind, "unknown layout: compile the model again"));
+    assert_eq!(with_record(kind, |r| r.offset += 64), wrong(kind, "does not start on a page of its own"));
+    assert_eq!(
+        with_record(kind, |r| r.offset -= 4096 * (r.offset / 4096 - 1)),
+        wrong(kind, "does not start on a page of its own")
+    );
+    assert_eq!(with_record(kind, |r| r.bytes = u64::MAX), wrong(kind, "length overflows"));
+    assert_eq!(with_record(kind, |r| r.bytes = 1 << 40), wrong(kind, "ends behind the file"));
+    assert_eq!(with_record(kind, |r| r.bytes -= 1), wrong(kind, "is not a whole number of records"));
+    let kind = SectionKind::Conventions;
+    assert_eq!(with_record(kind, |r| r.bytes = 0), wrong(kind, "is not one record"));
+    let names = refusal(|file| section_mut::<u8>(file, SectionKind::Names)[0] = 0xff);
+    assert_eq!(names, wrong(SectionKind::Names, "is not UTF-8 text"));
+}
+
+/// Two scratch tensors of one program, live together, in the same bytes.
+#[test]
+fn tensors_that_are_live_together_may_not_overlap() {
+    let model = common::disc_model();
+    let is_scratch = |t: &TensorRecord| t.space == Space::Scratch as u32;
+    let together = |a: &TensorRecord, b: &TensorRecord| {
+        a.program == b.program && a.first_op <= b.last_op && b.first_op <= a.last_op
+    };
+    let tensors = model.tensors();
+    let mut pairs = 0;
+    for second in 0..tensors.len() {
+        for first in 0..second {
+            let (a, b) = (tensors[first], tensors[second]);
+            let end = a.offset + b.elements * 4;
+            let fits = end <= model.header().scratch_bytes;
+            if !(is_scratch(&a) && is_scratch(&b) && together(&a, &b) && fits) {
+                continue;
+            }
+            let error = refusal_of(SectionKind::Tensors, second, |t: &mut TensorRecord| t.offset = a.offset);
+            // The first such pair is named: moved there, the tensor may also meet another one.
+            let ModelError::Overlap { program, first: one, second: other } = error else {
+                panic!("tensors {first} and {second}: {error}")
+            };
+            assert_eq!(program, a.program);
+            assert!(one < other && (one == second as u32 || other == second as u32), "{one}, {other}");
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 20, "{pairs} pairs");
+}
+
+/// Two operands of one operation that trade places, so that a large one comes to lie over its neighbour.
+#[test]
+fn tensors_with_swapped_places_are_found() {
+    let model = common::disc_model();
+    let (_, softmax) = find_kind(OpKind::Softmax);
+    let scores = softmax.operands[1].tensor as usize;
+    let is_smaller_neighbour = |t: &TensorRecord| {
+        let s = &model.tensors()[scores];
+        t.space == s.space
+            && t.program == s.program
+            && t.elements < s.elements
+            && t.first_op <= s.last_op
+            && s.first_op <= t.last_op
+            && t.offset + s.elements * 4 <= model.header().scratch_bytes
+    };
+    let other = model.tensors().iter().position(is_smaller_neighbour).unwrap();
+    let error = refusal(|file| {
+        let tensors: &mut [TensorRecord] = section_mut(file, SectionKind::Tensors);
+        (tensors[scores].offset, tensors[other].offset) = (tensors[other].offset, tensors[scores].offset);
+    });
+    assert!(matches!(error, ModelError::Overlap { .. }), "{error}");
+}
+
+#[test]
+fn a_tensor_outside_its_space_is_refused() {
+    let model = common::disc_model();
+    for space in [Space::Scratch, Space::FrameState, Space::Weights] {
+        let index = model.tensors().iter().position(|t| t.space == space as u32).unwrap();
+        let moved =
+            |offset: u64| refusal_of(SectionKind::Tensors, index, |t: &mut TensorRecord| t.offset = offset);
+        assert_eq!(moved(1 << 30), tensor_problem(index, "ends behind its space"), "{space:?}");
+        assert_eq!(moved(u64::MAX - 63), tensor_problem(index, "its end overflows"), "{space:?}");
+        assert_eq!(moved(32), tensor_problem(index, "does not start at a multiple of 64 bytes"));
+    }
+    let state = model.tensors().iter().position(|t| t.space == Space::FrameState as u32).unwrap();
+    // By one line only: the state holds the embedding and nothing else.
+    let error = refusal_of(SectionKind::Tensors, state, |t: &mut TensorRecord| t.offset = 64);
+    assert_eq!(error, tensor_problem(state, "ends behind its space"));
+    // In a space that this file does not have.
+    let error = refusal_of(SectionKind::Tensors, state, |t: &mut TensorRecord| {
+        t.space = Space::SessionState as u32;
+    });
+    assert_eq!(error, tensor_problem(state, "ends behind its space"));
+}
+
+#[test]
+fn an_operand_that_reaches_too_far_is_refused() {
+    for (index, op) in common::disc_model().ops().iter().enumerate() {
+        for slot in 0..5 {
+            let operand = op.operands[slot];
+            // Panels have no strides, and what an operation does not iterate over has no reach.
+            let is_panel = operand.tensor != NO_TENSOR
+                && common::disc_model().tensors()[operand.tensor as usize].layout != 1;
+            let dim = (0..8).rfind(|&dim| op.dims[dim] > 1 && operand.strides[dim] > 0);
+            let (Some(dim), false) = (dim, is_panel || operand.tensor == NO_TENSOR) else { continue };
+            let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
+                op.operands[slot].strides[dim] = u32::MAX;
+            });
+            assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"), "slot {slot}");
+            let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
+                op.operands[slot].offset = 1 << 29;
+            });
+            assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"), "slot {slot}");
+        }
+    }
+}
+
+/// One element too far is too far.
+#[test]
+fn an_operand_may_reach_the_last_element_and_no_further() {
+    let (index, op) = find_kind(OpKind::Softmax);
+    let tensor = common::disc_model().tensors()[op.operands[0].tensor as usize];
+    let product: u32 = op.dims.iter().product();
+    assert_eq!(u64::from(product), tensor.elements, "the output is dense, so its last element is the last");
+    let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].offset = 1);
+    assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"));
+}
+
+#[test]
+fn an_index_outside_its_axis_is_refused() {
+    let (index, op) = find_kind(OpKind::Gather);
+    let table = common::disc_model().tensors()[op.operands[2].tensor as usize];
+    let axis = op.params[1] as i32;
+    for (place, value) in [(0, axis), (0, -1), (table.elements as usize - 1, i32::MAX), (1, i32::MIN)] {
+        let error = refusal(|file| {
+            let at = table.offset as usize + 4 * place;
+            let weights: &mut [u8] = section_mut(file, SectionKind::Weights);
+            weights[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        });
+        assert_eq!(error, op_problem(index, "an index is outside its axis"), "{value}");
+    }
+}
+
+#[test]
+fn a_wrong_number_of_tiles_is_refused() {
+    for (index, op) in common::disc_model().ops().iter().enumerate() {
+        let with = |tiles: u32| refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.tiles = tiles);
+        let none = "tiles are not between 1 and the number of elements";
+        assert_eq!(with(0), op_problem(index, none));
+        assert_eq!(with(u32::MAX), op_problem(index, none));
+        if matches!(kind_of(op), Some(OpKind::MatMul | OpKind::Conv)) {
+            let more = op.dims.iter().product::<u32>() > op.tiles;
+            if more {
+                assert_eq!(with(op.tiles + 1), op_problem(index, "tiles do not follow from the tile sizes"));
+            }
+        } else {
+            let rows = sonotrace::kernels::outer_rows(op) as u32;
+            if rows < op.dims.iter().product() {
+                assert_eq!(with(rows + 1), op_problem(index, "more tiles than outermost rows"));
+            }
+        }
+    }
+}
+
+#[test]
+fn tile_sizes_that_need_more_scratch_than_stated_are_refused() {
+    let (index, _) = find_kind(OpKind::MatMul);
+    let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
+        op.params[conv::TILE_M] = 1 << 16;
+        op.tiles = sonotrace::kernels::gemm_tile_count(op).unwrap();
+    });
+    assert_eq!(error, op_problem(index, "needs more thread scratch than the header states"));
+}
+
+/// An operation that reads what it writes, itself or by way of a tensor in the same bytes.
+#[test]
+fn an_output_that_is_an_input_is_refused() {
+    let model = common::disc_model();
+    let mut tried = 0;
+    for (index, op) in model.ops().iter().enumerate() {
+        // Kinds whose first input is iterated over as the output is.
+        let is_plain = matches!(kind_of(op), Some(OpKind::Map | OpKind::Softmax | OpKind::Normalize));
+        if !is_plain {
+            continue;
+        }
+        let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
+            op.operands[1] = op.operands[0];
+        });
+        let output = &model.tensors()[op.operands[0].tensor as usize];
+        let at = (0..).zip(model.programs()).find_map(|(program, record)| {
+            let ops = record.first_op..record.first_op + record.op_count;
+            (ops.contains(&(index as u32))).then(|| (program, index as u32 - record.first_op))
+        });
+        let writes_first =
+            output.space == Space::Scratch as u32 && at == Some((output.program, output.first_op));
+        let problem = if writes_first {
+            "reads a tensor before anything wrote it"
+        } else {
+            "reads the tensor that it writes"
+        };
+        assert_eq!(error, op_problem(index, problem));
+        tried += 1;
+    }
+    assert!(tried > 5);
+    // A state, which has no lifetime: the encoder's last operation writes the embedding.
+    let is_state =
+        |op: &OpRecord| model.tensors()[op.operands[0].tensor as usize].space == Space::FrameState as u32;
+    let (index, _) = find_op(is_state);
+    let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[1] = op.operands[0]);
+    assert_eq!(error, op_problem(index, "reads the tensor that it writes"));
+    // And for two tensors, of which one is laid over the other.
+    let (_, softmax) = find_kind(OpKind::Softmax);
+    let (output, input) = (softmax.operands[0].tensor, softmax.operands[1].tensor);
+    let error = refusal_of(SectionKind::Tensors, output as usize, |t: &mut TensorRecord| {
+        t.offset = model.tensors()[input as usize].offset;
+    });
+    assert!(matches!(error, ModelError::Overlap { .. }), "{error}");
+}
+
+#[test]
+fn a_tensor_that_is_read_before_it_is_written_is_refused() {
+    let model = common::disc_model();
+    // The second operation of the encoder, moved before the first, which writes what it reads.
+    let error = refusal(|file| section_mut::<OpRecord>(file, SectionKind::Ops).swap(0, 1));
+    assert!(matches!(error, ModelError::Record { table: "operation", index: 0, .. }), "{error}");
+    // A lifetime made longer, so that it says that the tensor is live: it is still not written.
+    let tensor = model.ops()[1].operands[0].tensor as usize;
+    assert_eq!(model.tensors()[tensor].space, Space::Scratch as u32);
+    let error = refusal(|file| {
+        section_mut::<TensorRecord>(file, SectionKind::Tensors)[tensor].first_op = 0;
+        // The first operation now reads it.
+        let op = &mut section_mut::<OpRecord>(file, SectionKind::Ops)[0];
+        op.operands[1].tensor = tensor as u32;
+        op.operands[1].strides = [0; 8];
+        op.operands[1].offset = 0;
+    });
+    assert_eq!(error, op_problem(0, "reads a tensor before anything wrote it"));
+    // An input that is no longer marked as one, so that nobody fills it.
+    let port = model.inputs(&model.programs()[0])[0];
+    let error = refusal_of(SectionKind::Tensors, port.tensor as usize, |t: &mut TensorRecord| t.flags = 0);
+    assert!(matches!(error, ModelError::Record { .. }), "{error}");
+}
+
+#[test]
+fn an_access_outside_the_stated_lifetime_is_refused() {
+    let model = common::disc_model();
+    let (index, op) = find_kind(OpKind::Softmax);
+    let tensor = op.operands[1].tensor as usize;
+    let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.last_op -= 1);
+    assert_eq!(error, op_problem(index, "touches a tensor outside its stated lifetime"));
+    let late = model.tensors()[tensor].first_op;
+    let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.first_op += 1);
+    assert_eq!(error, op_problem(late as usize, "touches a tensor outside its stated lifetime"));
+    let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.last_op = 10_000);
+    assert_eq!(error, tensor_problem(tensor, "its lifetime is not within its program"));
+    let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.program = 1);
+    assert!(
+        matches!(error, ModelError::Record { problem: "touches scratch of another program", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn records_that_refer_to_nothing_are_refused() {
+    let (index, _) = find_kind(OpKind::Softmax);
+    let op = |change: fn(&mut OpRecord)| refusal_of(SectionKind::Ops, index, change);
+    assert_eq!(op(|op| op.kind = 0), op_problem(index, "unknown kind"));
+    assert_eq!(op(|op| op.kind = 11), op_problem(index, "unknown kind"));
+    assert_eq!(op(|op| op.dims[3] = 0), op_problem(index, "a dimension is 0"));
+    let large = "iterates over more elements than allowed";
+    assert_eq!(op(|op| op.dims = [u32::MAX; 8]), op_problem(index, large));
+    assert_eq!(op(|op| op.kept_dims = 9), op_problem(index, "keeps more dimensions than there are"));
+    assert_eq!(op(|op| op.floats[2] = f32::NAN), op_problem(index, "a parameter is not finite"));
+    assert_eq!(op(|op| op.operands[1].tensor = 9999), op_problem(index, "an operand refers to no tensor"));
+    assert_eq!(op(|op| op.operands[1].tensor = NO_TENSOR), op_problem(index, "an operand is missing"));
+    assert_eq!(op(|op| op.operands[2] = op.operands[1]), op_problem(index, "has an operand too many"));
+    let (map, _) = find_kind(OpKind::Map);
+    let error = refusal_of(SectionKind::Ops, map, |op: &mut OpRecord| op.function = 77);
+    assert_eq!(error, op_problem(map, "unknown function"));
+    let (convolution, _) = find_kind(OpKind::Conv);
+    for at in [conv::KERNEL_H, conv::STRIDE_X, conv::DILATION_Y] {
+        let error = refusal_of(SectionKind::Ops, convolution, |op: &mut OpRecord| op.params[at] = 0);
+        assert_eq!(error, op_problem(convolution, "kernel, stride or dilation is not within 1..=4096"));
+    }
+    let error = refusal_of(SectionKind::Ops, convolution, |op: &mut OpRecord| op.params[conv::IN_H] += 1);
+    assert_eq!(error, op_problem(convolution, "an operand reaches behind its tensor"));
+    let model = common::disc_model();
+    let weights = model.tensors().iter().position(|t| t.space == Space::Weights as u32).unwrap() as u32;
+    let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].tensor = weights);
+    assert_eq!(error, op_problem(index, "writes into the weights"));
+    let port = refusal_of(SectionKind::Ports, 0, |port: &mut PortRecord| port.tensor = u32::MAX);
+    assert_eq!(port, ModelError::Record { table: "port", index: 0, problem: "refers to no tensor" });
+    let name =
+        refusal_of(SectionKind::Programs, 1, |program: &mut ProgramRecord| program.name.bytes = 1 << 20);
+    let problem = "its name lies outside the names";
+    assert_eq!(name, ModelError::Record { table: "program", index: 1, problem });
+    let gap = refusal_of(SectionKind::Programs, 1, |program: &mut ProgramRecord| program.first_op += 1);
+    let problem = "its operations or ports do not follow those of the program before";
+    assert_eq!(gap, ModelError::Record { table: "program", index: 1, problem });
+    let error = refusal_of(SectionKind::Tensors, 0, |t: &mut TensorRecord| t.flags = TENSOR_IS_INPUT << 1);
+    assert_eq!(error, tensor_problem(0, "reserved fields are not zero"));
+}
+
+#[test]
+fn conventions_that_make_no_sense_are_refused() {
+    let with = |change: fn(&mut ConventionsRecord)| refusal_of(SectionKind::Conventions, 0, change);
+    let wrong = |problem| ModelError::Record { table: "conventions", index: 0, problem };
+    assert_eq!(with(|c| c.input_size = 64), wrong("sizes differ from the header's"));
+    for change in [
+        (|c| c.std = 0.0) as fn(&mut ConventionsRecord),
+        |c| c.std = f32::NAN,
+        |c| c.mean = f32::INFINITY,
+        |c| c.point_slots = 1025,
+        |c| c.mask_candidates = 65,
+    ] {
+        assert_eq!(with(change), wrong("a value is outside its limits"));
+    }
+}
+
+proptest! {
+    #![proptest_config(common::cases(2000))]
+
+    /// Some bytes, bits or words of the records changed, and the hashes with them: refused, or run without harm.
+    #[test]
+    fn changed_records_are_refused_or_harmless(seed: u64, changes in 1usize..4) {
+        let mut chance = Chance(seed);
+        let mut file = disc().to_vec();
+        for _ in 0..changes {
+            // Records more often than their share of the bytes: weights may hold anything.
+            let kind = SectionKind::ALL[[0, 1, 2, 2, 3, 3, 4, 5, 6, 7][chance.below(10)]];
+            let record = section_record(disc(), kind);
+            let at = record.offset as usize + chance.below(record.bytes as usize);
+            let word = at / 4 * 4;
+            match chance.below(4) {
+                0 => file[at] = chance.word() as u8,
+                1 => file[at] ^= 1 << chance.below(8),
+                2 => {
+                    let value = [0u32, 1, 2, 7, 16, 63, 64, 4096, i32::MAX as u32, u32::MAX];
+                    let value = value[chance.below(value.len())];
+                    file[word..word + 4].copy_from_slice(&value.to_le_bytes());
+                }
+                _ => {
+                    // One more or less than it was: the change that a check is most likely to let pass.
+                    let seen = u32::from_le_bytes(file[word..word + 4].try_into().unwrap());
+                    let value = seen.wrapping_add([1, u32::MAX, 64][chance.below(3)]);
+                    file[word..word + 4].copy_from_slice(&value.to_le_bytes());
+                }
+            }
+        }
+        make_hashes_right(&mut file);
+        try_file(&file);
+    }
+
+    /// Bytes that were never a model.
+    #[test]
+    fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..9000), is_named: bool) {
+        let mut bytes = bytes;
+        if is_named && bytes.len() >= 12 {
+            bytes[..12].copy_from_slice(&disc()[..12]);
+        }
+        prop_assert!(!try_file(&bytes));
+    }
+}

@@ -1,0 +1,692 @@
+//! What a scan does: one outcome for every frame, prompts served where they were made, objects carried on, and all of
+//! it the same again when the same frames come again.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{
+    AlignedBytes, FIELD_MM, FRAMES_QUEUED, Memory, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model,
+    every_frame, frame, picture, remove, samples,
+};
+use sonotrace::hal::clock::{Clock, ManualClock};
+use sonotrace::hal::frame::{FrameDescriptor, flags};
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::{Overlay, OverlayObject, Rung, State, valid};
+use sonotrace::hal::ring::{FrameRing, OverlayRing};
+use sonotrace::session::{
+    DropReason, PROMPTS_WAITING_MAX, Policy, Poll, Prompt, PromptError, PromptKind, Session, SessionConfig,
+    SessionError, Space, memory_required,
+};
+use sonotrace::vision::{Display, DisplayRaster};
+use std::cell::Cell;
+
+/// Radius that a disc of the small model has after a click, millimetres; the mask's cells are 5 mm, so about.
+const CLICK_RADIUS_MM: f32 = 6.5 * 1.25;
+
+fn live() -> SessionConfig<'static> {
+    SessionConfig { policy: Policy::Newest, ..every_frame() }
+}
+
+fn only(overlay: &Overlay) -> &OverlayObject {
+    let [object] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
+    object
+}
+
+fn state(object: &OverlayObject) -> State {
+    State::from_wire(object.state).unwrap()
+}
+
+fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+/// Where a point of the probe's plane is on the tests' display.
+fn on_display(at: [f32; 2]) -> [f32; 2] {
+    let geometry = frame(1).check().unwrap().geometry;
+    let raster = DisplayRaster::new(&geometry, every_frame().display).unwrap();
+    raster.to_display(Point { x: at[0], y: at[1] })
+}
+
+/// What an overlay shows, without the times that it took.
+fn shown(overlay: &Overlay) -> Vec<u8> {
+    let timeless = Overlay { latency_ns: 0, age_ns: 0, stage_ns: [0; 5], heartbeat: 0, ..*overlay };
+    bytemuck::bytes_of(&timeless).to_vec()
+}
+
+#[test]
+fn a_click_gives_a_fresh_contour_about_it() {
+    for at in [[0.0, 20.0], [-6.0, 14.5], [7.3, 26.1], [-9.0, 29.0], [3.1, 11.7]] {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&every_frame());
+        let mut scan = memory.open(every_frame(), &clock);
+        scan.session.prompt(click(7, at[0], at[1])).unwrap();
+        let overlay = scan.overlay_of(&frame(1));
+        let object = only(&overlay);
+        assert_eq!((object.id, state(object), overlay.state), (7, State::Fresh, State::Fresh as u32));
+        assert_eq!(object.valid, valid::PIXELS | valid::MILLIMETRES);
+        let off_px = distance(object.centroid_px, on_display(at));
+        let off_mm = distance(object.centroid_mm, at);
+        assert!(off_px < 1.0, "{at:?}: centroid {:?}, {off_px} px off", object.centroid_px);
+        assert!(off_mm < 0.01 * FIELD_MM, "{at:?}: centroid {:?}, {off_mm} mm off", object.centroid_mm);
+        // Between the inscribed disc and the mask's cells that it touches.
+        for point in object.contour_mm() {
+            let radius = distance(*point, at);
+            assert!((radius - CLICK_RADIUS_MM).abs() < 1.0, "{at:?}: contour at {radius} mm");
+        }
+        // Pixels and millimetres tell the same: the display has 72 pixels over 40 mm.
+        let scale = 72.0 / FIELD_MM;
+        let ratio = object.area_px2 / object.area_mm2 / (scale * scale);
+        assert!((ratio - 1.0).abs() < 0.001, "{ratio}");
+        assert!(object.confidence > 0.9 && object.confidence <= 1.0);
+        let session = scan.finish_and_account();
+        assert_eq!((session.prompts_served, session.overlays), (1, 1));
+    }
+}
+
+#[test]
+fn the_same_point_in_every_space_gives_the_same_contour() {
+    let at = Point { x: 4.0, y: 18.0 };
+    let px = on_display([at.x, at.y]);
+    // 16 lines over 40 mm, 64 samples over 40 mm.
+    let line_sample = Point { x: at.y / FIELD_MM * 63.0, y: (at.x + FIELD_MM / 2.0) / FIELD_MM * 15.0 };
+    let spaces = [
+        (Space::Plane, at),
+        (Space::Display, Point { x: px[0], y: px[1] }),
+        (Space::LineSample, line_sample),
+    ];
+    let centroids = spaces.map(|(space, at)| {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&every_frame());
+        let mut scan = memory.open(every_frame(), &clock);
+        let kind = PromptKind::Click { at, is_positive: true };
+        scan.session.prompt(Prompt { object: 1, seq: 0, space, kind }).unwrap();
+        only(&scan.overlay_of(&frame(1))).centroid_mm
+    });
+    assert!(distance(centroids[0], [at.x, at.y]) < 0.4);
+    assert!(distance(centroids[0], centroids[1]) < 0.01, "{centroids:?}");
+    assert!(distance(centroids[0], centroids[2]) < 0.01, "{centroids:?}");
+}
+
+#[test]
+fn an_object_is_carried_on_and_stays_in_place() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.session.prompt(click(1, -5.0, 15.0)).unwrap();
+    assert_eq!(state(only(&scan.overlay_of(&frame(1)))), State::Fresh);
+    for seq in 2..60 {
+        let overlay = scan.overlay_of(&frame(seq));
+        let object = only(&overlay);
+        assert_eq!((overlay.seq, state(object)), (seq, State::Tracked));
+        // A box of whole pixels carries it: half a pixel of the grid (0.6 mm) across and down is what it can lose.
+        let off_mm = distance(object.centroid_mm, [-5.0, 15.0]);
+        assert!(off_mm < 1.3, "frame {seq}: {off_mm} mm off");
+    }
+}
+
+#[test]
+fn a_box_gives_an_object_about_its_middle() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    // Corners in any order.
+    for (object, corners) in [(1, [-14.0, 8.0, -2.0, 20.0]), (2, [13.0, 33.0, 3.0, 23.0])] {
+        scan.session.prompt(boxed(object, corners)).unwrap();
+    }
+    let overlay = scan.overlay_of(&frame(1));
+    let [first, second] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
+    assert_eq!((first.id, second.id), (1, 2));
+    assert!(distance(first.centroid_mm, [-8.0, 14.0]) < 0.4, "{:?}", first.centroid_mm);
+    assert!(distance(second.centroid_mm, [8.0, 28.0]) < 0.4, "{:?}", second.centroid_mm);
+}
+
+#[test]
+fn a_removed_object_is_gone_and_its_place_is_free() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    for object in 1..=10 {
+        scan.session.prompt(click(object, object as f32 * 2.0 - 11.0, 20.0)).unwrap();
+    }
+    assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 10);
+    // There is no place for an eleventh, until one is removed.
+    scan.session.prompt(click(11, 0.0, 20.0)).unwrap();
+    assert_eq!(scan.overlay_of(&frame(2)).objects().len(), 10);
+    assert_eq!(scan.session.counters().prompts_refused, 1);
+    scan.session.prompt(remove(4)).unwrap();
+    scan.session.prompt(click(11, 0.0, 20.0)).unwrap();
+    let ids = |overlay: &Overlay| overlay.objects().iter().map(|object| object.id).collect::<Vec<_>>();
+    assert_eq!(ids(&scan.overlay_of(&frame(3))), [1, 2, 3, 11, 5, 6, 7, 8, 9, 10]);
+    for object in [1, 2, 3, 11, 5, 6, 7, 8, 9, 10] {
+        scan.session.prompt(remove(object)).unwrap();
+    }
+    let empty = scan.overlay_of(&frame(4));
+    assert_eq!((empty.objects().len(), empty.state), (0, State::Empty as u32));
+}
+
+#[test]
+fn a_prompt_on_a_frame_that_is_kept_is_served_and_on_an_older_one_not() {
+    for kept_frames in [1, 2, 4] {
+        let config = SessionConfig { kept_frames, ..every_frame() };
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        for seq in 1..=8 {
+            scan.overlay_of(&frame(seq));
+        }
+        // With frame 9 in work, the frames 9 - kept + 1 to 9 are kept.
+        for (object, seq) in (5..=10).zip(5..=10) {
+            scan.session.prompt(Prompt { seq, ..click(object, 0.0, 20.0) }).unwrap();
+        }
+        let overlay = scan.overlay_of(&frame(9));
+        let counters = scan.session.counters();
+        let kept = u64::from(kept_frames);
+        // Frame 10 has not been seen.
+        assert_eq!((counters.prompts_served, counters.prompts_too_old), (kept, 6 - kept));
+        assert_eq!(overlay.objects().len() as u64, kept);
+        for object in overlay.objects() {
+            assert!(object.id > 9 - kept_frames && object.id <= 9, "{}", object.id);
+            // Served on its own frame, then carried onto this one.
+            let expected = if object.id == 9 { State::Fresh } else { State::Tracked };
+            assert_eq!(state(object), expected, "object {}", object.id);
+            assert!(distance(object.centroid_mm, [0.0, 20.0]) < 1.3);
+        }
+    }
+}
+
+#[test]
+fn prompts_outside_the_field_and_without_extent_are_refused() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    let outside = [
+        click(1, 0.0, 41.0),
+        click(2, -20.5, 20.0),
+        click(3, 1e30, 1e30),
+        boxed(4, [30.0, 10.0, 60.0, 30.0]),
+        boxed(5, [5.0, 10.0, 5.0, 30.0]),
+        boxed(6, [1.0, 10.0, 1.0, 10.0]),
+    ];
+    for prompt in outside {
+        scan.session.prompt(prompt).unwrap();
+    }
+    let overlay = scan.overlay_of(&frame(1));
+    assert!(overlay.objects().is_empty());
+    assert_eq!(scan.session.counters().prompts_refused, outside.len() as u64);
+    assert_eq!(scan.session.counters().prompts_served, 0);
+}
+
+#[test]
+fn prompts_that_mean_nothing_are_not_accepted() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    assert_eq!(scan.session.prompt(click(0, 0.0, 20.0)), Err(PromptError::ObjectZero));
+    assert_eq!(scan.session.prompt(click(1, f32::NAN, 20.0)), Err(PromptError::NotFinite));
+    assert_eq!(scan.session.prompt(boxed(1, [0.0, 0.0, 1.0, f32::INFINITY])), Err(PromptError::NotFinite));
+    for _ in 0..PROMPTS_WAITING_MAX {
+        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+    }
+    assert_eq!(scan.session.prompt(click(1, 0.0, 20.0)), Err(PromptError::QueueFull));
+    scan.overlay_of(&frame(1));
+    assert_eq!(scan.session.counters().prompts_served, PROMPTS_WAITING_MAX as u64);
+    assert_eq!(scan.session.prompt(click(1, 0.0, 20.0)), Ok(()));
+}
+
+#[test]
+fn another_geometry_loses_the_objects() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+    scan.overlay_of(&frame(1));
+    let deeper = |seq| FrameDescriptor { last_depth_mm: 60.0, geometry_epoch: 1, ..frame(seq) };
+    for seq in 2..5 {
+        let overlay = scan.overlay_of(&deeper(seq));
+        let object = only(&overlay);
+        assert_eq!((object.id, state(object), object.points), (1, State::Lost, 0));
+        assert_eq!((overlay.state, overlay.geometry_epoch), (State::Lost as u32, 1));
+        assert_eq!(object.valid, 0, "what is not there has no measure");
+    }
+    // A new prompt finds it again.
+    scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+    assert_eq!(state(only(&scan.overlay_of(&deeper(5)))), State::Fresh);
+    assert_eq!(state(only(&scan.overlay_of(&deeper(6)))), State::Tracked);
+}
+
+/// In-phase and quadrature samples, which no network input can be made of yet.
+fn unsupported(seq: u64) -> FrameDescriptor {
+    FrameDescriptor {
+        domain: 2,
+        sample_type: 3,
+        amplitude_law: 1,
+        stride_bytes: 256,
+        payload_bytes: 16 * 256,
+        last_depth_mm: 30.0,
+        ..frame(seq)
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_sampled_does_not_hide_a_change_of_geometry() {
+    let with = |last_depth_mm: f32| {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&every_frame());
+        let mut scan = memory.open(every_frame(), &clock);
+        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        scan.overlay_of(&frame(1));
+        scan.push(&unsupported(2));
+        assert_eq!(scan.outcome(), Poll::Dropped(DropReason::Malformed));
+        *only(&scan.overlay_of(&FrameDescriptor { last_depth_mm, ..frame(3) }))
+    };
+    assert_eq!(state(&with(60.0)), State::Lost);
+    // Nor does it lose what is where it was.
+    let kept = with(FIELD_MM);
+    assert_eq!(state(&kept), State::Tracked);
+    assert!(distance(kept.centroid_mm, [0.0, 20.0]) < 1.3);
+}
+
+#[test]
+fn a_prompt_on_a_frame_of_another_geometry_is_too_old() {
+    let config = SessionConfig { kept_frames: 4, ..every_frame() };
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&config);
+    let mut scan = memory.open(config, &clock);
+    scan.overlay_of(&frame(1));
+    scan.session.prompt(Prompt { seq: 1, ..click(1, 0.0, 20.0) }).unwrap();
+    let deeper = |seq| FrameDescriptor { last_depth_mm: 60.0, ..frame(seq) };
+    // Its mask would be on the grid of a field that is no longer seen.
+    assert!(scan.overlay_of(&deeper(2)).objects().is_empty());
+    assert_eq!(scan.session.counters().prompts_too_old, 1);
+    scan.session.prompt(Prompt { seq: 2, ..click(1, 0.0, 20.0) }).unwrap();
+    let overlay = scan.overlay_of(&deeper(3));
+    assert_eq!(state(only(&overlay)), State::Tracked);
+    assert!(distance(only(&overlay).centroid_mm, [0.0, 20.0]) < 2.0);
+}
+
+#[test]
+fn confidence_says_whether_an_object_is_shown() {
+    let at_most = |attention_below: f32, lost_below: f32| {
+        let config = SessionConfig { attention_below, lost_below, ..every_frame() };
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        state(only(&scan.overlay_of(&frame(1))))
+    };
+    // The small model says about 0.93 of a click's answer.
+    assert_eq!(at_most(0.9, 0.3), State::Fresh);
+    assert_eq!(at_most(0.99, 0.3), State::Attention);
+    assert_eq!(at_most(0.99, 0.98), State::Lost);
+}
+
+#[test]
+fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
+    let centre = |has_scale: bool| {
+        let config = SessionConfig { display: Display::Source, ..every_frame() };
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        let kind = PromptKind::Click { at: Point { x: 20.0, y: 27.0 }, is_positive: true };
+        scan.session.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+        *only(&scan.overlay_of(&picture(1, has_scale)))
+    };
+    let (unknown, known) = (centre(false), centre(true));
+    assert!(distance(unknown.centroid_px, [20.0, 27.0]) < 1.0, "{:?}", unknown.centroid_px);
+    // One way led over millimetres, in single precision.
+    assert!(distance(unknown.centroid_px, known.centroid_px) < 1e-3);
+    assert_eq!((unknown.valid, known.valid), (valid::PIXELS, valid::PIXELS | valid::MILLIMETRES));
+    assert_eq!((unknown.area_mm2, unknown.perimeter_mm, unknown.centroid_mm), (0.0, 0.0, [0.0; 2]));
+    assert!(unknown.contour_mm.iter().all(|point| *point == [0.0; 2]));
+    assert!(unknown.contour_mm().is_empty() && !unknown.contour_px().is_empty());
+    assert!((known.area_mm2 / known.area_px2 - 0.64).abs() < 0.001);
+}
+
+/// Damaged, frozen, repeated and late frames among good ones.
+fn mixed_frames() -> Vec<(FrameDescriptor, Option<DropReason>)> {
+    let crc = |seq, is_right: bool| {
+        let mut d = FrameDescriptor { flags: flags::CRC_PRESENT, ..frame(seq) };
+        d.crc32 = crc32(&samples(&d)) ^ u32::from(!is_right);
+        d
+    };
+    vec![
+        (frame(1), None),
+        (FrameDescriptor { magic: 0, ..frame(2) }, Some(DropReason::Malformed)),
+        (FrameDescriptor { lines: 0, ..frame(2) }, Some(DropReason::Malformed)),
+        (frame(3), None),
+        (frame(3), Some(DropReason::OutOfOrder)),
+        (frame(2), Some(DropReason::OutOfOrder)),
+        (FrameDescriptor { flags: flags::FROZEN, ..frame(4) }, Some(DropReason::Frozen)),
+        // Frozen frames do not count as delivered.
+        (frame(4), None),
+        (FrameDescriptor { t_acq_ns: 1, ..frame(5) }, Some(DropReason::OutOfOrder)),
+        (FrameDescriptor { amplitude_law: 0, ..frame(5) }, Some(DropReason::Malformed)),
+        (FrameDescriptor { last_depth_mm: f32::NAN, ..frame(5) }, Some(DropReason::Malformed)),
+        (crc(5, false), Some(DropReason::Malformed)),
+        (crc(5, true), None),
+        // A vendor's table that the session was not given.
+        (FrameDescriptor { amplitude_law: 3, law_table: 1, ..frame(6) }, Some(DropReason::Malformed)),
+        (frame(9), None),
+    ]
+}
+
+/// CRC-32 (IEEE 802.3), bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+#[test]
+fn every_frame_has_one_outcome_with_the_reason_for_it() {
+    for config in [every_frame(), live()] {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        let mut expected = [0u64; 5];
+        for (descriptor, reason) in mixed_frames() {
+            scan.push(&descriptor);
+            let outcome = reason.map_or(Poll::Overlay(descriptor.seq), Poll::Dropped);
+            assert_eq!(scan.outcome(), outcome, "{descriptor:?}");
+            if let Some(reason) = reason {
+                expected[reason as usize] += 1;
+            }
+        }
+        assert_eq!(scan.outcome(), Poll::Idle);
+        let counters = scan.finish_and_account();
+        assert_eq!(counters.drops, expected);
+        assert_eq!(counters.overlays, 5);
+    }
+}
+
+/// Faster than the session works, with pushes between its slices and an end in the middle of a frame.
+#[test]
+fn every_frame_has_one_outcome_when_the_ring_overflows() {
+    for (policy, slice_ns) in
+        [(Policy::Newest, 1), (Policy::All, 1), (Policy::Newest, 1 << 30), (Policy::All, 1 << 30)]
+    {
+        for end in 1..60 {
+            let config = SessionConfig { policy, slice_ns, ..every_frame() };
+            // Each reading of the clock ends a slice of 1 ns.
+            let clock = Ticking::new(10);
+            let mut memory = Memory::of(&config);
+            let mut scan = memory.open(config, &clock);
+            let mut chance = common::Chance(end);
+            for seq in 1..=end {
+                let mixed = &mixed_frames()[chance.below(15)].0;
+                scan.push(&FrameDescriptor { seq, t_acq_ns: seq, ..*mixed });
+                for _ in 0..chance.below(6) {
+                    scan.session.poll();
+                }
+            }
+            let committed = u64::from(scan.ring.counters().committed);
+            assert_eq!(committed, end);
+            scan.finish_and_account();
+        }
+    }
+}
+
+#[test]
+fn newest_passes_over_what_waits_and_all_does_not() {
+    let with = |policy: Policy, count: u64| {
+        let config = SessionConfig { policy, ..every_frame() };
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        (1..=count).for_each(|seq| scan.push(&frame(seq)));
+        let mut delivered = Vec::new();
+        while let Poll::Overlay(seq) = scan.outcome() {
+            delivered.push(seq);
+        }
+        let counters = scan.finish_and_account();
+        (delivered, counters.dropped(DropReason::Superseded))
+    };
+    assert_eq!(with(Policy::Newest, 3), (vec![3], 2));
+    assert_eq!(with(Policy::All, 3), (vec![1, 2, 3], 0));
+    // The ring queues four: with more, the oldest came back unread.
+    assert_eq!(FRAMES_QUEUED, 4);
+    assert_eq!(with(Policy::All, 9), (vec![6, 7, 8, 9], 5));
+    assert_eq!(with(Policy::Newest, 9), (vec![9], 8));
+}
+
+#[test]
+fn the_end_in_the_middle_of_a_frame_counts_it_and_what_waits() {
+    let config = SessionConfig { slice_ns: 1, ..every_frame() };
+    for polls in 1..20 {
+        let clock = Ticking::new(10);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        (1..=3).for_each(|seq| scan.push(&frame(seq)));
+        for _ in 0..polls {
+            assert_eq!(scan.session.poll(), Poll::Working, "one slice is no frame");
+        }
+        let counters = scan.finish_and_account();
+        assert_eq!((counters.dropped(DropReason::ShutDown), counters.overlays), (3, 0));
+    }
+}
+
+/// A clock that moves on by a step at each reading.
+struct Ticking {
+    now_ns: Cell<u64>,
+    step_ns: u64,
+}
+
+impl Ticking {
+    fn new(step_ns: u64) -> Self {
+        Self { now_ns: Cell::new(0), step_ns }
+    }
+}
+
+impl Clock for Ticking {
+    fn now_ns(&self) -> u64 {
+        self.now_ns.set(self.now_ns.get() + self.step_ns);
+        self.now_ns.get()
+    }
+}
+
+#[test]
+fn late_overlays_are_counted_as_deadline_misses() {
+    let misses = |step_ns: u64| {
+        let config = SessionConfig { budget_ns: 1_000_000, slice_ns: 1_000, ..every_frame() };
+        let clock = Ticking::new(step_ns);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        let mut late = 0;
+        for seq in 1..=10 {
+            let descriptor = FrameDescriptor { t_enqueue_ns: clock.now_ns(), ..frame(seq) };
+            let overlay = scan.overlay_of(&descriptor);
+            assert_eq!(overlay.latency_ns, overlay.age_ns);
+            assert!(overlay.stage_ns.iter().sum::<u64>() <= overlay.latency_ns);
+            late += u64::from(overlay.latency_ns > config.budget_ns);
+        }
+        assert_eq!(scan.session.counters().overlays, 10, "late ones are delivered all the same");
+        assert_eq!(scan.session.counters().deadline_misses, late);
+        late
+    };
+    assert_eq!(misses(1), 0);
+    assert_eq!(misses(1_000_000), 10);
+}
+
+#[test]
+fn an_overlay_tells_how_long_each_stage_took() {
+    let clock = ManualClock::new(5_000);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.push(&FrameDescriptor { t_enqueue_ns: 2_000, ..frame(1) });
+    assert_eq!(scan.session.poll(), Poll::Working);
+    clock.advance_ns(4_000);
+    assert_eq!(scan.outcome(), Poll::Overlay(1));
+    let overlay = *scan.overlays.take().unwrap();
+    // The clock stood still in every stage; the frame had waited for 3000 ns, and was held up for 4000.
+    assert_eq!(overlay.stage_ns, [3_000, 0, 0, 0, 0]);
+    assert_eq!((overlay.latency_ns, overlay.rung), (7_000, Rung::Full as u32));
+    assert_eq!(overlay.t_acq_ns, frame(1).t_acq_ns);
+}
+
+#[test]
+fn the_heartbeat_counts_every_poll() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    let mut before = 0;
+    for seq in 1..4 {
+        assert_eq!(scan.session.poll(), Poll::Idle);
+        let overlay = scan.overlay_of(&frame(seq));
+        assert!(overlay.heartbeat > before + 1);
+        assert_eq!(overlay.heartbeat, scan.session.heartbeat());
+        before = overlay.heartbeat;
+    }
+}
+
+/// A scan of 40 frames with prompts of all kinds; its overlays.
+fn small_scan<C: Clock>(config: SessionConfig<'_>, clock: C) -> (Vec<Overlay>, u64) {
+    let mut memory = Memory::of(&config);
+    let mut scan: Scan<'_, C> = memory.open(config, clock);
+    let mut overlays = Vec::new();
+    for seq in 1..=40 {
+        match seq {
+            2 => scan.session.prompt(click(1, -6.0, 12.0)).unwrap(),
+            5 => scan.session.prompt(boxed(2, [2.0, 20.0, 14.0, 34.0])).unwrap(),
+            // A correction, and something that is not part of the object.
+            8 => scan.session.prompt(click(1, -4.0, 12.0)).unwrap(),
+            11 => {
+                let kind = PromptKind::Click { at: Point { x: -9.0, y: 12.0 }, is_positive: false };
+                scan.session.prompt(Prompt { object: 1, seq: 0, space: Space::Plane, kind }).unwrap();
+            }
+            14 => scan.session.prompt(Prompt { seq: 13, ..click(3, 8.0, 9.0) }).unwrap(),
+            25 => scan.session.prompt(remove(2)).unwrap(),
+            _ => {}
+        }
+        let depth = if seq > 35 { 50.0 } else { FIELD_MM };
+        overlays.push(scan.overlay_of(&FrameDescriptor { last_depth_mm: depth, ..frame(seq) }));
+    }
+    (overlays, scan.session.heartbeat())
+}
+
+#[test]
+fn the_length_of_slices_does_not_show() {
+    let (whole, polls) = small_scan(every_frame(), ManualClock::new(0));
+    let sliced_config = SessionConfig { slice_ns: 1, ..every_frame() };
+    let (sliced, more_polls) = small_scan(sliced_config, Ticking::new(7));
+    assert!(more_polls > 10 * polls, "{more_polls} slices, {polls} without an end");
+    for (whole, sliced) in whole.iter().zip(&sliced) {
+        assert!(shown(whole) == shown(sliced), "frame {}", whole.seq);
+    }
+    // They do show something.
+    assert!(whole.iter().filter(|overlay| overlay.objects().len() >= 2).count() > 10);
+}
+
+#[test]
+fn the_same_frames_give_the_same_overlays_to_the_byte() {
+    let (first, _) = small_scan(every_frame(), Ticking::new(1_000));
+    let (second, _) = small_scan(every_frame(), Ticking::new(1_000));
+    for (first, second) in first.iter().zip(&second) {
+        assert!(bytemuck::bytes_of(first) == bytemuck::bytes_of(second), "frame {}", first.seq);
+    }
+}
+
+#[test]
+fn overlays_that_nobody_fetches_are_counted() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    for seq in 1..=10 {
+        scan.push(&frame(seq));
+        assert_eq!(scan.outcome(), Poll::Overlay(seq));
+    }
+    // The ring queues four.
+    assert_eq!(scan.session.counters().overlays_unfetched, 6);
+    let waiting: Vec<u64> = std::iter::from_fn(|| scan.overlays.take().map(|overlay| overlay.seq)).collect();
+    assert_eq!(waiting, [7, 8, 9, 10]);
+    assert_eq!(scan.finish_and_account().overlays, 10);
+}
+
+/// Opens a session over a changed model, in room enough.
+fn open_with(file: &[u8], config: SessionConfig<'_>) -> Result<(), SessionError> {
+    let frames = FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
+    let mut frames = AlignedBytes::zeroed(frames);
+    let mut overlays = AlignedBytes::zeroed(OverlayRing::region_bytes(1).unwrap());
+    let mut region = AlignedBytes::zeroed(1 << 22);
+    let frames = FrameRing::create(frames.bytes_mut(), FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
+    let overlays = OverlayRing::create(overlays.bytes_mut(), 1).unwrap();
+    let model = sonotrace::model::Model::parse(file)?;
+    let (consumer, producer) = (frames.consumer().unwrap(), overlays.producer().unwrap());
+    let clock = ManualClock::new(0);
+    Session::open(model, config, region.bytes_mut(), consumer, producer, &clock).map(|_| ())
+}
+
+#[test]
+fn settings_without_a_meaning_are_refused_by_name() {
+    let refused = |what: &str, config: SessionConfig<'_>| match open_with(disc(), config) {
+        Err(SessionError::Setting { what: named, .. }) => assert_eq!(named, what),
+        other => panic!("{what}: {other:?}"),
+    };
+    refused("slice_ns", SessionConfig { slice_ns: 0, ..every_frame() });
+    refused("budget_ns", SessionConfig { budget_ns: 0, ..every_frame() });
+    refused("attention_below", SessionConfig { attention_below: f32::NAN, ..every_frame() });
+    refused("lost_below", SessionConfig { lost_below: 1.5, ..every_frame() });
+    assert_eq!(open_with(disc(), every_frame()), Ok(()));
+}
+
+/// A model whose programs or ports have other names than a session asks for, or that has no conventions.
+#[test]
+fn a_model_that_is_not_for_sessions_is_refused_by_what_it_lacks() {
+    use sonotrace::model::format::{ConventionsRecord, FileHeader, SectionKind};
+    let changed = |change: &dyn Fn(&mut [u8])| {
+        let mut file = AlignedBytes::new(disc());
+        change(file.bytes_mut());
+        common::make_hashes_right(file.bytes_mut());
+        open_with(file.bytes(), every_frame()).unwrap_err()
+    };
+    let renamed = |name: &str| {
+        changed(&|file| {
+            let model = disc_model();
+            let all = model.programs().iter().flat_map(|program| {
+                let ports = model.inputs(program).iter().chain(model.outputs(program));
+                ports.map(|port| port.name).chain([program.name])
+            });
+            let names: &mut [u8] = common::section_mut(file, SectionKind::Names);
+            for found in all.filter(|found| model.name(*found) == name) {
+                names[found.offset as usize] = b'x';
+            }
+        })
+    };
+    assert_eq!(renamed("encoder"), SessionError::Program { name: "encoder" });
+    assert_eq!(renamed("decoder"), SessionError::Program { name: "decoder" });
+    for (name, needed) in [
+        ("image", 1024),
+        ("point_coords", 32),
+        ("point_labels", 16),
+        ("mask_input", 64),
+        ("has_mask_input", 1),
+        ("masks", 256),
+        ("iou", 4),
+        ("embedding", 0),
+    ] {
+        let error = renamed(name);
+        assert_eq!(error, SessionError::Port { name, seen: 0, needed });
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    let slots = changed(&|file| {
+        common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0].point_slots = 8;
+    });
+    assert_eq!(slots, SessionError::Port { name: "point_coords", seen: 32, needed: 16 });
+    let none = changed(&|file| {
+        common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0] =
+            bytemuck::Zeroable::zeroed();
+        let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);
+        (header.input_size, header.mask_size) = (0, 0);
+    });
+    assert_eq!(none, SessionError::Conventions);
+}
+
+/// Memory is stated before the model is opened, and grows with the frames whose features are kept.
+#[test]
+fn memory_follows_from_the_head_alone() {
+    let with = |kept_frames| {
+        let config = SessionConfig { kept_frames, ..every_frame() };
+        memory_required(&disc()[..4096], &config).unwrap().bytes
+    };
+    let state = disc_model().header().frame_state_bytes as usize;
+    assert!(with(9) - with(1) >= 8 * state && with(9) - with(1) < 8 * state + 64);
+}

@@ -1,0 +1,209 @@
+//! Whatever comes through the ring, a session does not panic, and its counts add up.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{Chance, Memory, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
+use proptest::prelude::*;
+use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, State};
+use sonotrace::session::{Policy, Poll, Prompt, PromptKind, SessionConfig, Space};
+use sonotrace::vision::Display;
+
+/// What is done with a scan, one thing after the other.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A frame that is as it should be.
+    Good,
+    /// A frame of which some words are something else.
+    Changed(Vec<(usize, u32)>),
+    /// A descriptor of any bytes behind the right magic.
+    Noise(u64),
+    Prompt(Prompt),
+    Poll(usize),
+    Fetch,
+}
+
+/// Values for a descriptor's words: whole numbers, floats, and what is neither.
+fn word() -> impl Strategy<Value = u32> {
+    let floats = [0.0f32, -0.0, 1.0, -1.0, 0.1, 1e-30, 1e30, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE];
+    prop_oneof![
+        any::<u32>(),
+        0u32..70,
+        Just(u32::MAX),
+        prop::sample::select(floats.to_vec()).prop_map(f32::to_bits),
+        (-60.0f32..60.0).prop_map(f32::to_bits),
+        (-1.6f32..1.6).prop_map(f32::to_bits),
+    ]
+}
+
+fn prompt() -> impl Strategy<Value = Prompt> {
+    let place = || prop_oneof![-30.0f32..60.0, any::<f32>().prop_filter("finite", |at| at.is_finite())];
+    let object = prop_oneof![1u32..4, 1u32..20, Just(u32::MAX)];
+    let corners = [place(), place(), place(), place()];
+    let space = prop::sample::select(vec![Space::Plane, Space::LineSample, Space::Display]);
+    (object, 0u64..12, space, corners, 0..5).prop_map(|(object, seq, space, corners, kind)| {
+        let [x, y, ..] = corners;
+        let prompt = match kind {
+            0 | 1 => click(object, x, y),
+            2 | 3 => boxed(object, corners),
+            _ => remove(object),
+        };
+        let kind = match prompt.kind {
+            PromptKind::Click { at, .. } => PromptKind::Click { at, is_positive: kind == 0 },
+            other => other,
+        };
+        Prompt { seq, space, kind, ..prompt }
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let words = size_of::<FrameDescriptor>() / 4;
+    let step = prop_oneof![
+        4 => Just(Step::Good),
+        3 => prop::collection::vec((0..words, word()), 1..4).prop_map(Step::Changed),
+        1 => any::<u64>().prop_map(Step::Noise),
+        3 => prompt().prop_map(Step::Prompt),
+        4 => (0usize..40).prop_map(Step::Poll),
+        1 => Just(Step::Fetch),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// A valid descriptor of one of several kinds, small enough for a slot; the last, of IQ samples, cannot be sampled.
+fn base(kind: usize, seq: u64) -> FrameDescriptor {
+    let sector = FrameDescriptor {
+        geometry: 2,
+        apex_radius_mm: 30.0,
+        first_angle_rad: -0.5,
+        last_angle_rad: 0.5,
+        last_depth_mm: 60.0,
+        ..frame(seq)
+    };
+    match kind {
+        0 => frame(seq),
+        1 => sector,
+        2 => FrameDescriptor { geometry: 3, apex_radius_mm: 0.0, ..sector },
+        3 => picture(seq, true),
+        4 => picture(seq, false),
+        _ => FrameDescriptor {
+            domain: 2,
+            sample_type: 3,
+            amplitude_law: 1,
+            stride_bytes: 256,
+            payload_bytes: 16 * 256,
+            ..frame(seq)
+        },
+    }
+}
+
+/// What has to hold of every overlay, whatever the frames were.
+fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
+    let mut worst = 0;
+    for object in overlay.objects() {
+        prop_assert!(object.id != 0);
+        let state = State::from_wire(object.state);
+        prop_assert!(matches!(state, Some(State::Fresh | State::Tracked | State::Attention | State::Lost)));
+        worst = worst.max(object.state);
+        prop_assert!(object.points as usize <= CONTOUR_POINTS_MAX);
+        prop_assert_eq!(object.points == 0, state == Some(State::Lost));
+        prop_assert!((0.0..=1.0).contains(&object.confidence));
+        prop_assert!(object.area_px2 >= 0.0 && object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);
+        let points = object.contour_px().iter().chain(object.contour_mm());
+        prop_assert!(points.flatten().all(|value| value.is_finite()), "{object:?}");
+    }
+    prop_assert_eq!(overlay.state, worst);
+    Ok(())
+}
+
+fn run(policy: Policy, kind: usize, kept_frames: u32, steps: &[Step]) -> Result<(), TestCaseError> {
+    let display = Display::Raster { width: 96, height: 72 };
+    let config = SessionConfig { policy, kept_frames, display, ..every_frame() };
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&config);
+    let mut scan = memory.open(config, &clock);
+    let mut chance = Chance(steps.len() as u64);
+    let payload: Vec<u8> = (0..SLOT_PAYLOAD_BYTES).map(|_| chance.word() as u8).collect();
+    let (mut seq, mut committed, mut prompts) = (0, 0u64, 0u64);
+    for step in steps {
+        let mut descriptor = base(kind, seq + 1);
+        match step {
+            Step::Good => {}
+            Step::Changed(changes) => {
+                let words: &mut [u32] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut descriptor));
+                changes.iter().for_each(|&(at, value)| words[at] = value);
+            }
+            Step::Noise(seed) => {
+                let mut noise = Chance(*seed);
+                let bytes = bytemuck::bytes_of_mut(&mut descriptor);
+                bytes[8..].iter_mut().for_each(|byte| *byte = noise.word() as u8);
+            }
+            Step::Prompt(prompt) => {
+                prompts += u64::from(scan.session.prompt(*prompt).is_ok());
+                continue;
+            }
+            Step::Poll(count) => {
+                for _ in 0..*count {
+                    scan.session.poll();
+                }
+                continue;
+            }
+            Step::Fetch => {
+                if let Some(overlay) = scan.overlays.take() {
+                    check_overlay(overlay)?;
+                }
+                continue;
+            }
+        }
+        // What a front end writes into a slot is not looked at on the way.
+        let mut slot = scan.frames.acquire().unwrap();
+        *slot.descriptor_mut() = descriptor;
+        slot.payload_mut()[..payload.len()].copy_from_slice(&payload);
+        let _ = slot.commit();
+        committed += 1;
+        seq += 1;
+        clock.advance_ns(1_000_000);
+    }
+    let before = scan.session.counters();
+    prop_assert!(before.outcomes() <= committed);
+    // Half of the scans are worked off, the others end where they are.
+    if steps.len().is_multiple_of(2) {
+        while scan.session.poll() != Poll::Idle {}
+        while let Some(overlay) = scan.overlays.take() {
+            check_overlay(overlay)?;
+        }
+        let counters = scan.session.counters();
+        prop_assert_eq!(counters.outcomes(), committed);
+    }
+    let counters = scan.session.counters();
+    prop_assert!(counters.prompts_served + counters.prompts_too_old + counters.prompts_refused <= prompts);
+    prop_assert_eq!(u64::from(scan.ring.counters().committed), committed);
+    scan.finish_and_account();
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(common::cases(400))]
+
+    #[test]
+    fn any_frames_and_prompts_are_accounted_for(
+        is_newest: bool,
+        kind in 0usize..6,
+        kept_frames in 1u32..4,
+        steps in steps(),
+    ) {
+        let policy = if is_newest { Policy::Newest } else { Policy::All };
+        run(policy, kind, kept_frames, &steps)?;
+    }
+}
+
+/// Each of the kinds of frames that the property starts from, but for the last, is worked on when it is left as it is.
+#[test]
+fn the_frames_that_are_changed_are_good_ones() {
+    for kind in 0..5 {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&every_frame());
+        let mut scan = memory.open(every_frame(), &clock);
+        scan.overlay_of(&base(kind, 1));
+    }
+}
