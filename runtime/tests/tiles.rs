@@ -44,7 +44,6 @@ impl Case {
         let job = Job::new(op, 0);
         job.work(&mut self.scratch(), &mut || true);
         assert!(job.is_done());
-        drop(job);
         assert!(out.iter().all(|value| !value.is_nan()), "{}: the tiles leave elements out", self.name);
         bits(&out)
     }
@@ -192,7 +191,6 @@ fn several_threads_give_the_bits_of_one() {
             });
             assert!(job.is_done());
             assert_eq!(job.claimed(), case.record.tiles);
-            drop(job);
             assert_eq!(bits(&out), expected, "{}, {threads} threads", case.name);
         }
     }
@@ -213,7 +211,6 @@ fn a_job_that_is_done_shows_its_results() {
                 std::thread::yield_now();
             }
         });
-        drop(job);
         assert_eq!(bits(&out), expected);
     }
 }

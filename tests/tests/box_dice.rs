@@ -134,13 +134,14 @@ fn dices(ultrasound: &Path, set: &str, names: &[String]) -> Vec<f64> {
             if inside.len() < PIXELS_MIN {
                 continue;
             }
-            let edge = |of: fn(usize, usize) -> usize, most: bool| {
-                let edges = inside.iter().map(|&at| of(at, columns));
-                if most { edges.max() } else { edges.min() }.expect("the object has pixels")
-            };
-            let (x, y): (fn(usize, usize) -> usize, fn(usize, usize) -> usize) =
-                (|at, w| at % w, |at, w| at / w);
-            let seen = network.mask(&grid, [edge(x, false), edge(y, false), edge(x, true), edge(y, true)]);
+            let (mut box_from, mut box_to) = ([usize::MAX; 2], [0; 2]);
+            for at in &inside {
+                for (axis, place) in [at % columns, at / columns].into_iter().enumerate() {
+                    box_from[axis] = box_from[axis].min(place);
+                    box_to[axis] = box_to[axis].max(place);
+                }
+            }
+            let seen = network.mask(&grid, [box_from[0], box_from[1], box_to[0], box_to[1]]);
             let both = inside.iter().filter(|&&at| seen[at]).count();
             let either = inside.len() + seen.iter().filter(|&&is_inside| is_inside).count();
             dices.push(2.0 * both as f64 / either as f64);

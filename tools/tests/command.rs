@@ -154,20 +154,18 @@ fn unknown_spacing_gives_no_millimetres() {
 #[test]
 fn absurd_pictures_get_an_error_that_names_them() {
     let folder = folder("absurd");
-    let cases: [(&str, Box<dyn Fn(&Path)>); 6] = [
-        ("empty.png", Box::new(|path| std::fs::write(path, []).expect("written"))),
-        ("text.jpg", Box::new(|path| std::fs::write(path, "no picture at all").expect("written"))),
-        ("one_pixel.png", Box::new(|path| image::GrayImage::new(1, 1).save(path).expect("written"))),
-        ("too_wide.png", Box::new(|path| image::GrayImage::new(9000, 4).save(path).expect("written"))),
-        ("too_high.png", Box::new(|path| image::GrayImage::new(4, 5000).save(path).expect("written"))),
-        (
-            "cut.png",
-            Box::new(|path| {
-                disc(path, 64, 64);
-                let whole = std::fs::read(path).expect("read");
-                std::fs::write(path, &whole[..whole.len() / 2]).expect("written");
-            }),
-        ),
+    type Make = fn(&Path);
+    let cases: [(&str, Make); 6] = [
+        ("empty.png", |path| std::fs::write(path, []).expect("written")),
+        ("text.jpg", |path| std::fs::write(path, "no picture at all").expect("written")),
+        ("one_pixel.png", |path| image::GrayImage::new(1, 1).save(path).expect("written")),
+        ("too_wide.png", |path| image::GrayImage::new(9000, 4).save(path).expect("written")),
+        ("too_high.png", |path| image::GrayImage::new(4, 5000).save(path).expect("written")),
+        ("cut.png", |path| {
+            disc(path, 64, 64);
+            let whole = std::fs::read(path).expect("read");
+            std::fs::write(path, &whole[..whole.len() / 2]).expect("written");
+        }),
     ];
     for (name, make) in cases {
         make(&folder.join(name));

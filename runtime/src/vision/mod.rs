@@ -6,7 +6,7 @@
 //! * [`mask`]: fields of mask logits: bringing them to the input grid, cropping, thresholding.
 //! * [`components`]: the connected parts of a mask.
 //! * [`contour`]: the outer contour of one of them, with sub-pixel crossings.
-//! * [`simplify`]: a contour with a bounded number of points.
+//! * [`mod@simplify`]: a contour with a bounded number of points.
 //! * [`measures`]: area, perimeter, centroid and extent of a polygon.
 //! * [`display`]: the device's picture, and a contour on it and in the plane.
 //!
