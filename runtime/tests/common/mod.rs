@@ -15,6 +15,7 @@ use sonotrace::session::{
     Policy, Poll, Prompt, PromptKind, Session, SessionConfig, SessionError, Space, memory_required,
 };
 use sonotrace::vision::Display;
+use std::sync::OnceLock;
 
 #[repr(C, align(4096))]
 struct OnAPage<T: ?Sized>(T);
@@ -27,9 +28,10 @@ pub fn disc() -> &'static [u8] {
     &DISC_FILE.0
 }
 
-/// The small model, parsed.
+/// The small model, parsed once.
 pub fn disc_model() -> Model<'static> {
-    Model::parse(disc()).unwrap()
+    static MODEL: OnceLock<Model<'static>> = OnceLock::new();
+    *MODEL.get_or_init(|| Model::parse(disc()).unwrap())
 }
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]

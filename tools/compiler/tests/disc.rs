@@ -17,6 +17,7 @@ use sonotrace_compiler::aligned::AlignedBytes;
 use sonotrace_compiler::golden::Case;
 use sonotrace_compiler::{Options, Weights, compile_graphs, frontend, parity};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Side of the image, pixels.
 const INPUT: usize = 32;
@@ -165,16 +166,20 @@ fn decoder_cases() -> Vec<Case> {
     vec![case(&[([12.5, 20.25], 1.0)], 0.0), case(&[([4.0, 6.0], 2.0), ([20.0, 18.0], 3.0)], 1.0)]
 }
 
-fn compiled() -> Vec<u8> {
-    let conventions = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disc-conventions.json");
-    let text = r#"{"input": [1, 1, 32, 32], "mean": 0.25, "std": 0.2, "prompts": {"points": 16}}"#;
-    std::fs::write(&conventions, text).unwrap();
-    let options = Options {
-        weights: Weights::F16,
-        conventions: Some(conventions),
-        golden: [("decoder".to_owned(), decoder_cases())].into(),
-    };
-    compile_graphs(&[encoder(), decoder()], &options).unwrap().bytes
+/// The file, compiled once for all tests.
+fn compiled() -> &'static [u8] {
+    static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let conventions = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disc-conventions.json");
+        let text = r#"{"input": [1, 1, 32, 32], "mean": 0.25, "std": 0.2, "prompts": {"points": 16}}"#;
+        std::fs::write(&conventions, text).unwrap();
+        let options = Options {
+            weights: Weights::F16,
+            conventions: Some(conventions),
+            golden: [("decoder".to_owned(), decoder_cases())].into(),
+        };
+        compile_graphs(&[encoder(), decoder()], &options).unwrap().bytes
+    })
 }
 
 fn committed_path() -> PathBuf {
@@ -203,7 +208,7 @@ fn the_committed_file_is_what_the_compiler_makes() {
     let bytes = compiled();
     assert!(bytes.len() <= FILE_BYTES_MAX, "disc.sono is {} bytes, at most {FILE_BYTES_MAX}", bytes.len());
     if std::env::var_os("UPDATE_DISC").is_some() {
-        std::fs::write(committed_path(), &bytes).unwrap();
+        std::fs::write(committed_path(), bytes).unwrap();
         return;
     }
     const AGAIN: &str = "UPDATE_DISC=1 cargo test -p sonotrace-compiler --test disc";
@@ -215,8 +220,8 @@ fn the_committed_file_is_what_the_compiler_makes() {
     assert_eq!(committed.len(), bytes.len(), "disc.sono has another length: make it again by {AGAIN}");
     for kind in SectionKind::ALL {
         let is_same = match kind {
-            SectionKind::GoldenData => golden_agree(&committed, &bytes),
-            _ => section(&committed, kind) == section(&bytes, kind),
+            SectionKind::GoldenData => golden_agree(&committed, bytes),
+            _ => section(&committed, kind) == section(bytes, kind),
         };
         assert!(is_same, "disc.sono differs in {kind:?}: make it again by {AGAIN}");
     }
@@ -226,7 +231,7 @@ fn the_committed_file_is_what_the_compiler_makes() {
 fn it_agrees_with_tract() {
     let bytes = compiled();
     for graph in [encoder(), decoder()] {
-        for output in parity::outputs(&bytes, &graph, None).unwrap() {
+        for output in parity::outputs(bytes, &graph, None).unwrap() {
             assert!(output.relative_rms <= 2e-3, "{output:?}");
         }
     }
@@ -237,7 +242,7 @@ fn it_agrees_with_tract() {
 #[test]
 fn it_has_what_the_runtime_s_tests_need() {
     let bytes = compiled();
-    let file = AlignedBytes::new(&bytes);
+    let file = AlignedBytes::new(bytes);
     let model = Model::parse(file.bytes()).unwrap();
     for kind in [
         OpKind::Map,
