@@ -575,3 +575,15 @@ proptest! {
         prop_assert_eq!(try_file(&bytes), Tried::Refused);
     }
 }
+
+/// An output stride that puts two indices on one element: tiles on two threads would write it at once.
+#[test]
+fn an_output_written_twice_is_refused() {
+    let model = common::disc_model();
+    let (index, op) =
+        find_op(|op| kind_of(op) == Some(OpKind::Map) && op.dims.iter().any(|&extent| extent > 1));
+    let dim = (0..op.dims.len()).find(|&dim| op.dims[dim] > 1).expect("found for it");
+    assert!(model.ops()[index].operands[0].strides[dim] > 0);
+    let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].strides[dim] = 0);
+    assert_eq!(error, op_problem(index, "writes an element twice"));
+}

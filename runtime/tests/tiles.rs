@@ -4,6 +4,7 @@
 mod common;
 use bytemuck::Zeroable;
 use common::{AlignedBytes, Chance, disc, disc_model};
+use core::ptr::NonNull;
 use sonotrace::exec::{Executor, Job, Progress, memory_required};
 use sonotrace::kernels::{Input, Op, Output, gemm_tile_count, run_tile, thread_scratch_elements};
 use sonotrace::model::format::{DIMS, OpKind, OpRecord, PANEL, conv, map, norm};
@@ -25,7 +26,11 @@ impl Case {
         let plain = |values: &'a [f32]| if values.is_empty() { Input::Missing } else { Input::F32(values) };
         let b = if self.b_is_panels { Input::PanelsF32(&self.b) } else { plain(&self.b) };
         let inputs = [plain(&self.a), b, plain(&self.c), Input::Missing];
-        Op { record: &self.record, output: Output::over(out), inputs }
+        let elements = out.len();
+        // SAFETY: the slice is borrowed for 'a and read only when the job is done; the operation's strides put no two
+        // indices on one element, so no two tiles write the same.
+        let output = unsafe { Output::new(NonNull::from(out).cast(), elements) };
+        Op { record: &self.record, output, inputs }
     }
 
     fn scratch(&self) -> Vec<f32> {

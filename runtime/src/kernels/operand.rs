@@ -80,12 +80,6 @@ impl<'a> Output<'a> {
         Self { first, elements, _borrow: PhantomData }
     }
 
-    /// An output over a slice that is used by one thread only, for tests of single kernels.
-    pub fn over(values: &'a mut [f32]) -> Self {
-        let elements = values.len();
-        Self { first: NonNull::from(values).cast(), elements, _borrow: PhantomData }
-    }
-
     /// Writes `values` to the elements `from`, `from + stride`, ...
     ///
     /// # Panics

@@ -238,6 +238,7 @@ fn operation(model: &Model<'_>, program: u32, at: u32, op: &OpRecord) -> Result<
         return Err("a parameter is not finite");
     }
     let needs = parameters(model, kind, op)?;
+    writes_apart(kind, op)?;
     for (slot, (operand, need)) in op.operands.iter().zip(needs).enumerate() {
         if operand.tensor == NO_TENSOR {
             match need {
@@ -261,6 +262,32 @@ fn operation(model: &Model<'_>, program: u32, at: u32, op: &OpRecord) -> Result<
         if need != Need::Output && operand.tensor == op.operands[0].tensor {
             return Err("reads the tensor that it writes");
         }
+    }
+    Ok(())
+}
+
+/// No two indices of an operation write the same element, so that tiles may run at the same time: taken from the
+/// smallest stride up, each stride reaches beyond everything that the smaller ones span.
+fn writes_apart(kind: OpKind, op: &OpRecord) -> Result<(), &'static str> {
+    let is_written = |dim: usize| match kind {
+        // Sums over dim 7 are not written apart.
+        OpKind::MatMul | OpKind::Conv => dim != 7,
+        OpKind::Reduce => dim < op.kept_dims as usize,
+        _ => true,
+    };
+    let strides = &op.operands[0].strides;
+    let mut spanned = 0u64;
+    let mut previous = None;
+    // Selection in order of stride, without a table: each turn takes the smallest not yet taken.
+    for _ in 0..DIMS {
+        let left = (0..DIMS)
+            .filter(|&dim| is_written(dim) && op.dims[dim] > 1 && previous < Some((strides[dim], dim)));
+        let Some(dim) = left.min_by_key(|&dim| (strides[dim], dim)) else { break };
+        if u64::from(strides[dim]) <= spanned {
+            return Err("writes an element twice");
+        }
+        spanned += u64::from(strides[dim]) * u64::from(op.dims[dim] - 1);
+        previous = Some((strides[dim], dim));
     }
     Ok(())
 }
