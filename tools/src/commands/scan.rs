@@ -56,7 +56,7 @@ pub struct Scanned {
 /// [`Policy::All`] as fast as they are worked off.
 ///
 /// # Errors
-/// A model that is refused, a session that cannot be opened, or a frame larger than the first.
+/// A model that is refused, a session that cannot be opened, no frame at all, or a thread that panicked.
 pub fn scan(
     file: &[u8],
     config: SessionConfig<'_>,
