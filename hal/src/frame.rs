@@ -5,7 +5,7 @@
 //! region headers carry. A descriptor read from a ring is copied, then checked by [`FrameDescriptor::check`], and only
 //! the checked copy ([`Frame`]) is used.
 
-use crate::geometry::{Geometry, Raster};
+use crate::geometry::{Content, Geometry, Raster};
 use bytemuck::{Pod, Zeroable};
 
 /// First four bytes of every descriptor, `SNTF` in memory order.
@@ -27,7 +27,8 @@ pub const DEPTH_MAX_MM: f32 = 1000.0;
 pub enum Domain {
     /// Envelope per scan line and depth sample, before scan conversion.
     PolarEnvelope = 1,
-    /// In-phase and quadrature pairs per scan line and depth sample.
+    /// In-phase and quadrature pairs per scan line and depth sample: the envelope is still to be taken. Full scale is
+    /// an envelope of 32767.
     PolarIq = 2,
     /// Raw radio-frequency samples: known, and refused.
     PolarRf = 3,
@@ -186,6 +187,14 @@ pub struct FrameDescriptor {
     pub spacing_x_mm: f32,
     /// Pixel pitch down (raster).
     pub spacing_y_mm: f32,
+    /// Column of the first pixel that shows the scan (raster): what lies outside the content is border, ignored.
+    pub content_column: u32,
+    /// Row of the first pixel that shows the scan (raster).
+    pub content_row: u32,
+    /// Columns that show the scan (raster); 0, with `content_rows` 0, for all of the picture.
+    pub content_columns: u32,
+    /// Rows that show the scan (raster).
+    pub content_rows: u32,
     /// Speed of sound that depths were computed with.
     pub speed_of_sound_m_s: f32,
     /// One of [`LAW_LINEAR`], [`LAW_LOGARITHMIC`], [`LAW_VENDOR_TABLE`].
@@ -456,13 +465,13 @@ impl FrameDescriptor {
         if polar == matches!(kind, GeometryKind::Raster | GeometryKind::RasterUnknown) {
             return Err(FrameError::Mismatch { a: "domain", b: "geometry" });
         }
+        let content = self.check_content(polar, lines, samples)?;
         if kind == GeometryKind::RasterUnknown {
-            return Ok(Geometry::Raster(Raster::unknown(samples, lines)));
+            return Ok(Geometry::Raster(Raster::unknown(content)));
         }
         if kind == GeometryKind::Raster {
             return Ok(Geometry::Raster(Raster {
-                columns: samples,
-                rows: lines,
+                content,
                 left: within("left_mm", self.left_mm, -DEPTH_MAX_MM, DEPTH_MAX_MM)?,
                 top: within("top_mm", self.top_mm, -DEPTH_MAX_MM, DEPTH_MAX_MM)?,
                 pitch_x: within("spacing_x_mm", self.spacing_x_mm, 1e-4, 10.0)?,
@@ -500,6 +509,23 @@ impl FrameDescriptor {
             first_depth_mm: first_mm,
             depth_step_mm,
         }))
+    }
+
+    /// The part of a picture that shows the scan: two pixels each way at least, inside the picture.
+    fn check_content(&self, polar: bool, lines: u32, samples: u32) -> Result<Content, FrameError> {
+        let [column, row, columns, rows] =
+            [self.content_column, self.content_row, self.content_columns, self.content_rows];
+        if [column, row, columns, rows] == [0; 4] {
+            return Ok(Content { column: 0, row: 0, columns: samples, rows: lines });
+        }
+        if polar {
+            return Err(FrameError::Mismatch { a: "domain", b: "content_columns" });
+        }
+        count("content_column", column, 0, samples - 2)?;
+        count("content_row", row, 0, lines - 2)?;
+        count("content_columns", columns, 2, samples - column)?;
+        count("content_rows", rows, 2, lines - row)?;
+        Ok(Content { column, row, columns, rows })
     }
 
     /// Checks that `payload` is long enough and, where a checksum was announced, unharmed.

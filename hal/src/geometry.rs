@@ -83,16 +83,27 @@ pub struct Sector {
     pub depth_step_mm: f32,
 }
 
-/// A picture.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Raster {
+/// The part of a picture that shows the scan; around it lie borders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// Its first column.
+    pub column: u32,
+    /// Its first row.
+    pub row: u32,
     /// Pixels across.
     pub columns: u32,
     /// Pixels down.
     pub rows: u32,
-    /// Position of the centre of the left-most column.
+}
+
+/// A picture. Positions among its pixels count from the whole picture's top left pixel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Raster {
+    /// The part that shows the scan.
+    pub content: Content,
+    /// Position of the centre of the whole picture's left-most column.
     pub left: f32,
-    /// Position of the centre of the top row.
+    /// Position of the centre of the whole picture's top row.
     pub top: f32,
     /// Column pitch.
     pub pitch_x: f32,
@@ -105,8 +116,8 @@ pub struct Raster {
 impl Raster {
     /// A picture of unknown scale: square pixels, the plane's unit is the pixel, and the top left pixel's centre is
     /// its origin.
-    pub const fn unknown(columns: u32, rows: u32) -> Self {
-        Self { columns, rows, left: 0.0, top: 0.0, pitch_x: 1.0, pitch_y: 1.0, millimetres: false }
+    pub const fn unknown(content: Content) -> Self {
+        Self { content, left: 0.0, top: 0.0, pitch_x: 1.0, pitch_y: 1.0, millimetres: false }
     }
 }
 
@@ -130,8 +141,19 @@ impl Geometry {
         }
     }
 
+    /// Whether a point of the plane is the same place of the body in both geometries while the probe stands still: both
+    /// in millimetres, and of one probe (a change of depth, sector or zoom, not of the transducer).
+    pub fn shares_plane_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Linear(_), Self::Linear(_)) => true,
+            (Self::Sector(a), Self::Sector(b)) => a.apex_radius_mm == b.apex_radius_mm,
+            (Self::Raster(a), Self::Raster(b)) => (a.millimetres && b.millimetres) || a == b,
+            _ => false,
+        }
+    }
+
     /// The smallest upright rectangle that holds the scanned field. Pictures reach half a pixel beyond the centres of
-    /// their outermost pixels; polar fields end at their outermost samples.
+    /// their content's outermost pixels; polar fields end at their outermost samples.
     pub fn field_of_view(&self) -> Rect {
         match *self {
             Self::Linear(g) => Rect {
@@ -142,10 +164,10 @@ impl Geometry {
             },
             Self::Sector(g) => g.field_of_view(),
             Self::Raster(g) => Rect {
-                x0: g.left - 0.5 * g.pitch_x,
-                y0: g.top - 0.5 * g.pitch_y,
-                x1: g.left + (g.columns as f32 - 0.5) * g.pitch_x,
-                y1: g.top + (g.rows as f32 - 0.5) * g.pitch_y,
+                x0: g.left + (g.content.column as f32 - 0.5) * g.pitch_x,
+                y0: g.top + (g.content.row as f32 - 0.5) * g.pitch_y,
+                x1: g.left + ((g.content.column + g.content.columns) as f32 - 0.5) * g.pitch_x,
+                y1: g.top + ((g.content.row + g.content.rows) as f32 - 0.5) * g.pitch_y,
             },
         }
     }
@@ -250,11 +272,10 @@ mod tests {
                         })
                     }
                 ),
-            (lines_samples, -50.0..50.0f32, 0.05..1.0f32, 0.05..1.0f32).prop_map(
-                |((rows, columns), left, pitch_x, pitch_y)| {
+            (lines_samples, 0u32..50, -50.0..50.0f32, 0.05..1.0f32, 0.05..1.0f32).prop_map(
+                |((rows, columns), border, left, pitch_x, pitch_y)| {
                     Geometry::Raster(Raster {
-                        columns,
-                        rows,
+                        content: Content { column: border, row: border / 2, columns, rows },
                         left,
                         top: 0.0,
                         pitch_x,
@@ -270,12 +291,15 @@ mod tests {
         /// There and back gives the same position, and every sample lies in the field of view.
         #[test]
         fn round_trip(geometry in geometries(), u in 0.0..1.0f32, v in 0.0..1.0f32) {
-            let (lines, samples) = match geometry {
-                Geometry::Linear(g) => (g.lines, g.samples),
-                Geometry::Sector(g) => (g.lines, g.samples),
-                Geometry::Raster(g) => (g.rows, g.columns),
+            let [line, sample, lines, samples] = match geometry {
+                Geometry::Linear(g) => [0, 0, g.lines, g.samples],
+                Geometry::Sector(g) => [0, 0, g.lines, g.samples],
+                Geometry::Raster(g) => [g.content.row, g.content.column, g.content.rows, g.content.columns],
             };
-            let at = LineSample { line: u * (lines - 1) as f32, sample: v * (samples - 1) as f32 };
+            let at = LineSample {
+                line: line as f32 + u * (lines - 1) as f32,
+                sample: sample as f32 + v * (samples - 1) as f32,
+            };
             let point = geometry.to_plane(at);
             let back = geometry.to_line_sample(point);
             prop_assert!((back.line - at.line).abs() < 0.02, "{at:?} -> {point:?} -> {back:?}");

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use sonotrace::hal::geometry::{Geometry, Linear, Point, Raster, Sector};
+use sonotrace::hal::geometry::{Content, Geometry, Linear, Point, Raster, Sector};
 use sonotrace::vision::grid::rescale;
 use sonotrace::vision::mask::{PixelBox, upsample};
 use sonotrace::vision::measures::signed_area;
@@ -28,8 +28,7 @@ const LINEAR: Geometry = Geometry::Linear(Linear {
 });
 
 const PICTURE: Geometry = Geometry::Raster(Raster {
-    columns: 640,
-    rows: 480,
+    content: Content { column: 0, row: 0, columns: 640, rows: 480 },
     left: -30.0,
     top: 5.0,
     pitch_x: 0.1,
@@ -65,8 +64,7 @@ fn letterbox_of_pictures() {
         // With the last pitch, half of 31 comes out below 15.5 when it is computed in millimetres.
         for pitch in [1.0, 0.1, 0.037, 0.036_197_08] {
             let raster = Raster {
-                columns,
-                rows,
+                content: Content { column: 0, row: 0, columns, rows },
                 left: 0.3,
                 top: -7.0,
                 pitch_x: pitch,

@@ -45,8 +45,8 @@ fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(u8, f64)
     let (mut width, mut height) = (f64::from(view.x1 - view.x0), f64::from(view.y1 - view.y0));
     let (lines, samples) = (frame.lines as usize, frame.samples as usize);
     if let Geometry::Raster(g) = frame.geometry {
-        width = f64::from(g.columns) * f64::from(g.pitch_x);
-        height = f64::from(g.rows) * f64::from(g.pitch_y);
+        width = f64::from(g.content.columns) * f64::from(g.pitch_x);
+        height = f64::from(g.content.rows) * f64::from(g.pitch_y);
     }
     let side = f64::from(size);
     let longest = width.max(height);
@@ -79,7 +79,7 @@ fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(u8, f64)
                     ((r - apex - first) / dr, v, pitch / dr, (pitch / (r * dtheta)).min(16.0), first, dr)
                 }
                 Geometry::Raster(g) => {
-                    let (sx, sy) = (f64::from(g.columns) / columns, f64::from(g.rows) / rows);
+                    let (sx, sy) = (f64::from(g.content.columns) / columns, f64::from(g.content.rows) / rows);
                     ((x + 0.5) * sx - 0.5, (y + 0.5) * sy - 0.5, sx, sy, 0.0, 0.0)
                 }
             };

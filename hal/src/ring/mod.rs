@@ -12,7 +12,8 @@
 //! * `index_queue`: the two queues of slot indices.
 //! * `protocol`: who owns which slot.
 //! * `memory`: caller memory as atomics and slots: the unsafe part.
-//! * `slots`: the ring over slots of any size; [`FrameRing`] and [`OverlayRing`] are thin typed forms of it.
+//! * `slots`: the ring over slots of any size; [`FrameRing`], [`OverlayRing`], [`CommandRing`] and [`EventRing`] are thin
+//!   typed forms of it.
 //!
 //! ```
 //! use sonotrace_hal::frame::FrameDescriptor;
@@ -37,6 +38,10 @@
 //! ```
 
 #[cfg(not(loom))]
+mod command;
+#[cfg(not(loom))]
+mod event;
+#[cfg(not(loom))]
 mod frame;
 mod index_queue;
 mod layout;
@@ -51,6 +56,10 @@ mod protocol;
 #[cfg(not(loom))]
 mod slots;
 
+#[cfg(not(loom))]
+pub use command::{CommandConsumer, CommandProducer, CommandRing};
+#[cfg(not(loom))]
+pub use event::{EventConsumer, EventProducer, EventRing};
 #[cfg(not(loom))]
 pub use frame::{FRAME_PAYLOAD_OFFSET, FrameConsumer, FrameProducer, FrameRing, FrameSlot, FrameView};
 pub use layout::{ALIGN, CAPACITY_MAX, REGION_BYTES_MAX, RING_ABI_VERSION, RING_MAGIC};

@@ -1,7 +1,7 @@
 //! The objects being followed, and how a mask becomes a contour on an overlay.
 
 use super::config::{SessionConfig, Tables};
-use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OverlayObject, State, valid};
+use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OUTER_POINTS_MAX, OverlayObject, State, valid};
 use crate::vision::contour::{Pick, outer_contour};
 use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure, simplify};
 use bytemuck::Zeroable;
@@ -97,7 +97,7 @@ pub(super) fn show(
         object.lose();
         return Ok(());
     }
-    let points = simplify(&mut tables.points[..contour.points], CONTOUR_POINTS_MAX, tables.links)?;
+    let points = simplify(&mut tables.points[..contour.points], OUTER_POINTS_MAX, tables.links)?;
     let bounds = contour.component.bounds;
     object.has_mask = true;
     object.box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);

@@ -5,7 +5,7 @@
 //! compensation are added here only where the frame says that they are pending.
 
 use super::{VisionError, within};
-use sonotrace_hal::frame::{AmplitudeLaw, Frame, TGC_POINTS, TgcPoint, flags};
+use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TGC_POINTS, TgcPoint, flags};
 
 /// What the network's input is normalised with: `(grey - mean) / std`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,14 +16,63 @@ pub struct Normalisation {
     pub std: f32,
 }
 
-/// Normalised grey for each stored byte of one frame's amplitude law. Cheap to make (256 logarithms at most), so that a
-/// session makes one per frame and the law may change at any time.
+/// Envelope of an IQ sample that is full scale.
+const IQ_FULL_SCALE: f64 = 32_767.0;
+
+/// Normalised grey for each stored sample of one frame's amplitude law. Cheap to make (256 logarithms at most), so that
+/// a session makes one per frame and the law may change at any time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GreyTable {
-    /// Normalised grey; or, where a curve is pending, grey before the curve, not yet limited to 0..1.
-    values: [f32; 256],
+    levels: Levels,
     normalisation: Normalisation,
     curve: Option<GainCurve>,
+}
+
+/// Grey by stored sample.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Levels {
+    /// By stored byte: normalised grey; or, where a curve is pending, grey before the curve, not yet limited to 0..1.
+    Bytes([f32; 256]),
+    /// Of IQ pairs: grey before any curve, neither limited nor normalised.
+    Iq(IqLevels),
+}
+
+/// Log compression of IQ pairs: grey is linear in the logarithm of the power.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct IqLevels {
+    /// Grey of power 1.
+    offset: f32,
+    /// Grey for each doubling of the power.
+    per_octave: f32,
+}
+
+impl IqLevels {
+    fn new(range_db: f64, gain_db: f64) -> Self {
+        let full_scale_db = 20.0 * libm::log10(IQ_FULL_SCALE);
+        Self {
+            offset: (1.0 + (gain_db - full_scale_db) / range_db) as f32,
+            per_octave: (10.0 * core::f64::consts::LOG10_2 / range_db) as f32,
+        }
+    }
+
+    /// Grey of a pair; minus infinity for silence, which no gain makes audible.
+    pub(super) fn of(&self, in_phase: i16, quadrature: i16) -> f32 {
+        // At most 2^31.
+        let power = i32::from(in_phase).pow(2) as u32 + i32::from(quadrature).pow(2) as u32;
+        if power == 0 { f32::NEG_INFINITY } else { self.offset + self.per_octave * log2(power) }
+    }
+}
+
+/// Base-2 logarithm of a positive integer, to 2e-6: the exponent, and for the mantissa `m` the series of `ln` in
+/// `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits everywhere.
+fn log2(value: u32) -> f32 {
+    let bits = (value as f32).to_bits();
+    let exponent = (bits >> 23) as i32 - 127;
+    let mantissa = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000);
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let t2 = t * t;
+    let series = 1.0 + t2 * (1.0 / 3.0 + t2 * (1.0 / 5.0 + t2 * (1.0 / 7.0 + t2 * (1.0 / 9.0))));
+    exponent as f32 + 2.0 * core::f32::consts::LOG2_E * t * series
 }
 
 /// A pending time-gain compensation curve.
@@ -38,7 +87,8 @@ impl GreyTable {
     /// The table of a frame's amplitude law. `vendor_tables` are those of the session's configuration, each from stored
     /// byte to grey in steps of 1/255.
     ///
-    /// * Linear: `1 + 20 log10(v / 255) / range_db`, limited to 0..1; a stored 0 is black.
+    /// * Linear: `1 + 20 log10(v / 255) / range_db`, limited to 0..1; a stored 0 is black. Of IQ samples `v` is the
+    ///   envelope, and 32767 stands in the place of 255.
     /// * Logarithmic: `v / 255`.
     /// * Vendor table: `table[v] / 255`.
     ///
@@ -47,8 +97,8 @@ impl GreyTable {
     ///
     /// # Errors
     /// [`VisionError::VendorTable`] for an unknown table, [`VisionError::Unsupported`] for a pending gain on a vendor's
-    /// curve (its range is not known), [`VisionError::Range`] for a normalisation that cannot be divided by or a range
-    /// that is not positive.
+    /// curve (its range is not known), [`VisionError::Mismatch`] for IQ samples that are not linear,
+    /// [`VisionError::Range`] for a normalisation that cannot be divided by or a range that is not positive.
     pub fn new(
         frame: &Frame,
         normalisation: Normalisation,
@@ -56,6 +106,9 @@ impl GreyTable {
     ) -> Result<Self, VisionError> {
         within("normalisation mean", normalisation.mean.into(), -1e3, 1e3)?;
         within("normalisation std", normalisation.std.into(), 1e-6, 1e6)?;
+        if frame.domain == Domain::PolarIq {
+            return Self::of_iq(frame, normalisation);
+        }
         let mut values = [0.0f32; 256];
         let range_db = match frame.law {
             AmplitudeLaw::Linear { range_db } => {
@@ -83,40 +136,53 @@ impl GreyTable {
                 None
             }
         };
-        let mut table = Self { values, normalisation, curve: None };
+        let mut curve = None;
         if frame.has(flags::TGC_PENDING) {
             let Some(range_db) = range_db else {
                 return Err(VisionError::Unsupported { what: "pending gain on a vendor's amplitude table" });
             };
-            for value in &mut table.values {
+            for value in &mut values {
                 *value += frame.gain_db / range_db;
             }
-            let count = (frame.tgc_points as usize).min(TGC_POINTS);
-            if count > 0 {
-                table.curve = Some(GainCurve { points: frame.tgc, count, range_db });
-                return Ok(table);
+            curve = GainCurve::pending(frame, range_db);
+        }
+        if curve.is_none() {
+            for value in &mut values {
+                *value = finish(*value, normalisation);
             }
         }
-        for value in &mut table.values {
-            *value = finish(*value, normalisation);
-        }
-        Ok(table)
+        Ok(Self { levels: Levels::Bytes(values), normalisation, curve })
+    }
+
+    fn of_iq(frame: &Frame, normalisation: Normalisation) -> Result<Self, VisionError> {
+        let AmplitudeLaw::Linear { range_db } = frame.law else {
+            return Err(VisionError::Mismatch { a: "domain", b: "amplitude_law" });
+        };
+        let range = within("range of the amplitude law in dB", range_db.into(), 1e-3, 1e3)?;
+        let is_pending = frame.has(flags::TGC_PENDING);
+        let gain_db = if is_pending { frame.gain_db.into() } else { 0.0 };
+        let levels = Levels::Iq(IqLevels::new(range, gain_db));
+        let curve = if is_pending { GainCurve::pending(frame, range_db) } else { None };
+        Ok(Self { levels, normalisation, curve })
     }
 
     /// What pixels outside the scanned field read: black, normalised.
     pub fn outside(&self) -> f32 {
-        finish(0.0, self.normalisation)
+        self.finish(0.0)
     }
 
-    /// The finished values, and the curve if one is pending (the values are then to be passed through
-    /// [`Self::compensated`]).
-    pub(super) fn parts(&self) -> (&[f32; 256], Option<&GainCurve>) {
-        (&self.values, self.curve.as_ref())
+    pub(super) fn levels(&self) -> &Levels {
+        &self.levels
     }
 
-    /// Normalised grey of a stored byte to which the curve adds `gain` (in grey).
-    pub(super) fn compensated(&self, stored: u8, gain: f32) -> f32 {
-        finish(self.values[usize::from(stored)] + gain, self.normalisation)
+    /// The curve that is still to be added to the levels.
+    pub(super) fn curve(&self) -> Option<&GainCurve> {
+        self.curve.as_ref()
+    }
+
+    /// Limits a grey level to 0..1 and normalises it.
+    pub(super) fn finish(&self, grey: f32) -> f32 {
+        finish(grey, self.normalisation)
     }
 }
 
@@ -125,6 +191,12 @@ fn finish(grey: f32, normalisation: Normalisation) -> f32 {
 }
 
 impl GainCurve {
+    /// The curve of a frame whose gain is pending; none if it has no points.
+    fn pending(frame: &Frame, range_db: f32) -> Option<Self> {
+        let count = (frame.tgc_points as usize).min(TGC_POINTS);
+        (count > 0).then_some(Self { points: frame.tgc, count, range_db })
+    }
+
     /// Gain at a depth, in grey: linear between the points, constant beyond the first and last.
     pub(super) fn gain_at(&self, depth_mm: f32) -> f32 {
         let points = &self.points[..self.count];
@@ -146,6 +218,32 @@ impl GainCurve {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logarithms_of_powers_are_right() {
+        let powers =
+            (0..31).flat_map(|shift| [0u32, 1, 77, 1000, 0x5555_5555].map(|odd| (1 << shift) | odd >> 3));
+        for power in powers.filter(|power| *power > 0).chain([1, 2, 3, 1 << 31]) {
+            let (seen, expected) = (f64::from(log2(power)), libm::log2(f64::from(power)));
+            assert!((seen - expected).abs() < 4e-6, "log2({power}) is {expected}, not {seen}");
+        }
+    }
+
+    /// 32767 is white, each factor of 10 is 20 dB, and silence is below everything.
+    #[test]
+    fn iq_pairs_are_compressed_by_their_envelope() {
+        let levels = IqLevels::new(60.0, 0.0);
+        let full_db = 20.0 * libm::log10(32_767.0);
+        for (i, q) in [(32_767, 0), (0, -3277), (328, 0), (3000, 4000), (-5, 12), (1, 0)] {
+            let envelope = libm::hypot(f64::from(i), f64::from(q));
+            let expected = 1.0 + (20.0 * libm::log10(envelope) - full_db) / 60.0;
+            assert!((f64::from(levels.of(i, q)) - expected).abs() < 1e-5, "({i}, {q})");
+        }
+        assert_eq!(levels.of(0, 0), f32::NEG_INFINITY);
+        assert!(levels.of(i16::MIN, i16::MIN) > 1.0);
+        let louder = IqLevels::new(60.0, 6.0);
+        assert!((louder.of(100, 0) - levels.of(100, 0) - 0.1).abs() < 1e-6);
+    }
 
     #[test]
     fn gain_is_linear_between_the_points_and_constant_beyond() {

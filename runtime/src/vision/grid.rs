@@ -132,11 +132,11 @@ impl View {
             return Self { x0, y0, width, height, shape: [width, height] };
         };
         let (pitch_x, pitch_y) = (f64::from(g.pitch_x), f64::from(g.pitch_y));
-        let pixels = [f64::from(g.columns), f64::from(g.rows)];
+        let pixels = [f64::from(g.content.columns), f64::from(g.content.rows)];
         let (width, height) = (pixels[0] * pitch_x, pixels[1] * pitch_y);
         Self {
-            x0: f64::from(g.left) - 0.5 * pitch_x,
-            y0: f64::from(g.top) - 0.5 * pitch_y,
+            x0: f64::from(g.left) + (f64::from(g.content.column) - 0.5) * pitch_x,
+            y0: f64::from(g.top) + (f64::from(g.content.row) - 0.5) * pitch_y,
             width,
             height,
             // Square pixels are counted, so that the pitch's last bit cannot decide how a half is rounded.

@@ -10,13 +10,15 @@
 //! training uses (but for Pillow's rounding to bytes). In a sector the distance between lines grows with the radius, and
 //! so the lateral half-width falls with it; near the apex it is limited to [`SECTOR_HALF_LINES_MAX`].
 //!
-//! Interpolation is between grey levels, after the amplitude law, as in a scanner's own scan conversion.
+//! Interpolation is between grey levels, after the amplitude law, as in a scanner's own scan conversion. Of IQ samples
+//! the envelope is taken first, sample by sample, so that no phase is averaged.
 
-use super::amplitude::{GainCurve, GreyTable};
+use super::amplitude::{GainCurve, GreyTable, IqLevels, Levels};
 use super::{InputGrid, VisionError, need};
 use bytemuck::{Pod, Zeroable};
+use core::ops::Range;
 use sonotrace_hal::frame::{Domain, Frame, LINES_MAX, SAMPLES_MAX};
-use sonotrace_hal::geometry::Geometry;
+use sonotrace_hal::geometry::{Geometry, Raster};
 
 /// Most lines to either side that a pixel near a sector's apex is averaged over. Without a limit a pixel at the apex
 /// itself would read every sample of the fan.
@@ -68,25 +70,44 @@ impl Sampler {
     /// per geometry.
     ///
     /// # Errors
-    /// [`VisionError::Unsupported`] for domains other than envelope and scan-converted, [`VisionError::Mismatch`] for a
-    /// frame whose geometry does not go with its lines, samples or domain, [`VisionError::Range`] for a size that is no
-    /// grid's, [`VisionError::Slice`] if `table` has fewer than [`Self::table_len`] entries.
+    /// As [`Self::new`] and [`Self::fill`].
     pub fn build(frame: &Frame, size: u32, table: &mut [LutEntry]) -> Result<Self, VisionError> {
+        let sampler = Self::new(frame, size)?;
+        sampler.fill(0..size, table)?;
+        Ok(sampler)
+    }
+
+    /// Works out the grid of a frame's geometry. Goes with a table that [`Self::fill`] has filled.
+    ///
+    /// # Errors
+    /// [`VisionError::Unsupported`] for radio-frequency frames, [`VisionError::Mismatch`] for a frame whose geometry does
+    /// not go with its lines, samples or domain, [`VisionError::Range`] for a size that is no grid's.
+    pub fn new(frame: &Frame, size: u32) -> Result<Self, VisionError> {
         check_domain(frame)?;
         let grid = InputGrid::new(&frame.geometry, size)?;
-        need("sampling table", table.len(), Self::table_len(size))?;
         let (half_samples, half_lines) = half_widths(&frame.geometry, &grid);
-        let side = size as usize;
-        for (y, row) in table[..side * side].chunks_exact_mut(side).enumerate() {
-            for (x, entry) in row.iter_mut().enumerate() {
-                *entry = if x < grid.columns() as usize && y < grid.rows() as usize {
-                    place(&frame.geometry, &grid, x as f64, y as f64)
+        Ok(Self { grid, geometry: frame.geometry, half_samples, half_lines })
+    }
+
+    /// Fills some `rows` of the table (within the grid's side). Once all have been filled, in any order, the table
+    /// serves frames of this geometry; so its making can be spread over time.
+    ///
+    /// # Errors
+    /// [`VisionError::Slice`] if `table` has fewer than [`Self::table_len`] entries.
+    pub fn fill(&self, rows: Range<u32>, table: &mut [LutEntry]) -> Result<(), VisionError> {
+        let (grid, side) = (&self.grid, self.grid.size() as usize);
+        need("sampling table", table.len(), side * side)?;
+        for y in rows.start..rows.end.min(grid.size()) {
+            let row = &mut table[y as usize * side..][..side];
+            for (x, entry) in (0u32..).zip(row) {
+                *entry = if x < grid.columns() && y < grid.rows() {
+                    place(&self.geometry, grid, x.into(), y.into())
                 } else {
                     OUTSIDE
                 };
             }
         }
-        Ok(Self { grid, geometry: frame.geometry, half_samples, half_lines })
+        Ok(())
     }
 
     /// The input grid that is sampled.
@@ -120,39 +141,52 @@ impl Sampler {
         if !self.fits(frame) {
             return Err(VisionError::GeometryChanged { epoch: frame.geometry_epoch });
         }
-        let (lines, samples, stride) =
-            (frame.lines as usize, frame.samples as usize, frame.stride_bytes as usize);
-        if stride < samples {
-            return Err(VisionError::Mismatch { a: "samples", b: "stride_bytes" });
-        }
         let pixels = Self::table_len(self.grid.size());
-        // A saturated product is longer than any payload.
-        need("payload", payload.len(), stride.saturating_mul(lines - 1).saturating_add(samples))?;
         need("sampling table", table.len(), pixels)?;
         need("network input", out.len(), pixels)?;
-        let source = Source { payload, lines, samples, stride };
-        let outside = grey.outside();
-        let (values, curve) = grey.parts();
-        let depth = match (curve, self.depth()) {
+        let source = Source::new(frame, payload)?;
+        let depth = match (grey.curve(), self.depth()) {
             (Some(_), None) => {
                 return Err(VisionError::Unsupported { what: "pending gain curve on a picture" });
             }
             (Some(curve), Some(depth)) => Some((curve, depth)),
             (None, _) => None,
         };
-        for (pixel, entry) in out[..pixels].iter_mut().zip(table) {
+        let (table, out) = (&table[..pixels], &mut out[..pixels]);
+        match grey.levels() {
+            Levels::Bytes(levels) if frame.domain != Domain::PolarIq => {
+                self.fill_input(table, &source, &Bytes(levels), grey, depth, out);
+            }
+            Levels::Iq(levels) if frame.domain == Domain::PolarIq => {
+                self.fill_input(table, &source, levels, grey, depth, out);
+            }
+            _ => return Err(VisionError::Mismatch { a: "domain", b: "amplitude_law" }),
+        }
+        Ok(())
+    }
+
+    fn fill_input(
+        &self,
+        table: &[LutEntry],
+        source: &Source<'_>,
+        levels: &impl StoredLevels,
+        grey: &GreyTable,
+        depth: Option<(&GainCurve, [f32; 2])>,
+        out: &mut [f32],
+    ) {
+        let outside = grey.outside();
+        for (pixel, entry) in out.iter_mut().zip(table) {
             if *entry == OUTSIDE {
                 *pixel = outside;
                 continue;
             }
-            let along = Taps::around(entry.sample_q16, self.half_samples, samples);
-            let across = Taps::around(entry.line_q16, self.half_lines(along.centre_q16), lines);
+            let along = Taps::around(entry.sample_q16, self.half_samples, source.samples);
+            let across = Taps::around(entry.line_q16, self.half_lines(along.centre_q16), source.lines);
             *pixel = match depth {
-                None => source.mean(&along, &across, values),
-                Some((curve, depth)) => source.compensated_mean(&along, &across, grey, curve, depth),
+                None => source.mean(&along, &across, levels, grey),
+                Some((curve, depth)) => source.compensated_mean(&along, &across, levels, grey, curve, depth),
             };
         }
-        Ok(())
     }
 
     fn half_lines(&self, sample_q16: i32) -> f32 {
@@ -179,19 +213,29 @@ impl Sampler {
 /// Refuses what is not sampled here, and frames whose parts contradict each other.
 fn check_domain(frame: &Frame) -> Result<(), VisionError> {
     let picture = match frame.domain {
-        Domain::PolarEnvelope => false,
+        Domain::PolarEnvelope | Domain::PolarIq => false,
         Domain::ScanConverted => true,
-        Domain::PolarIq => return Err(VisionError::Unsupported { what: "IQ frames (domain PolarIq)" }),
         Domain::PolarRf => return Err(VisionError::Unsupported { what: "RF frames (domain PolarRf)" }),
-    };
-    let (lines, samples) = match frame.geometry {
-        Geometry::Linear(g) => (g.lines, g.samples),
-        Geometry::Sector(g) => (g.lines, g.samples),
-        Geometry::Raster(g) => (g.rows, g.columns),
     };
     if picture != matches!(frame.geometry, Geometry::Raster(_)) {
         return Err(VisionError::Mismatch { a: "domain", b: "geometry" });
     }
+    let (lines, samples) = match frame.geometry {
+        Geometry::Linear(g) => (g.lines, g.samples),
+        Geometry::Sector(g) => (g.lines, g.samples),
+        Geometry::Raster(Raster { content, .. }) => {
+            let fits = |first: u32, count: u32, all: u32| {
+                count > 0 && first.checked_add(count).is_some_and(|end| end <= all)
+            };
+            if !fits(content.row, content.rows, frame.lines) {
+                return Err(VisionError::Mismatch { a: "lines", b: "content_rows" });
+            }
+            if !fits(content.column, content.columns, frame.samples) {
+                return Err(VisionError::Mismatch { a: "samples", b: "content_columns" });
+            }
+            (frame.lines, frame.samples)
+        }
+    };
     if lines != frame.lines || !(1..=LINES_MAX).contains(&lines) {
         return Err(VisionError::Mismatch { a: "lines", b: "geometry" });
     }
@@ -219,8 +263,8 @@ fn half_widths(geometry: &Geometry, grid: &InputGrid) -> (f32, HalfLines) {
             (at_least_one(pitch / depth_step_mm, SAMPLES_MAX), sector)
         }
         Geometry::Raster(g) => (
-            at_least_one(f64::from(g.columns) / f64::from(grid.columns()), SAMPLES_MAX),
-            HalfLines::Constant(at_least_one(f64::from(g.rows) / f64::from(grid.rows()), LINES_MAX)),
+            at_least_one(f64::from(g.content.columns) / f64::from(grid.columns()), SAMPLES_MAX),
+            HalfLines::Constant(at_least_one(f64::from(g.content.rows) / f64::from(grid.rows()), LINES_MAX)),
         ),
     }
 }
@@ -249,8 +293,9 @@ fn place(geometry: &Geometry, grid: &InputGrid, x: f64, y: f64) -> LutEntry {
             )
         }
         Geometry::Raster(g) => {
-            let scale_x = f64::from(g.columns) / f64::from(grid.columns());
-            let scale_y = f64::from(g.rows) / f64::from(grid.rows());
+            // From the content's own first pixel, which is where a source begins.
+            let scale_x = f64::from(g.content.columns) / f64::from(grid.columns());
+            let scale_y = f64::from(g.content.rows) / f64::from(grid.rows());
             return LutEntry {
                 sample_q16: q16((x + 0.5) * scale_x - 0.5),
                 line_q16: q16((y + 0.5) * scale_y - 0.5),
@@ -300,21 +345,39 @@ impl Taps {
     }
 }
 
-/// A checked payload.
+/// The samples of a checked payload that show the scan.
 struct Source<'a> {
     payload: &'a [u8],
     lines: usize,
     samples: usize,
     stride: usize,
+    sample_bytes: usize,
 }
 
-impl Source<'_> {
-    fn line(&self, line: usize) -> &[u8] {
-        debug_assert!(line < self.lines);
-        &self.payload[line * self.stride..][..self.samples]
+impl<'a> Source<'a> {
+    fn new(frame: &Frame, payload: &'a [u8]) -> Result<Self, VisionError> {
+        let (stride, sample_bytes) = (frame.stride_bytes as usize, frame.sample_type.bytes() as usize);
+        let (lines, samples) = (frame.lines as usize, frame.samples as usize);
+        if stride < samples * sample_bytes {
+            return Err(VisionError::Mismatch { a: "samples", b: "stride_bytes" });
+        }
+        // A saturated product is longer than any payload.
+        let needed = stride.saturating_mul(lines - 1).saturating_add(samples * sample_bytes);
+        need("payload", payload.len(), needed)?;
+        let Geometry::Raster(Raster { content, .. }) = frame.geometry else {
+            return Ok(Self { payload, lines, samples, stride, sample_bytes });
+        };
+        let first = content.row as usize * stride + content.column as usize * sample_bytes;
+        let (lines, samples) = (content.rows as usize, content.columns as usize);
+        Ok(Self { payload: &payload[first..], lines, samples, stride, sample_bytes })
     }
 
-    fn mean(&self, along: &Taps, across: &Taps, values: &[f32; 256]) -> f32 {
+    fn line(&self, line: usize) -> &[u8] {
+        debug_assert!(line < self.lines);
+        &self.payload[line * self.stride..][..self.samples * self.sample_bytes]
+    }
+
+    fn mean(&self, along: &Taps, across: &Taps, levels: &impl StoredLevels, grey: &GreyTable) -> f32 {
         let mut total = 0.0;
         let mut weights = [0.0; TAPS_AT_ONCE];
         // Nearly always once; the weights serve all lines.
@@ -325,9 +388,10 @@ impl Source<'_> {
                 *weight = along.weight(first + offset);
             }
             for line in across.first..=across.last {
+                let stored = self.line(line)[first * self.sample_bytes..].chunks_exact(self.sample_bytes);
                 let mut sum = 0.0;
-                for (weight, &stored) in weights.iter().zip(&self.line(line)[first..]) {
-                    sum += weight * values[usize::from(stored)];
+                for (weight, stored) in weights.iter().zip(stored) {
+                    sum += weight * levels.finished(stored, grey);
                 }
                 total += across.weight(line) * sum;
             }
@@ -341,6 +405,7 @@ impl Source<'_> {
         &self,
         along: &Taps,
         across: &Taps,
+        levels: &impl StoredLevels,
         grey: &GreyTable,
         curve: &GainCurve,
         [first_mm, step_mm]: [f32; 2],
@@ -350,10 +415,42 @@ impl Source<'_> {
             let gain = curve.gain_at(first_mm + step_mm * sample as f32);
             let mut sum = 0.0;
             for line in across.first..=across.last {
-                sum += across.weight(line) * grey.compensated(self.line(line)[sample], gain);
+                let stored = &self.line(line)[sample * self.sample_bytes..][..self.sample_bytes];
+                sum += across.weight(line) * grey.finish(levels.level(stored) + gain);
             }
             total += along.weight(sample) * sum;
         }
         total / (along.sum() * across.sum())
+    }
+}
+
+/// What a stored sample's bytes mean.
+trait StoredLevels {
+    /// As the grey table holds it: finished, or before the pending curve.
+    fn level(&self, stored: &[u8]) -> f32;
+    /// Finished, where no curve is pending.
+    fn finished(&self, stored: &[u8], grey: &GreyTable) -> f32;
+}
+
+struct Bytes<'a>(&'a [f32; 256]);
+
+impl StoredLevels for Bytes<'_> {
+    fn level(&self, stored: &[u8]) -> f32 {
+        self.0[usize::from(stored[0])]
+    }
+
+    fn finished(&self, stored: &[u8], _: &GreyTable) -> f32 {
+        // The table of bytes is finished when it is made.
+        self.level(stored)
+    }
+}
+
+impl StoredLevels for IqLevels {
+    fn level(&self, stored: &[u8]) -> f32 {
+        self.of(i16::from_le_bytes([stored[0], stored[1]]), i16::from_le_bytes([stored[2], stored[3]]))
+    }
+
+    fn finished(&self, stored: &[u8], grey: &GreyTable) -> f32 {
+        grey.finish(self.level(stored))
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use image::GrayImage;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TgcPoint, flags};
-use sonotrace_hal::geometry::{Geometry, LineSample, Point};
+use sonotrace_hal::geometry::{Content, Geometry, LineSample, Point};
 
 /// Makes display pictures of frames of one geometry: where each pixel lies among the samples is worked out once.
 #[derive(Debug, Clone)]
@@ -25,22 +25,25 @@ impl DisplayPicture {
         geometry: &Geometry,
         plane_of_px: impl Fn(f32, f32) -> Point,
     ) -> Self {
-        let (lines, samples, beyond) = match *geometry {
-            Geometry::Linear(g) => (g.lines, g.samples, 0.0),
-            Geometry::Sector(g) => (g.lines, g.samples, 0.0),
+        let whole = |columns, rows| Content { column: 0, row: 0, columns, rows };
+        let (shown, beyond) = match *geometry {
+            Geometry::Linear(g) => (whole(g.samples, g.lines), 0.0),
+            Geometry::Sector(g) => (whole(g.samples, g.lines), 0.0),
             // A picture's outermost pixels reach half a pixel beyond their centres.
-            Geometry::Raster(g) => (g.rows, g.columns, 0.5),
+            Geometry::Raster(g) => (g.content, 0.5),
         };
-        let (line_max, sample_max) = ((lines - 1) as f32, (samples - 1) as f32);
+        let (first_line, first_sample) = (shown.row as f32, shown.column as f32);
+        let (last_line, last_sample) =
+            ((shown.row + shown.rows - 1) as f32, (shown.column + shown.columns - 1) as f32);
         let place = |x: u32, y: u32| {
             let at = geometry.to_line_sample(plane_of_px(x as f32, y as f32));
-            let inside = at.line >= -beyond
-                && at.line <= line_max + beyond
-                && at.sample >= -beyond
-                && at.sample <= sample_max + beyond;
+            let inside = at.line >= first_line - beyond
+                && at.line <= last_line + beyond
+                && at.sample >= first_sample - beyond
+                && at.sample <= last_sample + beyond;
             inside.then(|| LineSample {
-                line: at.line.clamp(0.0, line_max),
-                sample: at.sample.clamp(0.0, sample_max),
+                line: at.line.clamp(first_line, last_line),
+                sample: at.sample.clamp(first_sample, last_sample),
             })
         };
         let places =

@@ -1,0 +1,105 @@
+//! The command ring: each slot is one command.
+
+use super::{RingError, SlotConsumer, SlotProducer, SlotRing};
+use crate::command::{COMMAND_MAGIC, Command, CommandError, CommandRecord, Prompt};
+
+const SLOT_BYTES: usize = size_of::<CommandRecord>();
+
+/// A ring of commands in caller memory.
+pub struct CommandRing<'a>(SlotRing<'a>);
+
+impl<'a> CommandRing<'a> {
+    /// Bytes of the region for a ring that queues `capacity` commands; the region is to be aligned to
+    /// [`super::ALIGN`].
+    ///
+    /// # Errors
+    /// As [`super::region_bytes`].
+    pub fn region_bytes(capacity: u32) -> Result<usize, RingError> {
+        super::region_bytes(capacity, SLOT_BYTES)
+    }
+
+    /// Lays out an empty ring in `region`.
+    ///
+    /// # Errors
+    /// As [`SlotRing::create`].
+    pub fn create(region: &'a mut [u8], capacity: u32) -> Result<Self, RingError> {
+        SlotRing::create(region, COMMAND_MAGIC, capacity, SLOT_BYTES).map(Self)
+    }
+
+    /// Claims the producer's side, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`RingError::Claimed`] if there is a producer.
+    pub fn producer(&self) -> Result<CommandProducer<'a>, RingError> {
+        Ok(CommandProducer { slots: self.0.producer()?, capacity: self.0.capacity(), ticket: 0 })
+    }
+
+    /// Claims the consumer's side, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`RingError::Claimed`] if there is a consumer.
+    pub fn consumer(&self) -> Result<CommandConsumer<'a>, RingError> {
+        self.0.consumer().map(CommandConsumer)
+    }
+}
+
+/// The side that asks.
+pub struct CommandProducer<'a> {
+    slots: SlotProducer<'a>,
+    capacity: u32,
+    ticket: u32,
+}
+
+impl CommandProducer<'_> {
+    /// Hands in a prompt. Returns the ticket that its answer will bear.
+    ///
+    /// # Errors
+    /// A prompt that has no meaning, or [`CommandError::Full`]: unlike a frame, a command that waits is never given up
+    /// for a newer one.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn prompt(&mut self, prompt: Prompt) -> Result<u32, CommandError> {
+        prompt.check()?;
+        let ticket = self.ticket.wrapping_add(1);
+        self.push(Command::Prompt { ticket, prompt })?;
+        self.ticket = ticket;
+        Ok(ticket)
+    }
+
+    /// Says that the image is frozen, or live again.
+    ///
+    /// # Errors
+    /// As [`Self::prompt`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn set_frozen(&mut self, is_frozen: bool) -> Result<(), CommandError> {
+        self.push(if is_frozen { Command::Freeze } else { Command::Resume })
+    }
+
+    fn push(&mut self, command: Command) -> Result<(), CommandError> {
+        // Only the consumer takes, so the backlog cannot grow between this and the commit: nothing is evicted.
+        if self.slots.backlog() >= self.capacity {
+            return Err(CommandError::Full { capacity: self.capacity });
+        }
+        let mut slot = self.slots.acquire().map_err(|_| CommandError::NoFreeSlot)?;
+        let record = CommandRecord::from(command);
+        slot.bytes_mut()[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(&record));
+        let _ = slot.commit();
+        Ok(())
+    }
+}
+
+/// The side that serves.
+pub struct CommandConsumer<'a>(SlotConsumer<'a>);
+
+impl CommandConsumer<'_> {
+    /// The next command, oldest first, checked.
+    ///
+    /// # Errors
+    /// A record that has no meaning, which is taken out all the same.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn take(&mut self) -> Option<Result<Command, CommandError>> {
+        let slot = self.0.take()?;
+        let record = bytemuck::pod_read_unaligned::<CommandRecord>(slot.get(..SLOT_BYTES)?);
+        self.0.release();
+        Some(record.check())
+    }
+}

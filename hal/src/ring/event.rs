@@ -1,0 +1,79 @@
+//! The event ring: each slot is one event.
+
+use super::{Counters, RingError, SlotConsumer, SlotProducer, SlotRing};
+use crate::event::{EVENT_MAGIC, Event};
+
+const SLOT_BYTES: usize = size_of::<Event>();
+
+/// A ring of events in caller memory.
+pub struct EventRing<'a>(SlotRing<'a>);
+
+impl<'a> EventRing<'a> {
+    /// Bytes of the region for a ring that holds `capacity` events; the region is to be aligned to [`super::ALIGN`].
+    ///
+    /// # Errors
+    /// As [`super::region_bytes`].
+    pub fn region_bytes(capacity: u32) -> Result<usize, RingError> {
+        super::region_bytes(capacity, SLOT_BYTES)
+    }
+
+    /// Lays out an empty ring in `region`.
+    ///
+    /// # Errors
+    /// As [`SlotRing::create`].
+    pub fn create(region: &'a mut [u8], capacity: u32) -> Result<Self, RingError> {
+        SlotRing::create(region, EVENT_MAGIC, capacity, SLOT_BYTES).map(Self)
+    }
+
+    /// Claims the producer's side, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`RingError::Claimed`] if there is a producer.
+    pub fn producer(&self) -> Result<EventProducer<'a>, RingError> {
+        self.0.producer().map(EventProducer)
+    }
+
+    /// Claims the consumer's side, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`RingError::Claimed`] if there is a consumer.
+    pub fn consumer(&self) -> Result<EventConsumer<'a>, RingError> {
+        self.0.consumer().map(EventConsumer)
+    }
+
+    /// What has passed through so far: `evicted` events were given up unread.
+    pub fn counters(&self) -> Counters {
+        self.0.counters()
+    }
+}
+
+/// The side that records.
+pub struct EventProducer<'a>(SlotProducer<'a>);
+
+impl EventProducer<'_> {
+    /// Records an event, at once. If the ring is full, its oldest event is given up and counted.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn record(&mut self, event: &Event) {
+        // A reader that keeps slots which are not its own gets no more events; the scan goes on without.
+        if let Ok(mut slot) = self.0.acquire() {
+            slot.bytes_mut()[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(event));
+            let _ = slot.commit();
+        }
+    }
+}
+
+/// The side that writes them out.
+pub struct EventConsumer<'a>(SlotConsumer<'a>);
+
+impl EventConsumer<'_> {
+    /// The next event, oldest first.
+    pub fn take(&mut self) -> Option<Event> {
+        let slot = self.0.take()?;
+        Some(bytemuck::pod_read_unaligned(slot.get(..SLOT_BYTES)?))
+    }
+
+    /// Writes out all events that wait, with [`crate::event::write_out`]. Returns how many.
+    pub fn drain(&mut self) -> usize {
+        core::iter::from_fn(|| self.take()).inspect(crate::event::write_out).count()
+    }
+}
