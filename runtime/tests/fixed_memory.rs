@@ -4,16 +4,16 @@
 
 mod common;
 use common::{
-    FRAMES_QUEUED, Memory, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model, every_frame, frame,
-    open_in, remove,
+    Memory, RingRegions, Scan, boxed, click, disc, disc_model, every_frame, frame, open_in, remove,
+    ring_bytes,
 };
 use sonotrace::exec::{ExecError, Executor, MemoryLayout};
 use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::command::Prompt;
 use sonotrace::hal::overlay::State;
-use sonotrace::hal::ring::{FrameRing, OverlayRing};
 use sonotrace::model::ModelError;
 use sonotrace::region::{Region, prefault_stack};
-use sonotrace::session::{Poll, Prompt, SessionConfig, SessionError, memory_parts, memory_required};
+use sonotrace::session::{Poll, SessionConfig, SessionError, memory_parts, memory_required};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -81,19 +81,22 @@ fn region(bytes: usize) -> Region {
     Region::new(bytes).unwrap()
 }
 
-fn rings() -> (Region, Region) {
-    let frames = FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
-    (region(frames), region(OverlayRing::region_bytes(4).unwrap()))
+fn rings() -> [Region; 4] {
+    ring_bytes().map(region)
+}
+
+fn regions(rings: &mut [Region; 4]) -> RingRegions<'_> {
+    let [frames, overlays, commands, events] = rings.each_mut().map(Region::as_mut_slice);
+    RingRegions { frames, overlays, commands, events }
 }
 
 /// Opens a session in `memory` and drops it.
 fn opens_in(
-    rings: &mut (Region, Region),
+    rings: &mut [Region; 4],
     memory: &mut [u8],
     config: SessionConfig<'_>,
 ) -> Result<(), SessionError> {
-    let (frames, overlays) = (rings.0.as_mut_slice(), rings.1.as_mut_slice());
-    open_in(frames, overlays, memory, config, &ManualClock::new(0)).map(|_| ())
+    open_in(regions(rings), memory, config, &ManualClock::new(0)).map(|_| ())
 }
 
 #[test]
@@ -101,13 +104,12 @@ fn exactly_the_memory_it_says_is_enough() {
     for kept_frames in [1, 2, 7] {
         let config = SessionConfig { kept_frames, ..every_frame() };
         let needed = memory_required(disc(), &config).unwrap();
-        let (mut frames, mut overlays, mut memory) = (rings().0, rings().1, region(needed.bytes));
+        let (mut rings, mut memory) = (rings(), region(needed.bytes));
         assert_eq!(memory.bytes(), needed.bytes);
         let clock = ManualClock::new(0);
-        let (frames, overlays) = (frames.as_mut_slice(), overlays.as_mut_slice());
-        let mut scan = open_in(frames, overlays, memory.as_mut_slice(), config, &clock).unwrap();
+        let mut scan = open_in(regions(&mut rings), memory.as_mut_slice(), config, &clock).unwrap();
         assert_eq!(scan.session.memory(), needed);
-        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        scan.prompt(click(1, 0.0, 20.0)).unwrap();
         assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 1);
         assert_eq!(scan.session.memory(), needed);
     }
@@ -203,7 +205,6 @@ fn scan_frames(scan: &mut Scan<'_, &ManualClock>, clock: &ManualClock, payload: 
     let mut shown = 0;
     for seq in 1..=count {
         clock.advance_ns(20_000_000);
-        let session = &mut scan.session;
         let prompts = match seq % 50 {
             3 => [Some(click(1, -5.0, 12.0)), Some(boxed(2, [0.0, 18.0, 15.0, 33.0]))],
             9 => [Some(click(1, -3.0, 13.0)), Some(click(3, 100.0, 100.0))],
@@ -213,7 +214,7 @@ fn scan_frames(scan: &mut Scan<'_, &ManualClock>, clock: &ManualClock, payload: 
             _ => [None, None],
         };
         for prompt in prompts.into_iter().flatten() {
-            session.prompt(prompt).unwrap();
+            scan.prompt(prompt).unwrap();
         }
         let mut descriptor = frame(seq);
         if seq % 200 >= 190 {
@@ -241,11 +242,9 @@ fn a_scan_neither_allocates_nor_faults() {
         let mut rehearsal = Memory::of(&every_frame());
         assert!(scan_frames(&mut rehearsal.open(every_frame(), &clock), &clock, &payload, 200) > 0);
         let needed = memory_required(disc(), &every_frame()).unwrap().bytes;
-        let ((mut frames, mut overlays), mut memory) = (rings(), region(needed));
+        let (mut rings, mut memory) = (rings(), region(needed));
         prefault_stack();
-        let (frames, overlays, memory) =
-            (frames.as_mut_slice(), overlays.as_mut_slice(), memory.as_mut_slice());
-        let mut scan = open_in(frames, overlays, memory, every_frame(), &clock).unwrap();
+        let mut scan = open_in(regions(&mut rings), memory.as_mut_slice(), every_frame(), &clock).unwrap();
         let (calls, faults) = calls_and_faults();
         let shown = scan_frames(&mut scan, &clock, &payload, LONG_SCAN);
         let (calls_after, faults_after) = calls_and_faults();

@@ -9,9 +9,10 @@
 mod common;
 use common::{Memory, Scan, boxed, click, every_frame, frame, remove, samples};
 use sonotrace::hal::clock::{Clock, ManualClock, SystemClock};
+use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::overlay::Overlay;
-use sonotrace::session::{DropReason, Poll, Prompt, SessionConfig};
+use sonotrace::session::{DropReason, Poll, SessionConfig};
 
 /// One turn of a device's loop: a frame in, the prompts in, slices until its outcome, the overlay out. Marked as a whole,
 /// so that nothing between the marked functions is left out.
@@ -26,7 +27,7 @@ fn turn<C: Clock>(
     let pushed = scan.frames.push(descriptor, payload);
     let is_queued = pushed.is_ok_and(|outcome| !outcome.evicted);
     for prompt in prompts {
-        let is_accepted = scan.session.prompt(*prompt).is_ok();
+        let is_accepted = scan.prompt(*prompt).is_ok();
         debug_assert!(is_accepted && is_queued);
     }
     let outcome = loop {
@@ -59,11 +60,12 @@ fn scan_through<C: Clock>(scan: &mut Scan<'_, C>) {
         let depth = if seq > 25 { 50.0 } else { common::FIELD_MM };
         let good = FrameDescriptor { last_depth_mm: depth, ..frame(seq) };
         let crc = FrameDescriptor { flags: flags::CRC_PRESENT, ..good };
+        let dropped = |reason| Poll::Dropped { seq, reason };
         let (descriptor, expected) = match seq {
-            12 => (FrameDescriptor { lines: 0, ..good }, Poll::Dropped(DropReason::Malformed)),
-            13 => (frame(3), Poll::Dropped(DropReason::OutOfOrder)),
-            14 => (FrameDescriptor { flags: flags::FROZEN, ..good }, Poll::Dropped(DropReason::Frozen)),
-            15 => (crc, Poll::Dropped(DropReason::Malformed)),
+            12 => (FrameDescriptor { lines: 0, ..good }, dropped(DropReason::Malformed)),
+            13 => (FrameDescriptor { t_acq_ns: 1, ..good }, dropped(DropReason::OutOfOrder)),
+            14 => (FrameDescriptor { flags: flags::FROZEN, ..good }, dropped(DropReason::Frozen)),
+            15 => (crc, dropped(DropReason::Malformed)),
             _ => (good, Poll::Overlay(seq)),
         };
         assert_eq!(turn(scan, &descriptor, &payload, prompts, &mut overlay), expected);

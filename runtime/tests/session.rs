@@ -4,18 +4,15 @@
 
 mod common;
 use common::{
-    AlignedBytes, FIELD_MM, FRAMES_QUEUED, Memory, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model,
+    AlignedBytes, COMMANDS_QUEUED, FIELD_MM, FRAMES_QUEUED, Memory, Scan, boxed, click, disc, disc_model,
     every_frame, frame, picture, remove, samples,
 };
 use sonotrace::hal::clock::{Clock, ManualClock};
+use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
 use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject, Rung, State, valid};
-use sonotrace::hal::ring::{FrameRing, OverlayRing};
-use sonotrace::session::{
-    DropReason, PROMPTS_WAITING_MAX, Policy, Poll, Prompt, PromptError, PromptKind, Session, SessionConfig,
-    SessionError, Space, memory_required,
-};
+use sonotrace::session::{DropReason, Policy, Poll, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::{Display, DisplayRaster};
 use std::cell::Cell;
 
@@ -58,7 +55,7 @@ fn a_click_gives_a_fresh_contour_about_it() {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&every_frame());
         let mut scan = memory.open(every_frame(), &clock);
-        scan.session.prompt(click(7, at[0], at[1])).unwrap();
+        scan.prompt(click(7, at[0], at[1])).unwrap();
         let overlay = scan.overlay_of(&frame(1));
         let object = only(&overlay);
         assert_eq!((object.id, state(object), overlay.state), (7, State::Fresh, State::Fresh as u32));
@@ -98,7 +95,7 @@ fn the_same_point_in_every_space_gives_the_same_contour() {
         let mut memory = Memory::of(&every_frame());
         let mut scan = memory.open(every_frame(), &clock);
         let kind = PromptKind::Click { at, is_positive: true };
-        scan.session.prompt(Prompt { object: 1, seq: 0, space, kind }).unwrap();
+        scan.prompt(Prompt { object: 1, seq: 0, space, kind }).unwrap();
         only(&scan.overlay_of(&frame(1))).centroid_mm
     });
     assert!(distance(centroids[0], [at.x, at.y]) < 0.4);
@@ -111,7 +108,7 @@ fn an_object_is_carried_on_and_stays_in_place() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
-    scan.session.prompt(click(1, -5.0, 15.0)).unwrap();
+    scan.prompt(click(1, -5.0, 15.0)).unwrap();
     assert_eq!(state(only(&scan.overlay_of(&frame(1)))), State::Fresh);
     for seq in 2..60 {
         let overlay = scan.overlay_of(&frame(seq));
@@ -130,7 +127,7 @@ fn a_box_gives_an_object_about_its_middle() {
     let mut scan = memory.open(every_frame(), &clock);
     // Corners in any order.
     for (object, corners) in [(1, [-14.0, 8.0, -2.0, 20.0]), (2, [13.0, 33.0, 3.0, 23.0])] {
-        scan.session.prompt(boxed(object, corners)).unwrap();
+        scan.prompt(boxed(object, corners)).unwrap();
     }
     let overlay = scan.overlay_of(&frame(1));
     let [first, second] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
@@ -145,19 +142,19 @@ fn a_removed_object_is_gone_and_its_place_is_free() {
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
     for object in 1..=10 {
-        scan.session.prompt(click(object, object as f32 * 2.0 - 11.0, 20.0)).unwrap();
+        scan.prompt(click(object, object as f32 * 2.0 - 11.0, 20.0)).unwrap();
     }
     assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 10);
     // There is no place for an eleventh, until one is removed.
-    scan.session.prompt(click(11, 0.0, 20.0)).unwrap();
+    scan.prompt(click(11, 0.0, 20.0)).unwrap();
     assert_eq!(scan.overlay_of(&frame(2)).objects().len(), 10);
     assert_eq!(scan.session.counters().prompts_refused, 1);
-    scan.session.prompt(remove(4)).unwrap();
-    scan.session.prompt(click(11, 0.0, 20.0)).unwrap();
+    scan.prompt(remove(4)).unwrap();
+    scan.prompt(click(11, 0.0, 20.0)).unwrap();
     let ids = |overlay: &Overlay| overlay.objects().iter().map(|object| object.id).collect::<Vec<_>>();
     assert_eq!(ids(&scan.overlay_of(&frame(3))), [1, 2, 3, 11, 5, 6, 7, 8, 9, 10]);
     for object in [1, 2, 3, 11, 5, 6, 7, 8, 9, 10] {
-        scan.session.prompt(remove(object)).unwrap();
+        scan.prompt(remove(object)).unwrap();
     }
     let empty = scan.overlay_of(&frame(4));
     assert_eq!((empty.objects().len(), empty.state), (0, State::Empty as u32));
@@ -175,7 +172,7 @@ fn a_prompt_on_a_frame_that_is_kept_is_served_and_on_an_older_one_not() {
         }
         // With frame 9 in work, the frames 9 - kept + 1 to 9 are kept.
         for (object, seq) in (5..=10).zip(5..=10) {
-            scan.session.prompt(Prompt { seq, ..click(object, 0.0, 20.0) }).unwrap();
+            scan.prompt(Prompt { seq, ..click(object, 0.0, 20.0) }).unwrap();
         }
         let overlay = scan.overlay_of(&frame(9));
         let counters = scan.session.counters();
@@ -207,7 +204,7 @@ fn prompts_outside_the_field_and_without_extent_are_refused() {
         boxed(6, [1.0, 10.0, 1.0, 10.0]),
     ];
     for prompt in outside {
-        scan.session.prompt(prompt).unwrap();
+        scan.prompt(prompt).unwrap();
     }
     let overlay = scan.overlay_of(&frame(1));
     assert!(overlay.objects().is_empty());
@@ -220,87 +217,16 @@ fn prompts_that_mean_nothing_are_not_accepted() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
-    assert_eq!(scan.session.prompt(click(0, 0.0, 20.0)), Err(PromptError::ObjectZero));
-    assert_eq!(scan.session.prompt(click(1, f32::NAN, 20.0)), Err(PromptError::NotFinite));
-    assert_eq!(scan.session.prompt(boxed(1, [0.0, 0.0, 1.0, f32::INFINITY])), Err(PromptError::NotFinite));
-    for _ in 0..PROMPTS_WAITING_MAX {
-        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+    assert_eq!(scan.prompt(click(0, 0.0, 20.0)), Err(CommandError::ObjectZero));
+    assert_eq!(scan.prompt(click(1, f32::NAN, 20.0)), Err(CommandError::NotFinite));
+    assert_eq!(scan.prompt(boxed(1, [0.0, 0.0, 1.0, f32::INFINITY])), Err(CommandError::NotFinite));
+    for _ in 0..COMMANDS_QUEUED {
+        scan.prompt(click(1, 0.0, 20.0)).unwrap();
     }
-    assert_eq!(scan.session.prompt(click(1, 0.0, 20.0)), Err(PromptError::QueueFull));
+    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Err(CommandError::Full { capacity: COMMANDS_QUEUED }));
     scan.overlay_of(&frame(1));
-    assert_eq!(scan.session.counters().prompts_served, PROMPTS_WAITING_MAX as u64);
-    assert_eq!(scan.session.prompt(click(1, 0.0, 20.0)), Ok(()));
-}
-
-#[test]
-fn another_geometry_loses_the_objects() {
-    let clock = ManualClock::new(0);
-    let mut memory = Memory::of(&every_frame());
-    let mut scan = memory.open(every_frame(), &clock);
-    scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
-    scan.overlay_of(&frame(1));
-    let deeper = |seq| FrameDescriptor { last_depth_mm: 60.0, geometry_epoch: 1, ..frame(seq) };
-    for seq in 2..5 {
-        let overlay = scan.overlay_of(&deeper(seq));
-        let object = only(&overlay);
-        assert_eq!((object.id, state(object), object.points), (1, State::Lost, 0));
-        assert_eq!((overlay.state, overlay.geometry_epoch), (State::Lost as u32, 1));
-        assert_eq!(object.valid, 0, "what is not there has no measure");
-    }
-    // A new prompt finds it again.
-    scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
-    assert_eq!(state(only(&scan.overlay_of(&deeper(5)))), State::Fresh);
-    assert_eq!(state(only(&scan.overlay_of(&deeper(6)))), State::Tracked);
-}
-
-/// In-phase and quadrature samples, which no network input can be made of yet.
-fn unsupported(seq: u64) -> FrameDescriptor {
-    FrameDescriptor {
-        domain: 2,
-        sample_type: 3,
-        amplitude_law: 1,
-        stride_bytes: 256,
-        payload_bytes: 16 * 256,
-        last_depth_mm: 30.0,
-        ..frame(seq)
-    }
-}
-
-#[test]
-fn a_frame_that_cannot_be_sampled_does_not_hide_a_change_of_geometry() {
-    let with = |last_depth_mm: f32| {
-        let clock = ManualClock::new(0);
-        let mut memory = Memory::of(&every_frame());
-        let mut scan = memory.open(every_frame(), &clock);
-        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
-        scan.overlay_of(&frame(1));
-        scan.push(&unsupported(2));
-        assert_eq!(scan.outcome(), Poll::Dropped(DropReason::Malformed));
-        *only(&scan.overlay_of(&FrameDescriptor { last_depth_mm, ..frame(3) }))
-    };
-    assert_eq!(state(&with(60.0)), State::Lost);
-    // Nor does it lose what is where it was.
-    let kept = with(FIELD_MM);
-    assert_eq!(state(&kept), State::Tracked);
-    assert!(distance(kept.centroid_mm, [0.0, 20.0]) < 1.3);
-}
-
-#[test]
-fn a_prompt_on_a_frame_of_another_geometry_is_too_old() {
-    let config = SessionConfig { kept_frames: 4, ..every_frame() };
-    let clock = ManualClock::new(0);
-    let mut memory = Memory::of(&config);
-    let mut scan = memory.open(config, &clock);
-    scan.overlay_of(&frame(1));
-    scan.session.prompt(Prompt { seq: 1, ..click(1, 0.0, 20.0) }).unwrap();
-    let deeper = |seq| FrameDescriptor { last_depth_mm: 60.0, ..frame(seq) };
-    // Its mask would be on the grid of a field that is no longer seen.
-    assert!(scan.overlay_of(&deeper(2)).objects().is_empty());
-    assert_eq!(scan.session.counters().prompts_too_old, 1);
-    scan.session.prompt(Prompt { seq: 2, ..click(1, 0.0, 20.0) }).unwrap();
-    let overlay = scan.overlay_of(&deeper(3));
-    assert_eq!(state(only(&overlay)), State::Tracked);
-    assert!(distance(only(&overlay).centroid_mm, [0.0, 20.0]) < 2.0);
+    assert_eq!(scan.session.counters().prompts_served, u64::from(COMMANDS_QUEUED));
+    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Ok(COMMANDS_QUEUED + 1));
 }
 
 #[test]
@@ -310,7 +236,7 @@ fn confidence_says_whether_an_object_is_shown() {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&config);
         let mut scan = memory.open(config, &clock);
-        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        scan.prompt(click(1, 0.0, 20.0)).unwrap();
         state(only(&scan.overlay_of(&frame(1))))
     };
     // The small model says about 0.93 of a click's answer.
@@ -327,7 +253,7 @@ fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
         let mut memory = Memory::of(&config);
         let mut scan = memory.open(config, &clock);
         let kind = PromptKind::Click { at: Point { x: 20.0, y: 27.0 }, is_positive: true };
-        scan.session.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+        scan.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
         *only(&scan.overlay_of(&picture(1, has_scale)))
     };
     let (unknown, known) = (centre(false), centre(true));
@@ -385,7 +311,10 @@ fn every_frame_has_one_outcome_with_the_reason_for_it() {
         let mut expected = [0u64; 5];
         for (descriptor, reason) in mixed_frames() {
             scan.push(&descriptor);
-            let outcome = reason.map_or(Poll::Overlay(descriptor.seq), Poll::Dropped);
+            let outcome = reason.map_or(Poll::Overlay(descriptor.seq), |reason| Poll::Dropped {
+                seq: descriptor.seq,
+                reason,
+            });
             assert_eq!(scan.outcome(), outcome, "{descriptor:?}");
             if let Some(reason) = reason {
                 expected[reason as usize] += 1;
@@ -490,7 +419,7 @@ fn late_overlays_are_counted_as_deadline_misses() {
         let clock = Ticking::new(step_ns);
         let mut memory = Memory::of(&config);
         let mut scan = memory.open(config, &clock);
-        scan.session.prompt(click(1, 0.0, 20.0)).unwrap();
+        scan.prompt(click(1, 0.0, 20.0)).unwrap();
         let mut late = 0;
         for seq in 1..=10 {
             let descriptor = FrameDescriptor { t_enqueue_ns: clock.now_ns(), ..frame(seq) };
@@ -544,19 +473,20 @@ fn small_scan<C: Clock>(config: SessionConfig<'_>, clock: C) -> (Vec<Overlay>, u
     let mut scan: Scan<'_, C> = memory.open(config, clock);
     let mut overlays = Vec::new();
     for seq in 1..=40 {
-        match seq {
-            2 => scan.session.prompt(click(1, -6.0, 12.0)).unwrap(),
-            5 => scan.session.prompt(boxed(2, [2.0, 20.0, 14.0, 34.0])).unwrap(),
+        let prompt = match seq {
+            2 => Some(click(1, -6.0, 12.0)),
+            5 => Some(boxed(2, [2.0, 20.0, 14.0, 34.0])),
             // A correction, and something that is not part of the object.
-            8 => scan.session.prompt(click(1, -4.0, 12.0)).unwrap(),
+            8 => Some(click(1, -4.0, 12.0)),
             11 => {
                 let kind = PromptKind::Click { at: Point { x: -9.0, y: 12.0 }, is_positive: false };
-                scan.session.prompt(Prompt { object: 1, seq: 0, space: Space::Plane, kind }).unwrap();
+                Some(Prompt { kind, ..click(1, 0.0, 0.0) })
             }
-            14 => scan.session.prompt(Prompt { seq: 13, ..click(3, 8.0, 9.0) }).unwrap(),
-            25 => scan.session.prompt(remove(2)).unwrap(),
-            _ => {}
-        }
+            14 => Some(Prompt { seq: 13, ..click(3, 8.0, 9.0) }),
+            25 => Some(remove(2)),
+            _ => None,
+        };
+        prompt.map(|prompt| scan.prompt(prompt).unwrap());
         let depth = if seq > 35 { 50.0 } else { FIELD_MM };
         overlays.push(scan.overlay_of(&FrameDescriptor { last_depth_mm: depth, ..frame(seq) }));
     }
@@ -603,16 +533,9 @@ fn overlays_that_nobody_fetches_are_counted() {
 
 /// Opens a session over a changed model, in room enough.
 fn open_with(file: &[u8], config: SessionConfig<'_>) -> Result<(), SessionError> {
-    let frames = FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
-    let mut frames = AlignedBytes::zeroed(frames);
-    let mut overlays = AlignedBytes::zeroed(OverlayRing::region_bytes(1).unwrap());
-    let mut region = AlignedBytes::zeroed(1 << 22);
-    let frames = FrameRing::create(frames.bytes_mut(), FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
-    let overlays = OverlayRing::create(overlays.bytes_mut(), 1).unwrap();
     let model = sonotrace::model::Model::parse(file)?;
-    let (consumer, producer) = (frames.consumer().unwrap(), overlays.producer().unwrap());
-    let clock = ManualClock::new(0);
-    Session::open(model, config, region.bytes_mut(), consumer, producer, &clock).map(|_| ())
+    let mut memory = Memory::of(&every_frame());
+    memory.try_open(model, config, &ManualClock::new(0)).map(|_| ())
 }
 
 #[test]
@@ -623,6 +546,7 @@ fn settings_without_a_meaning_are_refused_by_name() {
     };
     refused("slice_ns", SessionConfig { slice_ns: 0, ..every_frame() });
     refused("budget_ns", SessionConfig { budget_ns: 0, ..every_frame() });
+    refused("table_rows_per_frame", SessionConfig { table_rows_per_frame: 0, ..every_frame() });
     refused("attention_below", SessionConfig { attention_below: f32::NAN, ..every_frame() });
     refused("lost_below", SessionConfig { lost_below: 1.5, ..every_frame() });
     assert_eq!(open_with(disc(), every_frame()), Ok(()));

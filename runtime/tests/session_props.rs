@@ -5,9 +5,10 @@ mod common;
 use common::{Chance, Memory, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
 use proptest::prelude::*;
 use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::command::{Prompt, PromptKind, Space};
 use sonotrace::hal::frame::FrameDescriptor;
-use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, State};
-use sonotrace::session::{Policy, Poll, Prompt, PromptKind, SessionConfig, Space};
+use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, Rung, State};
+use sonotrace::session::{Policy, Poll, SessionConfig};
 use sonotrace::vision::Display;
 
 /// What is done with a scan, one thing after the other.
@@ -20,6 +21,7 @@ enum Step {
     /// A descriptor of any bytes behind the right magic.
     Noise(u64),
     Prompt(Prompt),
+    Freeze(bool),
     Poll(usize),
     Fetch,
 }
@@ -65,12 +67,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<u64>().prop_map(Step::Noise),
         3 => prompt().prop_map(Step::Prompt),
         4 => (0usize..40).prop_map(Step::Poll),
+        1 => any::<bool>().prop_map(Step::Freeze),
         1 => Just(Step::Fetch),
     ];
     prop::collection::vec(step, 1..40)
 }
 
-/// A valid descriptor of one of several kinds, small enough for a slot; the last, of IQ samples, cannot be sampled.
+/// A valid descriptor of one of several kinds, small enough for a slot.
 fn base(kind: usize, seq: u64) -> FrameDescriptor {
     let sector = FrameDescriptor {
         geometry: 2,
@@ -103,10 +106,15 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
     for object in overlay.objects() {
         prop_assert!(object.id != 0);
         let state = State::from_wire(object.state);
-        prop_assert!(matches!(state, Some(State::Fresh | State::Tracked | State::Attention | State::Lost)));
+        prop_assert!(matches!(
+            state,
+            Some(State::Fresh | State::Tracked | State::Attention | State::Stale | State::Lost)
+        ));
         worst = worst.max(object.state);
         prop_assert!(object.points as usize <= CONTOUR_POINTS_MAX);
         prop_assert_eq!(object.points == 0, state == Some(State::Lost));
+        prop_assert_eq!(object.rings_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
+        prop_assert!(overlay.rung == Rung::Repeat as u32 || state != Some(State::Stale));
         prop_assert!((0.0..=1.0).contains(&object.confidence));
         prop_assert!(object.area_px2 >= 0.0 && object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);
         let points = object.contour_px().iter().chain(object.contour_mm());
@@ -116,9 +124,15 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn run(policy: Policy, kind: usize, kept_frames: u32, steps: &[Step]) -> Result<(), TestCaseError> {
+fn run(
+    policy: Policy,
+    kind: usize,
+    kept_frames: u32,
+    table_rows_per_frame: u32,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
     let display = Display::Raster { width: 96, height: 72 };
-    let config = SessionConfig { policy, kept_frames, display, ..every_frame() };
+    let config = SessionConfig { policy, kept_frames, table_rows_per_frame, display, ..every_frame() };
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&config);
     let mut scan = memory.open(config, &clock);
@@ -139,7 +153,11 @@ fn run(policy: Policy, kind: usize, kept_frames: u32, steps: &[Step]) -> Result<
                 bytes[8..].iter_mut().for_each(|byte| *byte = noise.word() as u8);
             }
             Step::Prompt(prompt) => {
-                prompts += u64::from(scan.session.prompt(*prompt).is_ok());
+                prompts += u64::from(scan.prompt(*prompt).is_ok());
+                continue;
+            }
+            Step::Freeze(is_frozen) => {
+                let _ = scan.commands.set_frozen(*is_frozen);
                 continue;
             }
             Step::Poll(count) => {
@@ -169,6 +187,7 @@ fn run(policy: Policy, kind: usize, kept_frames: u32, steps: &[Step]) -> Result<
     // Half of the scans are worked off, the others end where they are.
     if steps.len().is_multiple_of(2) {
         while scan.session.poll() != Poll::Idle {}
+        prop_assert_eq!(scan.session.poll(), Poll::Idle);
         while let Some(overlay) = scan.overlays.take() {
             check_overlay(overlay)?;
         }
@@ -176,9 +195,11 @@ fn run(policy: Policy, kind: usize, kept_frames: u32, steps: &[Step]) -> Result<
         prop_assert_eq!(counters.outcomes(), committed);
     }
     let counters = scan.session.counters();
-    prop_assert!(counters.prompts_served + counters.prompts_too_old + counters.prompts_refused <= prompts);
     prop_assert_eq!(u64::from(scan.ring.counters().committed), committed);
-    scan.finish_and_account();
+    prop_assert!(counters.repeats <= counters.overlays);
+    let end = scan.finish_and_account();
+    let answered = end.prompts_served + end.prompts_too_old + end.prompts_refused;
+    prop_assert_eq!(answered + end.prompts_unanswered, prompts);
     Ok(())
 }
 
@@ -190,17 +211,18 @@ proptest! {
         is_newest: bool,
         kind in 0usize..6,
         kept_frames in 1u32..4,
+        table_rows_per_frame in prop_oneof![Just(u32::MAX), 1u32..20],
         steps in steps(),
     ) {
         let policy = if is_newest { Policy::Newest } else { Policy::All };
-        run(policy, kind, kept_frames, &steps)?;
+        run(policy, kind, kept_frames, table_rows_per_frame, &steps)?;
     }
 }
 
-/// Each of the kinds of frames that the property starts from, but for the last, is worked on when it is left as it is.
+/// Each of the kinds of frames that the property starts from is worked on when it is left as it is.
 #[test]
 fn the_frames_that_are_changed_are_good_ones() {
-    for kind in 0..5 {
+    for kind in 0..6 {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&every_frame());
         let mut scan = memory.open(every_frame(), &clock);

@@ -40,7 +40,8 @@ struct Expected {
 }
 
 /// The definition, pixel by pixel in double precision: every sample of the frame is weighed.
-fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(u8, f64) -> f64) -> Vec<Expected> {
+/// `grey_of` reads a sample at the start of the bytes it is given, at a depth.
+fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(&[u8], f64) -> f64) -> Vec<Expected> {
     let view = frame.geometry.field_of_view();
     let (mut width, mut height) = (f64::from(view.x1 - view.x0), f64::from(view.y1 - view.y0));
     let (lines, samples) = (frame.lines as usize, frame.samples as usize);
@@ -105,7 +106,8 @@ fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(u8, f64)
                 }
                 for sample in 0..samples {
                     let w = across * weight(sample, u, half_u);
-                    let stored = payload[line * frame.stride_bytes as usize + sample];
+                    let bytes = frame.sample_type.bytes() as usize;
+                    let stored = &payload[line * frame.stride_bytes as usize + bytes * sample..];
                     sum += w * grey_of(stored, first_mm + step_mm * sample as f64);
                     total += w;
                 }
@@ -182,7 +184,7 @@ proptest! {
         let payload = noise(seed, frame.payload_bytes as usize);
         let grey = GreyTable::new(&frame, PLAIN, &[]).unwrap();
         let got = sampled(&frame, &payload, &grey, size);
-        compare(&got, &reference(&frame, &payload, size, &|v, _| f64::from(v) / 255.0))?;
+        compare(&got, &reference(&frame, &payload, size, &|v, _| f64::from(v[0]) / 255.0))?;
     }
 
     /// A linear law is compressed before interpolation, with gain and curve where they are pending.
@@ -220,8 +222,8 @@ proptest! {
                 }
             }
         };
-        let grey_of = |stored: u8, depth: f64| {
-            let v = f64::from(stored) / 255.0;
+        let grey_of = |stored: &[u8], depth: f64| {
+            let v = f64::from(stored[0]) / 255.0;
             let range = f64::from(range_db);
             let own = if linear { 1.0 + 20.0 * v.log10() / range } else { v };
             let added = if pending { (f64::from(gain_db) + gain(depth)) / range } else { 0.0 };
@@ -230,6 +232,77 @@ proptest! {
         let table = GreyTable::new(&frame, PLAIN, &[]).unwrap();
         let got = sampled(&frame, &payload, &table, 20);
         compare(&got, &reference(&frame, &payload, 20, &grey_of))?;
+    }
+
+    /// Of IQ pairs the envelope is taken sample by sample and compressed before interpolation; full scale is 32767.
+    #[test]
+    fn iq_pairs_are_compressed_before_interpolation(
+        d in geometries().prop_filter("polar", |d| d.domain == 1),
+        pending: bool,
+        range_db in 30.0..90.0f32,
+        gain_db in -20.0..20.0f32,
+        slope_db in -30.0..30.0f32,
+        size in 3u32..40,
+        seed: u64,
+    ) {
+        let mut d = d;
+        (d.domain, d.sample_type, d.amplitude_law, d.law_range_db) = (2, 3, LAW_LINEAR, range_db);
+        let pad = d.stride_bytes - d.samples;
+        d.stride_bytes = 4 * d.samples + pad;
+        d.payload_bytes = (d.lines - 1) * d.stride_bytes + 4 * d.samples;
+        d.flags = if pending { flags::TGC_PENDING } else { 0 };
+        (d.gain_db, d.tgc_points) = (gain_db, 2);
+        d.tgc[1] = TgcPoint { depth_mm: 100.0, gain_db: slope_db };
+        let frame = d.check().unwrap();
+        // Of all magnitudes, silence among them.
+        let mut payload = noise(seed, frame.payload_bytes as usize);
+        for (index, byte) in payload.iter_mut().enumerate() {
+            *byte = if index % 7 < 3 { 0 } else { *byte };
+        }
+        let grey_of = |stored: &[u8], depth: f64| {
+            let part = |at: usize| f64::from(i16::from_le_bytes([stored[at], stored[at + 1]]));
+            let range = f64::from(range_db);
+            let gain = f64::from(gain_db) + f64::from(slope_db) * (depth / 100.0).clamp(0.0, 1.0);
+            let added = if pending { gain } else { 0.0 };
+            let level_db = 20.0 * (part(0).hypot(part(2)) / 32_767.0).log10();
+            (1.0 + (level_db + added) / range).clamp(0.0, 1.0)
+        };
+        let grey = GreyTable::new(&frame, PLAIN, &[]).unwrap();
+        let got = sampled(&frame, &payload, &grey, size);
+        compare(&got, &reference(&frame, &payload, size, &grey_of))?;
+    }
+
+    /// Borders around a picture, of any brightness, change nothing: neither the input nor the place of a pixel.
+    #[test]
+    fn borders_do_not_show(
+        d in geometries().prop_filter("picture", |d| d.domain == 4),
+        border in [0u32..30, 0u32..30, 0u32..30, 0u32..30],
+        size in 3u32..40,
+        seed: u64,
+    ) {
+        let [left, top, right, bottom] = border;
+        let mut bordered = d;
+        (bordered.samples, bordered.lines) = (d.samples + left + right, d.lines + top + bottom);
+        bordered.stride_bytes = bordered.samples + 3;
+        bordered.payload_bytes = (bordered.lines - 1) * bordered.stride_bytes + bordered.samples;
+        (bordered.content_column, bordered.content_row) = (left, top);
+        (bordered.content_columns, bordered.content_rows) = (d.samples, d.lines);
+        bordered.left_mm = d.left_mm - left as f32 * d.spacing_x_mm;
+        bordered.top_mm = d.top_mm - top as f32 * d.spacing_y_mm;
+        let (frame, bordered) = (d.check().unwrap(), bordered.check().unwrap());
+        let payload = noise(seed, frame.payload_bytes as usize);
+        let mut around = vec![255; bordered.payload_bytes as usize];
+        for line in 0..frame.lines as usize {
+            let from = &payload[line * frame.stride_bytes as usize..][..frame.samples as usize];
+            let at = (line + top as usize) * bordered.stride_bytes as usize + left as usize;
+            around[at..at + from.len()].copy_from_slice(from);
+        }
+        let grey = GreyTable::new(&frame, PLAIN, &[]).unwrap();
+        prop_assert_eq!(sampled(&frame, &payload, &grey, size), sampled(&bordered, &around, &grey, size));
+        let (view, with_border) = (frame.geometry.field_of_view(), bordered.geometry.field_of_view());
+        for (a, b) in [(view.x0, with_border.x0), (view.y1, with_border.y1)] {
+            prop_assert!((a - b).abs() < 1e-3, "{view:?} {with_border:?}");
+        }
     }
 
     /// Whatever the table holds, sampling gives levels that the frame could have, and never panics.
@@ -391,8 +464,15 @@ fn what_cannot_be_sampled_is_refused() {
     let mut iq = d;
     (iq.domain, iq.sample_type, iq.amplitude_law) = (2, 3, LAW_LINEAR);
     (iq.stride_bytes, iq.payload_bytes) = (64, 8 * 64);
-    let refused = Sampler::build(&iq.check().unwrap(), 8, &mut table);
-    assert!(matches!(refused, Err(VisionError::Unsupported { what }) if what.contains("PolarIq")));
+    let iq = iq.check().unwrap();
+    let sampler = Sampler::build(&iq, 8, &mut table).unwrap();
+    // Levels of bytes do not serve pairs.
+    let refused = sampler.sample(&table, &iq, &[0; 512], &grey, &mut out);
+    assert_eq!(refused, Err(VisionError::Mismatch { a: "domain", b: "amplitude_law" }));
+    let grey = GreyTable::new(&iq, PLAIN, &[]).unwrap();
+    let refused = sampler.sample(&table, &iq, &[0; 511], &grey, &mut out);
+    assert_eq!(refused, short("payload", 511, 512));
+    assert_eq!(sampler.sample(&table, &iq, &[0; 512], &grey, &mut out), Ok(()));
 
     let mut picture = envelope(5, 8, 8);
     (picture.flags, picture.tgc_points) = (flags::TGC_PENDING, 1);

@@ -33,6 +33,9 @@ pub struct SessionConfig<'a> {
     pub slice_ns: u64,
     /// Frames whose features are kept, so that a prompt on one of them can still be served.
     pub kept_frames: u32,
+    /// Rows of a new geometry's sampling table that are made on each frame; until the table is whole, frames repeat the
+    /// contours before, marked stale. The first geometry of a scan is made at once: there is nothing to repeat.
+    pub table_rows_per_frame: u32,
     /// The raster that contours are given in.
     pub display: Display,
     /// Amplitude tables that frames may name.
@@ -44,13 +47,15 @@ pub struct SessionConfig<'a> {
 }
 
 impl Default for SessionConfig<'_> {
-    /// Newest frame only, 33 ms budget, 2 ms slices, two kept frames, a 640 x 480 display.
+    /// Newest frame only, 33 ms budget, 2 ms slices, two kept frames, a new geometry ready within four frames of a model
+    /// with an input of 256 x 256, a 640 x 480 display.
     fn default() -> Self {
         Self {
             policy: Policy::Newest,
             budget_ns: 33_000_000,
             slice_ns: 2_000_000,
             kept_frames: 2,
+            table_rows_per_frame: 64,
             display: Display::Raster { width: 640, height: 480 },
             vendor_tables: &[],
             attention_below: 0.7,
@@ -92,7 +97,7 @@ impl SessionLayout {
         };
         Ok(Self {
             executor: take(executor.bytes)?,
-            table: take(pixels * size_of::<LutEntry>())?,
+            table: take(2 * pixels * size_of::<LutEntry>())?,
             masks: take(OBJECTS_MAX * mask * size_of::<f32>())?,
             field: take(pixels * size_of::<f32>())?,
             labels: take(pixels * size_of::<i32>())?,
@@ -107,10 +112,9 @@ impl SessionLayout {
     }
 }
 
-/// A session's slices of its region.
+/// A session's slices of its region, but for the executor's and the sampling tables'.
 #[derive(Debug)]
 pub(super) struct Tables<'m> {
-    pub table: &'m mut [LutEntry],
     pub masks: &'m mut [f32],
     pub field: &'m mut [f32],
     pub labels: &'m mut [i32],
@@ -118,11 +122,11 @@ pub(super) struct Tables<'m> {
     pub links: &'m mut [Link],
 }
 
-/// Cuts a region up by a layout: the executor's part, and the tables.
+/// Cuts a region up by a layout: the executor's part, the sampling tables, and the rest.
 pub(super) fn cut<'m>(
     region: &'m mut [u8],
     layout: &SessionLayout,
-) -> Result<(&'m mut [u8], Tables<'m>), SessionError> {
+) -> Result<(&'m mut [u8], &'m mut [LutEntry], Tables<'m>), SessionError> {
     let required = layout.required();
     if region.len() < required.bytes {
         return Err(SessionError::RegionTooSmall { seen: region.len(), needed: required.bytes });
@@ -139,13 +143,13 @@ pub(super) fn cut<'m>(
         part
     };
     let executor = take(&layout.executor);
-    let table = bytemuck::cast_slice_mut(take(&layout.table));
+    let sampling = bytemuck::cast_slice_mut(take(&layout.table));
     let masks = bytemuck::cast_slice_mut(take(&layout.masks));
     let field = bytemuck::cast_slice_mut(take(&layout.field));
     let labels = bytemuck::cast_slice_mut(take(&layout.labels));
     let points = bytemuck::cast_slice_mut(take(&layout.points));
     let links = bytemuck::cast_slice_mut(take(&layout.links));
-    Ok((executor, Tables { table, masks, field, labels, points, links }))
+    Ok((executor, sampling, Tables { masks, field, labels, points, links }))
 }
 
 /// Memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under `config`:
@@ -173,7 +177,7 @@ pub fn memory_parts(
         ("features of kept frames", executor.frame_states.len()),
         ("scratch of all programs", executor.scratch.len()),
         ("thread scratch", executor.thread_scratch.len()),
-        ("sampling table", layout.table.len()),
+        ("sampling tables", layout.table.len()),
         ("masks of objects", layout.masks.len()),
         ("mask at input size, labels", layout.field.len() + layout.labels.len()),
         ("contour points", layout.points.len() + layout.links.len()),

@@ -48,12 +48,28 @@ pub struct Counters {
     pub overlays_unfetched: u64,
     /// Overlays that were later than the budget.
     pub deadline_misses: u64,
+    /// Of `overlays`: those that repeat contours of an earlier frame, because the sampling table of a new geometry was
+    /// not yet whole.
+    pub repeats: u64,
+    /// Further overlays of a frozen frame, for the prompts made on it; not among `overlays`.
+    pub updates: u64,
+    /// Frames that never came: numbers left out of the sequence that no frame was dropped for. (While the other side
+    /// is in a call, one that was given back at that moment may count here.)
+    pub frames_missing: u64,
+    /// Times that the stream began again.
+    pub restarts: u64,
+    /// Times that a sampling table was begun for another geometry.
+    pub geometry_changes: u64,
     /// Prompts served.
     pub prompts_served: u64,
     /// Prompts whose frame's features were no longer kept.
     pub prompts_too_old: u64,
-    /// Prompts outside the field of view, or for one object too many.
+    /// Prompts outside the field of view, for one object too many, or for an object that is not there.
     pub prompts_refused: u64,
+    /// Prompts that the end of the scan left unanswered.
+    pub prompts_unanswered: u64,
+    /// Commands that had no meaning.
+    pub bad_commands: u64,
 }
 
 impl Counters {

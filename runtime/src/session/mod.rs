@@ -6,30 +6,45 @@
 //!
 //! Until there is a tracker, an object is carried from frame to frame by prompting the mask decoder with the object's
 //! last mask and that mask's box.
+//!
+//! * `config`: settings, and the memory that follows from them.
+//! * `step`: the state machine, and its decodes.
+//! * `intake`: frames in; `stream`: their order; `tables`: the sampling tables of two geometries.
+//! * `prompts`: what the user points at; `programs`: what the networks are told.
+//! * `objects`: from a mask to what is shown; `carry`: from one geometry to another.
+//! * `publish`: overlays and events out; `counters`: what became of every frame.
 
+mod carry;
 mod config;
 mod counters;
+mod intake;
 mod objects;
 mod programs;
-mod prompt;
+mod prompts;
+mod publish;
 mod step;
+mod stream;
+mod tables;
 
 pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_required};
 pub use counters::{Counters, DROP_REASONS, DropReason};
-pub use prompt::{PROMPTS_WAITING_MAX, Prompt, PromptError, PromptKind, Space};
 pub use step::Poll;
 
 use crate::exec::{ExecError, Executor, KEPT_FRAMES_MAX, MemoryRequired};
 use crate::hal::clock::Clock;
-use crate::hal::geometry::Geometry;
-use crate::hal::overlay::OBJECTS_MAX;
-use crate::hal::ring::{FrameConsumer, OverlayProducer};
+use crate::hal::command::{Command, Prompt};
+use crate::hal::event::EventKind;
+use crate::hal::overlay::{ANSWERS_MAX, OBJECTS_MAX, PromptAnswer, overlay_flags};
+use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer};
 use crate::model::{Model, ModelError};
-use crate::vision::{Normalisation, Sampler};
+use crate::vision::Normalisation;
 use config::{SessionLayout, Tables};
+use intake::Frozen;
 use objects::{Object, Scene};
 use programs::Programs;
-use step::{Frames, Work};
+use step::{Current, Work};
+use stream::Stream;
+use tables::SamplingTables;
 
 /// Why a session could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -90,12 +105,33 @@ pub enum SessionError {
     Exec(#[from] ExecError),
 }
 
+/// The session's ends of its rings.
+pub struct Ports<'m> {
+    /// Frames in.
+    pub frames: FrameConsumer<'m>,
+    /// Prompts, and freezing, in.
+    pub commands: CommandConsumer<'m>,
+    /// Overlays out.
+    pub overlays: OverlayProducer<'m>,
+    /// What happened, out.
+    pub events: EventProducer<'m>,
+}
+
 /// A frame whose features are kept.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
     seq: u64,
+    /// Its number, counting frames that are worked on from 1.
+    frame: u64,
     /// None while the place is free.
-    scene: Option<(Scene, Geometry)>,
+    scene: Option<Scene>,
+}
+
+/// A prompt that waits for its frame.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    ticket: u32,
+    prompt: Prompt,
 }
 
 /// A scan in progress.
@@ -105,15 +141,27 @@ pub struct Session<'m, C: Clock> {
     executor: Executor<'m>,
     programs: Programs,
     normalisation: Normalisation,
+    input_size: u32,
     tables: Tables<'m>,
-    frames: FrameConsumer<'m>,
-    overlays: OverlayProducer<'m>,
-    prompts: heapless::Deque<Prompt, PROMPTS_WAITING_MAX>,
+    sampling: SamplingTables<'m>,
+    ports: Ports<'m>,
+    prompts: heapless::Deque<Waiting, ANSWERS_MAX>,
+    answers: heapless::Vec<PromptAnswer, ANSWERS_MAX>,
     objects: [Object; OBJECTS_MAX],
     kept: [Kept; KEPT_FRAMES_MAX as usize],
-    sampler: Option<Sampler>,
+    /// Place of the next frame's features.
+    next_copy: u32,
     work: Work,
-    seen: Frames,
+    stream: Stream,
+    frozen: Frozen,
+    /// The last frame that was worked on to its overlay.
+    shown: Option<Current>,
+    frames_worked_on: u64,
+    /// The ring's count of frames given back, as last read.
+    given_back: u32,
+    /// Frames dropped since the last one in order whose numbers lie between it and the next.
+    unseen_since_last: u64,
+    was_late: bool,
     counters: Counters,
     heartbeat: u64,
     required: MemoryRequired,
@@ -131,13 +179,13 @@ impl<'m, C: Clock> Session<'m, C> {
         model: Model<'m>,
         config: SessionConfig<'m>,
         region: &'m mut [u8],
-        frames: FrameConsumer<'m>,
-        overlays: OverlayProducer<'m>,
+        ports: Ports<'m>,
         clock: C,
     ) -> Result<Self, SessionError> {
         for (what, seen, min, max) in [
             ("slice_ns", config.slice_ns as f64, 1.0, 1e12),
             ("budget_ns", config.budget_ns as f64, 1.0, 1e12),
+            ("table_rows_per_frame", config.table_rows_per_frame.into(), 1.0, u32::MAX.into()),
             ("attention_below", config.attention_below.into(), 0.0, 1.0),
             ("lost_below", config.lost_below.into(), 0.0, 1.0),
         ] {
@@ -148,40 +196,42 @@ impl<'m, C: Clock> Session<'m, C> {
             }
         }
         let layout = SessionLayout::new(model.header(), &config)?;
-        let (memory, tables) = config::cut(region, &layout)?;
+        let (memory, sampling, tables) = config::cut(region, &layout)?;
         let programs = Programs::find(&model)?;
         let mut executor = Executor::new(model, config.kept_frames, memory)?;
         executor.self_test()?;
         let conventions = model.conventions();
-        let seen = Frames::new(frames.counters().evicted);
-        Ok(Self {
+        let given_back = ports.frames.counters().evicted;
+        let required = layout.required();
+        let mut session = Self {
             config,
             clock,
             executor,
             programs,
             normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
+            input_size: conventions.input_size,
             tables,
-            frames,
-            overlays,
+            sampling: SamplingTables::new(sampling),
+            ports,
             prompts: heapless::Deque::new(),
-            objects: [Object::free(); OBJECTS_MAX],
-            kept: [Kept { seq: 0, scene: None }; KEPT_FRAMES_MAX as usize],
-            sampler: None,
+            answers: heapless::Vec::new(),
+            objects: [Object::new(0); OBJECTS_MAX],
+            kept: [Kept { seq: 0, frame: 0, scene: None }; KEPT_FRAMES_MAX as usize],
+            next_copy: 0,
             work: Work::Idle,
-            seen,
+            stream: Stream::default(),
+            frozen: Frozen::default(),
+            shown: None,
+            frames_worked_on: 0,
+            given_back,
+            unseen_since_last: 0,
+            was_late: false,
             counters: Counters::default(),
             heartbeat: 0,
-            required: layout.required(),
-        })
-    }
-
-    /// Hands in a prompt; it is served with the next frame that is worked on.
-    ///
-    /// # Errors
-    /// [`PromptError`]; a prompt whose frame is too old, or outside the field of view, is counted when its turn comes.
-    pub fn prompt(&mut self, prompt: Prompt) -> Result<(), PromptError> {
-        prompt.check()?;
-        self.prompts.push_back(prompt).map_err(|_| PromptError::QueueFull)
+            required,
+        };
+        session.record(EventKind::Opened, 0, 0, required.bytes as u64);
+        Ok(session)
     }
 
     /// Totals so far.
@@ -199,16 +249,28 @@ impl<'m, C: Clock> Session<'m, C> {
         self.required
     }
 
-    /// Ends the scan: the frame in work and all frames that wait are counted as shut down. Returns the totals.
+    /// Ends the scan: the frame in work and all frames that wait are counted as shut down, prompts that wait as
+    /// unanswered. Returns the totals.
     pub fn finish(mut self) -> Counters {
         self.count_given_back();
-        if !matches!(self.work, Work::Idle) {
-            self.counters.drop_frames(DropReason::ShutDown, 1);
-        }
-        while self.frames.take().is_some() {
+        let is_frame_in_work = match self.work {
+            Work::Idle => false,
+            Work::Table(..) => true,
+            // A further overlay of a frozen frame is not that frame's one outcome.
+            Work::Encode(current, _) | Work::Decode(current, ..) => {
+                current.flags & overlay_flags::UPDATE == 0
+            }
+        };
+        self.counters.drop_frames(DropReason::ShutDown, is_frame_in_work.into());
+        while self.ports.frames.take().is_some() {
             self.counters.drop_frames(DropReason::ShutDown, 1);
         }
         self.count_given_back();
+        self.counters.prompts_unanswered += self.prompts.len() as u64;
+        while let Some(command) = self.ports.commands.take() {
+            self.counters.prompts_unanswered += u64::from(matches!(command, Ok(Command::Prompt { .. })));
+        }
+        self.record(EventKind::Closed, 0, 0, self.counters.overlays);
         self.counters
     }
 }

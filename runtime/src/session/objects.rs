@@ -1,6 +1,8 @@
 //! The objects being followed, and how a mask becomes a contour on an overlay.
 
 use super::config::{SessionConfig, Tables};
+use super::programs::DecoderPrompt;
+use crate::hal::geometry::Geometry;
 use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OUTER_POINTS_MAX, OverlayObject, State, valid};
 use crate::vision::contour::{Pick, outer_contour};
 use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure, simplify};
@@ -16,38 +18,54 @@ pub(super) struct Object {
     pub id: u32,
     /// Whether `masks` holds logits to go on from.
     pub has_mask: bool,
+    /// Where the mask lies; none before the first.
+    pub scene: Option<Scene>,
     /// Box of the mask on the input grid: left, top, right, bottom.
     pub box_px: [f32; 4],
     /// What is shown of it.
     pub shown: OverlayObject,
-    /// Sequence number of the last frame it was brought onto.
-    pub seq: u64,
+    /// The last frame it was brought onto, by the session's count of frames worked on.
+    pub frame: u64,
+    /// What was pointed at on `prompted_frame`: later clicks on that frame add to it.
+    pub prompt: DecoderPrompt,
+    /// The frame of the last prompt, by the session's count of frames worked on.
+    pub prompted_frame: u64,
 }
 
 impl Object {
-    pub fn free() -> Self {
-        Self { id: 0, has_mask: false, box_px: [0.0; 4], shown: OverlayObject::zeroed(), seq: 0 }
+    /// A place that is free, or just given to the object `id`.
+    pub fn new(id: u32) -> Self {
+        Self {
+            id,
+            has_mask: false,
+            scene: None,
+            box_px: [0.0; 4],
+            shown: OverlayObject::zeroed(),
+            frame: 0,
+            prompt: DecoderPrompt::default(),
+            prompted_frame: 0,
+        }
     }
 
     /// Lost: no contour, no mask to go on from; stays on overlays as such until it is prompted again or removed.
     pub fn lose(&mut self) {
         self.has_mask = false;
+        self.prompted_frame = 0;
         self.shown = OverlayObject { id: self.id, state: State::Lost as u32, ..OverlayObject::zeroed() };
     }
 }
 
-/// The place of an object, or a free one for a new number; none if all are taken.
+/// The place of an object, if there is such a one.
 pub(super) fn place_of(objects: &[Object; OBJECTS_MAX], id: u32) -> Option<usize> {
-    let known = objects.iter().position(|object| object.id == id);
-    known.or_else(|| objects.iter().position(|object| object.id == 0))
+    objects.iter().position(|object| object.id == id)
 }
 
 /// The geometry that an object's mask is seen in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scene {
+    pub geometry: Geometry,
     pub grid: InputGrid,
     pub display: DisplayRaster,
-    pub is_millimetres: bool,
 }
 
 /// What the decoder said of an object.
@@ -55,8 +73,8 @@ pub(super) struct Scene {
 pub(super) struct Answer<'a> {
     /// Square mask of logits over the input grid.
     pub mask: &'a [f32],
-    /// Which part of it is meant.
-    pub pick: Pick,
+    /// What it answers: the part that holds a positive click is meant, else the largest.
+    pub prompt: &'a DecoderPrompt,
     /// The decoder's own estimate of its overlap with the truth.
     pub confidence: f32,
     /// The state that the object has if the answer is to be trusted.
@@ -75,7 +93,11 @@ pub(super) fn show(
     tables: &mut Tables<'_>,
     config: &SessionConfig<'_>,
 ) -> Result<(), VisionError> {
-    let Answer { mask, pick, confidence, state } = *answer;
+    let Answer { mask, prompt, confidence, state } = *answer;
+    let pick = match prompt.clicks().iter().rev().find(|click| click.is_positive) {
+        Some(click) => Pick::Containing(click.at),
+        None => Pick::Largest,
+    };
     let size = scene.grid.size() as usize;
     // The model's mask is square.
     let mask_size = mask.len().isqrt();
@@ -100,11 +122,14 @@ pub(super) fn show(
     let points = simplify(&mut tables.points[..contour.points], OUTER_POINTS_MAX, tables.links)?;
     let bounds = contour.component.bounds;
     object.has_mask = true;
+    object.scene = Some(*scene);
     object.box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);
     let mut shown = OverlayObject {
         id: object.id,
         state: if confidence < config.attention_below { State::Attention } else { state } as u32,
         points: points as u32,
+        rings: 1,
+        ring_points: [points as u32, 0, 0, 0, 0],
         confidence: confidence.min(1.0),
         ..OverlayObject::zeroed()
     };
@@ -115,7 +140,7 @@ pub(super) fn show(
         shown.area_px2 = measures.area;
         shown.centroid_px = measures.centroid;
     }
-    if !scene.is_millimetres {
+    if !scene.geometry.is_millimetres() {
         shown.contour_mm = [[0.0; 2]; CONTOUR_POINTS_MAX];
     } else if let Some(measures) = measure(&shown.contour_mm[..points]) {
         shown.valid |= valid::MILLIMETRES;

@@ -64,13 +64,24 @@ impl Programs {
     }
 }
 
-/// What the decoder is prompted with, in grid pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Most clicks that go into one prompt, beside a box: the slots that the decoder was trained with.
+pub(super) const CLICKS_MAX: usize = 14;
+
+/// One click, in grid pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct GridClick {
+    pub at: [f32; 2],
+    /// Whether inside the object.
+    pub is_positive: bool,
+}
+
+/// What the decoder is prompted with, in grid pixels: a box, clicks, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct DecoderPrompt {
     /// Left, top, right, bottom.
     pub box_px: Option<[f32; 4]>,
-    /// Position, and whether inside the object.
-    pub click_px: Option<([f32; 2], bool)>,
+    clicks: [GridClick; CLICKS_MAX],
+    count: usize,
 }
 
 /// Labels of the decoder's points, as it was trained.
@@ -83,15 +94,34 @@ mod label {
 }
 
 impl DecoderPrompt {
-    /// Fills the decoder's inputs. Box corners come first, then the click; unused slots are labelled so. `mask` holds
-    /// the logits of the answer before, if there is one to go on from.
+    /// A box and no click.
+    pub fn of_box(box_px: [f32; 4]) -> Self {
+        Self { box_px: Some(box_px), ..Self::default() }
+    }
+
+    /// Adds a click. Where there is no room, the oldest goes: what it did is in the mask that came of it.
+    pub fn add(&mut self, click: GridClick) {
+        if self.count == CLICKS_MAX {
+            self.clicks.rotate_left(1);
+            self.count -= 1;
+        }
+        self.clicks[self.count] = click;
+        self.count += 1;
+    }
+
+    /// The clicks, in the order they were made.
+    pub fn clicks(&self) -> &[GridClick] {
+        &self.clicks[..self.count]
+    }
+
+    /// Fills the decoder's inputs. Box corners come first, then clicks; unused slots are labelled so. `mask` holds the
+    /// logits of the answer before, if there is one to go on from.
     pub fn feed(&self, executor: &mut Executor<'_>, programs: &Programs, copy: u32, mask: Option<&[f32]>) {
         let corners =
             self.box_px.map(|[x0, y0, x1, y1]| [([x0, y0], label::BOX_FROM), ([x1, y1], label::BOX_TO)]);
-        let click = self
-            .click_px
-            .map(|(at, is_positive)| (at, if is_positive { label::POSITIVE } else { label::NEGATIVE }));
-        let points = || corners.into_iter().flatten().chain(click);
+        let labelled =
+            |click: &GridClick| (click.at, if click.is_positive { label::POSITIVE } else { label::NEGATIVE });
+        let points = || corners.into_iter().flatten().chain(self.clicks().iter().map(labelled));
         let coords = executor.input_mut(programs.decoder, programs.point_coords, copy);
         coords.fill(0.0);
         for (slot, (at, _)) in coords.chunks_exact_mut(2).zip(points()) {
@@ -114,7 +144,8 @@ impl DecoderPrompt {
     /// Which mask answers this prompt, by the decoder's own estimates: one positive click alone leaves open how much
     /// is meant, and takes the best of the candidates behind the first; everything else takes the first.
     pub fn choose(&self, iou: &[f32]) -> usize {
-        let is_lone_click = self.box_px.is_none() && matches!(self.click_px, Some((_, true)));
+        let is_lone_click =
+            self.box_px.is_none() && matches!(self.clicks(), [GridClick { is_positive: true, .. }]);
         if !is_lone_click {
             return 0;
         }

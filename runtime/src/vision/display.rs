@@ -66,6 +66,11 @@ impl DisplayRaster {
         })
     }
 
+    /// Area of a display pixel, in the plane's unit.
+    pub fn pixel_area(&self) -> f32 {
+        (self.pitch[0] * self.pitch[1]) as f32
+    }
+
     /// The plane's point at a display position.
     pub fn to_plane(&self, at: Vertex) -> Point {
         Point {

@@ -5,15 +5,18 @@
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use proptest::test_runner::Config as ProptestConfig;
 use sonotrace::hal::clock::Clock;
+use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
+use sonotrace::hal::event::EventKind;
 use sonotrace::hal::frame::{FrameDescriptor, LAW_LOGARITHMIC};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::Overlay;
-use sonotrace::hal::ring::{FrameProducer, FrameRing, OverlayConsumer, OverlayRing};
+use sonotrace::hal::ring::{
+    CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
+    OverlayRing,
+};
 use sonotrace::model::Model;
 use sonotrace::model::format::{FileHeader, HEAD_BYTES, SectionKind, SectionRecord};
-use sonotrace::session::{
-    Policy, Poll, Prompt, PromptKind, Session, SessionConfig, SessionError, Space, memory_required,
-};
+use sonotrace::session::{Policy, Poll, Ports, Session, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::Display;
 use std::sync::OnceLock;
 
@@ -190,6 +193,7 @@ pub fn samples(descriptor: &FrameDescriptor) -> Vec<u8> {
 pub fn every_frame() -> SessionConfig<'static> {
     SessionConfig {
         policy: Policy::All,
+        table_rows_per_frame: u32::MAX,
         display: Display::Raster { width: 96, height: 72 },
         ..SessionConfig::default()
     }
@@ -217,43 +221,98 @@ pub const FRAMES_QUEUED: u32 = 4;
 /// Most bytes of samples in a slot.
 pub const SLOT_PAYLOAD_BYTES: usize = 8192;
 
-/// The memory of a scan: two rings and the session's region.
+/// Commands that the tests' rings queue.
+pub const COMMANDS_QUEUED: u32 = 16;
+/// Events that the tests' rings hold.
+pub const EVENTS_QUEUED: u32 = 64;
+
+/// Memory for each ring of a scan.
+pub struct RingRegions<'m> {
+    pub frames: &'m mut [u8],
+    pub overlays: &'m mut [u8],
+    pub commands: &'m mut [u8],
+    pub events: &'m mut [u8],
+}
+
+/// Bytes of each ring: frames, overlays, commands, events.
+pub fn ring_bytes() -> [usize; 4] {
+    [
+        FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap(),
+        OverlayRing::region_bytes(4).unwrap(),
+        CommandRing::region_bytes(COMMANDS_QUEUED).unwrap(),
+        EventRing::region_bytes(EVENTS_QUEUED).unwrap(),
+    ]
+}
+
+/// The memory of a scan: its rings and the session's region.
 pub struct Memory {
-    frames: AlignedBytes,
-    overlays: AlignedBytes,
+    rings: [AlignedBytes; 4],
     region: AlignedBytes,
 }
 
 impl Memory {
     pub fn of(config: &SessionConfig<'_>) -> Self {
         Self {
-            frames: AlignedBytes::zeroed(FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap()),
-            overlays: AlignedBytes::zeroed(OverlayRing::region_bytes(4).unwrap()),
+            rings: ring_bytes().map(AlignedBytes::zeroed),
             region: AlignedBytes::zeroed(memory_required(disc(), config).unwrap().bytes),
         }
     }
 
     /// Opens a scan over the small model.
     pub fn open<'m, C: Clock>(&'m mut self, config: SessionConfig<'m>, clock: C) -> Scan<'m, C> {
-        let region = self.region.bytes_mut();
-        open_in(self.frames.bytes_mut(), self.overlays.bytes_mut(), region, config, clock).unwrap()
+        self.try_open(disc_model(), config, clock).unwrap()
+    }
+
+    /// Opens a scan over any model that needs no more memory.
+    pub fn try_open<'m, C: Clock>(
+        &'m mut self,
+        model: Model<'m>,
+        config: SessionConfig<'m>,
+        clock: C,
+    ) -> Result<Scan<'m, C>, SessionError> {
+        let [frames, overlays, commands, events] = self.rings.each_mut().map(AlignedBytes::bytes_mut);
+        let rings = RingRegions { frames, overlays, commands, events };
+        open_model(model, rings, self.region.bytes_mut(), config, clock)
     }
 }
 
 /// Lays out the rings and opens a session over the small model, all in the memory given.
 pub fn open_in<'m, C: Clock>(
-    frames: &'m mut [u8],
-    overlays: &'m mut [u8],
+    rings: RingRegions<'m>,
     region: &'m mut [u8],
     config: SessionConfig<'m>,
     clock: C,
 ) -> Result<Scan<'m, C>, SessionError> {
-    let ring = FrameRing::create(frames, FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
-    let answers = OverlayRing::create(overlays, 4).unwrap();
-    let (frames, overlays) = (ring.producer().unwrap(), answers.consumer().unwrap());
-    let (consumer, producer) = (ring.consumer().unwrap(), answers.producer().unwrap());
-    let session = Session::open(disc_model(), config, region, consumer, producer, clock)?;
-    Ok(Scan { session, ring, frames, overlays })
+    open_model(disc_model(), rings, region, config, clock)
+}
+
+/// As [`open_in`], over any model.
+pub fn open_model<'m, C: Clock>(
+    model: Model<'m>,
+    rings: RingRegions<'m>,
+    region: &'m mut [u8],
+    config: SessionConfig<'m>,
+    clock: C,
+) -> Result<Scan<'m, C>, SessionError> {
+    let ring = FrameRing::create(rings.frames, FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
+    let answers = OverlayRing::create(rings.overlays, 4).unwrap();
+    let asked = CommandRing::create(rings.commands, COMMANDS_QUEUED).unwrap();
+    let told = EventRing::create(rings.events, EVENTS_QUEUED).unwrap();
+    let ports = Ports {
+        frames: ring.consumer().unwrap(),
+        commands: asked.consumer().unwrap(),
+        overlays: answers.producer().unwrap(),
+        events: told.producer().unwrap(),
+    };
+    let session = Session::open(model, config, region, ports, clock)?;
+    Ok(Scan {
+        session,
+        frames: ring.producer().unwrap(),
+        overlays: answers.consumer().unwrap(),
+        commands: asked.producer().unwrap(),
+        events: told.consumer().unwrap(),
+        ring,
+    })
 }
 
 /// A session with both ends of its rings.
@@ -262,12 +321,25 @@ pub struct Scan<'m, C: Clock> {
     pub ring: FrameRing<'m>,
     pub frames: FrameProducer<'m>,
     pub overlays: OverlayConsumer<'m>,
+    pub commands: CommandProducer<'m>,
+    pub events: EventConsumer<'m>,
 }
 
 impl<C: Clock> Scan<'_, C> {
     /// Puts a frame into the ring, with samples made up for it; its bytes past what it announces are left out.
     pub fn push(&mut self, descriptor: &FrameDescriptor) {
         let _ = self.frames.push(descriptor, &samples(descriptor)).unwrap();
+    }
+
+    /// Hands in a prompt.
+    pub fn prompt(&mut self, prompt: Prompt) -> Result<u32, CommandError> {
+        self.commands.prompt(prompt)
+    }
+
+    /// The kinds of the events since the last call.
+    pub fn event_kinds(&mut self) -> Vec<EventKind> {
+        let events = std::iter::from_fn(|| self.events.take());
+        events.map(|event| EventKind::from_wire(event.kind).unwrap()).collect()
     }
 
     /// Polls until a frame has had its outcome, or there is none to work on.

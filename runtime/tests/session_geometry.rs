@@ -1,0 +1,342 @@
+//! Geometry that changes in the middle of a scan: no frame waits for a sampling table, and what is followed is carried
+//! over in millimetres or marked lost.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{FIELD_MM, Memory, boxed, click, every_frame, frame, picture};
+use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::event::EventKind;
+use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::{Overlay, OverlayObject, PromptOutcome, Rung, State, valid};
+use sonotrace::session::{DropReason, Poll, SessionConfig};
+use sonotrace::vision::{Display, DisplayRaster};
+
+/// The small model's input has 32 rows: a table of another geometry is whole with its fourth frame.
+fn in_steps() -> SessionConfig<'static> {
+    SessionConfig { table_rows_per_frame: 8, ..every_frame() }
+}
+
+fn deeper(seq: u64) -> FrameDescriptor {
+    FrameDescriptor { last_depth_mm: 60.0, geometry_epoch: 1, ..frame(seq) }
+}
+
+fn sector(seq: u64, first_angle_rad: f32, last_angle_rad: f32, last_depth_mm: f32) -> FrameDescriptor {
+    FrameDescriptor {
+        geometry: 2,
+        apex_radius_mm: 30.0,
+        first_angle_rad,
+        last_angle_rad,
+        last_depth_mm,
+        ..frame(seq)
+    }
+}
+
+/// The same frame, later.
+fn numbered(descriptor: FrameDescriptor, seq: u64) -> FrameDescriptor {
+    FrameDescriptor { seq, t_acq_ns: seq * 20_000_000, ..descriptor }
+}
+
+fn only(overlay: &Overlay) -> &OverlayObject {
+    let [object] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
+    object
+}
+
+fn state(object: &OverlayObject) -> State {
+    State::from_wire(object.state).unwrap()
+}
+
+fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+fn on_display(descriptor: &FrameDescriptor, at: [f32; 2]) -> [f32; 2] {
+    let geometry = descriptor.check().unwrap().geometry;
+    let raster = DisplayRaster::new(&geometry, every_frame().display).unwrap();
+    raster.to_display(Point { x: at[0], y: at[1] })
+}
+
+#[test]
+fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_whole() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    let before = *only(&scan.overlay_of(&frame(1)));
+    assert_eq!(state(&before), State::Fresh);
+    scan.event_kinds();
+    for seq in 2..=4 {
+        clock.advance_ns(20_000_000);
+        let overlay =
+            scan.overlay_of(&FrameDescriptor { t_enqueue_ns: (seq - 1) * 20_000_000, ..deeper(seq) });
+        let object = only(&overlay);
+        assert_eq!((overlay.seq, overlay.rung, state(object)), (seq, Rung::Repeat as u32, State::Stale));
+        assert_eq!((overlay.latency_ns, overlay.age_ns), (0, (seq - 1) * 20_000_000));
+        // In the body it is where it was; on the display, where that lies now.
+        assert_eq!(object.contour_mm(), before.contour_mm());
+        for (px, mm) in object.contour_px().iter().zip(object.contour_mm()) {
+            assert!(distance(*px, on_display(&deeper(seq), *mm)) < 1e-3);
+        }
+        assert!(distance(object.centroid_px, on_display(&deeper(seq), object.centroid_mm)) < 1e-3);
+        // The field is half as high again, and the display as large as before.
+        assert!((object.area_px2 / before.area_px2 - 1.0 / 2.25).abs() < 1e-3);
+    }
+    let overlay = scan.overlay_of(&FrameDescriptor { t_enqueue_ns: 60_000_000, ..deeper(5) });
+    assert_eq!((overlay.rung, state(only(&overlay))), (Rung::Full as u32, State::Tracked));
+    // A pixel of the new grid has 1.9 mm.
+    assert!(distance(only(&overlay).centroid_mm, [0.0, 20.0]) < 2.0, "{:?}", only(&overlay).centroid_mm);
+    let kinds = scan.event_kinds();
+    assert_eq!(kinds, [EventKind::GeometryChanged, EventKind::TableReady, EventKind::ObjectCarriedOver]);
+    let counters = scan.finish_and_account();
+    assert_eq!((counters.repeats, counters.geometry_changes, counters.overlays), (3, 1, 5));
+}
+
+#[test]
+fn the_old_table_serves_until_the_new_one_is_whole_and_then_both_do() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.overlay_of(&frame(1));
+    let mut rungs = Vec::new();
+    for seq in 2..=17 {
+        let descriptor = if seq % 2 == 0 { deeper(seq) } else { frame(seq) };
+        rungs.push(scan.overlay_of(&descriptor).rung);
+    }
+    let (full, repeat) = (Rung::Full as u32, Rung::Repeat as u32);
+    // Every second frame is of the old geometry and never waits; the new one's fourth is served, and all after it.
+    assert_eq!(rungs[..7], [repeat, full, repeat, full, repeat, full, full]);
+    assert!(rungs[7..].iter().all(|&rung| rung == full), "{rungs:?}");
+    assert_eq!(scan.session.counters().geometry_changes, 1);
+}
+
+/// A front end that is of three minds: each frame has its outcome, and none does more than its share of rows.
+#[test]
+fn a_geometry_that_never_stays_costs_bounded_work_and_only_stale_contours() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    scan.overlay_of(&frame(1));
+    for seq in 2..60 {
+        let last_depth_mm = 45.0 + 5.0 * (seq % 3) as f32;
+        let overlay = scan.overlay_of(&FrameDescriptor { last_depth_mm, ..frame(seq) });
+        assert_eq!(overlay.rung, Rung::Repeat as u32);
+        assert_eq!(state(only(&overlay)), State::Stale);
+    }
+    assert_eq!(state(only(&scan.overlay_of(&frame(60)))), State::Tracked);
+    assert_eq!(scan.finish_and_account().repeats, 58);
+}
+
+#[test]
+fn the_first_geometry_is_not_waited_for() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    assert_eq!(state(only(&scan.overlay_of(&frame(1)))), State::Fresh);
+    assert_eq!(scan.session.counters().geometry_changes, 0);
+}
+
+#[test]
+fn depth_sector_and_zoom_carry_objects_over() {
+    let zoomed = |seq: u64, spacing: f32, corner: f32| FrameDescriptor {
+        spacing_x_mm: spacing,
+        spacing_y_mm: spacing,
+        left_mm: corner,
+        top_mm: corner,
+        ..picture(seq, true)
+    };
+    let changes = [
+        ("depth", frame(1), deeper(2), [0.0, 20.0]),
+        ("shallower", deeper(1), frame(2), [-6.0, 25.0]),
+        ("width", frame(1), FrameDescriptor { left_mm: -30.0, right_mm: 25.0, ..frame(2) }, [5.0, 18.0]),
+        ("sector", sector(1, -0.5, 0.5, 60.0), sector(2, -0.3, 0.6, 60.0), [4.0, 25.0]),
+        ("sector and depth", sector(1, -0.5, 0.5, 60.0), sector(2, -0.6, 0.6, 90.0), [4.0, 30.0]),
+        ("zoom", zoomed(1, 0.8, 0.0), zoomed(2, 0.6, 4.0), [18.0, 18.0]),
+    ];
+    for (what, first, second, at) in changes {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&every_frame());
+        let mut scan = memory.open(every_frame(), &clock);
+        scan.prompt(click(1, at[0], at[1])).unwrap();
+        let before = *only(&scan.overlay_of(&first));
+        let overlay = scan.overlay_of(&second);
+        let after = only(&overlay);
+        assert_eq!(state(after), State::Tracked, "{what}");
+        // The small model's disc has 7 pixels of whatever grid it is on, so that its place is compared, not its size.
+        let off_mm = distance(after.centroid_mm, before.centroid_mm);
+        assert!(off_mm < 2.5, "{what}: {off_mm} mm off");
+        assert!(scan.event_kinds().contains(&EventKind::ObjectCarriedOver), "{what}");
+    }
+}
+
+#[test]
+fn another_probe_or_an_unknown_scale_loses_objects() {
+    let unknown = |seq: u64, side: u32| FrameDescriptor {
+        lines: side,
+        samples: side,
+        stride_bytes: side,
+        payload_bytes: side * side,
+        ..picture(seq, false)
+    };
+    let changes = [
+        ("linear to convex", frame(1), sector(2, -0.5, 0.5, 60.0)),
+        (
+            "another radius",
+            sector(1, -0.5, 0.5, 60.0),
+            FrameDescriptor { apex_radius_mm: 40.0, ..sector(2, -0.5, 0.5, 60.0) },
+        ),
+        ("probe to picture", frame(1), picture(2, true)),
+        ("unknown scale", unknown(1, 48), unknown(2, 50)),
+    ];
+    for (what, first, second) in changes {
+        for table_rows_per_frame in [8, u32::MAX] {
+            let config = SessionConfig { table_rows_per_frame, ..every_frame() };
+            let clock = ManualClock::new(0);
+            let mut memory = Memory::of(&config);
+            let mut scan = memory.open(config, &clock);
+            let middle = Point { x: 24.0, y: 20.0 };
+            let kind = PromptKind::Click { at: middle, is_positive: true };
+            scan.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+            assert_eq!(state(only(&scan.overlay_of(&first))), State::Fresh, "{what}");
+            for seq in 2..9 {
+                let overlay = scan.overlay_of(&numbered(second, seq));
+                let object = only(&overlay);
+                assert_eq!((object.id, state(object), object.points), (1, State::Lost, 0), "{what}");
+                assert_eq!((overlay.state, object.valid), (State::Lost as u32, 0), "{what}");
+            }
+            // A new prompt finds it again.
+            scan.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+            assert_eq!(state(only(&scan.overlay_of(&numbered(second, 9)))), State::Fresh, "{what}");
+            assert_eq!(state(only(&scan.overlay_of(&numbered(second, 10)))), State::Tracked, "{what}");
+        }
+    }
+}
+
+#[test]
+fn an_object_that_the_new_field_leaves_out_is_lost() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.prompt(click(1, -12.0, 30.0)).unwrap();
+    scan.prompt(click(2, 12.0, 10.0)).unwrap();
+    assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 2);
+    let right_half = FrameDescriptor { left_mm: 2.0, ..frame(2) };
+    let overlay = scan.overlay_of(&right_half);
+    let states: Vec<State> = overlay.objects().iter().map(state).collect();
+    assert_eq!(states, [State::Lost, State::Tracked]);
+}
+
+#[test]
+fn prompts_on_frames_of_the_geometry_before_are_served_there_and_carried_over() {
+    let config = SessionConfig { kept_frames: 4, ..every_frame() };
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&config);
+    let mut scan = memory.open(config, &clock);
+    scan.overlay_of(&frame(1));
+    scan.prompt(Prompt { seq: 1, ..click(1, 5.0, 22.0) }).unwrap();
+    scan.prompt(Prompt { seq: 1, ..boxed(2, [-12.0, 8.0, -3.0, 17.0]) }).unwrap();
+    let overlay = scan.overlay_of(&deeper(2));
+    let [first, second] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
+    assert_eq!((state(first), state(second)), (State::Tracked, State::Tracked));
+    assert!(distance(first.centroid_mm, [5.0, 22.0]) < 2.5, "{:?}", first.centroid_mm);
+    assert!(distance(second.centroid_mm, [-7.5, 12.5]) < 2.5, "{:?}", second.centroid_mm);
+    // Of another probe's frame no mask can be carried here.
+    scan.prompt(Prompt { seq: 2, ..click(3, 0.0, 20.0) }).unwrap();
+    let overlay = scan.overlay_of(&sector(3, -0.5, 0.5, 60.0));
+    assert_eq!(overlay.answers()[0].outcome, PromptOutcome::TooOld as u32);
+}
+
+#[test]
+fn prompts_while_a_table_is_made_wait_or_are_too_old() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.overlay_of(&frame(1));
+    assert!(scan.overlay_of(&deeper(2)).objects().is_empty());
+    // Frame 2 was not worked on: it has no features.
+    let too_old = scan.prompt(Prompt { seq: 2, ..click(1, 0.0, 20.0) }).unwrap();
+    let next = scan.prompt(click(2, 0.0, 30.0)).unwrap();
+    for seq in 3..=4 {
+        assert_eq!(scan.overlay_of(&deeper(seq)).answers(), []);
+    }
+    let overlay = scan.overlay_of(&deeper(5));
+    let answers: Vec<(u32, u32)> =
+        overlay.answers().iter().map(|answer| (answer.ticket, answer.outcome)).collect();
+    assert_eq!(answers, [(too_old, PromptOutcome::TooOld as u32), (next, PromptOutcome::Served as u32)]);
+    assert_eq!((only(&overlay).id, state(only(&overlay))), (2, State::Fresh));
+}
+
+/// What a front end says of its geometry is not what counts: neither an epoch that stays nor one that moves.
+#[test]
+fn epochs_are_not_believed() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.overlay_of(&FrameDescriptor { geometry_epoch: 7, ..frame(1) });
+    assert_eq!(scan.overlay_of(&FrameDescriptor { geometry_epoch: 8, ..frame(2) }).rung, Rung::Full as u32);
+    assert_eq!(
+        scan.overlay_of(&FrameDescriptor { geometry_epoch: 8, ..deeper(3) }).rung,
+        Rung::Repeat as u32
+    );
+}
+
+/// A frame that cannot be sampled (its vendor's table is not there) hides no change of geometry, and loses nothing.
+#[test]
+fn a_frame_that_cannot_be_sampled_does_not_hide_a_change_of_geometry() {
+    let with = |last_depth_mm: f32| {
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&every_frame());
+        let mut scan = memory.open(every_frame(), &clock);
+        scan.prompt(click(1, 0.0, 20.0)).unwrap();
+        scan.overlay_of(&frame(1));
+        scan.push(&FrameDescriptor { amplitude_law: 3, law_table: 9, last_depth_mm: 30.0, ..frame(2) });
+        assert_eq!(scan.outcome(), Poll::Dropped { seq: 2, reason: DropReason::Malformed });
+        *only(&scan.overlay_of(&FrameDescriptor { last_depth_mm, ..frame(3) }))
+    };
+    for depth_mm in [60.0, FIELD_MM] {
+        let object = with(depth_mm);
+        assert_eq!(state(&object), State::Tracked);
+        assert!(distance(object.centroid_mm, [0.0, 20.0]) < 2.0, "{:?}", object.centroid_mm);
+    }
+}
+
+/// A picture within black borders, its scale right for its own pixels: the same millimetres as without borders.
+#[test]
+fn black_borders_do_not_spoil_the_scale() {
+    let with = |border: u32| {
+        let config = SessionConfig { display: Display::Source, ..every_frame() };
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        let side = 48 + 2 * border;
+        let bordered = FrameDescriptor {
+            lines: side,
+            samples: side,
+            stride_bytes: side,
+            payload_bytes: side * side,
+            content_column: border,
+            content_row: border,
+            content_columns: 48,
+            content_rows: 48,
+            left_mm: -0.8 * border as f32,
+            top_mm: -0.8 * border as f32,
+            ..picture(1, true)
+        };
+        scan.prompt(click(1, 18.0, 21.0)).unwrap();
+        *only(&scan.overlay_of(&bordered))
+    };
+    let (plain, bordered) = (with(0), with(9));
+    assert_eq!(plain.valid & valid::MILLIMETRES, valid::MILLIMETRES);
+    assert!((plain.area_mm2 - bordered.area_mm2).abs() < 1e-3 * plain.area_mm2);
+    assert!(distance(plain.centroid_mm, bordered.centroid_mm) < 1e-3);
+    // In pixels of the whole picture, borders included.
+    let moved = [plain.centroid_px[0] + 9.0, plain.centroid_px[1] + 9.0];
+    assert!(
+        distance(moved, bordered.centroid_px) < 1e-3,
+        "{:?} {:?}",
+        plain.centroid_px,
+        bordered.centroid_px
+    );
+}

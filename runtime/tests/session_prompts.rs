@@ -1,0 +1,211 @@
+//! Prompts: many objects, several clicks each, answers, and commands from another thread.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{COMMANDS_QUEUED, Memory, boxed, click, every_frame, frame, remove};
+use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
+use sonotrace::hal::event::EventKind;
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
+use sonotrace::session::{Poll, SessionConfig};
+
+fn negative(object: u32, x: f32, y: f32) -> Prompt {
+    let kind = PromptKind::Click { at: Point { x, y }, is_positive: false };
+    Prompt { object, seq: 0, space: Space::Plane, kind }
+}
+
+fn centroid(overlay: &Overlay, id: u32) -> [f32; 2] {
+    overlay.objects().iter().find(|object| object.id == id).unwrap().centroid_mm
+}
+
+fn off_mm(a: [f32; 2], b: [f32; 2]) -> f32 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+fn answers(overlay: &Overlay) -> Vec<(u32, u32, PromptOutcome)> {
+    let read = |answer: &sonotrace::hal::overlay::PromptAnswer| {
+        (answer.ticket, answer.object, PromptOutcome::from_wire(answer.outcome).unwrap())
+    };
+    overlay.answers().iter().map(read).collect()
+}
+
+/// The small model's disc lies at the mean of all points that it is given: they are all given.
+#[test]
+fn clicks_on_one_frame_add_up() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    for (x, y) in [(-6.0, 14.0), (0.0, 20.0), (6.0, 29.0)] {
+        scan.prompt(click(1, x, y)).unwrap();
+    }
+    scan.prompt(negative(1, 4.0, 13.0)).unwrap();
+    let overlay = scan.overlay_of(&frame(1));
+    let mean = [(-6.0 + 0.0 + 6.0 + 4.0) / 4.0, (14.0 + 20.0 + 29.0 + 13.0) / 4.0];
+    assert!(off_mm(centroid(&overlay, 1), mean) < 0.7, "{:?}, not {mean:?}", centroid(&overlay, 1));
+    assert_eq!(scan.session.counters().prompts_served, 4);
+}
+
+#[test]
+fn clicks_on_a_kept_frame_add_up_too() {
+    let config = SessionConfig { kept_frames: 4, ..every_frame() };
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&config);
+    let mut scan = memory.open(config, &clock);
+    scan.prompt(click(1, -6.0, 14.0)).unwrap();
+    scan.overlay_of(&frame(1));
+    scan.overlay_of(&frame(2));
+    // Made on frame 1, where the first click was made.
+    scan.prompt(Prompt { seq: 1, ..click(1, 2.0, 20.0) }).unwrap();
+    let overlay = scan.overlay_of(&frame(3));
+    assert!(off_mm(centroid(&overlay, 1), [-2.0, 17.0]) < 1.3, "{:?}", centroid(&overlay, 1));
+}
+
+/// On a later frame the clicks before have done their work; the box of what was carried there stands for them.
+#[test]
+fn a_click_on_a_later_frame_corrects_what_was_carried_there() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    for seq in 1..4 {
+        scan.overlay_of(&frame(seq));
+    }
+    scan.prompt(click(1, 6.0, 20.0)).unwrap();
+    let overlay = scan.overlay_of(&frame(4));
+    // Two corners about the old middle, and the click: a third of the way.
+    assert!(off_mm(centroid(&overlay, 1), [2.0, 20.0]) < 1.0, "{:?}", centroid(&overlay, 1));
+    assert_eq!(overlay.objects()[0].state, State::Fresh as u32);
+    // A second click on that frame's successor begins with what is there again.
+    let overlay = scan.overlay_of(&frame(5));
+    assert_eq!(overlay.objects()[0].state, State::Tracked as u32);
+}
+
+#[test]
+fn a_box_starts_an_object_anew() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.prompt(click(1, -10.0, 10.0)).unwrap();
+    scan.prompt(boxed(1, [3.0, 23.0, 13.0, 33.0])).unwrap();
+    let overlay = scan.overlay_of(&frame(1));
+    assert!(off_mm(centroid(&overlay, 1), [8.0, 28.0]) < 0.6, "{:?}", centroid(&overlay, 1));
+}
+
+#[test]
+fn more_clicks_than_the_decoder_has_places_for_are_served() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    for round in 0..3 {
+        for _ in 0..COMMANDS_QUEUED {
+            scan.prompt(click(1, -8.0 + 8.0 * round as f32, 20.0)).unwrap();
+        }
+        scan.commands.set_frozen(true).unwrap_err();
+        let overlay = scan.overlay_of(&frame(1 + round));
+        assert_eq!(overlay.answers().len(), COMMANDS_QUEUED as usize);
+    }
+    assert_eq!(scan.session.counters().prompts_served, 3 * u64::from(COMMANDS_QUEUED));
+}
+
+/// Ten objects, each clicked, corrected and removed while the others go on.
+#[test]
+fn objects_come_and_go_without_disturbing_each_other() {
+    let places: Vec<[f32; 2]> =
+        (0..10).map(|i| [-14.0 + 7.0 * (i % 5) as f32, 14.0 + 13.0 * (i / 5) as f32]).collect();
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    for (id, at) in (1..).zip(&places) {
+        scan.prompt(click(id, at[0], at[1])).unwrap();
+        scan.overlay_of(&frame(u64::from(id)));
+    }
+    for removed in [3u32, 7, 10] {
+        scan.prompt(remove(removed)).unwrap();
+    }
+    scan.prompt(click(4, places[3][0] + 3.0, places[3][1])).unwrap();
+    let overlay = scan.overlay_of(&frame(11));
+    let ids: Vec<u32> = overlay.objects().iter().map(|object| object.id).collect();
+    assert_eq!(ids, [1, 2, 4, 5, 6, 8, 9]);
+    for object in overlay.objects() {
+        let fresh = object.id == 4;
+        assert_eq!(object.state, if fresh { State::Fresh } else { State::Tracked } as u32, "{}", object.id);
+        let at = places[object.id as usize - 1];
+        assert!(off_mm(object.centroid_mm, at) < 2.0, "object {}: {:?}", object.id, object.centroid_mm);
+    }
+}
+
+#[test]
+fn every_prompt_is_answered_once_with_its_ticket() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    let first = scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    scan.prompt(click(2, 90.0, 20.0)).unwrap();
+    scan.prompt(remove(3)).unwrap();
+    scan.prompt(negative(4, 0.0, 20.0)).unwrap();
+    scan.prompt(Prompt { seq: 77, ..click(5, 0.0, 20.0) }).unwrap();
+    assert_eq!(first, 1);
+    let overlay = scan.overlay_of(&frame(1));
+    assert_eq!(
+        answers(&overlay),
+        [
+            (1, 1, PromptOutcome::Served),
+            (2, 2, PromptOutcome::OutsideField),
+            (3, 3, PromptOutcome::UnknownObject),
+            (4, 4, PromptOutcome::UnknownObject),
+            (5, 5, PromptOutcome::TooOld),
+        ]
+    );
+    assert_eq!(overlay.objects().len(), 1);
+    assert!(scan.overlay_of(&frame(2)).answers().is_empty());
+    for object in 2..=12 {
+        scan.prompt(click(object, 0.0, 20.0)).unwrap();
+    }
+    let overlay = scan.overlay_of(&frame(3));
+    let no_room: Vec<u32> = answers(&overlay)
+        .into_iter()
+        .filter(|(_, _, outcome)| *outcome == PromptOutcome::NoRoom)
+        .map(|(_, object, _)| object)
+        .collect();
+    assert_eq!(no_room, [11, 12]);
+    let told = scan.event_kinds().into_iter().filter(|kind| *kind == EventKind::PromptAnswered).count();
+    assert_eq!(told, 16);
+}
+
+/// Prompts that arrive while frames are dropped are answered with the next overlay, none forgotten.
+#[test]
+fn answers_wait_for_an_overlay() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    let mut tickets = Vec::new();
+    for round in 0..4 {
+        for _ in 0..COMMANDS_QUEUED / 2 {
+            tickets.push(scan.prompt(click(1, 0.0, 20.0)).unwrap());
+        }
+        scan.push(&sonotrace::hal::frame::FrameDescriptor { lines: 0, ..frame(round + 1) });
+        assert!(matches!(scan.outcome(), Poll::Dropped { .. }));
+    }
+    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Err(CommandError::Full { capacity: COMMANDS_QUEUED }));
+    let mut answered = Vec::new();
+    for seq in 10..14 {
+        let overlay = scan.overlay_of(&frame(seq));
+        answered.extend(overlay.answers().iter().map(|answer| answer.ticket));
+    }
+    assert_eq!(answered, tickets);
+    assert_eq!(scan.finish_and_account().prompts_unanswered, 0);
+}
+
+#[test]
+fn prompts_that_the_end_leaves_over_are_counted() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    assert_eq!(scan.outcome(), Poll::Idle);
+    scan.prompt(click(2, 0.0, 20.0)).unwrap();
+    scan.commands.set_frozen(true).unwrap();
+    scan.prompt(click(3, 0.0, 20.0)).unwrap();
+    assert_eq!(scan.finish_and_account().prompts_unanswered, 3);
+}
