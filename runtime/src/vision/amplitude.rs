@@ -30,6 +30,7 @@ pub struct GreyTable {
 
 /// Grey by stored sample.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made a frame, on the stack: a box would allocate")]
 pub(super) enum Levels {
     /// By stored byte: normalised grey; or, where a curve is pending, grey before the curve, not yet limited to 0..1.
     Bytes([f32; 256]),
