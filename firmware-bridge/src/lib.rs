@@ -1,8 +1,33 @@
-//! The C interface of sonotrace.
+//! The C interface of sonotrace, for device firmware.
 //!
-//! Names begin with `sonotrace_`. Strings that are handed out live as long as the library.
+//! Names begin with `sonotrace_`. A session lives in memory that the caller hands over ([`memory_required`] says how
+//! much) and starts no thread. Each of its sides may be used by one thread at a time: acquisition
+//! ([`frame_acquire`](frames::sonotrace_frame_acquire), [`frame_commit`](frames::sonotrace_frame_commit)), the worker
+//! ([`step`](session::sonotrace_step)), and the user's ([`prompt`](commands::sonotrace_prompt), freezing), the display's
+//! ([`overlay_poll`](overlays::sonotrace_overlay_poll)) and the log's
+//! ([`event_next`](overlays::sonotrace_event_next)); counters can be read by any. A second thread on one side gets
+//! `BUSY`, never undefined behaviour. No call waits for another.
+//!
+//! Every function that can fail returns a [`Status`]; [`sonotrace_last_error`](status::sonotrace_last_error) then says
+//! what, with the limit and the value seen. No panic leaves the library.
+//!
+//! * [`config`]: settings; [`model`]: model files; [`session`]: memory, opening, stepping, closing.
+//! * [`frames`], [`commands`], [`overlays`]: the calls of the other sides.
+//! * [`status`]: what can go wrong, and how it is told; `part`: the sides, each for one thread at a time.
+//!
+//! [`memory_required`]: session::sonotrace_memory_required
+//! [`Status`]: status::Status
 
 use core::ffi::{CStr, c_char};
+
+pub mod commands;
+pub mod config;
+pub mod frames;
+pub mod model;
+pub mod overlays;
+mod part;
+pub mod session;
+pub mod status;
 
 /// The version as C text, made from the crate's own at compile time.
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {

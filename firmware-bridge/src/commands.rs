@@ -1,0 +1,103 @@
+//! Prompts and freezing in.
+
+use crate::session::Session;
+use crate::status::{Failure, Status, call};
+use sonotrace::hal::command::{COMMAND_ABI_VERSION, COMMAND_MAGIC, Command, CommandRecord};
+
+/// A click.
+pub const SONOTRACE_PROMPT_CLICK: u32 = 1;
+/// A box around the object.
+pub const SONOTRACE_PROMPT_BOX: u32 = 2;
+/// Follow this object no longer.
+pub const SONOTRACE_PROMPT_REMOVE: u32 = 3;
+/// Points are in the probe's plane: millimetres, or source pixels where the scale is unknown.
+pub const SONOTRACE_SPACE_PLANE: u32 = 1;
+/// Points are sample (x) and line (y) of the frame; for a picture its column and row.
+pub const SONOTRACE_SPACE_LINE_SAMPLE: u32 = 2;
+/// Points are pixels of the declared display.
+pub const SONOTRACE_SPACE_DISPLAY: u32 = 3;
+
+/// What the user points at.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Prompt {
+    /// `SONOTRACE_PROMPT_CLICK`, `_BOX` or `_REMOVE`.
+    pub kind: u32,
+    /// The device's number for the object, from 1. A new number begins a new object; a known one corrects it.
+    pub object: u32,
+    /// Sequence number of the frame that was on the screen; 0 for the next frame (on a frozen image: the one shown).
+    pub seq: u64,
+    /// `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`.
+    pub space: u32,
+    /// Of a click: 1 inside the object, 0 on something that is not part of it.
+    pub is_positive: u32,
+    /// Position of a click, or one corner of a box: x, y.
+    pub from: [f32; 2],
+    /// The opposite corner of a box: x, y.
+    pub to: [f32; 2],
+}
+
+/// Hands in a prompt. `ticket`, which may be null, receives the number that its answer will bear on an overlay.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for a
+/// number.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_prompt(
+    session: *mut Session,
+    prompt: *const Prompt,
+    ticket: *mut u32,
+) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { Session::behind(session) }?;
+        if prompt.is_null() {
+            return Err(Failure::null("prompt"));
+        }
+        // SAFETY: not null, and points to one, as the caller promises.
+        let Prompt { kind, object, seq, space, is_positive, from, to } = unsafe { prompt.read() };
+        let record = CommandRecord {
+            magic: COMMAND_MAGIC,
+            abi_version: COMMAND_ABI_VERSION,
+            kind,
+            ticket: 0,
+            seq,
+            object,
+            // Of no account where nothing is pointed at.
+            space: if kind == SONOTRACE_PROMPT_REMOVE { SONOTRACE_SPACE_PLANE } else { space },
+            is_positive,
+            reserved: 0,
+            from,
+            to,
+        };
+        let prompt = match record.check()? {
+            Command::Prompt { prompt, .. } => prompt,
+            Command::Freeze | Command::Resume => {
+                return Err(Failure::new(Status::Prompt, format_args!("prompt kind {kind} has no meaning")));
+            }
+        };
+        let number = session.commands.enter("user's")?.prompt(prompt)?;
+        if !ticket.is_null() {
+            // SAFETY: not null, and room for a number, as the caller promises.
+            unsafe { ticket.write(number) };
+        }
+        Ok(())
+    })
+}
+
+/// Says that the image is frozen (1) or live again (0). Frames that come while it is frozen are dropped and counted;
+/// prompts are served on the frame that is shown.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut Session, is_frozen: u32) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { Session::behind(session) }?;
+        session.commands.enter("user's")?.set_frozen(is_frozen != 0)?;
+        Ok(())
+    })
+}

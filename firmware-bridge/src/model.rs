@@ -1,0 +1,71 @@
+//! Model files.
+
+use crate::status::{Failure, Status, call};
+use core::ffi::{CStr, c_char};
+use sonotrace::file::ModelFile;
+use std::path::Path;
+
+/// A model file that is mapped, opaque to C.
+#[derive(Debug)]
+pub struct MappedModel(ModelFile);
+
+/// Maps a model file read-only, so that nobody can change or shorten it while it is used. To be done before scanning: it
+/// reads the file and allocates. Any number of sessions may share it.
+///
+/// # Safety
+/// `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_model_map(path: *const c_char, model: *mut *mut MappedModel) -> Status {
+    call(|| {
+        if path.is_null() {
+            return Err(Failure::null("path"));
+        }
+        if model.is_null() {
+            return Err(Failure::null("model"));
+        }
+        // SAFETY: NUL-terminated, as the caller promises.
+        let path = unsafe { CStr::from_ptr(path) };
+        let path = path.to_str().map_err(|_| Failure::new(Status::File, "the path is not UTF-8"))?;
+        let file = ModelFile::open(Path::new(path))
+            .map_err(|error| Failure::new(Status::File, format_args!("cannot map {path}: {error}")))?;
+        // SAFETY: not null, and room for a pointer, as the caller promises.
+        unsafe { model.write(Box::into_raw(Box::new(MappedModel(file)))) };
+        Ok(())
+    })
+}
+
+/// The first byte of a mapped model; null for null.
+///
+/// # Safety
+/// `model` is null or was made by `sonotrace_model_map` and not unmapped since.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_model_data(model: *const MappedModel) -> *const u8 {
+    // SAFETY: null, or a mapped model, as the caller promises.
+    unsafe { model.as_ref() }.map_or(core::ptr::null(), |model| model.0.bytes().as_ptr())
+}
+
+/// Bytes of a mapped model; 0 for null.
+///
+/// # Safety
+/// As `sonotrace_model_data`.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_model_bytes(model: *const MappedModel) -> usize {
+    // SAFETY: null, or a mapped model, as the caller promises.
+    unsafe { model.as_ref() }.map_or(0, |model| model.0.bytes().len())
+}
+
+/// Unmaps a model. Null is allowed.
+///
+/// # Safety
+/// `model` is null or was made by `sonotrace_model_map`; no session uses it any more, and it is unmapped once.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_model_unmap(model: *mut MappedModel) {
+    if !model.is_null() {
+        // SAFETY: made by `Box::into_raw` in `sonotrace_model_map`, and given up here once.
+        drop(unsafe { Box::from_raw(model) });
+    }
+}

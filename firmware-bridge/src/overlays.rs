@@ -1,0 +1,102 @@
+//! Overlays and events out.
+
+use crate::session::Session;
+use crate::status::{Failure, Status, call};
+use core::ffi::c_char;
+use core::fmt::Write;
+use sonotrace::hal::event::Event;
+use sonotrace::hal::overlay::Overlay;
+
+/// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next call on this side.
+/// `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`; `overlay` is null or points to room for a pointer.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_overlay_poll(
+    session: *mut Session,
+    overlay: *mut *const Overlay,
+) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { Session::behind(session) }?;
+        if overlay.is_null() {
+            return Err(Failure::null("overlay"));
+        }
+        let mut side = session.overlays.enter("display's")?;
+        let next = side.take().map(core::ptr::from_ref);
+        // SAFETY: not null, and room for a pointer, as the caller promises.
+        unsafe { overlay.write(next.unwrap_or(core::ptr::null())) };
+        next.map(drop).ok_or_else(|| Failure::new(Status::Empty, "no overlay waits"))
+    })
+}
+
+/// The next event, oldest first. `SONOTRACE_STATUS_EMPTY` if there is none.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`; `event` is null or points to room for one.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_event_next(session: *mut Session, event: *mut Event) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { Session::behind(session) }?;
+        if event.is_null() {
+            return Err(Failure::null("event"));
+        }
+        let next = session.events.enter("log's")?.take();
+        let next = next.ok_or_else(|| Failure::new(Status::Empty, "no event waits"))?;
+        // SAFETY: not null, and room for one, as the caller promises.
+        unsafe { event.write(next) };
+        Ok(())
+    })
+}
+
+/// Writes an event as one line of text, NUL-terminated, cut to `text_bytes` (at least 1).
+///
+/// # Safety
+/// `event` is null or points to one, `text` is null or points to room for `text_bytes` bytes.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_event_text(
+    event: *const Event,
+    text: *mut c_char,
+    text_bytes: usize,
+) -> Status {
+    call(|| {
+        if event.is_null() || text.is_null() || text_bytes == 0 {
+            return Err(Failure::null(if event.is_null() { "event" } else { "text" }));
+        }
+        // SAFETY: not null, and points to one, as the caller promises; any bytes are an event.
+        let event = unsafe { event.read() };
+        // SAFETY: not null, and room for as many bytes, as the caller promises.
+        let room = unsafe { core::slice::from_raw_parts_mut(text.cast::<u8>(), text_bytes) };
+        let mut cut = Cut { room, used: 0 };
+        // What does not fit is left out.
+        let _ = write!(cut, "{event}");
+        let end = cut.used;
+        room[end] = 0;
+        Ok(())
+    })
+}
+
+/// Takes as much text as fits, and leaves room for NUL.
+struct Cut<'a> {
+    room: &'a mut [u8],
+    used: usize,
+}
+
+impl Write for Cut<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for character in text.chars() {
+            let end = self.used + character.len_utf8();
+            if end >= self.room.len() {
+                return Err(core::fmt::Error);
+            }
+            character.encode_utf8(&mut self.room[self.used..end]);
+            self.used = end;
+        }
+        Ok(())
+    }
+}

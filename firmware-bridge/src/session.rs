@@ -1,0 +1,419 @@
+//! A session in the caller's memory: how much, opening, stepping, counting, closing.
+
+use crate::config::{CallerClock, Config};
+use crate::part::Part;
+use crate::status::{Failure, Status, call};
+use bytemuck::{Pod, Zeroable};
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+use sonotrace::hal::ring::{
+    ALIGN, CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
+    OverlayRing,
+};
+use sonotrace::model::Model;
+use sonotrace::session::{self as runtime, DropReason, Poll, Ports, memory_required};
+
+/// Says that a handle is that of an open session.
+const OPEN: u64 = u64::from_le_bytes(*b"SNTOPEN1");
+/// Bytes of a model file that say how much memory it needs.
+const HEAD_BYTES: usize = 4096;
+
+/// A session, opaque to C. It lies at the start of the caller's region.
+pub struct Session {
+    is_open: AtomicU64,
+    pub(crate) worker: Part<Worker>,
+    pub(crate) acquisition: Part<Acquisition>,
+    pub(crate) commands: Part<CommandProducer<'static>>,
+    pub(crate) overlays: Part<OverlayConsumer<'static>>,
+    pub(crate) events: Part<EventConsumer<'static>>,
+    pub(crate) clock: CallerClock,
+    counters: Published,
+}
+
+/// The side that computes.
+pub(crate) struct Worker(runtime::Session<'static, CallerClock>);
+
+/// The side that brings frames.
+pub(crate) struct Acquisition {
+    pub frames: FrameProducer<'static>,
+    pub is_acquired: bool,
+}
+
+/// Totals since a session was opened. Always: frames committed = `overlays` + all `dropped_` + frames that wait or are in
+/// work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Counters {
+    /// Overlays committed, one a frame.
+    pub overlays: u64,
+    /// Frames that gave way to a newer one.
+    pub dropped_superseded: u64,
+    /// Frames whose descriptor or payload was refused.
+    pub dropped_malformed: u64,
+    /// Frames not later than a delivered one.
+    pub dropped_out_of_order: u64,
+    /// Frames that came while the image was frozen.
+    pub dropped_frozen: u64,
+    /// Frames whose turn had not come when the session was closed.
+    pub dropped_shut_down: u64,
+    /// Overlays that were not fetched before they were given back.
+    pub overlays_unfetched: u64,
+    /// Overlays that were later than the budget.
+    pub deadline_misses: u64,
+    /// Of `overlays`: those that repeat contours of an earlier frame, marked stale.
+    pub repeats: u64,
+    /// Further overlays of a frozen frame.
+    pub updates: u64,
+    /// Frames that never came, by their numbers.
+    pub frames_missing: u64,
+    /// Times that the stream began again.
+    pub restarts: u64,
+    /// Changes of geometry.
+    pub geometry_changes: u64,
+    /// Prompts served.
+    pub prompts_served: u64,
+    /// Prompts whose frame's features were no longer kept.
+    pub prompts_too_old: u64,
+    /// Prompts that could not be served for another reason.
+    pub prompts_refused: u64,
+    /// Prompts that closing left unanswered.
+    pub prompts_unanswered: u64,
+    /// Commands that had no meaning.
+    pub bad_commands: u64,
+    /// Steps so far: a watchdog sees the session live by it.
+    pub heartbeat: u64,
+}
+
+impl Counters {
+    fn of(counters: &runtime::Counters, heartbeat: u64) -> Self {
+        Self {
+            overlays: counters.overlays,
+            dropped_superseded: counters.dropped(DropReason::Superseded),
+            dropped_malformed: counters.dropped(DropReason::Malformed),
+            dropped_out_of_order: counters.dropped(DropReason::OutOfOrder),
+            dropped_frozen: counters.dropped(DropReason::Frozen),
+            dropped_shut_down: counters.dropped(DropReason::ShutDown),
+            overlays_unfetched: counters.overlays_unfetched,
+            deadline_misses: counters.deadline_misses,
+            repeats: counters.repeats,
+            updates: counters.updates,
+            frames_missing: counters.frames_missing,
+            restarts: counters.restarts,
+            geometry_changes: counters.geometry_changes,
+            prompts_served: counters.prompts_served,
+            prompts_too_old: counters.prompts_too_old,
+            prompts_refused: counters.prompts_refused,
+            prompts_unanswered: counters.prompts_unanswered,
+            bad_commands: counters.bad_commands,
+            heartbeat,
+        }
+    }
+}
+
+const COUNTERS: usize = size_of::<Counters>() / 8;
+
+/// The counters as any thread may read them, each by itself.
+struct Published([AtomicU64; COUNTERS]);
+
+impl Published {
+    fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; COUNTERS])
+    }
+
+    fn store(&self, counters: Counters) {
+        let words: [u64; COUNTERS] = bytemuck::cast(counters);
+        for (word, value) in self.0.iter().zip(words) {
+            // Relaxed: each stands for itself, nothing is published through it.
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn load(&self) -> Counters {
+        bytemuck::cast::<[u64; COUNTERS], _>(core::array::from_fn(|at| self.0[at].load(Ordering::Relaxed)))
+    }
+}
+
+/// Where each part of a session lies in its region.
+struct Layout {
+    frames: Range<usize>,
+    overlays: Range<usize>,
+    commands: Range<usize>,
+    events: Range<usize>,
+    vendor_tables: Range<usize>,
+    memory: Range<usize>,
+}
+
+impl Layout {
+    fn new(head: &[u8], config: &Config) -> Result<Self, Failure> {
+        let ring = |error| Failure::new(Status::Config, error);
+        let payload = usize::try_from(config.payload_bytes).unwrap_or(usize::MAX);
+        let mut end = size_of::<Session>();
+        let mut take = |bytes: usize| {
+            let from = end.next_multiple_of(ALIGN);
+            end = from.checked_add(bytes).ok_or_else(|| {
+                Failure::new(Status::Config, format_args!("{bytes} bytes more do not fit the address space"))
+            })?;
+            Ok::<_, Failure>(from..end)
+        };
+        Ok(Self {
+            frames: take(FrameRing::region_bytes(config.frames_queued, payload).map_err(ring)?)?,
+            overlays: take(OverlayRing::region_bytes(config.overlays_queued).map_err(ring)?)?,
+            commands: take(CommandRing::region_bytes(config.commands_queued).map_err(ring)?)?,
+            events: take(EventRing::region_bytes(config.events_queued).map_err(ring)?)?,
+            vendor_tables: take(256 * config.vendor_table_count as usize)?,
+            memory: take(memory_required(head, &config.session(&[]))?.bytes)?,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.memory.end
+    }
+}
+
+/// Alignment of a session's region.
+const REGION_ALIGN: usize = if align_of::<Session>() > ALIGN { align_of::<Session>() } else { ALIGN };
+
+/// The bytes that C points at.
+///
+/// # Safety
+/// `data` is null or points to `bytes` bytes that nobody changes for as long as the slice is used.
+unsafe fn bytes_of<'a>(name: &'static str, data: *const u8, bytes: usize) -> Result<&'a [u8], Failure> {
+    if data.is_null() {
+        return Err(Failure::null(name));
+    }
+    // SAFETY: not null, and as many bytes, as the caller promises.
+    Ok(unsafe { core::slice::from_raw_parts(data, bytes) })
+}
+
+/// How much memory a session needs, and where it must start: a multiple of `align`. The model's first 4096 bytes suffice.
+/// The model itself and thread stacks are not in it.
+///
+/// # Safety
+/// Each pointer is null or points to what its name says: `model_bytes` bytes, one configuration with its tables, room for
+/// a `size_t` each.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_memory_required(
+    model: *const u8,
+    model_bytes: usize,
+    config: *const Config,
+    bytes: *mut usize,
+    align: *mut usize,
+) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let model = unsafe { bytes_of("model", model, model_bytes) }?;
+        // SAFETY: as this function's caller promises.
+        let config = unsafe { Config::read(config) }?;
+        if bytes.is_null() || align.is_null() {
+            return Err(Failure::null(if bytes.is_null() { "bytes" } else { "align" }));
+        }
+        let layout = Layout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
+        // SAFETY: not null, and room for a number, as the caller promises.
+        unsafe { bytes.write(layout.bytes()) };
+        // SAFETY: as above.
+        unsafe { align.write(REGION_ALIGN) };
+        Ok(())
+    })
+}
+
+/// Opens a session in `region`: verifies the model, lays everything out, and runs each program once as self-test. From
+/// its return on no call allocates. The region and the model are the session's until it is closed.
+///
+/// # Safety
+/// Each pointer is null or points to what its name says; `region_bytes` bytes at `region` are nobody else's until the
+/// session is closed, and the model does not change until then.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_open(
+    model: *const u8,
+    model_bytes: usize,
+    config: *const Config,
+    region: *mut u8,
+    region_bytes: usize,
+    session: *mut *mut Session,
+) -> Status {
+    call(|| {
+        if session.is_null() || region.is_null() {
+            return Err(Failure::null(if session.is_null() { "session" } else { "region" }));
+        }
+        // SAFETY: as this function's caller promises, until the session is closed.
+        let model: &'static [u8] = unsafe { bytes_of("model", model, model_bytes) }?;
+        // SAFETY: as this function's caller promises.
+        let config = unsafe { Config::read(config) }?;
+        let layout = Layout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
+        if region_bytes < layout.bytes() {
+            let needed = layout.bytes();
+            return Err(Failure::new(
+                Status::Region,
+                format_args!("the region holds {region_bytes} bytes, the session needs {needed}"),
+            ));
+        }
+        if !(region as usize).is_multiple_of(REGION_ALIGN) {
+            return Err(Failure::new(
+                Status::Region,
+                format_args!("the region starts at an address that is not a multiple of {REGION_ALIGN}"),
+            ));
+        }
+        let part = |range: &Range<usize>| {
+            // SAFETY: inside the region, whose size was checked, and apart from every other part by the layout; the
+            // region is the session's until it is closed, as the caller promises.
+            unsafe { core::slice::from_raw_parts_mut::<'static>(region.add(range.start), range.len()) }
+        };
+        let vendor_tables = part(&layout.vendor_tables);
+        if config.vendor_table_count > 0 {
+            // SAFETY: as many tables as the configuration says, as the caller promises.
+            let given = unsafe { bytes_of("vendor_tables", config.vendor_tables, vendor_tables.len()) }?;
+            vendor_tables.copy_from_slice(given);
+        }
+        let payload = usize::try_from(config.payload_bytes).unwrap_or(usize::MAX);
+        let frames = FrameRing::create(part(&layout.frames), config.frames_queued, payload)?;
+        let overlays = OverlayRing::create(part(&layout.overlays), config.overlays_queued)?;
+        let commands = CommandRing::create(part(&layout.commands), config.commands_queued)?;
+        let events = EventRing::create(part(&layout.events), config.events_queued)?;
+        let ports = Ports {
+            frames: frames.consumer()?,
+            commands: commands.consumer()?,
+            overlays: overlays.producer()?,
+            events: events.producer()?,
+        };
+        let clock = config.clock();
+        let worker = runtime::Session::open(
+            Model::parse(model)?,
+            config.session(bytemuck::cast_slice(vendor_tables)),
+            part(&layout.memory),
+            ports,
+            clock,
+        )?;
+        let opened = Session {
+            is_open: AtomicU64::new(OPEN),
+            worker: Part::new(Worker(worker)),
+            acquisition: Part::new(Acquisition { frames: frames.producer()?, is_acquired: false }),
+            commands: Part::new(commands.producer()?),
+            overlays: Part::new(overlays.consumer()?),
+            events: Part::new(events.consumer()?),
+            clock,
+            counters: Published::new(),
+        };
+        let place = region.cast::<Session>();
+        // SAFETY: the region starts with room for a session (by the layout) and is aligned for it (checked).
+        unsafe { place.write(opened) };
+        // SAFETY: not null, and room for a pointer, as the caller promises.
+        unsafe { session.write(place) };
+        Ok(())
+    })
+}
+
+impl Session {
+    /// The session behind a handle.
+    ///
+    /// # Safety
+    /// `session` is null or was given by `sonotrace_open`, and its region has not been given to anything else since.
+    pub(crate) unsafe fn behind<'a>(session: *const Self) -> Result<&'a Self, Failure> {
+        if session.is_null() {
+            return Err(Failure::null("session"));
+        }
+        // SAFETY: the region starts with a session, open or closed, as the caller promises.
+        let session = unsafe { &*session };
+        // Relaxed: a thread learns of the handle from the one that opened it.
+        if session.is_open.load(Ordering::Relaxed) != OPEN {
+            return Err(Failure::new(Status::NotASession, "the session is not open"));
+        }
+        Ok(session)
+    }
+}
+
+/// What one step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Step {
+    /// There is no frame to work on.
+    Idle = 0,
+    /// A frame is in work: step again.
+    Working = 1,
+    /// The frame was dropped, and counted.
+    Dropped = 2,
+    /// The frame's overlay was committed.
+    Overlay = 3,
+    /// A further overlay of the frozen frame was committed.
+    Update = 4,
+}
+
+/// Goes on with the frame in work, or takes the next one, for one slice. Waits for nothing. `step` and `seq` (the frame's
+/// sequence number, or 0) may be null.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`; `step` and `seq` are null or point to room for their values.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, seq: *mut u64) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { Session::behind(session) }?;
+        let mut worker = session.worker.enter("worker")?;
+        let (what, number) = match worker.0.poll() {
+            Poll::Idle => (Step::Idle, 0),
+            Poll::Working => (Step::Working, 0),
+            Poll::Dropped { seq, .. } => (Step::Dropped, seq),
+            Poll::Overlay(seq) => (Step::Overlay, seq),
+            Poll::Update(seq) => (Step::Update, seq),
+        };
+        session.counters.store(Counters::of(&worker.0.counters(), worker.0.heartbeat()));
+        if !step.is_null() {
+            // SAFETY: not null, and room for it, as the caller promises.
+            unsafe { step.write(what) };
+        }
+        if !seq.is_null() {
+            // SAFETY: as above.
+            unsafe { seq.write(number) };
+        }
+        Ok(())
+    })
+}
+
+/// Totals as of the last step. Any thread may ask.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`; `counters` is null or points to room for them.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *mut Counters) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { Session::behind(session) }?;
+        if counters.is_null() {
+            return Err(Failure::null("counters"));
+        }
+        // SAFETY: not null, and room for them, as the caller promises.
+        unsafe { counters.write(session.counters.load()) };
+        Ok(())
+    })
+}
+
+/// Ends a session: frames that wait are counted as shut down. Its region and model are the caller's again; the handle is
+/// no session any more. `counters`, if not null, receives the final totals.
+///
+/// # Safety
+/// `session` was given by `sonotrace_open`, no other thread is in a call on it or will be; `counters` is null or points
+/// to room for them.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut Counters) -> Status {
+    call(|| {
+        // SAFETY: as this function's caller promises.
+        let opened = unsafe { Session::behind(session) }?;
+        // Whoever is still in a call on the worker's side is not closed under.
+        drop(opened.worker.enter("worker")?);
+        opened.is_open.store(0, Ordering::Relaxed);
+        // SAFETY: written by `sonotrace_open`, read out once: the mark of an open session is gone.
+        let taken = unsafe { session.read() };
+        let worker = taken.worker.into_inner().0;
+        let heartbeat = worker.heartbeat();
+        let totals = Counters::of(&worker.finish(), heartbeat);
+        if !counters.is_null() {
+            // SAFETY: not null, and room for them, as the caller promises.
+            unsafe { counters.write(totals) };
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,224 @@
+//! What can go wrong, and how C is told: a status from every call, and a text for the last failure of each thread.
+
+use core::ffi::{CStr, c_char};
+use core::fmt::{Display, Write};
+use sonotrace::hal::command::CommandError;
+use sonotrace::hal::ring::RingError;
+use sonotrace::model::ModelError;
+use sonotrace::session::SessionError;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a call came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    /// It was done.
+    Ok = 0,
+    /// There is nothing to hand out now.
+    Empty = 1,
+    /// A pointer is null.
+    NullPointer = 2,
+    /// The handle is not that of an open session.
+    NotASession = 3,
+    /// Another thread is in a call on the same side of the session.
+    Busy = 4,
+    /// A setting has no meaning, or the structure has another size than this library's.
+    Config = 5,
+    /// The model file is refused.
+    Model = 6,
+    /// The file cannot be opened.
+    File = 7,
+    /// The region is too small or does not start where it must.
+    Region = 8,
+    /// The session cannot be opened with this model, or failed its self-test.
+    Session = 9,
+    /// A frame was committed that had not been acquired, or announces more than its slot holds.
+    Frame = 10,
+    /// A prompt has no meaning.
+    Prompt = 11,
+    /// All places for prompts are taken: try again after a step.
+    Full = 12,
+    /// The other side of a ring has broken its protocol.
+    Ring = 13,
+    /// A defect of this library, which ended the call.
+    Panic = 14,
+}
+
+/// Longest text of a failure.
+const TEXT_BYTES: usize = 240;
+
+/// A failure with its text, cut to what there is room for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub status: Status,
+    text: heapless::String<TEXT_BYTES>,
+}
+
+impl Failure {
+    pub fn new(status: Status, text: impl Display) -> Self {
+        let mut failure = Self { status, text: heapless::String::new() };
+        // What does not fit is left out, piece by piece.
+        let _ = write!(Truncated(&mut failure.text), "{text}");
+        failure
+    }
+
+    pub fn null(name: &'static str) -> Self {
+        Self::new(Status::NullPointer, format_args!("`{name}` is null"))
+    }
+}
+
+/// Takes as much text as fits.
+struct Truncated<'a>(&'a mut heapless::String<TEXT_BYTES>);
+
+impl Write for Truncated<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for character in text.chars() {
+            if self.0.push(character).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Self::new(Status::Model, error)
+    }
+}
+
+impl From<RingError> for Failure {
+    fn from(error: RingError) -> Self {
+        Self::new(Status::Ring, error)
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        let status = match error {
+            SessionError::Model(_) => Status::Model,
+            SessionError::Setting { .. } => Status::Config,
+            SessionError::RegionTooSmall { .. } | SessionError::RegionMisaligned { .. } => Status::Region,
+            _ => Status::Session,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        let status = match error {
+            CommandError::Full { .. } => Status::Full,
+            CommandError::NoFreeSlot => Status::Ring,
+            _ => Status::Prompt,
+        };
+        Self::new(status, error)
+    }
+}
+
+thread_local! {
+    /// Text and NUL. Constant, so that the first use allocates nothing.
+    static LAST_ERROR: RefCell<[u8; TEXT_BYTES + 1]> = const { RefCell::new([0; TEXT_BYTES + 1]) };
+}
+
+fn remember(text: &str) {
+    LAST_ERROR.with_borrow_mut(|kept| {
+        kept.fill(0);
+        for (to, from) in kept[..TEXT_BYTES].iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+    });
+}
+
+/// Runs the body of a call: a failure is remembered for this thread, a panic ends here.
+pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => Status::Ok,
+        Ok(Err(failure)) => {
+            if failure.status != Status::Empty {
+                remember(&failure.text);
+            }
+            failure.status
+        }
+        Err(_) => {
+            remember("a defect of the library ended the call; the session is not to be used any more");
+            Status::Panic
+        }
+    }
+}
+
+/// What the last failed call of this thread had to say: the thing, the limit, the value seen. NUL-terminated UTF-8, empty
+/// if none has failed; valid until the next failure on this thread.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub extern "C" fn sonotrace_last_error() -> *const c_char {
+    LAST_ERROR.with(|kept| kept.as_ptr().cast::<c_char>().cast_const())
+}
+
+/// The name of a status, in lower case, NUL-terminated; it lives for ever.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
+    const NAMES: [&CStr; 15] = [
+        c"ok",
+        c"empty",
+        c"null pointer",
+        c"not a session",
+        c"busy",
+        c"config",
+        c"model",
+        c"file",
+        c"region",
+        c"session",
+        c"frame",
+        c"prompt",
+        c"full",
+        c"ring",
+        c"panic",
+    ];
+    NAMES.get(status as usize).copied().unwrap_or(c"unknown").as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last_error() -> String {
+        // SAFETY: the text ends in NUL and is this thread's own.
+        unsafe { CStr::from_ptr(sonotrace_last_error()) }.to_str().expect("text").to_owned()
+    }
+
+    #[test]
+    fn failures_are_told_on_their_own_thread() {
+        assert_eq!(last_error(), "");
+        assert_eq!(call(|| Err(Failure::null("config"))), Status::NullPointer);
+        assert_eq!(last_error(), "`config` is null");
+        std::thread::spawn(|| assert_eq!(last_error(), "")).join().expect("no failure there");
+        assert_eq!(call(|| Ok(())), Status::Ok);
+        assert_eq!(last_error(), "`config` is null", "success leaves the text");
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_panics_are_caught() {
+        let long = "é".repeat(1000);
+        assert_eq!(call(|| Err(Failure::new(Status::Config, &long))), Status::Config);
+        assert_eq!(last_error(), "é".repeat(TEXT_BYTES / 2));
+        std::panic::set_hook(Box::new(|_| {}));
+        assert_eq!(call(|| panic!("on purpose")), Status::Panic);
+        let _ = std::panic::take_hook();
+        assert!(last_error().contains("defect"));
+    }
+
+    #[test]
+    fn every_status_has_a_name() {
+        let name = |status| {
+            // SAFETY: names are constants that end in NUL.
+            unsafe { CStr::from_ptr(sonotrace_status_name(status)) }.to_str().expect("ASCII")
+        };
+        assert_eq!(
+            (name(Status::Ok as u32), name(Status::Panic as u32), name(99)),
+            ("ok", "panic", "unknown")
+        );
+    }
+}
