@@ -1,12 +1,12 @@
 //! The objects being followed, and how a mask becomes a contour on an overlay.
 
 use super::config::{SessionConfig, Tables};
-use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OUTER_POINTS_MAX, OverlayObject, State, valid};
-use crate::vision::contour::{Pick, outer_contour};
-use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure, simplify};
+use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OverlayObject, State, valid};
+use crate::vision::contour::{Pick, trace};
+use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure};
 use bytemuck::Zeroable;
 
-/// A mask with fewer pixels than this on the input grid is no object any more.
+/// A mask with fewer pixels than this on the input grid is no object any more, and a hole with fewer is filled.
 const PIXELS_MIN: usize = 12;
 
 /// One object.
@@ -81,10 +81,10 @@ pub(super) fn show(
     let mask_size = mask.len().isqrt();
     mask::upsample(mask, mask_size, size, tables.field)?;
     let field = Field::new(tables.field, scene.grid.columns() as usize, scene.grid.rows() as usize, size)?;
-    let picked = outer_contour(&field, pick, tables.labels, tables.points)?;
-    let found = match (picked, pick) {
+    let mut trace = |pick| trace(&field, pick, PIXELS_MIN, tables.labels, tables.points, tables.links);
+    let found = match (trace(pick)?, pick) {
         // A click that its own mask leaves out: the answer is elsewhere, and is shown there.
-        (None, Pick::Containing(_)) => outer_contour(&field, Pick::Largest, tables.labels, tables.points)?,
+        (None, Pick::Containing(_)) => trace(Pick::Largest)?,
         (picked, _) => picked,
     };
     let Some(contour) = found.filter(|found| found.component.pixels >= PIXELS_MIN) else {
@@ -97,27 +97,28 @@ pub(super) fn show(
         object.lose();
         return Ok(());
     }
-    let points = simplify(&mut tables.points[..contour.points], OUTER_POINTS_MAX, tables.links)?;
     let bounds = contour.component.bounds;
     object.has_mask = true;
     object.box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);
     let mut shown = OverlayObject {
         id: object.id,
         state: if confidence < config.attention_below { State::Attention } else { state } as u32,
-        points: points as u32,
+        points: contour.points as u32,
+        rings: contour.rings,
+        ring_points: contour.ring_points,
         confidence: confidence.min(1.0),
         ..OverlayObject::zeroed()
     };
-    let polygon = &tables.points[..points];
-    map_contour(&scene.grid, &scene.display, polygon, &mut shown.contour_px, &mut shown.contour_mm)?;
-    if let Some(measures) = measure(&shown.contour_px[..points]) {
+    let points = &tables.points[..contour.points];
+    map_contour(&scene.grid, &scene.display, points, &mut shown.contour_px, &mut shown.contour_mm)?;
+    if let Some(measures) = measure(contour.split(&shown.contour_px)) {
         shown.valid |= valid::PIXELS;
         shown.area_px2 = measures.area;
         shown.centroid_px = measures.centroid;
     }
     if !scene.is_millimetres {
         shown.contour_mm = [[0.0; 2]; CONTOUR_POINTS_MAX];
-    } else if let Some(measures) = measure(&shown.contour_mm[..points]) {
+    } else if let Some(measures) = measure(contour.split(&shown.contour_mm)) {
         shown.valid |= valid::MILLIMETRES;
         shown.area_mm2 = measures.area;
         shown.perimeter_mm = measures.perimeter;
