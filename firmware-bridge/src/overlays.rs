@@ -1,7 +1,7 @@
 //! Overlays and events out.
 
 use crate::session::Session;
-use crate::status::{Failure, Status, call};
+use crate::status::{Cut, Failure, Status, call};
 use core::ffi::c_char;
 use core::fmt::Write;
 use sonotrace::hal::event::Event;
@@ -72,31 +72,11 @@ pub unsafe extern "C" fn sonotrace_event_text(
         let event = unsafe { event.read() };
         // SAFETY: not null, and room for as many bytes, as the caller promises.
         let room = unsafe { core::slice::from_raw_parts_mut(text.cast::<u8>(), text_bytes) };
-        let mut cut = Cut { room, used: 0 };
+        let mut cut = Cut::new(room);
         // What does not fit is left out.
         let _ = write!(cut, "{event}");
-        let end = cut.used;
+        let end = cut.used();
         room[end] = 0;
         Ok(())
     })
-}
-
-/// Takes as much text as fits, and leaves room for NUL.
-struct Cut<'a> {
-    room: &'a mut [u8],
-    used: usize,
-}
-
-impl Write for Cut<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for character in text.chars() {
-            let end = self.used + character.len_utf8();
-            if end >= self.room.len() {
-                return Err(core::fmt::Error);
-            }
-            character.encode_utf8(&mut self.room[self.used..end]);
-            self.used = end;
-        }
-        Ok(())
-    }
 }

@@ -48,19 +48,20 @@ pub enum Status {
 /// Longest text of a failure.
 const TEXT_BYTES: usize = 240;
 
-/// A failure with its text, cut to what there is room for.
-#[derive(Debug)]
+/// A failure: its text is the thread's last error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub status: Status,
-    text: heapless::String<TEXT_BYTES>,
 }
 
 impl Failure {
+    /// A failure, and its text as the last error of this thread, cut to what there is room for. That nothing waits is no
+    /// error, and leaves no text.
     pub fn new(status: Status, text: impl Display) -> Self {
-        let mut failure = Self { status, text: heapless::String::new() };
-        // What does not fit is left out, piece by piece.
-        let _ = write!(Truncated(&mut failure.text), "{text}");
-        failure
+        if status != Status::Empty {
+            LAST_ERROR.with_borrow_mut(|kept| kept.write(text));
+        }
+        Self { status }
     }
 
     pub fn null(name: &'static str) -> Self {
@@ -68,15 +69,43 @@ impl Failure {
     }
 }
 
-/// Takes as much text as fits.
-struct Truncated<'a>(&'a mut heapless::String<TEXT_BYTES>);
+/// UTF-8 text of bounded length that always ends in NUL.
+struct CText([u8; TEXT_BYTES + 1]);
 
-impl Write for Truncated<'_> {
+impl CText {
+    fn write(&mut self, text: impl Display) {
+        self.0.fill(0);
+        // What does not fit is left out.
+        let _ = write!(Cut::new(&mut self.0), "{text}");
+    }
+}
+
+/// Takes as much text as fits, and leaves room for a NUL behind it.
+pub(crate) struct Cut<'a> {
+    room: &'a mut [u8],
+    used: usize,
+}
+
+impl<'a> Cut<'a> {
+    pub fn new(room: &'a mut [u8]) -> Self {
+        Self { room, used: 0 }
+    }
+
+    /// Bytes written so far.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+}
+
+impl Write for Cut<'_> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         for character in text.chars() {
-            if self.0.push(character).is_err() {
-                break;
+            let end = self.used + character.len_utf8();
+            if end >= self.room.len() {
+                return Err(core::fmt::Error);
             }
+            character.encode_utf8(&mut self.room[self.used..end]);
+            self.used = end;
         }
         Ok(())
     }
@@ -118,32 +147,18 @@ impl From<CommandError> for Failure {
 }
 
 thread_local! {
-    /// Text and NUL. Constant, so that the first use allocates nothing.
-    static LAST_ERROR: RefCell<[u8; TEXT_BYTES + 1]> = const { RefCell::new([0; TEXT_BYTES + 1]) };
+    // Constant, so that the first use allocates nothing.
+    static LAST_ERROR: RefCell<CText> = const { RefCell::new(CText([0; TEXT_BYTES + 1])) };
 }
 
-fn remember(text: &str) {
-    LAST_ERROR.with_borrow_mut(|kept| {
-        kept.fill(0);
-        for (to, from) in kept[..TEXT_BYTES].iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
-    });
-}
-
-/// Runs the body of a call: a failure is remembered for this thread, a panic ends here.
+/// Runs the body of a call; a panic ends here.
 pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => Status::Ok,
-        Ok(Err(failure)) => {
-            if failure.status != Status::Empty {
-                remember(&failure.text);
-            }
-            failure.status
-        }
+        Ok(Err(failure)) => failure.status,
         Err(_) => {
-            remember("a defect of the library ended the call; the session is not to be used any more");
-            Status::Panic
+            let text = "a defect of the library ended the call; the session is not to be used any more";
+            Failure::new(Status::Panic, text).status
         }
     }
 }
@@ -153,7 +168,7 @@ pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_last_error() -> *const c_char {
-    LAST_ERROR.with(|kept| kept.as_ptr().cast::<c_char>().cast_const())
+    LAST_ERROR.with_borrow(|kept| kept.0.as_ptr().cast::<c_char>())
 }
 
 /// The name of a status, in lower case, NUL-terminated; it lives for ever.

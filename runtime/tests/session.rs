@@ -59,7 +59,7 @@ fn a_click_gives_a_fresh_contour_about_it() {
         let overlay = scan.overlay_of(&frame(1));
         let object = only(&overlay);
         assert_eq!((object.id, state(object), overlay.state), (7, State::Fresh, State::Fresh as u32));
-        assert_eq!(object.valid, valid::PIXELS | valid::MILLIMETRES);
+        assert_eq!(object.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
         let off_px = distance(object.centroid_px, on_display(at));
         let off_mm = distance(object.centroid_mm, at);
         assert!(off_px < 1.0, "{at:?}: centroid {:?}, {off_px} px off", object.centroid_px);
@@ -69,6 +69,11 @@ fn a_click_gives_a_fresh_contour_about_it() {
             let radius = distance(*point, at);
             assert!((radius - CLICK_RADIUS_MM).abs() < 1.0, "{at:?}: contour at {radius} mm");
         }
+        // A disc of square cells: its axes and its ellipse's are about its diameter.
+        let diameters = [object.long_axis_mm, object.short_axis_mm, 2.0 * object.ellipse.semi_major_mm];
+        assert!(diameters.iter().all(|mm| (mm - 2.0 * CLICK_RADIUS_MM).abs() < 1.5), "{at:?}: {diameters:?}");
+        assert!(distance(object.ellipse.centre_mm, object.centroid_mm) < 0.1);
+        assert!((object.ellipse.circumference_mm / object.perimeter_mm - 1.0).abs() < 0.05);
         // Pixels and millimetres tell the same: the display has 72 pixels over 40 mm.
         let scale = 72.0 / FIELD_MM;
         let ratio = object.area_px2 / object.area_mm2 / (scale * scale);
@@ -260,7 +265,8 @@ fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
     assert!(distance(unknown.centroid_px, [20.0, 27.0]) < 1.0, "{:?}", unknown.centroid_px);
     // One way led over millimetres, in single precision.
     assert!(distance(unknown.centroid_px, known.centroid_px) < 1e-3);
-    assert_eq!((unknown.valid, known.valid), (valid::PIXELS, valid::PIXELS | valid::MILLIMETRES));
+    assert_eq!(unknown.valid, valid::PIXELS);
+    assert_eq!(known.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
     assert_eq!((unknown.area_mm2, unknown.perimeter_mm, unknown.centroid_mm), (0.0, 0.0, [0.0; 2]));
     assert!(unknown.contour_mm.iter().all(|point| *point == [0.0; 2]));
     assert!(unknown.contour_mm().is_empty() && !unknown.contour_px().is_empty());

@@ -1,31 +1,30 @@
 //! Contours of fields whose curves are known, and of fields that are nothing but noise.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/rings.rs"]
+mod rings;
+
 use core::f64::consts::PI;
 use proptest::prelude::*;
+use rings::{Found, circle, fill, flood, holds, is_simple_loop, rough};
 use sonotrace::vision::contour::labels_len;
 use sonotrace::vision::measures::signed_area;
-use sonotrace::vision::{Contour, Field, Pick, Vertex, VisionError, outer_contour};
+use sonotrace::vision::{Components, Field, Pick, Ring, Vertex, VisionError, outer_ring};
 
-fn contour(values: &[f32], columns: usize, rows: usize, pick: Pick) -> Option<(Contour, Vec<Vertex>)> {
-    let field = Field::new(values, columns, rows, columns).unwrap();
-    let mut labels = vec![0x5555_5555; labels_len(columns, rows)];
-    let mut points = vec![[f32::NAN; 2]; 4 * (columns + 2) * (rows + 2)];
-    let found = outer_contour(&field, pick, &mut labels, &mut points).unwrap()?;
-    assert_eq!(found.every, 1);
-    points.truncate(found.points);
-    Some((found, points))
+fn contour(values: &[f32], columns: usize, rows: usize, pick: Pick<'_>) -> Option<(Found, Vec<Vertex>)> {
+    let found = rings::find(values, columns, rows, pick, 0)?;
+    let outer = found.rings[0].clone();
+    Some((found, outer))
 }
 
-fn fill(columns: usize, rows: usize, value: impl Fn(f64, f64) -> f64) -> Vec<f32> {
-    (0..rows)
-        .flat_map(|y| (0..columns).map(move |x| (x, y)))
-        .map(|(x, y)| value(x as f64, y as f64) as f32)
-        .collect()
-}
-
-fn circle(cx: f64, cy: f64, radius: f64) -> impl Fn(f64, f64) -> f64 {
-    move |x, y| radius - (x - cx).hypot(y - cy)
+fn outer_contour(
+    field: &Field<'_>,
+    pick: Pick<'_>,
+    labels: &mut [i32],
+    points: &mut [Vertex],
+) -> Result<Option<Ring>, VisionError> {
+    let component = Components::label(field, labels)?.pick(pick);
+    component.map(|component| outer_ring(field, &component, points)).transpose()
 }
 
 proptest! {
@@ -111,27 +110,27 @@ fn cut_by_the_border() {
 fn the_component_that_was_asked_for() {
     let (small, large) = (circle(20.0, 20.0, 8.0), circle(60.0, 55.0, 15.0));
     let values = fill(90, 80, |x, y| small(x, y).max(large(x, y)));
-    let area = |pick| contour(&values, 90, 80, pick).map(|(_, points)| signed_area(&points));
+    let area = |pick: Pick<'_>| contour(&values, 90, 80, pick).map(|(_, points)| signed_area(&points));
     let near = |area: Option<f64>, radius: f64| (area.unwrap() / (PI * radius * radius) - 1.0).abs() < 6e-3;
     assert!(near(area(Pick::Largest), 15.0));
-    assert!(near(area(Pick::Containing([20.0, 26.0])), 8.0));
-    assert!(near(area(Pick::Containing([60.4, 55.0])), 15.0));
+    assert!(near(area(Pick::Containing(&[[20.0, 26.0]])), 8.0));
+    assert!(near(area(Pick::Containing(&[[60.4, 55.0]])), 15.0));
     for outside in [[40.0, 40.0], [-0.6, 20.0], [90.0, 20.0], [f32::NAN, 20.0], [20.0, f32::INFINITY]] {
-        assert_eq!(area(Pick::Containing(outside)), None, "{outside:?}");
+        assert_eq!(area(Pick::Containing(&[outside])), None, "{outside:?}");
     }
     assert_eq!(contour(&[-1.0; 12], 4, 3, Pick::Largest), None);
 }
 
-/// A hole is not traced, and what lies in it is another component.
+/// The outer ring leaves holes out, and what lies in one is another component.
 #[test]
-fn holes_are_dropped() {
+fn outer_rings_run_around_holes() {
     let values = fill(80, 80, |x, y| {
         let r = (x - 40.0).hypot(y - 40.0);
         if r < 12.0 { 6.0 - r } else { (30.0 - r).min(r - 18.0) }
     });
-    let (_, ring) = contour(&values, 80, 80, Pick::Containing([40.0, 15.0])).unwrap();
+    let (_, ring) = contour(&values, 80, 80, Pick::Containing(&[[40.0, 15.0]])).unwrap();
     assert!((signed_area(&ring) / (PI * 900.0) - 1.0).abs() < 2e-3);
-    let (_, dot) = contour(&values, 80, 80, Pick::Containing([40.0, 40.0])).unwrap();
+    let (_, dot) = contour(&values, 80, 80, Pick::Containing(&[[40.0, 40.0]])).unwrap();
     assert!((signed_area(&dot) / (PI * 36.0) - 1.0).abs() < 2e-2);
 }
 
@@ -176,70 +175,6 @@ fn a_full_slice_thins_the_contour() {
     assert_eq!(refused, Err(VisionError::Slice { what: "labels scratch", seen: 39_999, needed: 40_000 }));
 }
 
-/// Whether all corners differ (each then joins exactly two sides) and no two sides meet but where they join.
-fn is_simple_loop(points: &[Vertex]) -> bool {
-    let n = points.len();
-    let side = |a: Vertex, b: Vertex, c: Vertex| {
-        let [a, b, c] = [a, b, c].map(|p| p.map(f64::from));
-        (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
-    };
-    let apart = |a: Vertex, b: Vertex, c: Vertex, d: Vertex| {
-        let beside = |k: usize| a[k].max(b[k]) < c[k].min(d[k]) || c[k].max(d[k]) < a[k].min(b[k]);
-        beside(0) || beside(1) || side(a, b, c) * side(a, b, d) > 0.0 || side(c, d, a) * side(c, d, b) > 0.0
-    };
-    n >= 3
-        && (0..n).all(|i| (i + 1..n).all(|j| points[i] != points[j]))
-        && (0..n).all(|i| {
-            (i + 2..n)
-                .filter(|&j| (j + 1) % n != i)
-                .all(|j| apart(points[i], points[(i + 1) % n], points[j], points[(j + 1) % n]))
-        })
-}
-
-fn holds(polygon: &[Vertex], x: f32, y: f32) -> bool {
-    let n = polygon.len();
-    (0..n).fold(false, |odd, i| {
-        let (a, b) = (polygon[i], polygon[(i + 1) % n]);
-        let crosses = (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0];
-        odd != crosses
-    })
-}
-
-/// The component of a pixel by flooding, with the joins as documented.
-fn flood(values: &[f32], w: usize, h: usize, start: (usize, usize)) -> Vec<bool> {
-    let at = |x: usize, y: usize| {
-        if values[y * w + x].is_nan() { -1e30 } else { values[y * w + x].clamp(-1e30, 1e30) }
-    };
-    let mut seen = vec![false; w * h];
-    let mut queue = vec![start];
-    while let Some((x, y)) = queue.pop() {
-        if std::mem::replace(&mut seen[y * w + x], true) {
-            continue;
-        }
-        for (nx, ny) in (y.saturating_sub(1)..h.min(y + 2))
-            .flat_map(|ny| (x.saturating_sub(1)..w.min(x + 2)).map(move |nx| (nx, ny)))
-        {
-            let diagonal = nx != x && ny != y;
-            // Summed row by row, so that rounding does not depend on where the flood came from.
-            let (left, right, top, bottom) = (x.min(nx), x.max(nx), y.min(ny), y.max(ny));
-            let middle = at(left, top) + at(right, top) + at(left, bottom) + at(right, bottom);
-            // Beside an inside pixel the four-neighbours join the diagonal ones anyway.
-            if at(nx, ny) > 0.0 && (!diagonal || (middle > 0.0 && at(nx, y) <= 0.0 && at(x, ny) <= 0.0)) {
-                queue.push((nx, ny));
-            }
-        }
-    }
-    seen
-}
-
-fn rough() -> impl Strategy<Value = f32> {
-    prop_oneof![
-        20 => -1.0..1.0f32,
-        4 => prop::sample::select(vec![0.0, -0.0, 1.0, -1.0, 1e-30, -1e-30]),
-        2 => prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN]),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -249,7 +184,7 @@ proptest! {
         let values = &values[..w * h];
         let start = (at.0 % w, at.1 % h);
         let inside = |x: usize, y: usize| values[y * w + x] > 0.0;
-        let found = contour(values, w, h, Pick::Containing([start.0 as f32, start.1 as f32]));
+        let found = contour(values, w, h, Pick::Containing(&[[start.0 as f32, start.1 as f32]]));
         prop_assert_eq!(found.is_some(), inside(start.0, start.1));
         let Some((found, points)) = found else { return Ok(()) };
         prop_assert!(is_simple_loop(&points), "{points:?}");
@@ -293,4 +228,27 @@ proptest! {
         let largest = contour(values, w, h, Pick::Largest).map(|(found, _)| found.component.pixels);
         prop_assert_eq!(largest, most);
     }
+}
+
+/// Of several points, the largest part that any of them lies in is meant.
+#[test]
+fn the_largest_part_with_a_point_in_it_is_picked() {
+    let discs = [(20.0, 26.0, 8.0), (60.0, 55.0, 15.0), (70.0, 12.0, 5.0)];
+    let nearest = |x: f64, y: f64| {
+        discs.iter().map(|&(cx, cy, radius)| circle(cx, cy, radius)(x, y)).fold(f64::MIN, f64::max)
+    };
+    let values = fill(90, 80, nearest);
+    let pixels = |points: &[Vertex]| {
+        contour(&values, 90, 80, Pick::Containing(points)).map(|(found, _)| found.component.first[1])
+    };
+    let row = |index: usize| {
+        let (_, cy, radius): (f64, f64, f64) = discs[index];
+        // Where the edge itself is 0, the pixel on it is outside.
+        Some((cy - radius) as usize + 1)
+    };
+    assert_eq!(pixels(&[[70.0, 12.0], [20.0, 26.0]]), row(0));
+    assert_eq!(pixels(&[[70.0, 12.0], [20.0, 26.0], [60.0, 55.0]]), row(1));
+    assert_eq!(pixels(&[[0.0, 0.0], [70.0, 12.0]]), row(2));
+    assert_eq!(pixels(&[[0.0, 0.0], [f32::NAN, 12.0]]), None);
+    assert_eq!(pixels(&[]), None);
 }

@@ -4,7 +4,17 @@
 use core::f64::consts::PI;
 use proptest::prelude::*;
 use sonotrace::vision::measures::signed_area;
-use sonotrace::vision::{Link, Vertex, VisionError, measure, simplify};
+use sonotrace::vision::{Link, Measures, Vertex, VisionError, fit_ellipse, simplify};
+
+/// The measures of one ring.
+fn measure(polygon: &[Vertex]) -> Option<Measures> {
+    sonotrace::vision::measure([polygon])
+}
+
+/// The measures of an outer ring and its holes.
+fn measure_rings(rings: &[&[Vertex]]) -> Option<Measures> {
+    sonotrace::vision::measure(rings.iter().copied())
+}
 
 fn ellipse(points: usize, a: f64, b: f64, centre: [f64; 2], turn: f64) -> Vec<Vertex> {
     (0..points)
@@ -69,6 +79,112 @@ fn sector_of_a_ring() {
     assert!(seen.centroid[0].abs() < 1e-4 && close(seen.centroid[1].into(), down, 1e-5), "{seen:?}");
 }
 
+/// Worked by hand: 10 x 8 less 2 x 2 and 4 x 1.
+#[test]
+fn holes_come_off() {
+    let outer = [[0.0, 0.0], [10.0, 0.0], [10.0, 8.0], [0.0, 8.0]];
+    let small = [[1.0, 1.0], [1.0, 3.0], [3.0, 3.0], [3.0, 1.0]];
+    let flat = [[5.0, 6.0], [5.0, 7.0], [9.0, 7.0], [9.0, 6.0]];
+    let seen = measure_rings(&[&outer, &small, &flat]).unwrap();
+    assert_eq!((seen.area, seen.perimeter), (72.0, 36.0));
+    // (80 * 5 - 4 * 2 - 4 * 7) / 72 and (80 * 4 - 4 * 2 - 4 * 6.5) / 72.
+    assert!(close(seen.centroid[0].into(), 364.0 / 72.0, 1e-6), "{seen:?}");
+    assert!(close(seen.centroid[1].into(), 286.0 / 72.0, 1e-6), "{seen:?}");
+    let alone = measure(&outer).unwrap();
+    assert_eq!(
+        (seen.bounds, seen.long_axis, seen.short_axis),
+        (alone.bounds, alone.long_axis, alone.short_axis)
+    );
+    // Both ways round, and holes in any order.
+    let turned = |ring: &[Vertex]| ring.iter().rev().copied().collect::<Vec<_>>();
+    let (outer_turned, small_turned, flat_turned) = (turned(&outer), turned(&small), turned(&flat));
+    let other = measure_rings(&[&outer_turned, &flat_turned, &small_turned]).unwrap();
+    assert_eq!((other.area, other.perimeter, other.bounds), (seen.area, seen.perimeter, seen.bounds));
+    assert!(close(other.centroid[0].into(), 364.0 / 72.0, 1e-6), "{other:?}");
+
+    // No guesses: holes that run with the outer ring, take off all or more, have no area or no finite corners.
+    let broken = [[1.0, 1.0], [1.0, f32::NAN], [3.0, 3.0]];
+    let line = [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]];
+    let twice: Vec<Vertex> = outer_turned.iter().map(|corner| corner.map(|at| 2.0 * at)).collect();
+    let none: [&[&[Vertex]]; 9] = [
+        &[],
+        &[&outer, &small_turned],
+        &[&outer, &small, &flat_turned],
+        &[&outer, &outer_turned],
+        &[&outer, &twice],
+        &[&outer, &broken],
+        &[&outer, &line],
+        &[&outer, &small[..2]],
+        &[&outer, &[]],
+    ];
+    for rings in none {
+        assert_eq!(measure_rings(rings), None, "{rings:?}");
+    }
+}
+
+#[test]
+fn axes_of_a_rectangle_and_a_triangle() {
+    // Diagonal 5; both other corners are 3 * 4 / 5 off it, on either side.
+    let seen = measure(&[[1.0, 1.0], [5.0, 1.0], [5.0, 4.0], [1.0, 4.0]]).unwrap();
+    assert_eq!((seen.long_axis, seen.short_axis), (5.0, 4.8));
+    // The longest side, and the height on it.
+    let seen = measure(&[[0.0, 0.0], [10.0, 0.0], [4.0, 3.0]]).unwrap();
+    assert_eq!((seen.long_axis, seen.short_axis), (10.0, 3.0));
+}
+
+/// Circumference of an ellipse by its arc length, with the trapezoid rule, which converges fast over a full turn.
+fn arc_length(a: f64, b: f64) -> f64 {
+    let n = 20_000;
+    let speed = |i: i32| {
+        let t = 2.0 * PI * f64::from(i) / f64::from(n);
+        (a * t.sin()).hypot(b * t.cos())
+    };
+    (0..n).map(speed).sum::<f64>() * 2.0 * PI / f64::from(n)
+}
+
+#[test]
+fn ellipses_at_many_angles() {
+    for step in 0..=36 {
+        let turn = PI * (f64::from(step) / 36.0 - 0.5);
+        for (a, b) in [(40.0, 25.0), (90.0, 3.0), (12.0, 11.5), (500.0, 1.0)] {
+            let mut corners = ellipse(4000, a, b, [300.0, -120.0], turn);
+            let measures = measure(&corners).unwrap();
+            assert!(close(measures.long_axis.into(), 2.0 * a, 1e-5), "{measures:?}");
+            // Across an axis that is a hundred-thousandth of a turn off, if that, in a flat ellipse.
+            assert!(close(measures.short_axis.into(), 2.0 * b, 1e-4 + 1e-5 * a / b), "{measures:?} {b}");
+            let fitted = fit_ellipse(&corners).unwrap();
+            assert!(close(fitted.semi_major_mm.into(), a, 1e-5), "{fitted:?}");
+            assert!(close(fitted.semi_minor_mm.into(), b, 1e-4), "{fitted:?}");
+            assert!((fitted.centre_mm[0] - 300.0).abs() < 1e-3 && (fitted.centre_mm[1] + 120.0).abs() < 1e-3);
+            // Up to half a turn.
+            let off = (f64::from(fitted.angle_rad) - turn).rem_euclid(PI);
+            assert!(off.min(PI - off) < 1e-4, "{fitted:?} for {turn}");
+            assert!(fitted.angle_rad.abs() <= core::f32::consts::FRAC_PI_2);
+            assert!(close(fitted.circumference_mm.into(), arc_length(a, b), 1e-3), "{fitted:?}");
+            corners.reverse();
+            let turned = fit_ellipse(&corners).unwrap();
+            assert!(
+                close(turned.semi_major_mm.into(), a, 1e-5) && close(turned.semi_minor_mm.into(), b, 1e-4)
+            );
+        }
+    }
+}
+
+#[test]
+fn ellipse_of_128_points_and_of_a_circle() {
+    // As many points as an overlay's outer ring has.
+    let fitted = fit_ellipse(&ellipse(128, 40.0, 25.0, [1.0, 2.0], 0.4)).unwrap();
+    assert!(close(fitted.semi_major_mm.into(), 40.0, 1e-3) && close(fitted.semi_minor_mm.into(), 25.0, 1e-3));
+    assert!(close(fitted.circumference_mm.into(), arc_length(40.0, 25.0), 1e-3), "{fitted:?}");
+    let fitted = fit_ellipse(&ellipse(2000, 30.0, 30.0, [0.0, 0.0], 0.0)).unwrap();
+    assert!(close(fitted.semi_major_mm.into(), 30.0, 1e-5) && close(fitted.semi_minor_mm.into(), 30.0, 1e-5));
+    // By hand: the variance of a side of 6 is 6 * 6 / 12.
+    let fitted = fit_ellipse(&[[0.0, 0.0], [6.0, 0.0], [6.0, 2.0], [0.0, 2.0]]).unwrap();
+    assert!(close(fitted.semi_major_mm.into(), 2.0 * 3.0f64.sqrt(), 1e-6));
+    assert!(close(fitted.semi_minor_mm.into(), 2.0 / 3.0f64.sqrt(), 1e-6));
+    assert_eq!((fitted.centre_mm, fitted.angle_rad), ([3.0, 1.0], 0.0));
+}
+
 #[test]
 fn what_has_no_area_has_no_measures() {
     let point = [3.0, 4.0];
@@ -85,7 +201,15 @@ fn what_has_no_area_has_no_measures() {
     ];
     for polygon in none {
         assert_eq!(measure(polygon), None, "{polygon:?}");
+        assert_eq!(fit_ellipse(polygon), None, "{polygon:?}");
     }
+    // Finite, but what is read off is not.
+    let vast = [[-3e38, -3e38], [3e38, -3e38], [3e38, 3e38], [-3e38, 3e38]];
+    assert_eq!(measure(&vast), None);
+    assert_eq!(fit_ellipse(&vast), None);
+    // Flat to within rounding; and two lobes that run against each other, with less than no moment.
+    assert_eq!(fit_ellipse(&[[0.0, 0.0], [1e6, 0.0], [1e6, 1.0], [0.0, 1.0]]), None);
+    assert_eq!(fit_ellipse(&[[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [-1.0, 21.0]]), None);
 }
 
 /// Whether no two sides of a polygon meet but where they join.
@@ -204,6 +328,65 @@ proptest! {
         let (before, after) = (signed_area(&shape), signed_area(&thinned));
         prop_assert!((after / before - 1.0).abs() < 0.005, "{} to {}", before, after);
         prop_assert!(is_simple(&thinned));
+    }
+
+    /// Moments against a count over a fine grid; axes against a look along each corner pair, the polygon turned upright.
+    #[test]
+    fn ellipse_and_axes_against_counting(
+        points in prop::collection::vec((0.3..1.0f64, 0.0..1.0f64), 3..12),
+        at in (-200.0..200.0f64, -200.0..200.0f64),
+    ) {
+        let n = points.len() as f64;
+        let star: Vec<Vertex> = points.iter().enumerate().map(|(i, (radius, jitter))| {
+            let angle = 2.0 * PI * (i as f64 + 0.8 * jitter) / n;
+            [(at.0 + 60.0 * radius * angle.cos()) as f32, (at.1 + 60.0 * radius * angle.sin()) as f32]
+        }).collect();
+        let (Some(measures), Some(fitted)) = (measure(&star), fit_ellipse(&star)) else {
+            return Err(TestCaseError::fail("no measures"));
+        };
+        let (pitch, side) = (0.25f64, 500);
+        let mut sums = [0.0f64; 6];
+        for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
+            let place = |index: i32| (f64::from(index) + 0.5) * pitch - 62.5;
+            let (x, y) = (place(column), place(row));
+            let is_within = (0..star.len()).fold(false, |odd, i| {
+                let [a, b] = [star[i], star[(i + 1) % star.len()]].map(|[x, y]| [f64::from(x) - at.0, f64::from(y) - at.1]);
+                odd != ((a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0])
+            });
+            if is_within {
+                for (sum, value) in sums.iter_mut().zip([1.0, x, y, x * x, x * y, y * y]) {
+                    *sum += value;
+                }
+            }
+        }
+        let [count, x, y, xx, xy, yy] = sums;
+        let (x, y) = (x / count, y / count);
+        let (xx, xy, yy) = (xx / count - x * x, xy / count - x * y, yy / count - y * y);
+        prop_assert!((f64::from(fitted.centre_mm[0]) - at.0 - x).abs() < 0.1, "{fitted:?}");
+        prop_assert!((f64::from(fitted.centre_mm[1]) - at.1 - y).abs() < 0.1, "{fitted:?}");
+        // The ellipse's moments, put together again, are those counted.
+        let (a, b, turn) = (fitted.semi_major_mm, fitted.semi_minor_mm, f64::from(fitted.angle_rad));
+        let (a, b) = ((f64::from(a) / 2.0).powi(2), (f64::from(b) / 2.0).powi(2));
+        let (c, s) = (turn.cos(), turn.sin());
+        prop_assert!(a >= b);
+        for (got, counted) in [(a * c * c + b * s * s, xx), ((a - b) * c * s, xy), (a * s * s + b * c * c, yy)] {
+            prop_assert!((got - counted).abs() < 0.01 * (xx + yy), "{got} against {counted}");
+        }
+
+        let (mut long, mut short) = (0.0f64, 0.0f64);
+        for (i, j) in (0..star.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
+            let [a, b] = [star[i], star[j]].map(|p| p.map(f64::from));
+            let turn = (b[1] - a[1]).atan2(b[0] - a[0]);
+            let across = |p: &Vertex| f64::from(p[1]) * turn.cos() - f64::from(p[0]) * turn.sin();
+            let high = star.iter().map(across).fold(f64::MIN, f64::max);
+            let low = star.iter().map(across).fold(f64::MAX, f64::min);
+            let length = (b[0] - a[0]).hypot(b[1] - a[1]);
+            if length > long {
+                (long, short) = (length, high - low);
+            }
+        }
+        prop_assert!(close(measures.long_axis.into(), long, 1e-6), "{measures:?} against {long}");
+        prop_assert!(close(measures.short_axis.into(), short, 1e-5), "{measures:?} against {short}");
     }
 
     /// Area and perimeter do not change when the polygon is moved and turned; the centroid goes along.

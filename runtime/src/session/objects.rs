@@ -1,14 +1,15 @@
 //! The objects being followed, and how a mask becomes a contour on an overlay.
 
 use super::config::{SessionConfig, Tables};
-use super::programs::DecoderPrompt;
+use super::programs::{CLICKS_MAX, DecoderPrompt};
 use crate::hal::geometry::Geometry;
-use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OUTER_POINTS_MAX, OverlayObject, State, valid};
-use crate::vision::contour::{Pick, outer_contour};
-use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure, simplify};
+use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OverlayObject, State, valid};
+use crate::vision::contour::{Pick, trace};
+use crate::vision::measures::fit_ellipse;
+use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure};
 use bytemuck::Zeroable;
 
-/// A mask with fewer pixels than this on the input grid is no object any more.
+/// A mask with fewer pixels than this on the input grid is no object any more, and a hole with fewer is filled.
 const PIXELS_MIN: usize = 12;
 
 /// One object.
@@ -94,19 +95,19 @@ pub(super) fn show(
     config: &SessionConfig<'_>,
 ) -> Result<(), VisionError> {
     let Answer { mask, prompt, confidence, state } = *answer;
-    let pick = match prompt.clicks().iter().rev().find(|click| click.is_positive) {
-        Some(click) => Pick::Containing(click.at),
-        None => Pick::Largest,
-    };
+    let mut inside = [[0.0; 2]; CLICKS_MAX];
+    let positive = prompt.clicks().iter().filter(|click| click.is_positive);
+    let count = inside.iter_mut().zip(positive).map(|(to, click)| *to = click.at).count();
+    let pick = if count == 0 { Pick::Largest } else { Pick::Containing(&inside[..count]) };
     let size = scene.grid.size() as usize;
     // The model's mask is square.
     let mask_size = mask.len().isqrt();
     mask::upsample(mask, mask_size, size, tables.field)?;
     let field = Field::new(tables.field, scene.grid.columns() as usize, scene.grid.rows() as usize, size)?;
-    let picked = outer_contour(&field, pick, tables.labels, tables.points)?;
-    let found = match (picked, pick) {
-        // A click that its own mask leaves out: the answer is elsewhere, and is shown there.
-        (None, Pick::Containing(_)) => outer_contour(&field, Pick::Largest, tables.labels, tables.points)?,
+    let mut trace = |pick| trace(&field, pick, PIXELS_MIN, tables.labels, tables.points, tables.links);
+    let found = match (trace(pick)?, pick) {
+        // Clicks that their own mask leaves out: the answer is elsewhere, and is shown there.
+        (None, Pick::Containing(_)) => trace(Pick::Largest)?,
         (picked, _) => picked,
     };
     let Some(contour) = found.filter(|found| found.component.pixels >= PIXELS_MIN) else {
@@ -119,7 +120,6 @@ pub(super) fn show(
         object.lose();
         return Ok(());
     }
-    let points = simplify(&mut tables.points[..contour.points], OUTER_POINTS_MAX, tables.links)?;
     let bounds = contour.component.bounds;
     object.has_mask = true;
     object.scene = Some(*scene);
@@ -127,30 +127,106 @@ pub(super) fn show(
     let mut shown = OverlayObject {
         id: object.id,
         state: if confidence < config.attention_below { State::Attention } else { state } as u32,
-        points: points as u32,
-        rings: 1,
-        ring_points: [points as u32, 0, 0, 0, 0],
+        points: contour.points as u32,
+        rings: contour.rings,
+        ring_points: contour.ring_points,
         confidence: confidence.min(1.0),
         ..OverlayObject::zeroed()
     };
-    let polygon = &tables.points[..points];
-    map_contour(&scene.grid, &scene.display, polygon, &mut shown.contour_px, &mut shown.contour_mm)?;
-    if let Some(measures) = measure(&shown.contour_px[..points]) {
+    let points = &tables.points[..contour.points];
+    map_contour(&scene.grid, &scene.display, points, &mut shown.contour_px, &mut shown.contour_mm)?;
+    if let Some(measures) = measure(contour.split(&shown.contour_px)) {
         shown.valid |= valid::PIXELS;
         shown.area_px2 = measures.area;
         shown.centroid_px = measures.centroid;
     }
     if !scene.geometry.is_millimetres() {
         shown.contour_mm = [[0.0; 2]; CONTOUR_POINTS_MAX];
-    } else if let Some(measures) = measure(&shown.contour_mm[..points]) {
+    } else if let Some(measures) = measure(contour.split(&shown.contour_mm)) {
         shown.valid |= valid::MILLIMETRES;
         shown.area_mm2 = measures.area;
         shown.perimeter_mm = measures.perimeter;
+        shown.long_axis_mm = measures.long_axis;
+        shown.short_axis_mm = measures.short_axis;
         shown.centroid_mm = measures.centroid;
+        if let Some(ellipse) = contour.split(&shown.contour_mm).next().and_then(fit_ellipse) {
+            shown.valid |= valid::ELLIPSE;
+            shown.ellipse = ellipse;
+        }
     }
     if contour.at_border {
         shown.valid |= valid::AT_BORDER;
     }
     object.shown = shown;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hal::geometry::{Linear, Point};
+    use crate::vision::{Display, Link};
+
+    /// A wall around a cavity, cut by the edge of the field below: outer ring and hole, measures without the hole.
+    #[test]
+    fn a_contour_with_a_hole_at_the_border_is_shown_with_both() {
+        let geometry = Geometry::Linear(Linear {
+            lines: 101,
+            samples: 101,
+            left_mm: -50.0,
+            line_step_mm: 1.0,
+            first_depth_mm: 0.0,
+            depth_step_mm: 1.0,
+        });
+        let (size, mask_size) = (128, 64);
+        let scene = Scene {
+            geometry,
+            grid: InputGrid::new(&geometry, size).expect("a grid"),
+            display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
+                .expect("a display"),
+        };
+        // In millimetres, about (5, 70): the wall reaches from 18 to 35 mm, and the field ends at 100.
+        let wall = |point: Point| {
+            let radius = libm::hypotf(point.x - 5.0, point.y - 70.0);
+            (radius - 18.0).min(35.0 - radius)
+        };
+        let mask: Vec<f32> = (0..mask_size * mask_size)
+            .map(|at| ((at % mask_size) as f32, (at / mask_size) as f32))
+            .map(|(x, y)| wall(scene.grid.to_plane([2.0 * x + 0.5, 2.0 * y + 0.5])))
+            .collect();
+        let pixels = (size * size) as usize;
+        let (mut field, mut labels) = (vec![0.0; pixels], vec![0; pixels]);
+        let (mut points, mut links) = (vec![[0.0; 2]; 4096], vec![Link::zeroed(); 4096]);
+        let mut tables = Tables {
+            masks: &mut [],
+            field: &mut field,
+            labels: &mut labels,
+            points: &mut points,
+            links: &mut links,
+        };
+        let mut object = Object::new(3);
+        let prompt = DecoderPrompt::of_box([0.0; 4]);
+        let answer = Answer { mask: &mask, prompt: &prompt, confidence: 0.9, state: State::Tracked };
+        show(&mut object, &answer, &scene, &mut tables, &SessionConfig::default()).expect("room enough");
+        let shown = &object.shown;
+        let all = valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::AT_BORDER;
+        assert_eq!((shown.valid, shown.rings), (all, 2));
+        assert_eq!(shown.rings_mm().map(<[_]>::len).sum::<usize>(), shown.points as usize);
+        let [outer, hole] = [0, 1].map(|ring| shown.rings_mm().nth(ring).expect("two rings"));
+        let radius = |point: &[f32; 2]| libm::hypotf(point[0] - 5.0, point[1] - 70.0);
+        assert!(outer.iter().all(|point| (radius(point) - 35.0).abs() < 1.0 || point[1] > 99.0));
+        assert!(hole.iter().all(|point| (radius(point) - 18.0).abs() < 1.0));
+        // The wall, less the segment that the edge cuts off at 30 mm from its middle.
+        let pi = core::f32::consts::PI;
+        let segment = 35.0 * 35.0 * libm::acosf(30.0 / 35.0) - 30.0 * libm::sqrtf(35.0 * 35.0 - 30.0 * 30.0);
+        let expected_mm2 = pi * (35.0 * 35.0 - 18.0 * 18.0) - segment;
+        assert!(
+            (shown.area_mm2 / expected_mm2 - 1.0).abs() < 0.01,
+            "{} mm2, not {expected_mm2}",
+            shown.area_mm2
+        );
+        // The display has two pixels a millimetre.
+        assert!((shown.area_px2 / shown.area_mm2 - 4.0).abs() < 0.01);
+        assert!((shown.long_axis_mm - 70.0).abs() < 0.7, "{} mm", shown.long_axis_mm);
+    }
 }

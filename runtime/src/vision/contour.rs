@@ -1,219 +1,108 @@
-//! The outer contour of a mask's component, by marching squares with sub-pixel crossings.
+//! The contour of a mask's component: its outer ring and the rings of its largest holes, ready for an overlay.
 //!
-//! Lorensen and Cline 1987, in the plane: the contour crosses each edge between an inside and an outside pixel where the
-//! field, linear along the edge, is 0. Where two crossings could be joined in two ways (a saddle), the mean of the four
-//! pixels decides, as in Nielson and Hamann 1991, so that segments never cross. It is followed from edge to edge, and so
-//! comes out as one closed loop that touches no edge twice.
-//!
-//! The field ends at the edges of its outermost pixels (half a pixel beyond their centres): it is constant from the
-//! centre to the edge, everything further out is outside, and the contour is closed along the edge.
-//!
-//! **Orientation**: clockwise as seen on the screen (`y` down), the inside on the right hand. With that, the shoelace
-//! sum of `x_i * y_(i+1) - x_(i+1) * y_i` is positive.
+//! Composed of the steps beside it: [`super::components`] finds the component and its holes, [`super::ring`] follows
+//! their borders, [`super::simplify()`] bounds the points. The rings lie one after another in one slice, outer ring
+//! first, then holes from the largest to the smallest.
 
-use super::components::{Component, Components};
-use super::mask::Field;
-use super::{Vertex, VisionError, need};
+use super::components::{Component, Components, Hole};
+use super::ring::{RING_ROOM_MIN, hole_ring, outer_ring};
+use super::simplify::{Link, simplify};
+use super::{Field, Vertex, VisionError, need};
+use sonotrace_hal::overlay::{CONTOUR_POINTS_MAX, HOLE_POINTS_MAX, HOLES_MAX, OUTER_POINTS_MAX, RINGS_MAX};
 
-/// Least room for points.
-pub const CONTOUR_ROOM_MIN: usize = 16;
-
-/// Crossings keep this distance from pixel centres, so that no two of them coincide and the loop stays simple.
-const CROSSING_MARGIN: f32 = 1.0 / 1024.0;
+// While the last hole is followed, the rings before it have left at least a hole's points of room.
+const _: () = assert!(HOLE_POINTS_MAX >= RING_ROOM_MIN);
 
 /// Which component is wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pick {
+pub enum Pick<'a> {
     /// The largest by pixels; the first in reading order among equals.
     Largest,
-    /// The one that holds the pixel nearest to a point (pixel indices of the field).
-    Containing(Vertex),
+    /// The largest of those that hold the pixel nearest to any of some points (pixel indices of the field); the first in
+    /// reading order among equals.
+    Containing(&'a [Vertex]),
 }
 
-/// A contour that was found.
+/// A contour that was found: how its points, which the caller holds, fall into rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contour {
-    /// Points written. The last joins the first.
+    /// Points of each ring, outer ring first; 0 beyond the last.
+    pub ring_points: [u32; RINGS_MAX],
+    /// Rings: one, and one for each hole.
+    pub rings: u32,
+    /// Points of all rings together.
     pub points: usize,
-    /// Each how many-th point of the full contour was kept: 1 unless the caller's slice was too small for all.
-    pub every: usize,
     /// Whether the component touches the border of the field.
     pub at_border: bool,
     /// The component.
     pub component: Component,
 }
 
-/// Elements of `labels` scratch that [`outer_contour`] needs for a field.
+impl Contour {
+    /// Cuts the contour's points, or what they were mapped to, into rings: outer ring first.
+    ///
+    /// # Panics
+    /// If there are fewer points than the contour has.
+    pub fn split<'a>(&self, points: &'a [Vertex]) -> impl Iterator<Item = &'a [Vertex]> + use<'a> {
+        let mut rest = &points[..self.points];
+        self.ring_points.into_iter().take(self.rings as usize).map(move |count| {
+            let (ring, behind) = rest.split_at(count as usize);
+            rest = behind;
+            ring
+        })
+    }
+}
+
+/// Elements of `labels` scratch that [`trace`] needs for a field.
 pub const fn labels_len(columns: usize, rows: usize) -> usize {
     Components::labels_len(columns, rows)
 }
 
-/// Writes the outer contour of the wanted component into `points`, in pixel indices of the field, clockwise on screen.
-/// Other components, and holes, are left out. `None` if there is no such component.
+/// Writes the contour of the wanted component into `points`, in pixel indices of the field: an outer ring of at most
+/// [`OUTER_POINTS_MAX`] points, clockwise on the screen, and behind it, anticlockwise, rings of at most
+/// [`HOLE_POINTS_MAX`] points around the [`HOLES_MAX`] largest holes of at least `hole_pixels_min` pixels. Other
+/// components, also those in the holes, are left out. `None` if there is no such component.
 ///
-/// `labels` is scratch of [`labels_len`] elements. A contour with more points than fit in `points` is thinned to every
-/// second, fourth, ... point. The work is bounded by a few passes over the field.
+/// Rings are thinned and simplified each for itself: where the mask is narrower than the detail that this drops, as on
+/// noise, a simplified ring may cross itself or another.
+///
+/// `labels` is scratch of [`labels_len`] elements. `points` is room for [`CONTOUR_POINTS_MAX`] or more: a ring is first
+/// followed in what the rings before it leave, thinned if it must be, and then simplified. `links` is scratch, one
+/// [`Link`] for each of `points`. The work is bounded by a few passes over the field.
 ///
 /// # Errors
-/// [`VisionError::Slice`] if the scratch is too short or `points` has fewer than [`CONTOUR_ROOM_MIN`].
-pub fn outer_contour(
+/// [`VisionError::Slice`] for a slice that is too short, whatever is on the field.
+pub fn trace(
     field: &Field<'_>,
-    pick: Pick,
+    pick: Pick<'_>,
+    hole_pixels_min: usize,
     labels: &mut [i32],
     points: &mut [Vertex],
+    links: &mut [Link],
 ) -> Result<Option<Contour>, VisionError> {
-    need("contour points", points.len(), CONTOUR_ROOM_MIN)?;
+    need("contour points", points.len(), CONTOUR_POINTS_MAX)?;
+    need("simplification scratch", links.len(), points.len())?;
     let mut components = Components::label(field, labels)?;
-    let found = match pick {
-        Pick::Largest => components.largest(),
-        Pick::Containing(at) => components.containing(at),
-    };
-    Ok(found.map(|component| {
-        let (points, every) = follow(field, component.first, Thinning::new(points));
-        let bounds = component.bounds;
-        let at_border = bounds.x0 == 0
-            || bounds.y0 == 0
-            || bounds.x1 + 1 == field.columns()
-            || bounds.y1 + 1 == field.rows();
-        Contour { points, every, at_border, component }
-    }))
-}
+    let Some(component) = components.pick(pick) else { return Ok(None) };
+    let mut holes = [Hole::default(); HOLES_MAX];
+    let hole_count = components.holes(&component, hole_pixels_min, &mut holes);
 
-/// A cell spans four pixel centres and is known by its lower right one; those along the border span pixels that do not
-/// exist, which are outside.
-#[derive(Clone, Copy, PartialEq)]
-struct Cell {
-    x: usize,
-    y: usize,
-}
-
-/// Direction of travel: east, south, west, north. Turning right adds one.
-type Heading = usize;
-
-impl Cell {
-    /// Its corners' pixels, clockwise from the top left, shifted by one so that none is negative.
-    fn corner(self, index: usize) -> Cell {
-        match index % 4 {
-            0 => self,
-            1 => Cell { x: self.x + 1, y: self.y },
-            2 => Cell { x: self.x + 1, y: self.y + 1 },
-            _ => Cell { x: self.x, y: self.y + 1 },
-        }
-    }
-
-    fn next(self, heading: Heading) -> Cell {
-        match heading {
-            0 => Cell { x: self.x + 1, y: self.y },
-            1 => Cell { x: self.x, y: self.y + 1 },
-            2 => Cell { x: self.x - 1, y: self.y },
-            _ => Cell { x: self.x, y: self.y - 1 },
-        }
-    }
-}
-
-/// The logit of a shifted pixel; `None` beyond the border.
-fn logit(field: &Field<'_>, pixel: Cell) -> Option<f32> {
-    let (x, y) = (pixel.x.checked_sub(1)?, pixel.y.checked_sub(1)?);
-    (x < field.columns() && y < field.rows()).then(|| field.at(x, y))
-}
-
-fn is_inside(field: &Field<'_>, pixel: Cell) -> bool {
-    logit(field, pixel).is_some_and(|value| value > 0.0)
-}
-
-/// Where the contour leaves a cell with the given heading: between its inside pixel on the right hand and its outside
-/// pixel on the left.
-fn crossing(field: &Field<'_>, cell: Cell, heading: Heading) -> Vertex {
-    let (outside, inside) = (cell.corner(heading + 1), cell.corner(heading + 2));
-    let part = match (logit(field, inside), logit(field, outside)) {
-        (Some(high), Some(low)) => (high / (high - low)).clamp(CROSSING_MARGIN, 1.0 - CROSSING_MARGIN),
-        // The field's edge, half a pixel beyond its outermost centres.
-        _ => 0.5,
-    };
-    let between = |from: usize, to: usize| from as f32 - 1.0 + part * (to as f32 - from as f32);
-    [between(inside.x, outside.x), between(inside.y, outside.y)]
-}
-
-/// In a cell on the border, the bend of the contour between two crossings, where it meets the field's edge; `None` where
-/// it runs straight.
-fn bend(field: &Field<'_>, cell: Cell, from: Vertex, to: Vertex) -> Option<Vertex> {
-    let edge = |at: usize, count: usize| match at {
-        0 => Some(-0.5),
-        _ if at == count => Some(count as f32 - 0.5),
-        _ => None,
-    };
-    let (edge_x, edge_y) = (edge(cell.x, field.columns()), edge(cell.y, field.rows()));
-    if from[0] == to[0] || from[1] == to[1] {
-        return None;
-    }
-    match (edge_x, edge_y) {
-        (Some(x), Some(y)) => Some([x, y]),
-        (Some(x), None) => Some([x, if from[0] == x { to[1] } else { from[1] }]),
-        (None, Some(y)) => Some([if from[1] == y { to[0] } else { from[0] }, y]),
-        (None, None) => None,
-    }
-}
-
-/// Follows the contour above a component's first pixel once around.
-fn follow(field: &Field<'_>, first: [usize; 2], mut points: Thinning<'_>) -> (usize, usize) {
-    // The pixel above the first one is outside: between them the outer contour runs east.
-    let start = Cell { x: first[0] + 1, y: first[1] };
-    let (mut cell, mut heading) = (start, 0);
-    let mut from = crossing(field, Cell { x: first[0], y: first[1] }, 0);
-    // Each edge of the grid is crossed at most once.
-    for _ in 0..2 * (field.columns() + 1) * (field.rows() + 1) {
-        points.push(from);
-        let far_left = is_inside(field, cell.corner(heading + 1));
-        let far_right = is_inside(field, cell.corner(heading + 2));
-        let turn_left = match (far_left, far_right) {
-            (true, true) => true,
-            // A saddle: its pixels all exist, for beyond the border two neighbours would be outside.
-            (true, false) => field.saddle_is_joined(cell.x - 1, cell.y - 1),
-            (false, _) => false,
+    let bounds = component.bounds;
+    let at_border =
+        bounds.x0 == 0 || bounds.y0 == 0 || bounds.x1 + 1 == field.columns() || bounds.y1 + 1 == field.rows();
+    let mut contour = Contour { ring_points: [0; RINGS_MAX], rings: 0, points: 0, at_border, component };
+    // The outer ring, then those of the holes.
+    let wanted = core::iter::once(None).chain(holes[..hole_count].iter().map(Some));
+    for (index, hole) in wanted.enumerate() {
+        let free = &mut points[contour.points..];
+        let (ring, keep) = match hole {
+            None => (outer_ring(field, &component, free)?, OUTER_POINTS_MAX),
+            Some(hole) => (hole_ring(field, hole, free)?, HOLE_POINTS_MAX),
         };
-        heading = match (turn_left, far_right) {
-            (true, _) => heading + 3,
-            (false, true) => heading,
-            (false, false) => heading + 1,
-        } % 4;
-        let to = crossing(field, cell, heading);
-        if let Some(bend) = bend(field, cell, from, to) {
-            points.push(bend);
-        }
-        from = to;
-        cell = cell.next(heading);
-        if cell == start && heading == 0 {
-            break;
-        }
+        let kept = simplify(&mut free[..ring.points], keep, links)?;
+        contour.ring_points[index] = kept as u32;
+        contour.rings += 1;
+        contour.points += kept;
     }
-    (points.len, points.every)
-}
-
-/// Collects points; when full, drops every second one and from then on takes only every second that comes.
-struct Thinning<'a> {
-    points: &'a mut [Vertex],
-    len: usize,
-    every: usize,
-    seen: usize,
-}
-
-impl<'a> Thinning<'a> {
-    fn new(points: &'a mut [Vertex]) -> Self {
-        Self { points, len: 0, every: 1, seen: 0 }
-    }
-
-    fn push(&mut self, point: Vertex) {
-        if self.len == self.points.len() && self.seen.is_multiple_of(self.every) {
-            self.every *= 2;
-            self.len = self.len.div_ceil(2);
-            for index in 1..self.len {
-                self.points[index] = self.points[2 * index];
-            }
-        }
-        if self.seen.is_multiple_of(self.every) {
-            self.points[self.len] = point;
-            self.len += 1;
-        }
-        self.seen += 1;
-    }
+    Ok(Some(contour))
 }

@@ -43,6 +43,16 @@ impl PixelBox {
     pub fn with(self, x: usize, y: usize) -> Self {
         Self { x0: self.x0.min(x), y0: self.y0.min(y), x1: self.x1.max(x), y1: self.y1.max(y) }
     }
+
+    /// Its pixels, `(x, y)`, in reading order.
+    pub(super) fn pixels(self) -> impl Iterator<Item = (usize, usize)> {
+        (self.y0..=self.y1).flat_map(move |y| (self.x0..=self.x1).map(move |x| (x, y)))
+    }
+
+    /// Whether one of its pixels is in an outermost row or column.
+    pub(super) fn is_edge(self, x: usize, y: usize) -> bool {
+        x == self.x0 || x == self.x1 || y == self.y0 || y == self.y1
+    }
 }
 
 impl<'a> Field<'a> {

@@ -1,35 +1,139 @@
-//! Measures of a closed polygon, in whatever unit its corners are in.
+//! Measures of a contour, in whatever unit its points are in.
+//!
+//! Integrals over the area inside a ring are sums over its sides (Green's theorem), in double precision, relative to
+//! a corner of the contour. They are signed as the ring is oriented, so that holes, which run against the outer ring,
+//! come off by themselves.
 
 use super::Vertex;
+use core::f64::consts::PI;
 use sonotrace_hal::geometry::Rect;
+use sonotrace_hal::overlay::Ellipse;
 
 /// Areas below this part of the squared perimeter are taken as none: a polygon so thin has no centroid to speak of.
 const THINNEST: f64 = 1e-9;
 
+/// Squared ratio of the axes below which no ellipse is fitted: the minor one would be mostly rounding.
+const FLATTEST: f64 = 1e-10;
+
 /// What is read off a contour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measures {
-    /// Area inside, unit squared; positive.
+    /// Area inside, holes taken off, unit squared; positive.
     pub area: f32,
-    /// Length of the closed contour.
+    /// Length of the closed outer ring.
     pub perimeter: f32,
-    /// Centroid of the area.
+    /// Centroid of the area, holes taken off.
     pub centroid: Vertex,
-    /// The smallest upright rectangle around it.
+    /// The smallest upright rectangle around the outer ring.
     pub bounds: Rect,
+    /// Largest distance between two corners of the outer ring.
+    pub long_axis: f32,
+    /// Extent of the outer ring across its long axis (across the first by the corners' order among equally long ones).
+    pub short_axis: f32,
 }
 
-/// Area by the shoelace formula: positive for polygons that run clockwise as seen on the screen (`y` down), as contours
-/// of this library do. Computed in double precision, relative to the first corner. 0 for fewer than three corners.
+/// Area by the shoelace formula: positive for polygons that run clockwise as seen on the screen (`y` down), as outer
+/// rings of this library do. Computed in double precision, relative to the first corner. 0 for fewer than three corners.
 pub fn signed_area(polygon: &[Vertex]) -> f64 {
-    moments(polygon).0
+    polygon.first().map_or(0.0, |&origin| Moments::of(polygon, origin).area)
 }
 
-/// Area, perimeter, centroid and extent of a closed polygon (the last corner joins the first). `None`, never a guess,
-/// where they have no meaning: fewer than three corners, no area, or a corner that is not finite.
-pub fn measure(polygon: &[Vertex]) -> Option<Measures> {
-    let first = *polygon.first()?;
-    let mut bounds = Rect { x0: first[0], y0: first[1], x1: first[0], y1: first[1] };
+/// Measures of the area within the first ring and outside the others, its holes. Rings are closed polygons: the last
+/// corner joins the first. They may run either way round, but holes run against the outer ring. `None`, never a guess,
+/// where the measures have no meaning: an outer ring of fewer than three corners, no area, holes that take off all of
+/// it or run with the outer ring, a corner that is not finite, or a measure too large for its type.
+///
+/// The axes take time with the square of the outer ring's corners.
+pub fn measure<'a>(rings: impl IntoIterator<Item = &'a [Vertex]>) -> Option<Measures> {
+    let mut rings = rings.into_iter();
+    let outer = rings.next()?;
+    let origin = *outer.first()?;
+    let bounds = extent(outer)?;
+    let whole = Moments::of(outer, origin);
+    let mut left = whole;
+    for hole in rings {
+        extent(hole)?;
+        let hole = Moments::of(hole, origin);
+        // Written so that a hole without area gives none.
+        let runs_against = hole.area * whole.area < 0.0;
+        if !runs_against {
+            return None;
+        }
+        left = left.and(hole);
+    }
+    let perimeter = perimeter(outer);
+    if left.area * whole.area <= 0.0 || is_too_thin(left.area, perimeter) {
+        return None;
+    }
+    let [x, y] = left.centroid();
+    let (long_axis, short_axis) = axes(outer);
+    let measures = Measures {
+        area: left.area.abs() as f32,
+        perimeter: perimeter as f32,
+        centroid: [(f64::from(origin[0]) + x) as f32, (f64::from(origin[1]) + y) as f32],
+        bounds,
+        long_axis: long_axis as f32,
+        short_axis: short_axis as f32,
+    };
+    let is_finite = measures.area.is_finite() && measures.perimeter.is_finite();
+    (is_finite && measures.centroid.iter().all(|at| at.is_finite())).then_some(measures)
+}
+
+/// The ellipse with the centroid and the second central area moments (each by the area) of a closed polygon, as of a
+/// region in Haralick and Shapiro 1992; exact for an ellipse. Its semi-axes are twice the roots of the eigenvalues of
+/// the moments' matrix, its circumference is Ramanujan's second formula (1914). All lengths in the unit of the corners;
+/// the angle of a circle is any.
+///
+/// `None`, never a guess, for what has no area (as in [`measure`]), for a polygon that is flat to within rounding, and
+/// for one that crosses itself so that its moments are no ellipse's.
+pub fn fit_ellipse(polygon: &[Vertex]) -> Option<Ellipse> {
+    let origin = *polygon.first()?;
+    extent(polygon)?;
+    let moments = Moments::of(polygon, origin);
+    if is_too_thin(moments.area, perimeter(polygon)) {
+        return None;
+    }
+    let [x, y] = moments.centroid();
+    let xx = moments.xx / moments.area - x * x;
+    let xy = moments.xy / moments.area - x * y;
+    let yy = moments.yy / moments.area - y * y;
+    let (mean, half) = ((xx + yy) / 2.0, (xx - yy) / 2.0);
+    let spread = libm::sqrt(half * half + xy * xy);
+    let (most, least) = (mean + spread, mean - spread);
+    // Written so that NaN gives none.
+    let has_extent = least > FLATTEST * most;
+    if !has_extent {
+        return None;
+    }
+    let (major, minor) = (2.0 * libm::sqrt(most), 2.0 * libm::sqrt(least));
+    let ellipse = Ellipse {
+        centre_mm: [(f64::from(origin[0]) + x) as f32, (f64::from(origin[1]) + y) as f32],
+        semi_major_mm: major as f32,
+        semi_minor_mm: minor as f32,
+        angle_rad: (0.5 * libm::atan2(xy, half)) as f32,
+        circumference_mm: circumference(major, minor) as f32,
+    };
+    // The largest of its lengths.
+    let is_finite = ellipse.circumference_mm.is_finite() && ellipse.centre_mm.iter().all(|at| at.is_finite());
+    is_finite.then_some(ellipse)
+}
+
+/// Circumference of an ellipse by its semi-axes (Ramanujan 1914, second formula): at most 0.041 % short, for a flat one.
+fn circumference(major: f64, minor: f64) -> f64 {
+    let part = (major - minor) / (major + minor);
+    let h = part * part;
+    PI * (major + minor) * (1.0 + 3.0 * h / (10.0 + libm::sqrt(4.0 - 3.0 * h)))
+}
+
+/// Whether a polygon has next to no area; also if its perimeter is 0.
+fn is_too_thin(area: f64, perimeter: f64) -> bool {
+    area.abs() <= THINNEST * perimeter * perimeter
+}
+
+/// The upright rectangle around corners; `None` if there are fewer than three or one is not finite.
+fn extent(polygon: &[Vertex]) -> Option<Rect> {
+    let &[x, y] = polygon.first()?;
+    let mut bounds = Rect { x0: x, y0: y, x1: x, y1: y };
     for &[x, y] in polygon {
         if !(x.is_finite() && y.is_finite()) {
             return None;
@@ -39,21 +143,33 @@ pub fn measure(polygon: &[Vertex]) -> Option<Measures> {
         bounds.x1 = bounds.x1.max(x);
         bounds.y1 = bounds.y1.max(y);
     }
-    let (area, moment_x, moment_y) = moments(polygon);
-    let perimeter = perimeter(polygon);
-    // Written so that a perimeter of 0 gives none.
-    if polygon.len() < 3 || area.abs() <= THINNEST * perimeter * perimeter {
-        return None;
+    (polygon.len() >= 3).then_some(bounds)
+}
+
+/// Largest distance between two corners, and the polygon's extent at right angles to it.
+fn axes(polygon: &[Vertex]) -> (f64, f64) {
+    let (mut longest, mut axis) = (0.0, [0.0; 2]);
+    for (index, &a) in polygon.iter().enumerate() {
+        for &b in &polygon[index + 1..] {
+            let along = from_to(a, b);
+            let square = along[0] * along[0] + along[1] * along[1];
+            if square > longest {
+                (longest, axis) = (square, along);
+            }
+        }
     }
-    Some(Measures {
-        area: area.abs() as f32,
-        perimeter: perimeter as f32,
-        centroid: [
-            (f64::from(first[0]) + moment_x / area) as f32,
-            (f64::from(first[1]) + moment_y / area) as f32,
-        ],
-        bounds,
-    })
+    let long = libm::sqrt(longest);
+    let (mut low, mut high) = (0.0f64, 0.0f64);
+    for &corner in polygon {
+        let [x, y] = from_to(polygon[0], corner);
+        let across = (axis[0] * y - axis[1] * x) / long;
+        (low, high) = (low.min(across), high.max(across));
+    }
+    (long, high - low)
+}
+
+fn from_to(a: Vertex, b: Vertex) -> [f64; 2] {
+    [f64::from(b[0]) - f64::from(a[0]), f64::from(b[1]) - f64::from(a[1])]
 }
 
 /// Each side of the polygon.
@@ -64,23 +180,53 @@ fn sides(polygon: &[Vertex]) -> impl Iterator<Item = (Vertex, Vertex)> {
 fn perimeter(polygon: &[Vertex]) -> f64 {
     sides(polygon)
         .map(|(a, b)| {
-            let (dx, dy) = (f64::from(b[0]) - f64::from(a[0]), f64::from(b[1]) - f64::from(a[1]));
+            let [dx, dy] = from_to(a, b);
             libm::sqrt(dx * dx + dy * dy)
         })
         .sum()
 }
 
-/// Signed area and its first moments about the first corner.
-fn moments(polygon: &[Vertex]) -> (f64, f64, f64) {
-    let Some(&origin) = polygon.first() else { return (0.0, 0.0, 0.0) };
-    let (mut area, mut moment_x, mut moment_y) = (0.0, 0.0, 0.0);
-    for (a, b) in sides(polygon) {
-        let (ax, ay) = (f64::from(a[0]) - f64::from(origin[0]), f64::from(a[1]) - f64::from(origin[1]));
-        let (bx, by) = (f64::from(b[0]) - f64::from(origin[0]), f64::from(b[1]) - f64::from(origin[1]));
-        let twice = ax * by - bx * ay;
-        area += twice / 2.0;
-        moment_x += twice * (ax + bx) / 6.0;
-        moment_y += twice * (ay + by) / 6.0;
+/// Integrals of 1, `x`, `y`, `x * x`, `x * y` and `y * y` over the area inside a polygon, about a point.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    area: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+    yy: f64,
+}
+
+impl Moments {
+    fn of(polygon: &[Vertex], origin: Vertex) -> Self {
+        sides(polygon).fold(Self::default(), |sum, (a, b)| {
+            let ([ax, ay], [bx, by]) = (from_to(origin, a), from_to(origin, b));
+            // Of the triangle between the side and the origin.
+            let twice = ax * by - bx * ay;
+            sum.and(Self {
+                area: twice / 2.0,
+                x: twice * (ax + bx) / 6.0,
+                y: twice * (ay + by) / 6.0,
+                xx: twice * (ax * ax + ax * bx + bx * bx) / 12.0,
+                xy: twice * (2.0 * ax * ay + ax * by + bx * ay + 2.0 * bx * by) / 24.0,
+                yy: twice * (ay * ay + ay * by + by * by) / 12.0,
+            })
+        })
     }
-    (area, moment_x, moment_y)
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            area: self.area + other.area,
+            x: self.x + other.x,
+            y: self.y + other.y,
+            xx: self.xx + other.xx,
+            xy: self.xy + other.xy,
+            yy: self.yy + other.yy,
+        }
+    }
+
+    /// From the point that the moments are about.
+    fn centroid(&self) -> [f64; 2] {
+        [self.x / self.area, self.y / self.area]
+    }
 }

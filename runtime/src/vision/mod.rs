@@ -4,10 +4,11 @@
 //! * [`amplitude`]: from stored bytes to the grey levels that the network was trained on.
 //! * [`sampler`]: the input, sampled straight from a frame through a table made once per geometry epoch.
 //! * [`mask`]: fields of mask logits: bringing them to the input grid, cropping, thresholding.
-//! * [`components`]: the connected parts of a mask.
-//! * [`contour`]: the outer contour of one of them, with sub-pixel crossings.
-//! * [`mod@simplify`]: a contour with a bounded number of points.
-//! * [`measures`]: area, perimeter, centroid and extent of a polygon.
+//! * [`components`]: the connected parts of a mask, and the holes in them.
+//! * [`ring`]: the rings that bound them, with sub-pixel crossings.
+//! * [`mod@simplify`]: a ring with a bounded number of points.
+//! * [`contour`]: all of that in one step: the contour of a component, holes included.
+//! * [`measures`]: area, perimeter, centroid, axes and fitted ellipse of a contour.
 //! * [`display`]: the device's picture, and a contour on it and in the plane.
 //!
 //! All of it works on slices that the caller owns, allocates nothing, and gives the same bits on every platform.
@@ -22,16 +23,18 @@ pub mod display;
 pub mod grid;
 pub mod mask;
 pub mod measures;
+pub mod ring;
 pub mod sampler;
 pub mod simplify;
 
 pub use amplitude::{GreyTable, Normalisation};
-pub use components::{Component, Components};
-pub use contour::{Contour, Pick, outer_contour};
+pub use components::{Component, Components, Hole};
+pub use contour::{Contour, Pick, trace};
 pub use display::{Display, DisplayRaster, map_contour};
 pub use grid::InputGrid;
 pub use mask::Field;
-pub use measures::{Measures, measure};
+pub use measures::{Measures, fit_ellipse, measure};
+pub use ring::{Ring, hole_ring, outer_ring};
 pub use sampler::{LutEntry, Sampler};
 pub use simplify::{Link, simplify};
 
