@@ -258,7 +258,9 @@ pub unsafe extern "C" fn sonotrace_open(
         let part = |range: &Range<usize>| {
             // SAFETY: inside the region, whose size was checked, and apart from every other part by the layout; the
             // region is the session's until it is closed, as the caller promises.
-            unsafe { core::slice::from_raw_parts_mut::<'static>(region.add(range.start), range.len()) }
+            unsafe {
+                core::slice::from_raw_parts_mut::<'static>(region.wrapping_add(range.start), range.len())
+            }
         };
         let vendor_tables = part(&layout.vendor_tables);
         if config.vendor_table_count > 0 {

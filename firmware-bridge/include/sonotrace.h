@@ -1,0 +1,780 @@
+/* The C interface of sonotrace: made from its Rust source, do not edit.
+ *
+ * A session lives in memory that the caller hands over and starts no thread. Each of its sides may be used by one thread
+ * at a time: frames in, prompts in, the step that computes, overlays out, events out; counters can be read by any. A
+ * second thread on one side gets SONOTRACE_STATUS_BUSY. No call waits for another, none allocates after opening.
+ */
+
+#ifndef SONOTRACE_H
+#define SONOTRACE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define SONOTRACE_FRAME_ABI_VERSION 1
+#define SONOTRACE_OVERLAY_ABI_VERSION 1
+#define SONOTRACE_TGC_POINTS 8
+#define SONOTRACE_LINES_MAX 4096
+#define SONOTRACE_SAMPLES_MAX 8192
+#define SONOTRACE_LAW_LINEAR 1
+#define SONOTRACE_LAW_LOGARITHMIC 2
+#define SONOTRACE_LAW_VENDOR_TABLE 3
+#define SONOTRACE_FRAME_FROZEN 1
+#define SONOTRACE_FRAME_BURNT_IN_OVERLAY 2
+#define SONOTRACE_FRAME_REPLAYED 4
+#define SONOTRACE_FRAME_GAP_BEFORE 8
+#define SONOTRACE_FRAME_CRC_PRESENT 16
+#define SONOTRACE_FRAME_TGC_PENDING 32
+#define SONOTRACE_OBJECTS_MAX 10
+#define SONOTRACE_CONTOUR_POINTS_MAX 256
+#define SONOTRACE_RINGS_MAX 5
+#define SONOTRACE_ANSWERS_MAX 16
+#define SONOTRACE_STAGES 5
+#define SONOTRACE_OVERLAY_UPDATE 1
+#define SONOTRACE_OVERLAY_GAP_BEFORE 2
+#define SONOTRACE_OVERLAY_FROZEN 4
+#define SONOTRACE_VALID_PIXELS 1
+#define SONOTRACE_VALID_MILLIMETRES 2
+#define SONOTRACE_VALID_AT_BORDER 4
+#define SONOTRACE_VALID_ELLIPSE 8
+
+// A click.
+#define SONOTRACE_PROMPT_CLICK 1
+
+// A box around the object.
+#define SONOTRACE_PROMPT_BOX 2
+
+// Follow this object no longer.
+#define SONOTRACE_PROMPT_REMOVE 3
+
+// Points are in the probe's plane: millimetres, or source pixels where the scale is unknown.
+#define SONOTRACE_SPACE_PLANE 1
+
+// Points are sample (x) and line (y) of the frame; for a picture its column and row.
+#define SONOTRACE_SPACE_LINE_SAMPLE 2
+
+// Points are pixels of the declared display.
+#define SONOTRACE_SPACE_DISPLAY 3
+
+// Work on the newest frame there is; older ones are given back and counted. For live scanning.
+#define SONOTRACE_POLICY_NEWEST 1
+
+// Work on each frame, in order. For replay.
+#define SONOTRACE_POLICY_ALL 2
+
+// Most amplitude tables.
+#define SONOTRACE_VENDOR_TABLES_MAX 64
+
+// What a call came to.
+enum sonotrace_status_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // It was done.
+  SONOTRACE_STATUS_OK = 0,
+  // There is nothing to hand out now.
+  SONOTRACE_STATUS_EMPTY = 1,
+  // A pointer is null.
+  SONOTRACE_STATUS_NULL_POINTER = 2,
+  // The handle is not that of an open session.
+  SONOTRACE_STATUS_NOT_A_SESSION = 3,
+  // Another thread is in a call on the same side of the session.
+  SONOTRACE_STATUS_BUSY = 4,
+  // A setting has no meaning, or the structure has another size than this library's.
+  SONOTRACE_STATUS_CONFIG = 5,
+  // The model file is refused.
+  SONOTRACE_STATUS_MODEL = 6,
+  // The file cannot be opened.
+  SONOTRACE_STATUS_FILE = 7,
+  // The region is too small or does not start where it must.
+  SONOTRACE_STATUS_REGION = 8,
+  // The session cannot be opened with this model, or failed its self-test.
+  SONOTRACE_STATUS_SESSION = 9,
+  // A frame was committed that had not been acquired, or announces more than its slot holds.
+  SONOTRACE_STATUS_FRAME = 10,
+  // A prompt has no meaning.
+  SONOTRACE_STATUS_PROMPT = 11,
+  // All places for prompts are taken: try again after a step.
+  SONOTRACE_STATUS_FULL = 12,
+  // The other side of a ring has broken its protocol.
+  SONOTRACE_STATUS_RING = 13,
+  // A defect of this library, which ended the call.
+  SONOTRACE_STATUS_PANIC = 14,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_status_e sonotrace_status_e;
+#else
+typedef uint32_t sonotrace_status_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What one step came to.
+enum sonotrace_step_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // There is no frame to work on.
+  SONOTRACE_STEP_IDLE = 0,
+  // A frame is in work: step again.
+  SONOTRACE_STEP_WORKING = 1,
+  // The frame was dropped, and counted.
+  SONOTRACE_STEP_DROPPED = 2,
+  // The frame's overlay was committed.
+  SONOTRACE_STEP_OVERLAY = 3,
+  // A further overlay of the frozen frame was committed.
+  SONOTRACE_STEP_UPDATE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_step_e sonotrace_step_e;
+#else
+typedef uint32_t sonotrace_step_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What the samples are.
+enum sonotrace_domain_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Envelope per scan line and depth sample, before scan conversion.
+  SONOTRACE_DOMAIN_POLAR_ENVELOPE = 1,
+  // In-phase and quadrature pairs per scan line and depth sample: the envelope is still to be taken. Full scale is
+  // an envelope of 32767.
+  SONOTRACE_DOMAIN_POLAR_IQ = 2,
+  // Raw radio-frequency samples: known, and refused.
+  SONOTRACE_DOMAIN_POLAR_RF = 3,
+  // A picture, already scan-converted.
+  SONOTRACE_DOMAIN_SCAN_CONVERTED = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_domain_e sonotrace_domain_e;
+#else
+typedef uint32_t sonotrace_domain_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Type of one stored sample, little-endian.
+enum sonotrace_sample_type_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Unsigned byte.
+  SONOTRACE_SAMPLE_TYPE_U8 = 1,
+  // Signed 16-bit integer.
+  SONOTRACE_SAMPLE_TYPE_I16 = 2,
+  // Pair of signed 16-bit integers, in-phase first.
+  SONOTRACE_SAMPLE_TYPE_I16_PAIR = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_sample_type_e sonotrace_sample_type_e;
+#else
+typedef uint32_t sonotrace_sample_type_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Shape of the scanned field.
+enum sonotrace_geometry_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Parallel lines, `left_mm` to `right_mm`.
+  SONOTRACE_GEOMETRY_LINEAR = 1,
+  // Lines that fan out from behind the probe's curved face.
+  SONOTRACE_GEOMETRY_CONVEX = 2,
+  // Lines that fan out from (nearly) one point.
+  SONOTRACE_GEOMETRY_PHASED = 3,
+  // A picture with known pixel spacing.
+  SONOTRACE_GEOMETRY_RASTER = 4,
+  // A picture of unknown scale: contours are given in pixels, never in millimetres.
+  SONOTRACE_GEOMETRY_RASTER_UNKNOWN = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_geometry_e sonotrace_geometry_e;
+#else
+typedef uint32_t sonotrace_geometry_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// State of an overlay or of an object on it. A stale contour is never shown as a fresh one.
+enum sonotrace_state_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // No object is being followed.
+  SONOTRACE_STATE_EMPTY = 0,
+  // Made from a prompt on this very frame.
+  SONOTRACE_STATE_FRESH = 1,
+  // Carried onto this frame by the tracker.
+  SONOTRACE_STATE_TRACKED = 2,
+  // Carried, but not to be trusted: the user should look.
+  SONOTRACE_STATE_ATTENTION = 3,
+  // The contour of an earlier frame.
+  SONOTRACE_STATE_STALE = 4,
+  // The object was lost; there is no contour.
+  SONOTRACE_STATE_LOST = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_state_e sonotrace_state_e;
+#else
+typedef uint32_t sonotrace_state_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How much of the work was done for a frame; 0 is the fullest.
+enum sonotrace_rung_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Encoder, and a decode of each object.
+  SONOTRACE_RUNG_FULL = 0,
+  // Nothing was computed: the last contour is repeated, marked stale.
+  SONOTRACE_RUNG_REPEAT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_rung_e sonotrace_rung_e;
+#else
+typedef uint32_t sonotrace_rung_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What became of a prompt.
+enum sonotrace_prompt_outcome_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // It was served.
+  SONOTRACE_PROMPT_OUTCOME_SERVED = 1,
+  // The features of its frame are no longer kept.
+  SONOTRACE_PROMPT_OUTCOME_TOO_OLD = 2,
+  // It points outside the field of view, or its box has no extent.
+  SONOTRACE_PROMPT_OUTCOME_OUTSIDE_FIELD = 3,
+  // There are objects enough: remove one first.
+  SONOTRACE_PROMPT_OUTCOME_NO_ROOM = 4,
+  // It removes or corrects an object that is not there.
+  SONOTRACE_PROMPT_OUTCOME_UNKNOWN_OBJECT = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_prompt_outcome_e sonotrace_prompt_outcome_e;
+#else
+typedef uint32_t sonotrace_prompt_outcome_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A model file that is mapped, opaque to C.
+typedef struct sonotrace_model_t sonotrace_model_t;
+
+// A session, opaque to C. It lies at the start of the caller's region.
+typedef struct sonotrace_session_t sonotrace_session_t;
+
+// What the user points at.
+typedef struct {
+  // `SONOTRACE_PROMPT_CLICK`, `_BOX` or `_REMOVE`.
+  uint32_t kind;
+  // The device's number for the object, from 1. A new number begins a new object; a known one corrects it.
+  uint32_t object;
+  // Sequence number of the frame that was on the screen; 0 for the next frame (on a frozen image: the one shown).
+  uint64_t seq;
+  // `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`.
+  uint32_t space;
+  // Of a click: 1 inside the object, 0 on something that is not part of it.
+  uint32_t is_positive;
+  // Position of a click, or one corner of a box: x, y.
+  float from[2];
+  // The opposite corner of a box: x, y.
+  float to[2];
+} sonotrace_prompt_t;
+
+// A session's settings: begin with `sonotrace_config_default`. All of them hold from opening to closing.
+typedef struct {
+  // Size of this structure: set by `sonotrace_config_default`, checked by every call that takes one.
+  uint32_t config_bytes;
+  // `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
+  uint32_t policy;
+  // Time from a frame's commit to its overlay's, beyond which the overlay is a deadline miss.
+  uint64_t budget_ns;
+  // Longest time that one step computes for, up to one tile more.
+  uint64_t slice_ns;
+  // Frames whose features are kept, so that a prompt on one of them can still be served.
+  uint32_t kept_frames;
+  // Rows of a new geometry's sampling table that are made on each frame.
+  uint32_t table_rows_per_frame;
+  // Width of the display that contours are given for; 0, with `display_height` 0, for the pixels of pictures
+  // themselves.
+  uint32_t display_width;
+  // Height of the display.
+  uint32_t display_height;
+  // Confidence below which an object asks for attention.
+  float attention_below;
+  // Confidence below which an object counts as lost.
+  float lost_below;
+  // Frames that can wait.
+  uint32_t frames_queued;
+  // Overlays that can wait to be fetched.
+  uint32_t overlays_queued;
+  // Prompts that can wait.
+  uint32_t commands_queued;
+  // Events that can wait to be fetched.
+  uint32_t events_queued;
+  // Most bytes of samples in a frame.
+  uint64_t payload_bytes;
+  // Amplitude tables that frames may name, 256 bytes each, one after the other; copied when the session is opened.
+  const uint8_t *vendor_tables;
+  // Amplitude tables in `vendor_tables`.
+  uint32_t vendor_table_count;
+  // Zero.
+  uint32_t reserved;
+  // The clock, in nanoseconds since any start; it never goes back. Null for the system's monotonic clock. Called from
+  // the threads that step and that commit frames.
+  uint64_t (*now_ns)(void *user);
+  // Handed to `now_ns`.
+  void *clock_user;
+} sonotrace_config_t;
+
+// One point of the time-gain-compensation curve.
+typedef struct {
+  // Depth along the line.
+  float depth_mm;
+  // Gain at that depth.
+  float gain_db;
+} sonotrace_tgc_point_t;
+
+// The descriptor as it lies in a slot. Plain data: nothing in it is believed before it is checked.
+typedef struct {
+  // `SNTF` in memory order.
+  uint32_t magic;
+  // SONOTRACE_FRAME_ABI_VERSION.
+  uint16_t abi_version;
+  // Size of this structure in bytes.
+  uint16_t descriptor_bytes;
+  // Bytes of payload that follow the descriptor.
+  uint32_t payload_bytes;
+  // Bits of SONOTRACE_FRAME_.
+  uint32_t flags;
+  // Sequence number given by the front end, from 1.
+  uint64_t seq;
+  // When the frame was acquired, on the clock `clock_id`.
+  uint64_t t_acq_ns;
+  // When it was put into the ring, on the runtime's clock.
+  uint64_t t_enqueue_ns;
+  // Which clock `t_acq_ns` is of; 0 is the runtime's own.
+  uint32_t clock_id;
+  // Counter that changes with the geometry.
+  uint32_t geometry_epoch;
+  // A sonotrace_domain_e.
+  uint32_t domain;
+  // A sonotrace_sample_type_e.
+  uint32_t sample_type;
+  // Scan lines, or image rows.
+  uint32_t lines;
+  // Samples per line, or pixels per row.
+  uint32_t samples;
+  // Bytes from one line (row) to the next.
+  uint32_t stride_bytes;
+  // A sonotrace_geometry_e.
+  uint32_t geometry;
+  // Distance from the lines' common apex to the probe's face; 0 for linear.
+  float apex_radius_mm;
+  // Direction of the first line, from the probe's axis, positive to the right.
+  float first_angle_rad;
+  // Direction of the last line.
+  float last_angle_rad;
+  // Depth below the face of the first sample's centre.
+  float first_depth_mm;
+  // Depth below the face of the last sample's centre.
+  float last_depth_mm;
+  // Lateral position of the first line (linear), or the centre of the left-most pixel column (raster).
+  float left_mm;
+  // Lateral position of the last line (linear).
+  float right_mm;
+  // Depth of the centre of the top-most pixel row (raster).
+  float top_mm;
+  // Pixel pitch across (raster).
+  float spacing_x_mm;
+  // Pixel pitch down (raster).
+  float spacing_y_mm;
+  // Column of the first pixel that shows the scan (raster): what lies outside the content is border, ignored.
+  uint32_t content_column;
+  // Row of the first pixel that shows the scan (raster).
+  uint32_t content_row;
+  // Columns that show the scan (raster); 0, with `content_rows` 0, for all of the picture.
+  uint32_t content_columns;
+  // Rows that show the scan (raster).
+  uint32_t content_rows;
+  // Speed of sound that depths were computed with.
+  float speed_of_sound_m_s;
+  // One of SONOTRACE_LAW_.
+  uint32_t amplitude_law;
+  // Range in dB of the first two laws.
+  float law_range_db;
+  // Table of the third.
+  uint32_t law_table;
+  // Overall gain.
+  float gain_db;
+  // Frames per second; 0 if unknown.
+  float frame_rate_hz;
+  // Valid points of `tgc`, in order of depth.
+  uint32_t tgc_points;
+  // CRC-32 (IEEE) of the payload if SONOTRACE_FRAME_CRC_PRESENT.
+  uint32_t crc32;
+  // Time-gain compensation.
+  sonotrace_tgc_point_t tgc[SONOTRACE_TGC_POINTS];
+} sonotrace_frame_descriptor_t;
+
+// A slot to fill with a frame.
+typedef struct {
+  // The descriptor, as the slot's last frame left it: begin with `sonotrace_frame_descriptor_init`.
+  sonotrace_frame_descriptor_t *descriptor;
+  // Room for the samples.
+  uint8_t *payload;
+  // Bytes of that room.
+  size_t payload_capacity;
+} sonotrace_frame_slot_t;
+
+// The answer to one prompt.
+typedef struct {
+  // The number that the prompt was given when it was handed in.
+  uint32_t ticket;
+  // The object that it was about.
+  uint32_t object;
+  // A sonotrace_prompt_outcome_e.
+  uint32_t outcome;
+  // Zero.
+  uint32_t reserved;
+} sonotrace_prompt_answer_t;
+
+// An ellipse in the probe's plane.
+typedef struct {
+  // Its centre.
+  float centre_mm[2];
+  // Half its longest diameter.
+  float semi_major_mm;
+  // Half its shortest diameter.
+  float semi_minor_mm;
+  // Direction of the longest diameter, from the x axis towards the y axis (clockwise on the display), in
+  // `-pi/2..=pi/2`.
+  float angle_rad;
+  // Circumference (Ramanujan 1914, second formula).
+  float circumference_mm;
+} sonotrace_ellipse_t;
+
+// One object on an overlay.
+typedef struct {
+  // The device's number for it, from 1.
+  uint32_t id;
+  // A sonotrace_state_e.
+  uint32_t state;
+  // Bits of SONOTRACE_VALID_.
+  uint32_t valid;
+  // Points of the contour, all rings together.
+  uint32_t points;
+  // Rings of the contour: the outer one first.
+  uint32_t rings;
+  // Points of each ring, one after the other in `contour_px` and `contour_mm`.
+  uint32_t ring_points[SONOTRACE_RINGS_MAX];
+  // Confidence, 0 to 1.
+  float confidence;
+  // Area in display pixels, holes taken off.
+  float area_px2;
+  // Area, holes taken off.
+  float area_mm2;
+  // Length of the outer ring.
+  float perimeter_mm;
+  // Longest distance between two points of the outer ring.
+  float long_axis_mm;
+  // Extent of the outer ring across its long axis.
+  float short_axis_mm;
+  // Centroid of the area, display pixels.
+  float centroid_px[2];
+  // Centroid of the area, probe millimetres.
+  float centroid_mm[2];
+  // The ellipse whose area moments are those of the outer ring.
+  sonotrace_ellipse_t ellipse;
+  // The contour in display pixels.
+  float contour_px[SONOTRACE_CONTOUR_POINTS_MAX][2];
+  // The contour in probe millimetres.
+  float contour_mm[SONOTRACE_CONTOUR_POINTS_MAX][2];
+} sonotrace_overlay_object_t;
+
+// What a frame brought.
+typedef struct {
+  // `SNTO` in memory order.
+  uint32_t magic;
+  // SONOTRACE_OVERLAY_ABI_VERSION.
+  uint32_t abi_version;
+  // Sequence number of the frame.
+  uint64_t seq;
+  // Acquisition time of the frame, on its own clock.
+  uint64_t t_acq_ns;
+  // From the frame's commit to this overlay's.
+  uint64_t latency_ns;
+  // Age of the contours' own frame when this overlay was committed: from that frame's commit. Of an overlay whose
+  // contours were made for it, the same as `latency_ns`.
+  uint64_t age_ns;
+  // Time spent in each stage, in order: queue, sample, encode, decode, contour.
+  uint64_t stage_ns[SONOTRACE_STAGES];
+  // Counts steps of the session, so that a watchdog sees it live.
+  uint64_t heartbeat;
+  // A sonotrace_state_e: the worst of the objects'.
+  uint32_t state;
+  // A sonotrace_rung_e.
+  uint32_t rung;
+  // The frame's geometry epoch.
+  uint32_t geometry_epoch;
+  // Valid entries of `objects`.
+  uint32_t object_count;
+  // Bits of SONOTRACE_OVERLAY_.
+  uint32_t flags;
+  // Valid entries of `answers`.
+  uint32_t answer_count;
+  // Prompts that were answered since the last overlay.
+  sonotrace_prompt_answer_t answers[SONOTRACE_ANSWERS_MAX];
+  // The objects.
+  sonotrace_overlay_object_t objects[SONOTRACE_OBJECTS_MAX];
+} sonotrace_overlay_t;
+
+// One event: 32 bytes, plain data.
+typedef struct {
+  // When, on the runtime's clock.
+  uint64_t t_ns;
+  // Sequence number of the frame that it happened on; 0 for none.
+  uint64_t seq;
+  // An event kind.
+  uint32_t kind;
+  // A number that the kind explains.
+  uint32_t detail;
+  // Another.
+  uint64_t value;
+} sonotrace_event_t;
+
+// Totals since a session was opened. Always: frames committed = `overlays` + all `dropped_` + frames that wait or are in
+// work.
+typedef struct {
+  // Overlays committed, one a frame.
+  uint64_t overlays;
+  // Frames that gave way to a newer one.
+  uint64_t dropped_superseded;
+  // Frames whose descriptor or payload was refused.
+  uint64_t dropped_malformed;
+  // Frames not later than a delivered one.
+  uint64_t dropped_out_of_order;
+  // Frames that came while the image was frozen.
+  uint64_t dropped_frozen;
+  // Frames whose turn had not come when the session was closed.
+  uint64_t dropped_shut_down;
+  // Overlays that were not fetched before they were given back.
+  uint64_t overlays_unfetched;
+  // Overlays that were later than the budget.
+  uint64_t deadline_misses;
+  // Of `overlays`: those that repeat contours of an earlier frame, marked stale.
+  uint64_t repeats;
+  // Further overlays of a frozen frame.
+  uint64_t updates;
+  // Frames that never came, by their numbers.
+  uint64_t frames_missing;
+  // Times that the stream began again.
+  uint64_t restarts;
+  // Changes of geometry.
+  uint64_t geometry_changes;
+  // Prompts served.
+  uint64_t prompts_served;
+  // Prompts whose frame's features were no longer kept.
+  uint64_t prompts_too_old;
+  // Prompts that could not be served for another reason.
+  uint64_t prompts_refused;
+  // Prompts that closing left unanswered.
+  uint64_t prompts_unanswered;
+  // Commands that had no meaning.
+  uint64_t bad_commands;
+  // Steps so far: a watchdog sees the session live by it.
+  uint64_t heartbeat;
+} sonotrace_counters_t;
+
+
+
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The library's version, `major.minor.patch`, as NUL-terminated ASCII that lives for ever.
+const char *sonotrace_version(void);
+
+// Hands in a prompt. `ticket`, which may be null, receives the number that its answer will bear on an overlay.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for a
+// number.
+sonotrace_status_e sonotrace_prompt(sonotrace_session_t *session,
+                                    const sonotrace_prompt_t *prompt,
+                                    uint32_t *ticket);
+
+// Says that the image is frozen (1) or live again (0). Frames that come while it is frozen are dropped and counted;
+// prompts are served on the frame that is shown.
+//
+// # Safety
+// `session` was given by `sonotrace_open`.
+sonotrace_status_e sonotrace_set_frozen(sonotrace_session_t *session,
+                                        uint32_t is_frozen);
+
+// Fills in the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
+//
+// # Safety
+// `config` is null or points to room for a `sonotrace_config_t`.
+sonotrace_status_e sonotrace_config_default(sonotrace_config_t *config);
+
+// Fills in magic, version and size of a descriptor, and zero everywhere else.
+//
+// # Safety
+// `descriptor` is null or points to room for one.
+sonotrace_status_e sonotrace_frame_descriptor_init(sonotrace_frame_descriptor_t *descriptor);
+
+// Checks a descriptor as the session will: `SONOTRACE_STATUS_FRAME`, and in the last error's text the field that does not
+// hold.
+//
+// # Safety
+// `descriptor` is null or points to one.
+sonotrace_status_e sonotrace_frame_descriptor_check(const sonotrace_frame_descriptor_t *descriptor);
+
+// The slot to fill next, at once: it is the caller's until it is committed. Until then, each acquire gives the same.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `slot` is null or points to room for one.
+sonotrace_status_e sonotrace_frame_acquire(sonotrace_session_t *session,
+                                           sonotrace_frame_slot_t *slot);
+
+// Queues the frame that was acquired; its `t_enqueue_ns` is filled in by the session's clock. Never waits: where the
+// session is behind, the oldest frame that waits is given back (`evicted`, which may be null, then receives 1) and
+// counted. A descriptor is checked when the frame's turn comes, and counted as malformed if it does not hold.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `evicted` is null or points to room for a number.
+sonotrace_status_e sonotrace_frame_commit(sonotrace_session_t *session,
+                                          uint32_t *evicted);
+
+// Maps a model file read-only, so that nobody can change or shorten it while it is used. To be done before scanning: it
+// reads the file and allocates. Any number of sessions may share it.
+//
+// # Safety
+// `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
+sonotrace_status_e sonotrace_model_map(const char *path,
+                                       sonotrace_model_t **model);
+
+// The first byte of a mapped model; null for null.
+//
+// # Safety
+// `model` is null or was made by `sonotrace_model_map` and not unmapped since.
+const uint8_t *sonotrace_model_data(const sonotrace_model_t *model);
+
+// Bytes of a mapped model; 0 for null.
+//
+// # Safety
+// As `sonotrace_model_data`.
+size_t sonotrace_model_bytes(const sonotrace_model_t *model);
+
+// Unmaps a model. Null is allowed.
+//
+// # Safety
+// `model` is null or was made by `sonotrace_model_map`; no session uses it any more, and it is unmapped once.
+void sonotrace_model_unmap(sonotrace_model_t *model);
+
+// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next call on this side.
+// `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `overlay` is null or points to room for a pointer.
+sonotrace_status_e sonotrace_overlay_poll(sonotrace_session_t *session,
+                                          const sonotrace_overlay_t **overlay);
+
+// The next event, oldest first. `SONOTRACE_STATUS_EMPTY` if there is none.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `event` is null or points to room for one.
+sonotrace_status_e sonotrace_event_next(sonotrace_session_t *session, sonotrace_event_t *event);
+
+// Writes an event as one line of text, NUL-terminated, cut to `text_bytes` (at least 1).
+//
+// # Safety
+// `event` is null or points to one, `text` is null or points to room for `text_bytes` bytes.
+sonotrace_status_e sonotrace_event_text(const sonotrace_event_t *event, char *text, size_t text_bytes);
+
+// How much memory a session needs, and where it must start: a multiple of `align`. The model's first 4096 bytes suffice.
+// The model itself and thread stacks are not in it.
+//
+// # Safety
+// Each pointer is null or points to what its name says: `model_bytes` bytes, one configuration with its tables, room for
+// a `size_t` each.
+sonotrace_status_e sonotrace_memory_required(const uint8_t *model,
+                                             size_t model_bytes,
+                                             const sonotrace_config_t *config,
+                                             size_t *bytes,
+                                             size_t *align);
+
+// Opens a session in `region`: verifies the model, lays everything out, and runs each program once as self-test. From
+// its return on no call allocates. The region and the model are the session's until it is closed.
+//
+// # Safety
+// Each pointer is null or points to what its name says; `region_bytes` bytes at `region` are nobody else's until the
+// session is closed, and the model does not change until then.
+sonotrace_status_e sonotrace_open(const uint8_t *model,
+                                  size_t model_bytes,
+                                  const sonotrace_config_t *config,
+                                  uint8_t *region,
+                                  size_t region_bytes,
+                                  sonotrace_session_t **session);
+
+// Goes on with the frame in work, or takes the next one, for one slice. Waits for nothing. `step` and `seq` (the frame's
+// sequence number, or 0) may be null.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `step` and `seq` are null or point to room for their values.
+sonotrace_status_e sonotrace_step(sonotrace_session_t *session,
+                                  sonotrace_step_e *step,
+                                  uint64_t *seq);
+
+// Totals as of the last step. Any thread may ask.
+//
+// # Safety
+// `session` was given by `sonotrace_open`; `counters` is null or points to room for them.
+sonotrace_status_e sonotrace_counters(const sonotrace_session_t *session, sonotrace_counters_t *counters);
+
+// Ends a session: frames that wait are counted as shut down. Its region and model are the caller's again; the handle is
+// no session any more. `counters`, if not null, receives the final totals.
+//
+// # Safety
+// `session` was given by `sonotrace_open`, no other thread is in a call on it or will be; `counters` is null or points
+// to room for them.
+sonotrace_status_e sonotrace_close(sonotrace_session_t *session,
+                                   sonotrace_counters_t *counters);
+
+// What the last failed call of this thread had to say: the thing, the limit, the value seen. NUL-terminated UTF-8, empty
+// if none has failed; valid until the next failure on this thread.
+const char *sonotrace_last_error(void);
+
+// The name of a status, in lower case, NUL-terminated; it lives for ever.
+const char *sonotrace_status_name(uint32_t status);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SONOTRACE_H */
