@@ -435,8 +435,8 @@ typedef struct {
   uint32_t tgc_points;
   // CRC-32 (IEEE) of the payload if SONOTRACE_FRAME_CRC_PRESENT.
   uint32_t crc32;
-  // Time-gain compensation.
-  sonotrace_tgc_point_t tgc[SONOTRACE_TGC_POINTS];
+  // Time-gain compensation, [`TGC_POINTS`] points.
+  sonotrace_tgc_point_t tgc[8];
 } sonotrace_frame_descriptor_t;
 
 // A slot to fill with a frame.

@@ -211,9 +211,13 @@ pub struct FrameDescriptor {
     pub tgc_points: u32,
     /// CRC-32 (IEEE) of the payload if [`flags::CRC_PRESENT`].
     pub crc32: u32,
-    /// Time-gain compensation.
-    pub tgc: [TgcPoint; TGC_POINTS],
+    /// Time-gain compensation, [`TGC_POINTS`] points.
+    // Written out: rustc 1.95 stops with an internal error where a closure captures a field whose type names a constant
+    // of another crate.
+    pub tgc: [TgcPoint; 8],
 }
+
+const _: () = assert!(TGC_POINTS == 8);
 
 /// Why a descriptor was refused. The text names the field, the limit and the value seen.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -1,0 +1,357 @@
+//! Calls that make no sense get a status and a text, and cost nothing else.
+#![allow(clippy::unwrap_used)]
+
+use sonotrace::hal::event::Event;
+use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::region::Region;
+use sonotrace_ffi::commands::{Prompt, sonotrace_prompt, sonotrace_set_frozen};
+use sonotrace_ffi::config::{Config, sonotrace_config_default};
+use sonotrace_ffi::frames::{
+    FrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit, sonotrace_frame_descriptor_check,
+    sonotrace_frame_descriptor_init,
+};
+use sonotrace_ffi::model::{
+    sonotrace_model_bytes, sonotrace_model_data, sonotrace_model_map, sonotrace_model_unmap,
+};
+use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
+use sonotrace_ffi::session::{
+    Counters, Session, Step, sonotrace_close, sonotrace_counters, sonotrace_memory_required, sonotrace_open,
+    sonotrace_step,
+};
+use sonotrace_ffi::status::{Status, sonotrace_last_error};
+use std::ffi::CStr;
+use std::ptr::{null, null_mut};
+
+#[repr(C, align(4096))]
+struct Page<T: ?Sized>(T);
+
+static MODEL: &Page<[u8]> = &Page(*include_bytes!("../../runtime/tests/data/disc.sono"));
+
+fn text() -> String {
+    // SAFETY: the text ends in NUL and is this thread's own.
+    unsafe { CStr::from_ptr(sonotrace_last_error()) }.to_str().unwrap().to_owned()
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    // SAFETY: points to room for one.
+    assert_eq!(unsafe { sonotrace_config_default(&mut config) }, Status::Ok);
+    config.payload_bytes = 8192;
+    config
+}
+
+fn required(model: &[u8], config: &Config) -> Result<(usize, usize), (Status, String)> {
+    let (mut bytes, mut align) = (0, 0);
+    // SAFETY: all point to what they say.
+    let status =
+        unsafe { sonotrace_memory_required(model.as_ptr(), model.len(), config, &mut bytes, &mut align) };
+    if status == Status::Ok { Ok((bytes, align)) } else { Err((status, text())) }
+}
+
+/// An open session in memory of its own.
+struct Opened {
+    session: *mut Session,
+    _region: Region,
+}
+
+fn open() -> Opened {
+    let (bytes, _) = required(&MODEL.0, &config()).unwrap();
+    let mut region = Region::new(bytes).unwrap();
+    let (memory, mut session) = (region.as_mut_slice(), null_mut());
+    // SAFETY: all point to what they say, and live as long as the session.
+    let status = unsafe {
+        sonotrace_open(MODEL.0.as_ptr(), MODEL.0.len(), &config(), memory.as_mut_ptr(), bytes, &mut session)
+    };
+    assert_eq!(status, Status::Ok, "{}", text());
+    Opened { session, _region: region }
+}
+
+#[test]
+fn settings_that_mean_nothing_are_named() {
+    let refused = |change: fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        let (status, text) = required(&MODEL.0, &config).unwrap_err();
+        assert_eq!(status, Status::Config, "{text}");
+        text
+    };
+    assert!(refused(|c| c.config_bytes -= 1).contains("`config_bytes` is"));
+    assert!(refused(|c| c.policy = 3).contains("`policy` is 3"));
+    assert!(refused(|c| c.display_width = 0).contains("`display_height` is 480"));
+    assert!(refused(|c| c.vendor_table_count = 65).contains("`vendor_table_count` is 65"));
+    assert!(refused(|c| c.frames_queued = 0).contains("ring capacity is 0"));
+    assert!(refused(|c| c.commands_queued = 5000).contains("ring capacity is 5000"));
+    assert!(refused(|c| c.payload_bytes = u64::MAX).contains("bytes"));
+    let mut config = config();
+    config.vendor_table_count = 1;
+    assert_eq!(required(&MODEL.0, &config).unwrap_err().0, Status::NullPointer);
+}
+
+#[test]
+fn models_that_are_none_are_refused() {
+    assert_eq!(required(&MODEL.0[..4095], &config()).unwrap_err().0, Status::Model);
+    assert_eq!(required(b"not a model", &config()).unwrap_err().0, Status::Model);
+    let mut damaged = MODEL.0.to_vec();
+    // The first section begins behind the head.
+    damaged[4096] ^= 1;
+    let (bytes, _) = required(&damaged, &config()).unwrap();
+    let mut region = Region::new(bytes).unwrap();
+    let mut session = null_mut();
+    // Where a page begins, as a mapped file does.
+    let mut aligned = Region::new(damaged.len()).unwrap();
+    aligned.as_mut_slice().copy_from_slice(&damaged);
+    let model = aligned.as_mut_slice();
+    // SAFETY: all point to what they say.
+    let status = unsafe {
+        sonotrace_open(
+            model.as_ptr(),
+            model.len(),
+            &config(),
+            region.as_mut_slice().as_mut_ptr(),
+            bytes,
+            &mut session,
+        )
+    };
+    assert_eq!((status, session), (Status::Model, null_mut()));
+    assert!(text().contains("hash"), "{}", text());
+}
+
+#[test]
+fn null_is_refused_everywhere() {
+    let opened = open();
+    let session = opened.session;
+    let mut mapped = null_mut();
+    // SAFETY: null is allowed by all of them.
+    let statuses = unsafe {
+        [
+            sonotrace_config_default(null_mut()),
+            sonotrace_memory_required(null(), 0, &config(), &mut 0, &mut 0),
+            sonotrace_memory_required(MODEL.0.as_ptr(), MODEL.0.len(), null(), &mut 0, &mut 0),
+            sonotrace_memory_required(MODEL.0.as_ptr(), MODEL.0.len(), &config(), null_mut(), &mut 0),
+            sonotrace_open(MODEL.0.as_ptr(), MODEL.0.len(), &config(), null_mut(), 0, &mut null_mut()),
+            sonotrace_open(MODEL.0.as_ptr(), MODEL.0.len(), &config(), null_mut(), 0, null_mut()),
+            sonotrace_step(null_mut(), null_mut(), null_mut()),
+            sonotrace_frame_acquire(
+                null_mut(),
+                &mut FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 },
+            ),
+            sonotrace_frame_acquire(session, null_mut()),
+            sonotrace_frame_commit(null_mut(), null_mut()),
+            sonotrace_frame_descriptor_init(null_mut()),
+            sonotrace_frame_descriptor_check(null()),
+            sonotrace_prompt(session, null(), null_mut()),
+            sonotrace_prompt(null_mut(), &Prompt::default(), null_mut()),
+            sonotrace_set_frozen(null_mut(), 1),
+            sonotrace_overlay_poll(session, null_mut()),
+            sonotrace_overlay_poll(null_mut(), &mut null()),
+            sonotrace_event_next(session, null_mut()),
+            sonotrace_event_text(null(), null_mut(), 0),
+            sonotrace_counters(session, null_mut()),
+            sonotrace_counters(null(), &mut Counters::default()),
+            sonotrace_close(null_mut(), null_mut()),
+            sonotrace_model_map(null(), &mut mapped),
+            sonotrace_model_map(c"x".as_ptr(), null_mut()),
+        ]
+    };
+    assert!(statuses.iter().all(|status| *status == Status::NullPointer), "{statuses:?}");
+    // SAFETY: null is allowed.
+    unsafe { sonotrace_model_unmap(null_mut()) };
+    // SAFETY: null is allowed.
+    assert!(unsafe { sonotrace_model_data(null()) }.is_null());
+    // SAFETY: null is allowed.
+    assert_eq!(unsafe { sonotrace_model_bytes(null()) }, 0);
+    // SAFETY: open, and closed once.
+    assert_eq!(unsafe { sonotrace_close(session, null_mut()) }, Status::Ok);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let mut model = null_mut();
+    // SAFETY: NUL-terminated, and room for a pointer.
+    let status = unsafe { sonotrace_model_map(c"/nowhere/at/all.sono".as_ptr(), &mut model) };
+    assert_eq!((status, model), (Status::File, null_mut()));
+    assert!(text().contains("/nowhere/at/all.sono"), "{}", text());
+    // SAFETY: as above.
+    let status = unsafe { sonotrace_model_map(c"\xff".as_ptr(), &mut model) };
+    assert_eq!(status, Status::File);
+}
+
+#[test]
+fn a_closed_session_is_no_session() {
+    let opened = open();
+    let mut counters = Counters::default();
+    // SAFETY: open, and closed once.
+    assert_eq!(unsafe { sonotrace_close(opened.session, &mut counters) }, Status::Ok);
+    assert_eq!(counters, Counters::default());
+    // SAFETY: its region is still there.
+    let again = unsafe {
+        [
+            sonotrace_close(opened.session, null_mut()),
+            sonotrace_step(opened.session, null_mut(), null_mut()),
+            sonotrace_set_frozen(opened.session, 1),
+            sonotrace_frame_commit(opened.session, null_mut()),
+            sonotrace_counters(opened.session, &mut counters),
+        ]
+    };
+    assert_eq!(again, [Status::NotASession; 5]);
+}
+
+#[test]
+fn frames_and_prompts_that_mean_nothing_are_refused_and_the_scan_goes_on() {
+    let opened = open();
+    let session = opened.session;
+    // SAFETY: open; null is allowed.
+    assert_eq!(unsafe { sonotrace_frame_commit(session, null_mut()) }, Status::Frame);
+    assert!(text().contains("acquired"), "{}", text());
+    let mut slot = FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
+    // SAFETY: open, and room for a slot.
+    assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
+    assert_eq!(slot.payload_capacity, 8192);
+    // SAFETY: the slot is this thread's until it is committed.
+    assert_eq!(unsafe { sonotrace_frame_descriptor_init(slot.descriptor) }, Status::Ok);
+    // SAFETY: as above.
+    assert_eq!(unsafe { sonotrace_frame_descriptor_check(slot.descriptor) }, Status::Frame);
+    assert!(text().contains("`domain` is 0"), "{}", text());
+    let mut evicted = 9;
+    // SAFETY: open, and room for a number.
+    assert_eq!(unsafe { sonotrace_frame_commit(session, &mut evicted) }, Status::Ok);
+    assert_eq!(evicted, 0);
+    let (mut step, mut seq) = (Step::Idle, 7);
+    // SAFETY: open, and room for both.
+    assert_eq!(unsafe { sonotrace_step(session, &mut step, &mut seq) }, Status::Ok);
+    assert_eq!((step, seq), (Step::Dropped, 0));
+    let mut counters = Counters::default();
+    // SAFETY: open, and room for them.
+    assert_eq!(unsafe { sonotrace_counters(session, &mut counters) }, Status::Ok);
+    assert_eq!((counters.dropped_malformed, counters.heartbeat), (1, 1));
+
+    let good = Prompt { kind: 1, object: 1, space: 1, is_positive: 1, ..Prompt::default() };
+    let prompt = |prompt: Prompt| {
+        let mut ticket = 0;
+        // SAFETY: open, and all point to what they say.
+        (unsafe { sonotrace_prompt(session, &prompt, &mut ticket) }, ticket)
+    };
+    for bad in [
+        Prompt { kind: 0, ..good },
+        // Freezing is not a prompt.
+        Prompt { kind: 4, ..good },
+        Prompt { object: 0, ..good },
+        Prompt { space: 9, ..good },
+        Prompt { is_positive: 2, ..good },
+        Prompt { from: [f32::NAN, 0.0], ..good },
+    ] {
+        assert_eq!(prompt(bad), (Status::Prompt, 0), "{bad:?}");
+    }
+    assert_eq!(prompt(good), (Status::Ok, 1));
+    for ticket in 2..=16 {
+        assert_eq!(prompt(good), (Status::Ok, ticket));
+    }
+    assert_eq!(prompt(good).0, Status::Full);
+
+    let mut overlay = null();
+    // SAFETY: open, and room for a pointer.
+    assert_eq!(unsafe { sonotrace_overlay_poll(session, &mut overlay) }, Status::Empty);
+    assert!(overlay.is_null());
+    let mut event: Event = bytemuck::Zeroable::zeroed();
+    let mut line = [0x55u8; 24];
+    // SAFETY: open, and room for one.
+    assert_eq!(unsafe { sonotrace_event_next(session, &mut event) }, Status::Ok);
+    // SAFETY: both point to what they say.
+    assert_eq!(unsafe { sonotrace_event_text(&event, line.as_mut_ptr().cast(), line.len()) }, Status::Ok);
+    assert_eq!(CStr::from_bytes_with_nul(&line).unwrap().to_str().unwrap().len(), 23, "cut to the room");
+    // SAFETY: open, and closed once.
+    assert_eq!(unsafe { sonotrace_close(session, &mut counters) }, Status::Ok);
+    assert_eq!(counters.prompts_unanswered, 16);
+}
+
+/// Sides of a session on threads of their own: frames and prompts in, overlays out, while it steps.
+#[test]
+fn sides_may_be_on_different_threads() {
+    const FRAMES: u64 = 300;
+    #[derive(Clone, Copy)]
+    struct Handle(*mut Session);
+    // SAFETY: each side of a session may be used by one thread; the test keeps to that.
+    unsafe impl Send for Handle {}
+    let opened = open();
+    let handle = Handle(opened.session);
+    let frame = FrameDescriptor {
+        domain: 1,
+        sample_type: 1,
+        geometry: 1,
+        lines: 16,
+        samples: 64,
+        stride_bytes: 64,
+        payload_bytes: 1024,
+        left_mm: -20.0,
+        right_mm: 20.0,
+        last_depth_mm: 40.0,
+        amplitude_law: 2,
+        law_range_db: 60.0,
+        speed_of_sound_m_s: 1540.0,
+        ..FrameDescriptor::blank()
+    };
+    let overlays = std::thread::scope(|scope| {
+        let acquisition = scope.spawn(move || {
+            let Handle(session) = { handle };
+            for seq in 1..=FRAMES {
+                let mut slot = FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
+                // SAFETY: open; this is the only thread on this side.
+                assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
+                // SAFETY: the slot is this thread's until it is committed.
+                unsafe { *slot.descriptor = FrameDescriptor { seq, t_acq_ns: seq, ..frame } };
+                // SAFETY: as above.
+                assert_eq!(unsafe { sonotrace_frame_commit(session, null_mut()) }, Status::Ok);
+                std::thread::yield_now();
+            }
+        });
+        let user = scope.spawn(move || {
+            let Handle(session) = { handle };
+            let click = Prompt {
+                kind: 1,
+                object: 1,
+                space: 1,
+                is_positive: 1,
+                from: [0.0, 20.0],
+                ..Prompt::default()
+            };
+            let mut accepted = 0;
+            while accepted < 20 {
+                // SAFETY: open; this is the only thread on this side.
+                match unsafe { sonotrace_prompt(session, &click, null_mut()) } {
+                    Status::Ok => accepted += 1,
+                    Status::Full => std::thread::yield_now(),
+                    other => panic!("{other:?}: {}", text()),
+                }
+            }
+        });
+        let display = scope.spawn(move || {
+            let Handle(session) = { handle };
+            let (mut overlay, mut last, mut count) = (null(), 0, 0u64);
+            while last < FRAMES {
+                // SAFETY: open; this is the only thread on this side.
+                if unsafe { sonotrace_overlay_poll(session, &mut overlay) } == Status::Ok {
+                    // SAFETY: valid until the next call on this side.
+                    let seq = unsafe { &*overlay }.seq;
+                    assert!(seq > last);
+                    (last, count) = (seq, count + 1);
+                }
+                std::thread::yield_now();
+            }
+            count
+        });
+        let Handle(session) = { handle };
+        while !display.is_finished() {
+            // SAFETY: open; this is the only thread on this side.
+            assert_eq!(unsafe { sonotrace_step(session, null_mut(), null_mut()) }, Status::Ok);
+        }
+        acquisition.join().unwrap();
+        user.join().unwrap();
+        display.join().unwrap()
+    });
+    let mut counters = Counters::default();
+    // SAFETY: open, and closed once.
+    assert_eq!(unsafe { sonotrace_close(opened.session, &mut counters) }, Status::Ok);
+    assert_eq!(counters.overlays + counters.dropped_superseded, FRAMES);
+    assert!(overlays <= counters.overlays && overlays + counters.overlays_unfetched >= counters.overlays);
+    assert_eq!(counters.prompts_served + counters.prompts_unanswered, 20);
+}
