@@ -7,11 +7,12 @@ use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use sonotrace::hal::command::{Prompt, PromptKind, Space};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject};
 use sonotrace::hal::sim::phantom::TruthObject;
 use sonotrace::hal::sim::{SimConfig, Simulator};
-use sonotrace::session::{Policy, Prompt, PromptKind, SessionConfig, Space};
+use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
 use std::path::PathBuf;
 
@@ -129,8 +130,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn scores(overlay: &Overlay, truth: &[TruthObject]) -> Vec<(u32, f64)> {
     let score = |object: &OverlayObject| {
         let true_contour = &truth.iter().find(|truth| truth.id == object.id)?.contour_mm;
-        let contour: Vec<Point> = object.contour_mm().iter().map(|&[x, y]| Point { x, y }).collect();
-        Some((object.id, if contour.is_empty() { 0.0 } else { dice(&contour, true_contour) }))
+        let ring = |points: &[[f32; 2]]| points.iter().map(|&[x, y]| Point { x, y }).collect::<Vec<_>>();
+        let rings: Vec<Vec<Point>> = object.rings_mm().map(ring).collect();
+        let rings: Vec<&[Point]> = rings.iter().map(Vec::as_slice).collect();
+        Some((object.id, dice(&rings, &[true_contour])))
     };
     overlay.objects().iter().filter_map(score).collect()
 }

@@ -72,7 +72,7 @@ impl Results<'_> {
             let overlay = self.overlay_of(seq);
             match overlay {
                 Some(overlay) => lines.overlay(overlay)?,
-                None => lines.dropped(seq, t_acq_ns, self.reason())?,
+                None => lines.dropped(seq, t_acq_ns, self.scanned.drop_reason(seq).name())?,
             }
             latencies.push(FrameLatency { seq, latency_ns: overlay.map(|overlay| overlay.latency_ns) });
         }
@@ -88,13 +88,6 @@ impl Results<'_> {
 
     fn overlay_of(&self, seq: u64) -> Option<&Overlay> {
         self.scanned.overlays.iter().find(|overlay| overlay.seq == seq)
-    }
-
-    /// Why a frame of this scan has no overlay: the reason that was counted; where there are several, the commonest.
-    fn reason(&self) -> &'static str {
-        let drops = &self.scanned.counters;
-        let commonest = DropReason::ALL.into_iter().max_by_key(|&reason| drops.dropped(reason));
-        commonest.map_or("unknown", DropReason::name)
     }
 
     fn report(&self, times: &StageTimes) -> Result<Report> {

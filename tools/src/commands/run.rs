@@ -6,9 +6,10 @@ use crate::embedded;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use sonotrace::file::ModelFile;
+use sonotrace::hal::command::{Prompt, PromptKind, Space};
 use sonotrace::hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, SampleType, flags};
 use sonotrace::hal::geometry::Point;
-use sonotrace::session::{Policy, Prompt, PromptKind, SessionConfig, Space};
+use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
 use std::path::{Path, PathBuf};
 

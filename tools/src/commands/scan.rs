@@ -5,12 +5,13 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use sonotrace::exec::MemoryRequired;
 use sonotrace::hal::clock::{Clock, SystemClock};
+use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::Overlay;
-use sonotrace::hal::ring::{FrameRing, OverlayRing};
+use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
 use sonotrace::model::Model;
 use sonotrace::region::{Region, prefault_stack};
-use sonotrace::session::{Counters, Policy, Poll, Prompt, Session, SessionConfig};
+use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,10 @@ use std::time::Duration;
 const FRAMES_QUEUED: u32 = 4;
 /// Overlays that can wait to be fetched; this process's own threads fetch them at once.
 const OVERLAYS_QUEUED: u32 = 8;
+/// Prompts that can wait.
+const COMMANDS_QUEUED: u32 = 64;
+/// Events that can wait to be written out.
+const EVENTS_QUEUED: u32 = 256;
 /// How long a thread sleeps that has nothing to do.
 const NAP: Duration = Duration::from_micros(200);
 
@@ -36,8 +41,10 @@ pub struct Recorded {
 pub struct Scanned {
     /// The overlays, in order.
     pub overlays: Vec<Overlay>,
-    /// What became of every frame.
+    /// What became of every frame, counted.
     pub counters: Counters,
+    /// Frames that the session dropped by themselves, and why; those that gave way to a newer one are not among them.
+    pub dropped: Vec<(u64, DropReason)>,
     /// Frames that were put into the ring.
     pub committed: u64,
     /// What the session's thread allocated and where it faulted, from its start to its end.
@@ -52,7 +59,16 @@ pub struct Scanned {
     pub open_ns: u64,
 }
 
-/// Runs all `frames` through a session: with [`Policy::Newest`] at `frame_rate_hz` as a scanner would deliver them, with
+impl Scanned {
+    /// Why the frame `seq`, which has no overlay, has none.
+    pub fn drop_reason(&self, seq: u64) -> DropReason {
+        let told = self.dropped.iter().find(|(dropped, _)| *dropped == seq);
+        // All others are named when they are dropped.
+        told.map_or(DropReason::Superseded, |&(_, reason)| reason)
+    }
+}
+
+/// Runs all `frames` through a session, `prompts` handed in before the first: with [`Policy::Newest`] at `frame_rate_hz` as a scanner would deliver them, with
 /// [`Policy::All`] as fast as they are worked off.
 ///
 /// # Errors
@@ -70,27 +86,35 @@ pub fn scan(
     let payload_bytes = frames.iter().map(|frame| frame.payload.len()).max().context("there is no frame")?;
     let mut frame_memory = Region::new(FrameRing::region_bytes(FRAMES_QUEUED, payload_bytes)?)?;
     let mut overlay_memory = Region::new(OverlayRing::region_bytes(OVERLAYS_QUEUED)?)?;
-    let ring_bytes = frame_memory.bytes() + overlay_memory.bytes();
+    let mut command_memory = Region::new(CommandRing::region_bytes(COMMANDS_QUEUED)?)?;
+    let mut event_memory = Region::new(EventRing::region_bytes(EVENTS_QUEUED)?)?;
+    let ring_bytes =
+        frame_memory.bytes() + overlay_memory.bytes() + command_memory.bytes() + event_memory.bytes();
     let frame_ring = FrameRing::create(frame_memory.as_mut_slice(), FRAMES_QUEUED, payload_bytes)?;
     let overlay_ring = OverlayRing::create(overlay_memory.as_mut_slice(), OVERLAYS_QUEUED)?;
+    let command_ring = CommandRing::create(command_memory.as_mut_slice(), COMMANDS_QUEUED)?;
+    let event_ring = EventRing::create(event_memory.as_mut_slice(), EVENTS_QUEUED)?;
     let required = sonotrace::session::memory_required(file, &config)?;
     let mut memory = Region::new(required.bytes)?;
     let is_locked = memory.is_locked();
     let mut producer = frame_ring.producer()?;
     let mut overlays_out = overlay_ring.consumer()?;
+    let mut commands = command_ring.producer()?;
+    let mut events_out = event_ring.consumer()?;
     let policy = config.policy;
-    let mut session = Session::open(
-        model,
-        config,
-        memory.as_mut_slice(),
-        frame_ring.consumer()?,
-        overlay_ring.producer()?,
-        clock,
-    )?;
+    let ports = Ports {
+        frames: frame_ring.consumer()?,
+        commands: command_ring.consumer()?,
+        overlays: overlay_ring.producer()?,
+        events: event_ring.producer()?,
+    };
+    let mut session = Session::open(model, config, memory.as_mut_slice(), ports, clock)?;
     let open_ns = clock.now_ns() - opening_ns;
     for prompt in prompts {
-        session.prompt(*prompt)?;
+        commands.prompt(*prompt)?;
     }
+    // Room for all, so that the session's thread does not allocate.
+    let mut dropped = Vec::with_capacity(frames.len());
     let is_fed = AtomicBool::new(false);
     let is_over = AtomicBool::new(false);
     let mut overlays = Vec::with_capacity(frames.len());
@@ -99,7 +123,7 @@ pub fn scan(
         let session_thread = scope.spawn(|| {
             prefault_stack();
             let (session, seen) = watch(|| {
-                run_session(&mut session, &is_fed);
+                run_session(&mut session, &is_fed, &mut dropped);
                 session
             });
             is_over.store(true, Ordering::Release);
@@ -138,6 +162,7 @@ pub fn scan(
                 overlays.push(*view);
                 bar.set_position(overlays.last().map_or(0, |overlay: &Overlay| overlay.seq));
             }
+            events_out.drain();
             if was_over {
                 break;
             }
@@ -153,6 +178,7 @@ pub fn scan(
     Ok(Scanned {
         overlays,
         counters: session.finish(),
+        dropped,
         committed,
         seen,
         memory,
@@ -176,15 +202,19 @@ impl Scanned {
 }
 
 /// The real-time thread's loop: until the ring has been fed all frames and is empty.
-fn run_session<C: Clock>(session: &mut Session<'_, C>, is_fed: &AtomicBool) {
+fn run_session<C: Clock>(
+    session: &mut Session<'_, C>,
+    is_fed: &AtomicBool,
+    dropped: &mut Vec<(u64, DropReason)>,
+) {
     loop {
         // Read before the poll: what was fed before is seen by it.
         let was_fed = is_fed.load(Ordering::Acquire);
-        if session.poll() == Poll::Idle {
-            if was_fed {
-                return;
-            }
-            thread::sleep(NAP);
+        match session.poll() {
+            Poll::Idle if was_fed => return,
+            Poll::Idle => thread::sleep(NAP),
+            Poll::Dropped { seq, reason } => dropped.push((seq, reason)),
+            Poll::Working | Poll::Overlay(_) | Poll::Update(_) => {}
         }
     }
 }

@@ -90,17 +90,18 @@ fn draw_object(
     onto: impl Fn(Vertex) -> Vertex,
 ) {
     let state = state_of(object.state);
-    let points: Vec<Vertex> = object.contour_px().iter().map(|&at| onto(at)).collect();
-    if points.len() < 3 || object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
+    let rings: Vec<Vec<Vertex>> =
+        object.rings_px().map(|ring| ring.iter().map(|&at| onto(at)).collect()).collect();
+    if rings.is_empty() || object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
         return;
     }
     let colour = state_colour(state);
     let width_px = size_px / 6.0;
-    let sides = if state == State::Stale {
-        draw::dashed(&points, 3.0 * width_px, 2.5 * width_px)
+    let sides: Vec<[Vertex; 2]> = if state == State::Stale {
+        rings.iter().flat_map(|ring| draw::dashed(ring, 3.0 * width_px, 2.5 * width_px)).collect()
     } else {
-        draw::fill(image, &points, colour, FILL_OPACITY);
-        draw::closed(&points)
+        draw::fill(image, &rings, colour, FILL_OPACITY);
+        rings.iter().flat_map(|ring| draw::closed(ring)).collect()
     };
     draw::strokes(image, &sides, width_px + 1.6, [0, 0, 0], 0.45);
     draw::strokes(image, &sides, width_px, colour, 1.0);
@@ -108,7 +109,7 @@ fn draw_object(
     draw::cross(image, centre, 0.45 * size_px, width_px + 1.2, [0, 0, 0], 0.45);
     draw::cross(image, centre, 0.45 * size_px, 1.2, colour, 1.0);
     // At the rightmost point, because the centroid of a bent object may lie in another.
-    let rightmost = points.iter().max_by(|a, b| a[0].total_cmp(&b[0]));
+    let rightmost = rings.iter().flatten().max_by(|a, b| a[0].total_cmp(&b[0]));
     if let (true, Some([x, y])) = (is_numbered, rightmost) {
         let at = [x + 0.6 * size_px, y + 0.5 * size_px];
         draw::text(image, at, size_px, colour, &object.id.to_string());
@@ -238,7 +239,7 @@ mod tests {
         object.id = 1;
         object.state = state as u32;
         object.valid = valid::PIXELS | valid::MILLIMETRES;
-        object.points = 4;
+        (object.points, object.rings, object.ring_points[0]) = (4, 1, 4);
         object.area_mm2 = 1240.0;
         object.area_px2 = 10_000.0;
         object.centroid_px = [320.0, 240.0];

@@ -7,11 +7,11 @@ pub const PITCH_MM: f64 = 0.25;
 /// Most cells of the grid along one side; beyond, the pitch is coarser.
 const CELLS_MAX: f64 = 4096.0;
 
-/// Dice, `2 |A and B| / (|A| + |B|)`, of the insides (even-odd) of two closed polygons in millimetres, counted at the
-/// centres of a common grid of [`PITCH_MM`]. Zero where either has no inside or a point that is not finite.
-pub fn dice(a: &[Point], b: &[Point]) -> f64 {
-    let all = || a.iter().chain(b);
-    if a.len() < 3 || b.len() < 3 || !all().all(|point| point.x.is_finite() && point.y.is_finite()) {
+/// Dice, `2 |A and B| / (|A| + |B|)`, of the insides (even-odd) of two contours in millimetres, each made of closed rings,
+/// counted at the centres of a common grid of [`PITCH_MM`]. Zero where either has no inside or a point that is not finite.
+pub fn dice(a: &[&[Point]], b: &[&[Point]]) -> f64 {
+    let all = || a.iter().chain(b).copied().flatten();
+    if a.is_empty() || b.is_empty() || !all().all(|point| point.x.is_finite() && point.y.is_finite()) {
         return 0.0;
     }
     let bounds = |axis: fn(&Point) -> f32| {
@@ -39,11 +39,11 @@ pub fn dice(a: &[Point], b: &[Point]) -> f64 {
     if in_a == 0 || in_b == 0 { 0.0 } else { 2.0 * in_both as f64 / (in_a + in_b) as f64 }
 }
 
-/// The cells of one row whose centres lie inside a polygon, as spans `[first, behind the last]`.
-fn cells_inside(polygon: &[Point], y: f64, left: f64, pitch: f64, spans: &mut Vec<[u64; 2]>) {
+/// The cells of one row whose centres lie inside a contour, as spans `[first, behind the last]`.
+fn cells_inside(rings: &[&[Point]], y: f64, left: f64, pitch: f64, spans: &mut Vec<[u64; 2]>) {
     let mut crossings = Vec::new();
-    for (index, a) in polygon.iter().enumerate() {
-        let b = polygon[(index + 1) % polygon.len()];
+    let sides = rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1)));
+    for (a, b) in sides {
         let (ax, ay, bx, by) = (f64::from(a.x), f64::from(a.y), f64::from(b.x), f64::from(b.y));
         if (ay <= y) != (by <= y) {
             crossings.push(ax + (y - ay) / (by - ay) * (bx - ax));
@@ -58,8 +58,14 @@ fn cells_inside(polygon: &[Point], y: f64, left: f64, pitch: f64, spans: &mut Ve
 
 #[cfg(test)]
 mod tests {
+    use super::dice as dice_of_rings;
     use super::*;
     use std::f64::consts::{PI, TAU};
+
+    /// Of contours of one ring.
+    fn dice(a: &[Point], b: &[Point]) -> f64 {
+        dice_of_rings(&[a], &[b])
+    }
 
     fn circle(x: f64, y: f64, radius: f64) -> Vec<Point> {
         let at = |i: u32| (f64::from(i) * TAU / 256.0).sin_cos();
@@ -87,6 +93,14 @@ mod tests {
     fn a_circle_in_a_circle() {
         let seen = dice(&circle(0.0, 0.0, 20.0), &circle(3.0, -2.0, 10.0));
         assert!((seen - 2.0 * 100.0 / 500.0).abs() < 2e-3, "{seen}");
+    }
+
+    #[test]
+    fn holes_are_outside() {
+        let (outer, hole) = (circle(0.0, 0.0, 20.0), circle(0.0, 0.0, 10.0));
+        let seen = dice_of_rings(&[&outer, &hole], &[&outer]);
+        assert!((seen - 2.0 * 300.0 / 700.0).abs() < 2e-3, "{seen}");
+        assert_eq!(dice_of_rings(&[&outer, &hole], &[&hole]), 0.0);
     }
 
     #[test]

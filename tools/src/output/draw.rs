@@ -77,14 +77,14 @@ impl Coverage {
         }
     }
 
-    /// The inside of a closed polygon, even-odd: exact across, four scan lines to the pixel down.
-    fn polygon(&mut self, points: &[Vertex]) {
+    /// The inside of closed rings, even-odd: exact across, four scan lines to the pixel down.
+    fn inside(&mut self, rings: &[Vec<Vertex>]) {
         const SCANS: i32 = 4;
         let mut crossings = Vec::new();
         for y in self.top..self.top + self.height {
             for scan in 0..SCANS {
                 let at = y as f32 + (scan as f32 + 0.5) / SCANS as f32 - 0.5;
-                even_odd_crossings(points, at, &mut crossings);
+                even_odd_crossings(rings, at, &mut crossings);
                 for span in crossings.chunks_exact(2) {
                     for x in self.columns(span[0] - 0.5, span[1] + 0.5) {
                         let (left, right) = (x as f32 - 0.5, x as f32 + 0.5);
@@ -109,11 +109,10 @@ impl Coverage {
     }
 }
 
-/// Where a closed polygon crosses the horizontal at `y`, from left to right: an even number.
-fn even_odd_crossings(points: &[Vertex], y: f32, crossings: &mut Vec<f32>) {
+/// Where closed rings cross the horizontal at `y`, from left to right: an even number.
+fn even_odd_crossings(rings: &[Vec<Vertex>], y: f32, crossings: &mut Vec<f32>) {
     crossings.clear();
-    for (index, a) in points.iter().enumerate() {
-        let b = points[(index + 1) % points.len()];
+    for [a, b] in rings.iter().flat_map(|ring| closed(ring)) {
         if (a[1] <= y) != (b[1] <= y) {
             crossings.push(a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
         }
@@ -121,10 +120,10 @@ fn even_odd_crossings(points: &[Vertex], y: f32, crossings: &mut Vec<f32>) {
     crossings.sort_by(f32::total_cmp);
 }
 
-/// Blends the inside of a closed polygon. Nothing is drawn if a point is not finite.
-pub fn fill(image: &mut RgbImage, points: &[Vertex], colour: Colour, opacity: f32) {
-    if let Some(mut coverage) = Coverage::around(image, points.iter(), 1.0) {
-        coverage.polygon(points);
+/// Blends the inside of closed rings: of an outer one, holes left out. Nothing is drawn if a point is not finite.
+pub fn fill(image: &mut RgbImage, rings: &[Vec<Vertex>], colour: Colour, opacity: f32) {
+    if let Some(mut coverage) = Coverage::around(image, rings.iter().flatten(), 1.0) {
+        coverage.inside(rings);
         coverage.blend(image, colour, opacity);
     }
 }
@@ -255,7 +254,7 @@ mod tests {
     fn a_fill_covers_the_polygons_area() {
         let mut image = black();
         let triangle = [[3.2, 4.1], [30.7, 8.6], [12.9, 25.3]];
-        fill(&mut image, &triangle, WHITE, 1.0);
+        fill(&mut image, &[triangle.to_vec()], WHITE, 1.0);
         let area = 0.5 * ((30.7f32 - 3.2) * (25.3 - 4.1) - (12.9 - 3.2) * (8.6 - 4.1));
         assert!((sum(&image) - area).abs() < 0.005 * area, "{} against {area}", sum(&image));
         assert_eq!(image.get_pixel(14, 12).0, WHITE);
@@ -276,7 +275,7 @@ mod tests {
         let mut image = black();
         for far in [f32::NAN, f32::INFINITY, -1e30, 1e30] {
             strokes(&mut image, &[[[far, 3.0], [far, 9.0]]], 3.0, WHITE, 1.0);
-            fill(&mut image, &[[far, 1.0], [far, 2.0], [far, 9.0]], WHITE, 1.0);
+            fill(&mut image, &[vec![[far, 1.0], [far, 2.0], [far, 9.0]]], WHITE, 1.0);
             assert!(dashed(&[[far, 0.0], [1.0, f32::NAN]], 4.0, 2.0).is_empty());
         }
         assert_eq!(sum(&image), 0.0);

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
-use sonotrace_hal::overlay::{Overlay, OverlayObject, Rung, State, valid};
+use sonotrace_hal::overlay::{
+    Overlay, OverlayObject, PromptAnswer, PromptOutcome, Rung, State, overlay_flags, valid,
+};
 use std::io::Write;
 
 /// Writes lines to a file or to memory, in the order they are given. The same overlays give the same bytes.
@@ -20,6 +22,8 @@ struct Line {
     outcome: String,
     state: Option<&'static str>,
     rung: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<Answer>,
     objects: Vec<Object>,
 }
 
@@ -33,8 +37,29 @@ struct Object {
     centroid_px: Option<[f64; 2]>,
     contour_px: Vec<[f64; 2]>,
     contour_mm: Option<Vec<[f64; 2]>>,
+    holes_px: Vec<Vec<[f64; 2]>>,
+    holes_mm: Option<Vec<Vec<[f64; 2]>>>,
+    long_axis_mm: Option<f64>,
+    short_axis_mm: Option<f64>,
+    ellipse: Option<Ellipse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mm_unavailable: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Ellipse {
+    centre_mm: [f64; 2],
+    semi_major_mm: f64,
+    semi_minor_mm: f64,
+    angle_rad: f64,
+    circumference_mm: f64,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    ticket: u32,
+    object: u32,
+    outcome: &'static str,
 }
 
 impl<W: Write> OverlayLines<W> {
@@ -43,7 +68,8 @@ impl<W: Write> OverlayLines<W> {
         Self { writer }
     }
 
-    /// The line of a frame that brought an overlay (outcome `overlay`). Lengths, pixels and confidences have three
+    /// The line of a frame that brought an overlay (outcome `overlay`, or `update` for a further one of a frozen frame).
+    /// Lengths, pixels and confidences have three
     /// decimals. Millimetre fields are null where they do not hold, and `mm_unavailable` then says why.
     ///
     /// # Errors
@@ -55,9 +81,10 @@ impl<W: Write> OverlayLines<W> {
             t_acq_ns: overlay.t_acq_ns,
             age_ns: Some(overlay.age_ns),
             latency_ns: Some(overlay.latency_ns),
-            outcome: "overlay".to_owned(),
+            outcome: if overlay.flags & overlay_flags::UPDATE == 0 { "overlay" } else { "update" }.to_owned(),
             state: Some(state_name(overlay.state).with_context(named)?),
             rung: Some(rung_name(overlay.rung).with_context(named)?),
+            answers: overlay.answers().iter().map(answer).collect::<Result<_>>().with_context(named)?,
             objects: overlay.objects().iter().map(object).collect::<Result<_>>().with_context(named)?,
         })
     }
@@ -75,6 +102,7 @@ impl<W: Write> OverlayLines<W> {
             outcome: format!("dropped:{reason}"),
             state: None,
             rung: None,
+            answers: Vec::new(),
             objects: Vec::new(),
         })
     }
@@ -103,6 +131,13 @@ fn rung_name(wire: u32) -> Result<&'static str> {
     rung.map(Rung::name).ok_or_else(|| anyhow!("rung is {wire}, which has no meaning"))
 }
 
+fn answer(answer: &PromptAnswer) -> Result<Answer> {
+    let PromptAnswer { ticket, object, outcome, .. } = *answer;
+    let outcome = PromptOutcome::from_wire(outcome)
+        .ok_or_else(|| anyhow!("outcome of prompt {ticket} is {outcome}, which has no meaning"))?;
+    Ok(Answer { ticket, object, outcome: outcome.name() })
+}
+
 fn object(object: &OverlayObject) -> Result<Object> {
     let has_pixels = object.valid & valid::PIXELS != 0;
     let has_mm = object.valid & valid::MILLIMETRES != 0;
@@ -111,16 +146,30 @@ fn object(object: &OverlayObject) -> Result<Object> {
         (false, true) => Some("pixel spacing unknown"),
         (false, false) => Some("no contour"),
     };
-    let contour = |points: &[[f32; 2]]| points.iter().copied().map(rounded_pair).collect::<Vec<_>>();
+    let ring = |points: &[[f32; 2]]| points.iter().copied().map(rounded_pair).collect::<Vec<_>>();
+    let mut rings_px = object.rings_px().map(ring);
+    let mut rings_mm = object.rings_mm().map(ring);
+    let length = |mm: f32| has_mm.then(|| rounded(mm));
     Ok(Object {
         id: object.id,
         state: state_name(object.state)?,
         confidence: rounded(object.confidence),
-        area_mm2: has_mm.then(|| rounded(object.area_mm2)),
-        perimeter_mm: has_mm.then(|| rounded(object.perimeter_mm)),
+        area_mm2: length(object.area_mm2),
+        perimeter_mm: length(object.perimeter_mm),
         centroid_px: has_pixels.then(|| rounded_pair(object.centroid_px)),
-        contour_px: if has_pixels { contour(object.contour_px()) } else { Vec::new() },
-        contour_mm: has_mm.then(|| contour(object.contour_mm())),
+        contour_px: rings_px.next().filter(|_| has_pixels).unwrap_or_default(),
+        contour_mm: rings_mm.next().filter(|_| has_mm),
+        holes_px: if has_pixels { rings_px.collect() } else { Vec::new() },
+        holes_mm: has_mm.then(|| rings_mm.collect()),
+        long_axis_mm: length(object.long_axis_mm),
+        short_axis_mm: length(object.short_axis_mm),
+        ellipse: (object.valid & valid::ELLIPSE != 0).then(|| Ellipse {
+            centre_mm: rounded_pair(object.ellipse.centre_mm),
+            semi_major_mm: rounded(object.ellipse.semi_major_mm),
+            semi_minor_mm: rounded(object.ellipse.semi_minor_mm),
+            angle_rad: rounded(object.ellipse.angle_rad),
+            circumference_mm: rounded(object.ellipse.circumference_mm),
+        }),
         mm_unavailable,
     })
 }
@@ -146,6 +195,8 @@ mod tests {
         (overlay.state, overlay.object_count) = (State::Tracked as u32, 1);
         let object = &mut overlay.objects[0];
         (object.id, object.state, object.valid, object.points) = (3, State::Tracked as u32, valid, 3);
+        (object.rings, object.ring_points[0]) = (1, 3);
+        (object.long_axis_mm, object.short_axis_mm) = (5.0, 2.4);
         (object.confidence, object.area_mm2, object.perimeter_mm) = (0.912_345, 6.000_04, 12.0);
         object.centroid_px = [11.333_333, -0.000_1];
         object.contour_px[..3].copy_from_slice(&[[10.1, 10.0], [14.0, 10.0], [10.0, 13.0]]);
@@ -169,7 +220,8 @@ mod tests {
                 r#""state":"tracked","rung":"full","objects":[{"id":3,"state":"tracked","confidence":0.912,"#,
                 r#""area_mm2":6.0,"perimeter_mm":12.0,"centroid_px":[11.333,0.0],"#,
                 r#""contour_px":[[10.1,10.0],[14.0,10.0],[10.0,13.0]],"#,
-                r#""contour_mm":[[0.1,0.0],[4.0,0.0],[0.0,3.0]]}]}"#,
+                r#""contour_mm":[[0.1,0.0],[4.0,0.0],[0.0,3.0]],"holes_px":[],"holes_mm":[],"#,
+                r#""long_axis_mm":5.0,"short_axis_mm":2.4,"ellipse":null}]}"#,
                 "\n"
             )
         );
@@ -179,11 +231,33 @@ mod tests {
     fn millimetres_are_null_with_a_reason_where_the_scale_is_unknown() {
         let line: Value = serde_json::from_str(&written(&triangle(valid::PIXELS))).unwrap();
         let object = &line["objects"][0];
-        for field in ["area_mm2", "perimeter_mm", "contour_mm"] {
+        for field in ["area_mm2", "perimeter_mm", "contour_mm", "holes_mm", "long_axis_mm", "ellipse"] {
             assert_eq!(object.get(field), Some(&Value::Null), "{field}");
         }
         assert_eq!(object["mm_unavailable"], "pixel spacing unknown");
         assert_eq!(object["contour_px"][1], json!([14.0, 10.0]));
+    }
+
+    #[test]
+    fn holes_ellipses_and_answers_have_fields_of_their_own() {
+        let mut overlay = triangle(valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
+        let object = &mut overlay.objects[0];
+        (object.points, object.rings, object.ring_points[1]) = (6, 2, 3);
+        object.contour_px[3..6].copy_from_slice(&[[11.0, 10.5], [11.0, 11.0], [11.5, 10.5]]);
+        object.contour_mm[3..6].copy_from_slice(&[[1.0, 0.5], [1.0, 1.0], [1.5, 0.5]]);
+        object.ellipse.semi_major_mm = 2.345_67;
+        overlay.answer_count = 1;
+        overlay.answers[0] =
+            PromptAnswer { ticket: 4, object: 3, outcome: PromptOutcome::TooOld as u32, reserved: 0 };
+        overlay.flags = overlay_flags::UPDATE;
+        let line: Value = serde_json::from_str(&written(&overlay)).unwrap();
+        let object = &line["objects"][0];
+        assert_eq!(object["contour_mm"].as_array().unwrap().len(), 3);
+        assert_eq!(object["holes_px"], json!([[[11.0, 10.5], [11.0, 11.0], [11.5, 10.5]]]));
+        assert_eq!(object["holes_mm"], json!([[[1.0, 0.5], [1.0, 1.0], [1.5, 0.5]]]));
+        assert_eq!(object["ellipse"]["semi_major_mm"], 2.346);
+        assert_eq!(line["answers"], json!([{"ticket": 4, "object": 3, "outcome": "too_old"}]));
+        assert_eq!(line["outcome"], "update");
     }
 
     #[test]
@@ -232,9 +306,9 @@ mod tests {
     fn counts_are_not_believed() {
         let mut overlay = triangle(valid::PIXELS);
         overlay.object_count = u32::MAX;
-        overlay.objects[0].points = u32::MAX;
+        (overlay.objects[0].points, overlay.objects[0].ring_points[0]) = (u32::MAX, u32::MAX);
         let line: Value = serde_json::from_str(&written(&overlay)).unwrap();
         assert_eq!(line["objects"].as_array().unwrap().len(), sonotrace_hal::overlay::OBJECTS_MAX);
-        assert_eq!(line["objects"][0]["contour_px"].as_array().unwrap().len(), 128);
+        assert_eq!(line["objects"][0]["contour_px"].as_array().unwrap().len(), 256);
     }
 }

@@ -5,6 +5,9 @@ use image::GrayImage;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TgcPoint, flags};
 use sonotrace_hal::geometry::{Content, Geometry, LineSample, Point};
 
+/// Envelope of an IQ sample that is full scale.
+const IQ_FULL_SCALE: f32 = 32_767.0;
+
 /// Makes display pictures of frames of one geometry: where each pixel lies among the samples is worked out once.
 #[derive(Debug, Clone)]
 pub struct DisplayPicture {
@@ -68,18 +71,12 @@ impl DisplayPicture {
     /// outside the field. `vendor_tables` are those that the frame's law may name, from stored byte to grey.
     ///
     /// # Errors
-    /// A frame of another geometry, a payload that is too short, IQ samples, an unknown vendor table.
+    /// A frame of another geometry, a payload that is too short, an unknown vendor table.
     pub fn draw(&self, frame: &Frame, payload: &[u8], vendor_tables: &[[u8; 256]]) -> Result<GrayImage> {
         ensure!(
             self.fits(&frame.geometry),
             "frame {} is not of the geometry this display was set up for",
             frame.seq
-        );
-        ensure!(
-            matches!(frame.domain, Domain::PolarEnvelope | Domain::ScanConverted),
-            "frame {} holds {:?} samples; envelope and scan-converted frames can be shown",
-            frame.seq,
-            frame.domain
         );
         ensure!(
             payload.len() >= frame.payload_bytes as usize,
@@ -91,9 +88,15 @@ impl DisplayPicture {
         let levels = grey_levels(frame, vendor_tables)?;
         let gains = pending_gains(frame)?;
         let stride = frame.stride_bytes as usize;
-        let grey = |line: usize, sample: usize| {
-            (levels[usize::from(payload[line * stride + sample])] + gains[sample]).clamp(0.0, 1.0)
+        let stored = |line: usize, sample: usize| match (frame.domain, frame.law) {
+            (Domain::PolarIq, AmplitudeLaw::Linear { range_db }) => {
+                let at = &payload[line * stride + 4 * sample..][..4];
+                let [i, q] = [[at[0], at[1]], [at[2], at[3]]].map(|part| f32::from(i16::from_le_bytes(part)));
+                1.0 + 20.0 * (i.hypot(q) / IQ_FULL_SCALE).log10() / range_db
+            }
+            _ => levels[usize::from(payload[line * stride + sample])],
         };
+        let grey = |line: usize, sample: usize| (stored(line, sample) + gains[sample]).clamp(0.0, 1.0);
         let (last_line, last_sample) = (frame.lines as usize - 1, frame.samples as usize - 1);
         let level = |at: &LineSample| {
             let (line, sample) = (at.line as usize, at.sample as usize);
@@ -279,6 +282,22 @@ mod tests {
         descriptor.tgc[1] = TgcPoint { depth_mm: 50.0, gain_db: 6.0 };
         // The second sample lies at 50 mm: 6 dB are 25.5 levels more (90.999 before).
         assert_eq!(grey(&descriptor), [255, 196, 0, 116]);
+    }
+
+    /// IQ samples of these envelopes show as bytes of the same amplitudes do.
+    #[test]
+    fn iq_samples_are_shown_by_their_envelope() {
+        let mut descriptor = linear_probe(2, 2);
+        (descriptor.domain, descriptor.sample_type) = (Domain::PolarIq as u32, SampleType::I16Pair as u32);
+        (descriptor.amplitude_law, descriptor.stride_bytes, descriptor.payload_bytes) = (LAW_LINEAR, 8, 16);
+        let frame = descriptor.check().unwrap();
+        let payload: Vec<u8> =
+            [32_767i16, 0, 0, -3341, 0, 0, 231, 308].into_iter().flat_map(i16::to_le_bytes).collect();
+        let display = DisplayPicture::new(2, 2, &frame.geometry, |x, y| {
+            frame.geometry.to_plane(LineSample { line: y, sample: x })
+        });
+        // -19.8 dB and -38.6 dB of 60, as 26 and 3 of 255.
+        assert_eq!(display.draw(&frame, &payload, &[]).unwrap().into_raw(), [255, 171, 0, 91]);
     }
 
     #[test]
