@@ -9,6 +9,7 @@
 //! * [`field`]: the scan lines, of fans and of linear probes alike.
 //! * [`scatter`]: the point scatterers that make tissue echo; [`echo`]: their echoes on the scan lines.
 //! * [`scanner`]: attenuation, noise, gain, clutter, compression; [`shade`]: shadows.
+//! * [`script`]: a day's work: what the sonographer, the device and its faults do to a scan, and when.
 //! * [`polygon`], [`random`]: helpers.
 //!
 //! What is simplified: a plane instead of a slice, a separable Gaussian point-spread function, no refraction, no
@@ -26,6 +27,7 @@ pub mod polygon;
 pub mod random;
 pub mod scanner;
 pub mod scatter;
+pub mod script;
 pub mod shade;
 
 pub use config::{Anatomy, Output, Probe, SimConfig, SimError};
