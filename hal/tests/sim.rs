@@ -2,11 +2,11 @@
 #![cfg(feature = "std")]
 
 use proptest::prelude::*;
-use sonotrace_hal::frame::{AmplitudeLaw, FrameDescriptor, flags};
-use sonotrace_hal::geometry::{Geometry, LineSample, Point, Sector};
+use sonotrace_hal::frame::{AmplitudeLaw, Domain, FrameDescriptor, flags};
+use sonotrace_hal::geometry::{Geometry, LineSample, Point};
 use sonotrace_hal::sim::phantom::TruthObject;
 use sonotrace_hal::sim::scanner::Chain;
-use sonotrace_hal::sim::{Compression, Probe, SimConfig, SimError, Simulator, heart};
+use sonotrace_hal::sim::{Anatomy, Output, Probe, SimConfig, SimError, Simulator, heart};
 
 /// A scan that is quick to make.
 fn small() -> SimConfig {
@@ -45,13 +45,26 @@ fn bytes_are_the_same_on_every_platform() {
     assert_eq!(simulator(small()).frame(3).descriptor.crc32, 1_069_750_611);
 }
 
+/// The default scan's, which figures elsewhere were measured on, and another shape's.
+#[test]
+fn bytes_are_those_of_the_first_release() {
+    let sim = simulator(SimConfig::default());
+    assert_eq!([0, 7].map(|index| sim.frame(index).descriptor.crc32), [3_484_494_864, 3_136_650_173]);
+    let convex = Probe::Convex { radius_mm: 45.0, half_angle_rad: 0.55 };
+    let sim = simulator(SimConfig { probe: convex, ..small() });
+    assert_eq!([7, 1000].map(|index| sim.frame(index).descriptor.crc32), [3_038_374_726, 3_626_280_933]);
+}
+
 #[test]
 fn descriptors_are_complete() {
-    let probes =
-        [Probe::Phased { half_angle_rad: 0.65 }, Probe::Convex { radius_mm: 45.0, half_angle_rad: 0.55 }];
+    let probes = [
+        Probe::Phased { half_angle_rad: 0.65 },
+        Probe::Convex { radius_mm: 45.0, half_angle_rad: 0.55 },
+        Probe::Linear { width_mm: 50.0 },
+    ];
     for probe in probes {
-        for compression in [Compression::Logarithmic, Compression::Linear] {
-            let sim = simulator(SimConfig { probe, compression, ..small() });
+        for output in [Output::Logarithmic, Output::Linear, Output::Iq] {
+            let sim = simulator(SimConfig { probe, output, ..small() });
             for index in [0u64, 1, 29] {
                 let frame = sim.frame(index);
                 let checked = frame.descriptor.check().expect("a valid descriptor");
@@ -61,14 +74,18 @@ fn descriptors_are_complete() {
                 assert_eq!(checked.t_acq_ns, (index as f64 * 1e9 / 30.0) as u64);
                 assert_eq!(checked.tgc_points, 8);
                 assert!(checked.tgc[7].gain_db > checked.tgc[0].gain_db + 20.0);
-                assert_eq!(checked.geometry, Geometry::Sector(sim.sector()));
-                assert_eq!(frame.payload.len(), 64 * 192);
-                match compression {
-                    Compression::Logarithmic => {
-                        assert_eq!(checked.law, AmplitudeLaw::Logarithmic { range_db: 50.0 });
+                assert_eq!(checked.geometry, sim.geometry());
+                let is_linear = matches!(checked.geometry, Geometry::Linear(_));
+                assert_eq!(is_linear, matches!(probe, Probe::Linear { .. }));
+                let (law, domain, bytes) = match output {
+                    Output::Logarithmic => {
+                        (AmplitudeLaw::Logarithmic { range_db: 50.0 }, Domain::PolarEnvelope, 1)
                     }
-                    Compression::Linear => assert_eq!(checked.law, AmplitudeLaw::Linear { range_db: 50.0 }),
-                }
+                    Output::Linear => (AmplitudeLaw::Linear { range_db: 50.0 }, Domain::PolarEnvelope, 1),
+                    Output::Iq => (AmplitudeLaw::Linear { range_db: 50.0 }, Domain::PolarIq, 4),
+                };
+                assert_eq!((checked.law, checked.domain), (law, domain));
+                assert_eq!(frame.payload.len(), 64 * 192 * bytes);
             }
         }
     }
@@ -82,17 +99,22 @@ proptest! {
     fn any_accepted_configuration_gives_valid_frames(
         seed in any::<u64>(),
         (lines, samples) in (0u32..90, 0u32..200),
-        (half_angle_rad, radius_mm) in (0.0..1.6f32, prop_oneof![Just(None), (0.0..80.0f32).prop_map(Some)]),
+        probe in prop_oneof![
+            (0.0..1.6f32).prop_map(|half_angle_rad| Probe::Phased { half_angle_rad }),
+            (0.0..1.6f32, 0.0..80.0f32)
+                .prop_map(|(half_angle_rad, radius_mm)| Probe::Convex { radius_mm, half_angle_rad }),
+            (0.0..60.0f32).prop_map(|width_mm| Probe::Linear { width_mm }),
+        ],
+        anatomy in prop_oneof![Just(Anatomy::Heart), Just(Anatomy::FetalHead)],
+        output in prop_oneof![Just(Output::Logarithmic), Just(Output::Linear), Just(Output::Iq)],
         (first_depth_mm, depth_mm) in (0.0..30.0f32, 10.0..250.0f32),
         (frame_rate_hz, heart_rate_bpm) in (0.5..120.0f32, 0.0..310.0f32),
         index in 0u64..1_000_000,
     ) {
-        let probe = match radius_mm {
-            None => Probe::Phased { half_angle_rad },
-            Some(radius_mm) => Probe::Convex { radius_mm, half_angle_rad },
-        };
         let config = SimConfig {
-            seed, probe, lines, samples, first_depth_mm, depth_mm, frame_rate_hz, heart_rate_bpm, ..SimConfig::default()
+            seed, anatomy, probe, lines, samples, first_depth_mm, depth_mm, frame_rate_hz, heart_rate_bpm, output,
+            density: 0.5,
+            ..SimConfig::default()
         };
         if let Ok(sim) = Simulator::new(config) {
             let frame = sim.frame(index);
@@ -158,7 +180,7 @@ fn true_contours_are_simple_and_in_view() {
     let convex = Probe::Convex { radius_mm: 45.0, half_angle_rad: 0.55 };
     for probe in [SimConfig::default().probe, convex] {
         let sim = simulator(SimConfig { probe, ..small() });
-        let geometry = Geometry::Sector(sim.sector());
+        let geometry = sim.geometry();
         for index in 0..30 {
             for object in sim.truth(index) {
                 let name = object.name;
@@ -207,9 +229,9 @@ fn ventricle_beats() {
 }
 
 /// Value between samples, on the plane.
-fn sample(envelope: &[f32], sector: &Sector, point: Point) -> f32 {
-    let LineSample { line, sample } = Geometry::Sector(*sector).to_line_sample(point);
-    let at = |line: usize, sample: usize| envelope[line * sector.samples as usize + sample];
+fn sample(envelope: &[f32], geometry: &Geometry, samples: u32, point: Point) -> f32 {
+    let LineSample { line, sample } = geometry.to_line_sample(point);
+    let at = |line: usize, sample: usize| envelope[line * samples as usize + sample];
     let (l, s) = (line as usize, sample as usize);
     let (across, along) = (line - l as f32, sample - s as f32);
     let near = at(l, s) * (1.0 - across) + at(l + 1, s) * across;
@@ -234,7 +256,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn speckle_moves_with_the_tissue() {
     let sim = simulator(SimConfig::default());
-    let sector = sim.sector();
+    let (geometry, samples) = (sim.geometry(), sim.config().samples);
     let (before, after) = (sim.envelope(4), sim.envelope(5));
     let septum = object(&sim.truth(0), heart::MYOCARDIUM).click_mm;
     let (mut was, mut followed, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
@@ -242,9 +264,9 @@ fn speckle_moves_with_the_tissue() {
         for column in -6..=6 {
             let reference = Point { x: septum.x + 0.5 * column as f32, y: septum.y + 0.4 * row as f32 };
             let (old, new) = (sim.follow(reference, 4), sim.follow(reference, 5));
-            was.push(sample(&before, &sector, old));
-            followed.push(sample(&after, &sector, new));
-            stayed.push(sample(&after, &sector, old));
+            was.push(sample(&before, &geometry, samples, old));
+            followed.push(sample(&after, &geometry, samples, new));
+            stayed.push(sample(&after, &geometry, samples, old));
         }
     }
     let (moving, standing) = (correlation(&was, &followed), correlation(&was, &stayed));
@@ -258,7 +280,7 @@ fn cavities_are_darker_than_muscle() {
         let sim = simulator(SimConfig { seed, ..SimConfig::default() });
         for index in [0, 9, 16] {
             let frame = sim.frame(index);
-            let geometry = Geometry::Sector(sim.sector());
+            let geometry = sim.geometry();
             let mean = |id: u32| {
                 let region = object(&frame.truth, id);
                 let (mut sum, mut count) = (0.0f64, 0u32);
@@ -282,7 +304,7 @@ fn cavities_are_darker_than_muscle() {
 #[test]
 fn both_laws_show_the_same_picture() {
     let logarithmic = simulator(small()).frame(2).payload;
-    let linear = simulator(SimConfig { compression: Compression::Linear, ..small() }).frame(2).payload;
+    let linear = simulator(SimConfig { output: Output::Linear, ..small() }).frame(2).payload;
     let mut compared = 0;
     for (log, lin) in logarithmic.iter().zip(&linear) {
         if (64..255).contains(lin) {

@@ -1,12 +1,14 @@
 //! Speckle of a uniform body: the statistics that theory gives for fully developed speckle.
 #![cfg(feature = "std")]
 
-use sonotrace_hal::geometry::{Point, Sector};
+use sonotrace_hal::geometry::{Linear, Point, Sector};
 use sonotrace_hal::sim::cycle::Motion;
 use sonotrace_hal::sim::echo::Beam;
+use sonotrace_hal::sim::field::Field;
 use sonotrace_hal::sim::phantom::{Displacement, Material, Phantom, ReferenceObject, Strand};
 use sonotrace_hal::sim::scanner::{Chain, Scanner};
 use sonotrace_hal::sim::scatter::Scatterers;
+use sonotrace_hal::sim::shade::Shade;
 
 /// Plain muscle everywhere, at rest.
 struct Uniform;
@@ -54,25 +56,41 @@ const BARE: Chain = Chain {
     video_filter: false,
 };
 
+const LINEAR: Linear = Linear {
+    lines: 128,
+    samples: 512,
+    left_mm: -19.0,
+    line_step_mm: 38.0 / 127.0,
+    first_depth_mm: 1.0,
+    depth_step_mm: 49.0 / 511.0,
+};
+
+fn envelope_of(field: Field, beam: &Beam, seed: u64) -> Vec<f32> {
+    let scatterers = Scatterers::draw(&Uniform, field, seed);
+    let scanner = Scanner::new(field, beam, BARE, seed);
+    scanner.envelope(&scatterers, Motion::REFERENCE, &Shade::clear(field), 0)
+}
+
 fn envelope(seed: u64) -> Vec<f32> {
-    let scatterers = Scatterers::draw(&Uniform, &SECTOR, seed);
-    Scanner::new(SECTOR, &Beam::default(), BARE, seed).envelope(&scatterers, Motion::REFERENCE, 0)
+    envelope_of(SECTOR.into(), &Beam::default(), seed)
 }
 
 /// Samples between two depths, line by line.
-fn band(envelope: &[f32], from_mm: f32, to_mm: f32) -> Vec<Vec<f64>> {
-    let sample = |depth_mm: f32| ((depth_mm - SECTOR.first_depth_mm) / SECTOR.depth_step_mm) as usize;
-    let lines = envelope.chunks_exact(SECTOR.samples as usize);
+fn band_of(field: &Field, envelope: &[f32], from_mm: f32, to_mm: f32) -> Vec<Vec<f64>> {
+    let sample = |depth_mm: f32| ((depth_mm - field.first_depth_mm) / field.depth_step_mm) as usize;
+    let lines = envelope.chunks_exact(field.samples as usize);
     lines
         .map(|line| line[sample(from_mm)..sample(to_mm)].iter().map(|value| f64::from(*value)).collect())
         .collect()
 }
 
+fn band(envelope: &[f32], from_mm: f32, to_mm: f32) -> Vec<Vec<f64>> {
+    band_of(&SECTOR.into(), envelope, from_mm, to_mm)
+}
+
 /// The envelope of fully developed speckle is Rayleigh distributed: mean over standard deviation is
 /// sqrt(pi / (4 - pi)) = 1.913, and so is the part above twice the root mean square, exp(-4) = 1.8 %.
-#[test]
-fn envelope_is_rayleigh_distributed() {
-    let values: Vec<f64> = (1..=4).flat_map(|seed| band(&envelope(seed), 45.0, 85.0).concat()).collect();
+fn assert_rayleigh(values: &[f64]) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let power = values.iter().map(|value| value * value).sum::<f64>() / n;
@@ -82,6 +100,30 @@ fn envelope_is_rayleigh_distributed() {
     assert!((0.012..0.025).contains(&bright), "{bright} of the samples are above twice the root mean square");
     // Plain muscle is the reference of all levels.
     assert!((power - 1.0).abs() < 0.12, "mean power is {power}");
+}
+
+#[test]
+fn envelope_is_rayleigh_distributed() {
+    let values: Vec<f64> = (1..=4).flat_map(|seed| band(&envelope(seed), 45.0, 85.0).concat()).collect();
+    assert_rayleigh(&values);
+}
+
+/// The same of a linear probe, whose speckle is as large as its point spread too.
+#[test]
+fn linear_probe_shows_developed_speckle() {
+    let field = Field::from(LINEAR);
+    let pictures: Vec<Vec<f32>> = (1..=4).map(|seed| envelope_of(field, &Beam::LINEAR, seed)).collect();
+    let bands: Vec<Vec<Vec<f64>>> =
+        pictures.iter().map(|picture| band_of(&field, picture, 20.0, 40.0)).collect();
+    assert_rayleigh(&bands.concat().concat());
+    let expected = 2.0 * (2.0 * std::f64::consts::LN_2).sqrt();
+    let mean_width = |across: bool| bands.iter().map(|band| width_at_half(band, across)).sum::<f64>() / 4.0;
+    let beam_mm = f64::from(Beam::LINEAR.width_rad(30.0)) * 30.0;
+    let ratio = mean_width(true) * f64::from(LINEAR.line_step_mm) / (expected * beam_mm);
+    assert!((0.85..1.15).contains(&ratio), "across: {ratio} of the beam's width");
+    let along_mm = mean_width(false) * f64::from(LINEAR.depth_step_mm);
+    let ratio = along_mm / (expected * f64::from(Beam::LINEAR.pulse_mm));
+    assert!((0.85..1.15).contains(&ratio), "along: {ratio} of the pulse's length");
 }
 
 /// Full width at half maximum of the autocovariance, in steps of `lag`.

@@ -1,48 +1,52 @@
-//! The heart's cycle: how far it has contracted and how far its valves stand open, over one beat.
+//! Where a phantom is in its motion: a few numbers that everything in it moves by.
 
-use super::random::smooth_step;
+use crate::geometry::Point;
 
-/// State of the heart's motion at one moment.
+/// Ways in which a phantom can move at once.
+pub const MODES: usize = 4;
+
+/// State of a phantom's motion at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Motion {
-    /// From 0 (end of diastole, the ventricle is largest) to 1 (end of systole).
-    pub contraction: f32,
-    /// From 0 (atrioventricular valves closed) to 1 (open).
-    pub valve_opening: f32,
+    /// How far each mode has gone; what a mode is, the phantom says.
+    pub modes: [f32; MODES],
+    /// How far all of the anatomy is shifted to the right, in the probe's plane: the probe has slid to the left.
+    pub slide_mm: f32,
 }
 
 impl Motion {
-    /// The reference shape: end of diastole, valves closed.
-    pub const REFERENCE: Self = Self { contraction: 0.0, valve_opening: 0.0 };
-
-    /// The motion at `phase`, the fraction of the beat since the end of diastole; only its fractional part counts.
-    ///
-    /// Times follow the usual division of a beat at rest (Wiggers diagram): systole for a little over a third, fast
-    /// early filling, diastasis, and the atrial kick, with the valve open widest at early filling and at the kick.
-    pub fn at_phase(phase: f32) -> Self {
-        let phase = phase - libm::floorf(phase);
-        Self { contraction: between(&CONTRACTION, phase), valve_opening: between(&VALVE_OPENING, phase) }
-    }
+    /// The reference shape, where it was drawn.
+    pub const REFERENCE: Self = Self { modes: [0.0; MODES], slide_mm: 0.0 };
 }
 
-/// Fraction of the beat, contraction.
-const CONTRACTION: [(f32, f32); 6] =
-    [(0.0, 0.0), (0.36, 1.0), (0.41, 1.0), (0.64, 0.24), (0.84, 0.20), (1.0, 0.0)];
-/// Fraction of the beat, valve opening.
-const VALVE_OPENING: [(f32, f32); 7] =
-    [(0.0, 0.0), (0.43, 0.0), (0.52, 1.0), (0.66, 0.45), (0.82, 0.45), (0.89, 0.8), (1.0, 0.0)];
-/// Fraction of the beat at which contraction is greatest.
-pub const END_SYSTOLE_PHASE: f32 = 0.36;
+/// How a point of the reference shape moves.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Displacement {
+    /// Millimetres for each unit of each mode.
+    pub modes_mm: [Point; MODES],
+}
 
-fn between(keys: &[(f32, f32)], phase: f32) -> f32 {
-    let mut value = keys[0].1;
-    for pair in keys.windows(2) {
-        let ((start, from), (end, to)) = (pair[0], pair[1]);
-        if phase >= start {
-            value = from + (to - from) * smooth_step((phase - start) / (end - start));
+impl Displacement {
+    /// Where the material point `reference` is at `motion`.
+    pub fn apply(&self, reference: Point, motion: Motion) -> Point {
+        let mut point = reference;
+        for (amount, mode) in motion.modes.iter().zip(&self.modes_mm) {
+            point.x += amount * mode.x;
+            point.y += amount * mode.y;
         }
+        point.x += motion.slide_mm;
+        point
     }
-    value
+
+    /// The displacement at `part` of the way from this point to `other`.
+    pub fn blend(&self, other: &Self, part: f32) -> Self {
+        let mut blended = *self;
+        for (from, to) in blended.modes_mm.iter_mut().zip(&other.modes_mm) {
+            from.x += (to.x - from.x) * part;
+            from.y += (to.y - from.y) * part;
+        }
+        blended
+    }
 }
 
 #[cfg(test)]
@@ -50,19 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beat_is_periodic_smooth_and_within_limits() {
-        let mut last = Motion::at_phase(0.0);
-        assert_eq!(last, Motion::REFERENCE);
-        assert_eq!(Motion::at_phase(END_SYSTOLE_PHASE).contraction, 1.0);
-        for i in 1..=3000 {
-            let now = Motion::at_phase(i as f32 / 1000.0);
-            assert!((0.0..=1.0).contains(&now.contraction) && (0.0..=1.0).contains(&now.valve_opening));
-            // The steepest stretch, the valve's opening, is 1 in 0.09 of a beat, times 1.5 for the cubic.
-            assert!((now.contraction - last.contraction).abs() < 0.01, "contraction jumps at {i}");
-            assert!((now.valve_opening - last.valve_opening).abs() < 0.02, "valve jumps at {i}");
-            last = now;
-        }
-        let (one, other) = (Motion::at_phase(0.25), Motion::at_phase(7.25));
-        assert_eq!(one, other);
+    fn modes_and_slide_add_up() {
+        let mut displacement = Displacement::default();
+        displacement.modes_mm[1] = Point { x: 2.0, y: -4.0 };
+        displacement.modes_mm[3] = Point { x: 1.0, y: 1.0 };
+        let reference = Point { x: 10.0, y: 20.0 };
+        assert_eq!(displacement.apply(reference, Motion::REFERENCE), reference);
+        let motion = Motion { modes: [9.0, 0.5, 9.0, -1.0], slide_mm: 3.0 };
+        assert_eq!(displacement.apply(reference, motion), Point { x: 13.0, y: 17.0 });
+        assert_eq!(Displacement::default().blend(&displacement, 0.25).modes_mm[1], Point { x: 0.5, y: -1.0 });
     }
 }

@@ -5,8 +5,8 @@
 //! speckle arises of itself (Meunier and Bertrand, "Echographic image mean gray level changes with tissue dynamics: a
 //! system-based model study", IEEE Trans. Biomed. Eng. 1995, uses the same model).
 
-use super::scatter::SCATTERERS_PER_MM_RAD;
-use crate::geometry::{Point, Sector};
+use super::field::Field;
+use crate::geometry::Point;
 
 /// What the transducer does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +43,25 @@ impl Default for Beam {
 const WIDEST_RAD: f32 = 0.030;
 
 impl Beam {
+    /// An abdominal probe at 3.5 MHz.
+    pub const CONVEX: Self = Self {
+        frequency_mhz: 3.5,
+        speed_of_sound_m_s: 1540.0,
+        pulse_mm: 0.45,
+        divergence_rad: 0.0105,
+        focus_mm: 80.0,
+        aperture_mm: 1.3,
+    };
+    /// A probe for superficial organs at 7.5 MHz.
+    pub const LINEAR: Self = Self {
+        frequency_mhz: 7.5,
+        speed_of_sound_m_s: 1540.0,
+        pulse_mm: 0.2,
+        divergence_rad: 0.01,
+        focus_mm: 30.0,
+        aperture_mm: 0.45,
+    };
+
     /// Standard deviation of the beam at `depth_mm` (above 0), as an angle seen from the face: the diffraction limit,
     /// and the cone that converges on the focus and spreads behind it.
     pub fn width_rad(&self, depth_mm: f32) -> f32 {
@@ -81,10 +100,10 @@ const BEAM_STEPS: f32 = 64.0;
 /// Standard deviations after which a Gaussian is cut off.
 const REACH: f32 = 2.8;
 
-/// The beamformer of one sector: its tables.
+/// The beamformer of one field: its tables.
 #[derive(Debug, Clone)]
 pub struct Beamformer {
-    sector: Sector,
+    field: Field,
     turns_per_mm: f32,
     /// Samples that a pulse reaches to either side.
     pulse_reach: usize,
@@ -101,8 +120,9 @@ pub struct Beamformer {
 impl Beamformer {
     /// Makes the tables. Pulses shorter than 0.6 samples and beams narrower than 0.6 lines are widened to that, for the
     /// grid could not show them.
-    pub fn new(sector: Sector, beam: &Beam) -> Self {
-        let pulse_samples = (beam.pulse_mm / sector.depth_step_mm).max(0.6);
+    pub fn new(field: impl Into<Field>, beam: &Beam) -> Self {
+        let field = field.into();
+        let pulse_samples = (beam.pulse_mm / field.depth_step_mm).max(0.6);
         let pulse_reach = libm::ceilf(REACH * pulse_samples) as usize;
         let mut pulse = Vec::with_capacity(SUBSAMPLES * (2 * pulse_reach + 1));
         for row in 0..SUBSAMPLES {
@@ -112,44 +132,43 @@ impl Beamformer {
             }
         }
         let gaussian = (0..=(REACH * BEAM_STEPS) as usize).map(|i| bell(i as f32 / BEAM_STEPS)).collect();
-        let beam_lines: Vec<f32> = (0..sector.samples)
+        let beam_lines: Vec<f32> = (0..field.samples)
             .map(|sample| {
-                let depth_mm = (sector.first_depth_mm + sector.depth_step_mm * sample as f32).max(0.1);
+                let depth_mm = field.depth_mm(sample).max(0.1);
                 let width_mm = beam.width_rad(depth_mm) * depth_mm;
-                (width_mm / (sector.apex_radius_mm + depth_mm) / sector.angle_step_rad).max(0.6)
+                (width_mm / field.mm_across(field.face_mm() + depth_mm) / field.step).max(0.6)
             })
             .collect();
         // The mean power of many echoes is their density times the integral of the squared spread.
-        let per_sample_line = SCATTERERS_PER_MM_RAD * sector.depth_step_mm * sector.angle_step_rad;
+        let per_sample_line = field.scatterers_per_mm() * field.depth_step_mm * field.step;
         let peak = beam_lines
             .iter()
             .map(|lines| 1.0 / libm::sqrtf(per_sample_line * core::f32::consts::PI * pulse_samples * lines))
             .collect();
         let turns_per_mm = beam.turns_per_mm();
-        Self { sector, turns_per_mm, pulse_reach, pulse, gaussian, beam_lines, peak }
+        Self { field, turns_per_mm, pulse_reach, pulse, gaussian, beam_lines, peak }
     }
 
     /// Adds the echo of a scatterer at `point`, of the given amplitude, its phase turned by `turns`.
     pub fn add(&self, echoes: &mut Echoes, point: Point, amplitude: f32, turns: f32) {
-        let sector = &self.sector;
-        let down = point.y + sector.apex_radius_mm;
-        let radius_mm = libm::sqrtf(point.x * point.x + down * down);
-        let sample = (radius_mm - sector.apex_radius_mm - sector.first_depth_mm) / sector.depth_step_mm;
+        let field = &self.field;
+        let range_mm = field.range_mm(point);
+        let sample = (range_mm - field.face_mm() - field.first_depth_mm) / field.depth_step_mm;
         let reach = self.pulse_reach as f32;
         // Written so that NaN is left out.
-        let heard = sample > -reach && sample < sector.samples as f32 - 1.0 + reach;
+        let heard = sample > -reach && sample < field.samples as f32 - 1.0 + reach;
         if !heard {
             return;
         }
-        let line = (libm::atan2f(point.x, down) - sector.first_angle_rad) / sector.angle_step_rad;
+        let line = (field.across(point) - field.first) / field.step;
         let nearest = (sample.max(0.0) as usize).min(self.peak.len() - 1);
         let width = self.beam_lines[nearest];
         let first_line = libm::ceilf(line - REACH * width).max(0.0);
-        let last_line = libm::floorf(line + REACH * width).min(sector.lines as f32 - 1.0);
+        let last_line = libm::floorf(line + REACH * width).min(field.lines as f32 - 1.0);
         if first_line > last_line {
             return;
         }
-        let phase = radius_mm * self.turns_per_mm + turns;
+        let phase = range_mm * self.turns_per_mm + turns;
         let (sin, cos) = libm::sincosf(core::f32::consts::TAU * (phase - libm::floorf(phase)));
         let strength = amplitude * self.peak[nearest];
 
@@ -187,56 +206,124 @@ fn bell(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::{Linear, Sector};
     use crate::sim::random::Random;
 
-    const SECTOR: Sector = Sector {
-        lines: 48,
-        samples: 160,
-        apex_radius_mm: 12.0,
-        first_angle_rad: -0.4,
-        angle_step_rad: 0.8 / 47.0,
-        first_depth_mm: 2.0,
-        depth_step_mm: 0.5,
-    };
+    /// The formula for one scatterer, without tables and in double precision: a Gaussian along and across, at the phase
+    /// of the way there and back.
+    struct Formula {
+        lines: usize,
+        samples: usize,
+        first: f64,
+        step: f64,
+        first_depth_mm: f64,
+        depth_step_mm: f64,
+        /// Radius of the face; none for parallel lines.
+        apex_mm: Option<f64>,
+        scatterers_per_mm: f64,
+    }
 
-    /// The tables against the formula, also for echoes that hang over the sector's edges.
+    impl Formula {
+        /// The largest error of the tables, as a part of the echo's peak, over echoes all over the field and around it.
+        fn worst_error(&self, beamformer: &Beamformer, beam: &Beam) -> f64 {
+            let mut random = Random::new(3, 3);
+            let mut worst = 0.0f64;
+            for _ in 0..200 {
+                let across =
+                    self.first + self.step * self.lines as f64 * (1.1 * f64::from(random.uniform()) - 0.05);
+                let depth_mm = self.first_depth_mm
+                    + self.depth_step_mm * self.samples as f64 * (1.1 * f64::from(random.uniform()) - 0.05);
+                let (x, y) = match self.apex_mm {
+                    Some(apex_mm) => {
+                        let radius = apex_mm + depth_mm;
+                        (radius * libm::sin(across), radius * libm::cos(across) - apex_mm)
+                    }
+                    None => (across, depth_mm),
+                };
+                let range_mm = self.apex_mm.unwrap_or(0.0) + depth_mm;
+                let turns = random.uniform();
+                let mut echoes = Echoes::silent(self.lines, self.samples);
+                beamformer.add(&mut echoes, Point { x: x as f32, y: y as f32 }, 1.5, turns);
+
+                let sample = (depth_mm - self.first_depth_mm) / self.depth_step_mm;
+                let nearest = (sample.max(0.0) as usize).min(self.samples - 1);
+                let beam_depth_mm = self.first_depth_mm + self.depth_step_mm * nearest as f64;
+                let beam_mm = f64::from(beam.width_rad(beam_depth_mm as f32)) * beam_depth_mm;
+                // In radians on a fan.
+                let width = beam_mm / self.apex_mm.map_or(1.0, |apex_mm| apex_mm + beam_depth_mm);
+                let width = width.max(0.6 * self.step);
+                let pulse_mm = f64::from(beam.pulse_mm);
+                let density = self.scatterers_per_mm * core::f64::consts::PI * pulse_mm * width;
+                let peak = 1.5 / libm::sqrt(density);
+                let cycles = range_mm * 2.0e3 * f64::from(beam.frequency_mhz) / 1540.0 + f64::from(turns);
+                let phase = core::f64::consts::TAU * cycles;
+                for line in 0..self.lines {
+                    for at in 0..self.samples {
+                        let aside = (self.first + self.step * line as f64 - across) / width;
+                        let along = self.first_depth_mm + self.depth_step_mm * at as f64 - depth_mm;
+                        let along = along / pulse_mm;
+                        let spread = peak * libm::exp(-0.5 * (aside * aside + along * along));
+                        let (re, im) = (spread * libm::cos(phase), spread * libm::sin(phase));
+                        let index = line * self.samples + at;
+                        let (re_error, im_error) =
+                            (f64::from(echoes.re[index]) - re, f64::from(echoes.im[index]) - im);
+                        worst = worst.max(libm::hypot(re_error, im_error) / peak);
+                    }
+                }
+            }
+            worst
+        }
+    }
+
+    /// The tables against the formula, also for echoes that hang over the field's edges. A Gaussian is cut off at 2 % of
+    /// its peak, and tabulated in steps of about 1 %.
     #[test]
     fn tables_agree_with_the_formula() {
         let beam = Beam { pulse_mm: 0.8, ..Beam::default() };
-        let beamformer = Beamformer::new(SECTOR, &beam);
-        let mut random = Random::new(3, 3);
-        for case in 0..200 {
-            let angle = -0.45 + 0.9 * f64::from(random.uniform());
-            let depth_mm = 1.0 + 83.0 * f64::from(random.uniform());
-            let radius = 12.0 + depth_mm;
-            let point =
-                Point { x: (radius * libm::sin(angle)) as f32, y: (radius * libm::cos(angle) - 12.0) as f32 };
-            let turns = random.uniform();
-            let mut echoes = Echoes::silent(48, 160);
-            beamformer.add(&mut echoes, point, 1.5, turns);
+        let step = 0.8 / 47.0;
+        let sector = Sector {
+            lines: 48,
+            samples: 160,
+            apex_radius_mm: 12.0,
+            first_angle_rad: -0.4,
+            angle_step_rad: step,
+            first_depth_mm: 2.0,
+            depth_step_mm: 0.5,
+        };
+        let formula = Formula {
+            lines: 48,
+            samples: 160,
+            first: -0.4,
+            step: f64::from(step),
+            first_depth_mm: 2.0,
+            depth_step_mm: 0.5,
+            apex_mm: Some(12.0),
+            scatterers_per_mm: 690.0,
+        };
+        let error = formula.worst_error(&Beamformer::new(sector, &beam), &beam);
+        assert!(error < 0.03, "sector: {error}");
 
-            let sample = (depth_mm - 2.0) / 0.5;
-            let nearest = (sample.max(0.0) as usize).min(159);
-            let beam_mm =
-                f64::from(beam.width_rad(2.0 + 0.5 * nearest as f32)) * (2.0 + 0.5 * nearest as f64);
-            let beam_rad = (beam_mm / (12.0 + 2.0 + 0.5 * nearest as f64)).max(0.6 * 0.8 / 47.0);
-            let density = f64::from(SCATTERERS_PER_MM_RAD);
-            let peak = 1.5 / libm::sqrt(density * core::f64::consts::PI * 0.8 * beam_rad);
-            let phase = core::f64::consts::TAU * (radius * 2.0e3 * 2.5 / 1540.0 + f64::from(turns));
-            for line in 0..48 {
-                for at in 0..160 {
-                    let across = (-0.4 + 0.8 / 47.0 * line as f64 - angle) / beam_rad;
-                    let along = (2.0 + 0.5 * at as f64 - depth_mm) / 0.8;
-                    let spread = peak * libm::exp(-0.5 * (across * across + along * along));
-                    let (re, im) = (spread * libm::cos(phase), spread * libm::sin(phase));
-                    let index = line * 160 + at;
-                    let error =
-                        libm::hypot(f64::from(echoes.re[index]) - re, f64::from(echoes.im[index]) - im);
-                    // The Gaussian is cut off at 2 % of its peak, and tabulated in steps of about 1 %.
-                    assert!(error < 0.03 * peak, "case {case}, line {line}, sample {at}: {error} of {peak}");
-                }
-            }
-        }
+        let beam = Beam { pulse_mm: 0.3, ..Beam::LINEAR };
+        let linear = Linear {
+            lines: 60,
+            samples: 160,
+            left_mm: -15.0,
+            line_step_mm: 0.5,
+            first_depth_mm: 1.0,
+            depth_step_mm: 0.25,
+        };
+        let formula = Formula {
+            lines: 60,
+            samples: 160,
+            first: -15.0,
+            step: 0.5,
+            first_depth_mm: 1.0,
+            depth_step_mm: 0.25,
+            apex_mm: None,
+            scatterers_per_mm: 72.0,
+        };
+        let error = formula.worst_error(&Beamformer::new(linear, &beam), &beam);
+        assert!(error < 0.03, "linear: {error}");
     }
 
     /// A point is drawn wider, in millimetres, behind the focus than at it.

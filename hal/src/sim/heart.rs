@@ -10,6 +10,8 @@
 //! new `u` grows with `u`. Outlines of the shapes are smooth; the tissue's own border is rough about them, as
 //! trabeculae make it, and the truth is the smooth outline, which is what readers are told to draw.
 
+use super::beat::Beat;
+use super::cycle::{MODES, Motion};
 use super::phantom::{Displacement, Material, Phantom, ReferenceObject, Strand};
 use super::polygon;
 use super::random::{Texture, smooth_step};
@@ -22,6 +24,13 @@ pub const LEFT_ATRIUM: u32 = 2;
 /// Object number of the left ventricle's muscle; where the side wall lies outside the field of view, so does its contour.
 pub const MYOCARDIUM: u32 = 3;
 
+/// Names of the objects, in the order of their numbers.
+pub const OBJECT_NAMES: [&str; 3] = ["left ventricle", "left atrium", "myocardium"];
+
+/// The mode of motion that goes from 0 (end of diastole, the ventricle is largest) to 1 (end of systole).
+const CONTRACTION: usize = 0;
+/// The mode that goes from 0 (atrioventricular valves closed) to 1 (open).
+const VALVE_OPENING: usize = 1;
 /// The middle of the mitral annulus in the probe's plane.
 const ANNULUS: Point = Point { x: 10.0, y: 92.0 };
 /// Sine and cosine of the long axis' tilt: the apex lies nearer to the probe's axis than the annulus.
@@ -238,7 +247,14 @@ impl Phantom for Heart {
     fn displacement(&self, reference: Point) -> Displacement {
         let (u, v) = to_heart(reference);
         let (du, dv) = Self::contraction(u, v);
-        Displacement { contraction: turn(du, dv), valve_opening: Point::default() }
+        moves(turn(du, dv), Point::default())
+    }
+
+    fn motion(&self, phase: f32) -> Motion {
+        let beat = Beat::at_phase(phase);
+        let mut modes = [0.0; MODES];
+        (modes[CONTRACTION], modes[VALVE_OPENING]) = (beat.contraction, beat.valve_opening);
+        Motion { modes, slide_mm: 0.0 }
     }
 
     fn strands(&self) -> Vec<Strand> {
@@ -262,13 +278,18 @@ impl Phantom for Heart {
 
     fn objects(&self) -> Vec<ReferenceObject> {
         let septum_mm = -0.5 * (LV.half_width(0.45) + LV_WALL.half_width(0.45));
-        let object = |id, name, contour: Vec<Point>, click| ReferenceObject { id, name, contour, click };
+        let object = |id: u32, contour: Vec<Point>, click| ReferenceObject {
+            id,
+            name: OBJECT_NAMES[id as usize - 1],
+            contour,
+            click,
+        };
         let (ventricle, atrium) = (Self::left_ventricle(), Self::left_atrium());
         let (in_ventricle, in_atrium) = (polygon::centroid(&ventricle), polygon::centroid(&atrium));
         vec![
-            object(LEFT_VENTRICLE, "left ventricle", ventricle, in_ventricle),
-            object(LEFT_ATRIUM, "left atrium", atrium, in_atrium),
-            object(MYOCARDIUM, "myocardium", Self::myocardium(), to_plane(septum_mm, -0.45 * LV.length_mm)),
+            object(LEFT_VENTRICLE, ventricle, in_ventricle),
+            object(LEFT_ATRIUM, atrium, in_atrium),
+            object(MYOCARDIUM, Self::myocardium(), to_plane(septum_mm, -0.45 * LV.length_mm)),
         ]
     }
 }
@@ -285,8 +306,8 @@ impl Heart {
             let q = step as f32 / STEPS as f32;
             let ((u, v), (open_u, open_v)) = (at(closed, q), at(open, q));
             let reference = to_plane(u, v);
-            let contraction = self.displacement(reference).contraction;
-            (reference, Displacement { contraction, valve_opening: turn(open_u - u, open_v - v) })
+            let contraction = self.displacement(reference).modes_mm[CONTRACTION];
+            (reference, moves(contraction, turn(open_u - u, open_v - v)))
         });
         Strand { points: points.collect(), thickness_mm: 1.3, echo_db }
     }
@@ -317,6 +338,14 @@ fn chord(from_u: f32, to_u: f32, v: f32) -> impl Iterator<Item = Point> {
     (1..STEPS).map(move |step| to_plane(from_u + (to_u - from_u) * step as f32 / STEPS as f32, v))
 }
 
+/// How a point moves at full contraction and with the valves fully open, in millimetres.
+fn moves(contraction: Point, valve_opening: Point) -> Displacement {
+    let mut displacement = Displacement::default();
+    displacement.modes_mm[CONTRACTION] = contraction;
+    displacement.modes_mm[VALVE_OPENING] = valve_opening;
+    displacement
+}
+
 /// A vector of the heart's frame in the probe's plane.
 fn turn(u: f32, v: f32) -> Point {
     Point { x: u * TILT.1 + v * TILT.0, y: v * TILT.1 - u * TILT.0 }
@@ -335,7 +364,7 @@ fn to_heart(point: Point) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::cycle::Motion;
+    use crate::sim::beat::END_SYSTOLE_PHASE;
     use crate::sim::phantom::truth;
 
     #[test]
@@ -350,7 +379,7 @@ mod tests {
     #[test]
     fn motion_does_not_fold() {
         let heart = Heart::new(1);
-        let end_systole = Motion { contraction: 1.0, valve_opening: 0.0 };
+        let end_systole = heart.motion(END_SYSTOLE_PHASE);
         let moved = |x: f32, y: f32| {
             let at = Point { x, y };
             heart.displacement(at).apply(at, end_systole)

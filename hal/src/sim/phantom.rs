@@ -4,29 +4,10 @@
 //! motion mode ([`Motion`]), so that where it is at a moment is one multiplication per mode, and contours and
 //! scatterers move by the same rule: the truth cannot drift from the echoes.
 
+pub use super::cycle::Displacement;
 use super::cycle::Motion;
 use super::polygon;
 use crate::geometry::Point;
-
-/// How a point of the reference shape moves, in millimetres.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Displacement {
-    /// At full contraction.
-    pub contraction: Point,
-    /// With the valves fully open.
-    pub valve_opening: Point,
-}
-
-impl Displacement {
-    /// Where the material point `reference` is at `motion`.
-    pub fn apply(&self, reference: Point, motion: Motion) -> Point {
-        let (c, o) = (motion.contraction, motion.valve_opening);
-        Point {
-            x: reference.x + c * self.contraction.x + o * self.valve_opening.x,
-            y: reference.y + c * self.contraction.y + o * self.valve_opening.y,
-        }
-    }
-}
 
 /// What lies at a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +27,15 @@ pub struct Strand {
     pub thickness_mm: f32,
     /// Echo strength; 0 dB is plain muscle.
     pub echo_db: f32,
+}
+
+/// A layer that weakens what lies beyond it, such as bone.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    /// Points along it with their motion.
+    pub points: Vec<(Point, Displacement)>,
+    /// What an echo loses on its way in and out, where the beam meets the layer upright; more where it meets it aslant.
+    pub loss_db: f32,
 }
 
 /// An object of the phantom, in the reference shape.
@@ -71,6 +61,17 @@ pub trait Phantom {
     fn strands(&self) -> Vec<Strand>;
     /// The objects whose contours are known.
     fn objects(&self) -> Vec<ReferenceObject>;
+
+    /// Its layers that cast shadows: none, unless it says so.
+    fn screens(&self) -> Vec<Screen> {
+        Vec::new()
+    }
+
+    /// Where it is at `phase` of its cycle, of which only the fractional part counts: at rest, unless it says so.
+    fn motion(&self, phase: f32) -> Motion {
+        let _ = phase;
+        Motion::REFERENCE
+    }
 }
 
 /// The truth about one object on one frame, in the probe's plane.

@@ -1,15 +1,17 @@
 //! The front end: from scatterers to the bytes of a polar frame.
 //!
-//! In this order, as in a scanner: echoes weakened by attenuation and by lines in poor contact, electronic noise, time
-//! gain compensation, clutter (reverberations near the probe and haze, which stand still), envelope, smoothing,
-//! compression. The default levels are those at which pictures look like the echocardiograms of CAMUS.
+//! In this order, as in a scanner: echoes weakened by attenuation, by lines in poor contact and by shadows, electronic
+//! noise, time gain compensation, clutter (reverberations near the probe and haze, which stand still and are shadowed
+//! too), envelope, smoothing, compression. What leaves as IQ leaves before the last three. The default levels are those
+//! at which pictures look like the echocardiograms of CAMUS.
 
 use super::cycle::Motion;
 use super::echo::{Beam, Beamformer, Echoes};
+use super::field::Field;
 use super::random::{Random, Texture, smooth_step};
-use super::scatter::{SCATTERERS_PER_MM_RAD, Scatterers, blood_turns, decibel};
+use super::scatter::{Scatterers, blood_turns, decibel};
+use super::shade::Shade;
 use crate::frame::{TGC_POINTS, TgcPoint};
-use crate::geometry::{Point, Sector};
 
 /// How echoes become a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,10 +66,10 @@ const MUSCLE_BELOW_WHITE_DB: f32 = 26.5;
 /// Lines over which side lobes let echoes in.
 const SIDE_LOBE_LINES: f32 = 9.0;
 
-/// The front end of one sector.
+/// The front end of one field.
 #[derive(Debug, Clone)]
 pub struct Scanner {
-    sector: Sector,
+    field: Field,
     beamformer: Beamformer,
     chain: Chain,
     seed: u64,
@@ -84,32 +86,31 @@ pub struct Scanner {
 
 impl Scanner {
     /// Sets up a front end. The clutter and the contact of each line depend on `seed`, as does each frame's noise.
-    pub fn new(sector: Sector, beam: &Beam, chain: Chain, seed: u64) -> Self {
-        let depth_mm = |sample: u32| sector.first_depth_mm + sector.depth_step_mm * sample as f32;
+    pub fn new(field: impl Into<Field>, beam: &Beam, chain: Chain, seed: u64) -> Self {
+        let field = field.into();
+        let depth_mm = |sample: u32| field.depth_mm(sample);
         let loss_db =
             |depth_mm: f32| 2.0 * chain.attenuation_db_cm_mhz * beam.frequency_mhz * depth_mm / 10.0;
-        let last_mm = depth_mm(sector.samples - 1);
+        let last_mm = depth_mm(field.samples - 1);
         let mut tgc = [TgcPoint::default(); TGC_POINTS];
         for (index, (point, slider_db)) in tgc.iter_mut().zip(SLIDERS_DB).enumerate() {
             point.depth_mm = last_mm * index as f32 / (TGC_POINTS - 1) as f32;
             point.gain_db = chain.compensated * loss_db(point.depth_mm) + slider_db;
         }
-        let beamformer = Beamformer::new(sector, beam);
-        let clutter = clutter(&sector, &beamformer, &chain, seed);
+        let beamformer = Beamformer::new(field, beam);
+        let clutter = clutter(&field, &beamformer, &chain, seed);
         let contact_texture = Texture::new(seed.wrapping_add(40), 0.11, 1.0);
         Self {
-            attenuation: (0..sector.samples).map(|sample| decibel(-loss_db(depth_mm(sample)))).collect(),
-            compensation: (0..sector.samples)
-                .map(|sample| decibel(gain_db(&tgc, depth_mm(sample))))
-                .collect(),
-            contact: (0..sector.lines)
+            attenuation: (0..field.samples).map(|sample| decibel(-loss_db(depth_mm(sample)))).collect(),
+            compensation: (0..field.samples).map(|sample| decibel(gain_db(&tgc, depth_mm(sample)))).collect(),
+            contact: (0..field.lines)
                 .map(|line| {
-                    let across = 2.0 * line as f32 / (sector.lines - 1) as f32 - 1.0;
+                    let across = 2.0 * line as f32 / (field.lines - 1) as f32 - 1.0;
                     let edge = smooth_step((across.abs() - 0.62) / 0.38);
                     decibel(-chain.edge_loss_db * edge + chain.contact_db * contact_texture.at(across, 0.0))
                 })
                 .collect(),
-            sector,
+            field,
             beamformer,
             chain,
             seed,
@@ -118,9 +119,9 @@ impl Scanner {
         }
     }
 
-    /// The sector that it scans.
-    pub fn sector(&self) -> Sector {
-        self.sector
+    /// The lines that it scans.
+    pub fn field(&self) -> &Field {
+        &self.field
     }
 
     /// The gain curve that has been applied.
@@ -129,8 +130,38 @@ impl Scanner {
     }
 
     /// The envelope of the frame `index`, line by line, before compression; the mean power of plain muscle is about 1.
-    pub fn envelope(&self, scatterers: &Scatterers, motion: Motion, index: u64) -> Vec<f32> {
-        let (lines, samples) = (self.sector.lines as usize, self.sector.samples as usize);
+    pub fn envelope(&self, scatterers: &Scatterers, motion: Motion, shade: &Shade, index: u64) -> Vec<f32> {
+        let mut envelope = vec![0.0; (self.field.lines * self.field.samples) as usize];
+        self.receive(scatterers, motion, shade, index, |at, _, _, power| envelope[at] = libm::sqrtf(power));
+        if self.chain.video_filter {
+            smooth_both(&mut envelope, self.field.samples as usize);
+        }
+        envelope
+    }
+
+    /// The complex samples of the frame `index`: their magnitude is its envelope without the video filter. The part of
+    /// the envelope that has no phase, [`Chain::floor_db`], takes that of the echo.
+    pub fn baseband(&self, scatterers: &Scatterers, motion: Motion, shade: &Shade, index: u64) -> Echoes {
+        let mut baseband = Echoes::silent(self.field.lines as usize, self.field.samples as usize);
+        self.receive(scatterers, motion, shade, index, |at, re, im, power| {
+            let own = re * re + im * im;
+            let (magnitude, scale) = (libm::sqrtf(power), libm::sqrtf(power / own));
+            let (re, im) = if own > 0.0 { (re * scale, im * scale) } else { (magnitude, 0.0) };
+            (baseband.re[at], baseband.im[at]) = (re, im);
+        });
+        baseband
+    }
+
+    /// Gives out each sample's number, its real and imaginary part, and its power, floor included.
+    fn receive(
+        &self,
+        scatterers: &Scatterers,
+        motion: Motion,
+        shade: &Shade,
+        index: u64,
+        mut take: impl FnMut(usize, f32, f32, f32),
+    ) {
+        let (lines, samples) = (self.field.lines as usize, self.field.samples as usize);
         let mut echoes = Echoes::silent(lines, samples);
         for scatterer in &scatterers.tissue {
             self.beamformer.add(&mut echoes, scatterer.at(motion), scatterer.amplitude, 0.0);
@@ -142,27 +173,24 @@ impl Scanner {
         add_side_lobes(&mut echoes, decibel(self.chain.side_lobe_db));
         let noise = self.noise(index);
         let floor = decibel(2.0 * self.chain.floor_db);
-        let mut envelope = vec![0.0; lines * samples];
+        let left = shade.amplitudes();
         for line in 0..lines {
             for sample in 0..samples {
                 let at = line * samples + sample;
-                let weakened = self.attenuation[sample] * self.contact[line];
+                let left = left.as_ref().map_or(1.0, |left| left[at]);
+                let weakened = self.attenuation[sample] * self.contact[line] * left;
                 let gain = self.compensation[sample];
-                let re = (echoes.re[at] * weakened + noise.re[at]) * gain + self.clutter.re[at];
-                let im = (echoes.im[at] * weakened + noise.im[at]) * gain + self.clutter.im[at];
-                envelope[at] = libm::sqrtf(re * re + im * im + floor);
+                let re = (echoes.re[at] * weakened + noise.re[at]) * gain + self.clutter.re[at] * left;
+                let im = (echoes.im[at] * weakened + noise.im[at]) * gain + self.clutter.im[at] * left;
+                take(at, re, im, re * re + im * im + floor * left * left);
             }
         }
-        if self.chain.video_filter {
-            smooth_both(&mut envelope, samples);
-        }
-        envelope
     }
 
     /// Electronic noise of the frame `index`: white, then limited to about the pulse's band and smoothed over
     /// neighbouring lines, which share their channels.
     fn noise(&self, index: u64) -> Echoes {
-        let (lines, samples) = (self.sector.lines as usize, self.sector.samples as usize);
+        let (lines, samples) = (self.field.lines as usize, self.field.samples as usize);
         let mut random = Random::new(self.seed, 1000 + index);
         let mut noise = Echoes::silent(lines, samples);
         // The two passes of 1/4, 1/2, 1/4 leave 3/8 of the power each; half of it is in either part.
@@ -182,7 +210,7 @@ fn smooth_both(plane: &mut [f32], samples: usize) {
 }
 
 /// Weights 1/4, 1/2, 1/4 over neighbours `step` apart, in place; the ends keep what they have.
-fn smooth(plane: &mut [f32], step: usize) {
+pub(super) fn smooth(plane: &mut [f32], step: usize) {
     let mut before: Vec<f32> = plane[..step].to_vec();
     for at in step..plane.len() - step {
         let here = plane[at];
@@ -224,27 +252,25 @@ fn gain_db(tgc: &[TgcPoint], depth_mm: f32) -> f32 {
 }
 
 /// Reverberations and haze: speckle of its own that stands still, strongest at the face, in faint bands.
-fn clutter(sector: &Sector, beamformer: &Beamformer, chain: &Chain, seed: u64) -> Echoes {
+fn clutter(field: &Field, beamformer: &Beamformer, chain: &Chain, seed: u64) -> Echoes {
     let mut random = Random::new(seed, 2);
-    let mut echoes = Echoes::silent(sector.lines as usize, sector.samples as usize);
+    let mut echoes = Echoes::silent(field.lines as usize, field.samples as usize);
     let patches = Texture::new(seed.wrapping_add(41), 0.16, 22.0);
     let bands = Texture::new(seed.wrapping_add(42), 0.5, 2.4);
     // A quarter of the tissue's scatterers: enough for speckle, and half the amplitude, made up for.
-    let per_sample_line = SCATTERERS_PER_MM_RAD * sector.depth_step_mm * sector.angle_step_rad;
-    let count = (0.25 * per_sample_line * (sector.lines * sector.samples) as f32) as usize;
+    let per_sample_line = field.scatterers_per_mm() * field.depth_step_mm * field.step;
+    let count = (0.25 * per_sample_line * (field.lines * field.samples) as f32) as usize;
     for _ in 0..count {
-        let line = sector.lines as f32 * random.uniform();
-        let depth_mm =
-            sector.first_depth_mm + sector.depth_step_mm * sector.samples as f32 * random.uniform();
-        let angle_rad = sector.first_angle_rad + sector.angle_step_rad * line;
-        let (sin, cos) = libm::sincosf(angle_rad);
-        let radius_mm = sector.apex_radius_mm + depth_mm;
+        let line = field.lines as f32 * random.uniform();
+        let depth_mm = field.first_depth_mm + field.depth_step_mm * field.samples as f32 * random.uniform();
+        let across = field.first + field.step * line;
+        let texture_rad = field.texture_rad(across);
         let near = libm::expf(-depth_mm / chain.reverberation_mm);
         let level_db = chain.haze_db
             + (chain.reverberation_db - chain.haze_db) * near
-            + 2.5 * patches.at(angle_rad, depth_mm)
-            + 7.0 * near * bands.at(angle_rad, depth_mm);
-        let point = Point { x: radius_mm * sin, y: radius_mm * cos - sector.apex_radius_mm };
+            + 2.5 * patches.at(texture_rad, depth_mm)
+            + 7.0 * near * bands.at(texture_rad, depth_mm);
+        let point = field.point(field.face_mm() + depth_mm, across);
         beamformer.add(&mut echoes, point, 2.0 * decibel(level_db), random.uniform());
     }
     echoes
@@ -265,4 +291,16 @@ pub fn compress_log(envelope: &[f32], gain_db: f32, range_db: f32) -> Vec<u8> {
 pub fn compress_linear(envelope: &[f32], gain_db: f32) -> Vec<u8> {
     let scale = 255.0 / decibel(MUSCLE_BELOW_WHITE_DB - gain_db);
     envelope.iter().map(|value| libm::roundf(scale * value) as u8).collect()
+}
+
+/// Envelope of IQ samples that is white.
+const IQ_FULL_SCALE: f32 = 32_767.0;
+
+/// No envelope and no compression: pairs of little-endian 16-bit numbers, in-phase first, with the same white. Either
+/// part saturates by itself, as a converter does.
+pub fn quantise_iq(baseband: &Echoes, gain_db: f32) -> Vec<u8> {
+    let scale = IQ_FULL_SCALE / decibel(MUSCLE_BELOW_WHITE_DB - gain_db);
+    let stored = |value: f32| (libm::roundf(scale * value) as i16).max(-i16::MAX).to_le_bytes();
+    let pairs = baseband.re.iter().zip(&baseband.im);
+    pairs.flat_map(|(re, im)| [stored(*re), stored(*im)]).flatten().collect()
 }

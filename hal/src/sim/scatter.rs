@@ -1,17 +1,10 @@
 //! Point scatterers that are fixed to the tissue, so that its speckle moves with it.
 
-use super::cycle::Motion;
-use super::phantom::{Displacement, Material, Phantom};
+use super::cycle::{Displacement, Motion};
+use super::field::Reach;
+use super::phantom::{Material, Phantom};
 use super::random::{Random, mix, unit};
-use crate::geometry::{Point, Sector};
-
-/// Scatterers per millimetre of range and radian of angle. They lie evenly in range and angle, where a resolution cell
-/// (about 1.5 mm by 0.027 rad) then holds some 28 of them at any depth: fully developed speckle needs 10 or more
-/// (Wagner et al., "Statistics of speckle in ultrasound B-scans", IEEE Trans. Sonics Ultrason. 1983).
-pub const SCATTERERS_PER_MM_RAD: f32 = 690.0;
-/// Tissue this far outside the field of view is given scatterers, for it may move in.
-const MARGIN_MM: f32 = 16.0;
-const MARGIN_RAD: f32 = 0.10;
+use crate::geometry::Point;
 
 /// One scatterer.
 #[derive(Debug, Clone, Copy)]
@@ -40,42 +33,39 @@ pub struct Scatterers {
 }
 
 impl Scatterers {
-    /// Draws the scatterers of what `sector` sees of `phantom`.
-    pub fn draw(phantom: &dyn Phantom, sector: &Sector, seed: u64) -> Self {
+    /// Draws the scatterers of what is ever seen of `phantom`.
+    pub fn draw(phantom: &dyn Phantom, reach: impl Into<Reach>, seed: u64) -> Self {
+        let reach = reach.into();
+        let field = reach.field();
         let mut random = Random::new(seed, 1);
         let mut all = Self::default();
-        let near_mm = (sector.apex_radius_mm + sector.first_depth_mm - MARGIN_MM).max(0.0);
-        let depth_span_mm = sector.depth_step_mm * (sector.samples - 1) as f32;
-        let far_mm = sector.apex_radius_mm + sector.first_depth_mm + depth_span_mm + MARGIN_MM;
-        let first_rad = sector.first_angle_rad - MARGIN_RAD;
-        let span_rad = sector.angle_step_rad * (sector.lines - 1) as f32 + 2.0 * MARGIN_RAD;
-        let count = (SCATTERERS_PER_MM_RAD * (far_mm - near_mm) * span_rad) as usize;
+        let (near_mm, far_mm) = reach.ranges_mm();
+        let (first, span) = reach.span();
+        let count = (field.scatterers_per_mm() * (far_mm - near_mm) * span) as usize;
         for _ in 0..count {
-            let radius_mm = near_mm + (far_mm - near_mm) * random.uniform();
-            let (sin, cos) = libm::sincosf(first_rad + span_rad * random.uniform());
-            let reference = Point { x: radius_mm * sin, y: radius_mm * cos - sector.apex_radius_mm };
-            all.push(reference, phantom.displacement(reference), phantom.material(reference));
+            let range_mm = near_mm + (far_mm - near_mm) * random.uniform();
+            let reference = field.point(range_mm, first + span * random.uniform());
+            if reach.sees(reference) {
+                all.push(reference, phantom.displacement(reference), phantom.material(reference));
+            }
         }
         for strand in phantom.strands() {
             for pair in strand.points.windows(2) {
                 let ((a, moves_a), (b, moves_b)) = (pair[0], pair[1]);
                 let length_mm = libm::hypotf(b.x - a.x, b.y - a.y);
-                let radius_mm = libm::hypotf(a.x, a.y + sector.apex_radius_mm).max(1.0);
+                let unit_mm = field.mm_across(field.range_mm(a)).max(1.0);
                 // The same number on a square millimetre as the tissue around it has.
                 let count =
-                    libm::ceilf(SCATTERERS_PER_MM_RAD * length_mm * strand.thickness_mm / radius_mm) as u32;
-                for _ in 0..count {
+                    libm::ceilf(field.scatterers_per_mm() * length_mm * strand.thickness_mm / unit_mm);
+                for _ in 0..count as u32 {
                     let (along, across_mm) =
                         (random.uniform(), (random.uniform() - 0.5) * strand.thickness_mm);
                     let reference = Point {
                         x: blend(a.x, b.x, along) - across_mm * (b.y - a.y) / length_mm,
                         y: blend(a.y, b.y, along) + across_mm * (b.x - a.x) / length_mm,
                     };
-                    let displacement = Displacement {
-                        contraction: blend_points(moves_a.contraction, moves_b.contraction, along),
-                        valve_opening: blend_points(moves_a.valve_opening, moves_b.valve_opening, along),
-                    };
-                    all.push(reference, displacement, Material { echo_db: strand.echo_db, flows: false });
+                    let material = Material { echo_db: strand.echo_db, flows: false };
+                    all.push(reference, moves_a.blend(&moves_b, along), material);
                 }
             }
         }
@@ -101,8 +91,4 @@ pub fn blood_turns(seed: u64, frame: u64, index: usize) -> f32 {
 
 fn blend(a: f32, b: f32, part: f32) -> f32 {
     a + (b - a) * part
-}
-
-fn blend_points(a: Point, b: Point, part: f32) -> Point {
-    Point { x: blend(a.x, b.x, part), y: blend(a.y, b.y, part) }
 }
