@@ -2,6 +2,8 @@
 //! is missing later, and no allocation.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/allocations.rs"]
+mod allocations;
 mod common;
 use common::{
     Memory, RingRegions, Scan, boxed, click, disc, disc_model, every_frame, frame, open_in, remove,
@@ -14,51 +16,6 @@ use sonotrace::hal::overlay::State;
 use sonotrace::model::ModelError;
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Poll, SessionConfig, SessionError, memory_parts, memory_required};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    // Constant and without a destructor, so that the allocator itself can read and write it.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting each thread's calls.
-struct Counting;
-
-fn count() {
-    // A thread that is being torn down has no counter any more.
-    let _ = ALLOCATIONS.try_with(|calls| calls.set(calls.get() + 1));
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps alloc's contract, and System's is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the pointer came from System, as everything allocated here does.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as for alloc.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
-        // SAFETY: as for dealloc and alloc.
-        unsafe { System.realloc(pointer, layout, bytes) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Calls of this thread to the allocator, freeing included, and its page faults, both since it began.
 fn calls_and_faults() -> (u64, u64) {
@@ -66,7 +23,7 @@ fn calls_and_faults() -> (u64, u64) {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the call fills the structure it is given.
     assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) }, 0);
-    (ALLOCATIONS.with(Cell::get), (usage.ru_minflt + usage.ru_majflt) as u64)
+    (allocations::calls(), (usage.ru_minflt + usage.ru_majflt) as u64)
 }
 
 /// Holds a number of page faults to what is expected. Not on aarch64: there the tests also run under qemu's emulation,

@@ -1,0 +1,249 @@
+//! Ten minutes on the simulated scanner with every trap in it: each frame is accounted for, the same seed gives the same
+//! overlays to the byte, and no memory is asked for on the way.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/allocations.rs"]
+mod allocations;
+mod common;
+
+use common::{AlignedBytes, EVENTS_QUEUED, disc, disc_model, every_frame};
+use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::event::EventKind;
+use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
+use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
+use sonotrace::hal::sim::script::{Expected, Request, Script, ScriptedScan, Step, Trap};
+use sonotrace::session::{
+    Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig, memory_required,
+};
+use sonotrace::vision::Display;
+use std::collections::BTreeSet;
+
+const SCRIPT: &str = include_str!("../../hal/tests/data/ten_minutes.scan");
+
+/// The script's scan. On aarch64, where tests also run under emulation, at a tenth of its frame rate.
+fn steps() -> Vec<Step> {
+    let script = match cfg!(target_arch = "aarch64") {
+        true => SCRIPT.replace("rate 20 hz", "rate 2 hz"),
+        false => SCRIPT.to_owned(),
+    };
+    ScriptedScan::new(&Script::parse(&script).unwrap()).unwrap().collect()
+}
+
+/// What a scan came to.
+struct Told {
+    /// Of every overlay, all its bytes.
+    overlays: blake3::Hash,
+    shown: u64,
+    states: BTreeSet<u32>,
+    answers: Vec<PromptOutcome>,
+    events: BTreeSet<u32>,
+    counters: Counters,
+    committed: u64,
+    prompts: u64,
+    allocations: u64,
+}
+
+/// One frame's outcome, held to what the script expects of it.
+fn check(outcome: Poll, seq: u64, expected: Expected, behind: &mut u32) {
+    // A restart shows only after some frames: those before are taken for late ones.
+    if expected == Expected::Restarted {
+        *behind = 2;
+    }
+    let reason = match expected {
+        Expected::Good | Expected::Restarted if *behind > 0 => {
+            *behind -= 1;
+            Some(DropReason::OutOfOrder)
+        }
+        Expected::Good | Expected::Restarted => None,
+        Expected::Malformed => Some(DropReason::Malformed),
+        Expected::OutOfOrder => Some(DropReason::OutOfOrder),
+        Expected::Frozen => Some(DropReason::Frozen),
+    };
+    match reason {
+        None => assert_eq!(outcome, Poll::Overlay(seq)),
+        Some(reason) => assert_eq!(outcome, Poll::Dropped { seq, reason }),
+    }
+}
+
+/// Plays the steps. With [`Policy::All`] each frame is brought to its outcome, which is held to what is expected; with
+/// [`Policy::Newest`] the session gets so few polls a frame that it falls behind.
+fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>) -> Told {
+    let slot_bytes = steps.iter().flat_map(|step| &step.deliveries).map(|d| d.payload.len()).min().unwrap();
+    // A good frame's size: the short payload's line more.
+    let slot_bytes = slot_bytes + slot_bytes / 31;
+    let bytes = |bytes: usize| AlignedBytes::zeroed(bytes);
+    let mut frame_memory = bytes(FrameRing::region_bytes(4, slot_bytes).unwrap());
+    let mut overlay_memory = bytes(OverlayRing::region_bytes(8).unwrap());
+    let mut command_memory = bytes(CommandRing::region_bytes(16).unwrap());
+    let mut event_memory = bytes(EventRing::region_bytes(EVENTS_QUEUED).unwrap());
+    let mut region = bytes(memory_required(disc(), &config).unwrap().bytes);
+    let frames = FrameRing::create(frame_memory.bytes_mut(), 4, slot_bytes).unwrap();
+    let overlays = OverlayRing::create(overlay_memory.bytes_mut(), 8).unwrap();
+    let commands = CommandRing::create(command_memory.bytes_mut(), 16).unwrap();
+    let events = EventRing::create(event_memory.bytes_mut(), EVENTS_QUEUED).unwrap();
+    let ports = Ports {
+        frames: frames.consumer().unwrap(),
+        commands: commands.consumer().unwrap(),
+        overlays: overlays.producer().unwrap(),
+        events: events.producer().unwrap(),
+    };
+    let (mut acquisition, mut display) = (frames.producer().unwrap(), overlays.consumer().unwrap());
+    let (mut user, mut log) = (commands.producer().unwrap(), events.consumer().unwrap());
+    let clock = ManualClock::new(0);
+    let mut session = Session::open(disc_model(), config, region.bytes_mut(), ports, &clock).unwrap();
+    let memory = session.memory();
+
+    let mut hash = blake3::Hasher::new();
+    let mut told = Told {
+        overlays: hash.finalize(),
+        shown: 0,
+        states: BTreeSet::new(),
+        answers: Vec::with_capacity(1000),
+        events: BTreeSet::new(),
+        counters: Counters::default(),
+        committed: 0,
+        prompts: 0,
+        allocations: 0,
+    };
+    let mut behind = 0;
+    for step in steps {
+        let now_ns = (step.time_s * 1e9) as u64;
+        clock.set_ns(now_ns);
+        for request in &step.requests {
+            match request {
+                Request::Freeze => user.set_frozen(true).unwrap(),
+                Request::Resume => user.set_frozen(false).unwrap(),
+                Request::Prompt(prompt) => {
+                    user.prompt(*prompt).unwrap();
+                    told.prompts += 1;
+                }
+            }
+        }
+        for delivery in &step.deliveries {
+            let mut descriptor = delivery.descriptor;
+            descriptor.t_enqueue_ns = now_ns;
+            let before = allocations::calls();
+            let pushed = acquisition.push(&descriptor, &delivery.payload);
+            if pushed.is_err() {
+                // What the ring itself refuses was never a frame.
+                assert_eq!(delivery.expected, Expected::Malformed);
+                continue;
+            }
+            told.committed += 1;
+            match polls_per_frame {
+                Some(polls) => {
+                    for _ in 0..polls {
+                        session.poll();
+                    }
+                }
+                None => {
+                    let outcome = loop {
+                        match session.poll() {
+                            Poll::Working | Poll::Update(_) => {}
+                            outcome => break outcome,
+                        }
+                    };
+                    check(outcome, descriptor.seq, delivery.expected, &mut behind);
+                }
+            }
+            told.allocations += allocations::calls() - before;
+        }
+        // Prompts on a frozen image are served between its frames.
+        while polls_per_frame.is_none() && session.poll() != Poll::Idle {}
+        while let Some(overlay) = display.take() {
+            hash.update(bytemuck::bytes_of(overlay));
+            look_at(overlay, &mut told);
+        }
+        while let Some(event) = log.take() {
+            told.events.insert(event.kind);
+        }
+    }
+    assert_eq!(session.memory(), memory);
+    told.counters = session.finish();
+    told.overlays = hash.finalize();
+    assert_eq!(u64::from(frames.counters().committed), told.committed);
+    told
+}
+
+/// Notes what an overlay shows, and holds it to what must always hold.
+fn look_at(overlay: &Overlay, told: &mut Told) {
+    for object in overlay.objects() {
+        told.shown += 1;
+        told.states.insert(object.state);
+        assert_eq!(object.points == 0, object.state == State::Lost as u32);
+    }
+    told.answers
+        .extend(overlay.answers().iter().map(|answer| PromptOutcome::from_wire(answer.outcome).unwrap()));
+}
+
+fn replay() -> SessionConfig<'static> {
+    SessionConfig {
+        policy: Policy::All,
+        table_rows_per_frame: 8,
+        kept_frames: 4,
+        display: Display::Raster { width: 320, height: 240 },
+        ..every_frame()
+    }
+}
+
+#[test]
+fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
+    // Each simulated for itself: what is replayed is the seed.
+    let (first, second) = std::thread::scope(|scope| {
+        let other = scope.spawn(steps);
+        (steps(), other.join().unwrap())
+    });
+    let (one, two) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| play(&second, replay(), None));
+        (play(&first, replay(), None), other.join().unwrap())
+    });
+    assert_eq!(one.counters.outcomes(), one.committed, "{:?}", one.counters);
+    assert_eq!(one.allocations, 0, "calls to the allocator from the first frame to the last");
+    assert_eq!((one.overlays, one.counters), (two.overlays, two.counters), "the same seed, other overlays");
+
+    // Everything that can happen did.
+    let counters = &one.counters;
+    let dropped = |reason| counters.dropped(reason);
+    for reason in [DropReason::Malformed, DropReason::OutOfOrder, DropReason::Frozen] {
+        assert!(dropped(reason) > 0, "no frame was dropped as {}", reason.name());
+    }
+    assert_eq!(counters.restarts, 3);
+    assert!(counters.repeats > 0 && counters.updates > 0 && counters.frames_missing > 0);
+    assert_eq!(counters.frames_missing, left_out(&first), "{counters:?}");
+    assert_eq!(one.answers.len() as u64, one.prompts);
+    assert!(one.answers.contains(&PromptOutcome::Served) && one.answers.contains(&PromptOutcome::TooOld));
+    let kinds = [
+        EventKind::Opened,
+        EventKind::GeometryChanged,
+        EventKind::TableReady,
+        EventKind::FrameDropped,
+        EventKind::FramesMissing,
+        EventKind::StreamRestarted,
+        EventKind::Frozen,
+        EventKind::Resumed,
+        EventKind::PromptAnswered,
+        EventKind::ObjectCarriedOver,
+    ];
+    for kind in kinds {
+        assert!(one.events.contains(&(kind as u32)), "{kind:?} was never told");
+    }
+    assert!(one.states.contains(&(State::Stale as u32)) && one.states.contains(&(State::Fresh as u32)));
+    assert!(one.shown > first.len() as u64, "{} objects on {} frames", one.shown, first.len());
+
+    // The same scan for a session that cannot keep up.
+    let live = SessionConfig { policy: Policy::Newest, slice_ns: 1, ..replay() };
+    let (slow, again) = (play(&first, live, Some(1)), play(&second, live, Some(1)));
+    assert_eq!(slow.counters.outcomes(), slow.committed, "{:?}", slow.counters);
+    assert!(slow.counters.dropped(DropReason::Superseded) > 0);
+    assert_eq!((slow.overlays, slow.counters), (again.overlays, again.counters));
+}
+
+/// Numbers that are left out of the sequence: of frames that the script takes and never delivers, of those that the ring
+/// refuses, and of those that come late.
+fn left_out(steps: &[Step]) -> u64 {
+    let is_refused = |trap: Option<Trap>| {
+        matches!(trap, Some(Trap::ShortPayload | Trap::LongPayload | Trap::Large { .. } | Trap::Late))
+    };
+    let is_left_out = |step: &&Step| matches!(step.trap, Some(Trap::Missing { .. })) || is_refused(step.trap);
+    steps.iter().filter(is_left_out).count() as u64
+}
