@@ -44,6 +44,7 @@ pub struct Prompt {
 /// number.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_prompt(
     session: *mut Session,
     prompt: *const Prompt,
@@ -93,6 +94,7 @@ pub unsafe extern "C" fn sonotrace_prompt(
 /// `session` was given by `sonotrace_open`.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut Session, is_frozen: u32) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.

@@ -58,6 +58,7 @@ pub unsafe extern "C" fn sonotrace_frame_descriptor_check(descriptor: *const Fra
 /// `session` was given by `sonotrace_open`; `slot` is null or points to room for one.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *mut FrameSlot) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.
@@ -86,6 +87,7 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *m
 /// `session` was given by `sonotrace_open`; `evicted` is null or points to room for a number.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_frame_commit(session: *mut Session, evicted: *mut u32) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.

@@ -18,6 +18,8 @@
 //! [`memory_required`]: session::sonotrace_memory_required
 //! [`Status`]: status::Status
 
+#![cfg_attr(sonotrace_rtsan, feature(sanitize))]
+
 use core::ffi::{CStr, c_char};
 
 pub mod commands;

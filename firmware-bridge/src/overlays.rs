@@ -14,6 +14,7 @@ use sonotrace::hal::overlay::Overlay;
 /// `session` was given by `sonotrace_open`; `overlay` is null or points to room for a pointer.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_overlay_poll(
     session: *mut Session,
     overlay: *mut *const Overlay,
@@ -38,6 +39,7 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
 /// `session` was given by `sonotrace_open`; `event` is null or points to room for one.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_event_next(session: *mut Session, event: *mut Event) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.

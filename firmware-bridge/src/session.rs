@@ -348,6 +348,7 @@ pub enum Step {
 /// `session` was given by `sonotrace_open`; `step` and `seq` are null or point to room for their values.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, seq: *mut u64) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.
@@ -379,6 +380,7 @@ pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, 
 /// `session` was given by `sonotrace_open`; `counters` is null or points to room for them.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *mut Counters) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.

@@ -168,6 +168,34 @@ fn newest(spawned: Side, capacity: u32, frames: u32) {
     every_slot_once(shared, consumer);
 }
 
+/// As the command ring's producer does: a full ring is left alone. What was committed is never evicted, and taken in order.
+fn command(spawned: Side, capacity: u32, wanted: u32, takes: u32) {
+    let model = Model::new(capacity);
+    let shared: &'static Shared = model.0;
+    let mut producer = shared.memory.control().producer().expect("the only producer");
+    let mut consumer = shared.memory.control().consumer().expect("the only consumer");
+    let (committed, (mut taken, mut consumer)) = side_by_side(
+        spawned,
+        move || {
+            let mut committed = Vec::new();
+            for number in 1..=wanted {
+                if producer.backlog() < capacity {
+                    assert_eq!(produce(&shared.slots, &mut producer, number), None, "a command was evicted");
+                    committed.push(number);
+                }
+            }
+            committed
+        },
+        move || {
+            let taken = (0..takes).filter_map(|_| consume(&shared.slots, &mut consumer)).collect::<Vec<_>>();
+            (taken, consumer)
+        },
+    );
+    taken.extend(core::iter::from_fn(|| consume(&shared.slots, &mut consumer)));
+    assert_eq!(taken, committed);
+    every_slot_once(shared, consumer);
+}
+
 /// With the queue drained, all slots pass through the producer once, whoever had them.
 fn every_slot_once(shared: &Shared, consumer: IndexConsumer<'_>) {
     drop(consumer);
@@ -260,6 +288,15 @@ fn the_newest_frame_is_taken_and_the_others_are_counted() {
     for spawned in [Side::Producer, Side::Consumer] {
         for (capacity, frames) in [(1, 3), (1, 4), (2, 4)] {
             assert!(explore(3, move || newest(spawned, capacity, frames)) > LEAST);
+        }
+    }
+}
+
+#[test]
+fn commands_are_refused_but_never_given_up() {
+    for spawned in [Side::Producer, Side::Consumer] {
+        for (capacity, wanted, takes) in [(1, 3, 2), (2, 4, 2)] {
+            assert!(explore(3, move || command(spawned, capacity, wanted, takes)) > LEAST);
         }
     }
 }

@@ -40,7 +40,23 @@ fn turn<C: Clock>(
         *overlay = *fetched;
     }
     scan.overlays.release();
+    while scan.events.take().is_some() {}
     outcome
+}
+
+/// Freezing, a prompt on the frozen image, the overlay that answers it, and going on.
+#[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+fn freeze<C: Clock>(scan: &mut Scan<'_, C>, prompt: &Prompt) -> bool {
+    let is_frozen = scan.commands.set_frozen(true).is_ok() && scan.prompt(*prompt).is_ok();
+    let is_updated = loop {
+        match scan.session.poll() {
+            Poll::Working => {}
+            outcome => break matches!(outcome, Poll::Update(_)),
+        }
+    };
+    let is_fetched = scan.overlays.take().is_some();
+    scan.overlays.release();
+    is_frozen && is_updated && is_fetched && scan.commands.set_frozen(false).is_ok()
 }
 
 /// Frames with prompts of every kind, bad frames, a lost object, and another geometry.
@@ -72,8 +88,9 @@ fn scan_through<C: Clock>(scan: &mut Scan<'_, C>) {
         objects_shown += overlay.objects().len();
     }
     assert!(objects_shown > 40, "{objects_shown}");
+    assert!(freeze(scan, &click(1, -5.0, 13.0)));
     let counters = scan.session.counters();
-    assert_eq!((counters.overlays, counters.prompts_served), (26, 5));
+    assert_eq!((counters.overlays, counters.prompts_served), (26, 6));
     assert_eq!((counters.prompts_refused, counters.prompts_too_old), (1, 1));
 }
 

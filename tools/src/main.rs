@@ -13,6 +13,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 #[derive(Debug, Parser)]
 #[command(name = "sonotrace", version, arg_required_else_help = true)]
 struct Arguments {
+    /// Write the session's events to the terminal.
+    #[arg(short, long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -32,7 +35,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let level = if arguments.verbose { log::LevelFilter::Info } else { log::LevelFilter::Off };
+    env_logger::Builder::new().filter_level(level).format_timestamp(None).init();
+    let result = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),

@@ -2,7 +2,8 @@
 //! newcomer wants to see is written and printed.
 
 use super::results::Results;
-use super::scan::{Recorded, progress, scan};
+use super::pointing;
+use super::scan::{progress, scan};
 use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result};
@@ -10,10 +11,12 @@ use clap::{Args, ValueEnum};
 use sonotrace::hal::command::{Prompt, PromptKind, Space};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject};
+use sonotrace::hal::sim::heart::MYOCARDIUM;
 use sonotrace::hal::sim::phantom::TruthObject;
 use sonotrace::hal::sim::{SimConfig, Simulator};
 use sonotrace::session::{Policy, SessionConfig};
-use sonotrace::vision::Display;
+use sonotrace::vision::{Display, DisplayRaster};
+use sonotrace_replay::Recorded;
 use std::path::PathBuf;
 
 /// Arguments of `demo`.
@@ -72,24 +75,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let ventricle =
-        truth.first().and_then(|objects| objects.first()).context("--frames is 0: give at least 1")?;
-    let prompt = Prompt {
-        object: ventricle.id,
-        seq: 0,
-        space: Space::Plane,
-        kind: PromptKind::Click { at: ventricle.centroid_mm(), is_positive: true },
+    let objects = truth.first().context("--frames is 0: give at least 1")?;
+    // One click in each chamber. (The muscle between them no click tells from either.)
+    let display = Display::Raster { width: DISPLAY.0, height: DISPLAY.1 };
+    let raster = DisplayRaster::new(&simulator.geometry(), display)?;
+    let click = |object: &TruthObject| {
+        let [x, y] = raster.to_display(object.click_mm);
+        let kind = PromptKind::Click { at: Point { x, y }, is_positive: true };
+        Prompt { object: object.id, seq: 0, space: Space::Display, kind }
     };
+    let prompts: Vec<Prompt> = objects.iter().filter(|object| object.id != MYOCARDIUM).map(click).collect();
     let config = SessionConfig {
         policy: match arguments.policy {
             FramePolicy::Newest => Policy::Newest,
             FramePolicy::All => Policy::All,
         },
-        display: Display::Raster { width: DISPLAY.0, height: DISPLAY.1 },
+        display,
         ..SessionConfig::default()
     };
     let bytes = embedded::model();
-    let scanned = scan(bytes, config, &frames, &[prompt], arguments.fps.into())?;
+    let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
     let scores: Vec<Vec<(u32, f64)>> = scanned
         .overlays
         .iter()
@@ -109,8 +114,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         config: &config,
         head: bytes,
         frames: &frames,
-        clicks: &[ventricle.centroid_mm()],
-        names: &truth[0].iter().map(|object| (object.id, object.name)).collect::<Vec<_>>(),
+        clicks: &pointing::clicks(&prompts),
+        names: &objects.iter().map(|object| (object.id, object.name)).collect::<Vec<_>>(),
         scanned: &scanned,
         scores: &scores,
         dice_mean,

@@ -6,5 +6,6 @@ pub mod inspect;
 pub mod run;
 pub mod verify;
 
+mod pointing;
 mod results;
 mod scan;

@@ -1,7 +1,7 @@
 //! What a scan leaves behind: pictures, lines, plot and report.
 
-use super::scan::{Recorded, Scanned, progress};
-use crate::output::annotate::{Click, OverlayStyle, draw_overlay};
+use super::scan::{Scanned, progress};
+use crate::output::annotate::{Click, OverlayStyle, draw_drops, draw_overlay};
 use crate::output::gif::Animation;
 use crate::output::jsonl::OverlayLines;
 use crate::output::latency_svg::{FrameLatency, latency_svg};
@@ -14,6 +14,7 @@ use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
 use sonotrace::session::{DropReason, SessionConfig, memory_parts};
 use sonotrace::vision::{Display, DisplayRaster};
+use sonotrace_replay::Recorded;
 use std::fs::{File, create_dir_all};
 use std::io::BufWriter;
 use std::path::Path;
@@ -34,8 +35,8 @@ pub struct Results<'a> {
     pub head: &'a [u8],
     /// The frames, in order; the sequence number of the first is 1.
     pub frames: &'a [Recorded],
-    /// Where was clicked, in the plane.
-    pub clicks: &'a [Point],
+    /// Where was clicked on the first frame, in display pixels, and whether positive.
+    pub clicks: &'a [(Point, bool)],
     /// Names of objects.
     pub names: &'a [(u32, &'a str)],
     /// The scan.
@@ -125,15 +126,21 @@ impl Results<'_> {
         let mut animation = Animation::new(writer, width, height, self.frame_ms)?;
         let mut canvas = Canvas::new(width, height);
         let mut shown: Option<RgbImage> = None;
+        let mut dropped = 0;
         let bar = progress(self.frames.len() as u64, "drawing");
         for recorded in self.frames {
             bar.inc(1);
-            if let Some(at) = self.scanned.overlays.iter().position(|o| o.seq == recorded.descriptor.seq) {
-                let scores = self.scores.get(at).map_or(&[][..], Vec::as_slice);
-                shown = Some(canvas.draw(self, recorded, &self.scanned.overlays[at], scores)?);
+            match self.scanned.overlays.iter().position(|o| o.seq == recorded.descriptor.seq) {
+                Some(at) => {
+                    let scores = self.scores.get(at).map_or(&[][..], Vec::as_slice);
+                    shown = Some(canvas.draw(self, recorded, &self.scanned.overlays[at], scores)?);
+                }
+                None => dropped += 1,
             }
             if let Some(picture) = &shown {
-                animation.frame(picture)?;
+                let mut picture = picture.clone();
+                draw_drops(&mut picture, dropped);
+                animation.frame(&picture)?;
             }
         }
         bar.finish_and_clear();
@@ -148,6 +155,16 @@ impl Results<'_> {
     pub fn picture(&self, recorded: &Recorded, overlay: &Overlay) -> Result<RgbImage> {
         let (width, height) = self.display_size(&recorded.descriptor.check()?);
         Canvas::new(width, height).draw(self, recorded, overlay, &[])
+    }
+
+    /// The size of the picture that is shown, in words.
+    ///
+    /// # Errors
+    /// A first frame that is refused, or none.
+    pub fn display_words(&self) -> Result<String> {
+        let first = self.frames.first().context("there is no frame")?;
+        let (width, height) = self.display_size(&first.descriptor.check()?);
+        Ok(format!("{width} x {height} pixels"))
     }
 
     fn display_size(&self, frame: &sonotrace::hal::frame::Frame) -> (u32, u32) {
@@ -200,11 +217,10 @@ impl Canvas {
         let grey = picture.draw(&frame, &recorded.payload, results.config.vendor_tables)?;
         let mut image = DynamicImage::ImageLuma8(grey).to_rgb8();
         let clicks: Vec<Click> = match overlay.seq {
-            1 => results
-                .clicks
-                .iter()
-                .map(|&at| Click { at_px: raster.to_display(at), is_positive: true })
-                .collect(),
+            1 => {
+                let click = |&(at, is_positive): &(Point, bool)| Click { at_px: [at.x, at.y], is_positive };
+                results.clicks.iter().map(click).collect()
+            }
             _ => Vec::new(),
         };
         let dice: Vec<(u32, f32)> = scores.iter().map(|&(id, dice)| (id, dice as f32)).collect();

@@ -1,193 +1,145 @@
-//! `sonotrace run`: recorded pictures through the real pipeline.
+//! `sonotrace run`: recordings through the real pipeline.
 
+use super::pointing::{self, Pointing};
 use super::results::Results;
-use super::scan::{Recorded, scan};
+use super::scan::scan;
 use crate::embedded;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use sonotrace::file::ModelFile;
-use sonotrace::hal::command::{Prompt, PromptKind, Space};
-use sonotrace::hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, SampleType, flags};
-use sonotrace::hal::geometry::Point;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
+use sonotrace_replay::{DisplayHint, Options, open};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A PNG or JPEG picture, or a folder of them (a cine, in order of their names).
+    /// A picture (PNG, JPEG), a folder of them (a cine, in order of their names), an animated GIF, a DICOM image or
+    /// cine, a `.npy` with a `.json` that describes it, or a Clarius `.raw` with its `.yml`.
     input: PathBuf,
-    /// A click, in pixels of the first picture; `,neg` behind it for a place that is not the object.
-    #[arg(long, value_name = "X,Y[,neg]", value_parser = click, allow_hyphen_values = true)]
-    click: Vec<(Point, bool)>,
-    /// A box around an object, in pixels of the first picture.
-    #[arg(long = "box", value_name = "X0,Y0,X1,Y1", value_parser = rectangle, allow_hyphen_values = true)]
-    boxes: Vec<(Point, Point)>,
-    /// Pixel pitch in millimetres, if it is known.
+    #[command(flatten)]
+    pointing: Pointing,
+    /// Pixel pitch in millimetres, if it is known; it goes before the file's own.
     #[arg(long, value_name = "MM")]
     spacing: Option<f32>,
-    /// Pictures per second.
+    /// Distance from one element of the probe to the next, for Clarius recordings.
+    #[arg(long, value_name = "MM")]
+    pitch: Option<f32>,
+    /// Size of the picture that a DICOM file was calibrated on, where it has been resized since.
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    calibrated_size: Option<(u32, u32)>,
+    /// Dynamic range of recordings that do not say.
+    #[arg(long, value_name = "DB", default_value_t = 60.0)]
+    range_db: f32,
+    /// Frames per second, where the recording gives no times.
     #[arg(long, default_value_t = 25.0)]
     fps: f32,
+    /// Most frames that a picture each is written of.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pictures: usize,
     /// A model file; without it, the embedded model.
     #[arg(long, value_name = "FILE.sono")]
     model: Option<PathBuf>,
-    /// Folder for the pictures, overlays.jsonl, latency.svg and report.json.
+    /// Folder for the pictures, overlay.gif, overlays.jsonl, latency.svg and report.json.
     #[arg(long, default_value = "out")]
     out: PathBuf,
 }
 
-fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
-    let parsed: Option<Vec<f32>> = text
-        .split(',')
-        .map(|part| part.trim().parse().ok().filter(|value: &f32| value.is_finite()))
-        .collect();
-    parsed?.try_into().ok()
+fn size(text: &str) -> Result<(u32, u32)> {
+    let parsed = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    parsed.context("expected WxH in pixels, such as 640x480")
 }
 
-fn click(text: &str) -> Result<(Point, bool)> {
-    let (place, is_positive) = text.strip_suffix(",neg").map_or((text, true), |place| (place, false));
-    let [x, y] = numbers(place).context("expected X,Y or X,Y,neg in pixels, such as 120,96")?;
-    Ok((Point { x, y }, is_positive))
-}
-
-fn rectangle(text: &str) -> Result<(Point, Point)> {
-    let [x0, y0, x1, y1] = numbers(text).context("expected X0,Y0,X1,Y1 in pixels, such as 80,60,160,140")?;
-    Ok((Point { x: x0, y: y0 }, Point { x: x1, y: y1 }))
-}
-
-/// Runs pictures through a session and writes what came of it.
+/// Runs a recording through a session and writes what came of it.
 ///
 /// # Errors
-/// A picture that cannot be read, with its path; a model that is refused; or no prompt.
+/// A recording that cannot be read, with its path; a model that is refused; or no prompt.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.click.is_empty() && arguments.boxes.is_empty() {
-        bail!("nothing to follow: give --click X,Y or --box X0,Y0,X1,Y1");
+    let prompts = arguments.pointing.prompts()?;
+    let options = Options {
+        spacing_mm: arguments.spacing,
+        frame_rate_hz: arguments.fps,
+        calibrated_size: arguments.calibrated_size,
+        pitch_mm: arguments.pitch,
+        range_db: arguments.range_db,
+        ..Options::default()
+    };
+    let recording = open(&arguments.input, &options)?;
+    for note in &recording.notes {
+        eprintln!("note: {note}");
     }
-    if !(arguments.fps > 0.0 && arguments.fps <= 1000.0) {
-        bail!("--fps is {}, not within 0..=1000", arguments.fps);
-    }
-    let paths = pictures(&arguments.input)?;
-    let mut frames = Vec::new();
-    for (seq, path) in (1u64..).zip(&paths) {
-        frames.push(read(path, seq, arguments)?);
-    }
+    let frames = recording.frames;
     let file = arguments
         .model
         .as_ref()
-        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())));
-    let file = file.transpose()?;
+        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())))
+        .transpose()?;
     let bytes = match &file {
         Some(file) => file.bytes(),
         None => embedded::model(),
     };
-    let config = SessionConfig { policy: Policy::All, display: Display::Source, ..SessionConfig::default() };
-    let prompts = prompts(arguments);
-    let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
+    let config = SessionConfig {
+        policy: Policy::All,
+        display: match recording.display {
+            DisplayHint::Source => Display::Source,
+            DisplayHint::Raster { width, height } => Display::Raster { width, height },
+        },
+        // Replay can wait for a new geometry's table.
+        table_rows_per_frame: u32::MAX,
+        ..SessionConfig::default()
+    };
     let name = arguments.model.as_ref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str());
+    let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
+    let names = arguments.pointing.names();
     let results = Results {
         model: name.unwrap_or(embedded::NAME),
         policy: "all",
         config: &config,
         head: bytes,
         frames: &frames,
-        clicks: &[],
-        names: &[],
+        clicks: &pointing::clicks(&prompts),
+        names: &names,
         scanned: &scanned,
         scores: &[],
         dice_mean: None,
-        frame_ms: 1000.0 / f64::from(arguments.fps),
+        frame_ms: frame_ms(&frames, arguments.fps),
     };
     let report = results.write(&arguments.out)?;
-    for overlay in &scanned.overlays {
+    let mut written = 0;
+    for overlay in scanned.overlays.iter().take(arguments.pictures) {
         let Some(index) = frames.iter().position(|frame| frame.descriptor.seq == overlay.seq) else {
             continue;
         };
-        let stem = paths[index].file_stem().unwrap_or_default().to_string_lossy();
-        let path = arguments.out.join(format!("{stem}.overlay.png"));
+        let path = arguments.out.join(format!("{}.overlay.png", stem(&arguments.input, index, frames.len())));
         let picture = results.picture(&frames[index], overlay)?;
         picture.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        written += 1;
     }
     print!("{report}");
     println!("{}", scanned.notes());
-    println!("wrote {} pictures to {}", scanned.overlays.len(), arguments.out.display());
+    for refused in scanned.refused_prompts() {
+        println!("{refused}");
+    }
+    if scanned.overlays.iter().all(|overlay| overlay.objects().is_empty()) {
+        bail!("no prompt could be served: click inside the picture, of {}", results.display_words()?);
+    }
+    println!("wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg and report.json to {}", arguments.out.display());
     Ok(())
 }
 
-/// The prompts on the first frame: each box an object of its own; the first click begins one more, and the clicks
-/// behind it correct it.
-fn prompts(arguments: &Arguments) -> Vec<Prompt> {
-    let boxes = arguments.boxes.iter().map(|&(from, to)| PromptKind::Box { from, to });
-    let mut prompts = Vec::new();
-    for (object, kind) in (1u32..).zip(boxes) {
-        prompts.push(Prompt { object, seq: 1, space: Space::Display, kind });
-    }
-    let object = prompts.len() as u32 + 1;
-    for &(at, is_positive) in &arguments.click {
-        prompts.push(Prompt {
-            object,
-            seq: 1,
-            space: Space::Display,
-            kind: PromptKind::Click { at, is_positive },
-        });
-    }
-    prompts
+/// The name of a frame's picture: the recording's, and the frame's number where there are several.
+fn stem(input: &Path, index: usize, count: usize) -> String {
+    let stem = input.file_stem().unwrap_or_default().to_string_lossy();
+    if count == 1 { stem.into_owned() } else { format!("{stem}-{:04}", index + 1) }
 }
 
-/// The pictures of a file or folder, in order.
-fn pictures(input: &Path) -> Result<Vec<PathBuf>> {
-    let describe = || format!("cannot read {}", input.display());
-    if !std::fs::metadata(input).with_context(describe)?.is_dir() {
-        return Ok(vec![input.to_owned()]);
+/// Time from one frame to the next, on the whole; as the command line says where there are no times.
+fn frame_ms(frames: &[sonotrace_replay::Recorded], fps: f32) -> f64 {
+    let times = || frames.iter().map(|frame| frame.descriptor.t_acq_ns);
+    let span_ns = times().max().unwrap_or(0).saturating_sub(times().min().unwrap_or(0));
+    if frames.len() < 2 || span_ns == 0 {
+        return 1000.0 / f64::from(fps);
     }
-    let is_picture = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(input).with_context(describe)? {
-        let path = entry.with_context(describe)?.path();
-        if is_picture(&path) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    if paths.is_empty() {
-        bail!("{} holds no .png, .jpg or .jpeg", input.display());
-    }
-    Ok(paths)
-}
-
-/// A picture as a scan-converted frame.
-fn read(path: &Path, seq: u64, arguments: &Arguments) -> Result<Recorded> {
-    let picture = image::open(path)
-        .with_context(|| format!("cannot read the picture {}", path.display()))?
-        .into_luma8();
-    let (width, height) = picture.dimensions();
-    let payload = picture.into_raw();
-    let known = arguments.spacing.is_some();
-    let spacing_mm = arguments.spacing.unwrap_or(0.0);
-    let descriptor = FrameDescriptor {
-        payload_bytes: u32::try_from(payload.len()).context("a picture of more than 4 GiB")?,
-        flags: flags::REPLAYED,
-        seq,
-        t_acq_ns: ((seq - 1) as f64 * 1e9 / f64::from(arguments.fps)) as u64,
-        geometry_epoch: 1,
-        domain: Domain::ScanConverted as u32,
-        sample_type: SampleType::U8 as u32,
-        lines: height,
-        samples: width,
-        stride_bytes: width,
-        geometry: if known { GeometryKind::Raster } else { GeometryKind::RasterUnknown } as u32,
-        spacing_x_mm: spacing_mm,
-        spacing_y_mm: spacing_mm,
-        // A picture's grey levels are the display's own, whatever range they once spanned.
-        amplitude_law: LAW_LOGARITHMIC,
-        law_range_db: 60.0,
-        frame_rate_hz: arguments.fps,
-        ..FrameDescriptor::blank()
-    };
-    descriptor.check().with_context(|| format!("cannot use the picture {}", path.display()))?;
-    Ok(Recorded { descriptor, payload })
+    (span_ns as f64 * 1e-6 / (frames.len() - 1) as f64).clamp(10.0, 1000.0)
 }

@@ -7,11 +7,12 @@ use sonotrace::exec::MemoryRequired;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
-use sonotrace::hal::overlay::Overlay;
+use sonotrace::hal::overlay::{Overlay, PromptOutcome};
 use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
 use sonotrace::model::Model;
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
+use sonotrace_replay::Recorded;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -26,15 +27,6 @@ const COMMANDS_QUEUED: u32 = 64;
 const EVENTS_QUEUED: u32 = 256;
 /// How long a thread sleeps that has nothing to do.
 const NAP: Duration = Duration::from_micros(200);
-
-/// One frame to scan.
-#[derive(Debug)]
-pub struct Recorded {
-    /// Its descriptor; the time of its commit is filled in when it is committed.
-    pub descriptor: FrameDescriptor,
-    /// Its samples.
-    pub payload: Vec<u8>,
-}
 
 /// What a scan came to.
 #[derive(Debug)]
@@ -65,6 +57,17 @@ impl Scanned {
         let told = self.dropped.iter().find(|(dropped, _)| *dropped == seq);
         // All others are named when they are dropped.
         told.map_or(DropReason::Superseded, |&(_, reason)| reason)
+    }
+
+    /// Prompts that were not served, a sentence each.
+    pub fn refused_prompts(&self) -> Vec<String> {
+        let answers = self.overlays.iter().flat_map(|overlay| overlay.answers().iter().map(|a| (overlay.seq, a)));
+        let refused = answers.filter(|(_, answer)| answer.outcome != PromptOutcome::Served as u32);
+        let words = |outcome: u32| PromptOutcome::from_wire(outcome).map_or("unknown", PromptOutcome::name);
+        let line = |(seq, answer): (u64, &sonotrace::hal::overlay::PromptAnswer)| {
+            format!("prompt {} for object {} was refused on frame {seq}: {}", answer.ticket, answer.object, words(answer.outcome))
+        };
+        refused.map(line).collect()
     }
 }
 

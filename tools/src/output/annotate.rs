@@ -176,6 +176,17 @@ fn draw_numbers(image: &mut RgbImage, overlay: &Overlay, size_px: f32) {
     }
 }
 
+/// Writes at the bottom left how many frames were dropped so far; nothing while there are none.
+pub fn draw_drops(image: &mut RgbImage, dropped: u64) {
+    if dropped == 0 {
+        return;
+    }
+    let size_px = text_size_px(image);
+    let line = if dropped == 1 { "1 frame dropped".to_owned() } else { format!("{dropped} frames dropped") };
+    let base = image.height() as f32 - 1.5 * size_px;
+    draw::text(image, [size_px, base], size_px, state_colour(State::Attention), &line);
+}
+
 /// The length of a scale bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScaleBar {

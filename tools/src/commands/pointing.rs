@@ -1,0 +1,156 @@
+//! What the user points at on the command line: clicks, boxes, and names.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::geometry::Point;
+use sonotrace::hal::overlay::OBJECTS_MAX;
+
+/// Prompts on the first frame, in pixels of the picture that is shown.
+#[derive(Debug, Args)]
+pub struct Pointing {
+    /// A click on the first frame, in pixels of the picture; `,neg` behind it for a place that is not the object, and
+    /// `OBJECT:` before it where there are several (`--click 2:120,96,neg`).
+    #[arg(long, value_name = "[OBJECT:]X,Y[,neg]", value_parser = click, allow_hyphen_values = true)]
+    click: Vec<Click>,
+    /// A box around an object on the first frame, in pixels of the picture. Without `OBJECT:`, each box is an object of
+    /// its own, and clicks without it are one more.
+    #[arg(long = "box", value_name = "[OBJECT:]X0,Y0,X1,Y1", value_parser = rectangle, allow_hyphen_values = true)]
+    boxes: Vec<Rectangle>,
+    /// A name for an object (`--name 1="left ventricle"`).
+    #[arg(long = "name", value_name = "OBJECT=NAME", value_parser = name)]
+    names: Vec<(u32, String)>,
+}
+
+/// A click.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Click {
+    object: Option<u32>,
+    at: Point,
+    is_positive: bool,
+}
+
+/// A box.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rectangle {
+    object: Option<u32>,
+    from: Point,
+    to: Point,
+}
+
+impl Pointing {
+    /// The prompts, boxes first.
+    ///
+    /// # Errors
+    /// If there is none, or more objects than can be followed.
+    pub fn prompts(&self) -> Result<Vec<Prompt>> {
+        if self.click.is_empty() && self.boxes.is_empty() {
+            bail!("nothing to follow: give --click X,Y or --box X0,Y0,X1,Y1");
+        }
+        let named = self.click.iter().filter_map(|click| click.object);
+        let named = named.chain(self.boxes.iter().filter_map(|rectangle| rectangle.object));
+        // Objects without a number come behind those with one.
+        let mut next = named.max().map_or(Some(1), |most| most.checked_add(1)).context("object numbers end at 4294967294")?;
+        let mut prompts = Vec::new();
+        for rectangle in &self.boxes {
+            let object = rectangle.object.unwrap_or(next);
+            next += u32::from(rectangle.object.is_none());
+            let kind = PromptKind::Box { from: rectangle.from, to: rectangle.to };
+            prompts.push(Prompt { object, seq: 0, space: Space::Display, kind });
+        }
+        for click in &self.click {
+            let kind = PromptKind::Click { at: click.at, is_positive: click.is_positive };
+            let object = click.object.unwrap_or(next);
+            prompts.push(Prompt { object, seq: 0, space: Space::Display, kind });
+        }
+        let mut objects: Vec<u32> = prompts.iter().map(|prompt| prompt.object).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        ensure!(objects.len() <= OBJECTS_MAX, "{} objects are pointed at, {OBJECTS_MAX} can be followed", objects.len());
+        Ok(prompts)
+    }
+
+    /// Names of objects, by their number.
+    pub fn names(&self) -> Vec<(u32, &str)> {
+        self.names.iter().map(|(object, name)| (*object, name.as_str())).collect()
+    }
+}
+
+/// The clicks among prompts: where, in display pixels, and whether positive.
+pub fn clicks(prompts: &[Prompt]) -> Vec<(Point, bool)> {
+    let click = |prompt: &Prompt| match prompt.kind {
+        PromptKind::Click { at, is_positive } => Some((at, is_positive)),
+        PromptKind::Box { .. } | PromptKind::Remove => None,
+    };
+    prompts.iter().filter_map(click).collect()
+}
+
+/// An object's number before a colon, and what follows.
+fn object(text: &str) -> Result<(Option<u32>, &str)> {
+    let Some((number, rest)) = text.split_once(':') else { return Ok((None, text)) };
+    let object: u32 = number.trim().parse().ok().filter(|&object| object > 0).context("an object's number is 1 or more")?;
+    Ok((Some(object), rest))
+}
+
+fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
+    let parsed: Option<Vec<f32>> = text
+        .split(',')
+        .map(|part| part.trim().parse().ok().filter(|value: &f32| value.is_finite()))
+        .collect();
+    parsed?.try_into().ok()
+}
+
+fn click(text: &str) -> Result<Click> {
+    let (object, place) = object(text)?;
+    let (place, is_positive) = place.strip_suffix(",neg").map_or((place, true), |place| (place, false));
+    let [x, y] = numbers(place).context("expected X,Y or X,Y,neg in pixels, such as 120,96")?;
+    Ok(Click { object, at: Point { x, y }, is_positive })
+}
+
+fn rectangle(text: &str) -> Result<Rectangle> {
+    let (object, corners) = object(text)?;
+    let [x0, y0, x1, y1] = numbers(corners).context("expected X0,Y0,X1,Y1 in pixels, such as 80,60,160,140")?;
+    Ok(Rectangle { object, from: Point { x: x0, y: y0 }, to: Point { x: x1, y: y1 } })
+}
+
+fn name(text: &str) -> Result<(u32, String)> {
+    let (object, name) = text.split_once('=').context("expected OBJECT=NAME, such as 1=\"left ventricle\"")?;
+    let object = object.trim().parse().context("an object's number is 1 or more")?;
+    Ok((object, name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_without_a_number_come_behind_those_with_one() {
+        let pointing = Pointing {
+            click: ["3:10,20", "3:11,21,neg", "5,6"].map(|text| click(text).unwrap()).to_vec(),
+            boxes: ["1,2,3,4", "1:5,6,7,8", "9,9,12,12"].map(|text| rectangle(text).unwrap()).to_vec(),
+            names: vec![name("3=left ventricle").unwrap()],
+        };
+        let prompts = pointing.prompts().unwrap();
+        let objects: Vec<u32> = prompts.iter().map(|prompt| prompt.object).collect();
+        assert_eq!(objects, [4, 1, 5, 3, 3, 6]);
+        assert_eq!(pointing.names(), [(3, "left ventricle")]);
+        let negative = clicks(&prompts)[1];
+        assert_eq!(negative, (Point { x: 11.0, y: 21.0 }, false));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for bad in ["", "1", "1,2,3", "a,2", "0:1,2", "x:1,2", "1,inf", "1,2,pos"] {
+            assert!(click(bad).is_err(), "{bad}");
+        }
+        for bad in ["1,2,3", "1,2,3,nan", ":1,2,3,4"] {
+            assert!(rectangle(bad).is_err(), "{bad}");
+        }
+        assert!(name("left").is_err() && name("x=y").is_err());
+        let none = Pointing { click: vec![], boxes: vec![], names: vec![] };
+        assert!(none.prompts().unwrap_err().to_string().contains("--click"));
+        let many = (1..=11).map(|object| click(&format!("{object}:1,2")).unwrap()).collect();
+        let many = Pointing { click: many, ..none };
+        assert!(many.prompts().unwrap_err().to_string().contains("11 objects"));
+    }
+}
