@@ -1,0 +1,167 @@
+//! The attributes that are looked at, and no others.
+
+use super::elements::{Element, Elements};
+use super::region::Region;
+use crate::error::{Place, ReplayError, Source};
+
+/// What is known of the image. Attributes that the file lacks are none.
+#[derive(Debug, Default)]
+pub(super) struct Attributes<'a> {
+    /// Whether the modality is ultrasound.
+    pub modality_is_ultrasound: Option<bool>,
+    /// Samples Per Pixel.
+    pub samples_per_pixel: Option<u16>,
+    /// Photometric Interpretation.
+    pub photometric: Option<&'a [u8]>,
+    /// Planar Configuration.
+    pub planar: Option<u16>,
+    /// Number Of Frames.
+    pub frames: Option<u64>,
+    /// Frame Increment Pointer.
+    pub frame_increment: Option<u32>,
+    /// Rows.
+    pub rows: Option<u16>,
+    /// Columns.
+    pub columns: Option<u16>,
+    /// Bits Allocated.
+    pub bits_allocated: Option<u16>,
+    /// Bits Stored.
+    pub bits_stored: Option<u16>,
+    /// High Bit.
+    pub high_bit: Option<u16>,
+    /// Pixel Representation.
+    pub pixel_representation: Option<u16>,
+    /// Whether Burned In Annotation says yes.
+    pub is_burnt_in: bool,
+    /// Frame Time: from one frame to the next.
+    pub frame_time_ms: Option<f64>,
+    /// Frame Time Vector: from one frame to the next, the first zero.
+    pub frame_time_vector_ms: Vec<f64>,
+    /// Cine Rate.
+    pub cine_rate_hz: Option<f64>,
+    /// Recommended Display Frame Rate.
+    pub display_rate_hz: Option<f64>,
+    /// Sequence Of Ultrasound Regions.
+    pub regions: Vec<Region>,
+    /// Pixel Data, and its fragments if it is encapsulated.
+    pub pixels: Option<(Element<'a>, Option<Vec<Element<'a>>>)>,
+}
+
+/// Frame Time Vector.
+pub(super) const FRAME_TIME_VECTOR: u32 = 0x0018_1065;
+/// Pixel Data.
+pub(super) const PIXEL_DATA: u32 = 0x7fe0_0010;
+
+impl<'a> Attributes<'a> {
+    /// Reads the data set, up to its pixel data.
+    pub fn read(source: Source<'a>, elements: &mut Elements<'a>) -> Result<Self, ReplayError> {
+        let mut found = Self::default();
+        while let Some(element) = elements.next()? {
+            let value = Value { source, element };
+            match element.tag {
+                0x0008_0060 => found.modality_is_ultrasound = Some(value.text() == b"US"),
+                0x0008_2144 => found.display_rate_hz = value.number(),
+                0x0018_0040 => found.cine_rate_hz = value.number(),
+                0x0018_1063 => found.frame_time_ms = value.number(),
+                FRAME_TIME_VECTOR => found.frame_time_vector_ms = value.numbers(),
+                0x0018_6011 => {
+                    for item in elements.items(&element)? {
+                        found.regions.push(Region::read(source, elements.elements(&item))?);
+                    }
+                }
+                0x0028_0002 => found.samples_per_pixel = Some(value.u16("SamplesPerPixel")?),
+                0x0028_0004 => found.photometric = Some(value.text()),
+                0x0028_0006 => found.planar = Some(value.u16("PlanarConfiguration")?),
+                0x0028_0008 => {
+                    let frames = value.number().filter(|frames| (1.0..=f64::from(u32::MAX)).contains(frames));
+                    let place = Place::Attribute(element.tag, "NumberOfFrames");
+                    let problem = "not a number of frames";
+                    found.frames = Some(frames.ok_or_else(|| source.malformed(place, problem))? as u64);
+                }
+                0x0028_0009 => found.frame_increment = value.tag(),
+                0x0028_0010 => found.rows = Some(value.u16("Rows")?),
+                0x0028_0011 => found.columns = Some(value.u16("Columns")?),
+                0x0028_0100 => found.bits_allocated = Some(value.u16("BitsAllocated")?),
+                0x0028_0101 => found.bits_stored = Some(value.u16("BitsStored")?),
+                0x0028_0102 => found.high_bit = Some(value.u16("HighBit")?),
+                0x0028_0103 => found.pixel_representation = Some(value.u16("PixelRepresentation")?),
+                0x0028_0301 => found.is_burnt_in = value.text() == b"YES",
+                PIXEL_DATA => {
+                    let fragments = if element.is_open { Some(elements.items(&element)?) } else { None };
+                    found.pixels = Some((element, fragments));
+                    // Elements behind the pixels (padding, signatures) tell nothing that is needed.
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// An element's value, to be understood as one type or another.
+pub(super) struct Value<'a> {
+    pub source: Source<'a>,
+    pub element: Element<'a>,
+}
+
+impl<'a> Value<'a> {
+    /// Text without the blanks around it.
+    pub fn text(&self) -> &'a [u8] {
+        let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
+        let value = self.element.value;
+        let start = value.iter().take_while(|byte| is_blank(byte)).count();
+        let end = value.len() - value.iter().rev().take_while(|byte| is_blank(byte)).count();
+        value.get(start..end).unwrap_or_default()
+    }
+
+    /// Numbers in text, with backslashes between them (`DS`, `IS`); what is no number becomes NaN.
+    pub fn numbers(&self) -> Vec<f64> {
+        let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
+        self.text().split(|&byte| byte == b'\\').map(|text| parse(text).unwrap_or(f64::NAN)).collect()
+    }
+
+    /// The first number in text, if it is finite.
+    pub fn number(&self) -> Option<f64> {
+        let first = self.text().split(|&byte| byte == b'\\').next()?;
+        std::str::from_utf8(first).ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// A tag (`AT`).
+    pub fn tag(&self) -> Option<u32> {
+        let [group, group_high, element, element_high] = self.bytes()?;
+        Some(u32::from_be_bytes([group_high, group, element_high, element]))
+    }
+
+    /// Unsigned, of 16 bits (`US`).
+    pub fn u16(&self, keyword: &'static str) -> Result<u16, ReplayError> {
+        self.fixed(keyword).map(u16::from_le_bytes)
+    }
+
+    /// Unsigned, of 32 bits (`UL`).
+    pub fn u32(&self, keyword: &'static str) -> Result<u32, ReplayError> {
+        self.fixed(keyword).map(u32::from_le_bytes)
+    }
+
+    /// Signed, of 32 bits (`SL`).
+    pub fn i32(&self, keyword: &'static str) -> Result<i32, ReplayError> {
+        self.fixed(keyword).map(i32::from_le_bytes)
+    }
+
+    /// Floating point, of 64 bits (`FD`).
+    pub fn f64(&self, keyword: &'static str) -> Result<f64, ReplayError> {
+        self.fixed(keyword).map(f64::from_le_bytes)
+    }
+
+    fn bytes<const BYTES: usize>(&self) -> Option<[u8; BYTES]> {
+        self.element.value.first_chunk().copied()
+    }
+
+    fn fixed<const BYTES: usize>(&self, keyword: &'static str) -> Result<[u8; BYTES], ReplayError> {
+        self.bytes().ok_or_else(|| {
+            let seen = self.element.value.len();
+            let place = Place::Attribute(self.element.tag, keyword);
+            self.source.malformed(place, format!("holds {seen} bytes, {BYTES} are needed"))
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! Walks the elements of a data set without copying, without recursion and without trust in any length (PS3.5 section 7).
+
+use crate::error::{Place, ReplayError, Source};
+
+/// Item of a sequence, or fragment of encapsulated pixel data.
+const ITEM: u32 = 0xfffe_e000;
+/// End of an item of undefined length.
+const ITEM_END: u32 = 0xfffe_e00d;
+/// End of a sequence of undefined length.
+const SEQUENCE_END: u32 = 0xfffe_e0dd;
+/// How deeply sequences may be nested; real ultrasound images stay below five.
+const DEPTH_MAX: usize = 32;
+
+/// One data element, or one item.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Element<'a> {
+    /// Group in the upper half, element in the lower.
+    pub tag: u32,
+    /// The value; without the delimiter that ends one of undefined length.
+    pub value: &'a [u8],
+    /// Where the value lies in the file.
+    pub value_at: usize,
+    /// Whether its length was undefined: a sequence, or encapsulated pixel data.
+    pub is_open: bool,
+    /// Whether elements within bear their type.
+    is_explicit: bool,
+}
+
+/// What is open while the end of something of undefined length is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Sequence,
+    Item,
+}
+
+/// A header: tag, and how long the value behind it is (none: undefined).
+struct Header {
+    tag: u32,
+    length: Option<usize>,
+    /// Value representation `UN`: if of undefined length, its elements do not bear their types (PS3.5 section 6.2.2).
+    is_unknown: bool,
+}
+
+/// An iterator over elements of one level.
+#[derive(Debug, Clone)]
+pub(super) struct Elements<'a> {
+    source: Source<'a>,
+    /// The file up to where this level ends.
+    bytes: &'a [u8],
+    at: usize,
+    is_explicit: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// Elements of `bytes` from `at` on.
+    pub fn new(source: Source<'a>, bytes: &'a [u8], at: usize, is_explicit: bool) -> Self {
+        Self { source, bytes, at, is_explicit }
+    }
+
+    /// The byte that comes next.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The tag that comes next, if there is one.
+    pub fn peek(&self) -> Option<u32> {
+        self.bytes.get(self.at..self.at + 4).map(tag_of)
+    }
+
+    /// The next element; none at the end.
+    pub fn next(&mut self) -> Result<Option<Element<'a>>, ReplayError> {
+        if self.at == self.bytes.len() {
+            return Ok(None);
+        }
+        let mut at = self.at;
+        let header = self.header(&mut at, self.is_explicit)?;
+        let is_explicit = self.is_explicit && !(header.is_unknown && header.length.is_none());
+        let (value, next) = match header.length {
+            Some(length) => {
+                let end = self.end_of(at, length, header.tag)?;
+                (&self.bytes[at..end], end)
+            }
+            None => {
+                let open = if header.tag == ITEM { Open::Item } else { Open::Sequence };
+                let (end, next) = self.close(at, open, is_explicit)?;
+                (&self.bytes[at..end], next)
+            }
+        };
+        self.at = next;
+        Ok(Some(Element {
+            tag: header.tag,
+            value,
+            value_at: at,
+            is_open: header.length.is_none(),
+            is_explicit,
+        }))
+    }
+
+    /// The items of a sequence, or the fragments of encapsulated pixel data.
+    pub fn items(&self, sequence: &Element<'a>) -> Result<Vec<Element<'a>>, ReplayError> {
+        let mut within = Self::of(self.source, self.bytes, sequence);
+        let mut items = Vec::new();
+        while let Some(item) = within.next()? {
+            if item.tag != ITEM {
+                return Err(self.malformed(item.value_at, "an element where an item should be"));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    /// The elements of an item.
+    pub fn elements(&self, item: &Element<'a>) -> Self {
+        Self::of(self.source, self.bytes, item)
+    }
+
+    fn of(source: Source<'a>, bytes: &'a [u8], element: &Element<'a>) -> Self {
+        let end = element.value_at + element.value.len();
+        Self { source, bytes: &bytes[..end], at: element.value_at, is_explicit: element.is_explicit }
+    }
+
+    fn malformed(&self, at: usize, problem: impl Into<String>) -> ReplayError {
+        self.source.malformed(Place::Byte(at as u64), problem)
+    }
+
+    /// Where a value of this length ends.
+    fn end_of(&self, at: usize, length: usize, tag: u32) -> Result<usize, ReplayError> {
+        let left = self.bytes.len() - at;
+        if length > left {
+            let name = format!("({:04x},{:04x})", tag >> 16, tag & 0xffff);
+            return Err(self.malformed(
+                at,
+                format!("{name} announces {length} bytes, {left} are left: the file is damaged or cut off"),
+            ));
+        }
+        Ok(at + length)
+    }
+
+    /// Reads a header and moves `at` behind it.
+    fn header(&self, at: &mut usize, is_explicit: bool) -> Result<Header, ReplayError> {
+        let start = *at;
+        let take = |at: &mut usize, bytes: usize| {
+            let taken = self.bytes.get(*at..*at + bytes);
+            *at += bytes;
+            taken.ok_or_else(|| self.malformed(start, "the file ends within an element: it is cut off"))
+        };
+        let tag = tag_of(take(at, 4)?);
+        let mut is_unknown = false;
+        let length = if is_explicit && tag >> 16 != ITEM >> 16 {
+            let vr = take(at, 2)?;
+            if !vr.iter().all(u8::is_ascii_uppercase) {
+                return Err(self.malformed(start, "an element without a type: the file is damaged"));
+            }
+            is_unknown = vr == b"UN";
+            // These have four bytes of length behind two that are reserved (PS3.5 section 7.1.2).
+            const LONG: [&[u8; 2]; 13] =
+                [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+            if LONG.iter().any(|long| vr == *long) {
+                take(at, 2)?;
+                take(at, 4)?
+            } else {
+                take(at, 2)?
+            }
+        } else {
+            take(at, 4)?
+        };
+        let length = length.iter().rev().fold(0u32, |value, &byte| value << 8 | u32::from(byte));
+        let length = if length == u32::MAX { None } else { Some(length as usize) };
+        Ok(Header { tag, length, is_unknown })
+    }
+
+    /// Where something of undefined length, whose contents begin at `from`, ends, and where what follows it begins.
+    fn close(&self, from: usize, first: Open, is_explicit: bool) -> Result<(usize, usize), ReplayError> {
+        let mut open = vec![(first, is_explicit)];
+        let mut at = from;
+        while let Some(&(top, is_explicit)) = open.last() {
+            let start = at;
+            let header = self.header(&mut at, is_explicit)?;
+            match (top, header.tag) {
+                (Open::Item, ITEM_END) | (Open::Sequence, SEQUENCE_END) => {
+                    open.pop();
+                    if open.is_empty() {
+                        return Ok((start, at));
+                    }
+                    continue;
+                }
+                (Open::Sequence, ITEM) => {}
+                (Open::Item, tag) if tag >> 16 != ITEM >> 16 => {}
+                _ => return Err(self.malformed(start, "an item or delimiter where none should be")),
+            }
+            match header.length {
+                Some(length) => at = self.end_of(at, length, header.tag)?,
+                None if open.len() == DEPTH_MAX => {
+                    return Err(self.malformed(start, format!("sequences nested deeper than {DEPTH_MAX}")));
+                }
+                None if top == Open::Sequence => open.push((Open::Item, is_explicit)),
+                None => open.push((Open::Sequence, is_explicit && !header.is_unknown)),
+            }
+        }
+        Err(self.malformed(from, "a sequence without an end"))
+    }
+}
+
+/// The tag in the four bytes that begin a header.
+fn tag_of(bytes: &[u8]) -> u32 {
+    let half = |at: usize| u32::from(bytes[at]) | u32::from(bytes[at + 1]) << 8;
+    half(0) << 16 | half(2)
+}

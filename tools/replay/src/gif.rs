@@ -1,0 +1,69 @@
+//! GIF, animated or not.
+
+use crate::error::{Place, ReplayError, Source};
+use crate::grey::luma_of;
+use crate::options::Options;
+use crate::recording::{Recorder, Recording, check_picture_size, note_on_scale, picture_descriptor};
+use image::codecs::gif::GifDecoder;
+use image::{AnimationDecoder, ImageDecoder, Limits};
+use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Reads a GIF from the bytes of `file`: its pictures as a viewer shows them (each drawn over what its predecessors
+/// left), their delays as times from the first one's.
+///
+/// # Errors
+/// A GIF that cannot be decoded, with the frame where that showed; or one that is larger than the limits.
+pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, ReplayError> {
+    options.check()?;
+    let source = Source(file);
+    let malformed = |place: Place, error: image::ImageError| {
+        source.malformed(place, format!("cannot decode the GIF: {error}"))
+    };
+    let mut decoder = GifDecoder::new(Cursor::new(bytes)).map_err(|error| malformed(Place::Whole, error))?;
+    let (width, height) = decoder.dimensions();
+    let (width, height) = check_picture_size(source, Place::Whole, width.into(), height.into())?;
+    let mut limits = Limits::default();
+    // The picture so far, the frame and the picture with it, of four channels each.
+    limits.max_alloc = Some(12 * u64::from(SAMPLES_MAX) * u64::from(LINES_MAX));
+    decoder.set_limits(limits).map_err(|error| malformed(Place::Whole, error))?;
+
+    let mut recorder = Recorder::new(source, options);
+    let assumed_ns = options.assumed_time_ns(1);
+    let mut frames = decoder.into_frames();
+    let mut pictures = Vec::new();
+    let (mut time_ns, mut undelayed) = (0u64, 0u64);
+    loop {
+        let place = Place::Frame(pictures.len() as u64 + 1);
+        // Pictures wait in memory until their mean rate is known, so room for them is counted here.
+        let bytes = (pictures.len() as u64 + 1) * u64::from(width) * u64::from(height);
+        let Some(frame) = frames.next() else { break };
+        recorder.make_room(place.clone(), bytes)?;
+        let frame = frame.map_err(|error| malformed(place, error))?;
+        let (numerator_ms, denominator) = frame.delay().numer_denom_ms();
+        pictures.push((time_ns, luma_of::<4>(frame.buffer().as_raw())));
+        let delay_ns = u64::from(numerator_ms) * 1_000_000 / u64::from(denominator.max(1));
+        undelayed += u64::from(delay_ns == 0);
+        time_ns += if delay_ns == 0 { assumed_ns } else { delay_ns };
+    }
+    let last_ns = pictures.last().map_or(0, |&(time_ns, _)| time_ns);
+    let steps = pictures.len().saturating_sub(1);
+    let is_sequence = steps > 0;
+    for (frame, (time_ns, pixels)) in (1u64..).zip(pictures) {
+        let mut descriptor = picture_descriptor(width, height, options);
+        descriptor.t_acq_ns = time_ns;
+        if is_sequence {
+            descriptor.frame_rate_hz = (steps as f64 * 1e9 / last_ns as f64) as f32;
+        }
+        recorder.push(descriptor, pixels, Place::Frame(frame))?;
+    }
+    if is_sequence && undelayed > 0 {
+        let rate = options.frame_rate_hz;
+        recorder.note(format!(
+            "{undelayed} frames have no delay: taken as 1/{rate} of a second; --fps changes it"
+        ));
+    }
+    note_on_scale(&mut recorder, options, "a GIF");
+    recorder.finish()
+}

@@ -1,0 +1,210 @@
+//! A recording in memory, and how a reader puts it together.
+
+use crate::error::{Place, ReplayError, Source};
+use crate::options::Options;
+use sonotrace_hal::frame::{
+    Domain, Frame, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, LINES_MAX, SAMPLES_MAX, SampleType, flags,
+};
+use std::path::Path;
+
+/// Most frames of a recording.
+pub const FRAMES_MAX: u64 = 1 << 18;
+/// `clock_id` of recorded frames: their times are of the recording's own clock, never of the runtime's.
+pub const CLOCK_OF_RECORDING: u32 = 1;
+/// Longest side in pixels of the raster that is suggested for polar frames.
+const RASTER_SIDE: f32 = 640.0;
+
+/// One frame of a recording, as it goes into the frame ring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Its descriptor, checked; `t_enqueue_ns` is for whoever puts it into the ring to fill in.
+    pub descriptor: FrameDescriptor,
+    /// Its samples.
+    pub payload: Vec<u8>,
+}
+
+/// Where contours are best drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisplayHint {
+    /// The pictures' own pixels.
+    Source,
+    /// A raster of this size, in the proportions of the first frame's field of view.
+    Raster {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+    },
+}
+
+/// A recording: at least one frame, every one of them checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// The frames, with sequence numbers from 1.
+    pub frames: Vec<Recorded>,
+    /// Where contours are best drawn.
+    pub display: DisplayHint,
+    /// What the user should know, a sentence or two each: what was assumed, and what a measure cannot be trusted for.
+    pub notes: Vec<String>,
+}
+
+impl Recording {
+    /// Bytes of the largest payload: what a frame ring's slots must hold.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.frames.iter().map(|frame| frame.payload.len()).max().unwrap_or(0)
+    }
+}
+
+/// Puts a recording together: numbers frames, counts geometry epochs, keeps to the limits.
+pub(crate) struct Recorder<'a> {
+    source: Source<'a>,
+    bytes_max: u64,
+    bytes: u64,
+    frames: Vec<Recorded>,
+    last: Option<Frame>,
+    epoch: u32,
+    notes: Vec<String>,
+}
+
+impl<'a> Recorder<'a> {
+    pub fn new(source: Source<'a>, options: &Options) -> Self {
+        Self {
+            source,
+            bytes_max: options.bytes_max,
+            bytes: 0,
+            frames: Vec::new(),
+            last: None,
+            epoch: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Frames pushed so far.
+    pub fn len(&self) -> u64 {
+        self.frames.len() as u64
+    }
+
+    /// To be asked before memory for one more frame is claimed.
+    pub fn make_room(&self, place: Place, payload_bytes: u64) -> Result<(), ReplayError> {
+        if self.len() >= FRAMES_MAX {
+            let fix = "cut the recording into shorter ones";
+            return Err(self.source.too_large(place, "frames", self.len() + 1, FRAMES_MAX, fix));
+        }
+        let bytes = self.bytes.saturating_add(payload_bytes);
+        if bytes > self.bytes_max {
+            let fix = "cut the recording into shorter ones";
+            return Err(self.source.too_large(place, "bytes in memory", bytes, self.bytes_max, fix));
+        }
+        Ok(())
+    }
+
+    /// Adds a frame; its sequence number, flag, clock and geometry epoch are filled in here.
+    pub fn push(
+        &mut self,
+        descriptor: FrameDescriptor,
+        payload: Vec<u8>,
+        place: Place,
+    ) -> Result<(), ReplayError> {
+        self.push_of(self.source, descriptor, payload, place)
+    }
+
+    /// Adds a frame that comes from a file of its own.
+    pub fn push_of(
+        &mut self,
+        source: Source<'_>,
+        mut descriptor: FrameDescriptor,
+        payload: Vec<u8>,
+        place: Place,
+    ) -> Result<(), ReplayError> {
+        self.make_room(place.clone(), payload.len() as u64)?;
+        descriptor.seq = self.len() + 1;
+        descriptor.flags |= flags::REPLAYED;
+        descriptor.clock_id = CLOCK_OF_RECORDING;
+        // Longer payloads than u32 tells are longer than any frame may be, which the check below finds.
+        descriptor.payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let check = descriptor.check().and_then(|frame| descriptor.check_payload(&payload).map(|()| frame));
+        let frame = check.map_err(|error| source.frame(place, error))?;
+        let layout = |frame: &Frame| (frame.geometry, frame.lines, frame.samples, frame.domain);
+        if self.last.as_ref().is_none_or(|last| layout(last) != layout(&frame)) {
+            self.epoch += 1;
+        }
+        descriptor.geometry_epoch = self.epoch;
+        self.last = Some(frame);
+        self.bytes += payload.len() as u64;
+        self.frames.push(Recorded { descriptor, payload });
+        Ok(())
+    }
+
+    /// The recording, if it holds a frame.
+    pub fn finish(self) -> Result<Recording, ReplayError> {
+        let first = self.frames.first().and_then(|frame| frame.descriptor.check().ok());
+        let Some(first) = first else {
+            return Err(self.source.malformed(Place::Whole, "holds no frame"));
+        };
+        let display = match first.domain {
+            Domain::ScanConverted => DisplayHint::Source,
+            Domain::PolarEnvelope | Domain::PolarIq | Domain::PolarRf => {
+                let view = first.geometry.field_of_view();
+                let pixels_per_mm = RASTER_SIDE / view.width().max(view.height());
+                let pixels = |mm: f32| (mm * pixels_per_mm).round().clamp(16.0, RASTER_SIDE) as u32;
+                DisplayHint::Raster { width: pixels(view.width()), height: pixels(view.height()) }
+            }
+        };
+        Ok(Recording { frames: self.frames, display, notes: self.notes })
+    }
+}
+
+/// Refuses pictures that no frame may have the size of, before memory for their pixels is claimed.
+pub(crate) fn check_picture_size(
+    source: Source<'_>,
+    place: Place,
+    width: u64,
+    height: u64,
+) -> Result<(u32, u32), ReplayError> {
+    let fix = "make the picture smaller";
+    if width > u64::from(SAMPLES_MAX) {
+        return Err(source.too_large(place, "pixels across", width, SAMPLES_MAX.into(), fix));
+    }
+    if height > u64::from(LINES_MAX) {
+        return Err(source.too_large(place, "pixels down", height, LINES_MAX.into(), fix));
+    }
+    Ok((width as u32, height as u32))
+}
+
+/// The descriptor of a picture, of unknown scale unless a spacing is given.
+pub(crate) fn picture_descriptor(width: u32, height: u32, options: &Options) -> FrameDescriptor {
+    let kind = if options.spacing_mm.is_some() { GeometryKind::Raster } else { GeometryKind::RasterUnknown };
+    let spacing_mm = options.spacing_mm.unwrap_or(0.0);
+    FrameDescriptor {
+        domain: Domain::ScanConverted as u32,
+        sample_type: SampleType::U8 as u32,
+        lines: height,
+        samples: width,
+        stride_bytes: width,
+        geometry: kind as u32,
+        spacing_x_mm: spacing_mm,
+        spacing_y_mm: spacing_mm,
+        // A picture's grey levels are the display's own, whatever range they once spanned.
+        amplitude_law: LAW_LOGARITHMIC,
+        law_range_db: options.range_db,
+        ..FrameDescriptor::blank()
+    }
+}
+
+/// The note on pictures whose form has no place for a scale.
+pub(crate) fn note_on_scale(recorder: &mut Recorder<'_>, options: &Options, form: &str) {
+    if options.spacing_mm.is_none() {
+        recorder.note(format!(
+            "no calibration: measures in pixels only, because {form} does not say how large a pixel is; give --spacing MM if you know it"
+        ));
+    }
+}
+
+/// The name of the file beside `path` with this extension.
+pub(crate) fn beside(path: &Path, extension: &str) -> std::path::PathBuf {
+    path.with_extension(extension)
+}
