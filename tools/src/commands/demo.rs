@@ -1,8 +1,8 @@
 //! `sonotrace demo`: a simulated scanner streams a beating heart, a simulated click starts it, and everything that a
 //! newcomer wants to see is written and printed.
 
-use super::results::Results;
 use super::pointing;
+use super::results::Results;
 use super::scan::{progress, scan};
 use crate::embedded;
 use crate::output::dice::dice;

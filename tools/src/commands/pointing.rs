@@ -50,7 +50,10 @@ impl Pointing {
         let named = self.click.iter().filter_map(|click| click.object);
         let named = named.chain(self.boxes.iter().filter_map(|rectangle| rectangle.object));
         // Objects without a number come behind those with one.
-        let mut next = named.max().map_or(Some(1), |most| most.checked_add(1)).context("object numbers end at 4294967294")?;
+        let mut next = named
+            .max()
+            .map_or(Some(1), |most| most.checked_add(1))
+            .context("object numbers end at 4294967294")?;
         let mut prompts = Vec::new();
         for rectangle in &self.boxes {
             let object = rectangle.object.unwrap_or(next);
@@ -66,7 +69,11 @@ impl Pointing {
         let mut objects: Vec<u32> = prompts.iter().map(|prompt| prompt.object).collect();
         objects.sort_unstable();
         objects.dedup();
-        ensure!(objects.len() <= OBJECTS_MAX, "{} objects are pointed at, {OBJECTS_MAX} can be followed", objects.len());
+        ensure!(
+            objects.len() <= OBJECTS_MAX,
+            "{} objects are pointed at, {OBJECTS_MAX} can be followed",
+            objects.len()
+        );
         Ok(prompts)
     }
 
@@ -88,7 +95,8 @@ pub fn clicks(prompts: &[Prompt]) -> Vec<(Point, bool)> {
 /// An object's number before a colon, and what follows.
 fn object(text: &str) -> Result<(Option<u32>, &str)> {
     let Some((number, rest)) = text.split_once(':') else { return Ok((None, text)) };
-    let object: u32 = number.trim().parse().ok().filter(|&object| object > 0).context("an object's number is 1 or more")?;
+    let object: u32 =
+        number.trim().parse().ok().filter(|&object| object > 0).context("an object's number is 1 or more")?;
     Ok((Some(object), rest))
 }
 
@@ -109,12 +117,14 @@ fn click(text: &str) -> Result<Click> {
 
 fn rectangle(text: &str) -> Result<Rectangle> {
     let (object, corners) = object(text)?;
-    let [x0, y0, x1, y1] = numbers(corners).context("expected X0,Y0,X1,Y1 in pixels, such as 80,60,160,140")?;
+    let [x0, y0, x1, y1] =
+        numbers(corners).context("expected X0,Y0,X1,Y1 in pixels, such as 80,60,160,140")?;
     Ok(Rectangle { object, from: Point { x: x0, y: y0 }, to: Point { x: x1, y: y1 } })
 }
 
 fn name(text: &str) -> Result<(u32, String)> {
-    let (object, name) = text.split_once('=').context("expected OBJECT=NAME, such as 1=\"left ventricle\"")?;
+    let (object, name) =
+        text.split_once('=').context("expected OBJECT=NAME, such as 1=\"left ventricle\"")?;
     let object = object.trim().parse().context("an object's number is 1 or more")?;
     Ok((object, name.to_owned()))
 }

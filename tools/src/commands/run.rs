@@ -47,7 +47,8 @@ pub struct Arguments {
 }
 
 fn size(text: &str) -> Result<(u32, u32)> {
-    let parsed = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let parsed =
+        text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     parsed.context("expected WxH in pixels, such as 640x480")
 }
 
@@ -124,7 +125,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if scanned.overlays.iter().all(|overlay| overlay.objects().is_empty()) {
         bail!("no prompt could be served: click inside the picture, of {}", results.display_words()?);
     }
-    println!("wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg and report.json to {}", arguments.out.display());
+    println!(
+        "wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg and report.json to {}",
+        arguments.out.display()
+    );
     Ok(())
 }
 

@@ -61,11 +61,17 @@ impl Scanned {
 
     /// Prompts that were not served, a sentence each.
     pub fn refused_prompts(&self) -> Vec<String> {
-        let answers = self.overlays.iter().flat_map(|overlay| overlay.answers().iter().map(|a| (overlay.seq, a)));
+        let answers =
+            self.overlays.iter().flat_map(|overlay| overlay.answers().iter().map(|a| (overlay.seq, a)));
         let refused = answers.filter(|(_, answer)| answer.outcome != PromptOutcome::Served as u32);
         let words = |outcome: u32| PromptOutcome::from_wire(outcome).map_or("unknown", PromptOutcome::name);
         let line = |(seq, answer): (u64, &sonotrace::hal::overlay::PromptAnswer)| {
-            format!("prompt {} for object {} was refused on frame {seq}: {}", answer.ticket, answer.object, words(answer.outcome))
+            format!(
+                "prompt {} for object {} was refused on frame {seq}: {}",
+                answer.ticket,
+                answer.object,
+                words(answer.outcome)
+            )
         };
         refused.map(line).collect()
     }
