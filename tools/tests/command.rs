@@ -125,9 +125,9 @@ fn run_follows_an_object_through_a_folder_of_pictures() {
         &["run", "cine", "--click", "100,80", "--box", "58,38,142,122", "--spacing", "0.5", "--out", "out"],
     ));
     assert!(printed.contains("wrote 3 pictures"), "{printed}");
-    for index in 0..3 {
-        let picture =
-            image::open(folder.join(format!("out/frame_{index}.overlay.png"))).expect("a picture is written");
+    for number in 1..=3 {
+        let picture = image::open(folder.join(format!("out/cine-000{number}.overlay.png")))
+            .expect("a picture is written");
         assert_eq!((picture.width(), picture.height()), (200, 160));
     }
     let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
@@ -137,6 +137,55 @@ fn run_follows_an_object_through_a_folder_of_pictures() {
     assert_eq!(objects.len(), 2);
     let area_mm2 = objects[0]["area_mm2"].as_f64().expect("the spacing is known");
     assert!((area_mm2 / (std::f64::consts::PI * 400.0) - 1.0).abs() < 0.1, "{area_mm2} mm2");
+}
+
+/// An animated GIF, two objects by number and name, one of them corrected, and a prompt that cannot be served.
+#[test]
+fn run_takes_several_objects_and_tells_what_it_refuses() {
+    let folder = folder("objects");
+    disc(&folder.join("disc.png"), 200, 160);
+    let picture = image::open(folder.join("disc.png")).expect("the picture is read").to_rgb8();
+    let file = std::fs::File::create(folder.join("cine.gif")).expect("the file can be made");
+    let mut animation =
+        sonotrace_cli::output::gif::Animation::new(file, 200, 160, 40.0).expect("an animation can be begun");
+    for _ in 0..2 {
+        animation.frame(&picture).expect("a frame is written");
+    }
+    animation.finish().expect("the animation is written");
+    let arguments = [
+        "-v",
+        "run",
+        "cine.gif",
+        "--box",
+        "2:58,38,142,122",
+        "--click",
+        "2:100,80",
+        "--click",
+        "7:30,30",
+        "--click",
+        "7:60,140,neg",
+        "--click",
+        "9:900,30",
+        "--name",
+        "2=disc",
+        "--out",
+        "out",
+    ];
+    let output = sonotrace(&folder, &arguments);
+    let printed = succeed(&output);
+    assert!(printed.contains("prompt 5 for object 9 was refused on frame 1: outside_field"), "{printed}");
+    let told = text(&output.stderr);
+    assert!(told.contains("session opened") && told.contains("prompt 1 answered"), "{told}");
+    let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
+    let lines: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let ids: Vec<u64> =
+        lines[1]["objects"].as_array().expect("objects").iter().filter_map(|o| o["id"].as_u64()).collect();
+    assert_eq!(ids, [2, 7]);
+    assert_eq!(lines[0]["answers"].as_array().map(Vec::len), Some(5));
+    assert_eq!(lines[1]["t_acq_ns"], 40_000_000, "the GIF's own times");
+    // Nothing but refused prompts is an error.
+    refuse(&sonotrace(&folder, &["run", "cine.gif", "--click", "900,30"]), &["200 x 160"]);
 }
 
 #[test]
