@@ -292,12 +292,12 @@ fn the_newest_frame_is_taken_and_the_others_are_counted() {
     }
 }
 
+/// With the consumer spawned only: a producer that first looks at the backlog hides the consumer's loads from loom if it
+/// is the one that is spawned (see [`Model`]).
 #[test]
 fn commands_are_refused_but_never_given_up() {
-    for spawned in [Side::Producer, Side::Consumer] {
-        for (capacity, wanted, takes) in [(1, 3, 2), (2, 4, 2)] {
-            assert!(explore(3, move || command(spawned, capacity, wanted, takes)) > LEAST);
-        }
+    for (wanted, takes) in [(3, 3), (4, 2), (4, 4)] {
+        assert!(explore(3, move || command(Side::Consumer, 2, wanted, takes)) > LEAST);
     }
 }
 
