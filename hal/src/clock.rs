@@ -1,5 +1,6 @@
 //! Time, injected: the runtime never asks the machine for it, so that a whole scan replays from a seed.
 
+#[cfg(target_has_atomic = "64")]
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A monotonic clock in nanoseconds since an arbitrary start.
@@ -14,10 +15,13 @@ impl<C: Clock + ?Sized> Clock for &C {
     }
 }
 
-/// A clock that stands still until it is told to move: for tests and bit-exact replay.
+/// A clock that stands still until it is told to move: for tests and bit-exact replay. Not on machines without 64-bit
+/// atomics, where no replay runs.
+#[cfg(target_has_atomic = "64")]
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
+#[cfg(target_has_atomic = "64")]
 impl ManualClock {
     /// A clock that reads `start_ns`.
     pub const fn new(start_ns: u64) -> Self {
@@ -36,6 +40,7 @@ impl ManualClock {
     }
 }
 
+#[cfg(target_has_atomic = "64")]
 impl Clock for ManualClock {
     fn now_ns(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
