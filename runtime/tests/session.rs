@@ -5,15 +5,15 @@
 mod common;
 use common::{
     AlignedBytes, COMMANDS_QUEUED, FIELD_MM, FRAMES_QUEUED, Memory, Scan, boxed, click, disc, disc_model,
-    every_frame, frame, picture, remove, samples,
+    distance, every_frame, frame, on_display, only, picture, remove, samples, state,
 };
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
 use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::{Overlay, OverlayObject, Rung, State, valid};
+use sonotrace::hal::overlay::{Overlay, Rung, State, valid};
 use sonotrace::session::{DropReason, Policy, Poll, SessionConfig, SessionError, memory_required};
-use sonotrace::vision::{Display, DisplayRaster};
+use sonotrace::vision::Display;
 use std::cell::Cell;
 
 /// Radius that a disc of the small model has after a click, millimetres; the mask's cells are 5 mm, so about.
@@ -21,26 +21,6 @@ const CLICK_RADIUS_MM: f32 = 6.5 * 1.25;
 
 fn live() -> SessionConfig<'static> {
     SessionConfig { policy: Policy::Newest, ..every_frame() }
-}
-
-fn only(overlay: &Overlay) -> &OverlayObject {
-    let [object] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
-    object
-}
-
-fn state(object: &OverlayObject) -> State {
-    State::from_wire(object.state).unwrap()
-}
-
-fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
-    (a[0] - b[0]).hypot(a[1] - b[1])
-}
-
-/// Where a point of the probe's plane is on the tests' display.
-fn on_display(at: [f32; 2]) -> [f32; 2] {
-    let geometry = frame(1).check().unwrap().geometry;
-    let raster = DisplayRaster::new(&geometry, every_frame().display).unwrap();
-    raster.to_display(Point { x: at[0], y: at[1] })
 }
 
 /// What an overlay shows, without the times that it took.
@@ -60,7 +40,7 @@ fn a_click_gives_a_fresh_contour_about_it() {
         let object = only(&overlay);
         assert_eq!((object.id, state(object), overlay.state), (7, State::Fresh, State::Fresh as u32));
         assert_eq!(object.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
-        let off_px = distance(object.centroid_px, on_display(at));
+        let off_px = distance(object.centroid_px, on_display(&frame(1), at));
         let off_mm = distance(object.centroid_mm, at);
         assert!(off_px < 1.0, "{at:?}: centroid {:?}, {off_px} px off", object.centroid_px);
         assert!(off_mm < 0.01 * FIELD_MM, "{at:?}: centroid {:?}, {off_mm} mm off", object.centroid_mm);
@@ -87,7 +67,7 @@ fn a_click_gives_a_fresh_contour_about_it() {
 #[test]
 fn the_same_point_in_every_space_gives_the_same_contour() {
     let at = Point { x: 4.0, y: 18.0 };
-    let px = on_display([at.x, at.y]);
+    let px = on_display(&frame(1), [at.x, at.y]);
     // 16 lines over 40 mm, 64 samples over 40 mm.
     let line_sample = Point { x: at.y / FIELD_MM * 63.0, y: (at.x + FIELD_MM / 2.0) / FIELD_MM * 15.0 };
     let spaces = [

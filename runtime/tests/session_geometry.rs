@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{FIELD_MM, Memory, boxed, click, every_frame, frame, picture};
+use common::{
+    FIELD_MM, Memory, boxed, click, distance, every_frame, frame, on_display, only, picture, state,
+};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{Prompt, PromptKind, Space};
 use sonotrace::hal::event::EventKind;
@@ -36,25 +38,6 @@ fn sector(seq: u64, first_angle_rad: f32, last_angle_rad: f32, last_depth_mm: f3
 /// The same frame, later.
 fn numbered(descriptor: FrameDescriptor, seq: u64) -> FrameDescriptor {
     FrameDescriptor { seq, t_acq_ns: seq * 20_000_000, ..descriptor }
-}
-
-fn only(overlay: &Overlay) -> &OverlayObject {
-    let [object] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
-    object
-}
-
-fn state(object: &OverlayObject) -> State {
-    State::from_wire(object.state).unwrap()
-}
-
-fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
-    (a[0] - b[0]).hypot(a[1] - b[1])
-}
-
-fn on_display(descriptor: &FrameDescriptor, at: [f32; 2]) -> [f32; 2] {
-    let geometry = descriptor.check().unwrap().geometry;
-    let raster = DisplayRaster::new(&geometry, every_frame().display).unwrap();
-    raster.to_display(Point { x: at[0], y: at[1] })
 }
 
 #[test]

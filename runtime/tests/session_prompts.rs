@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{COMMANDS_QUEUED, Memory, boxed, click, every_frame, frame, remove};
+use common::{COMMANDS_QUEUED, Memory, boxed, click, distance, every_frame, frame, remove};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
 use sonotrace::hal::event::EventKind;
@@ -17,10 +17,6 @@ fn negative(object: u32, x: f32, y: f32) -> Prompt {
 
 fn centroid(overlay: &Overlay, id: u32) -> [f32; 2] {
     overlay.objects().iter().find(|object| object.id == id).unwrap().centroid_mm
-}
-
-fn off_mm(a: [f32; 2], b: [f32; 2]) -> f32 {
-    (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
 fn answers(overlay: &Overlay) -> Vec<(u32, u32, PromptOutcome)> {
@@ -42,7 +38,7 @@ fn clicks_on_one_frame_add_up() {
     scan.prompt(negative(1, 4.0, 13.0)).unwrap();
     let overlay = scan.overlay_of(&frame(1));
     let mean = [(-6.0 + 0.0 + 6.0 + 4.0) / 4.0, (14.0 + 20.0 + 29.0 + 13.0) / 4.0];
-    assert!(off_mm(centroid(&overlay, 1), mean) < 0.7, "{:?}, not {mean:?}", centroid(&overlay, 1));
+    assert!(distance(centroid(&overlay, 1), mean) < 0.7, "{:?}, not {mean:?}", centroid(&overlay, 1));
     assert_eq!(scan.session.counters().prompts_served, 4);
 }
 
@@ -58,7 +54,7 @@ fn clicks_on_a_kept_frame_add_up_too() {
     // Made on frame 1, where the first click was made.
     scan.prompt(Prompt { seq: 1, ..click(1, 2.0, 20.0) }).unwrap();
     let overlay = scan.overlay_of(&frame(3));
-    assert!(off_mm(centroid(&overlay, 1), [-2.0, 17.0]) < 1.3, "{:?}", centroid(&overlay, 1));
+    assert!(distance(centroid(&overlay, 1), [-2.0, 17.0]) < 1.3, "{:?}", centroid(&overlay, 1));
 }
 
 /// On a later frame the clicks before have done their work; the box of what was carried there stands for them.
@@ -74,7 +70,7 @@ fn a_click_on_a_later_frame_corrects_what_was_carried_there() {
     scan.prompt(click(1, 6.0, 20.0)).unwrap();
     let overlay = scan.overlay_of(&frame(4));
     // Two corners about the old middle, and the click: a third of the way.
-    assert!(off_mm(centroid(&overlay, 1), [2.0, 20.0]) < 1.0, "{:?}", centroid(&overlay, 1));
+    assert!(distance(centroid(&overlay, 1), [2.0, 20.0]) < 1.0, "{:?}", centroid(&overlay, 1));
     assert_eq!(overlay.objects()[0].state, State::Fresh as u32);
     // A second click on that frame's successor begins with what is there again.
     let overlay = scan.overlay_of(&frame(5));
@@ -89,7 +85,7 @@ fn a_box_starts_an_object_anew() {
     scan.prompt(click(1, -10.0, 10.0)).unwrap();
     scan.prompt(boxed(1, [3.0, 23.0, 13.0, 33.0])).unwrap();
     let overlay = scan.overlay_of(&frame(1));
-    assert!(off_mm(centroid(&overlay, 1), [8.0, 28.0]) < 0.6, "{:?}", centroid(&overlay, 1));
+    assert!(distance(centroid(&overlay, 1), [8.0, 28.0]) < 0.6, "{:?}", centroid(&overlay, 1));
 }
 
 #[test]
@@ -131,7 +127,7 @@ fn objects_come_and_go_without_disturbing_each_other() {
         let fresh = object.id == 4;
         assert_eq!(object.state, if fresh { State::Fresh } else { State::Tracked } as u32, "{}", object.id);
         let at = places[object.id as usize - 1];
-        assert!(off_mm(object.centroid_mm, at) < 2.0, "object {}: {:?}", object.id, object.centroid_mm);
+        assert!(distance(object.centroid_mm, at) < 2.0, "object {}: {:?}", object.id, object.centroid_mm);
     }
 }
 

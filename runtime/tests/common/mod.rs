@@ -9,7 +9,7 @@ use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::frame::{FrameDescriptor, LAW_LOGARITHMIC};
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::Overlay;
+use sonotrace::hal::overlay::{Overlay, OverlayObject, State};
 use sonotrace::hal::ring::{
     CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
     OverlayRing,
@@ -17,7 +17,7 @@ use sonotrace::hal::ring::{
 use sonotrace::model::Model;
 use sonotrace::model::format::{FileHeader, HEAD_BYTES, SectionKind, SectionRecord};
 use sonotrace::session::{Policy, Poll, Ports, Session, SessionConfig, SessionError, memory_required};
-use sonotrace::vision::Display;
+use sonotrace::vision::{Display, DisplayRaster};
 use std::sync::OnceLock;
 
 #[repr(C, align(4096))]
@@ -365,4 +365,28 @@ impl<C: Clock> Scan<'_, C> {
         assert_eq!(counters.outcomes(), u64::from(self.ring.counters().committed), "{counters:?}");
         counters
     }
+}
+
+/// The only object on an overlay.
+#[track_caller]
+pub fn only(overlay: &Overlay) -> &OverlayObject {
+    let [object] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
+    object
+}
+
+/// An object's state.
+pub fn state(object: &OverlayObject) -> State {
+    State::from_wire(object.state).unwrap()
+}
+
+/// How far two points are apart.
+pub fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+/// Where a point of the plane is on the tests' display of a frame.
+pub fn on_display(descriptor: &FrameDescriptor, at: [f32; 2]) -> [f32; 2] {
+    let geometry = descriptor.check().unwrap().geometry;
+    let raster = DisplayRaster::new(&geometry, every_frame().display).unwrap();
+    raster.to_display(Point { x: at[0], y: at[1] })
 }
