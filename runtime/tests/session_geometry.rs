@@ -11,9 +11,9 @@ use sonotrace::hal::command::{Prompt, PromptKind, Space};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::{Overlay, OverlayObject, PromptOutcome, Rung, State, valid};
+use sonotrace::hal::overlay::{PromptOutcome, Rung, State, valid};
 use sonotrace::session::{DropReason, Poll, SessionConfig};
-use sonotrace::vision::{Display, DisplayRaster};
+use sonotrace::vision::Display;
 
 /// The small model's input has 32 rows: a table of another geometry is whole with its fourth frame.
 fn in_steps() -> SessionConfig<'static> {
