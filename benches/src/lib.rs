@@ -1,5 +1,7 @@
 //! Benchmarks measure; tests check. What is measured here also runs small as a test, so that it does not rot.
 
+pub mod vision;
+
 use sonotrace::exec::{Executor, memory_required};
 use sonotrace::file::ModelFile;
 use sonotrace::model::Model;
