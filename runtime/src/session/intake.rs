@@ -64,19 +64,11 @@ impl<C: Clock> Session<'_, C> {
     /// Takes a frame from the ring, checks it, samples it, and begins to encode it.
     pub(super) fn take_frame(&mut self) -> Poll {
         let taken_ns = self.clock.now_ns();
-        let view = match self.config.policy {
-            Policy::All => self.ports.frames.take(),
-            Policy::Newest => match self.ports.frames.take_newest() {
-                Some((view, superseded)) => {
-                    // As in `drop_unseen`, which needs all of the session.
-                    self.counters.drop_frames(DropReason::Superseded, superseded.into());
-                    self.unseen_since_last += u64::from(superseded);
-                    Some(view)
-                }
-                None => None,
-            },
+        let taken = match self.config.policy {
+            Policy::All => self.ports.frames.take().map(|view| (view, 0)),
+            Policy::Newest => self.ports.frames.take_newest(),
         };
-        let Some(view) = view else { return Poll::Idle };
+        let Some((view, superseded)) = taken else { return Poll::Idle };
         let descriptor = *view.descriptor();
         let checked = descriptor
             .check()
@@ -84,6 +76,7 @@ impl<C: Clock> Session<'_, C> {
             .ok()
             // What cannot be shown is not begun with.
             .filter(|frame| DisplayRaster::new(&frame.geometry, self.config.display).is_ok());
+        self.drop_unseen(superseded.into());
         let Some(frame) = checked else {
             // It may have had a number of its own.
             self.unseen_since_last += 1;

@@ -51,7 +51,6 @@ impl Object {
     /// Lost: no contour, no mask to go on from; stays on overlays as such until it is prompted again or removed.
     pub fn lose(&mut self) {
         self.has_mask = false;
-        self.prompted_frame = 0;
         self.shown = OverlayObject { id: self.id, state: State::Lost as u32, ..OverlayObject::zeroed() };
     }
 }

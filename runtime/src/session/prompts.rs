@@ -117,15 +117,13 @@ impl<C: Clock> Session<'_, C> {
                 object.prompt = DecoderPrompt::of_box(box_px);
             }
             Pointed::Click(click) => {
-                if object.has_mask && object.prompted_frame != frame {
-                    // The first click on this frame corrects what was carried here: its box says what that is.
-                    object.has_mask = carry(object, mask, scene, self.tables.field);
+                if object.prompted_frame != frame {
+                    // The first click on this frame. It corrects what was carried here, whose box says what that is.
+                    object.has_mask = object.has_mask && carry(object, mask, scene, self.tables.field);
                     object.prompt = match object.has_mask {
                         true => DecoderPrompt::of_box(object.box_px),
                         false => DecoderPrompt::default(),
                     };
-                } else if !object.has_mask {
-                    object.prompt = DecoderPrompt::default();
                 }
                 object.prompt.add(click);
             }
