@@ -1,5 +1,8 @@
 //! Why a recording was refused.
 
+use dicom_core::Tag;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_dictionary_std::StandardDataDictionary;
 use sonotrace_hal::frame::FrameError;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,8 +20,8 @@ pub enum Place {
     Line(u64),
     /// The field of this name.
     Field(&'static str),
-    /// The DICOM attribute of this tag (group in the upper half) and keyword.
-    Attribute(u32, &'static str),
+    /// This DICOM attribute; shown with its keyword.
+    Attribute(Tag),
 }
 
 impl fmt::Display for Place {
@@ -29,8 +32,9 @@ impl fmt::Display for Place {
             Self::Byte(byte) => write!(f, ", byte {byte}"),
             Self::Line(line) => write!(f, ", line {line}"),
             Self::Field(name) => write!(f, ", field `{name}`"),
-            Self::Attribute(tag, keyword) => {
-                write!(f, ", ({:04x},{:04x}) {keyword}", tag >> 16, tag & 0xffff)
+            Self::Attribute(tag) => {
+                let keyword = StandardDataDictionary.by_tag(*tag).map_or("", |entry| entry.alias());
+                write!(f, ", ({:04x},{:04x}) {keyword}", tag.group(), tag.element())
             }
         }
     }

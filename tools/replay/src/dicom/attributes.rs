@@ -3,6 +3,10 @@
 use super::elements::{Element, Elements};
 use super::region::Region;
 use crate::error::{Place, ReplayError, Source};
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use dicom_encoding::decode::BasicDecode;
+use dicom_encoding::decode::basic::LittleEndianBasicDecoder;
 
 /// What is known of the image. Attributes that the file lacks are none.
 #[derive(Debug, Default)]
@@ -18,7 +22,7 @@ pub(super) struct Attributes<'a> {
     /// Number Of Frames.
     pub frames: Option<u64>,
     /// Frame Increment Pointer.
-    pub frame_increment: Option<u32>,
+    pub frame_increment: Option<Tag>,
     /// Rows.
     pub rows: Option<u16>,
     /// Columns.
@@ -47,11 +51,6 @@ pub(super) struct Attributes<'a> {
     pub pixels: Option<(Element<'a>, Option<Vec<Element<'a>>>)>,
 }
 
-/// Frame Time Vector.
-pub(super) const FRAME_TIME_VECTOR: u32 = 0x0018_1065;
-/// Pixel Data.
-pub(super) const PIXEL_DATA: u32 = 0x7fe0_0010;
-
 impl<'a> Attributes<'a> {
     /// Reads the data set, up to its pixel data.
     pub fn read(source: Source<'a>, elements: &mut Elements<'a>) -> Result<Self, ReplayError> {
@@ -59,34 +58,34 @@ impl<'a> Attributes<'a> {
         while let Some(element) = elements.next()? {
             let value = Value { source, element };
             match element.tag {
-                0x0008_0060 => found.modality_is_ultrasound = Some(value.text() == b"US"),
-                0x0008_2144 => found.display_rate_hz = value.number(),
-                0x0018_0040 => found.cine_rate_hz = value.number(),
-                0x0018_1063 => found.frame_time_ms = value.number(),
-                FRAME_TIME_VECTOR => found.frame_time_vector_ms = value.numbers(),
-                0x0018_6011 => {
+                tags::MODALITY => found.modality_is_ultrasound = Some(value.text() == b"US"),
+                tags::RECOMMENDED_DISPLAY_FRAME_RATE => found.display_rate_hz = value.number(),
+                tags::CINE_RATE => found.cine_rate_hz = value.number(),
+                tags::FRAME_TIME => found.frame_time_ms = value.number(),
+                tags::FRAME_TIME_VECTOR => found.frame_time_vector_ms = value.numbers(),
+                tags::SEQUENCE_OF_ULTRASOUND_REGIONS => {
                     for item in elements.items(&element)? {
                         found.regions.push(Region::read(source, elements.elements(&item))?);
                     }
                 }
-                0x0028_0002 => found.samples_per_pixel = Some(value.u16("SamplesPerPixel")?),
-                0x0028_0004 => found.photometric = Some(value.text()),
-                0x0028_0006 => found.planar = Some(value.u16("PlanarConfiguration")?),
-                0x0028_0008 => {
+                tags::SAMPLES_PER_PIXEL => found.samples_per_pixel = Some(value.u16()?),
+                tags::PHOTOMETRIC_INTERPRETATION => found.photometric = Some(value.text()),
+                tags::PLANAR_CONFIGURATION => found.planar = Some(value.u16()?),
+                tags::NUMBER_OF_FRAMES => {
                     let frames = value.number().filter(|frames| (1.0..=f64::from(u32::MAX)).contains(frames));
-                    let place = Place::Attribute(element.tag, "NumberOfFrames");
+                    let place = Place::Attribute(element.tag);
                     let problem = "not a number of frames";
                     found.frames = Some(frames.ok_or_else(|| source.malformed(place, problem))? as u64);
                 }
-                0x0028_0009 => found.frame_increment = value.tag(),
-                0x0028_0010 => found.rows = Some(value.u16("Rows")?),
-                0x0028_0011 => found.columns = Some(value.u16("Columns")?),
-                0x0028_0100 => found.bits_allocated = Some(value.u16("BitsAllocated")?),
-                0x0028_0101 => found.bits_stored = Some(value.u16("BitsStored")?),
-                0x0028_0102 => found.high_bit = Some(value.u16("HighBit")?),
-                0x0028_0103 => found.pixel_representation = Some(value.u16("PixelRepresentation")?),
-                0x0028_0301 => found.is_burnt_in = value.text() == b"YES",
-                PIXEL_DATA => {
+                tags::FRAME_INCREMENT_POINTER => found.frame_increment = value.tag(),
+                tags::ROWS => found.rows = Some(value.u16()?),
+                tags::COLUMNS => found.columns = Some(value.u16()?),
+                tags::BITS_ALLOCATED => found.bits_allocated = Some(value.u16()?),
+                tags::BITS_STORED => found.bits_stored = Some(value.u16()?),
+                tags::HIGH_BIT => found.high_bit = Some(value.u16()?),
+                tags::PIXEL_REPRESENTATION => found.pixel_representation = Some(value.u16()?),
+                tags::BURNED_IN_ANNOTATION => found.is_burnt_in = value.text() == b"YES",
+                tags::PIXEL_DATA => {
                     let fragments = if element.is_open { Some(elements.items(&element)?) } else { None };
                     found.pixels = Some((element, fragments));
                     // Elements behind the pixels (padding, signatures) tell nothing that is needed.
@@ -128,40 +127,36 @@ impl<'a> Value<'a> {
     }
 
     /// A tag (`AT`).
-    pub fn tag(&self) -> Option<u32> {
-        let [group, group_high, element, element_high] = self.bytes()?;
-        Some(u32::from_be_bytes([group_high, group, element_high, element]))
+    pub fn tag(&self) -> Option<Tag> {
+        LittleEndianBasicDecoder.decode_tag(self.element.value).ok()
     }
 
     /// Unsigned, of 16 bits (`US`).
-    pub fn u16(&self, keyword: &'static str) -> Result<u16, ReplayError> {
-        self.fixed(keyword).map(u16::from_le_bytes)
+    pub fn u16(&self) -> Result<u16, ReplayError> {
+        self.needed(2, LittleEndianBasicDecoder.decode_us(self.element.value).ok())
     }
 
     /// Unsigned, of 32 bits (`UL`).
-    pub fn u32(&self, keyword: &'static str) -> Result<u32, ReplayError> {
-        self.fixed(keyword).map(u32::from_le_bytes)
+    pub fn u32(&self) -> Result<u32, ReplayError> {
+        self.needed(4, LittleEndianBasicDecoder.decode_ul(self.element.value).ok())
     }
 
     /// Signed, of 32 bits (`SL`).
-    pub fn i32(&self, keyword: &'static str) -> Result<i32, ReplayError> {
-        self.fixed(keyword).map(i32::from_le_bytes)
+    pub fn i32(&self) -> Result<i32, ReplayError> {
+        self.needed(4, LittleEndianBasicDecoder.decode_sl(self.element.value).ok())
     }
 
     /// Floating point, of 64 bits (`FD`).
-    pub fn f64(&self, keyword: &'static str) -> Result<f64, ReplayError> {
-        self.fixed(keyword).map(f64::from_le_bytes)
+    pub fn f64(&self) -> Result<f64, ReplayError> {
+        self.needed(8, LittleEndianBasicDecoder.decode_fd(self.element.value).ok())
     }
 
-    fn bytes<const BYTES: usize>(&self) -> Option<[u8; BYTES]> {
-        self.element.value.first_chunk().copied()
-    }
-
-    fn fixed<const BYTES: usize>(&self, keyword: &'static str) -> Result<[u8; BYTES], ReplayError> {
-        self.bytes().ok_or_else(|| {
+    /// What was decoded; nothing was if the value is shorter than the type.
+    fn needed<T>(&self, bytes: usize, decoded: Option<T>) -> Result<T, ReplayError> {
+        decoded.ok_or_else(|| {
             let seen = self.element.value.len();
-            let place = Place::Attribute(self.element.tag, keyword);
-            self.source.malformed(place, format!("holds {seen} bytes, {BYTES} are needed"))
+            let place = Place::Attribute(self.element.tag);
+            self.source.malformed(place, format!("holds {seen} bytes, {bytes} are needed"))
         })
     }
 }

@@ -1,21 +1,28 @@
 //! Walks the elements of a data set without copying, without recursion and without trust in any length (PS3.5 section 7).
+//! Each header is decoded by dicom-rs; where it may lie and what may follow it is decided here.
 
 use crate::error::{Place, ReplayError, Source};
+use dicom_core::{Tag, VR};
+use dicom_encoding::decode::Decode;
+use dicom_encoding::decode::explicit_le::ExplicitVRLittleEndianDecoder;
+use dicom_encoding::decode::implicit_le::StandardImplicitVRLittleEndianDecoder;
 
+/// Group of items and delimiters, which bear no type in any encoding.
+const DELIMITERS: u16 = 0xfffe;
 /// Item of a sequence, or fragment of encapsulated pixel data.
-const ITEM: u32 = 0xfffe_e000;
+const ITEM: Tag = Tag(DELIMITERS, 0xe000);
 /// End of an item of undefined length.
-const ITEM_END: u32 = 0xfffe_e00d;
+const ITEM_END: Tag = Tag(DELIMITERS, 0xe00d);
 /// End of a sequence of undefined length.
-const SEQUENCE_END: u32 = 0xfffe_e0dd;
+const SEQUENCE_END: Tag = Tag(DELIMITERS, 0xe0dd);
 /// How deeply sequences may be nested; real ultrasound images stay below five.
 const DEPTH_MAX: usize = 32;
 
 /// One data element, or one item.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Element<'a> {
-    /// Group in the upper half, element in the lower.
-    pub tag: u32,
+    /// Its tag.
+    pub tag: Tag,
     /// The value; without the delimiter that ends one of undefined length.
     pub value: &'a [u8],
     /// Where the value lies in the file.
@@ -35,7 +42,7 @@ enum Open {
 
 /// A header: tag, and how long the value behind it is (none: undefined).
 struct Header {
-    tag: u32,
+    tag: Tag,
     length: Option<usize>,
     /// Value representation `UN`: if of undefined length, its elements do not bear their types (PS3.5 section 6.2.2).
     is_unknown: bool,
@@ -63,8 +70,8 @@ impl<'a> Elements<'a> {
     }
 
     /// The tag that comes next, if there is one.
-    pub fn peek(&self) -> Option<u32> {
-        self.bytes.get(self.at..self.at + 4).map(tag_of)
+    pub fn peek(&self) -> Option<Tag> {
+        ExplicitVRLittleEndianDecoder::default().decode_tag(&mut self.bytes.get(self.at..)?).ok()
     }
 
     /// The next element; none at the end.
@@ -124,10 +131,10 @@ impl<'a> Elements<'a> {
     }
 
     /// Where a value of this length ends.
-    fn end_of(&self, at: usize, length: usize, tag: u32) -> Result<usize, ReplayError> {
+    fn end_of(&self, at: usize, length: usize, tag: Tag) -> Result<usize, ReplayError> {
         let left = self.bytes.len() - at;
         if length > left {
-            let name = format!("({:04x},{:04x})", tag >> 16, tag & 0xffff);
+            let name = format!("({:04x},{:04x})", tag.group(), tag.element());
             return Err(self.malformed(
                 at,
                 format!("{name} announces {length} bytes, {left} are left: the file is damaged or cut off"),
@@ -139,34 +146,24 @@ impl<'a> Elements<'a> {
     /// Reads a header and moves `at` behind it.
     fn header(&self, at: &mut usize, is_explicit: bool) -> Result<Header, ReplayError> {
         let start = *at;
-        let take = |at: &mut usize, bytes: usize| {
-            let taken = self.bytes.get(*at..*at + bytes);
-            *at += bytes;
-            taken.ok_or_else(|| self.malformed(start, "the file ends within an element: it is cut off"))
+        let cut_off = || self.malformed(start, "the file ends within an element: it is cut off");
+        let mut rest = self.bytes.get(start..).ok_or_else(cut_off)?;
+        let explicit = ExplicitVRLittleEndianDecoder::default();
+        let tag = explicit.decode_tag(&mut { rest }).map_err(|_| cut_off())?;
+        let has_type = is_explicit && tag.group() != DELIMITERS;
+        // A type that is none would be taken for an unknown one; it shows that this is no element.
+        if has_type && rest.get(4..6).is_some_and(|vr| !vr.iter().all(u8::is_ascii_uppercase)) {
+            return Err(self.malformed(start, "an element without a type: the file is damaged"));
+        }
+        let decoded = match is_explicit {
+            true => explicit.decode_header(&mut rest),
+            false => StandardImplicitVRLittleEndianDecoder::default().decode_header(&mut rest),
         };
-        let tag = tag_of(take(at, 4)?);
-        let mut is_unknown = false;
-        let length = if is_explicit && tag >> 16 != ITEM >> 16 {
-            let vr = take(at, 2)?;
-            if !vr.iter().all(u8::is_ascii_uppercase) {
-                return Err(self.malformed(start, "an element without a type: the file is damaged"));
-            }
-            is_unknown = vr == b"UN";
-            // These have four bytes of length behind two that are reserved (PS3.5 section 7.1.2).
-            const LONG: [&[u8; 2]; 13] =
-                [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
-            if LONG.iter().any(|long| vr == *long) {
-                take(at, 2)?;
-                take(at, 4)?
-            } else {
-                take(at, 2)?
-            }
-        } else {
-            take(at, 4)?
-        };
-        let length = length.iter().rev().fold(0u32, |value, &byte| value << 8 | u32::from(byte));
-        let length = if length == u32::MAX { None } else { Some(length as usize) };
-        Ok(Header { tag, length, is_unknown })
+        let (header, bytes) = decoded.map_err(|_| cut_off())?;
+        *at += bytes;
+        let length = header.len.get().map(|length| length as usize);
+        // Of implicit encodings the type is the dictionary's, and tells nothing of the file.
+        Ok(Header { tag, length, is_unknown: has_type && header.vr == VR::UN })
     }
 
     /// Where something of undefined length, whose contents begin at `from`, ends, and where what follows it begins.
@@ -185,7 +182,7 @@ impl<'a> Elements<'a> {
                     continue;
                 }
                 (Open::Sequence, ITEM) => {}
-                (Open::Item, tag) if tag >> 16 != ITEM >> 16 => {}
+                (Open::Item, tag) if tag.group() != DELIMITERS => {}
                 _ => return Err(self.malformed(start, "an item or delimiter where none should be")),
             }
             match header.length {
@@ -199,10 +196,4 @@ impl<'a> Elements<'a> {
         }
         Err(self.malformed(from, "a sequence without an end"))
     }
-}
-
-/// The tag in the four bytes that begin a header.
-fn tag_of(bytes: &[u8]) -> u32 {
-    let half = |at: usize| u32::from(bytes[at]) | u32::from(bytes[at + 1]) << 8;
-    half(0) << 16 | half(2)
 }

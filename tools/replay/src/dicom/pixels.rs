@@ -1,6 +1,6 @@
 //! Pixel data as grey frames.
 
-use super::attributes::{Attributes, PIXEL_DATA};
+use super::attributes::Attributes;
 use super::elements::Element;
 use super::rle;
 use super::syntax::Coding;
@@ -8,6 +8,8 @@ use crate::error::{Place, ReplayError, Source};
 use crate::grey::luma;
 use crate::jpeg;
 use crate::recording::{FRAMES_MAX, check_picture_size};
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 
 /// What a pixel's samples are (PS3.3 section C.7.6.3.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,16 +54,16 @@ pub(super) enum Coded<'a> {
 impl Layout {
     /// What the attributes say about the pixels, if it can be read.
     pub fn new(source: Source<'_>, attributes: &Attributes<'_>, coding: Coding) -> Result<Self, ReplayError> {
-        let needed = |value: Option<u16>, tag: u32, keyword: &'static str| {
-            value.ok_or_else(|| source.malformed(Place::Attribute(tag, keyword), "missing"))
+        let needed = |value: Option<u16>, tag: Tag| {
+            value.ok_or_else(|| source.malformed(Place::Attribute(tag), "missing"))
         };
-        let rows = needed(attributes.rows, 0x0028_0010, "Rows")?;
-        let columns = needed(attributes.columns, 0x0028_0011, "Columns")?;
-        let place = Place::Attribute(0x0028_0010, "Rows and Columns");
+        let rows = needed(attributes.rows, tags::ROWS)?;
+        let columns = needed(attributes.columns, tags::COLUMNS)?;
+        let place = Place::Attribute(tags::ROWS);
         let (width, height) = check_picture_size(source, place, columns.into(), rows.into())?;
         let photometric = photometric(source, attributes, coding, columns)?;
 
-        let bits_allocated = needed(attributes.bits_allocated, 0x0028_0100, "BitsAllocated")?;
+        let bits_allocated = needed(attributes.bits_allocated, tags::BITS_ALLOCATED)?;
         let bits_stored = attributes.bits_stored.unwrap_or(bits_allocated);
         let high_bit = attributes.high_bit.unwrap_or(bits_stored.saturating_sub(1));
         let is_signed = attributes.pixel_representation.unwrap_or(0) != 0;
@@ -77,7 +79,7 @@ impl Layout {
             let what = format!(
                 "samples of {bits_stored} bits in {bits_allocated}, highest bit {high_bit}, {signed}, are not read here"
             );
-            let place = Place::Attribute(0x0028_0100, "BitsAllocated");
+            let place = Place::Attribute(tags::BITS_ALLOCATED);
             return Err(source.unsupported(
                 place,
                 what,
@@ -86,7 +88,7 @@ impl Layout {
         }
         let frames = attributes.frames.unwrap_or(1);
         if frames > FRAMES_MAX {
-            let place = Place::Attribute(0x0028_0008, "NumberOfFrames");
+            let place = Place::Attribute(tags::NUMBER_OF_FRAMES);
             let fix = "cut the recording into shorter ones";
             return Err(source.too_large(place, "frames", frames, FRAMES_MAX, fix));
         }
@@ -108,7 +110,7 @@ impl Layout {
         source: Source<'_>,
         attributes: &Attributes<'a>,
     ) -> Result<Coded<'a>, ReplayError> {
-        let place = Place::Attribute(PIXEL_DATA, "PixelData");
+        let place = Place::Attribute(tags::PIXEL_DATA);
         let Some((element, fragments)) = &attributes.pixels else {
             return Err(source.malformed(place, "missing: the file holds no picture, or is cut off"));
         };
@@ -279,7 +281,7 @@ fn photometric(
     coding: Coding,
     columns: u16,
 ) -> Result<Photometric, ReplayError> {
-    let place = Place::Attribute(0x0028_0004, "PhotometricInterpretation");
+    let place = Place::Attribute(tags::PHOTOMETRIC_INTERPRETATION);
     let samples = attributes.samples_per_pixel.unwrap_or(1);
     let fix = "save it as MONOCHROME2, RGB, YBR_FULL or YBR_FULL_422";
     let (photometric, samples_needed) = match attributes.photometric {

@@ -10,6 +10,7 @@ use super::elements::Elements;
 use crate::error::{ReplayError, Source};
 use crate::options::Options;
 use crate::recording::Recorder;
+use dicom_dictionary_std::tags;
 use sonotrace_hal::frame::{DEPTH_MAX_MM, FrameDescriptor, GeometryKind};
 
 /// Region Spatial Format: two-dimensional.
@@ -47,20 +48,20 @@ impl Region {
         while let Some(element) = elements.next()? {
             let value = Value { source, element };
             match element.tag {
-                0x0018_6012 => region.spatial_format = Some(value.u16("RegionSpatialFormat")?),
-                0x0018_6014 => region.data_type = Some(value.u16("RegionDataType")?),
-                0x0018_6018 => region.location[0] = Some(value.u32("RegionLocationMinX0")?),
-                0x0018_601a => region.location[1] = Some(value.u32("RegionLocationMinY0")?),
-                0x0018_601c => region.location[2] = Some(value.u32("RegionLocationMaxX1")?),
-                0x0018_601e => region.location[3] = Some(value.u32("RegionLocationMaxY1")?),
-                0x0018_6020 => region.reference[0] = Some(value.i32("ReferencePixelX0")?),
-                0x0018_6022 => region.reference[1] = Some(value.i32("ReferencePixelY0")?),
-                0x0018_6024 => region.units[0] = Some(value.u16("PhysicalUnitsXDirection")?),
-                0x0018_6026 => region.units[1] = Some(value.u16("PhysicalUnitsYDirection")?),
-                0x0018_6028 => region.reference_value[0] = Some(value.f64("ReferencePixelPhysicalValueX")?),
-                0x0018_602a => region.reference_value[1] = Some(value.f64("ReferencePixelPhysicalValueY")?),
-                0x0018_602c => region.delta[0] = Some(value.f64("PhysicalDeltaX")?),
-                0x0018_602e => region.delta[1] = Some(value.f64("PhysicalDeltaY")?),
+                tags::REGION_SPATIAL_FORMAT => region.spatial_format = Some(value.u16()?),
+                tags::REGION_DATA_TYPE => region.data_type = Some(value.u16()?),
+                tags::REGION_LOCATION_MIN_X0 => region.location[0] = Some(value.u32()?),
+                tags::REGION_LOCATION_MIN_Y0 => region.location[1] = Some(value.u32()?),
+                tags::REGION_LOCATION_MAX_X1 => region.location[2] = Some(value.u32()?),
+                tags::REGION_LOCATION_MAX_Y1 => region.location[3] = Some(value.u32()?),
+                tags::REFERENCE_PIXEL_X0 => region.reference[0] = Some(value.i32()?),
+                tags::REFERENCE_PIXEL_Y0 => region.reference[1] = Some(value.i32()?),
+                tags::PHYSICAL_UNITS_X_DIRECTION => region.units[0] = Some(value.u16()?),
+                tags::PHYSICAL_UNITS_Y_DIRECTION => region.units[1] = Some(value.u16()?),
+                tags::REFERENCE_PIXEL_PHYSICAL_VALUE_X => region.reference_value[0] = Some(value.f64()?),
+                tags::REFERENCE_PIXEL_PHYSICAL_VALUE_Y => region.reference_value[1] = Some(value.f64()?),
+                tags::PHYSICAL_DELTA_X => region.delta[0] = Some(value.f64()?),
+                tags::PHYSICAL_DELTA_Y => region.delta[1] = Some(value.f64()?),
                 _ => {}
             }
         }

@@ -1,8 +1,9 @@
 //! When the frames of a cine were acquired (PS3.3, cine module C.7.6.5).
 
-use super::attributes::{Attributes, FRAME_TIME_VECTOR};
+use super::attributes::Attributes;
 use crate::options::Options;
 use crate::recording::Recorder;
+use dicom_dictionary_std::tags::FRAME_TIME_VECTOR;
 
 /// Longest time between two frames that is believed.
 const STEP_MAX_MS: f64 = 3_600_000.0;
