@@ -26,7 +26,9 @@ fuzz_target!(|data: &[u8]| {
             match change[0] / 2 % 4 {
                 0 | 1 => file[at] = change[3],
                 2 => file.insert(at, change[3]),
-                _ => drop(file.remove(at)),
+                // One byte stays, so that there is a place for the next change.
+                _ if file.len() > 1 => drop(file.remove(at)),
+                _ => {}
             }
         }
     } else {

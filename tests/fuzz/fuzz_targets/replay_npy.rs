@@ -19,8 +19,9 @@ fuzz_target!(|data: &[u8]| {
         let (extents, samples) = npy.split_at(3);
         let [frames, lines, per_line] = [0, 1, 2].map(|at| usize::from(extents[at] % 9));
         let (descr, pair, bytes) = if kind & 4 == 0 { ("|u1", "", 1) } else { ("<i2", ", 2", 4) };
-        let head =
-            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({frames}, {lines}, {per_line}{pair}), }}\n");
+        let head = format!(
+            "{{'descr': '{descr}', 'fortran_order': False, 'shape': ({frames}, {lines}, {per_line}{pair}), }}\n"
+        );
         built = b"\x93NUMPY\x01\x00".to_vec();
         built.extend((head.len() as u16).to_le_bytes());
         built.extend(head.as_bytes());

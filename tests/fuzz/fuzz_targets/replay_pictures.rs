@@ -40,7 +40,9 @@ fn image_of(photometric: &str, samples: u16, bits: u16, rest: &[u8]) -> Vec<u8> 
 
 /// The only fragment of a picture, behind an empty table of offsets.
 fn fragment_of(rest: &[u8]) -> Vec<u8> {
-    let mut set = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0".to_vec();
+    let mut set =
+        b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0"
+            .to_vec();
     set.extend((rest.len() as u32).to_le_bytes());
     set.extend(rest);
     set.extend(b"\xfe\xff\xdd\xe0\x00\x00\x00\x00");

@@ -67,7 +67,13 @@ fn good(kind: u8, seq: u64) -> FrameDescriptor {
     match kind % 5 {
         0 => linear,
         1 => FrameDescriptor { last_depth_mm: 60.0, ..linear },
-        2 => FrameDescriptor { geometry: 2, apex_radius_mm: 30.0, first_angle_rad: -0.5, last_angle_rad: 0.5, ..linear },
+        2 => FrameDescriptor {
+            geometry: 2,
+            apex_radius_mm: 30.0,
+            first_angle_rad: -0.5,
+            last_angle_rad: 0.5,
+            ..linear
+        },
         3 => FrameDescriptor { domain: 4, geometry: 5, ..linear },
         _ => FrameDescriptor {
             domain: 2,
@@ -92,8 +98,7 @@ fn open(config: &Config, region: &mut [u64]) -> Option<*mut Session> {
     let memory = region.as_mut_ptr().cast::<u8>();
     let memory = memory.wrapping_add(memory.align_offset(align));
     // SAFETY: all point to what they say; the region outlives the session.
-    let status =
-        unsafe { sonotrace_open(model.as_ptr(), model.len(), config, memory, bytes, &mut session) };
+    let status = unsafe { sonotrace_open(model.as_ptr(), model.len(), config, memory, bytes, &mut session) };
     (status == Status::Ok).then_some(session)
 }
 
@@ -135,7 +140,8 @@ fuzz_target!(|data: &[u8]| {
             }
             2 => {
                 let [kind, object, space, flags] = bytes.take();
-                let place = |bytes: &mut Bytes<'_>| [bytes.byte(), bytes.byte()].map(|at| f32::from(at) / 4.0 - 10.0);
+                let place =
+                    |bytes: &mut Bytes<'_>| [bytes.byte(), bytes.byte()].map(|at| f32::from(at) / 4.0 - 10.0);
                 let prompt = Prompt {
                     kind: u32::from(kind % 5),
                     object: u32::from(object % 14),
@@ -162,11 +168,13 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             5 => {
-                let (mut event, mut text) = (Event { t_ns: 0, seq: 0, kind: 0, detail: 0, value: 0 }, [0u8; 80]);
+                let (mut event, mut text) =
+                    (Event { t_ns: 0, seq: 0, kind: 0, detail: 0, value: 0 }, [0u8; 80]);
                 // SAFETY: open, and room for one.
                 if unsafe { sonotrace_event_next(session, &mut event) } == Status::Ok {
                     // SAFETY: both point to what they say.
-                    let status = unsafe { sonotrace_event_text(&event, text.as_mut_ptr().cast(), text.len()) };
+                    let status =
+                        unsafe { sonotrace_event_text(&event, text.as_mut_ptr().cast(), text.len()) };
                     assert_eq!(status, Status::Ok);
                 }
             }

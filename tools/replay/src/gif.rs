@@ -31,32 +31,23 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
 
     let mut recorder = Recorder::new(source, options);
     let assumed_ns = options.assumed_time_ns(1);
-    let mut frames = decoder.into_frames();
-    let mut pictures = Vec::new();
-    let (mut time_ns, mut undelayed) = (0u64, 0u64);
-    loop {
-        let place = Place::Frame(pictures.len() as u64 + 1);
-        // Pictures wait in memory until their mean rate is known, so room for them is counted here.
-        let bytes = (pictures.len() as u64 + 1) * u64::from(width) * u64::from(height);
-        let Some(frame) = frames.next() else { break };
-        recorder.make_room(place.clone(), bytes)?;
-        let frame = frame.map_err(|error| malformed(place, error))?;
+    let mut descriptor = picture_descriptor(width, height, options);
+    let (mut next_ns, mut undelayed) = (0u64, 0u64);
+    for frame in decoder.into_frames() {
+        let place = Place::Frame(recorder.len() + 1);
+        let frame = frame.map_err(|error| malformed(place.clone(), error))?;
+        descriptor.t_acq_ns = next_ns;
+        recorder.push(descriptor, luma_of::<4>(frame.buffer().as_raw()), place)?;
         let (numerator_ms, denominator) = frame.delay().numer_denom_ms();
-        pictures.push((time_ns, luma_of::<4>(frame.buffer().as_raw())));
         let delay_ns = u64::from(numerator_ms) * 1_000_000 / u64::from(denominator.max(1));
         undelayed += u64::from(delay_ns == 0);
-        time_ns += if delay_ns == 0 { assumed_ns } else { delay_ns };
+        next_ns += if delay_ns == 0 { assumed_ns } else { delay_ns };
     }
-    let last_ns = pictures.last().map_or(0, |&(time_ns, _)| time_ns);
-    let steps = pictures.len().saturating_sub(1);
+    let steps = recorder.len().saturating_sub(1);
     let is_sequence = steps > 0;
-    for (frame, (time_ns, pixels)) in (1u64..).zip(pictures) {
-        let mut descriptor = picture_descriptor(width, height, options);
-        descriptor.t_acq_ns = time_ns;
-        if is_sequence {
-            descriptor.frame_rate_hz = (steps as f64 * 1e9 / last_ns as f64) as f32;
-        }
-        recorder.push(descriptor, pixels, Place::Frame(frame))?;
+    if is_sequence {
+        // The last frame's time is past the first's: no step is nought.
+        recorder.set_frame_rate((steps as f64 * 1e9 / descriptor.t_acq_ns as f64) as f32);
     }
     if is_sequence && undelayed > 0 {
         let rate = options.frame_rate_hz;

@@ -139,6 +139,13 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    /// Sets the rate of all frames so far, where it is known only now.
+    pub fn set_frame_rate(&mut self, frame_rate_hz: f32) {
+        for frame in &mut self.frames {
+            frame.descriptor.frame_rate_hz = frame_rate_hz;
+        }
+    }
+
     /// The recording, if it holds a frame.
     pub fn finish(self) -> Result<Recording, ReplayError> {
         let first = self.frames.first().and_then(|frame| frame.descriptor.check().ok());

@@ -424,6 +424,8 @@ fn what_is_not_read_says_so() {
     assert!(refused(&short).starts_with("a.dcm, frame 3: missing: 3 frames are announced, 2 are present"));
     let none = file().text(tags::NUMBER_OF_FRAMES, VR::IS, "0").native(&grey());
     assert!(refused(&none).contains("NumberOfFrames: not a number of frames"));
+    let half = file().text(tags::NUMBER_OF_FRAMES, VR::IS, "1.5").native(&grey());
+    assert!(refused(&half).contains("NumberOfFrames: not a number of frames"));
     let many = file().text(tags::NUMBER_OF_FRAMES, VR::IS, "4000000000").native(&grey());
     assert!(refused(&many).contains("frames: 4000000000, at most"));
     let large = File::new(EXPLICIT, 65535, 65535).native(&grey());
@@ -443,6 +445,7 @@ fn files_that_no_library_writes() {
     const SEQUENCE: [u8; 12] = [0x18, 0, 0x11, 0x60, b'S', b'Q', 0, 0, 0xff, 0xff, 0xff, 0xff];
     const ITEM: [u8; 8] = [0xfe, 0xff, 0, 0xe0, 0xff, 0xff, 0xff, 0xff];
     const ITEM_END: [u8; 8] = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0];
+    const SEQUENCE_END: [u8; 8] = [0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
 
     let announced = with(&[0x10, 0, 0x10, 0, b'U', b'T', 0, 0, 0xf0, 0xff, 0xff, 0xff]);
     assert!(refused(&announced).contains("(0010,0010) announces 4294967280 bytes, 0 are left"));
@@ -452,6 +455,9 @@ fn files_that_no_library_writes() {
     assert!(refused(&stray).contains("an item or delimiter where none should be"));
     let open = with(&[&SEQUENCE[..], &ITEM].concat());
     assert!(refused(&open).contains("the file ends within an element"));
+    let pixels =
+        [&SEQUENCE[..], &[0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0].repeat((1 << 20) + 1), &SEQUENCE_END].concat();
+    assert!(refused(&with(&pixels)).contains("more than 1048576 items"));
     let typeless = with(&[0x10, 0, 0x10, 0, 1, 2, 0, 0]);
     assert!(refused(&typeless).contains("an element without a type"));
 }

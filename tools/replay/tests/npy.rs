@@ -310,6 +310,8 @@ fn descriptions_that_are_refused() {
     assert_eq!(refusal(read(&iq, raster)), "a.json, field `geometry`: a raster, but the samples are IQ");
     assert!(read(&npy, raster).unwrap().frames[0].descriptor.check().unwrap().geometry.is_millimetres());
     assert!(refusal(read(&npy, &"[".repeat(10_000))).starts_with("a.json, line 1: "));
+    let long = LINEAR.to_owned() + &" ".repeat(1 << 24);
+    assert!(refusal(read(&npy, &long)).starts_with("a.json: bytes: 1677"));
 
     let folder = scratch("no_description");
     std::fs::write(folder.join("a.npy"), &npy).unwrap();

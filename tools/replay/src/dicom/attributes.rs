@@ -3,6 +3,7 @@
 use super::elements::{Element, Elements};
 use super::region::Region;
 use crate::error::{Place, ReplayError, Source};
+use crate::recording::FRAMES_MAX;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_encoding::decode::BasicDecode;
@@ -72,7 +73,9 @@ impl<'a> Attributes<'a> {
                 tags::PHOTOMETRIC_INTERPRETATION => found.photometric = Some(value.text()),
                 tags::PLANAR_CONFIGURATION => found.planar = Some(value.u16()?),
                 tags::NUMBER_OF_FRAMES => {
-                    let frames = value.number().filter(|frames| (1.0..=f64::from(u32::MAX)).contains(frames));
+                    let is_count =
+                        |frames: &f64| frames.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(frames);
+                    let frames = value.number().filter(is_count);
                     let place = Place::Attribute(element.tag);
                     let problem = "not a number of frames";
                     found.frames = Some(frames.ok_or_else(|| source.malformed(place, problem))? as u64);
@@ -114,10 +117,12 @@ impl<'a> Value<'a> {
         value.get(start..end).unwrap_or_default()
     }
 
-    /// Numbers in text, with backslashes between them (`DS`, `IS`); what is no number becomes NaN.
+    /// Numbers in text, with backslashes between them (`DS`, `IS`); what is no number becomes NaN. There is no use for
+    /// more than one to a frame.
     pub fn numbers(&self) -> Vec<f64> {
         let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
-        self.text().split(|&byte| byte == b'\\').map(|text| parse(text).unwrap_or(f64::NAN)).collect()
+        let texts = self.text().split(|&byte| byte == b'\\').take(FRAMES_MAX as usize + 1);
+        texts.map(|text| parse(text).unwrap_or(f64::NAN)).collect()
     }
 
     /// The first number in text, if it is finite.

@@ -17,6 +17,8 @@ const ITEM_END: Tag = Tag(DELIMITERS, 0xe00d);
 const SEQUENCE_END: Tag = Tag(DELIMITERS, 0xe0dd);
 /// How deeply sequences may be nested; real ultrasound images stay below five.
 const DEPTH_MAX: usize = 32;
+/// How many items a sequence may have, fragments of pixel data included: several to each frame of a long cine.
+const ITEMS_MAX: usize = 1 << 20;
 
 /// One data element, or one item.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +112,9 @@ impl<'a> Elements<'a> {
         while let Some(item) = within.next()? {
             if item.tag != ITEM {
                 return Err(self.malformed(item.value_at, "an element where an item should be"));
+            }
+            if items.len() == ITEMS_MAX {
+                return Err(self.malformed(item.value_at, format!("more than {ITEMS_MAX} items")));
             }
             items.push(item);
         }

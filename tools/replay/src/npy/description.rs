@@ -7,6 +7,9 @@ use sonotrace_hal::frame::{
     TGC_POINTS, TgcPoint, flags,
 };
 
+/// Largest description that is read: the longest list of times has a third of this.
+const JSON_BYTES_MAX: usize = 1 << 24;
+
 /// Name of a geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,6 +95,16 @@ enum Need {
 impl Description {
     /// Reads a description.
     pub fn parse(source: Source<'_>, json: &[u8]) -> Result<Self, ReplayError> {
+        if json.len() > JSON_BYTES_MAX {
+            let fix = "it should hold a description only";
+            return Err(source.too_large(
+                Place::Whole,
+                "bytes",
+                json.len() as u64,
+                JSON_BYTES_MAX as u64,
+                fix,
+            ));
+        }
         serde_json::from_slice(json)
             .map_err(|error| source.malformed(Place::Line(error.line() as u64), error.to_string()))
     }
