@@ -608,10 +608,6 @@ typedef struct {
   uint64_t heartbeat;
 } sonotrace_counters_t;
 
-
-
-
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

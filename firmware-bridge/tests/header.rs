@@ -85,6 +85,10 @@ fn header(folder: &Path) -> String {
     for (rust, c) in WORDS {
         made = made.replace(rust, c);
     }
+    // Each constant that is left out leaves an empty line.
+    while made.contains("\n\n\n") {
+        made = made.replace("\n\n\n", "\n\n");
+    }
     // Lengths of arrays.
     for (name, _) in constants() {
         made = made.replace(&format!("[{}]", name.trim_start_matches("SONOTRACE_")), &format!("[{name}]"));

@@ -5,7 +5,7 @@
 //! where it can hold for the picture that it comes with (see `region.rs`).
 //!
 //! Headers, values, the dictionary and transfer syntaxes are dicom-rs'; the walk from one element to the next is ours, in
-//! [`elements`], and borrows and skips. The whole-file reader of dicom-rs 0.10 (`dicom-object`) claims any length that a
+//! `elements.rs`, and borrows and skips. The whole-file reader of dicom-rs 0.10 (`dicom-object`) claims any length that a
 //! file announces (four gigabytes, for twelve bytes), ends in a stack overflow on nested sequences and panics on a stray
 //! item delimiter, and neither it nor the run-length decoder beside it can be told not to. The tests write their files
 //! with it. Of the patient and the study nothing is ever looked at, so that nothing of them can be shown.
