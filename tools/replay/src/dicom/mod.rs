@@ -6,9 +6,8 @@
 //!
 //! Headers, values, the dictionary and transfer syntaxes are dicom-rs'; the walk from one element to the next is ours, in
 //! `elements.rs`, and borrows and skips. The whole-file reader of dicom-rs 0.10 (`dicom-object`) claims any length that a
-//! file announces (four gigabytes, for twelve bytes), ends in a stack overflow on nested sequences and panics on a stray
-//! item delimiter, and neither it nor the run-length decoder beside it can be told not to. The tests write their files
-//! with it. Of the patient and the study nothing is ever looked at, so that nothing of them can be shown.
+//! file announces (four gigabytes, for two bytes) and ends in a stack overflow on nested sequences, and it cannot be
+//! told not to. The tests write their files with it. Of the patient and the study nothing is ever looked at, so that nothing of them can be shown.
 
 mod attributes;
 mod elements;
