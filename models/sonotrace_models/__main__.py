@@ -1,0 +1,88 @@
+"""The command line: `python -m sonotrace_models STAGE --help`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from sonotrace_models.data.embeddings import embed
+from sonotrace_models.data.loops import make_loops
+from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.train.best_masks import BestMasksConfig, make_best_masks
+from sonotrace_models.train.encoder import EncoderConfig, train_encoder
+from sonotrace_models.train.sonosam import SonoSamConfig, train_sonosam
+from sonotrace_models.train.student import StudentConfig, train_student
+from sonotrace_models.train.tracker import TrackerConfig, train_tracker
+
+
+@dataclass
+class PackConfig:
+    """Stage 0: all images of a data folder on the input grid."""
+
+    data: Path
+    """A folder with MANIFEST.csv and a folder per set."""
+    out: Path = Path("work/pack")
+
+
+@dataclass
+class EmbedConfig:
+    """Stage 1a: the teacher's image embeddings, computed once."""
+
+    pack: Path = Path("work/pack")
+    out: Path = Path("work/embeddings")
+
+
+@dataclass
+class LoopsConfig:
+    """Cardiac loops with truth on every frame, for training and evaluating the tracker."""
+
+    pack: Path = Path("work/pack")
+    out: Path = Path("work/loops")
+
+
+Stage = (
+    Annotated[PackConfig, tyro.conf.subcommand("pack")]
+    | Annotated[EmbedConfig, tyro.conf.subcommand("embed")]
+    | Annotated[LoopsConfig, tyro.conf.subcommand("loops")]
+    | Annotated[SonoSamConfig, tyro.conf.subcommand("sonosam")]
+    | Annotated[BestMasksConfig, tyro.conf.subcommand("best-masks")]
+    | Annotated[EncoderConfig, tyro.conf.subcommand("encoder")]
+    | Annotated[StudentConfig, tyro.conf.subcommand("student")]
+    | Annotated[TrackerConfig, tyro.conf.subcommand("tracker")]
+)
+
+
+def main() -> int:
+    """Runs one stage; 2 where its data is not as it should be."""
+    config = tyro.cli(Stage, prog="python -m sonotrace_models")
+    torch.set_float32_matmul_precision("high")
+    try:
+        match config:
+            case PackConfig():
+                pack(config.data, config.out)
+            case EmbedConfig():
+                embed(Pack(config.pack), config.out)
+            case LoopsConfig():
+                make_loops(Pack(config.pack), config.out)
+            case SonoSamConfig():
+                train_sonosam(config)
+            case BestMasksConfig():
+                make_best_masks(config)
+            case EncoderConfig():
+                train_encoder(config)
+            case StudentConfig():
+                train_student(config)
+            case TrackerConfig():
+                train_tracker(config)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

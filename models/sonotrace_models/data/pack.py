@@ -1,0 +1,142 @@
+"""All images of a data folder on the input grid, as arrays that are mapped into memory.
+
+A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]) and `items.json`: what each image is, which
+objects it has, and the mean and standard deviation of the training images' grey levels.
+"""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.letterbox import letterbox, valid_extent
+from sonotrace_models.data.manifest import DataError, Row, read_image, read_manifest, read_mask
+
+MIN_OBJECT_PX = 40
+"""Smaller objects, on the input grid, are left out."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One packed image."""
+
+    set_name: str
+    name: str
+    split: str
+    group: str
+    sequence: str
+    frame: int
+    columns: int
+    """Width of the valid area."""
+    rows: int
+    """Height of the valid area."""
+    object_ids: list[int]
+    """Ids in the mask with at least `MIN_OBJECT_PX` pixels."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """`(grey / 255 - mean) / std`."""
+
+    mean: float
+    std: float
+
+
+class Pack:
+    """A packed folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Maps the arrays.
+
+        Raises:
+            DataError: the folder is not a packed one.
+        """
+        path = folder / "items.json"
+        if not path.is_file():
+            raise DataError(f"{path} does not exist: run `python -m sonotrace_models pack --out {folder}` first")
+        head = json.loads(path.read_text())
+        self.items = [Item(**item) for item in head["items"]]
+        self.normalisation = Normalisation(**head["normalisation"])
+        self.images: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
+        self.masks: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
+        if not len(self.items) == len(self.images) == len(self.masks):
+            raise DataError(f"{folder}: {len(self.items)} items, {len(self.images)} images, {len(self.masks)} masks")
+
+    @property
+    def set_names(self) -> list[str]:
+        """Sets with objects, sorted."""
+        return sorted({item.set_name for item in self.items if item.object_ids})
+
+    def select(self, split: str, sets: list[str] | None = None) -> list[int]:
+        """Indices of a split's images that have objects, of all sets or some."""
+        return [
+            index
+            for index, item in enumerate(self.items)
+            if item.split == split and item.object_ids and (sets is None or item.set_name in sets)
+        ]
+
+    def objects(self, split: str, sets: list[str] | None = None) -> list[tuple[int, int]]:
+        """Image index and object id of every object of a split."""
+        return [(index, id_) for index in self.select(split, sets) for id_ in self.items[index].object_ids]
+
+
+def pack(data: Path, out: Path) -> None:
+    """Packs a data folder.
+
+    Raises:
+        DataError: something in it cannot be read.
+    """
+    rows = read_manifest(data)
+    out.mkdir(parents=True, exist_ok=True)
+    images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
+    masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
+    items = [_pack_one(data, row, images[index], masks[index]) for index, row in enumerate(tqdm(rows, desc="pack"))]
+    train = [index for index, item in enumerate(items) if item.split == "train" and item.object_ids]
+    if not train:
+        raise DataError(f"{data / 'MANIFEST.csv'} has no image with objects in its train split")
+    head = {
+        "items": [asdict(item) for item in items],
+        "normalisation": asdict(_normalisation(images, items, train)),
+    }
+    (out / "items.json").write_text(json.dumps(head, indent=1))
+    counts = Counter((item.set_name, item.split) for item in items for _ in item.object_ids)
+    for (set_name, split), count in sorted(counts.items()):
+        print(f"{set_name:10} {split:6} {count:5} objects")
+
+
+def _pack_one(data: Path, row: Row, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> Item:
+    picture = read_image(data, row)
+    ids = read_mask(data, row, picture.shape)
+    image[:] = letterbox(picture, is_mask=False)
+    mask[:] = 0 if ids is None else letterbox(ids, is_mask=True)
+    values, counts = np.unique(mask, return_counts=True)
+    height, width = picture.shape
+    columns, valid_rows = valid_extent(width, height)
+    return Item(
+        set_name=row.set_name,
+        name=row.name,
+        split=row.split,
+        group=row.group,
+        sequence=row.sequence,
+        frame=row.frame,
+        columns=columns,
+        rows=valid_rows,
+        object_ids=[
+            int(value) for value, count in zip(values, counts, strict=True) if value and count >= MIN_OBJECT_PX
+        ],
+    )
+
+
+def _normalisation(images: npt.NDArray[np.uint8], items: list[Item], train: list[int]) -> Normalisation:
+    """Statistics of ultrasound rather than of natural images (paper, 2.4), over the valid areas."""
+    count, total, squares = 0, 0.0, 0.0
+    for index in train:
+        grey = images[index, : items[index].rows, : items[index].columns].astype(np.float64) / 255
+        count, total, squares = count + grey.size, total + grey.sum(), squares + (grey**2).sum()
+    mean = total / count
+    return Normalisation(mean=mean, std=float(np.sqrt(squares / count - mean**2)))

@@ -1,0 +1,157 @@
+"""Sequences with masks for training the tracker: deformed still images, cardiac loops, and annotated runs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from sonotrace_models.data.augment import Appearance
+from sonotrace_models.data.fields import (
+    affine,
+    compose,
+    identity,
+    random_view,
+    smooth,
+    uniform,
+    warp,
+    warp_ids,
+)
+from sonotrace_models.data.loops import MIDDLE, Loops, drift
+from sonotrace_models.data.pack import Pack
+from sonotrace_models.nets.tracker import OBJECTS
+from sonotrace_models.train.sampling import Sampler
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often a sequence is of each kind; the rest are deformed still images."""
+
+    loops: float = 0.45
+    runs: float = 0.08
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A batch of sequences."""
+
+    grey: Tensor
+    """[batch, frame, 256, 256] in [0, 1]"""
+    ids: Tensor
+    """[batch, frame, 256, 256]: objects numbered from 1, at random"""
+
+
+class SequenceSource:
+    """Makes sequences of the train split."""
+
+    def __init__(
+        self,
+        pack: Pack,
+        loops: Loops | None,
+        generator: Generator,
+        numbers: np.random.Generator,
+        shares: Shares,
+        sets: list[str] | None = None,
+    ) -> None:
+        self.pack, self.loops, self.shares = pack, loops, shares
+        self.generator, self.numbers = generator, numbers
+        self.sampler = Sampler(pack, numbers, sets)
+        self.runs = runs(pack, "train")
+        self.appearance = Appearance()
+
+    def draw(self, batch: int, frames: int) -> Sequences:
+        """A batch of sequences of so many frames."""
+        made = [self._one(frames) for _ in range(batch)]
+        grey, ids = (torch.stack(parts) for parts in zip(*made, strict=True))
+        # Frames stand in for channels: a sequence has one appearance.
+        return Sequences(self.appearance(grey, self.generator), ids)
+
+    def _one(self, frames: int) -> tuple[Tensor, Tensor]:
+        kind = self.numbers.random()
+        if self.loops is not None and kind < self.shares.loops:
+            grey, ids = self._loop(frames)
+        elif self.runs and kind > 1 - self.shares.runs:
+            grey, ids = self._run(frames)
+        else:
+            grey, ids = self._deformed(frames)
+        return drift(grey, self.generator)[:, 0], self._renumbered(ids[:, 0])
+
+    def _loop(self, frames: int) -> tuple[Tensor, Tensor]:
+        """Part of a cardiac loop, forwards or backwards, at its own pace; sometimes with the real end-systolic frame."""
+        assert self.loops is not None
+        at = int(self.numbers.integers(len(self.loops.patients)))
+        patient = self.loops.patients[at]
+        pace = self.numbers.choice([-1, 1]) * self.numbers.uniform(0.5, 2.5)
+        real = int(self.numbers.integers(frames))
+        times = MIDDLE + pace * (torch.arange(frames) - real)
+        motion = self.loops.motion(at, times)
+        is_real = torch.zeros(frames, dtype=torch.bool)
+        is_real[real] = self.numbers.random() < 0.7
+        still = identity(1, motion.device)
+        motion = torch.where(is_real[:, None, None, None], still, motion)
+        grey, ids = self.sampler.pixels(
+            [patient.systole if is_real[frame] else patient.diastole for frame in range(frames)]
+        )
+        return self._seen(grey, ids, motion)
+
+    def _run(self, frames: int) -> tuple[Tensor, Tensor]:
+        """Part of an annotated run, forwards or backwards."""
+        run = self.runs[int(self.numbers.integers(len(self.runs)))]
+        if self.numbers.random() < 0.5:
+            run = run[::-1]
+        frames_there = min(frames, len(run))
+        start = int(self.numbers.integers(len(run) - frames_there + 1))
+        chosen = run[start : start + frames_there]
+        # A run that is too short goes back the way it came.
+        turned = (chosen + chosen[-2:0:-1]) * frames if len(chosen) > 1 else chosen * frames
+        grey, ids = self.sampler.pixels(turned[:frames])
+        return self._seen(grey, ids, identity(frames, grey.device))
+
+    def _deformed(self, frames: int) -> tuple[Tensor, Tensor]:
+        """A still image that beats, turns and slides."""
+        (index,) = self.sampler.draw(1)
+        grey, ids = self.sampler.pixels([index] * frames)
+        generator = self.generator
+        time = torch.arange(frames) / 10
+        rate, start = uniform(generator, (2,), 0.3, 1.2), uniform(generator, (2,), 0, 1)
+        amplitude = uniform(generator, (1,), 0.0, 0.07)
+        shape = smooth(generator, 1, int(self.numbers.integers(3, 6)), amplitude)
+        beat = torch.sin(2 * torch.pi * (rate[0] * time + start[0])) - torch.sin(2 * torch.pi * start[0])
+        swing = torch.sin(2 * torch.pi * (rate[1] * time + start[1])) - torch.sin(2 * torch.pi * start[1])
+        angle, pulse, slide = (uniform(generator, (1,), -1, 1) for _ in range(3))
+        direction = torch.nn.functional.normalize(torch.randn(1, 2, generator=generator), dim=1)
+        field = identity(frames, grey.device)
+        field = affine(
+            field,
+            0.12 * angle * swing,
+            torch.exp(0.12 * pulse * beat),
+            0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
+            torch.zeros(frames, dtype=torch.bool),
+        )
+        return self._seen(grey, ids, field + beat[:, None, None, None] * shape)
+
+    def _seen(self, grey: Tensor, ids: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames under a motion, all from one augmented view."""
+        view = random_view(self.generator, 1, 0.8)
+        field = compose(motion, view.expand(len(grey), -1, -1, -1))
+        return warp(grey, field), warp_ids(ids, field)
+
+    def _renumbered(self, ids: Tensor) -> Tensor:
+        """Some of the objects of the first frame, with numbers at random."""
+        there = [int(id_) for id_ in ids[0].unique() if id_ > 0]
+        self.numbers.shuffle(there)
+        count = int(self.numbers.integers(1, len(there) + 1)) if there else 0
+        table = torch.zeros(256)
+        for id_, number in zip(there[:count], self.numbers.permutation(OBJECTS)[:count] + 1, strict=False):
+            table[id_] = float(number)
+        return table[ids.long()]
+
+
+def runs(pack: Pack, split: str) -> list[list[int]]:
+    """Annotated runs of a split: image indices in order. Pairs are no runs: too much happens between them."""
+    by_name: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for index in pack.select(split):
+        item = pack.items[index]
+        if item.sequence:
+            by_name.setdefault((item.set_name, item.sequence), []).append((item.frame, index))
+    return [[index for _, index in sorted(frames)] for frames in by_name.values() if len(frames) > 2]

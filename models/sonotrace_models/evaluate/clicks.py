@@ -1,0 +1,148 @@
+"""Dice by number of clicks, and with a box: the paper's figure 7."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.pack import Pack
+from sonotrace_models.evaluate.protocol import Click, Mask, box_of, dice, first_click, next_click
+from sonotrace_models.evaluate.segmenters import Segmenter
+from sonotrace_models.nets.decoder import BOX_FROM, BOX_TO, PAD, POINT_SLOTS, Prompt
+from sonotrace_models.nets.sonosam import choose, upsample
+
+CLICKS_MAX = 10
+REPORTED_CLICKS = (1, 2, 3, 5, 10)
+LOSS_OF_NOTE = 0.02
+"""A click that loses more Dice than this is one that the user did not expect."""
+
+
+@dataclass
+class ClickResults:
+    """Per object: what it is, and its Dice."""
+
+    objects: list[tuple[int, int]]
+    """Image index and object id."""
+    set_names: list[str]
+    by_click: npt.NDArray[np.float64]
+    """[object, click]: Dice after 1, 2, ... clicks"""
+    with_box: npt.NDArray[np.float64] | None
+    """[object]: Dice with the true box"""
+    masks: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """By number of clicks (0: the box): [object, 256, 256], where asked for."""
+
+    def table(self) -> dict[str, dict[str, float]]:
+        """Per set, and `mean` over the sets: Dice at the reported clicks, `box`, and the share of unexpected losses."""
+        rows: dict[str, dict[str, float]] = {}
+        names = np.array(self.set_names)
+        for name in sorted(set(self.set_names)):
+            at = names == name
+            row = {"objects": float(at.sum())}
+            for clicks in REPORTED_CLICKS:
+                if clicks <= self.by_click.shape[1]:
+                    row[str(clicks)] = float(self.by_click[at, clicks - 1].mean())
+            if self.with_box is not None:
+                row["box"] = float(self.with_box[at].mean())
+            row["unexpected"] = float(self.loses_unexpectedly()[at].mean())
+            rows[name] = row
+        keys = [key for key in next(iter(rows.values())) if key != "objects"]
+        rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in keys}
+        rows["mean"]["unexpected"] = float(self.loses_unexpectedly().mean())
+        return rows
+
+    def loses_unexpectedly(self) -> npt.NDArray[np.bool_]:
+        """[object]: whether any click loses more than `LOSS_OF_NOTE`."""
+        if self.by_click.shape[1] < 2:
+            return np.zeros(len(self.objects), bool)
+        return np.any(np.diff(self.by_click, axis=1) < -LOSS_OF_NOTE, axis=1)
+
+
+def points_of(
+    clicks: Sequence[Click], box: tuple[float, float, float, float] | None = None
+) -> tuple[list[list[float]], list[float]]:
+    """Coordinates and labels of all slots; of more clicks than fit, the newest."""
+    points = [] if box is None else [(box[0], box[1], BOX_FROM), (box[2], box[3], BOX_TO)]
+    room = POINT_SLOTS - len(points)
+    points += clicks[-room:]
+    points += [(0.0, 0.0, PAD)] * (POINT_SLOTS - len(points))
+    return [[x, y] for x, y, _ in points], [float(label) for _, _, label in points]
+
+
+def ask(
+    segmenter: Segmenter,
+    images: Sequence[int],
+    pointed: Sequence[tuple[list[list[float]], list[float]]],
+    logits: torch.Tensor | None,
+) -> torch.Tensor:
+    """[batch, 1, side, side]: the chosen masks' logits for points and the answers before."""
+    side = segmenter.mask_side
+    mask = torch.zeros(len(images), 1, side, side) if logits is None else logits
+    prompt = Prompt(
+        torch.tensor([coords for coords, _ in pointed]),
+        torch.tensor([labels for _, labels in pointed]),
+        mask,
+        torch.full((len(images),), 0.0 if logits is None else 1.0),
+    )
+    answer = segmenter.answer(segmenter.features(images), prompt)
+    return answer.masks[torch.arange(len(images)), choose(answer, prompt)][:, None].float()
+
+
+def evaluate_clicks(
+    segmenter: Segmenter,
+    pack: Pack,
+    objects: Sequence[tuple[int, int]],
+    *,
+    clicks_max: int = CLICKS_MAX,
+    with_box: bool = True,
+    keep_masks_at: Sequence[int] = (),
+    batch: int = 32,
+    is_quiet: bool = False,
+) -> ClickResults:
+    """Plays the protocol on objects (image index and id)."""
+    results = ClickResults(
+        objects=list(objects),
+        set_names=[pack.items[index].set_name for index, _ in objects],
+        by_click=np.zeros((len(objects), clicks_max)),
+        with_box=np.zeros(len(objects)) if with_box else None,
+        masks={clicks: np.zeros((len(objects), SIZE, SIZE), bool) for clicks in keep_masks_at},
+    )
+    starts = range(0, len(objects), batch)
+    for start in tqdm(starts, desc="clicks", disable=is_quiet, mininterval=5):
+        chunk = objects[start : start + batch]
+        images = [index for index, _ in chunk]
+        truths = [np.asarray(pack.masks[index] == id_) for index, id_ in chunk]
+        rows = range(start, start + len(chunk))
+        if results.with_box is not None:
+            answers = _masks(
+                ask(segmenter, images, [points_of([], box_of(truth)) for truth in truths], None), pack, images
+            )
+            for row, answer, truth in zip(rows, answers, truths, strict=True):
+                results.with_box[row] = dice(answer, truth)
+                if 0 in results.masks:
+                    results.masks[0][row] = answer
+        clicks = [[first_click(truth)] for truth in truths]
+        logits = None
+        for count in range(1, clicks_max + 1):
+            logits = ask(segmenter, images, [points_of(made) for made in clicks], logits)
+            answers = _masks(logits, pack, images)
+            for row, answer, truth, made in zip(rows, answers, truths, clicks, strict=True):
+                results.by_click[row, count - 1] = dice(answer, truth)
+                if count in results.masks:
+                    results.masks[count][row] = answer
+                click = next_click(truth, answer)
+                if click is not None:
+                    made.append(click)
+    return results
+
+
+def _masks(logits: torch.Tensor, pack: Pack, images: Sequence[int]) -> list[Mask]:
+    """Thresholded on the input grid, within the valid area."""
+    found = (upsample(logits, SIZE)[:, 0] > 0).numpy()
+    for mask, index in zip(found, images, strict=True):
+        mask[pack.items[index].rows :] = False
+        mask[:, pack.items[index].columns :] = False
+    return list(found)

@@ -1,0 +1,245 @@
+"""Interventions on loops: the paper's table 2, with its protocol (2.3).
+
+On the first frame the user clicks until the contour is good. Afterwards each frame is tracked; where an object's Dice with
+the truth falls below 0.90 the user intervenes with corrective clicks. Besides the paper's three columns: mean Dice, and
+Dice on the real end-systolic frame in the middle.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.loops import LA, LV, MIDDLE, Loop, Loops
+from sonotrace_models.data.pack import Normalisation
+from sonotrace_models.evaluate.clicks import points_of
+from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, innermost, next_click
+from sonotrace_models.nets.decoder import Prompt
+from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.sonosam import SonoSamLite, choose, upsample
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, Tracker
+from sonotrace_models.nets.tracking import Tracking
+
+ACCEPTED_DICE = 0.90
+"""Below, the user intervenes (the paper's threshold)."""
+GOOD_DICE = 0.95
+"""At or above, the user is content."""
+FIRST_CLICKS_MAX = 5
+CORRECTIONS_MAX = 3
+"""Clicks of one intervention."""
+TEST_SEED = 20261124
+"""Loop n of the test set is made with this plus n."""
+OBJECTS = {"LV": LV, "LA": LA}
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Follower(ABC):
+    """Something that carries masks from frame to frame; objects are numbered from 1."""
+
+    @abstractmethod
+    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+        """Takes the first frame's masks: [128, 128] logits of each object."""
+
+    @abstractmethod
+    def advance(self, features: Features) -> list[Tensor]:
+        """The next frame's logits of each object."""
+
+    @abstractmethod
+    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+        """Replaces the masks of the frame at hand."""
+
+
+def shares_from(logits: Sequence[Tensor]) -> Tensor:
+    """[1, 11, 128, 128] from each object's own logits: where several claim a pixel it goes to them by their odds."""
+    stacked = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), -1e4)
+    stacked[:, 0] = 0
+    for number, of_object in enumerate(logits, 1):
+        stacked[0, number] = of_object
+    return stacked.softmax(1)
+
+
+class TrackerFollower(Follower):
+    """The DeAOT tracker."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+
+    @torch.no_grad()
+    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+        self.count = len(logits)
+        self.tracking = Tracking(self.tracker, 1, torch.device("cpu"))
+        self.correct(features, logits)
+
+    @torch.no_grad()
+    def advance(self, features: Features) -> list[Tensor]:
+        logits = self.tracking.advance(features)[0]
+        # An object's odds against everything else.
+        total = logits.exp().sum(0)
+        return [logits[number] - (total - logits[number].exp()).clamp(min=1e-6).log() for number in self._numbers]
+
+    @torch.no_grad()
+    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+        self.tracking.refer(features, shares_from(logits))
+        self.tracking.present = torch.zeros(1, IDS)
+        self.tracking.present[:, : self.count + 1] = 1
+
+    @property
+    def _numbers(self) -> range:
+        return range(1, self.count + 1)
+
+
+class RepromptFollower(Follower):
+    """The segmenter, prompted on each frame with the last mask: its logits, its box and a click in its middle."""
+
+    def __init__(self, net: SonoSamLite) -> None:
+        self.net = net
+
+    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+        self.last = list(logits)
+
+    def advance(self, features: Features) -> list[Tensor]:
+        self.last = [self._again(features, before) for before in self.last]
+        return list(self.last)
+
+    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+        self.last = list(logits)
+
+    def _again(self, features: Features, before: Tensor) -> Tensor:
+        mask = on_grid(before)
+        if not mask.any():
+            return before
+        click = (*innermost(mask), 1)
+        return segment(self.net, features, [click], box_of(mask), before)
+
+
+@torch.no_grad()
+def segment(
+    net: SonoSamLite,
+    features: Features,
+    clicks: Sequence[Click],
+    box: tuple[float, float, float, float] | None,
+    before: Tensor | None,
+) -> Tensor:
+    """[128, 128] logits of the chosen mask."""
+    coords, labels = points_of(clicks, box)
+    side = net.decoder.mask_side
+    prompt = Prompt(
+        torch.tensor([coords]),
+        torch.tensor([labels]),
+        torch.zeros(1, 1, side, side) if before is None else before[None, None],
+        torch.tensor([0.0 if before is None else 1.0]),
+    )
+    answer = net.decoder(*features, prompt)
+    return answer.masks[0, choose(answer, prompt)[0]].float()
+
+
+def on_grid(logits: Tensor) -> Mask:
+    """[128, 128] logits to a mask on the input grid."""
+    return (upsample(logits[None, None], SIZE)[0, 0] > 0).numpy()
+
+
+@dataclass
+class ObjectResult:
+    """One object through one loop."""
+
+    dice: list[float] = field(default_factory=list)
+    """Per frame, before any intervention on it."""
+    drops: list[float] = field(default_factory=list)
+    """Per intervention: Dice lost since the frame before."""
+    clicks: int = 0
+    """In all interventions."""
+    first_clicks: int = 0
+
+    @property
+    def interventions(self) -> int:
+        """How often the user had to step in."""
+        return len(self.drops)
+
+
+def play(net: SonoSamLite, follower: Follower, loop: Loop, norm: Normalisation) -> dict[str, ObjectResult]:
+    """One loop with the simulated user."""
+    results = {name: ObjectResult() for name in OBJECTS}
+    names = list(OBJECTS)
+    kept = [1.0] * len(names)
+    for frame in range(len(loop.grey)):
+        with torch.no_grad():
+            features = net.encoder((loop.grey[frame : frame + 1] - norm.mean) / norm.std)
+        truths = [(loop.ids[frame] == OBJECTS[name]).numpy() for name in names]
+        if frame == 0:
+            logits = []
+            for name, truth in zip(names, truths, strict=True):
+                found, used = _click(net, features, truth, None, FIRST_CLICKS_MAX)
+                results[name].first_clicks = used
+                logits.append(found)
+            follower.start(features, logits)
+            continue
+        logits = follower.advance(features)
+        is_corrected = False
+        for at, (name, truth) in enumerate(zip(names, truths, strict=True)):
+            overlap = dice(on_grid(logits[at]), truth)
+            results[name].dice.append(overlap)
+            if overlap < ACCEPTED_DICE:
+                results[name].drops.append(kept[at] - overlap)
+                logits[at], used = _click(net, features, truth, logits[at], CORRECTIONS_MAX)
+                results[name].clicks += used
+                is_corrected = True
+                overlap = dice(on_grid(logits[at]), truth)
+            kept[at] = overlap
+        if is_corrected:
+            follower.correct(features, logits)
+    return results
+
+
+def _click(net: SonoSamLite, features: Features, truth: Mask, before: Tensor | None, most: int) -> tuple[Tensor, int]:
+    """Clicks until the mask is good; the logits, and how many it took."""
+    made: list[Click] = []
+    logits = before
+    while len(made) < most:
+        click = first_click(truth) if logits is None else next_click(truth, on_grid(logits))
+        if click is None:
+            break
+        made.append(click)
+        logits = segment(net, features, made, None, logits)
+        if dice(on_grid(logits), truth) >= GOOD_DICE:
+            break
+    assert logits is not None
+    return logits, len(made)
+
+
+def evaluate_loops(
+    net: SonoSamLite,
+    followers: dict[str, Follower],
+    loops: Loops,
+    norm: Normalisation,
+    most: int | None = None,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Per follower and object, means over the loops."""
+    tables: dict[str, dict[str, dict[str, float]]] = {}
+    for name, follower in followers.items():
+        played = [
+            play(net, follower, loops.make(at, TEST_SEED + at), norm)
+            for at in tqdm(range(len(loops.patients))[:most], desc=f"loops, {name}")
+        ]
+        tables[name] = {of: _means([results[of] for results in played]) for of in OBJECTS}
+    return tables
+
+
+def _means(results: list[ObjectResult]) -> dict[str, float]:
+    drops = [drop for result in results for drop in result.drops]
+    return {
+        "loops": float(len(results)),
+        "interventions": float(np.mean([result.interventions for result in results])),
+        "drop_before": float(np.mean(drops)) if drops else 0.0,
+        "clicks": float(np.mean([result.clicks for result in results])),
+        "clicks_each": sum(result.clicks for result in results) / max(len(drops), 1),
+        "first_clicks": float(np.mean([result.first_clicks for result in results])),
+        "dice": float(np.mean([np.mean(result.dice) for result in results])),
+        "dice_systole": float(np.mean([result.dice[MIDDLE - 1] for result in results])),
+    }

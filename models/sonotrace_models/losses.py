@@ -1,0 +1,52 @@
+"""What training minimises. Masks are logits [rows, masks, side, side]; truth is [rows, 1, side, side] in [0, 1], the share
+of each pixel that is covered."""
+
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+from torch import Tensor
+
+FOCAL_WEIGHT = 10.0
+FOCAL_GAMMA = 2.0
+BOUNDARY_WEIGHT = 4.0
+"""How much more a pixel near the true boundary counts in the focal term."""
+BOUNDARY_SHARE = 1 / 32
+"""Width of that band, as a share of the side."""
+
+_dice = DiceLoss(sigmoid=True, reduction="none", soft_label=True, smooth_nr=1.0, smooth_dr=1.0)
+
+
+def dice_focal(logits: Tensor, truth: Tensor) -> Tensor:
+    """[rows, masks]: Dice loss plus focal loss (paper, equation 1), the latter weighted towards the boundary."""
+    truth = truth.expand_as(logits)
+    dice = _dice(logits, truth)[..., 0, 0]
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    focal = entropy * (logits.sigmoid() - truth).abs() ** FOCAL_GAMMA
+    weight = boundary_weight(truth[:, :1])
+    return dice + FOCAL_WEIGHT * (focal * weight).mean((-1, -2))
+
+
+def boundary_weight(truth: Tensor) -> Tensor:
+    """1 away from the boundary, `1 + BOUNDARY_WEIGHT` in the band around it; same shape as `truth`."""
+    window = round(truth.shape[-1] * BOUNDARY_SHARE) | 1
+    dilated = F.max_pool2d(truth, window, 1, window // 2)
+    eroded = -F.max_pool2d(-truth, window, 1, window // 2)
+    return 1 + BOUNDARY_WEIGHT * (dilated - eroded)
+
+
+def distillation(logits: Tensor, teacher: Tensor) -> Tensor:
+    """[rows, masks]: KL divergence of the student's per-pixel distribution from the teacher's probabilities (same shape as
+    truth), weighted towards the boundary that the teacher sees, where the two differ."""
+    teacher = teacher.expand_as(logits).clamp(1e-4, 1 - 1e-4)
+    entropy = -(teacher * teacher.log() + (1 - teacher) * (1 - teacher).log())
+    divergence = F.binary_cross_entropy_with_logits(logits, teacher, reduction="none") - entropy
+    weight = boundary_weight(teacher[:, :1])
+    return (divergence * weight).mean((-1, -2))
+
+
+@torch.no_grad()
+def overlap(logits: Tensor, truth: Tensor) -> Tensor:
+    """[rows, masks]: intersection over union of the thresholded masks, what the IoU head is to tell."""
+    predicted, truth = logits > 0, (truth >= 0.5).expand_as(logits)
+    union = (predicted | truth).sum((-1, -2))
+    return (predicted & truth).sum((-1, -2)) / union.clamp(min=1)

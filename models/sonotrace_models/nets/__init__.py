@@ -1,0 +1,1 @@
+"""The networks: encoders, the prompt encoder with the mask decoder, and the tracker."""

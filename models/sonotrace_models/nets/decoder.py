@@ -1,0 +1,292 @@
+"""SAM's prompt encoder and mask decoder (Kirillov 2023), with two additions for clicks that must be obeyed.
+
+*Dense prompts.* SAM tells the decoder where a click is by a token alone, and the answer before by a coarse embedding.
+Here clicks, box and the answer before are also drawn as maps (RITM, Sofiiuk 2021: clicks as discs), which enter at
+strides 4, 8 and 16 of the input; this replaces SAM's mask downscaling.
+
+*Fine masks.* Encoder features of stride 4 and 8, where there are some, enter the upscaling, and each mask token predicts
+the sub-pixels of a stride-4 cell, so that masks have stride 2 at no cost.
+
+All additions start at zero: with the public LiteMedSAM weights (`load_litemedsam`) and grid 64 the decoder is that one.
+"""
+
+import math
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sonotrace_models import SIZE
+from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS
+from sonotrace_models.nets.layers import LayerNorm2d, Mlp, join_heads, split_heads, to_map, to_tokens
+
+WIDTH = 256
+POINT_SLOTS = 16
+"""Points of a prompt: always all of them, the unused labelled `PAD`."""
+MASKS = 4
+"""Mask 0 answers every prompt but a lone click; masks 1 to 3 are candidates for that, which leaves open how much is meant."""
+NEGATIVE, POSITIVE, BOX_FROM, BOX_TO, PAD = 0, 1, 2, 3, -1
+"""Labels of points: clicks outside and inside the object, top left and bottom right corner of a box, unused."""
+CLICK_SIGMA_PX = 6.0
+"""Spread of a click on its map, input pixels."""
+BOX_EDGE_PX = 2.0
+"""Softness of the box's edge on its map, input pixels."""
+
+
+class Prompt(NamedTuple):
+    """What is asked of an image."""
+
+    coords: Tensor
+    """[batch, 16, 2]: x and y on the input grid (pixel indices); box corners first, then clicks in their order"""
+    labels: Tensor
+    """[batch, 16]: `POSITIVE`, `NEGATIVE`, `BOX_FROM`, `BOX_TO` or `PAD`, as floats"""
+    mask: Tensor
+    """[batch, 1, side, side]: logits of the answer before, zeros where there is none"""
+    has_mask: Tensor
+    """[batch]: 1 where there is one"""
+
+
+class Answer(NamedTuple):
+    """Masks for a prompt."""
+
+    masks: Tensor
+    """[batch, 4, side, side] logits"""
+    iou: Tensor
+    """[batch, 4]: the decoder's own estimate of each mask's overlap with the truth"""
+
+
+class Attention(nn.Module):
+    """Multi-head attention with an inner width (SAM's)."""
+
+    def __init__(self, width: int, heads: int, inner: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(width, inner) for _ in range(3))
+        self.out_proj = nn.Linear(inner, width)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (
+            split_heads(project(x), self.heads) for project, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
+        )
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+
+
+class SamMlp(nn.Module):
+    """Two linear layers, named as in SAM's weights."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, inner)
+        self.lin2 = nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lin2(F.relu(self.lin1(x)))
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens attend to themselves and to the image, then the image to the tokens."""
+
+    def __init__(self, *, is_first: bool) -> None:
+        super().__init__()
+        self.is_first = is_first
+        self.self_attn = Attention(WIDTH, 8, WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH)
+        self.cross_attn_token_to_image = Attention(WIDTH, 8, WIDTH // 2)
+        self.norm2 = nn.LayerNorm(WIDTH)
+        self.mlp = SamMlp(WIDTH, 2048)
+        self.norm3 = nn.LayerNorm(WIDTH)
+        self.norm4 = nn.LayerNorm(WIDTH)
+        self.cross_attn_image_to_token = Attention(WIDTH, 8, WIDTH // 2)
+
+    def forward(self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
+        if self.is_first:
+            tokens = self.self_attn(tokens, tokens, tokens)
+        else:
+            query = tokens + token_pe
+            tokens = tokens + self.self_attn(query, query, tokens)
+        tokens = self.norm1(tokens)
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pe, image + image_pe, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.cross_attn_image_to_token(image + image_pe, tokens + token_pe, tokens))
+        return tokens, image
+
+
+class TwoWayTransformer(nn.Module):
+    """SAM's decoder transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([TwoWayBlock(is_first=True), TwoWayBlock(is_first=False)])
+        self.final_attn_token_to_image = Attention(WIDTH, 8, WIDTH // 2)
+        self.norm_final_attn = nn.LayerNorm(WIDTH)
+
+    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        token_pe = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, token_pe, image_pe)
+        attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
+        return self.norm_final_attn(tokens + attended), image
+
+
+def _zero(*modules: nn.Module) -> None:
+    for module in modules:
+        for parameter in module.parameters():
+            nn.init.zeros_(parameter)
+
+
+class DensePrompt(nn.Module):
+    """Clicks, box and the answer before, drawn as maps and encoded at strides 4, 8 and 16 of `grid`'s cells."""
+
+    def __init__(self, grid: int, subpixels: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.subpixels = subpixels
+        mask_channels = 8 if subpixels > 1 else 1
+        if subpixels > 1:
+            self.mask_conv = nn.Conv2d(1, mask_channels, subpixels, subpixels)
+        self.fine = nn.Sequential(nn.Conv2d(mask_channels + 3, F4_CHANNELS, 3, padding=1), nn.GELU())
+        self.middle = nn.Sequential(nn.Conv2d(F4_CHANNELS, F8_CHANNELS, 2, 2), nn.GELU())
+        self.to4 = nn.Conv2d(F4_CHANNELS, F4_CHANNELS, 1)
+        self.to8 = nn.Conv2d(F8_CHANNELS, F8_CHANNELS, 1)
+        self.to16 = nn.Conv2d(F8_CHANNELS, WIDTH, 2, 2)
+        _zero(self.to4, self.to8, self.to16)
+
+    def maps(self, prompt: Prompt) -> Tensor:
+        """[batch, 3, cells, cells]: positive clicks, negative clicks, inside of the box; cells of stride 4.
+
+        All are products of a function of x and one of y, so that a map is one small matrix product.
+        """
+        cells = 4 * self.grid
+        pitch = SIZE / cells
+        centres = (torch.arange(cells, device=prompt.coords.device, dtype=torch.float32) + 0.5) * pitch - 0.5
+        offset = (centres - prompt.coords[..., None]) / CLICK_SIGMA_PX
+        bumps = torch.exp(-0.5 * offset * offset)
+        x, y = bumps[:, :, 0], bumps[:, :, 1]
+        clicks = [
+            (y * (prompt.labels == label).float()[..., None]).transpose(1, 2) @ x for label in (POSITIVE, NEGATIVE)
+        ]
+        is_from = (prompt.labels == BOX_FROM).float()[..., None]
+        is_to = (prompt.labels == BOX_TO).float()[..., None]
+        top_left, bottom_right = (prompt.coords * is_from).sum(1), (prompt.coords * is_to).sum(1)
+        sides = torch.sigmoid((centres - top_left[..., None]) / BOX_EDGE_PX) * torch.sigmoid(
+            (bottom_right[..., None] - centres) / BOX_EDGE_PX
+        )
+        box = sides[:, 1, :, None] * sides[:, 0, None, :] * is_from.sum(1)[..., None]
+        return torch.stack([*clicks, box], 1)
+
+    def forward(self, prompt: Prompt) -> tuple[Tensor, Tensor, Tensor]:
+        # Logits of a confident network are large; their sign and the soft edge are what matters.
+        mask = torch.tanh(prompt.mask * 0.25) * prompt.has_mask.reshape(-1, 1, 1, 1)
+        if self.subpixels > 1:
+            mask = self.mask_conv(mask)
+        fine = self.fine(torch.cat([mask, self.maps(prompt).to(mask.dtype)], 1))
+        middle = self.middle(fine)
+        return self.to4(fine), self.to8(middle), self.to16(middle)
+
+
+class Decoder(nn.Module):
+    """Prompt encoder and mask decoder over an embedding of `grid` by `grid` tokens.
+
+    Args:
+        grid: tokens along a side; masks have `4 * grid * subpixels` pixels along a side.
+        subpixels: mask pixels along a side of a cell that is a quarter of a token.
+        has_skips: whether encoder features of stride 4 and 8 enter the upscaling.
+    """
+
+    gaussian: Tensor
+
+    def __init__(self, grid: int, subpixels: int, *, has_skips: bool) -> None:
+        super().__init__()
+        self.grid, self.subpixels = grid, subpixels
+        self.mask_side = 4 * grid * subpixels
+        self.register_buffer("gaussian", torch.randn(2, WIDTH // 2))
+        self.point_embed = nn.Parameter(torch.zeros(4, WIDTH))
+        self.not_a_point = nn.Parameter(torch.zeros(1, WIDTH))
+        self.no_mask = nn.Parameter(torch.zeros(1, WIDTH))
+        self.iou_token = nn.Parameter(torch.zeros(1, WIDTH))
+        self.mask_tokens = nn.Parameter(torch.zeros(MASKS, WIDTH))
+        self.dense = DensePrompt(grid, subpixels)
+        self.transformer = TwoWayTransformer()
+        self.up8 = nn.ConvTranspose2d(WIDTH, F8_CHANNELS, 2, 2)
+        self.norm8 = LayerNorm2d(F8_CHANNELS)
+        self.up4 = nn.ConvTranspose2d(F8_CHANNELS, F4_CHANNELS, 2, 2)
+        self.has_skips = has_skips
+        if has_skips:
+            self.skip8 = nn.Conv2d(F8_CHANNELS, F8_CHANNELS, 1)
+            self.skip4 = nn.Conv2d(F4_CHANNELS, F4_CHANNELS, 1)
+            self.refine = nn.Sequential(
+                nn.Conv2d(F4_CHANNELS, F4_CHANNELS, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(F4_CHANNELS, F4_CHANNELS, 3, padding=1),
+            )
+            _zero(self.skip8, self.skip4, self.refine[-1])
+        self.hypernetworks = nn.ModuleList(
+            Mlp([WIDTH, WIDTH, WIDTH, F4_CHANNELS * subpixels * subpixels]) for _ in range(MASKS)
+        )
+        self.iou_head = Mlp([WIDTH, WIDTH, WIDTH, MASKS])
+
+    def position(self, at: Tensor) -> Tensor:
+        """Random Fourier features of positions in [0, 1], [..., 2] to [..., 256] (Tancik 2020)."""
+        angles = 2 * math.pi * ((2 * at - 1) @ self.gaussian)
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+    def image_position(self) -> Tensor:
+        """[1, grid * grid, 256]."""
+        centres = (torch.arange(self.grid, device=self.gaussian.device, dtype=torch.float32) + 0.5) / self.grid
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        return self.position(torch.stack([x, y], -1)).reshape(1, self.grid**2, WIDTH)
+
+    def embed_points(self, prompt: Prompt) -> Tensor:
+        """[batch, 16, 256]."""
+        at = self.position((prompt.coords + 0.5) / SIZE)
+        labels = prompt.labels[..., None]
+        is_pad = (labels == PAD).float()
+        embedded = at * (1 - is_pad) + self.not_a_point * is_pad
+        for label in range(len(self.point_embed)):
+            embedded = embedded + (labels == label).float() * self.point_embed[label]
+        return embedded
+
+    def forward(self, embedding: Tensor, f4: Tensor | None, f8: Tensor | None, prompt: Prompt) -> Answer:
+        """Masks for one prompt an image. `f4` and `f8` are the encoder's, for a decoder with skips."""
+        batch = embedding.shape[0]
+        with torch.autocast(embedding.device.type, enabled=False):
+            points = self.embed_points(prompt)
+        own = torch.cat([self.iou_token, self.mask_tokens]).expand(batch, -1, -1)
+        dense4, dense8, dense16 = self.dense(prompt)
+        source = to_tokens(embedding + dense16 + self.no_mask[..., None, None])
+        tokens, source = self.transformer(source, self.image_position(), torch.cat([own, points], 1))
+        stride8 = self.up8(to_map(source, self.grid)) + dense8
+        if self.has_skips:
+            stride8 = stride8 + self.skip8(f8)
+        stride4 = self.up4(F.gelu(self.norm8(stride8))) + dense4
+        if self.has_skips:
+            stride4 = stride4 + self.skip4(f4)
+        stride4 = F.gelu(stride4)
+        if self.has_skips:
+            stride4 = stride4 + self.refine(stride4)
+        weights = torch.stack([hyper(tokens[:, 1 + at]) for at, hyper in enumerate(self.hypernetworks)], 1)
+        cells = 4 * self.grid
+        weights = weights.reshape(batch, MASKS * self.subpixels**2, F4_CHANNELS)
+        masks = (weights @ stride4.flatten(2)).reshape(batch, MASKS * self.subpixels**2, cells, cells)
+        return Answer(F.pixel_shuffle(masks, self.subpixels), self.iou_head(tokens[:, 0]))
+
+    @torch.no_grad()
+    def load_litemedsam(self, prompt_encoder: Any, mask_decoder: Any) -> None:
+        """Takes over the weights of LiteMedSAM's prompt encoder and mask decoder, for any grid."""
+        self.gaussian.copy_(prompt_encoder.pe_layer.positional_encoding_gaussian_matrix)
+        for own, other in zip(self.point_embed, prompt_encoder.point_embeddings, strict=True):
+            own.copy_(other.weight[0])
+        self.not_a_point.copy_(prompt_encoder.not_a_point_embed.weight)
+        self.no_mask.copy_(prompt_encoder.no_mask_embed.weight)
+        self.iou_token.copy_(mask_decoder.iou_token.weight)
+        self.mask_tokens.copy_(mask_decoder.mask_tokens.weight)
+        self.transformer.load_state_dict(mask_decoder.transformer.state_dict())
+        for own, at in ((self.up8, 0), (self.norm8, 1), (self.up4, 3)):
+            own.load_state_dict(mask_decoder.output_upscaling[at].state_dict())
+        for own, other in zip(self.hypernetworks, mask_decoder.output_hypernetworks_mlps, strict=True):
+            for layer, source in zip(cast(Mlp, own).layers, other.layers, strict=True):
+                repeats = layer.weight.shape[0] // source.weight.shape[0]
+                layer.weight.copy_(source.weight.repeat(repeats, 1))
+                layer.bias.copy_(source.bias.repeat(repeats))
+        self.iou_head.load_state_dict(mask_decoder.iou_prediction_head.state_dict())

@@ -1,0 +1,90 @@
+"""SonoSAMLite's image encoder: a light plain ViT behind a convolutional stem (paper, 2.2.2)."""
+
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sonotrace_models import SIZE
+from sonotrace_models.nets.layers import LayerNorm2d, join_heads, split_heads, to_map, to_tokens
+
+STRIDE = 16
+GRID = SIZE // STRIDE
+"""Tokens along a side."""
+WIDTH = 256
+F4_CHANNELS, F8_CHANNELS = 32, 64
+
+
+class Features(NamedTuple):
+    """What the encoder makes of an image. One encoder serves segmenter and tracker."""
+
+    embedding: Tensor
+    """[batch, 256, 16, 16]"""
+    f4: Tensor
+    """[batch, 32, 64, 64]: stride 4, for boundaries"""
+    f8: Tensor
+    """[batch, 64, 32, 32]: stride 8"""
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block with global attention (Dosovitskiy 2021)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))
+        x = x + self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class Encoder(nn.Module):
+    """[batch, 1, 256, 256] normalised grey levels to `Features`.
+
+    The stem halves the resolution four times; its batch normalisation is folded into the convolutions at export. A
+    convolutional stem quantizes well, where depthwise convolutions do not.
+    """
+
+    def __init__(self, depth: int = 8, heads: int = 4) -> None:
+        super().__init__()
+        widths = [1, 32, 64, 128, WIDTH]
+        self.stem = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.GELU())
+            for a, b in pairwise(widths)
+        )
+        self.position = nn.Parameter(torch.zeros(1, GRID * GRID, WIDTH))
+        self.blocks = nn.ModuleList(Block(WIDTH, heads) for _ in range(depth))
+        self.neck = nn.Sequential(
+            nn.Conv2d(WIDTH, WIDTH, 1, bias=False),
+            LayerNorm2d(WIDTH),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False),
+            LayerNorm2d(WIDTH),
+        )
+        self.lateral4 = nn.Conv2d(64, F4_CHANNELS, 1)
+        self.lateral8 = nn.Conv2d(128, F8_CHANNELS, 1)
+        nn.init.trunc_normal_(self.position, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv2d):
+                mode: Literal["fan_in", "fan_out"] = "fan_out" if module.stride == (2, 2) else "fan_in"
+                nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+
+    def forward(self, image: Tensor) -> Features:
+        stride4 = self.stem[1](self.stem[0](image))
+        stride8 = self.stem[2](stride4)
+        tokens = to_tokens(self.stem[3](stride8)) + self.position
+        for block in self.blocks:
+            tokens = block(tokens)
+        embedding = self.neck(to_map(tokens, GRID))
+        return Features(embedding, self.lateral4(stride4), self.lateral8(stride8))

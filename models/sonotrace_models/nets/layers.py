@@ -1,0 +1,57 @@
+"""Layers that several networks use."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm2d(nn.Module):
+    """Layer normalisation over the channels of [batch, channels, rows, columns]."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels_last = x.permute(0, 2, 3, 1)
+        return F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class Mlp(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[batch, tokens, width] to [batch, heads, tokens, width / heads]."""
+    batch, tokens, width = x.shape
+    return x.reshape(batch, tokens, heads, width // heads).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """The inverse of `split_heads`."""
+    batch, heads, tokens, width = x.shape
+    return x.transpose(1, 2).reshape(batch, tokens, heads * width)
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """[batch, channels, rows, columns] to [batch, rows * columns, channels]."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def to_map(tokens: Tensor, rows: int) -> Tensor:
+    """The inverse of `to_tokens`."""
+    batch, count, channels = tokens.shape
+    return tokens.transpose(1, 2).reshape(batch, channels, rows, count // rows)

@@ -1,0 +1,176 @@
+"""The tracker: DeAOT's gated propagation (Yang 2022) on the student's own features.
+
+Masks of up to ten objects go through one identity bank, so that all are tracked at the cost of one. What is seen and who
+is where are kept apart: a visual branch and an identity branch share one attention map. Per frame, the tokens attend to
+long-term memories (the reference first, then some recent frames, in a fixed number of slots with a validity each), to the
+frame before within a window, and to themselves. A feature pyramid over the encoder's strides 16, 8 and 4 draws the masks.
+
+Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer; masks of stride 2, by
+sub-pixels; the memory takes probabilities rather than hard masks.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features
+from sonotrace_models.nets.layers import LayerNorm2d, to_map, to_tokens
+
+OBJECTS = 10
+IDS = OBJECTS + 1
+"""Id 0 is the background."""
+SLOTS = 4
+"""Long-term memories; slot 0 holds the reference."""
+TOKENS = GRID * GRID
+WIDTH = 256
+KEY = 128
+WINDOW = 7
+"""Reach of the short-term attention, tokens to each side (DeAOT's 15 x 15 window)."""
+MASK_SIDE = 128
+PYRAMID8, PYRAMID4 = 96, 64
+"""Channels of the pyramid at strides 8 and 4."""
+NEVER = -1e4
+"""Added to the scores of what must not be attended to; representable in f16."""
+
+
+class Memory(NamedTuple):
+    """What is kept of one or several frames; tokens of several follow each other."""
+
+    key: Tensor
+    """[batch, tokens, 128]"""
+    value: Tensor
+    """[batch, tokens, 256]: what was seen"""
+    identity: Tensor
+    """[batch, tokens, 256]: who was where"""
+
+
+class Step(NamedTuple):
+    """What the tracker makes of a frame."""
+
+    logits: Tensor
+    """[batch, 11, 128, 128]: of each id"""
+    key: Tensor
+    """[batch, 256, 128]: this frame's, for its memory"""
+    value: Tensor
+    """[batch, 256, 256]"""
+
+
+class GatedPropagation(nn.Module):
+    """Takes attended values in through a gate and a depthwise convolution (DeAOT, equation 4), of one or several
+    sources, each with a convolution of its own."""
+
+    def __init__(self, width: int, sources: int) -> None:
+        super().__init__()
+        self.local = nn.ModuleList(
+            nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False) for _ in range(sources)
+        )
+        self.out = nn.Linear(width, width)
+        nn.init.trunc_normal_(self.out.weight, std=0.02)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, gate: Tensor, *attended: Tensor) -> Tensor:
+        local = [conv(to_map(values * gate, GRID)) for conv, values in zip(self.local, attended, strict=True)]
+        return self.out(to_tokens(torch.stack(local).sum(0)))
+
+
+class Tracker(nn.Module):
+    """One step of tracking, and the making of a memory."""
+
+    offsets: Tensor
+    outside: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = nn.Conv2d(IDS, WIDTH, 9, stride=MASK_SIDE // GRID, padding=4)
+        self.bank_norm = nn.LayerNorm(WIDTH)
+        self.to_identity = nn.Linear(WIDTH, WIDTH)
+        self.enter = nn.Conv2d(WIDTH, WIDTH, 1)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.to_key = nn.Linear(WIDTH, KEY)
+        self.to_value = nn.Linear(WIDTH, WIDTH)
+        self.to_gate = nn.Linear(WIDTH, 2 * WIDTH)
+        self.near = nn.Linear(WIDTH, (2 * WINDOW + 1) ** 2)
+        self.propagate = GatedPropagation(2 * WIDTH, sources=2)
+        self.norm_self = nn.LayerNorm(2 * WIDTH)
+        self.self_key = nn.Linear(2 * WIDTH, KEY)
+        self.self_value = nn.Linear(2 * WIDTH, 2 * WIDTH)
+        self.self_gate = nn.Linear(2 * WIDTH, 2 * WIDTH)
+        self.settle = GatedPropagation(2 * WIDTH, sources=1)
+        self.leave = nn.LayerNorm(2 * WIDTH)
+        self.from16 = nn.Conv2d(2 * WIDTH, PYRAMID8, 1)
+        self.from8 = nn.Conv2d(F8_CHANNELS, PYRAMID8, 1)
+        self.norm8 = LayerNorm2d(PYRAMID8)
+        self.conv8 = nn.Conv2d(PYRAMID8, PYRAMID4, 3, padding=1)
+        self.from4 = nn.Conv2d(F4_CHANNELS, PYRAMID4, 1)
+        self.norm4 = LayerNorm2d(PYRAMID4)
+        self.conv4 = nn.Conv2d(PYRAMID4, 32, 3, padding=1)
+        self.head = nn.Conv2d(32, IDS * 4, 1)
+        offsets, outside = _window()
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("outside", outside, persistent=False)
+        nn.init.trunc_normal_(self.near.weight, std=0.02)
+        nn.init.zeros_(self.near.bias)
+
+    def identify(self, shares: Tensor) -> Tensor:
+        """The memory step: [batch, 11, 128, 128] shares of the ids in each pixel, to a memory's `identity`."""
+        return self.to_identity(self.bank_norm(to_tokens(self.bank(shares))))
+
+    def look(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+        """A frame's tokens, key and value."""
+        tokens = to_tokens(self.enter(features.embedding))
+        normed = self.norm(tokens)
+        return tokens, self.to_key(normed), F.silu(self.to_value(normed))
+
+    def forward(self, features: Features, long: Memory, is_valid: Tensor, short: Memory) -> Step:
+        """The tracking step.
+
+        Args:
+            features: of the frame.
+            long: [batch, 4 * 256, ...]: the slots' memories.
+            is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
+            short: [batch, 256, ...]: the frame before.
+        """
+        tokens, key, value = self.look(features)
+        normed = self.norm(tokens)
+        gate = F.silu(self.to_gate(normed))
+        query = key * KEY**-0.5
+        scores = query @ long.key.transpose(1, 2)
+        batch = len(tokens)
+        empty = (1 - is_valid) * NEVER
+        scores = (scores.reshape(batch, TOKENS, SLOTS, TOKENS) + empty[:, None, :, None]).reshape(batch, TOKENS, -1)
+        from_long = scores.softmax(-1) @ torch.cat([long.value, long.identity], -1)
+        near = self.near(normed)
+        scores = query @ short.key.transpose(1, 2) + near.gather(2, self.offsets.expand(batch, -1, -1)) + self.outside
+        from_short = scores.softmax(-1) @ torch.cat([short.value, short.identity], -1)
+        both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
+        normed = self.norm_self(both)
+        own = self.self_key(normed)
+        scores = (own * KEY**-0.5) @ own.transpose(1, 2)
+        from_self = scores.softmax(-1) @ F.silu(self.self_value(normed))
+        both = both + self.settle(F.silu(self.self_gate(normed)), from_self)
+        return Step(self.draw(self.leave(both), features), key, value)
+
+    def draw(self, tokens: Tensor, features: Features) -> Tensor:
+        """Feature pyramid: [batch, 256, 512] and the encoder's features to logits."""
+        x = _double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8)
+        x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
+        x = _double(x) + self.from4(features.f4)
+        x = F.gelu(self.conv4(F.gelu(self.norm4(x))))
+        return F.pixel_shuffle(self.head(x), 2)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _window() -> tuple[Tensor, Tensor]:
+    """For each pair of tokens, the index of their offset in the window, and what to add where it lies outside."""
+    at = torch.arange(TOKENS)
+    dy = at[None] // GRID - at[:, None] // GRID
+    dx = at[None] % GRID - at[:, None] % GRID
+    is_outside = (dy.abs() > WINDOW) | (dx.abs() > WINDOW)
+    side = 2 * WINDOW + 1
+    offsets = (dy + WINDOW).clamp(0, side - 1) * side + (dx + WINDOW).clamp(0, side - 1)
+    return offsets[None], torch.where(is_outside, NEVER, 0.0)[None]

@@ -1,0 +1,97 @@
+"""Simulated users, in training: a first prompt, then clicks where the answer is wrong (paper, 2.5)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.fields import chance, uniform
+from sonotrace_models.nets.decoder import BOX_FROM, BOX_TO, NEGATIVE, PAD, POINT_SLOTS, POSITIVE, Prompt
+
+JITTER = 0.2
+"""Most that a first click is off the centroid, or a box's side off the object's, as a share of the object's extent."""
+CENTRE_SHARE = 0.6
+"""Share of corrections in the thick of an error, where a user clicks, rather than anywhere in it."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points that were given so far, one row an object."""
+
+    coords: Tensor
+    labels: Tensor
+    used: Tensor
+    """[rows]: slots in use"""
+    is_box: Tensor
+    """[rows]: whether it began with a box"""
+
+    def prompt(self, mask: Tensor, has_mask: Tensor) -> Prompt:
+        """With the answer before."""
+        return Prompt(self.coords, self.labels, mask, has_mask)
+
+
+def first_points(truth: Tensor, generator: Generator, box_share: float) -> Points:
+    """A jittered click near the centroid, or a loose box, for [rows, 256, 256] bool."""
+    rows, device = len(truth), truth.device
+    x0, y0, x1, y1, x, y = _extent(truth)
+    width, height = (x1 - x0).clamp(min=1), (y1 - y0).clamp(min=1)
+    jitter = uniform(generator, (4, rows), -JITTER / 2, JITTER)
+    box = torch.stack(
+        [x0 - jitter[0] * width, y0 - jitter[1] * height, x1 + jitter[2] * width, y1 + jitter[3] * height], 1
+    ).clamp(0, SIZE - 1)
+    # Many users click close to the centre.
+    off = uniform(generator, (2, rows), -JITTER, JITTER) * torch.where(chance(generator, rows, 0.4), 0.2, 1.0)
+    x, y = (x + off[0] * width).round().clamp(0, SIZE - 1), (y + off[1] * height).round().clamp(0, SIZE - 1)
+    is_on = truth[torch.arange(rows, device=device), y.long(), x.long()]
+    anywhere = _thick_or_any(truth, generator)
+    click = torch.where(is_on[:, None], torch.stack([x, y], 1), anywhere)
+    is_box = chance(generator, rows, box_share)
+    coords = torch.zeros(rows, POINT_SLOTS, 2, device=device)
+    labels = torch.full((rows, POINT_SLOTS), float(PAD), device=device)
+    coords[:, 0] = torch.where(is_box[:, None], box[:, :2], click)
+    coords[:, 1] = torch.where(is_box[:, None], box[:, 2:], 0.0)
+    labels[:, 0] = torch.where(is_box, float(BOX_FROM), float(POSITIVE))
+    labels[:, 1] = torch.where(is_box, float(BOX_TO), float(PAD))
+    return Points(coords, labels, torch.where(is_box, 2, 1), is_box)
+
+
+def correct(points: Points, predicted: Tensor, truth: Tensor, generator: Generator) -> Points:
+    """One more click, of the dominant kind of error; [rows, side, side] bool each. Where all is right, inside."""
+    rows = torch.arange(len(truth), device=truth.device)
+    missed, leaked = truth & ~predicted, predicted & ~truth
+    is_positive = missed.sum((1, 2)) >= leaked.sum((1, 2))
+    error = torch.where(is_positive[:, None, None], missed, leaked)
+    is_right = ~error.flatten(1).any(1)
+    error = torch.where(is_right[:, None, None], truth, error)
+    pitch = SIZE // truth.shape[-1]
+    within = torch.randint(pitch, (len(truth), 2), generator=generator, device=truth.device)
+    click = _thick_or_any(error, generator) * pitch + within
+    coords, labels = points.coords.clone(), points.labels.clone()
+    coords[rows, points.used] = click
+    labels[rows, points.used] = torch.where(is_positive | is_right, float(POSITIVE), float(NEGATIVE))
+    return replace(points, coords=coords, labels=labels, used=points.used + 1)
+
+
+def _thick_or_any(region: Tensor, generator: Generator) -> Tensor:
+    """[rows, 2]: x and y of a pixel of each region: in its thickest part, or anywhere in it."""
+    rows, side = len(region), region.shape[-1]
+    noise = torch.rand(region.shape, generator=generator, device=region.device)
+    window = side // 12 | 1
+    thickness = F.avg_pool2d(region[:, None].float(), window, 1, window // 2)[:, 0]
+    is_thick = chance(generator, rows, CENTRE_SHARE)[:, None, None]
+    score = torch.where(is_thick, thickness + 0.02 * noise, 0.01 + noise) * region
+    at = score.flatten(1).argmax(1)
+    return torch.stack([at % side, at // side], 1).float()
+
+
+def _extent(truth: Tensor) -> tuple[Tensor, ...]:
+    """Left, top, right, bottom, and the centroid."""
+    area = truth.sum((1, 2)).clamp(min=1)
+    at = torch.arange(SIZE, device=truth.device, dtype=torch.float32)
+    columns, rows = truth.any(1).float(), truth.any(2).float()
+    x0, y0 = columns.argmax(1).float(), rows.argmax(1).float()
+    x1, y1 = SIZE - 1 - columns.flip(1).argmax(1).float(), SIZE - 1 - rows.flip(1).argmax(1).float()
+    x, y = (truth.sum(1) * at).sum(1) / area, (truth.sum(2) * at).sum(1) / area
+    return x0, y0, x1, y1, x, y

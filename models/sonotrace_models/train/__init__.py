@@ -1,0 +1,1 @@
+"""Training stages, one command each."""

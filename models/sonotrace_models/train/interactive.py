@@ -1,0 +1,136 @@
+"""Iterative prompting: the network answers, a simulated user corrects, the network answers again (paper, 2.5)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.fields import chance, uniform
+from sonotrace_models.data.pack import MIN_OBJECT_PX
+from sonotrace_models.losses import dice_focal, distillation, overlap
+from sonotrace_models.nets.decoder import Answer, Prompt
+from sonotrace_models.nets.sonosam import choose
+from sonotrace_models.prompts import Points, correct, first_points
+
+LEARNT_CLICKS_MAX = 3
+
+
+@dataclass
+class Prompting:
+    """How users are simulated."""
+
+    is_iterative: bool = True
+    """Correcting clicks; otherwise only the first prompt is trained."""
+    box_share: float = 0.35
+    """Objects that begin with a box."""
+    late_share: float = 0.45
+    """Steps that begin after up to `late_clicks` corrections have been made without learning from them."""
+    late_clicks: int = 7
+    stale_share: float = 0.12
+    """Objects that begin with an answer to an earlier, slightly different frame."""
+    kept_mask_share: float = 0.85
+    """Corrections that come with the answer before."""
+    regret_weight: float = 1.0
+    """Weight of what a correction makes worse: a user expects each click to help."""
+    distillation_weight: float = 0.0
+    """Weight of the divergence from the teacher's best mask."""
+
+
+def interactive_loss(
+    decode: Callable[[Prompt], Answer],
+    truth: Tensor,
+    side: int,
+    prompting: Prompting,
+    generator: Generator,
+    numbers: np.random.Generator,
+    teacher: Tensor | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """The mean loss over the answers to a few prompts in turn.
+
+    Args:
+        decode: the network on features of the rows' images.
+        truth: [rows, 256, 256] bool.
+        side: of the network's masks.
+        teacher: [rows, 1, side, side] probabilities of the teacher's best masks.
+
+    Returns:
+        The loss, and Dice after the first and the last answer.
+    """
+    target = F.avg_pool2d(truth[:, None].float(), SIZE // side)
+    solid = target[:, 0] >= 0.5
+    counts = truth.sum((1, 2)) >= MIN_OBJECT_PX
+    share = counts.float() / counts.sum().clamp(min=1)
+    points = first_points(truth, generator, prompting.box_share)
+    logits, has_mask = _stale(target, prompting.stale_share, generator)
+    late = learnt = 0
+    if prompting.is_iterative:
+        learnt = int(numbers.choice(LEARNT_CLICKS_MAX, p=[0.4, 0.35, 0.25]))
+        late = int(numbers.integers(1, prompting.late_clicks + 1)) if numbers.random() < prompting.late_share else 0
+    with torch.no_grad():
+        for _ in range(late):
+            answer = decode(points.prompt(logits, has_mask))
+            logits, has_mask, points = _turn(answer, points, logits, has_mask, solid, prompting, generator)
+    total = torch.zeros((), device=truth.device)
+    before: Tensor | None = None
+    logged: dict[str, float] = {}
+    for turn in range(learnt + 1):
+        prompt = points.prompt(logits, has_mask)
+        answer = decode(prompt)
+        answer = Answer(answer.masks.float(), answer.iou.float())
+        losses = dice_focal(answer.masks, target)
+        if teacher is not None and prompting.distillation_weight > 0:
+            losses = losses + prompting.distillation_weight * distillation(answer.masks, teacher)
+        true_iou = overlap(answer.masks, target)
+        is_lone = (points.used == 1) & ~points.is_box
+        # A lone click may mean several things: the best candidate answers it, the others are only kept alive.
+        of_candidates = losses[:, 1:].amin(1) + 0.3 * losses[:, 0] + 0.05 * losses[:, 1:].mean(1)
+        rows = torch.where(is_lone, of_candidates, losses[:, 0])
+        iou_error = (answer.iou - true_iou) ** 2
+        rows = rows + torch.where(is_lone, iou_error.mean(1), iou_error[:, 0])
+        if before is not None:
+            rows = rows + prompting.regret_weight * F.relu(losses[:, 0] - before)
+        total = total + (rows * share).sum()
+        chosen = choose(answer, prompt)
+        at = torch.arange(len(truth), device=truth.device)
+        before = losses[at, chosen].detach()
+        dice = 2 * true_iou[at, chosen] / (1 + true_iou[at, chosen])
+        logged["dice_last"] = (dice * share).sum().item()
+        if turn == 0 and late == 0:
+            logged["dice_first"] = logged["dice_last"]
+        if turn < learnt:
+            logits, has_mask, points = _turn(answer, points, logits, has_mask, solid, prompting, generator)
+    return total / (learnt + 1), logged
+
+
+@torch.no_grad()
+def _turn(
+    answer: Answer,
+    points: Points,
+    logits: Tensor,
+    has_mask: Tensor,
+    solid: Tensor,
+    prompting: Prompting,
+    generator: Generator,
+) -> tuple[Tensor, Tensor, Points]:
+    """The user looks at the answer, and corrects it."""
+    chosen = choose(answer, points.prompt(logits, has_mask))
+    shown = answer.masks[torch.arange(len(solid), device=solid.device), chosen].detach().float()
+    points = correct(points, shown > 0, solid, generator)
+    has_mask = chance(generator, len(solid), prompting.kept_mask_share).float()
+    return shown[:, None] * has_mask[:, None, None, None], has_mask, points
+
+
+def _stale(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """For some rows, logits of a mask that is a little off, as a frame ago's is; and which rows."""
+    rows = len(target)
+    has_mask = chance(generator, rows, share).float()
+    scale = 1 + uniform(generator, (rows, 2), -0.08, 0.08)
+    shift = uniform(generator, (rows, 2), -0.04, 0.04)
+    matrix = torch.cat([torch.diag_embed(scale), shift[..., None]], -1)
+    moved = F.grid_sample(target, F.affine_grid(matrix, list(target.shape), align_corners=False), align_corners=False)
+    confidence = uniform(generator, (rows, 1, 1, 1), 4, 16)
+    return (2 * moved - 1) * confidence * has_mask[:, None, None, None], has_mask

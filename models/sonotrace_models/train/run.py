@@ -1,0 +1,226 @@
+"""What every training run has: devices, a folder with its configuration, log, curves and checkpoints.
+
+The same command runs on a CPU (bf16), on one GPU, and on several under `torchrun --nproc-per-node N -m sonotrace_models ...`.
+A run that was stopped goes on from its last checkpoint when it is started again with the same folder.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+@dataclasses.dataclass
+class Schedule:
+    """How long and how fast."""
+
+    steps: int
+    """Optimiser steps in all."""
+    batch: int = 16
+    """Images a step and process."""
+    learning_rate: float = 4e-4
+    """Peak; warmed up, then lowered along a cosine to 2 %."""
+    weight_decay: float = 0.02
+    warmup_steps: int = 100
+    ema: float = 0.998
+    """Decay of the averaged weights, which are the ones that are kept."""
+    validate_every: int = 500
+    checkpoint_every: int = 250
+    seed: int = 0
+
+
+class Run(Generic[Net]):
+    """One run: iterate over `steps()`, and call `backward` once in each."""
+
+    def __init__(self, folder: Path, config: Any, schedule: Schedule, net: Net, objective: nn.Module) -> None:
+        """Sets devices up, and takes over the last checkpoint where there is one.
+
+        Args:
+            net: what is trained and kept.
+            objective: a module with `net` in it, whose forward gives the loss; it is what is spread over devices.
+        """
+        self.folder, self.schedule = folder, schedule
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.fabric = Fabric(
+            accelerator="auto",
+            devices=local,
+            num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // local,
+            strategy="ddp_find_unused_parameters_true" if local > 1 else "auto",
+            precision="bf16-mixed",
+        )
+        self.fabric.launch()
+        self.device = self.fabric.device
+        optimizer = torch.optim.AdamW(
+            _groups(net, schedule.weight_decay), schedule.learning_rate, betas=(0.9, 0.98), fused=True
+        )
+        self.plain = net
+        self.averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
+        self.averaged.to(self.device)
+        self.net, self.optimizer = self.fabric.setup(objective, optimizer)
+        """The objective, on its devices."""
+        self.step = 0
+        self.spent_s = 0.0
+        self._recent: dict[str, list[float]] = defaultdict(list)
+        self.best = -math.inf
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "last.pt").is_file():
+            self._resume()
+        elif self.fabric.is_global_zero:
+            text = json.dumps(dataclasses.asdict(config), indent=1, default=str)
+            (folder / "config.json").write_text(text)
+        # Not the same numbers again after a restart, nor on another process.
+        self.seed = schedule.seed + 1000 * self.fabric.global_rank + 1_000_003 * self.step
+        torch.manual_seed(self.seed)
+
+    def generators(self) -> tuple[torch.Generator, np.random.Generator]:
+        """Sources of random numbers of this process."""
+        return torch.Generator(self.device).manual_seed(self.seed), np.random.default_rng(self.seed)
+
+    def steps(self) -> Iterator[int]:
+        """The steps that are left, with a progress bar; sets the learning rate, keeps checkpoints and the log."""
+        bar = tqdm(
+            total=self.schedule.steps,
+            initial=self.step,
+            desc=self.folder.name,
+            disable=not self.fabric.is_global_zero,
+            mininterval=10,
+        )
+        before = time.monotonic()
+        while self.step < self.schedule.steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate()
+            yield self.step
+            self.averaged.update_parameters(self.plain)
+            self.step += 1
+            now = time.monotonic()
+            self.spent_s, before = self.spent_s + now - before, now
+            bar.update()
+            if self.step % 25 == 0:
+                bar.set_postfix({key: f"{np.mean(values[-100:]):.4g}" for key, values in self._recent.items()})
+            if self.step % self.schedule.checkpoint_every == 0 or self.step == self.schedule.steps:
+                self._checkpoint()
+
+    def backward(self, loss: torch.Tensor, **numbers: float) -> None:
+        """One optimiser step; `numbers` go to the log."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        # A step that is not a number would spoil all that was learnt.
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        for key, value in {"loss": loss.item(), **numbers}.items():
+            self._recent[key].append(value)
+
+    @property
+    def kept(self) -> Net:
+        """The net with the averaged weights, ready to be asked."""
+        return cast(Net, self.averaged.module.eval())
+
+    @property
+    def is_due(self) -> bool:
+        """Whether this step is one to validate after."""
+        return (self.step + 1) % self.schedule.validate_every == 0 or self.step + 1 == self.schedule.steps
+
+    def validated(self, score: float, **numbers: float) -> None:
+        """Logs, draws the curves, and keeps the averaged weights if they are the best so far."""
+        if not self.fabric.is_global_zero:
+            return
+        means = {key: float(np.mean(values)) for key, values in self._recent.items()}
+        self._recent.clear()
+        line = {
+            "step": self.step + 1,
+            "spent_s": round(self.spent_s),
+            "lr": self._learning_rate(),
+            **means,
+            **numbers,
+        }
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in line.items()))
+        draw_curves(self.folder)
+        if score > self.best:
+            self.best = score
+            _save(self.folder / "best.pt", self.kept.state_dict())
+
+    def _learning_rate(self) -> float:
+        warmup = min(1.0, (self.step + 1) / max(self.schedule.warmup_steps, 1))
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.schedule.steps))
+        return self.schedule.learning_rate * warmup * (0.02 + 0.98 * cosine)
+
+    def _checkpoint(self) -> None:
+        if self.fabric.is_global_zero:
+            state = {
+                "net": self.plain.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "spent_s": self.spent_s,
+                "best": self.best,
+            }
+            _save(self.folder / "last.pt", state)
+        self.fabric.barrier()
+
+    def _resume(self) -> None:
+        state = torch.load(self.folder / "last.pt", map_location=self.device, weights_only=True)
+        self.plain.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.spent_s, self.best = state["step"], state["spent_s"], state["best"]
+        self.fabric.print(f"{self.folder}: goes on from step {self.step} of {self.schedule.steps}")
+
+
+def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices alone: not for biases, norms, tokens and positions."""
+    embeddings = ("token", "position", "point", "no_mask", "bank")
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            is_matrix = parameter.ndim > 1 and not any(part in name for part in embeddings)
+            (decayed if is_matrix else kept).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def _save(path: Path, state: Any) -> None:
+    """Whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def draw_curves(folder: Path) -> None:
+    """`curves.png` of all numbers in the log."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    keys = [key for key in lines[-1] if key not in ("step", "spent_s")]
+    columns = 4
+    rows = math.ceil(len(keys) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.4 * rows), squeeze=False)
+    for axis, key in zip(axes.flat, keys, strict=False):
+        points = [(line["step"], line[key]) for line in lines if key in line]
+        axis.plot(*zip(*points, strict=True), marker=".", linewidth=1)
+        axis.set_title(key, fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=7)
+    for axis in list(axes.flat)[len(keys) :]:
+        axis.axis("off")
+    figure.tight_layout()
+    figure.savefig(folder / "curves.png", dpi=110)
+    plt.close(figure)

@@ -1,0 +1,50 @@
+"""Which images a step sees."""
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sonotrace_models.data.pack import Pack
+
+SET_EXPONENT = 0.5
+"""Sets are drawn in proportion to their size to this power: small ones more often than their size."""
+
+
+class Sampler:
+    """Draws images of the train split: a set first, then one of its images, each once before any comes again."""
+
+    def __init__(self, pack: Pack, numbers: np.random.Generator, sets: list[str] | None = None) -> None:
+        self.pack, self.numbers = pack, numbers
+        by_set: dict[str, list[int]] = defaultdict(list)
+        for index in pack.select("train", sets):
+            by_set[pack.items[index].set_name].append(index)
+        self.by_set = dict(by_set)
+        self.names = sorted(self.by_set)
+        sizes = np.array([len(self.by_set[name]) for name in self.names], float) ** SET_EXPONENT
+        self.shares = sizes / sizes.sum()
+        self.left: dict[str, list[int]] = {name: [] for name in self.names}
+
+    def draw(self, count: int) -> list[int]:
+        """Image indices."""
+        drawn = []
+        for name in self.numbers.choice(self.names, count, p=self.shares):
+            if not self.left[name]:
+                self.left[name] = [int(index) for index in self.numbers.permutation(self.by_set[name])]
+            drawn.append(self.left[name].pop())
+        return drawn
+
+    def objects(self, images: list[int], per_image: int) -> list[list[int]]:
+        """Object ids of each image, `per_image` of them, repeated where it has fewer."""
+        chosen = []
+        for index in images:
+            ids = self.numbers.permutation(self.pack.items[index].object_ids)
+            chosen.append([int(ids[at % len(ids)]) for at in range(per_image)])
+        return chosen
+
+    def pixels(self, images: list[int]) -> tuple[Tensor, Tensor]:
+        """Grey levels 0 to 1 and object ids, [count, 1, 256, 256] floats."""
+        grey = torch.from_numpy(np.stack([self.pack.images[index] for index in images]))
+        ids = torch.from_numpy(np.stack([self.pack.masks[index] for index in images]))
+        return grey[:, None].float() / 255, ids[:, None].float()

@@ -1,0 +1,157 @@
+"""Stage 2b: SonoSAMLite end to end, on truth and on the teacher's best masks (paper, 2.2.2)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.augment import Appearance
+from sonotrace_models.data.fields import random_view, warp, warp_ids
+from sonotrace_models.data.pack import Normalisation, Pack
+from sonotrace_models.evaluate.clicks import ClickResults, evaluate_clicks
+from sonotrace_models.evaluate.segmenters import Segmenter, Student
+from sonotrace_models.nets.sonosam import SonoSamLite, litemedsam
+from sonotrace_models.train.best_masks import BestMasks
+from sonotrace_models.train.interactive import Prompting, interactive_loss
+from sonotrace_models.train.run import Run, Schedule
+from sonotrace_models.train.sampling import Sampler
+
+VALIDATED_PER_SET = 24
+VALIDATED_CLICKS = 5
+
+
+@dataclass
+class StudentConfig:
+    """Configuration."""
+
+    pack: Path = Path("work/pack")
+    encoder: Path | None = Path("work/runs/encoder/best.pt")
+    """Where the encoder starts; at random where none is given."""
+    start: Path | None = None
+    """A whole student to go on from, rather than an encoder."""
+    best_masks: Path | None = Path("work/best_masks")
+    """The teacher's best masks, for distillation; none trains on truth alone."""
+    run: Path = Path("work/runs/student")
+    sets: list[str] | None = None
+    """Sets to learn from; all where none is named."""
+    natural_normalisation: bool = False
+    """Mean and standard deviation of natural images (ImageNet) rather than of ultrasound: for the ablation."""
+    objects_per_image: int = 2
+    view_strength: float = 1.0
+    """Strength of geometric augmentation."""
+    prompting: Prompting = field(default_factory=lambda: Prompting(distillation_weight=1.0))
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=12000))
+
+
+IMAGENET = Normalisation(mean=0.449, std=0.226)
+"""Means of ImageNet's three channels' statistics."""
+
+
+class Interactive(nn.Module):
+    """The student's loss on a batch: in one module, so that it can be spread over devices."""
+
+    def __init__(
+        self, net: SonoSamLite, prompting: Prompting, generator: Generator, numbers: np.random.Generator
+    ) -> None:
+        super().__init__()
+        self.net, self.prompting = net, prompting
+        self.generator, self.numbers = generator, numbers
+
+    def forward(self, image: Tensor, truth: Tensor, teacher: Tensor | None) -> tuple[Tensor, dict[str, float]]:
+        """`image` [batch, 1, 256, 256]; `truth` [batch * objects, 256, 256], those of an image together; `teacher` of the
+        same rows, [batch * objects, 1, side, side]."""
+        per_image = len(truth) // len(image)
+        features = [part.repeat_interleave(per_image, 0) for part in self.net.encoder(image)]
+        return interactive_loss(
+            lambda prompt: self.net.decoder(*features, prompt),
+            truth,
+            self.net.decoder.mask_side,
+            self.prompting,
+            self.generator,
+            self.numbers,
+            teacher,
+        )
+
+
+def new_student(encoder: Path | None) -> SonoSamLite:
+    """A student with LiteMedSAM's decoder weights, and a distilled encoder's where one is given."""
+    net = SonoSamLite()
+    _, prompt_encoder, mask_decoder = litemedsam()
+    net.decoder.load_litemedsam(prompt_encoder, mask_decoder)
+    if encoder is not None:
+        net.encoder.load_state_dict(torch.load(encoder, weights_only=True))
+    return net
+
+
+def validation_objects(pack: Pack, sets: list[str] | None = None) -> list[tuple[int, int]]:
+    """The same few objects of each set's val split every time."""
+    chosen: list[tuple[int, int]] = []
+    for name in pack.set_names if sets is None else sets:
+        found = pack.objects("val", [name])
+        order = np.random.default_rng(0).permutation(len(found))[:VALIDATED_PER_SET]
+        chosen += [found[at] for at in sorted(order)]
+    return chosen
+
+
+def score(results: ClickResults) -> tuple[float, dict[str, float]]:
+    """One figure to choose by, and what goes to the log."""
+    mean = results.table()["mean"]
+    figures = {f"val_{key}": value for key, value in mean.items()}
+    return float(np.mean([mean[key] for key in ("1", "3", "5", "box")])), figures
+
+
+def validate(segmenter: Segmenter, pack: Pack, sets: list[str] | None) -> tuple[float, dict[str, float]]:
+    """Plays the evaluation's protocol on `validation_objects`."""
+    results = evaluate_clicks(
+        segmenter, pack, validation_objects(pack, sets), clicks_max=VALIDATED_CLICKS, is_quiet=True
+    )
+    return score(results)
+
+
+def train_student(config: StudentConfig) -> None:
+    """Runs the stage."""
+    pack = Pack(config.pack)
+    if config.natural_normalisation:
+        pack.normalisation = IMAGENET
+    best_masks = BestMasks(config.best_masks, pack) if config.best_masks else None
+    net = new_student(config.encoder if config.start is None else None)
+    if config.start is not None:
+        net.load_state_dict(torch.load(config.start, weights_only=True))
+    objective = Interactive(net, config.prompting, torch.Generator(), np.random.default_rng())
+    run = Run(config.run, config, config.schedule, net, objective)
+    objective.generator, objective.numbers = run.generators()
+    generator, numbers = objective.generator, objective.numbers
+    sampler = Sampler(pack, numbers, config.sets)
+    appearance = Appearance().to(run.device)
+    norm = pack.normalisation
+    net.encoder.compile()
+    net.decoder.compile()
+    for _ in run.steps():
+        images = sampler.draw(config.schedule.batch)
+        objects = sampler.objects(images, config.objects_per_image)
+        grey, ids = (part.to(run.device) for part in sampler.pixels(images))
+        view = random_view(generator, len(images), config.view_strength)
+        grey, ids = warp(grey, view), warp_ids(ids, view)
+        truth = torch.cat([ids[at] == id_ for at, wanted in enumerate(objects) for id_ in wanted])
+        teacher = None
+        if best_masks is not None:
+            maps = best_masks.get(images, objects).to(run.device)
+            # Of one image, side by side as channels, so that they are warped with it.
+            teacher = warp(maps, view).reshape(-1, 1, SIZE, SIZE)
+            teacher = F.avg_pool2d(teacher, SIZE // net.decoder.mask_side)
+        image = (appearance(grey, generator) - norm.mean) / norm.std
+        loss, logged = run.net(image.contiguous(memory_format=torch.channels_last), truth, teacher)
+        run.backward(loss, **logged)
+        if run.is_due:
+            value, figures = _validated(run, pack, config.sets)
+            run.validated(value, **figures)
+
+
+def _validated(run: Run[SonoSamLite], pack: Pack, sets: list[str] | None) -> tuple[float, dict[str, float]]:
+    averaged = run.kept
+    with torch.autocast(run.device.type, torch.bfloat16):
+        return validate(Student(averaged, pack), pack, sets)

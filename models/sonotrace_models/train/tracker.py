@@ -1,0 +1,136 @@
+"""Stage 3: the DeAOT tracker, on the student's frozen encoder."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+
+from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.sequences import SequenceSource, Shares
+from sonotrace_models.evaluate.loops import OBJECTS, TrackerFollower, evaluate_loops
+from sonotrace_models.nets.encoder import Encoder, Features
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.nets.tracking import Tracking, shares_of
+from sonotrace_models.train.run import Run, Schedule
+
+VALIDATED_LOOPS = 12
+
+
+@dataclass
+class TrackerConfig:
+    """Configuration."""
+
+    pack: Path = Path("work/pack")
+    loops: Path = Path("work/loops")
+    student: Path = Path("work/runs/student/best.pt")
+    run: Path = Path("work/runs/tracker")
+    frames_min: int = 4
+    frames_max: int = 12
+    frames_a_step: int = 36
+    """Frames of all sequences of a step together: short sequences come in larger batches."""
+    corrected_share: float = 0.2
+    """Sequences in which a later frame's truth becomes the reference, as after an intervention."""
+    shares: Shares = field(default_factory=Shares)
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=6000, learning_rate=4e-4, weight_decay=0.05))
+
+
+_dice = DiceLoss(include_background=False, softmax=False, reduction="none", soft_label=True)
+
+
+class Unrolled(nn.Module):
+    """The tracker's loss over sequences."""
+
+    def __init__(self, tracker: Tracker, encoder: Encoder) -> None:
+        super().__init__()
+        self.tracker = tracker
+        # Not a submodule: it is frozen, and not to be saved with the tracker.
+        self._encoder = [encoder]
+
+    def forward(self, image: Tensor, ids: Tensor, kept_every: int, corrected_at: int) -> tuple[Tensor, float]:
+        """`image` and `ids` [batch, frame, 256, 256], the former normalised; `corrected_at`: a frame after which its
+        truth is the reference, 0 for none. Returns the loss and the mean Dice over frames but the first."""
+        batch, frames = image.shape[:2]
+        with torch.no_grad():
+            flat = self._encoder[0](image.reshape(batch * frames, 1, *image.shape[2:]))
+        features = [part.reshape(batch, frames, *part.shape[1:]) for part in flat]
+        tracking = Tracking(self.tracker, batch, image.device, kept_every)
+        tracking.refer(Features(*(part[:, 0] for part in features)), shares_of(ids[:, 0]))
+        losses, overlaps = [], []
+        for frame in range(1, frames):
+            of_frame = Features(*(part[:, frame] for part in features))
+            logits = tracking.advance(of_frame)
+            truth = shares_of(ids[:, frame]) * tracking.present[..., None, None]
+            loss, overlap = frame_loss(logits, truth, tracking.present)
+            losses.append(loss)
+            overlaps.append(overlap)
+            if frame == corrected_at:
+                present = tracking.present
+                tracking.refer(of_frame, truth)
+                tracking.present = present
+        return torch.stack(losses).mean(), float(np.mean(overlaps))
+
+
+def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, float]:
+    """Cross-entropy plus Dice loss of the objects that are there; and their mean Dice."""
+    probability = logits.softmax(1)
+    entropy = F.cross_entropy(logits, truth, reduction="none")
+    dice_losses = _dice(probability, truth)[..., 0, 0]
+    weights = present[:, 1:]
+    dice_loss = (dice_losses * weights).sum() / weights.sum().clamp(min=1)
+    with torch.no_grad():
+        hard, solid = logits.argmax(1), truth.argmax(1)
+        pairs = [
+            2
+            * ((hard[row] == id_) & (solid[row] == id_)).sum()
+            / ((hard[row] == id_).sum() + (solid[row] == id_).sum())
+            for row, id_ in present[:, 1:].nonzero().tolist()
+            for id_ in [id_ + 1]
+            if (solid[row] == id_).any()
+        ]
+        overlap = float(torch.stack(pairs).mean()) if pairs else 1.0
+    return 2 * entropy.mean() + dice_loss, overlap
+
+
+def train_tracker(config: TrackerConfig) -> None:
+    """Runs the stage."""
+    pack = Pack(config.pack)
+    norm = pack.normalisation
+    student = SonoSamLite()
+    student.load_state_dict(torch.load(config.student, weights_only=True))
+    student.eval().requires_grad_(False)
+    net = Tracker()
+    objective = Unrolled(net, student.encoder)
+    run = Run(config.run, config, config.schedule, net, objective)
+    student.to(run.device)
+    generator, numbers = torch.Generator().manual_seed(run.seed), np.random.default_rng(run.seed)
+    source = SequenceSource(pack, Loops(config.loops, pack, "train"), generator, numbers, config.shares)
+    held_out = Loops(config.loops, pack, "val")
+    student.encoder.compile()
+    for _ in run.steps():
+        frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
+        drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
+        corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
+        image = (drawn.grey.to(run.device) - norm.mean) / norm.std
+        loss, overlap = run.net(image, drawn.ids.to(run.device), int(numbers.integers(2, 6)), corrected_at)
+        run.backward(loss, dice=overlap, frames=frames)
+        if run.is_due:
+            tracker = run.kept
+            student.cpu()
+            table = evaluate_loops(
+                student, {"tracker": TrackerFollower(tracker.cpu())}, held_out, norm, VALIDATED_LOOPS
+            )
+            student.to(run.device)
+            run.averaged.to(run.device)
+            figures = {
+                f"{name}_{key}": value
+                for name in OBJECTS
+                for key, value in table["tracker"][name].items()
+                if key in ("dice", "interventions", "dice_systole")
+            }
+            run.validated(float(np.mean([figures[f"{name}_dice"] for name in OBJECTS])), **figures)

@@ -1,0 +1,47 @@
+"""Losses against plain formulas."""
+
+import torch
+
+from sonotrace_models.losses import boundary_weight, dice_focal, distillation, overlap
+
+
+def square(side: int = 64) -> torch.Tensor:
+    truth = torch.zeros(1, 1, side, side)
+    truth[..., 16:48, 16:48] = 1
+    return truth
+
+
+def test_a_confident_right_mask_costs_nothing_and_a_wrong_one_much() -> None:
+    truth = square()
+    right = dice_focal((truth - 0.5) * 40, truth)
+    wrong = dice_focal((0.5 - truth) * 40, truth)
+    assert right.item() < 1e-3
+    assert wrong.item() > 1
+
+
+def test_soft_truth_is_best_met_by_itself() -> None:
+    truth = square()
+    truth[..., 16, :] *= 0.3
+    exact = torch.logit(truth.clamp(1e-6, 1 - 1e-6))
+    assert dice_focal(exact, truth) < dice_focal((truth - 0.5) * 40, truth)
+
+
+def test_distillation_is_zero_for_the_teachers_own_answer_and_positive_for_others() -> None:
+    teacher = square() * 0.7 + 0.1
+    assert distillation(torch.logit(teacher), teacher).abs().item() < 1e-6
+    assert distillation(torch.zeros_like(teacher), teacher).item() > 0.01
+
+
+def test_the_boundary_counts_more() -> None:
+    weight = boundary_weight(square())[0, 0]
+    assert weight[32, 32] == 1
+    assert weight[0, 0] == 1
+    assert weight[16, 32] > 1
+    assert weight[15, 32] > 1
+
+
+def test_overlap_counts_pixels() -> None:
+    truth = square(64)
+    logits = torch.full_like(truth, -1.0)
+    logits[..., 16:48, 16:32] = 1
+    assert overlap(logits, truth).item() == 0.5

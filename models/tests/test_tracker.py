@@ -1,0 +1,78 @@
+"""The tracker's step: empty slots do not count, ids are apart, it fits its budget with the student."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sonotrace_models.nets.decoder import POINT_SLOTS, Prompt
+from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
+
+MACS_MAX = 3.5e9
+"""At 256 x 256: encoder, tracking step, memory step and one decode."""
+
+
+def features(seed: int) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    return Features(
+        *(torch.randn(shape, generator=generator) for shape in ((1, 256, 16, 16), (1, 32, 64, 64), (1, 64, 32, 32)))
+    )
+
+
+def memory(slots: int, seed: int) -> Memory:
+    generator = torch.Generator().manual_seed(seed)
+    return Memory(*(torch.randn(1, slots * TOKENS, width, generator=generator) for width in (128, 256, 256)))
+
+
+@torch.no_grad()
+def test_what_is_in_an_empty_slot_does_not_matter() -> None:
+    tracker = Tracker().eval()
+    long, short = memory(SLOTS, 1), memory(1, 2)
+    valid = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    other = Memory(*(part.clone() for part in long))
+    for part in other:
+        part[:, TOKENS : 2 * TOKENS] = 9
+    first, second = (tracker(features(0), slots, valid, short).logits for slots in (long, other))
+    torch.testing.assert_close(first, second)
+    changed = tracker(features(0), other, torch.tensor([[1.0, 1.0, 1.0, 0.0]]), short).logits
+    assert (changed - first).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_shapes() -> None:
+    tracker = Tracker().eval()
+    step = tracker(features(0), memory(SLOTS, 1), torch.ones(1, SLOTS), memory(1, 2))
+    assert step.logits.shape == (1, IDS, MASK_SIDE, MASK_SIDE)
+    identity = tracker.identify(torch.rand(1, IDS, MASK_SIDE, MASK_SIDE))
+    assert Memory(step.key, step.value, identity)._fields == memory(1, 0)._fields
+    for own, kept in zip((step.key, step.value, identity), memory(1, 0), strict=True):
+        assert own.shape == kept.shape
+
+
+def test_the_short_term_window_reaches_seven_tokens() -> None:
+    tracker = Tracker()
+    outside = tracker.outside[0].reshape(16, 16, 16, 16)
+    assert outside[8, 8, 1, 15] == 0
+    assert outside[8, 8, 0, 8] < -1e3
+    offsets = tracker.offsets[0].reshape(16, 16, 16, 16)
+    assert offsets[5, 5, 6, 5] == offsets[9, 2, 10, 2]
+
+
+@torch.no_grad()
+def test_all_together_fit_the_budget() -> None:
+    student, tracker = SonoSamLite().eval(), Tracker().eval()
+    prompt = Prompt(
+        torch.zeros(1, POINT_SLOTS, 2),
+        -torch.ones(1, POINT_SLOTS),
+        torch.zeros(1, 1, 128, 128),
+        torch.zeros(1),
+    )
+    with FlopCounterMode(display=False) as counter:
+        found = student.encoder(torch.zeros(1, 1, 256, 256))
+        student.decoder(*found, prompt)
+        tracker(found, memory(SLOTS, 1), torch.ones(1, SLOTS), memory(1, 2))
+        tracker.identify(torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE))
+    macs = counter.get_total_flops() / 2
+    assert macs <= MACS_MAX
+    assert macs == pytest.approx(3.48e9, rel=0.01), "the card says 3.48 GMAC"
