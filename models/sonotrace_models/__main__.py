@@ -12,6 +12,7 @@ from sonotrace_models.data.embeddings import embed
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.export import ExportConfig, export
 from sonotrace_models.train.best_masks import BestMasksConfig, make_best_masks
 from sonotrace_models.train.encoder import EncoderConfig, train_encoder
 from sonotrace_models.train.sonosam import SonoSamConfig, train_sonosam
@@ -53,6 +54,7 @@ Stage = (
     | Annotated[EncoderConfig, tyro.conf.subcommand("encoder")]
     | Annotated[StudentConfig, tyro.conf.subcommand("student")]
     | Annotated[TrackerConfig, tyro.conf.subcommand("tracker")]
+    | Annotated[ExportConfig, tyro.conf.subcommand("export")]
 )
 
 
@@ -78,6 +80,8 @@ def main() -> int:
                 train_student(config)
             case TrackerConfig():
                 train_tracker(config)
+            case ExportConfig():
+                export(config)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

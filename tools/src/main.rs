@@ -1,7 +1,7 @@
 //! The `sonotrace` command.
 
 use clap::{Parser, Subcommand};
-use sonotrace_cli::commands::{compile, demo, inspect, run, verify};
+use sonotrace_cli::commands::{compile, demo, eval, inspect, run, verify};
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
 
@@ -30,6 +30,8 @@ enum Command {
     Compile(compile::Arguments),
     /// A model file held to its ONNX graphs.
     Verify(verify::Arguments),
+    /// How well a model answers a simulated user, on data with masks.
+    Eval(eval::Arguments),
     /// What a model file holds.
     Inspect(inspect::Arguments),
 }
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
     };
     match result {

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sonotrace_models import SIZE
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS
-from sonotrace_models.nets.layers import LayerNorm2d, Mlp, join_heads, split_heads, to_map, to_tokens
+from sonotrace_models.nets.layers import LayerNorm2d, Mlp, interleave, join_heads, split_heads, to_map, to_tokens
 
 WIDTH = 256
 POINT_SLOTS = 16
@@ -269,7 +269,7 @@ class Decoder(nn.Module):
         cells = 4 * self.grid
         weights = weights.reshape(batch, MASKS * self.subpixels**2, F4_CHANNELS)
         masks = (weights @ stride4.flatten(2)).reshape(batch, MASKS * self.subpixels**2, cells, cells)
-        return Answer(F.pixel_shuffle(masks, self.subpixels), self.iou_head(tokens[:, 0]))
+        return Answer(interleave(masks, self.subpixels), self.iou_head(tokens[:, 0]))
 
     @torch.no_grad()
     def load_litemedsam(self, prompt_encoder: Any, mask_decoder: Any) -> None:

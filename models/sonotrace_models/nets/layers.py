@@ -55,3 +55,12 @@ def to_map(tokens: Tensor, rows: int) -> Tensor:
     """The inverse of `to_tokens`."""
     batch, count, channels = tokens.shape
     return tokens.transpose(1, 2).reshape(batch, channels, rows, count // rows)
+
+
+def interleave(x: Tensor, factor: int) -> Tensor:
+    """[batch, channels * factor ** 2, rows, columns] to [batch, channels, rows * factor, columns * factor]: PyTorch's pixel
+    shuffle, in operations that every exporter gives fixed shapes."""
+    batch, channels, rows, columns = x.shape
+    kept = channels // factor**2
+    cells = x.reshape(batch, kept, factor, factor, rows, columns).permute(0, 1, 4, 2, 5, 3)
+    return cells.reshape(batch, kept, rows * factor, columns * factor)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features
-from sonotrace_models.nets.layers import LayerNorm2d, to_map, to_tokens
+from sonotrace_models.nets.layers import LayerNorm2d, interleave, to_map, to_tokens
 
 OBJECTS = 10
 IDS = OBJECTS + 1
@@ -158,7 +158,7 @@ class Tracker(nn.Module):
         x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
         x = _double(x) + self.from4(features.f4)
         x = F.gelu(self.conv4(F.gelu(self.norm4(x))))
-        return F.pixel_shuffle(self.head(x), 2)
+        return interleave(self.head(x), 2)
 
 
 def _double(x: Tensor) -> Tensor:

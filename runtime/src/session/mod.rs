@@ -28,6 +28,7 @@ mod tables;
 
 pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_required};
 pub use counters::{Counters, DROP_REASONS, DropReason};
+pub use programs::{CLICKS_MAX, DecoderPrompt, GridClick, Programs};
 pub use step::Poll;
 
 use crate::exec::{ExecError, Executor, KEPT_FRAMES_MAX, MemoryRequired};
@@ -41,7 +42,6 @@ use crate::vision::Normalisation;
 use config::{SessionLayout, Tables};
 use intake::Frozen;
 use objects::{Object, Scene};
-use programs::Programs;
 use step::{Current, Work};
 use stream::Stream;
 use tables::SamplingTables;

@@ -7,15 +7,24 @@ use crate::model::format::{ConventionsRecord, PortRecord, Space};
 
 /// Where the session finds what it feeds and reads: program and port indices.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Programs {
+pub struct Programs {
+    /// The program that makes features of an image.
     pub encoder: usize,
+    /// Its input: `input_size` squared normalised grey levels.
     pub image: usize,
+    /// The program that answers prompts on features.
     pub decoder: usize,
+    /// Its input: x and y of each slot.
     pub point_coords: usize,
+    /// Its input: what each slot is.
     pub point_labels: usize,
+    /// Its input: logits of the answer before, `mask_size` squared.
     pub mask_input: usize,
+    /// Its input: 1 where there was one.
     pub has_mask_input: usize,
+    /// Its output: logits of `mask_candidates` masks.
     pub masks: usize,
+    /// Its output: its own estimate of each mask's overlap with the truth.
     pub iou: usize,
 }
 
@@ -65,11 +74,12 @@ impl Programs {
 }
 
 /// Most clicks that go into one prompt, beside a box: the slots that the decoder was trained with.
-pub(super) const CLICKS_MAX: usize = 14;
+pub const CLICKS_MAX: usize = 14;
 
 /// One click, in grid pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct GridClick {
+pub struct GridClick {
+    /// x and y: pixel indices.
     pub at: [f32; 2],
     /// Whether inside the object.
     pub is_positive: bool,
@@ -77,7 +87,7 @@ pub(super) struct GridClick {
 
 /// What the decoder is prompted with, in grid pixels: a box, clicks, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct DecoderPrompt {
+pub struct DecoderPrompt {
     /// Left, top, right, bottom.
     pub box_px: Option<[f32; 4]>,
     clicks: [GridClick; CLICKS_MAX],

@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod demo;
+pub mod eval;
 pub mod inspect;
 pub mod run;
 pub mod verify;

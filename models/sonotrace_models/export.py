@@ -1,0 +1,244 @@
+"""Stage 5: static ONNX graphs, golden vectors, and the conventions by which a session feeds the programs.
+
+| graph | inputs | outputs |
+|---|---|---|
+| `encoder` | `image` [1, 1, 256, 256], normalised | `embedding` [1, 256, 16, 16], `f4` [1, 32, 64, 64], `f8` [1, 64, 32, 32] |
+| `decoder` | these three, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128], `has_mask_input` [1] | `masks` [1, 4, 128, 128] logits, `iou` [1, 4] |
+| `tracker` | these three, `long_key` [1, 1024, 128], `long_value` and `long_identity` [1, 1024, 256], `long_valid` [1, 4], `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256] | `logits` [1, 11, 128, 128], `key` [1, 256, 128], `value` [1, 256, 256] |
+| `memory` | `shares` [1, 11, 128, 128] | `identity` [1, 256, 256] |
+
+Weights are rounded to f16, which is how the model file stores what it does not quantize, so that graph and file agree.
+"""
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from sonotrace_models import SIZE
+from sonotrace_models.data.pack import Normalisation, Pack
+from sonotrace_models.nets.decoder import MASKS, PAD, POINT_SLOTS, POSITIVE, Prompt
+from sonotrace_models.nets.encoder import Encoder, Features
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
+
+OPSET = 17
+RELATIVE_RMS_MAX = 1e-4
+"""Largest difference between a graph and the network that it was made of."""
+FEATURE_NAMES = ("embedding", "f4", "f8")
+
+
+@dataclass
+class ExportConfig:
+    """Configuration."""
+
+    pack: Path = Path("work/pack")
+    student: Path = Path("work/runs/student/best.pt")
+    tracker: Path | None = Path("work/runs/tracker/best.pt")
+    """None leaves tracker and memory out."""
+    out: Path = Path("work/export")
+
+
+class EncoderGraph(nn.Module):
+    """The encoder with its batch normalisation folded in."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        for at, stage in enumerate(encoder.stem):
+            assert isinstance(stage, nn.Sequential)
+            encoder.stem[at] = nn.Sequential(fuse_conv_bn_eval(stage[0], stage[1]), stage[2])
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.encoder(image))
+
+
+class DecoderGraph(nn.Module):
+    """The decoder with its inputs one by one."""
+
+    def __init__(self, net: SonoSamLite) -> None:
+        super().__init__()
+        self.decoder = net.decoder
+
+    def forward(
+        self, embedding: Tensor, f4: Tensor, f8: Tensor, coords: Tensor, labels: Tensor, mask: Tensor, has_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        return tuple(self.decoder(embedding, f4, f8, Prompt(coords, labels, mask, has_mask)))
+
+
+class TrackerGraph(nn.Module):
+    """The tracking step with its inputs one by one."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        super().__init__()
+        self.tracker = tracker
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        embedding, f4, f8, long_key, long_value, long_identity, valid, *short = inputs
+        long = Memory(long_key, long_value, long_identity)
+        return tuple(self.tracker(Features(embedding, f4, f8), long, valid, Memory(*short)))
+
+
+class MemoryGraph(nn.Module):
+    """The memory step."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        super().__init__()
+        self.tracker = tracker
+
+    def forward(self, shares: Tensor) -> Tensor:
+        return self.tracker.identify(shares)
+
+
+def export(config: ExportConfig) -> None:
+    """Writes `NAME.onnx` and `NAME.golden.npz` of each program, and `conventions.json`."""
+    pack = Pack(config.pack)
+    student = SonoSamLite()
+    student.load_state_dict(torch.load(config.student, weights_only=True))
+    tracker = None
+    if config.tracker is not None:
+        tracker = Tracker()
+        tracker.load_state_dict(torch.load(config.tracker, weights_only=True))
+    export_nets(student, tracker, pack.normalisation, example_image(pack), config.out)
+
+
+def example_image(pack: Pack) -> Tensor:
+    """[1, 1, 256, 256]: drawn, so that golden vectors hold no one's picture, with the data's grey levels."""
+    generator = torch.Generator().manual_seed(7)
+    at = torch.linspace(-1, 1, SIZE)
+    disc = ((at[None] + 0.1) ** 2 / 0.2 + (at[:, None] - 0.05) ** 2 / 0.1 < 1).float()
+    grain = torch.rand(SIZE, SIZE, generator=generator)
+    grey = (0.45 - 0.35 * disc) * (0.6 + 0.8 * grain)
+    return (((grey - pack.normalisation.mean) / pack.normalisation.std)[None, None]).half().float()
+
+
+def export_nets(
+    student: SonoSamLite, tracker: Tracker | None, norm: Normalisation, image: Tensor, out: Path
+) -> None:
+    """Exports networks; `image` is what the golden vectors are of."""
+    out.mkdir(parents=True, exist_ok=True)
+    student.eval()
+    encoder = _in_f16(EncoderGraph(student.encoder))
+    with torch.no_grad():
+        features = tuple(part.half().float() for part in encoder(image))
+    coords = torch.zeros(1, POINT_SLOTS, 2)
+    labels = torch.full((1, POINT_SLOTS), float(PAD))
+    coords[0, 0], labels[0, 0] = torch.tensor([110.0, 134.0]), POSITIVE
+    side = student.decoder.mask_side
+    no_mask = torch.zeros(1, 1, side, side)
+    _write(out, "encoder", encoder, {"image": image}, FEATURE_NAMES)
+    decoder = _in_f16(DecoderGraph(student))
+    prompt = {"point_coords": coords, "point_labels": labels, "mask_input": no_mask, "has_mask_input": torch.zeros(1)}
+    _write(out, "decoder", decoder, dict(zip(FEATURE_NAMES, features, strict=True)) | prompt, ("masks", "iou"))
+    if tracker is not None:
+        tracker.eval()
+        shares = torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE)
+        shares[:, 0] = 1
+        shares[:, 0, 50:80, 40:70], shares[:, 1, 50:80, 40:70] = 0, 1
+        memory, step = _in_f16(MemoryGraph(tracker)), _in_f16(TrackerGraph(tracker))
+        with torch.no_grad():
+            _, key, value = tracker.look(Features(*features))
+            kept = [part.half().float() for part in (key, value, memory(shares))]
+        slots = [part.repeat(1, SLOTS, 1) for part in kept]
+        inputs = dict(zip(FEATURE_NAMES, features, strict=True))
+        inputs |= dict(zip(("long_key", "long_value", "long_identity"), slots, strict=True))
+        inputs |= {"long_valid": torch.tensor([[1.0, 0.0, 0.0, 0.0]])}
+        inputs |= dict(zip(("short_key", "short_value", "short_identity"), kept, strict=True))
+        _write(out, "tracker", step, inputs, ("logits", "key", "value"))
+        _write(out, "memory", memory, {"shares": shares}, ("identity",))
+    (out / "conventions.json").write_text(json.dumps(conventions(norm, side, tracker is not None), indent=1))
+
+
+def conventions(norm: Normalisation, mask_side: int, has_tracker: bool) -> dict[str, object]:
+    """What a session has to know to feed the programs."""
+    told: dict[str, object] = {
+        "input": [1, 1, SIZE, SIZE],
+        "mean": norm.mean,
+        "std": norm.std,
+        "formula": "(grey / 255 - mean) / std",
+        "letterbox": {
+            "rule": "scale = 256 / max(width, height); round(width * scale) by round(height * scale) pixels, bilinear "
+            "(antialiased triangle filter when shrinking); at the top left; padded with grey 0",
+            "size": SIZE,
+        },
+        "prompts": {
+            "points": POINT_SLOTS,
+            "coords": "x, y on the input grid, pixel indices",
+            "labels": {"1": "inside", "0": "outside", "2": "box top left", "3": "box bottom right", "-1": "unused"},
+            "order": "box corners first if there is a box, then clicks in order; all slots are always given",
+            "mask_input": f"[1, 1, {mask_side}, {mask_side}] logits of the answer before, has_mask_input 1; else zeros, 0",
+        },
+        "outputs": {
+            "masks": f"[1, {MASKS}, {mask_side}, {mask_side}] logits over the whole square; inside where above 0",
+            "choose": "exactly one positive click and no box: the one of masks 1 to 3 with the highest iou; else mask 0",
+        },
+    }
+    if has_tracker:
+        told["tracker"] = {
+            "slots": SLOTS,
+            "tokens": TOKENS,
+            "ids": IDS,
+            "rule": "long_* hold the slots' key, value and identity one after the other, the reference first; long_valid is "
+            "1 for a slot in use; shares are the softmax of logits over the ids that are tracked",
+        }
+    return told
+
+
+def _in_f16(module: nn.Module) -> nn.Module:
+    """The module with its weights rounded to f16."""
+    with torch.no_grad():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+    return module.eval()
+
+
+def _fix_shapes(path: Path, outputs: tuple[Tensor, ...]) -> None:
+    """Writes the outputs' shapes into the graph; the exporter loses track of some."""
+    graph = onnx.load(path)
+    for port, value in zip(graph.graph.output, outputs, strict=True):
+        for dimension, extent in zip(port.type.tensor_type.shape.dim, value.shape, strict=True):
+            dimension.dim_value = extent
+    onnx.save(graph, path)
+
+
+def _write(out: Path, name: str, module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]) -> None:
+    """One graph, checked against the network, and its golden vectors."""
+    path = out / f"{name}.onnx"
+    values = tuple(inputs.values())
+    with torch.no_grad(), warnings.catch_warnings():
+        # The exporter that makes static graphs warns that it is the old one, and of shapes that are constant by design.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            values,
+            str(path),
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamo=False,
+        )
+        expected = module(*values)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    _fix_shapes(path, expected)
+    onnx.checker.check_model(str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    taken = {port.name for port in session.get_inputs()}
+    given = session.run(list(outputs), {key: value.numpy() for key, value in inputs.items() if key in taken})
+    for output, ours, theirs in zip(outputs, expected, given, strict=True):
+        error = float(np.square(ours.numpy() - theirs).mean() ** 0.5 / max(float(ours.std()), 1e-9))
+        if error > RELATIVE_RMS_MAX:
+            raise ValueError(f"{path}: output {output} differs from the network by {error:.1e} of its spread")
+        print(f"{name:8} {output:10} {tuple(theirs.shape)!s:20} differs by {error:.1e}")
+    golden = {f"in_{key}": value.numpy().astype(np.float16) for key, value in inputs.items()}
+    golden |= {f"out_{key}": value for key, value in zip(outputs, given, strict=True)}
+    np.savez_compressed(out / f"{name}.golden.npz", **golden)
+
+

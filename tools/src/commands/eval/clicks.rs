@@ -1,0 +1,338 @@
+//! `sonotrace eval clicks`: Dice by number of clicks, and with a box.
+
+use super::data::{Row, manifest, objects, on_grid};
+use super::protocol::{Mask, first_click, next_click};
+use crate::embedded;
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use sonotrace::exec::{Executor, memory_required};
+use sonotrace::file::ModelFile;
+use sonotrace::model::Model;
+use sonotrace::region::Region;
+use sonotrace::session::{DecoderPrompt, GridClick, Programs};
+use sonotrace::vision::{GreyTable, InputGrid, LutEntry, Normalisation, Sampler};
+use sonotrace_replay::{Options, open};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Arguments of `eval clicks`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A folder with MANIFEST.csv and, per set, images/ and masks/.
+    data: PathBuf,
+    /// Only this split of the manifest, such as test.
+    #[arg(long)]
+    split: Option<String>,
+    /// Only these sets.
+    #[arg(long = "set", value_name = "NAME")]
+    sets: Vec<String>,
+    /// At most so many objects of each set, evenly spread over its images.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// A model file; without it, the embedded model.
+    #[arg(long, value_name = "FILE.sono")]
+    model: Option<PathBuf>,
+    /// Also write the figures here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Clicks of the longest dialogue.
+const CLICKS: usize = 10;
+/// Clicks after which Dice is reported.
+const REPORTED: [usize; 5] = [1, 2, 3, 5, 10];
+/// Smaller objects, pixels on the input grid, are left out and counted.
+const OBJECT_PX_MIN: usize = 40;
+/// A click that loses more Dice than this is unexpected: a user thinks that a click helps.
+const UNEXPECTED_LOSS: f64 = 0.02;
+
+/// One object's answers.
+#[derive(Debug, Clone)]
+struct Outcome {
+    set: String,
+    id: u8,
+    dice_box: f64,
+    /// After 1, 2, ... clicks.
+    dice: [f64; CLICKS],
+}
+
+/// Means over objects.
+#[derive(Debug, Serialize)]
+struct Means {
+    objects: usize,
+    dice_box: f64,
+    dice_by_clicks: BTreeMap<usize, f64>,
+    /// Share of the objects that lose more than 0.02 Dice from one click to the next.
+    unexpected: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Set {
+    #[serde(flatten)]
+    means: Means,
+    by_id: BTreeMap<u8, Means>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    sets: BTreeMap<String, Set>,
+    /// Means over the sets, each set weighing the same.
+    mean: Means,
+    /// Objects that were too small.
+    left_out: usize,
+    model: String,
+}
+
+/// Evaluates a model and prints a table.
+///
+/// # Errors
+/// Data or a model that cannot be used.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let file = arguments
+        .model
+        .as_ref()
+        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())))
+        .transpose()?;
+    let bytes = match &file {
+        Some(file) => file.bytes(),
+        None => embedded::model(),
+    };
+    let mut rows = manifest(&arguments.data, arguments.split.as_deref())?;
+    if !arguments.sets.is_empty() {
+        rows.retain(|row| arguments.sets.contains(&row.set));
+    }
+    if let Some(limit) = arguments.limit {
+        rows = spread(rows, limit);
+    }
+    let (outcomes, left_out) = evaluate(bytes, &arguments.data, &rows)?;
+    let name = arguments.model.as_deref().and_then(Path::file_stem).and_then(|stem| stem.to_str());
+    let report = report(&outcomes, left_out, name.unwrap_or(embedded::NAME))?;
+    print!("{}", table(&report));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// At most `limit` rows of each set, evenly spread.
+fn spread(rows: Vec<Row>, limit: usize) -> Vec<Row> {
+    let mut by_set: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        by_set.entry(row.set.clone()).or_default().push(row);
+    }
+    let chosen = by_set.into_values().flat_map(|rows| {
+        let count = limit.min(rows.len());
+        (0..count).map(move |at| rows[at * rows.len() / count].clone())
+    });
+    chosen.collect()
+}
+
+/// Plays the protocol on every object of the rows' images, on all cores. Returns what came of it, in the rows' order,
+/// and how many objects were too small.
+fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, usize)> {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {eta} left")?;
+    let bar = ProgressBar::new(rows.len() as u64).with_style(style);
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    let work = || -> Result<()> {
+        let model = Model::parse(bytes)?;
+        let mut region = Region::new(memory_required(bytes, 1)?.bytes)?;
+        let mut segmenter = Segmenter::new(model, region.as_mut_slice())?;
+        while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let of_row = segmenter.image(folder, row).with_context(|| format!("{} {}", row.set, row.name))?;
+            found.lock().map_err(|_| anyhow!("another thread failed"))?.push((row, of_row));
+            bar.inc(1);
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows.len());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("an evaluating thread panicked"))?)
+    })?;
+    bar.finish_and_clear();
+    let mut found = found.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+    found.sort_by(|(a, _), (b, _)| (&a.set, &a.name).cmp(&(&b.set, &b.name)));
+    let left_out = found.iter().map(|(_, (_, left_out))| left_out).sum();
+    Ok((found.into_iter().flat_map(|(_, (outcomes, _))| outcomes).collect(), left_out))
+}
+
+/// The deployed model's two programs, asked directly: what a session asks, without a scan around it.
+struct Segmenter<'m> {
+    executor: Executor<'m>,
+    programs: Programs,
+    table: Vec<LutEntry>,
+    normalisation: Normalisation,
+    size: u32,
+    mask_side: usize,
+}
+
+impl<'m> Segmenter<'m> {
+    fn new(model: Model<'m>, region: &'m mut [u8]) -> Result<Self> {
+        let programs = Programs::find(&model)?;
+        let conventions = *model.conventions();
+        let size = conventions.input_size;
+        Ok(Self {
+            executor: Executor::new(model, 1, region)?,
+            programs,
+            table: vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(size)],
+            normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
+            size,
+            mask_side: conventions.mask_size as usize,
+        })
+    }
+
+    /// Every object of an image that is large enough, and how many are not.
+    fn image(&mut self, folder: &Path, row: &Row) -> Result<(Vec<Outcome>, usize)> {
+        let Some(ids) = row.ids(folder)? else { return Ok((Vec::new(), 0)) };
+        let picture = row.picture(folder)?;
+        let recording = open(&picture, &Options::default())?;
+        let recorded = recording.frames.first().context("the picture has no frame")?;
+        let frame = recorded.descriptor.check()?;
+        let sampler = Sampler::build(&frame, self.size, &mut self.table)?;
+        let grid = *sampler.grid();
+        let (large, small): (Vec<_>, Vec<_>) = objects(&on_grid(&ids, &grid), self.size as usize)
+            .into_iter()
+            .partition(|(_, mask)| mask.area() >= OBJECT_PX_MIN);
+        if large.is_empty() {
+            return Ok((Vec::new(), small.len()));
+        }
+        let grey = GreyTable::new(&frame, self.normalisation, &[])?;
+        let input = self.executor.input_mut(self.programs.encoder, self.programs.image, 0);
+        sampler.sample(&self.table, &frame, &recorded.payload, &grey, input)?;
+        self.executor.run_to_end(self.programs.encoder, 0);
+        let mut outcomes = Vec::new();
+        for (id, truth) in &large {
+            let (dice_box, dice) = self.object(truth, &grid)?;
+            outcomes.push(Outcome { set: row.set.clone(), id: *id, dice_box, dice });
+        }
+        Ok((outcomes, small.len()))
+    }
+
+    /// The dialogue about one object: Dice with its box, and after each click.
+    fn object(&mut self, truth: &Mask, grid: &InputGrid) -> Result<(f64, [f64; CLICKS])> {
+        let bounds = truth.bounds().context("an object without pixels")?;
+        let boxed = DecoderPrompt::of_box(bounds.map(|at| at as f32));
+        let dice_box = self.ask(&boxed, None, grid).1.dice(truth);
+        let mut prompt = DecoderPrompt::default();
+        let mut click: Option<GridClick> = first_click(truth);
+        let mut logits: Option<Vec<f32>> = None;
+        let mut dice = [0.0; CLICKS];
+        for after in &mut dice {
+            if let Some(click) = click {
+                prompt.add(click);
+            }
+            let (answer, mask) = self.ask(&prompt, logits.as_deref(), grid);
+            *after = mask.dice(truth);
+            click = next_click(truth, &mask);
+            logits = Some(answer);
+        }
+        Ok((dice_box, dice))
+    }
+
+    /// The chosen mask's logits, and the mask on the input grid.
+    fn ask(&mut self, prompt: &DecoderPrompt, before: Option<&[f32]>, grid: &InputGrid) -> (Vec<f32>, Mask) {
+        let programs = self.programs;
+        prompt.feed(&mut self.executor, &programs, 0, before);
+        self.executor.run_to_end(programs.decoder, 0);
+        let chosen = prompt.choose(self.executor.output(programs.decoder, programs.iou, 0));
+        let pixels = self.mask_side * self.mask_side;
+        let masks = self.executor.output(programs.decoder, programs.masks, 0);
+        let logits = masks[chosen * pixels..][..pixels].to_vec();
+        let mask = enlarged(&logits, self.mask_side, grid);
+        (logits, mask)
+    }
+}
+
+/// Where logits, interpolated between pixel centres, are above 0 on the valid part of the input grid.
+fn enlarged(logits: &[f32], side: usize, grid: &InputGrid) -> Mask {
+    let size = grid.size() as usize;
+    let taps: Vec<(usize, usize, f32)> = (0..size)
+        .map(|at| {
+            let position = ((at as f32 + 0.5) * side as f32 / size as f32 - 0.5).max(0.0);
+            let low = (position as usize).min(side - 1);
+            (low, (low + 1).min(side - 1), position - low as f32)
+        })
+        .collect();
+    let mut pixels = vec![false; size * size];
+    for (y, &(top, bottom, down)) in taps.iter().enumerate().take(grid.rows() as usize) {
+        for (x, &(left, right, across)) in taps.iter().enumerate().take(grid.columns() as usize) {
+            let row =
+                |row: usize| logits[row * side + left] * (1.0 - across) + logits[row * side + right] * across;
+            pixels[y * size + x] = row(top) * (1.0 - down) + row(bottom) * down > 0.0;
+        }
+    }
+    Mask { side: size, pixels }
+}
+
+fn report(outcomes: &[Outcome], left_out: usize, model: &str) -> Result<Report> {
+    let mut by_set: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+    for outcome in outcomes {
+        by_set.entry(&outcome.set).or_default().push(outcome);
+    }
+    let sets: BTreeMap<String, Set> = by_set
+        .into_iter()
+        .map(|(name, of_set)| {
+            let mut by_id: BTreeMap<u8, Vec<&Outcome>> = BTreeMap::new();
+            for outcome in &of_set {
+                by_id.entry(outcome.id).or_default().push(outcome);
+            }
+            let by_id = by_id.into_iter().map(|(id, of_id)| (id, means(&of_id))).collect();
+            (name.to_owned(), Set { means: means(&of_set), by_id })
+        })
+        .collect();
+    if sets.is_empty() {
+        return Err(anyhow!(
+            "no image here has an object of at least {OBJECT_PX_MIN} pixels on the input grid"
+        ));
+    }
+    let over_sets =
+        |of: &dyn Fn(&Means) -> f64| sets.values().map(|set| of(&set.means)).sum::<f64>() / sets.len() as f64;
+    let mean = Means {
+        objects: outcomes.len(),
+        dice_box: over_sets(&|means| means.dice_box),
+        dice_by_clicks: REPORTED
+            .map(|clicks| (clicks, over_sets(&|means| means.dice_by_clicks[&clicks])))
+            .into(),
+        unexpected: means(&outcomes.iter().collect::<Vec<_>>()).unexpected,
+    };
+    Ok(Report { sets, mean, left_out, model: model.to_owned() })
+}
+
+fn means(outcomes: &[&Outcome]) -> Means {
+    let mean =
+        |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(|o| of(o)).sum::<f64>() / outcomes.len() as f64;
+    let loses = |o: &Outcome| o.dice.windows(2).any(|pair| pair[1] < pair[0] - UNEXPECTED_LOSS);
+    Means {
+        objects: outcomes.len(),
+        dice_box: mean(&|o| o.dice_box),
+        dice_by_clicks: REPORTED.map(|clicks| (clicks, mean(&|o| o.dice[clicks - 1]))).into(),
+        unexpected: mean(&|o| f64::from(u8::from(loses(o)))),
+    }
+}
+
+fn table(report: &Report) -> String {
+    let line = |name: &str, means: &Means| {
+        let by_clicks: String = means.dice_by_clicks.values().map(|dice| format!(" {dice:>7.3}")).collect();
+        let Means { objects, dice_box, unexpected, .. } = means;
+        format!("{name:<10} {objects:>7}{by_clicks} {dice_box:>7.3} {:>9.1} %\n", unexpected * 100.0)
+    };
+    let head: String = REPORTED.iter().map(|clicks| format!(" {clicks:>7}")).collect();
+    let mut text = format!("{:<10} {:>7}{head} {:>7} {:>11}\n", "Dice", "objects", "box", "unexpected");
+    for (name, set) in &report.sets {
+        text += &line(name, &set.means);
+    }
+    text += &line("mean", &report.mean);
+    text + &format!(
+        "clicks; box: the true one; unexpected: objects that lose more than {UNEXPECTED_LOSS} from one click to the next\n\
+         {} objects under {OBJECT_PX_MIN} pixels were left out\n",
+        report.left_out
+    )
+}
