@@ -1,11 +1,13 @@
 """Stage 5: static ONNX graphs, golden vectors, and the conventions by which a session feeds the programs.
 
-| graph | inputs | outputs |
-|---|---|---|
-| `encoder` | `image` [1, 1, 256, 256], normalised | `embedding` [1, 256, 16, 16], `f4` [1, 32, 64, 64], `f8` [1, 64, 32, 32] |
-| `decoder` | these three, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128], `has_mask_input` [1] | `masks` [1, 4, 128, 128] logits, `iou` [1, 4] |
-| `tracker` | these three, `long_key` [1, 1024, 128], `long_value` and `long_identity` [1, 1024, 256], `long_valid` [1, 4], `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256] | `logits` [1, 11, 128, 128], `key` [1, 256, 128], `value` [1, 256, 256] |
-| `memory` | `shares` [1, 11, 128, 128] | `identity` [1, 256, 256] |
+* `encoder`: `image` [1, 1, 256, 256], normalised, to features: `embedding` [1, 256, 16, 16], `f4` [1, 32, 64, 64] and
+  `f8` [1, 64, 32, 32].
+* `decoder`: these, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and `has_mask_input`
+  [1], to `masks` [1, 4, 128, 128], logits, and `iou` [1, 4].
+* `tracker`: the features, `long_key` [1, 1024, 128], `long_value` and `long_identity` [1, 1024, 256], `long_valid`
+  [1, 4], `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256], to `logits` [1, 11, 128, 128] and
+  this frame's `key` [1, 256, 128] and `value` [1, 256, 256].
+* `memory`: `shares` [1, 11, 128, 128] to `identity` [1, 256, 256].
 
 Weights are rounded to f16, which is how the model file stores what it does not quantize, so that graph and file agree.
 """
@@ -119,9 +121,7 @@ def example_image(pack: Pack) -> Tensor:
     return (((grey - pack.normalisation.mean) / pack.normalisation.std)[None, None]).half().float()
 
 
-def export_nets(
-    student: SonoSamLite, tracker: Tracker | None, norm: Normalisation, image: Tensor, out: Path
-) -> None:
+def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisation, image: Tensor, out: Path) -> None:
     """Exports networks; `image` is what the golden vectors are of."""
     out.mkdir(parents=True, exist_ok=True)
     student.eval()
@@ -240,5 +240,3 @@ def _write(out: Path, name: str, module: nn.Module, inputs: dict[str, Tensor], o
     golden = {f"in_{key}": value.numpy().astype(np.float16) for key, value in inputs.items()}
     golden |= {f"out_{key}": value for key, value in zip(outputs, given, strict=True)}
     np.savez_compressed(out / f"{name}.golden.npz", **golden)
-
-

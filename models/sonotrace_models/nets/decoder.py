@@ -286,7 +286,8 @@ class Decoder(nn.Module):
             own.load_state_dict(mask_decoder.output_upscaling[at].state_dict())
         for own, other in zip(self.hypernetworks, mask_decoder.output_hypernetworks_mlps, strict=True):
             for layer, source in zip(cast(Mlp, own).layers, other.layers, strict=True):
-                repeats = layer.weight.shape[0] // source.weight.shape[0]
-                layer.weight.copy_(source.weight.repeat(repeats, 1))
-                layer.bias.copy_(source.bias.repeat(repeats))
+                linear = cast(nn.Linear, layer)
+                repeats = linear.weight.shape[0] // source.weight.shape[0]
+                linear.weight.copy_(source.weight.repeat(repeats, 1))
+                linear.bias.copy_(source.bias.repeat(repeats))
         self.iou_head.load_state_dict(mask_decoder.iou_prediction_head.state_dict())

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 mpl.use("Agg")
@@ -72,7 +72,7 @@ class Run(Generic[Net]):
             _groups(net, schedule.weight_decay), schedule.learning_rate, betas=(0.9, 0.98), fused=True
         )
         self.plain = net
-        self.averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
+        self.averaged = AveragedModel(net, multi_avg_fn=averaging(schedule.ema), use_buffers=True)
         self.averaged.to(self.device)
         self.net, self.optimizer = self.fabric.setup(objective, optimizer)
         """The objective, on its devices."""
@@ -185,6 +185,22 @@ class Run(Generic[Net]):
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent_s, self.best = state["step"], state["spent_s"], state["best"]
         self.fabric.print(f"{self.folder}: goes on from step {self.step} of {self.schedule.steps}")
+
+
+def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
+    """An exponential moving average that forgets its first weights quickly: after n steps it reaches back some n / 20."""
+
+    @torch.no_grad()
+    def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
+        steps = float(count)
+        share = 1 - min(decay, (1 + steps) / (20 + steps))
+        for own, new in zip(averaged, current, strict=True):
+            if own.is_floating_point():
+                own.lerp_(new.to(own.dtype), share)
+            else:
+                own.copy_(new)
+
+    return average
 
 
 def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
