@@ -35,15 +35,16 @@ def symbols_of(folder: Path) -> dict[str, list[tuple[str, str | None]]]:
     library_of_version: dict[str, str] = {}
     versions_of: dict[str, set[str | None]] = defaultdict(set)
     for user in USERS:
-        path, current = str(folder / f"{user}.so"), ""
+        path = str(folder / f"{user}.so")
+        current: str = ""
         for line in output("readelf", "-VW", path):
             if found := re.search(r"File: (\S+)", line):
                 current = found.group(1)
             if (found := re.search(r"Name: (\S+)", line)) and current in STUBS:
                 library_of_version[found.group(1)] = current
         for line in output("nm", "-D", "--undefined-only", path):
-            name, _, version = line.split()[-1].partition("@")
-            versions_of[name].add(version.lstrip("@") or None)
+            name, _, tail = line.split()[-1].partition("@")
+            versions_of[name].add(tail.lstrip("@") or None)
     symbols: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
     for name, versions in versions_of.items():
         for version in versions:

@@ -12,6 +12,7 @@ from sonotrace_models.data.embeddings import embed
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.evaluate.report import CineConfig, ClicksConfig, evaluate_cine, evaluate_segmenters
 from sonotrace_models.export import ExportConfig, export
 from sonotrace_models.train.best_masks import BestMasksConfig, make_best_masks
 from sonotrace_models.train.encoder import EncoderConfig, train_encoder
@@ -54,6 +55,8 @@ Stage = (
     | Annotated[EncoderConfig, tyro.conf.subcommand("encoder")]
     | Annotated[StudentConfig, tyro.conf.subcommand("student")]
     | Annotated[TrackerConfig, tyro.conf.subcommand("tracker")]
+    | Annotated[ClicksConfig, tyro.conf.subcommand("clicks")]
+    | Annotated[CineConfig, tyro.conf.subcommand("cine")]
     | Annotated[ExportConfig, tyro.conf.subcommand("export")]
 )
 
@@ -80,6 +83,10 @@ def main() -> int:
                 train_student(config)
             case TrackerConfig():
                 train_tracker(config)
+            case ClicksConfig():
+                evaluate_segmenters(config)
+            case CineConfig():
+                evaluate_cine(config)
             case ExportConfig():
                 export(config)
     except DataError as error:

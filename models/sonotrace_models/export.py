@@ -16,6 +16,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -56,7 +57,10 @@ class EncoderGraph(nn.Module):
         self.encoder = encoder
         for at, stage in enumerate(encoder.stem):
             assert isinstance(stage, nn.Sequential)
-            encoder.stem[at] = nn.Sequential(fuse_conv_bn_eval(stage[0], stage[1]), stage[2])
+            conv, norm, activation = stage
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            encoder.stem[at] = nn.Sequential(fuse_conv_bn_eval(conv, norm), activation)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.encoder(image))
@@ -237,6 +241,6 @@ def _write(out: Path, name: str, module: nn.Module, inputs: dict[str, Tensor], o
         if error > RELATIVE_RMS_MAX:
             raise ValueError(f"{path}: output {output} differs from the network by {error:.1e} of its spread")
         print(f"{name:8} {output:10} {tuple(theirs.shape)!s:20} differs by {error:.1e}")
-    golden = {f"in_{key}": value.numpy().astype(np.float16) for key, value in inputs.items()}
+    golden: dict[str, Any] = {f"in_{key}": value.numpy().astype(np.float16) for key, value in inputs.items()}
     golden |= {f"out_{key}": value for key, value in zip(outputs, given, strict=True)}
     np.savez_compressed(out / f"{name}.golden.npz", **golden)

@@ -79,7 +79,9 @@ def _thick_or_any(region: Tensor, generator: Generator) -> Tensor:
     rows, side = len(region), region.shape[-1]
     noise = torch.rand(region.shape, generator=generator, device=region.device)
     window = side // 12 | 1
-    thickness = F.avg_pool2d(region[:, None].float(), window, 1, window // 2)[:, 0]
+    # A square window, along one axis after the other: a tenth of the work.
+    across = F.avg_pool2d(region[:, None].float(), (1, window), 1, (0, window // 2))
+    thickness = F.avg_pool2d(across, (window, 1), 1, (window // 2, 0))[:, 0]
     is_thick = chance(generator, rows, CENTRE_SHARE)[:, None, None]
     score = torch.where(is_thick, thickness + 0.02 * noise, 0.01 + noise) * region
     at = score.flatten(1).argmax(1)

@@ -19,7 +19,16 @@ from torch import Tensor, nn
 
 from sonotrace_models import SIZE
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS
-from sonotrace_models.nets.layers import LayerNorm2d, Mlp, interleave, join_heads, split_heads, to_map, to_tokens
+from sonotrace_models.nets.layers import (
+    LayerNorm2d,
+    Mlp,
+    attend,
+    interleave,
+    join_heads,
+    split_heads,
+    to_map,
+    to_tokens,
+)
 
 WIDTH = 256
 POINT_SLOTS = 16
@@ -69,7 +78,7 @@ class Attention(nn.Module):
         q, k, v = (
             split_heads(project(x), self.heads) for project, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
         )
-        return self.out_proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        return self.out_proj(join_heads(attend(q, k, v)))
 
 
 class SamMlp(nn.Module):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonotrace_models import SIZE
-from sonotrace_models.nets.layers import LayerNorm2d, join_heads, split_heads, to_map, to_tokens
+from sonotrace_models.nets.layers import LayerNorm2d, attend, join_heads, split_heads, to_map, to_tokens
 
 STRIDE = 16
 GRID = SIZE // STRIDE
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))
-        x = x + self.proj(join_heads(F.scaled_dot_product_attention(q, k, v)))
+        x = x + self.proj(join_heads(attend(q, k, v)))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 

@@ -30,7 +30,7 @@ class EncoderConfig:
 
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
-    run: Path = Path("work/runs/encoder")
+    folder: Path = Path("work/runs/encoder")
     sets: list[str] | None = None
     """Sets to learn from; all where none is named."""
     schedule: Schedule = field(
@@ -74,12 +74,13 @@ def train_encoder(config: EncoderConfig) -> None:
         last.bias.copy_(held_target.mean((0, 2, 3)))
     variance = (held_target - held_target.mean((0, 2, 3), keepdim=True)).square().mean().item()
     objective = Regression(net, variance)
-    run = Run(config.run, config, config.schedule, net, objective)
+    run = Run(config.folder, config, config.schedule, net, objective)
     generator, numbers = run.generators()
     sampler = Sampler(pack, numbers, config.sets)
     appearance = Appearance().to(run.device)
     norm = pack.normalisation
-    net.compile()
+    if config.schedule.compiled:
+        net.compile()
     for _ in run.steps():
         keys = [
             (index, (index, True) in embeddings.at and bool(numbers.random() < 0.5))

@@ -25,7 +25,7 @@ class SonoSamConfig:
 
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
-    run: Path = Path("work/runs/sonosam")
+    folder: Path = Path("work/runs/sonosam")
     objects_per_image: int = 2
     prompting: Prompting = field(default_factory=Prompting)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, batch=6, learning_rate=1e-4, ema=0.996))
@@ -59,10 +59,11 @@ def train_sonosam(config: SonoSamConfig) -> None:
     teacher = SonoSam()
     net = teacher.decoder
     objective = Interactive(net, config.prompting)
-    run = Run(config.run, config, config.schedule, net, objective)
+    run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
     sampler = Sampler(pack, objective.numbers)
-    net.compile()
+    if config.schedule.compiled:
+        net.compile()
     for _ in run.steps():
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)

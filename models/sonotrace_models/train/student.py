@@ -35,7 +35,7 @@ class StudentConfig:
     """A whole student to go on from, rather than an encoder."""
     best_masks: Path | None = Path("work/best_masks")
     """The teacher's best masks, for distillation; none trains on truth alone."""
-    run: Path = Path("work/runs/student")
+    folder: Path = Path("work/runs/student")
     sets: list[str] | None = None
     """Sets to learn from; all where none is named."""
     natural_normalisation: bool = False
@@ -122,14 +122,15 @@ def train_student(config: StudentConfig) -> None:
     if config.start is not None:
         net.load_state_dict(torch.load(config.start, weights_only=True))
     objective = Interactive(net, config.prompting, torch.Generator(), np.random.default_rng())
-    run = Run(config.run, config, config.schedule, net, objective)
+    run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
     generator, numbers = objective.generator, objective.numbers
     sampler = Sampler(pack, numbers, config.sets)
     appearance = Appearance().to(run.device)
     norm = pack.normalisation
-    net.encoder.compile()
-    net.decoder.compile()
+    if config.schedule.compiled:
+        net.encoder.compile()
+        net.decoder.compile()
     for _ in run.steps():
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)

@@ -29,7 +29,7 @@ class TrackerConfig:
     pack: Path = Path("work/pack")
     loops: Path = Path("work/loops")
     student: Path = Path("work/runs/student/best.pt")
-    run: Path = Path("work/runs/tracker")
+    folder: Path = Path("work/runs/tracker")
     frames_min: int = 4
     frames_max: int = 12
     frames_a_step: int = 36
@@ -106,12 +106,13 @@ def train_tracker(config: TrackerConfig) -> None:
     student.eval().requires_grad_(False)
     net = Tracker()
     objective = Unrolled(net, student.encoder)
-    run = Run(config.run, config, config.schedule, net, objective)
+    run = Run(config.folder, config, config.schedule, net, objective)
     student.to(run.device)
     generator, numbers = torch.Generator().manual_seed(run.seed), np.random.default_rng(run.seed)
     source = SequenceSource(pack, Loops(config.loops, pack, "train"), generator, numbers, config.shares)
     held_out = Loops(config.loops, pack, "val")
-    student.encoder.compile()
+    if config.schedule.compiled:
+        student.encoder.compile()
     for _ in run.steps():
         frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
         drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)

@@ -1,0 +1,231 @@
+"""Stage 4: evaluation of networks on a split, with tables and plots."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import torch
+
+from sonotrace_models.data.embeddings import Embeddings
+from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.pack import Pack
+from sonotrace_models.evaluate.boundaries import distances
+from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
+from sonotrace_models.evaluate.loops import Follower, RepromptFollower, TrackerFollower, evaluate_loops
+from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher
+from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
+from sonotrace_models.nets.tracker import Tracker
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+BOUNDARIES_AT = (0, 1, 3, 10)
+"""Numbers of clicks at which boundaries are measured; 0 is the box."""
+TEST_PATIENTS = Path(__file__).parent / "loops_test_patients.json"
+"""The patients of the test loops: fixed, with generator and seeds, before any tracker was trained."""
+PAPER_TABLE_2 = {
+    "LV": {"interventions": 1.9, "drop_before": 0.017, "clicks": 1.0},
+    "LA": {"interventions": 1.4, "drop_before": 0.018, "clicks": 1.0},
+}
+"""The paper's four-chamber columns: real cines of 30 subjects, which are not public, so the two cannot be compared row by
+row; its clicks 'per loop' are fewer than its interventions, which each take one at least."""
+
+
+@dataclass
+class ClicksConfig:
+    """Dice by number of clicks, per set: the paper's figure 7."""
+
+    pack: Path = Path("work/pack")
+    student: Path | None = Path("work/runs/student/best.pt")
+    teacher: Path | None = None
+    """SonoSAM's decoder."""
+    embeddings: Path = Path("work/embeddings")
+    litemedsam: bool = False
+    """Also LiteMedSAM as published, which was trained with boxes only."""
+    split: Literal["train", "val", "test"] = "val"
+    sets: list[str] | None = None
+    most_per_set: int | None = None
+    """At most so many objects of each set, spread evenly."""
+    out: Path = Path("work/evaluation/clicks")
+
+
+@dataclass
+class CineConfig:
+    """Interventions on cardiac loops: the paper's table 2."""
+
+    pack: Path = Path("work/pack")
+    loops: Path = Path("work/loops")
+    student: Path = Path("work/runs/student/best.pt")
+    tracker: Path = Path("work/runs/tracker/best.pt")
+    split: Literal["train", "val", "test"] = "val"
+    most: int | None = None
+    """At most so many loops."""
+    out: Path = Path("work/evaluation/cine")
+
+
+@dataclass
+class Evaluated:
+    """One network's results and tables."""
+
+    results: ClickResults
+    table: dict[str, dict[str, float]]
+    boundaries: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
+    """Evaluates the networks that are named; prints tables, writes `clicks.json` and `clicks.png`."""
+    pack = Pack(config.pack)
+    segmenters: dict[str, Segmenter] = {}
+    if config.litemedsam or config.teacher:
+        embeddings = Embeddings(config.embeddings, pack)
+        if config.litemedsam:
+            segmenters["LiteMedSAM"] = Teacher(SonoSam().eval(), embeddings)
+        if config.teacher:
+            net = SonoSam()
+            net.decoder.load_state_dict(torch.load(config.teacher, weights_only=True))
+            segmenters["SonoSAM"] = Teacher(net.eval(), embeddings)
+    if config.student:
+        student = SonoSamLite()
+        student.load_state_dict(torch.load(config.student, weights_only=True))
+        segmenters["SonoSAMLite"] = Student(student.eval(), pack)
+    objects = []
+    for name in config.sets or pack.set_names:
+        found = pack.objects(config.split, [name])
+        count = min(config.most_per_set or len(found), len(found))
+        objects += [found[at * len(found) // count] for at in range(count)]
+    truths = np.stack([np.asarray(pack.masks[index] == id_) for index, id_ in objects])
+    evaluated: dict[str, Evaluated] = {}
+    for name, segmenter in segmenters.items():
+        results = evaluate_clicks(segmenter, pack, objects, keep_masks_at=BOUNDARIES_AT)
+        table = results.table()
+        evaluated[name] = Evaluated(results, table, boundary_table(results, truths))
+        print(f"\n{name}, {config.split}\n{as_text(table, evaluated[name].boundaries)}")
+    config.out.mkdir(parents=True, exist_ok=True)
+    told = {
+        name: {
+            "sets": of.table,
+            "boundaries": of.boundaries,
+            "by_click": {key: values.tolist() for key, values in curves(of.results).items()},
+        }
+        for name, of in evaluated.items()
+    }
+    (config.out / "clicks.json").write_text(json.dumps(told, indent=1))
+    draw_clicks({name: of.results for name, of in evaluated.items()}, config.out / "clicks.png")
+    return evaluated
+
+
+def curves(results: ClickResults) -> dict[str, Any]:
+    """Per set: mean Dice after each click."""
+    names = np.array(results.set_names)
+    return {name: results.by_click[names == name].mean(0) for name in sorted(set(results.set_names))}
+
+
+def boundary_table(results: ClickResults, truths: Any) -> dict[str, dict[str, float]]:
+    """Per set and number of clicks: `hd95_N` and `mean_N`, pixels; N is `box` for the box."""
+    names = np.array(results.set_names)
+    rows: dict[str, dict[str, float]] = {name: {} for name in sorted(set(results.set_names))}
+    for clicks, masks in results.masks.items():
+        found = distances(masks, truths)
+        for name, row in rows.items():
+            at = names == name
+            row[f"hd95_{clicks or 'box'}"] = float(found.hd95_px[at].mean())
+            row[f"mean_{clicks or 'box'}"] = float(found.mean_px[at].mean())
+    return rows
+
+
+def as_text(table: dict[str, dict[str, float]], boundaries: dict[str, dict[str, float]]) -> str:
+    """Both tables, a line a set."""
+    keys = [*(str(clicks) for clicks in REPORTED_CLICKS), "box", "unexpected"]
+    extra = ["hd95_3", "mean_3", "hd95_10", "mean_10"] if boundaries else []
+    lines = [f"{'set':9} {'n':>4} " + " ".join(f"{key:>10}" for key in [*keys, *extra])]
+    for name, row in table.items():
+        values = [f"{row[key]:10.4f}" for key in keys]
+        values += [f"{boundaries[name][key]:10.2f}" for key in extra if name in boundaries]
+        lines.append(f"{name:9} {row.get('objects', 0):4.0f} " + " ".join(values))
+    return "\n".join(lines)
+
+
+def draw_clicks(evaluated: dict[str, ClickResults], path: Path) -> None:
+    """A panel per set: Dice by number of clicks, a line a network; the box as a dashed line."""
+    sets = sorted({name for results in evaluated.values() for name in results.set_names})
+    columns = 4
+    rows = -(-len(sets) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), squeeze=False)
+    for axis, set_name in zip(axes.flat, sets, strict=False):
+        for at, (name, results) in enumerate(evaluated.items()):
+            of_set = np.array(results.set_names) == set_name
+            colour = f"C{at}"
+            clicks = range(1, CLICKS_MAX + 1)
+            axis.plot(clicks, results.by_click[of_set].mean(0), marker=".", color=colour, label=name)
+            if results.with_box is not None:
+                axis.axhline(results.with_box[of_set].mean(), color=colour, linestyle="--", linewidth=0.8)
+        axis.set_title(f"{set_name} ({int(of_set.sum())})", fontsize=9)
+        axis.set_ylim(0.7, 1)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=7)
+    axes[0, 0].legend(fontsize=7)
+    for axis in list(axes.flat)[len(sets) :]:
+        axis.axis("off")
+    figure.supxlabel("clicks (dashed: with the true box)", fontsize=9)
+    figure.supylabel("Dice", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def evaluate_cine(config: CineConfig) -> None:
+    """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json` and `cine.png`."""
+    pack = Pack(config.pack)
+    student = SonoSamLite()
+    student.load_state_dict(torch.load(config.student, weights_only=True))
+    tracker = Tracker()
+    tracker.load_state_dict(torch.load(config.tracker, weights_only=True))
+    student.eval()
+    followers: dict[str, Follower] = {
+        "tracker": TrackerFollower(tracker.eval()),
+        "re-prompting": RepromptFollower(student),
+    }
+    loops = Loops(config.loops, pack, config.split)
+    if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
+        raise DataError(f"{config.loops} has other test patients than {TEST_PATIENTS}, which were fixed beforehand")
+    tables = evaluate_loops(student, followers, loops, pack.normalisation, config.most)
+    keys = list(tables["tracker"]["LV"])
+    print(f"\n{'':24}" + "".join(f"{key:>15}" for key in keys))
+    for name, of in tables.items():
+        for object_name, row in of.items():
+            print(f"{name:16} {object_name:7}" + "".join(f"{row[key]:15.3f}" for key in keys))
+    for object_name, row in PAPER_TABLE_2.items():
+        print(f"{'the paper, 4ch':16} {object_name:7}" + "".join(f"{row.get(key, float('nan')):15.3f}" for key in keys))
+    config.out.mkdir(parents=True, exist_ok=True)
+    (config.out / "cine.json").write_text(json.dumps({**tables, "paper": PAPER_TABLE_2}, indent=1))
+    draw_cine(tables, config.out / "cine.png")
+
+
+def test_patients() -> list[str]:
+    """Names of the patients of the test loops."""
+    return [str(name) for name in json.loads(TEST_PATIENTS.read_text())]
+
+
+def draw_cine(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+    """Bars: interventions, clicks per loop and Dice, for each follower and object."""
+    shown = ("interventions", "clicks", "dice", "dice_systole")
+    figure, axes = plt.subplots(1, len(shown), figsize=(3 * len(shown), 2.8))
+    labels = list(next(iter(tables.values())))
+    for axis, key in zip(axes, shown, strict=True):
+        width = 0.8 / len(tables)
+        for at, (name, of) in enumerate(tables.items()):
+            places = np.arange(len(labels)) + at * width
+            axis.bar(places, [of[label][key] for label in labels], width, label=name)
+        axis.set_xticks(np.arange(len(labels)) + width * (len(tables) - 1) / 2, labels)
+        axis.set_title(key, fontsize=9)
+        if key.startswith("dice"):
+            axis.set_ylim(0.7, 1)
+        axis.tick_params(labelsize=8)
+    axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,78 @@
+"""Stages end to end on a small data folder: they run, go on where they were stopped, and export what the runtime takes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from sonotrace_models.data.pack import Pack
+from sonotrace_models.evaluate.clicks import evaluate_clicks
+from sonotrace_models.evaluate.segmenters import Student
+from sonotrace_models.export import ExportConfig, export
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.train.run import Schedule
+from sonotrace_models.train.student import StudentConfig, train_student
+
+
+def config(packed: Path, run: Path, steps: int) -> StudentConfig:
+    schedule = Schedule(steps=steps, batch=2, validate_every=2, checkpoint_every=1, compiled=False)
+    return StudentConfig(pack=packed, encoder=None, best_masks=None, folder=run, schedule=schedule)
+
+
+def test_a_run_goes_on_where_it_was_stopped(packed: Path, tmp_path: Path) -> None:
+    train_student(config(packed, tmp_path / "run", 2))
+    first = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    train_student(config(packed, tmp_path / "run", 4))
+    second = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert (first["step"], second["step"]) == (2, 4)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert steps == [2, 4]
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["schedule"]["batch"] == 2
+    name = "decoder.transformer.layers.0.mlp.lin1.weight"
+    assert not torch.equal(first["net"][name], second["net"][name])
+
+
+def test_the_same_command_runs_on_several_processes(packed: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sonotrace_models"]
+    command += ["student", "--pack", str(packed), "--encoder", "None", "--best-masks", "None"]
+    command += ["--folder", str(tmp_path / "run"), "--schedule.steps", "1", "--schedule.batch", "2"]
+    command += ["--schedule.no-compiled"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 1
+
+
+def test_graphs_answer_as_the_networks_do(packed: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student, tracker = SonoSamLite(), Tracker()
+    torch.save(student.state_dict(), tmp_path / "student.pt")
+    torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
+    export(ExportConfig(packed, tmp_path / "student.pt", tmp_path / "tracker.pt", tmp_path / "out"))
+    for name in ("encoder", "decoder", "tracker", "memory"):
+        golden = np.load(tmp_path / "out" / f"{name}.golden.npz")
+        session = onnxruntime.InferenceSession(str(tmp_path / "out" / f"{name}.onnx"))
+        outputs = [port.name for port in session.get_outputs()]
+        given = session.run(
+            outputs, {port.name: golden[f"in_{port.name}"].astype(np.float32) for port in session.get_inputs()}
+        )
+        for output, value in zip(outputs, given, strict=True):
+            np.testing.assert_allclose(value, golden[f"out_{output}"], rtol=1e-3, atol=1e-4)
+    assert json.loads((tmp_path / "out" / "conventions.json").read_text())["input"] == [1, 1, 256, 256]
+
+
+def test_evaluation_counts_every_object_and_click(packed: Path) -> None:
+    pack = Pack(packed)
+    results = evaluate_clicks(
+        Student(SonoSamLite().eval(), pack), pack, pack.objects("test"), clicks_max=3, is_quiet=True
+    )
+    assert results.by_click.shape == (6, 3)
+    table = results.table()
+    assert table["DISCS"]["objects"] == 6
+    assert table["mean"]["2"] == pytest.approx(results.by_click[:, 1].mean())
