@@ -261,3 +261,55 @@ fn inspect_shows_programs_and_plan() {
         assert!(printed.contains(word), "{word:?} is not in: {printed}");
     }
 }
+
+/// A folder of one set: a bright picture with a dark disc on the left of the input grid, and one with none.
+fn set_of_discs(folder: &Path) {
+    for name in ["images", "masks"] {
+        std::fs::create_dir_all(folder.join("DISCS").join(name)).expect("the folder can be made");
+    }
+    let draw = |of: &str, name: &str, grey: &dyn Fn(bool) -> u8, radius: i32| {
+        let picture = image::GrayImage::from_fn(128, 96, |x, y| {
+            image::Luma([grey((x as i32 - 50).pow(2) + (y as i32 - 48).pow(2) <= radius * radius)])
+        });
+        picture.save(folder.join("DISCS").join(of).join(format!("{name}.png"))).expect("the picture is written");
+    };
+    for (name, radius) in [("large", 24), ("small", 1), ("empty", -1)] {
+        draw("images", name, &|inside| if inside { 20 } else { 200 }, radius);
+        draw("masks", name, &|inside| u8::from(inside) * 3, radius);
+    }
+    let rows = "set,name,split\nDISCS,large,test\nDISCS,small,test\nDISCS,empty,val\n";
+    std::fs::write(folder.join("MANIFEST.csv"), rows).expect("the manifest is written");
+}
+
+#[test]
+fn eval_clicks_counts_objects_and_reports_dice() {
+    let folder = folder("eval");
+    set_of_discs(&folder);
+    let arguments = ["eval", "clicks", ".", "--split", "test", "--json", "clicks.json"];
+    let printed = succeed(&sonotrace(&folder, &arguments));
+    for word in ["DISCS", "mean", "box", "1 objects under 40 pixels were left out"] {
+        assert!(printed.contains(word), "{word:?} is not in: {printed}");
+    }
+    let report = json(&folder.join("clicks.json"));
+    let set = &report["sets"]["DISCS"];
+    assert_eq!((&set["objects"], &report["left_out"]), (&1.into(), &1.into()));
+    for clicks in ["1", "2", "3", "5", "10"] {
+        let dice = set["dice_by_clicks"][clicks].as_f64().expect("Dice is a number");
+        assert!((0.85..=1.0).contains(&dice), "a plain disc after {clicks} clicks: {dice}");
+        assert_eq!(set["by_id"]["3"]["dice_by_clicks"][clicks], set["dice_by_clicks"][clicks]);
+    }
+    assert!(set["dice_box"].as_f64() > Some(0.85), "{}", set["dice_box"]);
+}
+
+#[test]
+fn eval_says_what_is_wrong_with_its_data() {
+    let folder = folder("eval-bad");
+    refuse(&sonotrace(&folder, &["eval", "clicks", "."]), &["MANIFEST.csv"]);
+    set_of_discs(&folder);
+    refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "tset"]), &["tset", "test", "val"]);
+    refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "val"]), &["no image", "40 pixels"]);
+    std::fs::write(folder.join("DISCS/masks/large.png"), b"no picture").expect("the file is written");
+    refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "test"]), &["large.png"]);
+    std::fs::write(folder.join("MANIFEST.csv"), "set,split\nDISCS,test\n").expect("the file is written");
+    refuse(&sonotrace(&folder, &["eval", "clicks", "."]), &["MANIFEST.csv", "name"]);
+}

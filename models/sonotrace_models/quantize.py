@@ -1,0 +1,93 @@
+"""Int8 as the runtime is to compute it, simulated in floating point; differentiable, for fine-tuning.
+
+*Linear layers*: weights int8 with a scale per output channel, activations int8 with a scale per row (token) found at run
+time, products summed exactly, the result scaled back. *Convolutions* that are not depthwise take the same form over their
+patches: a row is what one output pixel sees, so that a dark region keeps its own scale. *Depthwise convolutions*, the
+products of attention, normalisation and activation functions stay in floating point: they are a small share of the work,
+and depthwise layers are what int8 spoils first.
+"""
+
+import copy
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEVELS = 127
+"""Largest magnitude of an int8 value; -128 is not used, so that the scale is symmetric."""
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class _RoundThrough(torch.autograd.Function):
+    """Rounds to the nearest, halves to even; gradients pass as if it did nothing."""
+
+    @staticmethod
+    def forward(_context: object, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(_context: object, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def fake_int8(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """`x` rounded to int8 and back, with one scale for all that lies along `dim`: its largest magnitude over 127."""
+    scale = x.detach().abs().amax(dim, keepdim=True).clamp(min=1e-12) / LEVELS
+    return _RoundThrough.apply(x / scale) * scale
+
+
+class Int8Linear(nn.Linear):
+    """A linear layer in int8."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(fake_int8(x, -1), fake_int8(self.weight, 1), self.bias)
+
+
+class Int8Conv2d(nn.Conv2d):
+    """A dense convolution in int8: rows are patches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.groups == 1
+        assert not isinstance(self.padding, str)
+        batch, _, height, width = x.shape
+        (kernel_h, kernel_w), (pad_h, pad_w) = self.kernel_size, self.padding
+        rows = (height + 2 * pad_h - kernel_h) // self.stride[0] + 1
+        columns = (width + 2 * pad_w - kernel_w) // self.stride[1] + 1
+        patches = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        weight = fake_int8(self.weight.flatten(1), 1)
+        out = (weight @ fake_int8(patches, 1)).reshape(batch, -1, rows, columns)
+        return out if self.bias is None else out + self.bias[:, None, None]
+
+
+class Int8ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution whose stride is its kernel, in int8: rows are input pixels, and each of a kernel's places
+    is an output channel of its own."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert tuple(self.kernel_size) == tuple(self.stride)
+        assert output_size is None
+        return F.conv_transpose2d(fake_int8(x, 1), fake_int8(self.weight, 0), self.bias, self.stride)
+
+
+REPLACED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: Int8Linear,
+    nn.Conv2d: Int8Conv2d,
+    nn.ConvTranspose2d: Int8ConvTranspose2d,
+}
+
+
+def simulate_int8(net: Net, *, kept: tuple[str, ...] = ()) -> Net:
+    """A copy of a network that computes in int8; its parameters have the same names.
+
+    Args:
+        kept: prefixes of the names of modules that stay in floating point.
+    """
+    copied = copy.deepcopy(net)
+    for name, module in copied.named_modules():
+        replacement = REPLACED.get(type(module))
+        is_depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+        if replacement is not None and not is_depthwise and not name.startswith(kept or ("\0",)):
+            module.__class__ = replacement
+    return copied
