@@ -15,8 +15,9 @@ from sonotrace_models.data.pack import Pack, pack
 from sonotrace_models.evaluate.report import CineConfig, ClicksConfig, evaluate_cine, evaluate_segmenters
 from sonotrace_models.export import ExportConfig, export
 from sonotrace_models.train.best_masks import BestMasksConfig, make_best_masks
+from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
 from sonotrace_models.train.encoder import EncoderConfig, train_encoder
-from sonotrace_models.train.sonosam import SonoSamConfig, train_sonosam
+from sonotrace_models.train.sonosam import SonoSamConfig, WholeSonoSamConfig, train_sonosam, train_whole_sonosam
 from sonotrace_models.train.student import StudentConfig, train_student
 from sonotrace_models.train.tracker import TrackerConfig, train_tracker
 
@@ -51,10 +52,12 @@ Stage = (
     | Annotated[EmbedConfig, tyro.conf.subcommand("embed")]
     | Annotated[LoopsConfig, tyro.conf.subcommand("loops")]
     | Annotated[SonoSamConfig, tyro.conf.subcommand("sonosam")]
+    | Annotated[WholeSonoSamConfig, tyro.conf.subcommand("sonosam-whole")]
     | Annotated[BestMasksConfig, tyro.conf.subcommand("best-masks")]
     | Annotated[EncoderConfig, tyro.conf.subcommand("encoder")]
     | Annotated[StudentConfig, tyro.conf.subcommand("student")]
     | Annotated[TrackerConfig, tyro.conf.subcommand("tracker")]
+    | Annotated[ConfidenceConfig, tyro.conf.subcommand("confidence")]
     | Annotated[ClicksConfig, tyro.conf.subcommand("clicks")]
     | Annotated[CineConfig, tyro.conf.subcommand("cine")]
     | Annotated[ExportConfig, tyro.conf.subcommand("export")]
@@ -75,6 +78,8 @@ def main() -> int:
                 make_loops(Pack(config.pack), config.out)
             case SonoSamConfig():
                 train_sonosam(config)
+            case WholeSonoSamConfig():
+                train_whole_sonosam(config)
             case BestMasksConfig():
                 make_best_masks(config)
             case EncoderConfig():
@@ -83,6 +88,8 @@ def main() -> int:
                 train_student(config)
             case TrackerConfig():
                 train_tracker(config)
+            case ConfidenceConfig():
+                train_confidence(config)
             case ClicksConfig():
                 evaluate_segmenters(config)
             case CineConfig():

@@ -16,7 +16,7 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.loops import Follower, RepromptFollower, TrackerFollower, evaluate_loops
-from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher
+from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, trained_teacher
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 
@@ -80,14 +80,10 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     """Evaluates the networks that are named; prints tables, writes `clicks.json` and `clicks.png`."""
     pack = Pack(config.pack)
     segmenters: dict[str, Segmenter] = {}
-    if config.litemedsam or config.teacher:
-        embeddings = Embeddings(config.embeddings, pack)
-        if config.litemedsam:
-            segmenters["LiteMedSAM"] = Teacher(SonoSam().eval(), embeddings)
-        if config.teacher:
-            net = SonoSam()
-            net.decoder.load_state_dict(torch.load(config.teacher, weights_only=True))
-            segmenters["SonoSAM"] = Teacher(net.eval(), embeddings)
+    if config.litemedsam:
+        segmenters["LiteMedSAM"] = Teacher(SonoSam().eval(), Embeddings(config.embeddings, pack))
+    if config.teacher:
+        segmenters["SonoSAM"] = trained_teacher(config.teacher, config.embeddings, pack)
     if config.student:
         student = SonoSamLite()
         student.load_state_dict(torch.load(config.student, weights_only=True))

@@ -1,6 +1,7 @@
 """SonoSAM and SonoSAMLite: an image encoder with a prompt encoder and mask decoder each."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,8 +38,16 @@ class SonoSam(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder, prompt_encoder, mask_decoder = litemedsam()
+        self.has_public_encoder = True
         self.decoder = Decoder(TEACHER_GRID, subpixels=1, has_skips=False)
         self.decoder.load_litemedsam(prompt_encoder, mask_decoder)
+
+    def load(self, path: Path) -> None:
+        """Takes over trained weights: of the decoder alone, or of the encoder too."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        is_whole = any(name.startswith("encoder.") for name in state)
+        (self if is_whole else self.decoder).load_state_dict(state)
+        self.has_public_encoder = not is_whole
 
     def embed(self, grey: Tensor, extent: Tensor) -> Tensor:
         """[batch, 1, 256, 256] grey levels 0 to 1 and their valid extents ([batch, 2]: columns, rows) to embeddings."""

@@ -16,13 +16,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sonotrace_models import SIZE
-from sonotrace_models.data.embeddings import Embeddings
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.clicks import ask, points_of
 from sonotrace_models.evaluate.protocol import box_of, dice, first_click, next_click
-from sonotrace_models.evaluate.segmenters import Teacher
-from sonotrace_models.nets.sonosam import SonoSam, upsample
+from sonotrace_models.evaluate.segmenters import trained_teacher
+from sonotrace_models.nets.sonosam import upsample
 
 CLICKS = 5
 BATCH = 8
@@ -67,10 +66,7 @@ class BestMasks:
 def make_best_masks(config: BestMasksConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
-    embeddings = Embeddings(config.embeddings, pack)
-    net = SonoSam()
-    net.decoder.load_state_dict(torch.load(config.teacher, weights_only=True))
-    teacher = Teacher(net.eval(), embeddings)
+    teacher = trained_teacher(config.teacher, config.embeddings, pack)
     objects = pack.objects("train")
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))

@@ -1,5 +1,8 @@
-"""Stage 1b: SonoSAM: LiteMedSAM's prompt encoder and mask decoder learn clicks on ultrasound; its encoder is frozen
-(paper, 2.2.1)."""
+"""Stages 1b and 1c: SonoSAM (paper, 2.2.1).
+
+First LiteMedSAM's prompt encoder and mask decoder learn clicks on ultrasound, on embeddings of its frozen encoder that were
+computed once. Then, which the paper leaves for later, the encoder learns too: sixteen times the work per image.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +11,11 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.embeddings import Embeddings, mirrored
+from sonotrace_models.data.fields import random_view, warp, warp_ids
 from sonotrace_models.data.pack import Pack
-from sonotrace_models.evaluate.segmenters import Teacher
+from sonotrace_models.evaluate.segmenters import OnlineTeacher, Teacher
 from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.sonosam import SonoSam
 from sonotrace_models.train.interactive import Prompting, interactive_loss
@@ -21,7 +26,7 @@ from sonotrace_models.train.student import validate
 
 @dataclass
 class SonoSamConfig:
-    """Configuration."""
+    """Stage 1b: SonoSAM's decoder on frozen embeddings."""
 
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
@@ -31,8 +36,24 @@ class SonoSamConfig:
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, batch=6, learning_rate=1e-4, ema=0.996))
 
 
-class Interactive(nn.Module):
-    """The teacher's loss on embeddings."""
+@dataclass
+class WholeSonoSamConfig:
+    """Stage 1c: all of SonoSAM, encoder too."""
+
+    pack: Path = Path("work/pack")
+    start: Path = Path("work/runs/sonosam/best.pt")
+    folder: Path = Path("work/runs/sonosam-whole")
+    objects_per_image: int = 2
+    prompting: Prompting = field(default_factory=Prompting)
+    schedule: Schedule = field(
+        default_factory=lambda: Schedule(
+            steps=4000, batch=4, learning_rate=4e-5, ema=0.996, validate_every=1000, compiled=False
+        )
+    )
+
+
+class OnEmbeddings(nn.Module):
+    """The decoder's loss on embeddings."""
 
     def __init__(self, decoder: Decoder, prompting: Prompting) -> None:
         super().__init__()
@@ -52,13 +73,34 @@ class Interactive(nn.Module):
         )
 
 
+class OnImages(nn.Module):
+    """The whole network's loss on images."""
+
+    def __init__(self, net: SonoSam, prompting: Prompting) -> None:
+        super().__init__()
+        self.net = net
+        self.on_embeddings = OnEmbeddings(net.decoder, prompting)
+
+    def forward(self, grey: Tensor, extent: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """`grey` [batch, 1, 256, 256] in [0, 1]; `extent` [batch, 2]: valid columns and rows."""
+        return self.on_embeddings(self.net.embed(grey, extent), truth)
+
+    def train(self, mode: bool = True) -> "OnImages":
+        """Batches are too small for statistics of their own: batch normalisation keeps LiteMedSAM's."""
+        super().train(mode)
+        for module in self.net.encoder.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
 def train_sonosam(config: SonoSamConfig) -> None:
-    """Runs the stage."""
+    """Runs stage 1b."""
     pack = Pack(config.pack)
     embeddings = Embeddings(config.embeddings, pack)
     teacher = SonoSam()
     net = teacher.decoder
-    objective = Interactive(net, config.prompting)
+    objective = OnEmbeddings(net, config.prompting)
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
     sampler = Sampler(pack, objective.numbers)
@@ -79,4 +121,32 @@ def train_sonosam(config: SonoSamConfig) -> None:
             teacher.decoder = run.kept
             with torch.autocast(run.device.type, torch.bfloat16):
                 value, figures = validate(Teacher(teacher, embeddings), pack, None)
+            run.validated(value, **figures)
+
+
+def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
+    """Runs stage 1c."""
+    pack = Pack(config.pack)
+    net = SonoSam()
+    net.load(config.start)
+    objective = OnImages(net, config.prompting)
+    run = Run(config.folder, config, config.schedule, net, objective)
+    generator, numbers = run.generators()
+    objective.on_embeddings.generator, objective.on_embeddings.numbers = generator, numbers
+    sampler = Sampler(pack, numbers)
+    appearance = Appearance().to(run.device)
+    whole = torch.full((config.schedule.batch, 2), 256, device=run.device)
+    for _ in run.steps():
+        images = sampler.draw(config.schedule.batch)
+        objects = sampler.objects(images, config.objects_per_image)
+        grey, ids = (part.to(run.device) for part in sampler.pixels(images))
+        view = random_view(generator, len(images))
+        grey, ids = appearance(warp(grey, view), generator), warp_ids(ids, view)
+        truth = torch.cat([ids[at] == id_ for at, wanted in enumerate(objects) for id_ in wanted])
+        # An augmented view may fill the square.
+        loss, logged = run.net(grey, whole, truth)
+        run.backward(loss, **logged)
+        if run.is_due:
+            with torch.autocast(run.device.type, torch.bfloat16):
+                value, figures = validate(OnlineTeacher(run.kept, pack), pack, None)
             run.validated(value, **figures)

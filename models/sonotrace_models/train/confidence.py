@@ -1,0 +1,207 @@
+"""Stage 4: how far a tracked mask can be trusted, from what a scanner can see: it has no truth to compare with.
+
+The segmenter is prompted with the tracked mask itself (its box, a click in its middle, its logits). Agreement of the two
+answers, the segmenter's own estimate, how sure the tracker is, and jumps in area and position go into a logistic
+regression for 'Dice with the truth is at least 0.90'.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from tqdm import tqdm
+
+from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.pack import Normalisation, Pack
+from sonotrace_models.data.sequences import SequenceSource, Shares
+from sonotrace_models.evaluate.clicks import points_of
+from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, TrackerFollower, on_grid
+from sonotrace_models.evaluate.protocol import Mask, box_of, dice, innermost
+from sonotrace_models.nets.decoder import POSITIVE, Prompt
+from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.sonosam import SonoSamLite, choose
+from sonotrace_models.nets.tracker import Tracker
+
+EVIDENCE = ("agreement", "iou", "sureness", "area_step", "area_drift", "move")
+
+
+@dataclass
+class ConfidenceConfig:
+    """Configuration."""
+
+    pack: Path = Path("work/pack")
+    loops: Path = Path("work/loops")
+    student: Path = Path("work/runs/student/best.pt")
+    tracker: Path = Path("work/runs/tracker/best.pt")
+    out: Path = Path("work/runs/confidence.json")
+    loops_fitted: int = 120
+    """Loops of the train split to learn from."""
+    sequences_fitted: int = 120
+    """Deformed images and runs of the train split to learn from, of 16 frames each."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """The regression: confidence is the logistic function of `bias + sum(weights * evidence)`."""
+
+    evidence: tuple[str, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    def of(self, evidence: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """[frames, evidence] to [frames] in 0 to 1."""
+        return 1 / (1 + np.exp(-(evidence @ np.array(self.weights) + self.bias)))
+
+
+@torch.no_grad()
+def evidence_of(
+    net: SonoSamLite, features: Features, logits: Tensor, mask: Mask, before: Mask, reference: Mask
+) -> list[float]:
+    """What can be seen of a tracked mask, in the order of `EVIDENCE`.
+
+    Args:
+        logits: [128, 128]: the object's odds against everything else.
+        mask: the same, thresholded on the input grid.
+        before: the object's mask a frame ago.
+        reference: its mask in the reference frame.
+    """
+    if not mask.any():
+        return [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]
+    coords, labels = points_of([(*innermost(mask), POSITIVE)], box_of(mask))
+    prompt = Prompt(torch.tensor([coords]), torch.tensor([labels]), logits[None, None], torch.ones(1))
+    answer = net.decoder(*features, prompt)
+    chosen = choose(answer, prompt)[0]
+    again = on_grid(answer.masks[0, chosen].float())
+    probability = logits.sigmoid()
+    inside = probability > 0.5
+    area, area_before, area_reference = (max(float(part.sum()), 1.0) for part in (mask, before, reference))
+    shift = np.linalg.norm(_centroid(mask) - _centroid(before)) if before.any() else area**0.5
+    return [
+        dice(again, mask),
+        float(answer.iou[0, chosen].clamp(0, 1)),
+        float(probability[inside].mean()) if inside.any() else 0.0,
+        min(abs(np.log(area / area_before)), 3.0),
+        min(abs(np.log(area / area_reference)), 3.0),
+        min(float(shift / area**0.5), 3.0),
+    ]
+
+
+def _centroid(mask: Mask) -> npt.NDArray[np.float64]:
+    ys, xs = np.nonzero(mask)
+    return np.array([xs.mean(), ys.mean()])
+
+
+@dataclass
+class Seen:
+    """Evidence of tracked masks, and whether each was right."""
+
+    evidence: list[list[float]]
+    dice: list[float]
+
+    @property
+    def is_good(self) -> npt.NDArray[np.bool_]:
+        """[frames]: Dice of at least 0.90."""
+        return np.array(self.dice) >= ACCEPTED_DICE
+
+
+def watch(
+    net: SonoSamLite,
+    tracker: Tracker,
+    sequences: Iterator[tuple[Tensor, Tensor, Sequence[int]]],
+    norm: Normalisation,
+) -> Seen:
+    """Tracks without interventions, so that there is something to distrust.
+
+    Args:
+        sequences: grey levels and ids, [frame, 256, 256] each, and the ids to track.
+    """
+    seen = Seen([], [])
+    for grey, ids, wanted in sequences:
+        follower = TrackerFollower(tracker)
+        with torch.no_grad():
+            encoded = net.encoder(((grey - norm.mean) / norm.std)[:, None])
+        frames = [Features(*(part[at : at + 1] for part in encoded)) for at in range(len(grey))]
+        truths = [[(ids[at] == id_).numpy() for id_ in wanted] for at in range(len(grey))]
+        start = [_logits_of(truth) for truth in truths[0]]
+        follower.start(frames[0], start)
+        reference, before = truths[0], list(truths[0])
+        for at in range(1, len(grey)):
+            for number, logits in enumerate(follower.advance(frames[at])):
+                truth = truths[at][number]
+                mask = on_grid(logits)
+                if truth.any():
+                    seen.evidence.append(evidence_of(net, frames[at], logits, mask, before[number], reference[number]))
+                    seen.dice.append(dice(mask, truth))
+                before[number] = mask
+    return seen
+
+
+def _logits_of(truth: Mask) -> Tensor:
+    shares = torch.nn.functional.avg_pool2d(torch.from_numpy(truth)[None, None].float(), 2)[0, 0]
+    return (shares - 0.5) * 20
+
+
+def of_loops(loops: Loops, most: int) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
+    """Loops one after the other."""
+    for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops"):
+        loop = loops.make(at, TEST_SEED + at)
+        yield loop.grey[:, 0], loop.ids, tuple(OBJECTS.values())
+
+
+def of_sequences(source: SequenceSource, count: int) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
+    """Sequences as in training."""
+    for _ in tqdm(range(count), desc="confidence, sequences"):
+        drawn = source.draw(1, 16)
+        ids = drawn.ids[0]
+        there = sorted(int(id_) for id_ in ids[0].unique() if id_ > 0 and (ids[0] == id_).sum() >= 40)
+        if there:
+            yield drawn.grey[0], ids, there
+
+
+def fit(seen: Seen) -> Confidence:
+    """The regression on what was seen."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    model.fit(np.array(seen.evidence), seen.is_good)
+    scaler, regression = model[0], model[1]
+    weights = regression.coef_[0] / scaler.scale_
+    bias = float(regression.intercept_[0] - (weights * scaler.mean_).sum())
+    return Confidence(EVIDENCE, tuple(float(weight) for weight in weights), bias)
+
+
+def train_confidence(config: ConfidenceConfig) -> None:
+    """Runs the stage: fits on the train split, reports on val."""
+    pack = Pack(config.pack)
+    net, tracker = SonoSamLite(), Tracker()
+    net.load_state_dict(torch.load(config.student, weights_only=True))
+    tracker.load_state_dict(torch.load(config.tracker, weights_only=True))
+    net.eval()
+    tracker.eval()
+    train = Loops(config.loops, pack, "train")
+    generator, numbers = torch.Generator().manual_seed(config.seed), np.random.default_rng(config.seed)
+    source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))
+    seen = watch(net, tracker, of_loops(train, config.loops_fitted), pack.normalisation)
+    more = watch(net, tracker, of_sequences(source, config.sequences_fitted), pack.normalisation)
+    confidence = fit(Seen(seen.evidence + more.evidence, seen.dice + more.dice))
+    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), 1000), pack.normalisation)
+    found = auroc(confidence, val)
+    print(f"AUROC on val for 'Dice below {ACCEPTED_DICE}': {found:.3f} ({(~val.is_good).mean():.1%} of masks are)")
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    config.out.write_text(json.dumps({**asdict(confidence), "auroc_val": found}, indent=1))
+
+
+def auroc(confidence: Confidence, seen: Seen) -> float:
+    """Area under the ROC curve for telling masks below 0.90 Dice; 0.5 where all or none are."""
+    is_bad = ~seen.is_good
+    if is_bad.all() or not is_bad.any():
+        return 0.5
+    return float(roc_auc_score(is_bad, -confidence.of(np.array(seen.evidence))))
