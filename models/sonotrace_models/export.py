@@ -9,9 +9,10 @@
   this frame's `key` [1, 256, 128] and `value` [1, 256, 256].
 * `memory`: `shares` [1, 11, 128, 128] to `identity` [1, 256, 256].
 
-Weights are rounded to f16, which is how the model file stores what it does not quantize, so that graph and file agree.
+Weights are rounded as the model file stores them (`quantize.round_weights`), so that graph and file agree.
 """
 
+import copy
 import json
 import warnings
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from sonotrace_models.nets.decoder import MASKS, PAD, POINT_SLOTS, POSITIVE, Pro
 from sonotrace_models.nets.encoder import Encoder, Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
+from sonotrace_models.quantize import round_weights
 
 OPSET = 17
 RELATIVE_RMS_MAX = 1e-4
@@ -54,7 +56,7 @@ class EncoderGraph(nn.Module):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = encoder = copy.deepcopy(encoder)
         for at, stage in enumerate(encoder.stem):
             assert isinstance(stage, nn.Sequential)
             conv, norm, activation = stage
@@ -129,7 +131,7 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisati
     """Exports networks; `image` is what the golden vectors are of."""
     out.mkdir(parents=True, exist_ok=True)
     student.eval()
-    encoder = _in_f16(EncoderGraph(student.encoder))
+    encoder = round_weights(EncoderGraph(student.encoder)).eval()
     with torch.no_grad():
         features = tuple(part.half().float() for part in encoder(image))
     coords = torch.zeros(1, POINT_SLOTS, 2)
@@ -138,7 +140,7 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisati
     side = student.decoder.mask_side
     no_mask = torch.zeros(1, 1, side, side)
     _write(out, "encoder", encoder, {"image": image}, FEATURE_NAMES)
-    decoder = _in_f16(DecoderGraph(student))
+    decoder = round_weights(DecoderGraph(student))
     prompt = {"point_coords": coords, "point_labels": labels, "mask_input": no_mask, "has_mask_input": torch.zeros(1)}
     _write(out, "decoder", decoder, dict(zip(FEATURE_NAMES, features, strict=True)) | prompt, ("masks", "iou"))
     if tracker is not None:
@@ -146,7 +148,7 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisati
         shares = torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE)
         shares[:, 0] = 1
         shares[:, 0, 50:80, 40:70], shares[:, 1, 50:80, 40:70] = 0, 1
-        memory, step = _in_f16(MemoryGraph(tracker)), _in_f16(TrackerGraph(tracker))
+        memory, step = round_weights(MemoryGraph(tracker)), round_weights(TrackerGraph(tracker))
         with torch.no_grad():
             _, key, value = tracker.look(Features(*features))
             kept = [part.half().float() for part in (key, value, memory(shares))]
@@ -193,15 +195,6 @@ def conventions(norm: Normalisation, mask_side: int, has_tracker: bool) -> dict[
             "1 for a slot in use; shares are the softmax of logits over the ids that are tracked",
         }
     return told
-
-
-def _in_f16(module: nn.Module) -> nn.Module:
-    """The module with its weights rounded to f16."""
-    with torch.no_grad():
-        for tensor in [*module.parameters(), *module.buffers()]:
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().float())
-    return module.eval()
 
 
 def _fix_shapes(path: Path, outputs: tuple[Tensor, ...]) -> None:

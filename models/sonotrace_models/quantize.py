@@ -71,11 +71,37 @@ class Int8ConvTranspose2d(nn.ConvTranspose2d):
         return F.conv_transpose2d(fake_int8(x, 1), fake_int8(self.weight, 0), self.bias, self.stride)
 
 
+WEIGHT_DIMS: dict[type[nn.Module], tuple[int, ...]] = {
+    nn.Linear: (1,),
+    nn.Conv2d: (1, 2, 3),
+    nn.ConvTranspose2d: (0,),
+}
+"""Dimensions of a weight that share a scale: all but the output channel (and, transposed, the place in the kernel)."""
+
 REPLACED: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: Int8Linear,
     nn.Conv2d: Int8Conv2d,
     nn.ConvTranspose2d: Int8ConvTranspose2d,
 }
+
+
+def is_int8(module: nn.Module) -> bool:
+    """Whether a layer's weights are int8 in the model file: dense layers; depthwise ones are not."""
+    return type(module) in WEIGHT_DIMS and getattr(module, "groups", 1) == 1
+
+
+@torch.no_grad()
+def round_weights(net: Net) -> Net:
+    """A copy of a network with its weights as the model file stores them: dense layers' as int8 times a scale, so that the
+    compiler's 8 bits hold them exactly, and all else in f16."""
+    copied = copy.deepcopy(net)
+    dense = {id(module.weight): module for module in copied.modules() if is_int8(module)}
+    for tensor in [*copied.parameters(), *copied.buffers()]:
+        if id(tensor) in dense:
+            tensor.copy_(fake_int8(tensor, WEIGHT_DIMS[type(dense[id(tensor)])]))
+        elif tensor.is_floating_point():
+            tensor.copy_(tensor.half().float())
+    return copied
 
 
 def simulate_int8(net: Net, *, kept: tuple[str, ...] = ()) -> Net:
@@ -87,7 +113,6 @@ def simulate_int8(net: Net, *, kept: tuple[str, ...] = ()) -> Net:
     copied = copy.deepcopy(net)
     for name, module in copied.named_modules():
         replacement = REPLACED.get(type(module))
-        is_depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
-        if replacement is not None and not is_depthwise and not name.startswith(kept or ("\0",)):
+        if replacement is not None and is_int8(module) and not name.startswith(kept or ("\0",)):
             module.__class__ = replacement
     return copied

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from sonotrace_models.nets.tracker import Tracker
-from sonotrace_models.quantize import Int8Linear, fake_int8, simulate_int8
+from sonotrace_models.quantize import Int8Linear, fake_int8, round_weights, simulate_int8
 
 
 def in_integers(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,3 +56,21 @@ def test_depthwise_convolutions_and_what_is_named_stay_exact() -> None:
     assert kinds["bank"] == "Conv2d"
     assert kinds["to_key"] == "Int8Linear"
     assert kinds["conv8"] == "Int8Conv2d"
+
+
+def test_rounded_weights_are_integers_times_a_scale_of_their_channel() -> None:
+    torch.manual_seed(0)
+    for layer, channels in (
+        (nn.Linear(30, 20), lambda weight: weight),
+        (nn.Conv2d(6, 9, 3), lambda weight: weight.flatten(1)),
+        (nn.ConvTranspose2d(8, 5, 2, 2), lambda weight: weight.flatten(1).T),
+    ):
+        rounded = round_weights(layer)
+        rows = channels(rounded.weight.detach())
+        integers = rows / (rows.abs().amax(1, keepdim=True) / 127)
+        torch.testing.assert_close(integers, integers.round(), rtol=0, atol=1e-3)
+        assert (rounded.weight - layer.weight).abs().max() < 0.01 * layer.weight.abs().max()
+        # Once more changes nothing, and nothing of the original was touched.
+        torch.testing.assert_close(round_weights(rounded).weight, rounded.weight)
+    depthwise = round_weights(nn.Conv2d(6, 6, 3, groups=6))
+    torch.testing.assert_close(depthwise.weight, depthwise.weight.half().float(), rtol=0, atol=0)

@@ -271,7 +271,9 @@ fn set_of_discs(folder: &Path) {
         let picture = image::GrayImage::from_fn(128, 96, |x, y| {
             image::Luma([grey((x as i32 - 50).pow(2) + (y as i32 - 48).pow(2) <= radius * radius)])
         });
-        picture.save(folder.join("DISCS").join(of).join(format!("{name}.png"))).expect("the picture is written");
+        picture
+            .save(folder.join("DISCS").join(of).join(format!("{name}.png")))
+            .expect("the picture is written");
     };
     for (name, radius) in [("large", 24), ("small", 1), ("empty", -1)] {
         draw("images", name, &|inside| if inside { 20 } else { 200 }, radius);

@@ -101,6 +101,8 @@ pub(super) fn weights<'a>(model: &Model<'a>, tensor: &TensorRecord) -> Input<'a>
     if tensor.dtype == Dtype::F16 as u32 {
         let values = bytemuck::cast_slice(bytes_of(Dtype::F16));
         if is_panels { Input::PanelsF16(values) } else { Input::F16(values) }
+    } else if tensor.dtype == Dtype::I8 as u32 {
+        Input::PanelsI8(bytemuck::cast_slice(bytes_of(Dtype::I8)))
     } else if tensor.dtype == Dtype::I32 as u32 {
         Input::I32(bytemuck::cast_slice(bytes_of(Dtype::I32)))
     } else {

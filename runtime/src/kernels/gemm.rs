@@ -8,7 +8,7 @@ use super::convert::f16_run_to_f32;
 use super::depthwise::input_at;
 use super::rows::{base, stride};
 use super::{Input, Op, activate};
-use crate::model::format::{OpKind, OpRecord, PANEL, conv};
+use crate::model::format::{OpKind, OpRecord, PANEL, SCALE_ROWS, conv};
 
 /// Rows of the block of sums.
 const ROWS: usize = 4;
@@ -201,6 +201,20 @@ fn load_panel(b: &Input<'_>, first: usize, k: usize, to: &mut [f32]) {
     match b {
         Input::PanelsF16(values) => f16_run_to_f32(&values[range], to),
         Input::PanelsF32(values) => to.copy_from_slice(&values[range]),
+        Input::PanelsI8(values) => {
+            let rows = SCALE_ROWS + k;
+            let panel = &values[first * rows..(first + PANEL) * rows];
+            let (scales, weights) = panel.split_at(SCALE_ROWS * PANEL);
+            let mut scale = [0.0f32; PANEL];
+            for (scale, bytes) in scale.iter_mut().zip(scales.chunks_exact(size_of::<f32>())) {
+                *scale = bytemuck::pod_read_unaligned(bytemuck::cast_slice(bytes));
+            }
+            for (to, weights) in to.chunks_exact_mut(PANEL).zip(weights.chunks_exact(PANEL)) {
+                for ((to, &weight), scale) in to.iter_mut().zip(weights).zip(&scale) {
+                    *to = f32::from(weight) * scale;
+                }
+            }
+        }
         _ => to.fill(0.0),
     }
 }

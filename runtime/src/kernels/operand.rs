@@ -19,6 +19,8 @@ pub enum Input<'a> {
     PanelsF32(&'a [f32]),
     /// Weights in panels, 16-bit floats as bits.
     PanelsF16(&'a [u16]),
+    /// Weights in panels, 8-bit integers behind the scales of their columns.
+    PanelsI8(&'a [i8]),
 }
 
 impl<'a> Input<'a> {
@@ -44,7 +46,7 @@ impl<'a> Input<'a> {
             (Self::I32(values), 0) => to.fill(values[from] as f32),
             (Self::I32(values), _) => strided(values, from, stride, to, |value| value as f32),
             // Panels are not strided; the products read them whole.
-            (Self::Missing | Self::PanelsF32(_) | Self::PanelsF16(_), _) => to.fill(0.0),
+            (Self::Missing | Self::PanelsF32(_) | Self::PanelsF16(_) | Self::PanelsI8(_), _) => to.fill(0.0),
         }
     }
 }

@@ -201,6 +201,8 @@ pub enum Dtype {
     F16 = 2,
     /// Signed 32-bit integer; index tables in the weights only.
     I32 = 3,
+    /// Signed 8-bit integer; panels in the weights only, which carry their scales.
+    I8 = 4,
 }
 
 impl Dtype {
@@ -209,6 +211,7 @@ impl Dtype {
         match self {
             Self::F32 | Self::I32 => 4,
             Self::F16 => 2,
+            Self::I8 => 1,
         }
     }
 }
@@ -219,9 +222,13 @@ impl Dtype {
 pub enum Layout {
     /// Plain: operand strides say where elements are.
     Strided = 1,
-    /// Weights of a matrix product: `[ceil(n / 16)][k][16]`, the last panel filled up with zeros.
+    /// Weights of a matrix product: `[ceil(n / 16)][k][16]`, the last panel filled up with zeros. Of 8-bit weights each
+    /// panel begins with the f32 scales of its 16 columns, in [`SCALE_ROWS`] rows of bytes.
     Panel16 = 2,
 }
+
+/// Rows of a panel of 8-bit weights that its scales take.
+pub const SCALE_ROWS: usize = 4;
 
 /// [`TensorRecord::flags`]: a scratch tensor that the caller fills before the run.
 pub const TENSOR_IS_INPUT: u32 = 1;

@@ -6,8 +6,8 @@
 
 use super::format::{
     DIMS, Dtype, ELEMENTS_MAX, GoldenRole, Layout, NO_TENSOR, OPS_MAX, OpKind, OpRecord, OperandRecord,
-    PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, Space, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX,
-    TensorRecord, conv, map, norm, reduce,
+    PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, SCALE_ROWS, Space, TENSOR_ALIGN, TENSOR_IS_INPUT,
+    TENSORS_MAX, TensorRecord, conv, map, norm, reduce,
 };
 use super::{Model, ModelError};
 use crate::kernels;
@@ -113,7 +113,10 @@ fn tensor_record(model: &Model<'_>, tensor: &TensorRecord) -> Result<(), &'stati
         return Err("only weights can be other than plain f32");
     }
     if layout == Layout::Panel16 && dtype == Dtype::I32 {
-        return Err("panels hold floats");
+        return Err("panels hold floats or bytes");
+    }
+    if layout == Layout::Strided && dtype == Dtype::I8 {
+        return Err("8-bit weights are not in panels");
     }
     if tensor.reserved != 0 || tensor.flags & !TENSOR_IS_INPUT != 0 {
         return Err("reserved fields are not zero");
@@ -189,7 +192,7 @@ fn space_of(tensor: &TensorRecord) -> Option<Space> {
 }
 
 fn dtype_of(tensor: &TensorRecord) -> Option<Dtype> {
-    [Dtype::F32, Dtype::F16, Dtype::I32].into_iter().find(|&dtype| dtype as u32 == tensor.dtype)
+    [Dtype::F32, Dtype::F16, Dtype::I32, Dtype::I8].into_iter().find(|&dtype| dtype as u32 == tensor.dtype)
 }
 
 fn layout_of(tensor: &TensorRecord) -> Option<Layout> {
@@ -443,7 +446,10 @@ fn reach(kind: OpKind, op: &OpRecord, slot: usize, tensor: &TensorRecord) -> Res
             _ => (dims[6], product(&[dims[7], p[conv::KERNEL_H], p[conv::KERNEL_W]])),
         };
         let panels = u64::from(n).div_ceil(super::format::PANEL as u64);
-        let elements = k.and_then(|k| k.checked_mul(panels * super::format::PANEL as u64)).ok_or(OVERFLOW)?;
+        let scale_rows = if dtype_of(tensor) == Some(Dtype::I8) { SCALE_ROWS as u64 } else { 0 };
+        let elements = k
+            .and_then(|k| k.checked_add(scale_rows)?.checked_mul(panels * super::format::PANEL as u64))
+            .ok_or(OVERFLOW)?;
         return if operand.offset == 0 { Ok(elements - 1) } else { Err("packed weights have an offset") };
     }
     let mut reach = u64::from(operand.offset);

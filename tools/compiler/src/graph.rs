@@ -30,7 +30,12 @@ pub enum Constant {
     /// Index table.
     Indices(Vec<i32>),
     /// Weights of a product: `[ceil(n / 16)][k][16]`.
-    Panels(Vec<f32>),
+    Panels {
+        /// All of them.
+        values: Vec<f32>,
+        /// `k`.
+        depth: usize,
+    },
 }
 
 /// A tensor.
@@ -172,8 +177,8 @@ impl Module {
                 hasher.update(b"indices").update(bytemuck::cast_slice(values));
                 values.len()
             }
-            Constant::Panels(values) => {
-                hasher.update(b"panels").update(bytemuck::cast_slice(values));
+            Constant::Panels { values, depth } => {
+                hasher.update(b"panels").update(&depth.to_le_bytes()).update(bytemuck::cast_slice(values));
                 values.len()
             }
         };

@@ -1,10 +1,10 @@
-//! How constants are stored: f32 or f16, each one's place in the weights section.
+//! How constants are stored: f32, f16 or int8, each one's place in the weights section.
 
 use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
 use crate::view::TensorId;
 use half::f16;
-use sonotrace::model::format::{Dtype, OpKind, TENSOR_ALIGN};
+use sonotrace::model::format::{Dtype, OpKind, PANEL, TENSOR_ALIGN};
 
 /// Storage of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,20 +15,29 @@ pub enum Weights {
     /// 16-bit floats: packed panels, and large constants of element-wise operations and depthwise convolutions.
     /// Small ones (biases, scales, tables) stay f32.
     F16,
+    /// Packed panels as 8-bit integers with a scale per column (output channel); the rest as with `F16`.
+    I8,
 }
 
 impl Weights {
-    /// `f32` or `f16`.
+    /// `f32`, `f16` or `i8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::I8 => "i8",
         }
     }
 }
 
 /// Constants with fewer elements than this stay f32.
 pub const F16_ELEMENTS_MIN: usize = 4096;
+
+/// Products of fewer terms keep f16: their scales would take as much room as is saved.
+const I8_DEPTH_MIN: usize = 8;
+
+/// Largest magnitude of an 8-bit weight; -128 is not used, so that scales are symmetric.
+const I8_MAX: f32 = 127.0;
 
 /// A constant's place and type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +46,8 @@ pub struct Stored {
     pub offset: u64,
     /// Type of its elements.
     pub dtype: Dtype,
+    /// Elements as stored: 8-bit panels carry their scales.
+    pub elements: u64,
 }
 
 /// Writes the weights section. Constants that no operation reads are left out: their place is none.
@@ -63,11 +74,14 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                 bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
                 Dtype::I32
             }
-            Constant::Panels(values) => {
+            Constant::Panels { values, depth } => {
                 if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                     return Err(refused(format!("a weight is {value}")));
                 }
-                if weights == Weights::F16 {
+                if weights == Weights::I8 && *depth >= I8_DEPTH_MIN {
+                    push_i8(&mut bytes, values, *depth);
+                    Dtype::I8
+                } else if weights != Weights::F32 {
                     if let Some(value) = values.iter().find(|&&value| !f16::from_f32(value).is_finite()) {
                         return Err(refused(format!("a weight is {value}, f16 holds at most 65504")));
                     }
@@ -81,7 +95,7 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
             // A mask may hold minus infinity or a number as large: it is no weight, and stays f32.
             Constant::Floats(values) => {
                 let fits = values.iter().all(|&value| f16::from_f32(value).is_finite());
-                if weights == Weights::F16 && is_f16_read && fits && values.len() >= F16_ELEMENTS_MIN {
+                if weights != Weights::F32 && is_f16_read && fits && values.len() >= F16_ELEMENTS_MIN {
                     push_f16(&mut bytes, values);
                     Dtype::F16
                 } else {
@@ -90,7 +104,8 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                 }
             }
         };
-        places[id] = Some(Stored { offset, dtype });
+        let elements = (bytes.len() as u64 - offset) / dtype.bytes();
+        places[id] = Some(Stored { offset, dtype, elements });
     }
     Ok((bytes, places))
 }
@@ -101,6 +116,27 @@ fn push_f32(bytes: &mut Vec<u8>, values: &[f32]) {
 
 fn push_f16(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_bits().to_le_bytes()));
+}
+
+/// Panels as 8-bit integers: each begins with the scales of its columns, the largest magnitude over 127. Rounds to the
+/// nearest, halves to even, as training simulates it.
+fn push_i8(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
+    for panel in values.chunks_exact(depth * PANEL) {
+        let mut scales = [0.0f32; PANEL];
+        for row in panel.chunks_exact(PANEL) {
+            for (scale, value) in scales.iter_mut().zip(row) {
+                *scale = scale.max(value.abs() / I8_MAX);
+            }
+        }
+        push_f32(bytes, &scales);
+        for row in panel.chunks_exact(PANEL) {
+            let rounded = row.iter().zip(&scales).map(|(value, &scale)| {
+                // A column of zeros has no scale.
+                if scale > 0.0 { (value / scale).round_ties_even().clamp(-I8_MAX, I8_MAX) as i8 } else { 0 }
+            });
+            bytes.extend(rounded.map(|value| value.cast_unsigned()));
+        }
+    }
 }
 
 /// For each tensor that operations read: whether all of them can read f16.
@@ -127,7 +163,6 @@ pub fn program_bytes(module: &Module, program: usize, places: &[Option<Stored>])
     let mut read: Vec<TensorId> = inputs.map(|input| input.tensor).collect();
     read.sort_unstable();
     read.dedup();
-    let bytes =
-        |id: TensorId| places[id].map(|stored| module.tensors[id].elements as u64 * stored.dtype.bytes());
+    let bytes = |id: TensorId| places[id].map(|stored| stored.elements * stored.dtype.bytes());
     read.into_iter().filter_map(bytes).sum()
 }

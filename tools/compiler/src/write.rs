@@ -69,7 +69,7 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
         if let Some(stored) = contents.weights.1[id] {
             numbers[id] = tables.tensors.len() as u32;
             let layout = match tensor.constant {
-                Some(crate::graph::Constant::Panels(_)) => Layout::Panel16,
+                Some(crate::graph::Constant::Panels { .. }) => Layout::Panel16,
                 _ => Layout::Strided,
             };
             tables.tensors.push(TensorRecord {
@@ -77,6 +77,7 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
                 dtype: stored.dtype as u32,
                 layout: layout as u32,
                 offset: stored.offset,
+                elements: stored.elements,
                 ..tensor_record(&mut names, tensor)
             });
         }

@@ -11,7 +11,7 @@ use sonotrace::model::Model;
 use sonotrace::model::format::{OpKind, conv};
 use sonotrace_compiler::aligned::AlignedBytes;
 use sonotrace_compiler::golden::{Case, made_up};
-use sonotrace_compiler::{Options, compile_graphs, frontend, parity, tiles};
+use sonotrace_compiler::{Options, Weights, compile_graphs, frontend, parity, tiles};
 
 fn writer() -> frontend::Graph {
     let graph = Onnx::default()
@@ -262,5 +262,48 @@ proptest! {
         for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
             prop_assert!(output.relative_rms <= RMS_MAX, "{:?}\n{}", output, common::dump(&graph));
         }
+    }
+}
+
+/// `channels` channels of `depth` weights each, integers up to 127 times a scale of the channel's own.
+fn weights_of_8_bits(channels: usize, depth: usize) -> Vec<f32> {
+    let weight = |channel: usize, at: usize| {
+        let integer = if at == 0 { 127 } else { (channel * 37 + at * 53) as i32 % 255 - 127 };
+        integer as f32 * (0.001 + 0.0007 * channel as f32)
+    };
+    (0..channels).flat_map(|channel| (0..depth).map(move |at| weight(channel, at))).collect()
+}
+
+/// Weights that 8 bits hold lose nothing; others lose up to half a step of their channel's scale.
+#[test]
+fn weights_of_8_bits_are_stored_exactly() {
+    let graph = Onnx::default()
+        .input("image", &[1, 3, 7, 9])
+        .floats("w", &[21, 3, 3, 3], &weights_of_8_bits(21, 27))
+        .node("Conv", &["image", "w"], &["feature"], &[ints("pads", &[1; 4])])
+        .node("Transpose", &["feature"], &["tokens"], &[ints("perm", &[0, 2, 3, 1])])
+        .floats("m", &[40, 21], &weights_of_8_bits(40, 21))
+        .node("Transpose", &["m"], &["mt"], &[ints("perm", &[1, 0])])
+        .node("MatMul", &["tokens", "mt"], &["y"], &[])
+        .output("y")
+        .graph("main")
+        .unwrap();
+    let options = Options { weights: Weights::I8, ..Options::default() };
+    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
+    for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
+        assert!(output.relative_rms <= RMS_MAX, "{output:?}");
+    }
+    // Panels of 16 channels, whose scales take four rows: (27 + 4) and (21 + 4) rows.
+    assert_eq!(compiled.report.programs[0].weight_bytes, (2 * 31 + 3 * 25) * 16);
+    let rough = Onnx::default()
+        .input("x", &[3, 40])
+        .weights("w", &[40, 24])
+        .node("MatMul", &["x", "w"], &["y"], &[])
+        .output("y")
+        .graph("main")
+        .unwrap();
+    let compiled = compile_graphs(std::slice::from_ref(&rough), &options).unwrap();
+    for output in parity::outputs(&compiled.bytes, &rough, None).unwrap() {
+        assert!((RMS_MAX..0.02).contains(&output.relative_rms), "{output:?}");
     }
 }

@@ -29,6 +29,8 @@ pub enum Storage {
     F16,
     /// Single precision.
     F32,
+    /// 8-bit integers with a scale per output channel, for the weights of products.
+    I8,
 }
 
 impl From<Storage> for Weights {
@@ -36,6 +38,7 @@ impl From<Storage> for Weights {
         match storage {
             Storage::F16 => Self::F16,
             Storage::F32 => Self::F32,
+            Storage::I8 => Self::I8,
         }
     }
 }

@@ -229,7 +229,11 @@ impl Lowering<'_> {
         op.dims = [output.extent(BATCH), 1, 1, 1, output.extent(ROW), output.extent(COLUMN), outputs, inputs];
         op.operands[0] = Some(output.operand([0, 4, 5, 6]));
         op.operands[1] = Some(input.operand([0, 4, 5, 7]));
-        let tensor = self.module.constant(self.program, &node.name, Constant::Panels(panels));
+        let tensor = self.module.constant(
+            self.program,
+            &node.name,
+            Constant::Panels { values: panels, depth: inputs * taps },
+        );
         op.operands[2] = Some(Operand { tensor, offset: 0, strides: [0; DIMS] });
         op.operands[3] = bias.map(|bias| {
             let view = self.float_constant(node, &[outputs], bias);

@@ -165,7 +165,11 @@ impl Lowering<'_> {
         };
         let (columns, depth) = (places(&sorted(roles.n.clone(), OUT)), places(&sorted(roles.k.clone(), A)));
         let panels = pack_panels(columns.len(), depth.len(), |column, k| values[columns[column] + depth[k]]);
-        let tensor = self.module.constant(self.program, &node.name, Constant::Panels(panels));
+        let tensor = self.module.constant(
+            self.program,
+            &node.name,
+            Constant::Panels { values: panels, depth: depth.len() },
+        );
         let b = View { tensor, offset: 0, dims: vec![], strides: vec![] };
         roles.m.append(&mut roles.batch);
         let m = merge(roles.m, OUT, &[A, OUT]);

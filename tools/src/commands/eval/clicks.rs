@@ -152,7 +152,7 @@ fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, 
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows.len());
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
             .try_for_each(|worker| worker.join().map_err(|_| anyhow!("an evaluating thread panicked"))?)
