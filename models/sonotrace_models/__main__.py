@@ -24,10 +24,10 @@ from sonotrace_models.train.tracker import TrackerConfig, train_tracker
 
 @dataclass
 class PackConfig:
-    """Stage 0: all images of a data folder on the input grid."""
+    """Stage 0: all images of one or several data folders on the input grid."""
 
-    data: Path
-    """A folder with MANIFEST.csv and a folder per set."""
+    data: list[Path]
+    """Folders with MANIFEST.csv and a folder per set."""
     out: Path = Path("work/pack")
 
 

@@ -52,5 +52,5 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It, packed."""
     folder = tmp_path_factory.mktemp("pack")
-    pack(data, folder)
+    pack([data], folder)
     return folder

@@ -38,7 +38,7 @@ def test_what_is_wrong_with_a_folder_is_said(data: Path, tmp_path: Path) -> None
     shutil.copytree(data, broken)
     (broken / "DISCS" / "images" / "train_0.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"train_0.png"):
-        pack(broken, tmp_path / "out")
+        pack([broken], tmp_path / "out")
     (broken / "MANIFEST.csv").write_text("set,name\nDISCS,train_0\n")
     with pytest.raises(DataError, match="no column split"):
         read_manifest(broken)

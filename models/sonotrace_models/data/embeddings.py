@@ -1,11 +1,11 @@
 """The teacher's image embeddings, computed once: its encoder costs as much as sixteen students.
 
-A folder holds `embeddings.npy` (f16, [entry, 256, 64, 64]), and `done.npy` (u8, [entry]). Entries are the images of the
-train split, of the val and test splits, and the train split mirrored, in this order.
+A folder holds `embeddings.f16` ([entry, 256, 64, 64], one after the other) and `entries.jsonl`, a line for each: set, name,
+and whether the image was mirrored. Both only grow, so that work can be stopped, gone on with, and extended by new images.
 """
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,68 +18,69 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.nets.sonosam import TEACHER_GRID, SonoSam, litemedsam_input
 
-CHANNELS = 256
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One embedding."""
-
-    image: int
-    """Index in the pack."""
-    is_mirrored: bool
-
-
-def entries(pack: Pack) -> list[Entry]:
-    """What is embedded, in order."""
-    plain = [Entry(index, False) for split in ("train", "val", "test") for index in pack.select(split)]
-    return plain + [Entry(index, True) for index in pack.select("train")]
+SHAPE = (256, TEACHER_GRID, TEACHER_GRID)
+BYTES = 2 * SHAPE[0] * SHAPE[1] * SHAPE[2]
+Key = tuple[int, bool]
+"""An image's index in the pack, and whether it is mirrored."""
 
 
 class Embeddings:
     """A folder of embeddings, mapped."""
 
     def __init__(self, folder: Path, pack: Pack) -> None:
-        """Maps the arrays.
+        """Maps what there is of the pack's images.
 
         Raises:
-            DataError: the folder holds none, or those of another pack.
+            DataError: the folder holds none.
         """
-        if not (folder / "done.npy").is_file():
+        if not (folder / "entries.jsonl").is_file():
             raise DataError(f"{folder} holds no embeddings: run `python -m sonotrace_models embed` first")
-        self.entries = entries(pack)
-        self.values: npt.NDArray[np.float16] = np.load(folder / "embeddings.npy", mmap_mode="r")
-        self.done: npt.NDArray[np.uint8] = np.load(folder / "done.npy")
-        if len(self.done) != len(self.entries):
-            raise DataError(f"{folder} holds {len(self.done)} embeddings, the pack needs {len(self.entries)}")
-        self.at = {(entry.image, entry.is_mirrored): at for at, entry in enumerate(self.entries) if self.done[at]}
+        entries = _entries(folder)
+        path = folder / "embeddings.f16"
+        self.values: npt.NDArray[np.float16] = np.memmap(path, np.float16, "r", shape=(len(entries), *SHAPE))
+        places = {entry: at for at, entry in enumerate(entries)}
+        self.at: dict[Key, int] = {}
+        for index, item in enumerate(pack.items):
+            for is_mirrored in (False, True):
+                place = places.get((item.set_name, item.name, is_mirrored))
+                if place is not None:
+                    self.at[index, is_mirrored] = place
 
-    def get(self, keys: list[tuple[int, bool]]) -> Tensor:
+    def get(self, keys: list[Key]) -> Tensor:
         """[len(keys), 256, 64, 64] of images, mirrored or not."""
         return torch.from_numpy(np.stack([self.values[self.at[key]] for key in keys])).float()
 
 
+def _entries(folder: Path) -> list[tuple[str, str, bool]]:
+    """What the folder holds, in order."""
+    path = folder / "entries.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [(set_name, name, is_mirrored) for set_name, name, is_mirrored in map(json.loads, lines)]
+
+
 def embed(pack: Pack, folder: Path) -> None:
-    """Computes what is missing; can be stopped and started again."""
-    wanted = entries(pack)
+    """Computes what is missing: the images of all splits, then those of the train split mirrored."""
     folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(wanted), CHANNELS, TEACHER_GRID, TEACHER_GRID)
-    fresh = not (folder / "done.npy").exists()
-    mode = "w+" if fresh else "r+"
-    values = np.lib.format.open_memmap(folder / "embeddings.npy", mode, np.float16, shape)
-    done = np.lib.format.open_memmap(folder / "done.npy", mode, np.uint8, (len(wanted),))
+    entries = _entries(folder)
+    known = set(entries)
+    wanted: list[Key] = [(index, False) for split in ("train", "val", "test") for index in pack.select(split)]
+    wanted += [(index, True) for index in pack.select("train")]
     encode = encoder()
-    missing = [at for at in range(len(wanted)) if not done[at]]
-    for at in tqdm(missing, desc="embed", mininterval=5):
-        item = pack.items[wanted[at].image]
-        grey = torch.from_numpy(pack.images[wanted[at].image].astype(np.float32) / 255)[None, None]
-        stretched = litemedsam_input(grey, torch.tensor([[item.columns, item.rows]]))
-        if wanted[at].is_mirrored:
-            stretched = mirrored(stretched, item.columns)
-        values[at] = encode(stretched)[0].numpy()
-        done[at] = 1
-    values.flush()
-    done.flush()
+    with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as told:
+        # An embedding that was cut short is written anew.
+        values.truncate(len(entries) * BYTES)
+        for index, is_mirrored in tqdm(wanted, desc="embed", mininterval=5):
+            item = pack.items[index]
+            if (item.set_name, item.name, is_mirrored) in known:
+                continue
+            grey = torch.from_numpy(pack.images[index].astype(np.float32) / 255)[None, None]
+            stretched = litemedsam_input(grey, torch.tensor([[item.columns, item.rows]]))
+            if is_mirrored:
+                stretched = mirrored(stretched, item.columns)
+            values.write(encode(stretched)[0].numpy().astype(np.float16).tobytes())
+            values.flush()
+            told.write(json.dumps([item.set_name, item.name, is_mirrored]) + "\n")
+            told.flush()
 
 
 def mirrored(image: Tensor, columns: int) -> Tensor:

@@ -6,6 +6,7 @@ objects it has, and the mean and standard deviation of the training images' grey
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,20 +86,25 @@ class Pack:
         return [(index, id_) for index in self.select(split, sets) for id_ in self.items[index].object_ids]
 
 
-def pack(data: Path, out: Path) -> None:
-    """Packs a data folder.
+def pack(folders: Sequence[Path], out: Path) -> None:
+    """Packs one or several data folders.
 
     Raises:
         DataError: something in it cannot be read.
     """
-    rows = read_manifest(data)
+    rows = [(folder, row) for folder in folders for row in read_manifest(folder)]
     out.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
-    items = [_pack_one(data, row, images[index], masks[index]) for index, row in enumerate(tqdm(rows, desc="pack"))]
+    items = [
+        _pack_one(folder, row, images[index], masks[index])
+        for index, (folder, row) in enumerate(tqdm(rows, desc="pack"))
+    ]
     train = [index for index, item in enumerate(items) if item.split == "train" and item.object_ids]
     if not train:
-        raise DataError(f"{data / 'MANIFEST.csv'} has no image with objects in its train split")
+        raise DataError(
+            f"{', '.join(str(folder / 'MANIFEST.csv') for folder in folders)}: no image with objects in its train split"
+        )
     head = {
         "items": [asdict(item) for item in items],
         "normalisation": asdict(_normalisation(images, items, train)),

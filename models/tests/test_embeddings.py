@@ -1,0 +1,42 @@
+"""The cache of embeddings: it goes on where it was stopped, and finds images by name."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sonotrace_models.data import embeddings
+from sonotrace_models.data.embeddings import BYTES, Embeddings, embed
+from sonotrace_models.data.pack import Pack
+
+
+def test_it_goes_on_after_a_stop_and_keeps_what_is_whole(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[float] = []
+
+    def encode(image: Tensor) -> Tensor:
+        if len(made) == 5:
+            raise KeyboardInterrupt
+        made.append(float(image.mean()))
+        return torch.full((1, 256, 64, 64), made[-1])
+
+    monkeypatch.setattr(embeddings, "encoder", lambda: encode)
+    pack = Pack(packed)
+    with pytest.raises(KeyboardInterrupt):
+        embed(pack, tmp_path)
+    # As if stopped in the middle of a write.
+    with (tmp_path / "embeddings.f16").open("ab") as file:
+        file.write(b"\0" * 1000)
+    kept, made = made, []
+    monkeypatch.setattr(embeddings, "encoder", lambda: lambda image: torch.full((1, 256, 64, 64), float(image.mean())))
+    embed(pack, tmp_path)
+    found = Embeddings(tmp_path, pack)
+    assert len(found.at) == 12 + 6
+    assert (tmp_path / "embeddings.f16").stat().st_size == 18 * BYTES
+    train = pack.select("train")
+    first = found.get([(index, False) for index in train[:5]])[:, 0, 0, 0]
+    torch.testing.assert_close(first, torch.tensor(kept), rtol=1e-3, atol=1e-4)
+    both = found.get([(train[5], False), (train[5], True)])[:, 0, 0, 0]
+    torch.testing.assert_close(both[0], both[1], rtol=1e-3, atol=1e-4)
