@@ -19,6 +19,7 @@ from sonotrace_models.evaluate.loops import Follower, RepromptFollower, TrackerF
 from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, trained_teacher
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.quantize import round_weights, simulate_int8
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -44,6 +45,8 @@ class ClicksConfig:
     teacher: Path | None = None
     """SonoSAM's decoder."""
     embeddings: Path = Path("work/embeddings")
+    int8: bool = False
+    """Also the student in int8, as the runtime is to compute it."""
     litemedsam: bool = False
     """Also LiteMedSAM as published, which was trained with boxes only."""
     split: Literal["train", "val", "test"] = "val"
@@ -88,6 +91,8 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         student = SonoSamLite()
         student.load_state_dict(torch.load(config.student, weights_only=True))
         segmenters["SonoSAMLite"] = Student(student.eval(), pack)
+        if config.int8:
+            segmenters["SonoSAMLite int8"] = Student(simulate_int8(round_weights(student)), pack)
     objects = []
     for name in config.sets or pack.set_names:
         found = pack.objects(config.split, [name])

@@ -1,6 +1,7 @@
 """Which images a step sees."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,7 +16,14 @@ SET_EXPONENT = 0.5
 class Sampler:
     """Draws images of the train split: a set first, then one of its images, each once before any comes again."""
 
-    def __init__(self, pack: Pack, numbers: np.random.Generator, sets: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        pack: Pack,
+        numbers: np.random.Generator,
+        sets: list[str] | None = None,
+        emphasis: Mapping[str, float] | None = None,
+    ) -> None:
+        """Of all sets or some; `emphasis` multiplies how often a set is drawn."""
         self.pack, self.numbers = pack, numbers
         by_set: dict[str, list[int]] = defaultdict(list)
         for index in pack.select("train", sets):
@@ -23,6 +31,7 @@ class Sampler:
         self.by_set = dict(by_set)
         self.names = sorted(self.by_set)
         sizes = np.array([len(self.by_set[name]) for name in self.names], float) ** SET_EXPONENT
+        sizes *= [(emphasis or {}).get(name, 1.0) for name in self.names]
         self.shares = sizes / sizes.sum()
         self.left: dict[str, list[int]] = {name: [] for name in self.names}
 

@@ -38,6 +38,8 @@ class StudentConfig:
     folder: Path = Path("work/runs/student")
     sets: list[str] | None = None
     """Sets to learn from; all where none is named."""
+    emphasis: dict[str, float] = field(default_factory=dict)
+    """How much more often than by its size a set is drawn: `--emphasis CAMUS 2`."""
     natural_normalisation: bool = False
     """Mean and standard deviation of natural images (ImageNet) rather than of ultrasound: for the ablation."""
     objects_per_image: int = 2
@@ -125,7 +127,7 @@ def train_student(config: StudentConfig) -> None:
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
     generator, numbers = objective.generator, objective.numbers
-    sampler = Sampler(pack, numbers, config.sets)
+    sampler = Sampler(pack, numbers, config.sets, config.emphasis)
     appearance = Appearance().to(run.device)
     norm = pack.normalisation
     if config.schedule.compiled:

@@ -1,0 +1,44 @@
+"""Confidence: the regression finds what tells bad masks, and evidence is finite whatever the mask."""
+
+import numpy as np
+import torch
+
+from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.train.confidence import EVIDENCE, Seen, auroc, evidence_of, fit
+
+
+def seen(count: int, seed: int) -> Seen:
+    """Dice that agreement follows, with noise, and that nothing else does."""
+    numbers = np.random.default_rng(seed)
+    dice = numbers.uniform(0.7, 1.0, count)
+    evidence = numbers.uniform(0, 1, (count, len(EVIDENCE)))
+    evidence[:, 0] = dice + numbers.normal(0, 0.02, count)
+    return Seen(evidence.tolist(), dice.tolist())
+
+
+def test_the_regression_tells_bad_masks_on_data_that_it_has_not_seen() -> None:
+    confidence = fit(seen(2000, 0))
+    held_out = seen(1000, 1)
+    assert auroc(confidence, held_out) > 0.97
+    told = confidence.of(np.array(held_out.evidence))
+    assert told[held_out.is_good].mean() > 0.8
+    assert told[~held_out.is_good].mean() < 0.2
+    assert confidence.weights[0] > 10 * max(abs(weight) for weight in confidence.weights[1:])
+
+
+def test_evidence_is_finite_for_any_mask() -> None:
+    torch.manual_seed(0)
+    net = SonoSamLite().eval()
+    shapes = ((1, 256, 16, 16), (1, 32, 64, 64), (1, 64, 32, 32))
+    features = Features(*(torch.randn(shape) for shape in shapes))
+    disc = np.zeros((256, 256), bool)
+    disc[100:150, 90:140] = True
+    empty = np.zeros_like(disc)
+    for mask, before, reference in ((disc, disc, disc), (disc, empty, empty), (empty, disc, disc)):
+        logits = torch.from_numpy(np.where(mask[::2, ::2], 5.0, -5.0)).float()
+        evidence = evidence_of(net, features, logits, mask, before, reference)
+        assert len(evidence) == len(EVIDENCE)
+        assert np.isfinite(evidence).all()
+    still = evidence_of(net, features, logits, disc, disc, disc)
+    assert still[3:] == [0.0, 0.0, 0.0]
