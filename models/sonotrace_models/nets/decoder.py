@@ -1,4 +1,4 @@
-"""SAM's prompt encoder and mask decoder (Kirillov 2023), with two additions for clicks that must be obeyed.
+"""SAM's prompt encoder and mask decoder (Kirillov 2023), with additions for clicks that must be obeyed.
 
 *Dense prompts.* SAM tells the decoder where a click is by a token alone, and the answer before by a coarse embedding.
 Here clicks, box and the answer before are also drawn as maps (RITM, Sofiiuk 2021: clicks as discs), which enter at
@@ -6,6 +6,9 @@ strides 4, 8 and 16 of the input; this replaces SAM's mask downscaling.
 
 *Fine masks.* Encoder features of stride 4 and 8, where there are some, enter the upscaling, and each mask token predicts
 the sub-pixels of a stride-4 cell, so that masks have stride 2 at no cost.
+
+*Kept answers.* A map tells how far the logits of the answer before are added to the new ones, pixel by pixel, so that a
+correction in one place leaves the others as they were.
 
 All additions start at zero: with the public LiteMedSAM weights (`load_litemedsam`) and grid 64 the decoder is that one.
 """
@@ -39,6 +42,8 @@ NEGATIVE, POSITIVE, BOX_FROM, BOX_TO, PAD = 0, 1, 2, 3, -1
 """Labels of points: clicks outside and inside the object, top left and bottom right corner of a box, unused."""
 CLICK_SIGMA_PX = 6.0
 """Spread of a click on its map, input pixels."""
+KEPT_LOGIT_MAX = 8.0
+"""Logits of the answer before count no further than this, or they would grow from turn to turn."""
 BOX_EDGE_PX = 2.0
 """Softness of the box's edge on its map, input pixels."""
 
@@ -234,6 +239,8 @@ class Decoder(nn.Module):
             Mlp([WIDTH, WIDTH, WIDTH, F4_CHANNELS * subpixels * subpixels]) for _ in range(MASKS)
         )
         self.iou_head = Mlp([WIDTH, WIDTH, WIDTH, MASKS])
+        self.keep = nn.Conv2d(F4_CHANNELS, subpixels * subpixels, 1)
+        _zero(self.keep)
 
     def position(self, at: Tensor) -> Tensor:
         """Random Fourier features of positions in [0, 1], [..., 2] to [..., 256] (Tancik 2020)."""
@@ -278,7 +285,9 @@ class Decoder(nn.Module):
         cells = 4 * self.grid
         weights = weights.reshape(batch, MASKS * self.subpixels**2, F4_CHANNELS)
         masks = (weights @ stride4.flatten(2)).reshape(batch, MASKS * self.subpixels**2, cells, cells)
-        return Answer(interleave(masks, self.subpixels), self.iou_head(tokens[:, 0]))
+        before = prompt.mask.clamp(-KEPT_LOGIT_MAX, KEPT_LOGIT_MAX) * prompt.has_mask.reshape(-1, 1, 1, 1)
+        kept = interleave(self.keep(stride4), self.subpixels) * before
+        return Answer(interleave(masks, self.subpixels) + kept, self.iou_head(tokens[:, 0]))
 
     @torch.no_grad()
     def load_litemedsam(self, prompt_encoder: Any, mask_decoder: Any) -> None:
