@@ -16,7 +16,7 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.loops import Follower, RepromptFollower, TrackerFollower, evaluate_loops
-from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, trained_teacher
+from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, fastest_device, trained_teacher
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.quantize import round_weights, simulate_int8
@@ -84,13 +84,14 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     pack = Pack(config.pack)
     segmenters: dict[str, Segmenter] = {}
     if config.litemedsam:
-        segmenters["LiteMedSAM"] = Teacher(SonoSam().eval(), Embeddings(config.embeddings, pack))
+        segmenters["LiteMedSAM"] = Teacher(SonoSam().eval().to(fastest_device()), Embeddings(config.embeddings, pack))
     if config.teacher:
         segmenters["SonoSAM"] = trained_teacher(config.teacher, config.embeddings, pack)
     if config.student:
         student = SonoSamLite()
         student.load_state_dict(torch.load(config.student, weights_only=True))
-        segmenters["SonoSAMLite"] = Student(student.eval(), pack)
+        student.eval().to(fastest_device())
+        segmenters["SonoSAMLite"] = Student(student, pack)
         if config.int8:
             segmenters["SonoSAMLite int8"] = Student(simulate_int8(round_weights(student)), pack)
     objects = []

@@ -15,6 +15,11 @@ from sonotrace_models.nets.decoder import Answer, Prompt
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 
 
+def fastest_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def normalised(pack: Pack, images: Sequence[int]) -> Tensor:
     """[batch, 1, 256, 256]: what the student takes."""
     grey = torch.from_numpy(np.stack([pack.images[index] for index in images]).astype(np.float32) / 255)
@@ -22,34 +27,27 @@ def normalised(pack: Pack, images: Sequence[int]) -> Tensor:
 
 
 class Segmenter(ABC):
-    """A promptable network."""
+    """A promptable network: it computes where its weights are, and answers on the CPU."""
 
     mask_side: int
 
+    def __init__(self, net: SonoSam | SonoSamLite) -> None:
+        self.mask_side = net.decoder.mask_side
+        self.device = net.decoder.iou_token.device
+
     @abstractmethod
-    def features(self, images: Sequence[int]) -> tuple[Tensor | None, ...]:
+    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
         """Features of images of the pack, each with a leading batch axis."""
 
     @abstractmethod
-    def answer(self, features: tuple[Tensor | None, ...], prompt: Prompt) -> Answer:
-        """Masks for a prompt each."""
-
-
-class Student(Segmenter):
-    """SonoSAMLite."""
-
-    def __init__(self, net: SonoSamLite, pack: Pack) -> None:
-        self.net, self.pack, self.mask_side = net, pack, net.decoder.mask_side
-        self._recent = _Recent()
-
-    def features(self, images: Sequence[int]) -> tuple[Tensor | None, ...]:
-        return self._recent.get(images, lambda missing: tuple(self.net.encoder(normalised(self.pack, missing))))
+    def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
+        """Masks for a prompt each, all on the network's device."""
 
     @torch.no_grad()
-    def answer(self, features: tuple[Tensor | None, ...], prompt: Prompt) -> Answer:
-        embedding, f4, f8 = features
-        assert embedding is not None
-        return self.net.decoder(embedding, f4, f8, prompt)
+    def answer(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
+        """Masks for a prompt each."""
+        answer = self.decode(features, Prompt(*(part.to(self.device) for part in prompt)))
+        return Answer(*(part.float().cpu() for part in answer))
 
 
 class _Recent:
@@ -73,14 +71,48 @@ class _Recent:
         return found
 
 
+class Student(Segmenter):
+    """SonoSAMLite."""
+
+    def __init__(self, net: SonoSamLite, pack: Pack) -> None:
+        super().__init__(net)
+        self.net, self.pack = net, pack
+        self._recent = _Recent()
+
+    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
+        return self._recent.get(images, self._encode)
+
+    def _encode(self, images: list[int]) -> tuple[Tensor, ...]:
+        return tuple(self.net.encoder(normalised(self.pack, images).to(self.device)))
+
+    def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
+        embedding, f4, f8 = features
+        return self.net.decoder(embedding, f4, f8, prompt)
+
+
+class Teacher(Segmenter):
+    """SonoSAM, or LiteMedSAM as published, on embeddings that were computed before."""
+
+    def __init__(self, net: SonoSam, embeddings: Embeddings) -> None:
+        super().__init__(net)
+        self.net, self.embeddings = net, embeddings
+
+    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
+        return (self.embeddings.get([(index, False) for index in images]).to(self.device),)
+
+    def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
+        return self.net(features[0], prompt)
+
+
 class OnlineTeacher(Segmenter):
     """SonoSAM with an encoder of its own."""
 
     def __init__(self, net: SonoSam, pack: Pack) -> None:
-        self.net, self.pack, self.mask_side = net, pack, net.decoder.mask_side
+        super().__init__(net)
+        self.net, self.pack = net, pack
         self._recent = _Recent()
 
-    def features(self, images: Sequence[int]) -> tuple[Tensor | None, ...]:
+    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
         return self._recent.get(images, self._encode)
 
     def _encode(self, images: list[int]) -> tuple[Tensor, ...]:
@@ -89,34 +121,15 @@ class OnlineTeacher(Segmenter):
         extents = torch.tensor([[item.columns, item.rows] for item in items])
         # A few at a time: an image takes a gigabyte.
         pairs = zip(grey[:, None].split(4), extents.split(4), strict=True)
-        return (torch.cat([self.net.embed(*pair).float() for pair in pairs]),)
+        return (torch.cat([self.net.embed(*(part.to(self.device) for part in pair)).float() for pair in pairs]),)
 
-    @torch.no_grad()
-    def answer(self, features: tuple[Tensor | None, ...], prompt: Prompt) -> Answer:
-        (embedding,) = features
-        assert embedding is not None
-        return self.net(embedding, prompt)
-
-
-class Teacher(Segmenter):
-    """SonoSAM, or LiteMedSAM as published, on embeddings that were computed before."""
-
-    def __init__(self, net: SonoSam, embeddings: Embeddings) -> None:
-        self.net, self.embeddings, self.mask_side = net, embeddings, net.decoder.mask_side
-
-    def features(self, images: Sequence[int]) -> tuple[Tensor | None, ...]:
-        return (self.embeddings.get([(index, False) for index in images]),)
-
-    @torch.no_grad()
-    def answer(self, features: tuple[Tensor | None, ...], prompt: Prompt) -> Answer:
-        (embedding,) = features
-        assert embedding is not None
-        return self.net(embedding, prompt)
+    def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
+        return self.net(features[0], prompt)
 
 
 def trained_teacher(weights: Path, embeddings: Path, pack: Pack) -> Segmenter:
     """SonoSAM with trained weights: on the embeddings in a folder where its encoder is the public one."""
     net = SonoSam()
     net.load(weights)
-    net.eval()
+    net.eval().to(fastest_device())
     return Teacher(net, Embeddings(embeddings, pack)) if net.has_public_encoder else OnlineTeacher(net, pack)

@@ -71,7 +71,7 @@ def make_best_masks(config: BestMasksConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))
     best = np.full(len(objects), -1.0)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(teacher.device.type, torch.bfloat16):
         for start in tqdm(range(0, len(objects), BATCH), desc="best masks", mininterval=5):
             chunk = objects[start : start + BATCH]
             images = [index for index, _ in chunk]

@@ -141,13 +141,13 @@ class Run(Generic[Net]):
 
     @property
     def is_due(self) -> bool:
-        """Whether this step is one to validate after."""
+        """Whether this process is to validate after this step; the others wait for it at the next one."""
+        if not self.fabric.is_global_zero:
+            return False
         return (self.step + 1) % self.schedule.validate_every == 0 or self.step + 1 == self.schedule.steps
 
     def validated(self, score: float, **numbers: float) -> None:
         """Logs, draws the curves, and keeps the averaged weights if they are the best so far."""
-        if not self.fabric.is_global_zero:
-            return
         means = {key: float(np.mean(values)) for key, values in self._recent.items()}
         self._recent.clear()
         line = {
