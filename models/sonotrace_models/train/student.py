@@ -15,6 +15,7 @@ from sonotrace_models.data.pack import Normalisation, Pack
 from sonotrace_models.evaluate.clicks import ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Segmenter, Student
 from sonotrace_models.nets.sonosam import SonoSamLite, litemedsam
+from sonotrace_models.quantize import simulate_int8
 from sonotrace_models.train.best_masks import BestMasks
 from sonotrace_models.train.interactive import Prompting, interactive_loss
 from sonotrace_models.train.run import Run, Schedule
@@ -42,6 +43,8 @@ class StudentConfig:
     """How much more often than by its size a set is drawn: `--emphasis CAMUS 2`."""
     natural_normalisation: bool = False
     """Mean and standard deviation of natural images (ImageNet) rather than of ultrasound: for the ablation."""
+    int8: bool = False
+    """Quantization-aware: train in int8 as the runtime is to compute it."""
     objects_per_image: int = 2
     view_strength: float = 1.0
     """Strength of geometric augmentation."""
@@ -123,6 +126,8 @@ def train_student(config: StudentConfig) -> None:
     net = new_student(config.encoder if config.start is None else None)
     if config.start is not None:
         net.load_state_dict(torch.load(config.start, weights_only=True))
+    if config.int8:
+        net = simulate_int8(net)
     objective = Interactive(net, config.prompting, torch.Generator(), np.random.default_rng())
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
