@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from sonotrace_models import SIZE
 from sonotrace_models.data.fields import chance, uniform
 from sonotrace_models.data.pack import MIN_OBJECT_PX
-from sonotrace_models.losses import dice_focal, distillation, overlap
+from sonotrace_models.losses import dice_focal, dice_loss, distillation, overlap
 from sonotrace_models.nets.decoder import Answer, Prompt
 from sonotrace_models.nets.sonosam import choose
 from sonotrace_models.prompts import Points, correct, first_points
@@ -34,8 +34,8 @@ class Prompting:
     """Objects that begin with an answer to an earlier, slightly different frame."""
     kept_mask_share: float = 0.85
     """Corrections that come with the answer before."""
-    regret_weight: float = 1.0
-    """Weight of what a correction makes worse: a user expects each click to help."""
+    regret_weight: float = 4.0
+    """Weight of the Dice that a correction loses: a user expects each click to help."""
     distillation_weight: float = 0.0
     """Weight of the divergence from the teacher's best mask."""
 
@@ -92,11 +92,11 @@ def interactive_loss(
         iou_error = (answer.iou - true_iou) ** 2
         rows = rows + torch.where(is_lone, iou_error.mean(1), iou_error[:, 0])
         if before is not None:
-            rows = rows + prompting.regret_weight * F.relu(losses[:, 0] - before)
+            rows = rows + prompting.regret_weight * F.relu(dice_loss(answer.masks[:, :1], target)[:, 0] - before)
         total = total + (rows * share).sum()
         chosen = choose(answer, prompt)
         at = torch.arange(len(truth), device=truth.device)
-        before = losses[at, chosen].detach()
+        before = dice_loss(answer.masks[at, chosen][:, None].detach(), target)[:, 0]
         dice = 2 * true_iou[at, chosen] / (1 + true_iou[at, chosen])
         logged["dice_last"] = (dice * share).sum().item()
         if turn == 0 and late == 0:
