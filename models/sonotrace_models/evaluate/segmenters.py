@@ -71,18 +71,30 @@ class _Recent:
         return found
 
 
-class Student(Segmenter):
+class Encoding(Segmenter):
+    """A network that encodes images as they are asked for."""
+
+    def __init__(self, net: SonoSam | SonoSamLite, pack: Pack) -> None:
+        super().__init__(net)
+        self.pack = pack
+        self._recent = _Recent()
+
+    @abstractmethod
+    def encode(self, images: list[int]) -> tuple[Tensor, ...]:
+        """Features of images, on the network's device."""
+
+    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
+        return self._recent.get(images, self.encode)
+
+
+class Student(Encoding):
     """SonoSAMLite."""
 
     def __init__(self, net: SonoSamLite, pack: Pack) -> None:
-        super().__init__(net)
-        self.net, self.pack = net, pack
-        self._recent = _Recent()
+        super().__init__(net, pack)
+        self.net = net
 
-    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
-        return self._recent.get(images, self._encode)
-
-    def _encode(self, images: list[int]) -> tuple[Tensor, ...]:
+    def encode(self, images: list[int]) -> tuple[Tensor, ...]:
         return tuple(self.net.encoder(normalised(self.pack, images).to(self.device)))
 
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
@@ -104,18 +116,14 @@ class Teacher(Segmenter):
         return self.net(features[0], prompt)
 
 
-class OnlineTeacher(Segmenter):
+class OnlineTeacher(Encoding):
     """SonoSAM with an encoder of its own."""
 
     def __init__(self, net: SonoSam, pack: Pack) -> None:
-        super().__init__(net)
-        self.net, self.pack = net, pack
-        self._recent = _Recent()
+        super().__init__(net, pack)
+        self.net = net
 
-    def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
-        return self._recent.get(images, self._encode)
-
-    def _encode(self, images: list[int]) -> tuple[Tensor, ...]:
+    def encode(self, images: list[int]) -> tuple[Tensor, ...]:
         grey = torch.from_numpy(np.stack([self.pack.images[index] for index in images]).astype(np.float32) / 255)
         items = [self.pack.items[index] for index in images]
         extents = torch.tensor([[item.columns, item.rows] for item in items])

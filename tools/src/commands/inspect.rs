@@ -1,9 +1,9 @@
 //! `sonotrace inspect`: what a model file holds.
 
-use anyhow::{Context, Result};
+use crate::chosen::Chosen;
+use anyhow::Result;
 use clap::Args;
 use sonotrace::exec::MemoryLayout;
-use sonotrace::file::ModelFile;
 use sonotrace::kernels;
 use sonotrace::model::Model;
 use sonotrace::model::format::{OpKind, PortRecord, Space, conv};
@@ -25,15 +25,8 @@ pub struct Arguments {
 /// # Errors
 /// A file that cannot be read, or is refused.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let file = arguments
-        .file
-        .as_ref()
-        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())));
-    let file = file.transpose()?;
-    let bytes = match &file {
-        Some(file) => file.bytes(),
-        None => crate::embedded::model(),
-    };
+    let chosen = Chosen::open(arguments.file.as_deref())?;
+    let bytes = chosen.bytes();
     let model = Model::parse(bytes)?;
     print!("{}", describe(&model, bytes.len(), arguments.ops)?);
     Ok(())

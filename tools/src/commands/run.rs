@@ -3,10 +3,9 @@
 use super::pointing::{self, Pointing};
 use super::results::Results;
 use super::scan::scan;
-use crate::embedded;
+use crate::chosen::Chosen;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use sonotrace::file::ModelFile;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
 use sonotrace_replay::{DisplayHint, Options, open};
@@ -71,15 +70,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("note: {note}");
     }
     let frames = recording.frames;
-    let file = arguments
-        .model
-        .as_ref()
-        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())))
-        .transpose()?;
-    let bytes = match &file {
-        Some(file) => file.bytes(),
-        None => embedded::model(),
-    };
+    let model = Chosen::open(arguments.model.as_deref())?;
+    let bytes = model.bytes();
     let config = SessionConfig {
         policy: Policy::All,
         display: match recording.display {
@@ -90,11 +82,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         table_rows_per_frame: u32::MAX,
         ..SessionConfig::default()
     };
-    let name = arguments.model.as_ref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str());
     let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
     let names = arguments.pointing.names();
     let results = Results {
-        model: name.unwrap_or(embedded::NAME),
+        model: model.name(),
         policy: "all",
         config: &config,
         head: bytes,

@@ -2,13 +2,12 @@
 
 use super::data::{Row, manifest, objects, on_grid};
 use super::protocol::{Mask, first_click, next_click};
-use crate::embedded;
+use crate::chosen::Chosen;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use sonotrace::exec::{Executor, memory_required};
-use sonotrace::file::ModelFile;
 use sonotrace::model::Model;
 use sonotrace::region::Region;
 use sonotrace::session::{DecoderPrompt, GridClick, Programs};
@@ -92,15 +91,7 @@ struct Report {
 /// # Errors
 /// Data or a model that cannot be used.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let file = arguments
-        .model
-        .as_ref()
-        .map(|path| ModelFile::open(path).with_context(|| format!("cannot open model {}", path.display())))
-        .transpose()?;
-    let bytes = match &file {
-        Some(file) => file.bytes(),
-        None => embedded::model(),
-    };
+    let model = Chosen::open(arguments.model.as_deref())?;
     let mut rows = manifest(&arguments.data, arguments.split.as_deref())?;
     if !arguments.sets.is_empty() {
         rows.retain(|row| arguments.sets.contains(&row.set));
@@ -108,9 +99,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(limit) = arguments.limit {
         rows = spread(rows, limit);
     }
-    let (outcomes, left_out) = evaluate(bytes, &arguments.data, &rows)?;
-    let name = arguments.model.as_deref().and_then(Path::file_stem).and_then(|stem| stem.to_str());
-    let report = report(&outcomes, left_out, name.unwrap_or(embedded::NAME))?;
+    let (outcomes, left_out) = evaluate(model.bytes(), &arguments.data, &rows)?;
+    let report = report(&outcomes, left_out, model.name())?;
     print!("{}", table(&report));
     if let Some(path) = &arguments.json {
         let text = serde_json::to_string_pretty(&report)?;
