@@ -36,7 +36,8 @@ class ClickResults:
     """By number of clicks (0: the box): [object, 256, 256], where asked for."""
 
     def table(self) -> dict[str, dict[str, float]]:
-        """Per set, and `mean` over the sets: Dice at the reported clicks, `box`, and the share of unexpected losses."""
+        """Per set, and `mean` over the sets: Dice at the reported clicks, `box`; and of all objects `unexpected`, the share
+        of clicks after the first that lose more than `LOSS_OF_NOTE`, and `affected`, that of objects with such a click."""
         rows: dict[str, dict[str, float]] = {}
         names = np.array(self.set_names)
         for name in sorted(set(self.set_names)):
@@ -48,17 +49,19 @@ class ClickResults:
             if self.with_box is not None:
                 row["box"] = float(self.with_box[at].mean())
             row["unexpected"] = float(self.loses_unexpectedly()[at].mean())
+            row["affected"] = float(self.loses_unexpectedly()[at].any(1).mean())
             rows[name] = row
         keys = [key for key in next(iter(rows.values())) if key != "objects"]
         rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in keys}
         rows["mean"]["unexpected"] = float(self.loses_unexpectedly().mean())
+        rows["mean"]["affected"] = float(self.loses_unexpectedly().any(1).mean())
         return rows
 
     def loses_unexpectedly(self) -> npt.NDArray[np.bool_]:
-        """[object]: whether any click loses more than `LOSS_OF_NOTE`."""
+        """[object, click after the first]: whether it loses more than `LOSS_OF_NOTE`."""
         if self.by_click.shape[1] < 2:
-            return np.zeros(len(self.objects), bool)
-        return np.any(np.diff(self.by_click, axis=1) < -LOSS_OF_NOTE, axis=1)
+            return np.zeros((len(self.objects), 1), bool)
+        return np.diff(self.by_click, axis=1) < -LOSS_OF_NOTE
 
 
 def points_of(

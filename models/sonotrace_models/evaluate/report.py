@@ -141,7 +141,7 @@ def boundary_table(results: ClickResults, truths: Any) -> dict[str, dict[str, fl
 
 def as_text(table: dict[str, dict[str, float]], boundaries: dict[str, dict[str, float]]) -> str:
     """Both tables, a line a set."""
-    keys = [*(str(clicks) for clicks in REPORTED_CLICKS), "box", "unexpected"]
+    keys = [*(str(clicks) for clicks in REPORTED_CLICKS), "box", "unexpected", "affected"]
     extra = ["hd95_3", "mean_3", "hd95_10", "mean_10"] if boundaries else []
     lines = [f"{'set':9} {'n':>4} " + " ".join(f"{key:>10}" for key in [*keys, *extra])]
     for name, row in table.items():

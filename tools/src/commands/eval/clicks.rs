@@ -65,8 +65,10 @@ struct Means {
     objects: usize,
     dice_box: f64,
     dice_by_clicks: BTreeMap<usize, f64>,
-    /// Share of the objects that lose more than 0.02 Dice from one click to the next.
+    /// Share of the clicks after the first that lose more than 0.02 Dice.
     unexpected: f64,
+    /// Share of the objects with such a click.
+    affected: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -285,13 +287,15 @@ fn report(outcomes: &[Outcome], left_out: usize, model: &str) -> Result<Report> 
     }
     let over_sets =
         |of: &dyn Fn(&Means) -> f64| sets.values().map(|set| of(&set.means)).sum::<f64>() / sets.len() as f64;
+    let of_all = means(&outcomes.iter().collect::<Vec<_>>());
     let mean = Means {
         objects: outcomes.len(),
         dice_box: over_sets(&|means| means.dice_box),
         dice_by_clicks: REPORTED
             .map(|clicks| (clicks, over_sets(&|means| means.dice_by_clicks[&clicks])))
             .into(),
-        unexpected: means(&outcomes.iter().collect::<Vec<_>>()).unexpected,
+        unexpected: of_all.unexpected,
+        affected: of_all.affected,
     };
     Ok(Report { sets, mean, left_out, model: model.to_owned() })
 }
@@ -299,29 +303,33 @@ fn report(outcomes: &[Outcome], left_out: usize, model: &str) -> Result<Report> 
 fn means(outcomes: &[&Outcome]) -> Means {
     let mean =
         |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(|o| of(o)).sum::<f64>() / outcomes.len() as f64;
-    let loses = |o: &Outcome| o.dice.windows(2).any(|pair| pair[1] < pair[0] - UNEXPECTED_LOSS);
+    let losses = |o: &Outcome| o.dice.windows(2).filter(|pair| pair[1] < pair[0] - UNEXPECTED_LOSS).count();
     Means {
         objects: outcomes.len(),
         dice_box: mean(&|o| o.dice_box),
         dice_by_clicks: REPORTED.map(|clicks| (clicks, mean(&|o| o.dice[clicks - 1]))).into(),
-        unexpected: mean(&|o| f64::from(u8::from(loses(o)))),
+        unexpected: mean(&|o| losses(o) as f64 / (CLICKS - 1) as f64),
+        affected: mean(&|o| f64::from(u8::from(losses(o) > 0))),
     }
 }
 
 fn table(report: &Report) -> String {
     let line = |name: &str, means: &Means| {
         let by_clicks: String = means.dice_by_clicks.values().map(|dice| format!(" {dice:>7.3}")).collect();
-        let Means { objects, dice_box, unexpected, .. } = means;
-        format!("{name:<10} {objects:>7}{by_clicks} {dice_box:>7.3} {:>9.1} %\n", unexpected * 100.0)
+        let Means { objects, dice_box, unexpected, affected, .. } = means;
+        let (clicks, of_objects) = (unexpected * 100.0, affected * 100.0);
+        format!("{name:<10} {objects:>7}{by_clicks} {dice_box:>7.3} {clicks:>9.1} % {of_objects:>7.1} %\n")
     };
     let head: String = REPORTED.iter().map(|clicks| format!(" {clicks:>7}")).collect();
-    let mut text = format!("{:<10} {:>7}{head} {:>7} {:>11}\n", "Dice", "objects", "box", "unexpected");
+    let (unexpected, affected) = ("unexpected", "affected");
+    let mut text =
+        format!("{:<10} {:>7}{head} {:>7} {unexpected:>11} {affected:>9}\n", "Dice", "objects", "box");
     for (name, set) in &report.sets {
         text += &line(name, &set.means);
     }
     text += &line("mean", &report.mean);
     text + &format!(
-        "clicks; box: the true one; unexpected: objects that lose more than {UNEXPECTED_LOSS} from one click to the next\n\
+        "clicks; box: the true one; unexpected: clicks that lose more than {UNEXPECTED_LOSS}; affected: objects with such a click\n\
          {} objects under {OBJECT_PX_MIN} pixels were left out\n",
         report.left_out
     )
