@@ -150,8 +150,8 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisati
         shares[:, 0, 50:80, 40:70], shares[:, 1, 50:80, 40:70] = 0, 1
         memory, step = round_weights(MemoryGraph(tracker)), round_weights(TrackerGraph(tracker))
         with torch.no_grad():
-            _, key, value = tracker.look(Features(*features))
-            kept = [part.half().float() for part in (key, value, memory(shares))]
+            seen = tracker.look(Features(*features))
+            kept = [part.half().float() for part in (seen.key, seen.value, memory(shares))]
         slots = [part.repeat(1, SLOTS, 1) for part in kept]
         inputs = dict(zip(FEATURE_NAMES, features, strict=True))
         inputs |= dict(zip(("long_key", "long_value", "long_identity"), slots, strict=True))

@@ -16,19 +16,15 @@ BOUNDARY_SHARE = 1 / 32
 _dice = DiceLoss(sigmoid=True, reduction="none", soft_label=True, smooth_nr=1.0, smooth_dr=1.0)
 
 
-def dice_focal(logits: Tensor, truth: Tensor) -> Tensor:
-    """[rows, masks]: Dice loss plus focal loss (paper, equation 1), the latter weighted towards the boundary."""
-    dice = dice_loss(logits, truth)
+def dice_focal(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """[rows, masks] each: Dice loss and focal loss, whose sum is minimised (paper, equation 1); the latter weighted towards
+    the boundary."""
     truth = truth.expand_as(logits)
+    dice = _dice(logits, truth)[..., 0, 0]
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     focal = entropy * (logits.sigmoid() - truth).abs() ** FOCAL_GAMMA
     weight = boundary_weight(truth[:, :1])
-    return dice + FOCAL_WEIGHT * (focal * weight).mean((-1, -2))
-
-
-def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """[rows, masks]: one minus the soft Dice."""
-    return _dice(logits, truth.expand_as(logits))[..., 0, 0]
+    return dice, FOCAL_WEIGHT * (focal * weight).mean((-1, -2))
 
 
 def boundary_weight(truth: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
         logits = tracking.advance(features(frame))
         assert logits.shape == (1, IDS, MASK_SIDE, MASK_SIDE)
         if frame % 2 == 0:
-            kept.append(tracker.look(features(frame))[1])
+            kept.append(tracker.look(features(frame)).key)
     assert tracking._slots[0] is reference
     assert tracking._is_valid.tolist() == [[1.0] * SLOTS]
     in_ring = [slot.key for slot in tracking._slots[1:]]

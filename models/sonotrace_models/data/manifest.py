@@ -1,7 +1,6 @@
 """A folder of ultrasound sets: `MANIFEST.csv`, and per set `images/NAME.jpg` with `masks/NAME.png`.
 
-A mask holds 0 for background and an id per object. A set may have several folders of masks; `MASK_FOLDER` names those
-that are not `masks`.
+A mask holds 0 for background and an id per object. A set may have several folders of masks (`MASK_FOLDERS`).
 """
 
 import csv
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-MASK_FOLDER = {"DLTRACK": "masks_muscle"}
-"""The muscle belly between the aponeuroses, rather than these thin lines themselves."""
+MASK_FOLDERS = ("masks_muscle", "masks")
+"""The first that a set has: some have a muscle's belly in the one and only the thin lines beside it in the other."""
 
 REQUIRED_COLUMNS = ("set", "name", "split")
 
@@ -87,8 +86,8 @@ def read_mask(folder: Path, row: Row, shape: tuple[int, ...]) -> npt.NDArray[np.
     Raises:
         DataError: it cannot be read, or has another shape than its image.
     """
-    path = folder / row.set_name / MASK_FOLDER.get(row.set_name, "masks") / f"{row.name}.png"
-    if not path.is_file():
+    there = [name for name in MASK_FOLDERS if (folder / row.set_name / name).is_dir()]
+    if not there or not (path := folder / row.set_name / there[0] / f"{row.name}.png").is_file():
         return None
     try:
         mask = np.array(Image.open(path))

@@ -19,8 +19,8 @@ from sonotrace_models.data.fields import (
 )
 from sonotrace_models.data.loops import MIDDLE, Loops, drift
 from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.nets.tracker import OBJECTS
-from sonotrace_models.train.sampling import Sampler
 
 
 @dataclass(frozen=True)

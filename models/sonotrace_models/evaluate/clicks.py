@@ -69,8 +69,8 @@ def points_of(
 ) -> tuple[list[list[float]], list[float]]:
     """Coordinates and labels of all slots; of more clicks than fit, the newest."""
     points = [] if box is None else [(box[0], box[1], BOX_FROM), (box[2], box[3], BOX_TO)]
-    room = POINT_SLOTS - len(points)
-    points += clicks[-room:]
+    # As in a session: two slots are a box's, whether there is one or not.
+    points += clicks[-(POINT_SLOTS - 2) :]
     points += [(0.0, 0.0, PAD)] * (POINT_SLOTS - len(points))
     return [[x, y] for x, y, _ in points], [float(label) for _, _, label in points]
 

@@ -46,6 +46,19 @@ class Memory(NamedTuple):
     """[batch, tokens, 256]: who was where"""
 
 
+class Seen(NamedTuple):
+    """What of a frame does not depend on any memory."""
+
+    tokens: Tensor
+    """[batch, 256, 256]"""
+    normed: Tensor
+    """the same, normalised"""
+    key: Tensor
+    """[batch, 256, 128]"""
+    value: Tensor
+    """[batch, 256, 256]"""
+
+
 class Step(NamedTuple):
     """What the tracker makes of a frame."""
 
@@ -117,11 +130,11 @@ class Tracker(nn.Module):
         """The memory step: [batch, 11, 128, 128] shares of the ids in each pixel, to a memory's `identity`."""
         return self.to_identity(self.bank_norm(to_tokens(self.bank(shares))))
 
-    def look(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
-        """A frame's tokens, key and value."""
+    def look(self, features: Features) -> Seen:
+        """A frame's tokens, and the key and value that its memory keeps."""
         tokens = to_tokens(self.enter(features.embedding))
         normed = self.norm(tokens)
-        return tokens, self.to_key(normed), F.silu(self.to_value(normed))
+        return Seen(tokens, normed, self.to_key(normed), F.silu(self.to_value(normed)))
 
     def forward(self, features: Features, long: Memory, is_valid: Tensor, short: Memory) -> Step:
         """The tracking step.
@@ -132,8 +145,7 @@ class Tracker(nn.Module):
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
             short: [batch, 256, ...]: the frame before.
         """
-        tokens, key, value = self.look(features)
-        normed = self.norm(tokens)
+        tokens, normed, key, value = self.look(features)
         gate = F.silu(self.to_gate(normed))
         query = key * KEY**-0.5
         scores = query @ long.key.transpose(1, 2)

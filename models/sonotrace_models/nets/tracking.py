@@ -37,8 +37,8 @@ class Tracking:
         Args:
             shares: [batch, 11, 128, 128]: of the ids in each pixel.
         """
-        _, key, value = self.tracker.look(features)
-        self._short = Memory(key, value, self.tracker.identify(shares))
+        seen = self.tracker.look(features)
+        self._short = Memory(seen.key, seen.value, self.tracker.identify(shares))
         self._slots[0] = self._short
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, 0] = 1
@@ -66,14 +66,8 @@ class Tracking:
         self._next = self._next % (SLOTS - 1) + 1
 
 
-def shares_of(ids: Tensor, wanted: list[int] | None = None) -> Tensor:
-    """[batch, 256, 256] ids to [batch, 11, 128, 128] shares of each id in each pixel; ids beyond 10 count as background.
-
-    Args:
-        wanted: the ids that become 1, 2, ...; by default they are these already.
-    """
-    planes = [ids == id_ for id_ in (wanted if wanted is not None else range(1, IDS))]
-    objects = torch.stack(planes, 1).float()
-    objects = torch.nn.functional.pad(objects, (0, 0, 0, 0, 0, IDS - 1 - objects.shape[1]))
+def shares_of(ids: Tensor) -> Tensor:
+    """[batch, 256, 256] ids to [batch, 11, 128, 128] shares of each id in each pixel; ids beyond 10 count as background."""
+    objects = torch.stack([ids == id_ for id_ in range(1, IDS)], 1).float()
     objects = torch.nn.functional.avg_pool2d(objects, ids.shape[-1] // MASK_SIDE)
     return torch.cat([1 - objects.sum(1, keepdim=True), objects], 1)

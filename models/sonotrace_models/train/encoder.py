@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.embeddings import Embeddings, mirrored
 from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.nets.encoder import GRID, Encoder
 from sonotrace_models.nets.layers import LayerNorm2d
 from sonotrace_models.train.run import Run, Schedule
-from sonotrace_models.train.sampling import Sampler
 
 HELD_OUT = 128
 """Images of the val split that progress is measured on."""

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from sonotrace_models import SIZE
 from sonotrace_models.data.fields import chance, uniform
 from sonotrace_models.data.pack import MIN_OBJECT_PX
-from sonotrace_models.losses import dice_focal, dice_loss, distillation, overlap
+from sonotrace_models.losses import dice_focal, distillation, overlap
 from sonotrace_models.nets.decoder import Answer, Prompt
 from sonotrace_models.nets.sonosam import choose
 from sonotrace_models.prompts import Points, correct, first_points
@@ -81,7 +81,8 @@ def interactive_loss(
         prompt = points.prompt(logits, has_mask)
         answer = decode(prompt)
         answer = Answer(answer.masks.float(), answer.iou.float())
-        losses = dice_focal(answer.masks, target)
+        dice_losses, focal_losses = dice_focal(answer.masks, target)
+        losses = dice_losses + focal_losses
         if teacher is not None and prompting.distillation_weight > 0:
             losses = losses + prompting.distillation_weight * distillation(answer.masks, teacher)
         true_iou = overlap(answer.masks, target)
@@ -92,11 +93,11 @@ def interactive_loss(
         iou_error = (answer.iou - true_iou) ** 2
         rows = rows + torch.where(is_lone, iou_error.mean(1), iou_error[:, 0])
         if before is not None:
-            rows = rows + prompting.regret_weight * F.relu(dice_loss(answer.masks[:, :1], target)[:, 0] - before)
+            rows = rows + prompting.regret_weight * F.relu(dice_losses[:, 0] - before)
         total = total + (rows * share).sum()
         chosen = choose(answer, prompt)
         at = torch.arange(len(truth), device=truth.device)
-        before = dice_loss(answer.masks[at, chosen][:, None].detach(), target)[:, 0]
+        before = dice_losses[at, chosen].detach()
         dice = 2 * true_iou[at, chosen] / (1 + true_iou[at, chosen])
         logged["dice_last"] = (dice * share).sum().item()
         if turn == 0 and late == 0:

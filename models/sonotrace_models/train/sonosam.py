@@ -15,12 +15,12 @@ from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.embeddings import Embeddings, mirrored
 from sonotrace_models.data.fields import random_view, warp, warp_ids
 from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.evaluate.segmenters import OnlineTeacher, Teacher
 from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.sonosam import SonoSam
 from sonotrace_models.train.interactive import Prompting, interactive_loss
 from sonotrace_models.train.run import Run, Schedule
-from sonotrace_models.train.sampling import Sampler
 from sonotrace_models.train.student import validate
 
 

@@ -12,6 +12,7 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.fields import random_view, warp, warp_ids
 from sonotrace_models.data.pack import Normalisation, Pack
+from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.evaluate.clicks import ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Segmenter, Student
 from sonotrace_models.nets.sonosam import SonoSamLite, litemedsam
@@ -19,7 +20,6 @@ from sonotrace_models.quantize import simulate_int8
 from sonotrace_models.train.best_masks import BestMasks
 from sonotrace_models.train.interactive import Prompting, interactive_loss
 from sonotrace_models.train.run import Run, Schedule
-from sonotrace_models.train.sampling import Sampler
 
 VALIDATED_PER_SET = 24
 VALIDATED_CLICKS = 5
