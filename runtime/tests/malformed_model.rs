@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use sonotrace::exec::{Executor, MemoryLayout};
 use sonotrace::kernels::kind_of;
 use sonotrace::model::format::{
-    ConventionsRecord, FileHeader, HEAD_BYTES, NO_TENSOR, OpKind, OpRecord, PortRecord, ProgramRecord,
-    SectionKind, SectionRecord, Space, TENSOR_IS_INPUT, TensorRecord, conv,
+    ConventionsRecord, Dtype, FileHeader, HEAD_BYTES, Layout, NO_TENSOR, OpKind, OpRecord, PANEL, PortRecord,
+    ProgramRecord, SCALE_ROWS, SectionKind, SectionRecord, Space, TENSOR_IS_INPUT, TensorRecord, conv,
 };
 use sonotrace::model::{Model, ModelError};
 
@@ -326,6 +326,33 @@ fn an_operand_may_reach_the_last_element_and_no_further() {
     assert_eq!(u64::from(product), tensor.elements, "the output is dense, so its last element is the last");
     let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].offset = 1);
     assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"));
+}
+
+/// Panels of 8-bit weights hold their scales too, to the last byte; the small model's are made such.
+#[test]
+fn panels_of_8_bits_have_room_for_their_scales() {
+    let (index, op) = find_op(|op| {
+        kind_of(op) == Some(OpKind::MatMul)
+            && common::disc_model().tensors()[op.operands[2].tensor as usize].layout == Layout::Panel16 as u32
+    });
+    let (n, k) = (op.dims[6] as usize, op.dims[7] as usize);
+    let elements = (n.div_ceil(PANEL) * PANEL * (k + SCALE_ROWS)) as u64;
+    let tensor = op.operands[2].tensor as usize;
+    let of_8_bits = |t: &mut TensorRecord| (t.dtype, t.elements) = (Dtype::I8 as u32, elements);
+    let mut file = AlignedBytes::new(disc());
+    of_8_bits(&mut section_mut::<TensorRecord>(file.bytes_mut(), SectionKind::Tensors)[tensor]);
+    make_hashes_right(file.bytes_mut());
+    assert_eq!(try_file(file.bytes()), Tried::Ran);
+    let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| {
+        of_8_bits(t);
+        t.elements -= 1;
+    });
+    assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"));
+    let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| {
+        of_8_bits(t);
+        t.layout = Layout::Strided as u32;
+    });
+    assert_eq!(error, tensor_problem(tensor, "8-bit weights are not in panels"));
 }
 
 #[test]
