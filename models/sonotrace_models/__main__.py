@@ -7,6 +7,7 @@ from typing import Annotated
 
 import torch
 import tyro
+from torch import nn
 
 from sonotrace_models.data.embeddings import embed
 from sonotrace_models.data.loops import make_loops
@@ -14,12 +15,15 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
 from sonotrace_models.evaluate.report import CineConfig, ClicksConfig, evaluate_cine, evaluate_segmenters
 from sonotrace_models.export import ExportConfig, export
+from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
+from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.train.best_masks import BestMasksConfig, make_best_masks
 from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
 from sonotrace_models.train.encoder import EncoderConfig, train_encoder
 from sonotrace_models.train.sonosam import SonoSamConfig, WholeSonoSamConfig, train_sonosam, train_whole_sonosam
 from sonotrace_models.train.student import StudentConfig, train_student
 from sonotrace_models.train.tracker import TrackerConfig, train_tracker
+from sonotrace_models.weights import keep_weights, with_weights
 
 
 @dataclass
@@ -47,6 +51,17 @@ class LoopsConfig:
     out: Path = Path("work/loops")
 
 
+@dataclass
+class KeepConfig:
+    """What was trained, in 8 bits: to be handed on, and to go on from."""
+
+    student: Path | None = None
+    tracker: Path | None = None
+    teacher: Path | None = None
+    """SonoSAM's decoder, or all of it."""
+    out: Path = Path("work/weights")
+
+
 Stage = (
     Annotated[PackConfig, tyro.conf.subcommand("pack")]
     | Annotated[EmbedConfig, tyro.conf.subcommand("embed")]
@@ -60,8 +75,26 @@ Stage = (
     | Annotated[ConfidenceConfig, tyro.conf.subcommand("confidence")]
     | Annotated[ClicksConfig, tyro.conf.subcommand("clicks")]
     | Annotated[CineConfig, tyro.conf.subcommand("cine")]
+    | Annotated[KeepConfig, tyro.conf.subcommand("keep")]
     | Annotated[ExportConfig, tyro.conf.subcommand("export")]
 )
+
+
+def keep(config: KeepConfig) -> None:
+    """Writes `sonosamlite`, `tracker` and `sonosam.safetensors`, of those that are given."""
+    nets: list[tuple[str, nn.Module]] = []
+    if config.student is not None:
+        nets.append(("sonosamlite", with_weights(SonoSamLite(), config.student)))
+    if config.tracker is not None:
+        nets.append(("tracker", with_weights(Tracker(), config.tracker)))
+    if config.teacher is not None:
+        teacher = SonoSam()
+        teacher.load(config.teacher)
+        nets.append(("sonosam", teacher.decoder if teacher.has_public_encoder else teacher))
+    for name, net in nets:
+        path = config.out / f"{name}.safetensors"
+        keep_weights(net, path)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> int:
@@ -94,6 +127,8 @@ def main() -> int:
                 evaluate_segmenters(config)
             case CineConfig():
                 evaluate_cine(config)
+            case KeepConfig():
+                keep(config)
             case ExportConfig():
                 export(config)
     except DataError as error:

@@ -33,6 +33,7 @@ from sonotrace_models.nets.encoder import Encoder, Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
 from sonotrace_models.quantize import round_weights
+from sonotrace_models.weights import with_weights
 
 OPSET = 17
 RELATIVE_RMS_MAX = 1e-4
@@ -108,12 +109,8 @@ class MemoryGraph(nn.Module):
 def export(config: ExportConfig) -> None:
     """Writes `NAME.onnx` and `NAME.golden.npz` of each program, and `conventions.json`."""
     pack = Pack(config.pack)
-    student = SonoSamLite()
-    student.load_state_dict(torch.load(config.student, weights_only=True))
-    tracker = None
-    if config.tracker is not None:
-        tracker = Tracker()
-        tracker.load_state_dict(torch.load(config.tracker, weights_only=True))
+    student = with_weights(SonoSamLite(), config.student)
+    tracker = with_weights(Tracker(), config.tracker) if config.tracker is not None else None
     export_nets(student, tracker, pack.normalisation, example_image(pack), config.out)
 
 

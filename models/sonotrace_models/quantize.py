@@ -32,9 +32,14 @@ class _RoundThrough(torch.autograd.Function):
         return gradient
 
 
+def int8_scale(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """What one step of int8 stands for, for all that lies along `dim`: its largest magnitude over 127."""
+    return x.detach().abs().amax(dim, keepdim=True).clamp(min=1e-12) / LEVELS
+
+
 def fake_int8(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """`x` rounded to int8 and back, with one scale for all that lies along `dim`: its largest magnitude over 127."""
-    scale = x.detach().abs().amax(dim, keepdim=True).clamp(min=1e-12) / LEVELS
+    """`x` rounded to int8 and back, with one scale for all that lies along `dim`."""
+    scale = int8_scale(x, dim)
     return _RoundThrough.apply(x / scale) * scale
 
 
@@ -90,15 +95,24 @@ def is_int8(module: nn.Module) -> bool:
     return type(module) in WEIGHT_DIMS and getattr(module, "groups", 1) == 1
 
 
+def dense_weights(net: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names of the weights that are int8 in the model file, and the dimensions that share a scale."""
+    return {
+        f"{name}.weight".removeprefix("."): WEIGHT_DIMS[type(module)]
+        for name, module in net.named_modules()
+        if is_int8(module)
+    }
+
+
 @torch.no_grad()
 def round_weights(net: Net) -> Net:
     """A copy of a network with its weights as the model file stores them: dense layers' as int8 times a scale, so that the
     compiler's 8 bits hold them exactly, and all else in f16."""
     copied = copy.deepcopy(net)
-    dense = {id(module.weight): module for module in copied.modules() if is_int8(module)}
-    for tensor in [*copied.parameters(), *copied.buffers()]:
-        if id(tensor) in dense:
-            tensor.copy_(fake_int8(tensor, WEIGHT_DIMS[type(dense[id(tensor)])]))
+    dense = dense_weights(copied)
+    for name, tensor in [*copied.named_parameters(), *copied.named_buffers()]:
+        if name in dense:
+            tensor.copy_(fake_int8(tensor, dense[name]))
         elif tensor.is_floating_point():
             tensor.copy_(tensor.half().float())
     return copied

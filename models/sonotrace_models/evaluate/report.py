@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
-import torch
 
 from sonotrace_models.data.embeddings import Embeddings
 from sonotrace_models.data.loops import Loops
@@ -20,6 +19,7 @@ from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, fa
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.quantize import round_weights, simulate_int8
+from sonotrace_models.weights import with_weights
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -88,8 +88,7 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     if config.teacher:
         segmenters["SonoSAM"] = trained_teacher(config.teacher, config.embeddings, pack)
     if config.student:
-        student = SonoSamLite()
-        student.load_state_dict(torch.load(config.student, weights_only=True))
+        student = with_weights(SonoSamLite(), config.student)
         student.eval().to(fastest_device())
         segmenters["SonoSAMLite"] = Student(student, pack)
         if config.int8:
@@ -182,13 +181,10 @@ def draw_clicks(evaluated: dict[str, ClickResults], path: Path) -> None:
 def evaluate_cine(config: CineConfig) -> None:
     """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json` and `cine.png`."""
     pack = Pack(config.pack)
-    student = SonoSamLite()
-    student.load_state_dict(torch.load(config.student, weights_only=True))
-    tracker = Tracker()
-    tracker.load_state_dict(torch.load(config.tracker, weights_only=True))
-    student.eval()
+    student = with_weights(SonoSamLite(), config.student).eval()
+    tracker = with_weights(Tracker(), config.tracker).eval()
     followers: dict[str, Follower] = {
-        "tracker": TrackerFollower(tracker.eval()),
+        "tracker": TrackerFollower(tracker),
         "re-prompting": RepromptFollower(student),
     }
     loops = Loops(config.loops, pack, config.split)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sonotrace_models.nets.decoder import PAD, POSITIVE, Answer, Decoder, Prompt
 from sonotrace_models.nets.encoder import GRID, Encoder, Features
+from sonotrace_models.weights import read_weights
 
 TEACHER_GRID = 64
 
@@ -44,7 +45,7 @@ class SonoSam(nn.Module):
 
     def load(self, path: Path) -> None:
         """Takes over trained weights: of the decoder alone, or of the encoder too."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_weights(path)
         is_whole = any(name.startswith("encoder.") for name in state)
         (self if is_whole else self.decoder).load_state_dict(state)
         self.has_public_encoder = not is_whole

@@ -22,6 +22,7 @@ from sonotrace_models.evaluate.clicks import ask, points_of
 from sonotrace_models.evaluate.protocol import box_of, dice, first_click, next_click
 from sonotrace_models.evaluate.segmenters import trained_teacher
 from sonotrace_models.nets.sonosam import upsample
+from sonotrace_models.train.precision import reduced
 
 CLICKS = 5
 BATCH = 8
@@ -71,7 +72,7 @@ def make_best_masks(config: BestMasksConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))
     best = np.full(len(objects), -1.0)
-    with torch.autocast(teacher.device.type, torch.bfloat16):
+    with reduced(teacher.device):
         for start in tqdm(range(0, len(objects), BATCH), desc="best masks", mininterval=5):
             chunk = objects[start : start + BATCH]
             images = [index for index, _ in chunk]

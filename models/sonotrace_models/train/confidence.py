@@ -30,6 +30,7 @@ from sonotrace_models.nets.decoder import POSITIVE, Prompt
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite, choose
 from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.weights import with_weights
 
 EVIDENCE = ("agreement", "iou", "sureness", "area_step", "area_drift", "move")
 
@@ -181,11 +182,7 @@ def fit(seen: Seen) -> Confidence:
 def train_confidence(config: ConfidenceConfig) -> None:
     """Runs the stage: fits on the train split, reports on val."""
     pack = Pack(config.pack)
-    net, tracker = SonoSamLite(), Tracker()
-    net.load_state_dict(torch.load(config.student, weights_only=True))
-    tracker.load_state_dict(torch.load(config.tracker, weights_only=True))
-    net.eval()
-    tracker.eval()
+    net, tracker = with_weights(SonoSamLite(), config.student).eval(), with_weights(Tracker(), config.tracker).eval()
     train = Loops(config.loops, pack, "train")
     generator, numbers = torch.Generator().manual_seed(config.seed), np.random.default_rng(config.seed)
     source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))

@@ -1,6 +1,6 @@
 """What every training run has: devices, a folder with its configuration, log, curves and checkpoints.
 
-The same command runs on a CPU (bf16), on one GPU, and on several under `torchrun --nproc-per-node N -m sonotrace_models ...`.
+The same command runs on a CPU, on one GPU, and on several under `torchrun --nproc-per-node N -m sonotrace_models ...`.
 A run that was stopped goes on from its last checkpoint when it is started again with the same folder.
 """
 
@@ -21,6 +21,8 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
+
+from sonotrace_models.train.precision import has_bf16
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -66,7 +68,7 @@ class Run(Generic[Net]):
             devices=local,
             num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // local,
             strategy="ddp_find_unused_parameters_true" if local > 1 else "auto",
-            precision="bf16-mixed",
+            precision="bf16-mixed" if torch.cuda.is_available() or has_bf16(torch.device("cpu")) else "32-true",
         )
         self.fabric.launch()
         self.device = self.fabric.device

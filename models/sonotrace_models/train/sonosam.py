@@ -20,6 +20,7 @@ from sonotrace_models.evaluate.segmenters import OnlineTeacher, Teacher
 from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.sonosam import SonoSam
 from sonotrace_models.train.interactive import Prompting, interactive_loss
+from sonotrace_models.train.precision import reduced
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.train.student import validate
 
@@ -119,7 +120,7 @@ def train_sonosam(config: SonoSamConfig) -> None:
         run.backward(loss, **logged)
         if run.is_due:
             teacher.decoder = run.kept
-            with torch.autocast(run.device.type, torch.bfloat16):
+            with reduced(run.device):
                 value, figures = validate(Teacher(teacher, embeddings), pack, None)
             run.validated(value, **figures)
 
@@ -147,6 +148,6 @@ def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
         loss, logged = run.net(grey, whole, truth)
         run.backward(loss, **logged)
         if run.is_due:
-            with torch.autocast(run.device.type, torch.bfloat16):
+            with reduced(run.device):
                 value, figures = validate(OnlineTeacher(run.kept, pack), pack, None)
             run.validated(value, **figures)

@@ -19,7 +19,9 @@ from sonotrace_models.nets.sonosam import SonoSamLite, litemedsam
 from sonotrace_models.quantize import simulate_int8
 from sonotrace_models.train.best_masks import BestMasks
 from sonotrace_models.train.interactive import Prompting, interactive_loss
+from sonotrace_models.train.precision import reduced
 from sonotrace_models.train.run import Run, Schedule
+from sonotrace_models.weights import with_weights
 
 VALIDATED_PER_SET = 24
 VALIDATED_CLICKS = 5
@@ -88,7 +90,7 @@ def new_student(encoder: Path | None) -> SonoSamLite:
     _, prompt_encoder, mask_decoder = litemedsam()
     net.decoder.load_litemedsam(prompt_encoder, mask_decoder)
     if encoder is not None:
-        net.encoder.load_state_dict(torch.load(encoder, weights_only=True))
+        with_weights(net.encoder, encoder)
     return net
 
 
@@ -125,7 +127,7 @@ def train_student(config: StudentConfig) -> None:
     best_masks = BestMasks(config.best_masks, pack) if config.best_masks else None
     net = new_student(config.encoder if config.start is None else None)
     if config.start is not None:
-        net.load_state_dict(torch.load(config.start, weights_only=True))
+        with_weights(net, config.start)
     if config.int8:
         net = simulate_int8(net)
     objective = Interactive(net, config.prompting, torch.Generator(), np.random.default_rng())
@@ -161,5 +163,5 @@ def train_student(config: StudentConfig) -> None:
 
 def _validated(run: Run[SonoSamLite], pack: Pack, sets: list[str] | None) -> tuple[float, dict[str, float]]:
     averaged = run.kept
-    with torch.autocast(run.device.type, torch.bfloat16):
+    with reduced(run.device):
         return validate(Student(averaged, pack), pack, sets)

@@ -18,6 +18,7 @@ from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.nets.tracking import Tracking, shares_of
 from sonotrace_models.train.run import Run, Schedule
+from sonotrace_models.weights import with_weights
 
 VALIDATED_LOOPS = 12
 
@@ -101,9 +102,7 @@ def train_tracker(config: TrackerConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
     norm = pack.normalisation
-    student = SonoSamLite()
-    student.load_state_dict(torch.load(config.student, weights_only=True))
-    student.eval().requires_grad_(False)
+    student = with_weights(SonoSamLite(), config.student).eval().requires_grad_(False)
     net = Tracker()
     objective = Unrolled(net, student.encoder)
     run = Run(config.folder, config, config.schedule, net, objective)

@@ -1,0 +1,73 @@
+"""Trained weights in files.
+
+A run keeps full precision (`best.pt`). To be handed on, they are kept as the model file stores them, a quarter of the size
+(`NAME.safetensors`): dense layers' weights as int8 with a scale per output channel, all else in f16.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sonotrace_models.data.manifest import DataError
+from sonotrace_models.quantize import dense_weights, int8_scale
+
+SCALE = ".int8_scale"
+"""Ending of the name under which the scales of an int8 tensor are kept."""
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def keep_weights(net: nn.Module, path: Path) -> None:
+    """Writes a network's weights in 8 bits."""
+    dense = dense_weights(net)
+    kept: dict[str, Tensor] = {}
+    for name, tensor in net.state_dict().items():
+        value = tensor.detach().cpu()
+        if name in dense:
+            scale = int8_scale(value, dense[name])
+            kept[name], kept[name + SCALE] = (value / scale).round().to(torch.int8), scale
+        else:
+            kept[name] = value.half() if value.is_floating_point() else value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in kept.items()}, path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dictionary in f32, of a file that `keep_weights` or a run wrote.
+
+    Raises:
+        DataError: there is no such file, or it holds something else.
+    """
+    if not path.is_file():
+        raise DataError(f"there are no weights at {path}: train them, or name those that are there")
+    if path.suffix != ".safetensors":
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    try:
+        kept = load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"{path} is no file of weights: {error}") from error
+    scales = {name: kept.pop(name) for name in list(kept) if name.endswith(SCALE)}
+    return {
+        name: value.float() * scales.get(name + SCALE, 1.0)
+        if value.is_floating_point() or name + SCALE in scales
+        else value
+        for name, value in kept.items()
+    }
+
+
+def with_weights(net: Net, path: Path) -> Net:
+    """The network, with the weights of a file.
+
+    Raises:
+        DataError: there is no such file, or it holds another network's weights.
+    """
+    try:
+        net.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise DataError(f"{path} holds weights of another network than {type(net).__name__}: {error}") from error
+    return net

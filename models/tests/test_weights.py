@@ -1,0 +1,56 @@
+"""Weights in files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sonotrace_models.data.manifest import DataError
+from sonotrace_models.nets.encoder import Encoder
+from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.quantize import round_weights
+from sonotrace_models.weights import keep_weights, read_weights, with_weights
+
+
+def test_kept_weights_are_those_of_the_model_file(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = Tracker()
+    path = tmp_path / "tracker.safetensors"
+    keep_weights(net, path)
+    again = with_weights(Tracker(), path)
+    for (name, ours), rounded in zip(again.state_dict().items(), round_weights(net).state_dict().values(), strict=True):
+        assert torch.allclose(ours, rounded, rtol=1e-6, atol=0), name
+    assert load_file(path)["to_key.weight"].dtype == torch.int8
+    assert load_file(path)["norm.weight"].dtype == torch.float16
+    # Depthwise convolutions are not dense.
+    assert load_file(path)["settle.local.0.weight"].dtype == torch.float16
+
+
+def test_keeping_what_was_kept_changes_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    once, twice = tmp_path / "once.safetensors", tmp_path / "twice.safetensors"
+    keep_weights(Encoder(), once)
+    keep_weights(with_weights(Encoder(), once), twice)
+    first, second = load_file(once), load_file(twice)
+    for name, value in first.items():
+        if value.dtype == torch.int8:
+            assert torch.equal(value, second[name]), name
+
+
+def test_a_run_is_read_as_it_is(tmp_path: Path) -> None:
+    net = Encoder()
+    torch.save(net.state_dict(), tmp_path / "best.pt")
+    read = read_weights(tmp_path / "best.pt")
+    assert all(torch.equal(value, read[name]) for name, value in net.state_dict().items())
+
+
+def test_what_is_not_there_or_of_another_network_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no weights at"):
+        read_weights(tmp_path / "none.pt")
+    (tmp_path / "text.safetensors").write_text("not weights")
+    with pytest.raises(DataError, match="no file of weights"):
+        read_weights(tmp_path / "text.safetensors")
+    keep_weights(Encoder(), tmp_path / "encoder.safetensors")
+    with pytest.raises(DataError, match="another network than Tracker"):
+        with_weights(Tracker(), tmp_path / "encoder.safetensors")
