@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sonotrace_models import SIZE
-from sonotrace_models.data.pack import Normalisation, Pack
 from sonotrace_models.nets.decoder import MASKS, PAD, POINT_SLOTS, POSITIVE, Prompt
 from sonotrace_models.nets.encoder import Encoder, Features
 from sonotrace_models.nets.sonosam import SonoSamLite
@@ -45,7 +44,6 @@ FEATURE_NAMES = ("embedding", "f4", "f8")
 class ExportConfig:
     """Configuration."""
 
-    pack: Path = Path("work/pack")
     student: Path = Path("work/runs/student/best.pt")
     tracker: Path | None = Path("work/runs/tracker/best.pt")
     """None leaves tracker and memory out."""
@@ -108,26 +106,26 @@ class MemoryGraph(nn.Module):
 
 def export(config: ExportConfig) -> None:
     """Writes `NAME.onnx` and `NAME.golden.npz` of each program, and `conventions.json`."""
-    pack = Pack(config.pack)
     student = with_weights(SonoSamLite(), config.student)
     tracker = with_weights(Tracker(), config.tracker) if config.tracker is not None else None
-    export_nets(student, tracker, pack.normalisation, example_image(pack), config.out)
+    export_nets(student, tracker, config.out)
 
 
-def example_image(pack: Pack) -> Tensor:
+def example_image(encoder: Encoder) -> Tensor:
     """[1, 1, 256, 256]: drawn, so that golden vectors hold no one's picture, with the data's grey levels."""
     generator = torch.Generator().manual_seed(7)
     at = torch.linspace(-1, 1, SIZE)
     disc = ((at[None] + 0.1) ** 2 / 0.2 + (at[:, None] - 0.05) ** 2 / 0.1 < 1).float()
     grain = torch.rand(SIZE, SIZE, generator=generator)
     grey = (0.45 - 0.35 * disc) * (0.6 + 0.8 * grain)
-    return (((grey - pack.normalisation.mean) / pack.normalisation.std)[None, None]).half().float()
+    return encoder.normalise(grey[None, None]).half().float()
 
 
-def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisation, image: Tensor, out: Path) -> None:
-    """Exports networks; `image` is what the golden vectors are of."""
+def export_nets(student: SonoSamLite, tracker: Tracker | None, out: Path) -> None:
+    """Exports networks."""
     out.mkdir(parents=True, exist_ok=True)
     student.eval()
+    image = example_image(student.encoder)
     encoder = round_weights(EncoderGraph(student.encoder)).eval()
     with torch.no_grad():
         features = tuple(part.half().float() for part in encoder(image))
@@ -156,15 +154,15 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, norm: Normalisati
         inputs |= dict(zip(("short_key", "short_value", "short_identity"), kept, strict=True))
         _write(out, "tracker", step, inputs, ("logits", "key", "value"))
         _write(out, "memory", memory, {"shares": shares}, ("identity",))
-    (out / "conventions.json").write_text(json.dumps(conventions(norm, side, tracker is not None), indent=1))
+    (out / "conventions.json").write_text(json.dumps(conventions(student.encoder, side, tracker is not None), indent=1))
 
 
-def conventions(norm: Normalisation, mask_side: int, has_tracker: bool) -> dict[str, object]:
+def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str, object]:
     """What a session has to know to feed the programs."""
     told: dict[str, object] = {
         "input": [1, 1, SIZE, SIZE],
-        "mean": norm.mean,
-        "std": norm.std,
+        "mean": encoder.mean.item(),
+        "std": encoder.std.item(),
         "formula": "(grey / 255 - mean) / std",
         "letterbox": {
             "rule": "scale = 256 / max(width, height); round(width * scale) by round(height * scale) pixels, bilinear "

@@ -113,7 +113,7 @@ def round_weights(net: Net) -> Net:
     for name, tensor in [*copied.named_parameters(), *copied.named_buffers()]:
         if name in dense:
             tensor.copy_(fake_int8(tensor, dense[name]))
-        elif tensor.is_floating_point():
+        elif tensor.is_floating_point() and tensor.ndim > 0:
             tensor.copy_(tensor.half().float())
     return copied
 

@@ -31,7 +31,7 @@ def keep_weights(net: nn.Module, path: Path) -> None:
             scale = int8_scale(value, dense[name])
             kept[name], kept[name + SCALE] = (value / scale).round().to(torch.int8), scale
         else:
-            kept[name] = value.half() if value.is_floating_point() else value
+            kept[name] = value.half() if value.is_floating_point() and value.ndim > 0 else value
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in kept.items()}, path)
 

@@ -49,12 +49,12 @@ def test_the_same_command_runs_on_several_processes(packed: Path, tmp_path: Path
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 1
 
 
-def test_graphs_answer_as_the_networks_do(packed: Path, tmp_path: Path) -> None:
+def test_graphs_answer_as_the_networks_do(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student, tracker = SonoSamLite(), Tracker()
     torch.save(student.state_dict(), tmp_path / "student.pt")
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
-    export(ExportConfig(packed, tmp_path / "student.pt", tmp_path / "tracker.pt", tmp_path / "out"))
+    export(ExportConfig(tmp_path / "student.pt", tmp_path / "tracker.pt", tmp_path / "out"))
     for name in ("encoder", "decoder", "tracker", "memory"):
         golden = np.load(tmp_path / "out" / f"{name}.golden.npz")
         session = onnxruntime.InferenceSession(str(tmp_path / "out" / f"{name}.onnx"))

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from sonotrace_models.data.loops import FRAMES, LA, LV, Loop
-from sonotrace_models.data.pack import Normalisation
 from sonotrace_models.evaluate.loops import ACCEPTED_DICE, CORRECTIONS_MAX, Follower, play, shares_from
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
@@ -92,7 +91,7 @@ def test_the_user_steps_in_where_the_mask_is_bad_and_nowhere_else() -> None:
     torch.manual_seed(0)
     net = SonoSamLite().eval()
     follower = Scripted(ids, lost=(4, 9))
-    results = play(net, follower, loop, Normalisation(0.5, 0.3))
+    results = play(net, follower, loop)
     assert follower.corrected == [4, 9]
     assert (results["LV"].interventions, results["LA"].interventions) == (2, 0)
     assert 2 <= results["LV"].clicks <= 2 * CORRECTIONS_MAX

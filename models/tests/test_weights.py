@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.pack import Normalisation
 from sonotrace_models.nets.encoder import Encoder
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.quantize import round_weights
@@ -36,6 +37,14 @@ def test_keeping_what_was_kept_changes_nothing(tmp_path: Path) -> None:
     for name, value in first.items():
         if value.dtype == torch.int8:
             assert torch.equal(value, second[name]), name
+
+
+def test_grey_levels_are_normalised_as_the_weights_say(tmp_path: Path) -> None:
+    encoder = Encoder()
+    encoder.adopt(Normalisation(mean=0.2, std=0.1))
+    keep_weights(encoder, tmp_path / "encoder.safetensors")
+    again = with_weights(Encoder(), tmp_path / "encoder.safetensors")
+    assert again.normalise(torch.tensor([0.2, 0.4])).tolist() == pytest.approx([0.0, 2.0], abs=1e-6)
 
 
 def test_a_run_is_read_as_it_is(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.loops import LA, LV, MIDDLE, Loop, Loops
-from sonotrace_models.data.pack import Normalisation
 from sonotrace_models.evaluate.clicks import points_of
 from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, innermost, next_click
 from sonotrace_models.nets.decoder import Prompt
@@ -163,14 +162,14 @@ class ObjectResult:
         return len(self.drops)
 
 
-def play(net: SonoSamLite, follower: Follower, loop: Loop, norm: Normalisation) -> dict[str, ObjectResult]:
+def play(net: SonoSamLite, follower: Follower, loop: Loop) -> dict[str, ObjectResult]:
     """One loop with the simulated user."""
     results = {name: ObjectResult() for name in OBJECTS}
     names = list(OBJECTS)
     kept = [1.0] * len(names)
     for frame in range(len(loop.grey)):
         with torch.no_grad():
-            features = net.encoder((loop.grey[frame : frame + 1] - norm.mean) / norm.std)
+            features = net.encoder(net.encoder.normalise(loop.grey[frame : frame + 1]))
         truths = [(loop.ids[frame] == OBJECTS[name]).numpy() for name in names]
         if frame == 0:
             logits = []
@@ -217,14 +216,13 @@ def evaluate_loops(
     net: SonoSamLite,
     followers: dict[str, Follower],
     loops: Loops,
-    norm: Normalisation,
     most: int | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Per follower and object, means over the loops."""
     tables: dict[str, dict[str, dict[str, float]]] = {}
     for name, follower in followers.items():
         played = [
-            play(net, follower, loops.make(at, TEST_SEED + at), norm)
+            play(net, follower, loops.make(at, TEST_SEED + at))
             for at in tqdm(range(len(loops.patients))[:most], desc=f"loops, {name}")
         ]
         tables[name] = {of: _means([results[of] for results in played]) for of in OBJECTS}

@@ -41,12 +41,13 @@ class ClicksConfig:
     """Dice by number of clicks, per set: the paper's figure 7."""
 
     pack: Path = Path("work/pack")
-    student: Path | None = Path("work/runs/student/best.pt")
+    students: list[Path] = field(default_factory=lambda: [Path("work/runs/student/best.pt")])
+    """Weights of one or several students, which go by their runs' names (an ablation's, say)."""
     teacher: Path | None = None
-    """SonoSAM's decoder."""
+    """SonoSAM's weights."""
     embeddings: Path = Path("work/embeddings")
     int8: bool = False
-    """Also the student in int8, as the runtime is to compute it."""
+    """Also the students in int8, as the runtime is to compute it."""
     litemedsam: bool = False
     """Also LiteMedSAM as published, which was trained with boxes only."""
     split: Literal["train", "val", "test"] = "val"
@@ -87,12 +88,12 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         segmenters["LiteMedSAM"] = Teacher(SonoSam().eval().to(fastest_device()), Embeddings(config.embeddings, pack))
     if config.teacher:
         segmenters["SonoSAM"] = trained_teacher(config.teacher, config.embeddings, pack)
-    if config.student:
-        student = with_weights(SonoSamLite(), config.student)
-        student.eval().to(fastest_device())
-        segmenters["SonoSAMLite"] = Student(student, pack)
+    for path in config.students:
+        student = with_weights(SonoSamLite(), path).eval().to(fastest_device())
+        name = "SonoSAMLite" if len(config.students) == 1 else path.parent.name
+        segmenters[name] = Student(student, pack)
         if config.int8:
-            segmenters["SonoSAMLite int8"] = Student(simulate_int8(round_weights(student)), pack)
+            segmenters[f"{name} int8"] = Student(simulate_int8(round_weights(student)), pack)
     objects = []
     for name in config.sets or pack.set_names:
         found = pack.objects(config.split, [name])
@@ -190,7 +191,7 @@ def evaluate_cine(config: CineConfig) -> None:
     loops = Loops(config.loops, pack, config.split)
     if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
         raise DataError(f"{config.loops} has other test patients than {TEST_PATIENTS}, which were fixed beforehand")
-    tables = evaluate_loops(student, followers, loops, pack.normalisation, config.most)
+    tables = evaluate_loops(student, followers, loops, config.most)
     keys = list(tables["tracker"]["LV"])
     print(f"\n{'':24}" + "".join(f"{key:>15}" for key in keys))
     for name, of in tables.items():

@@ -20,10 +20,9 @@ def fastest_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def normalised(pack: Pack, images: Sequence[int]) -> Tensor:
-    """[batch, 1, 256, 256]: what the student takes."""
-    grey = torch.from_numpy(np.stack([pack.images[index] for index in images]).astype(np.float32) / 255)
-    return ((grey - pack.normalisation.mean) / pack.normalisation.std)[:, None]
+def grey_levels(pack: Pack, images: Sequence[int]) -> Tensor:
+    """[batch, 1, 256, 256] in [0, 1]."""
+    return torch.from_numpy(np.stack([pack.images[index] for index in images]).astype(np.float32) / 255)[:, None]
 
 
 class Segmenter(ABC):
@@ -95,7 +94,8 @@ class Student(Encoding):
         self.net = net
 
     def encode(self, images: list[int]) -> tuple[Tensor, ...]:
-        return tuple(self.net.encoder(normalised(self.pack, images).to(self.device)))
+        encoder = self.net.encoder
+        return tuple(encoder(encoder.normalise(grey_levels(self.pack, images).to(self.device))))
 
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
         embedding, f4, f8 = features
@@ -124,11 +124,11 @@ class OnlineTeacher(Encoding):
         self.net = net
 
     def encode(self, images: list[int]) -> tuple[Tensor, ...]:
-        grey = torch.from_numpy(np.stack([self.pack.images[index] for index in images]).astype(np.float32) / 255)
+        grey = grey_levels(self.pack, images)
         items = [self.pack.items[index] for index in images]
         extents = torch.tensor([[item.columns, item.rows] for item in items])
         # A few at a time: an image takes a gigabyte.
-        pairs = zip(grey[:, None].split(4), extents.split(4), strict=True)
+        pairs = zip(grey.split(4), extents.split(4), strict=True)
         return (torch.cat([self.net.embed(*(part.to(self.device) for part in pair)).float() for pair in pairs]),)
 
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:

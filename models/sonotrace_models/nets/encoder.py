@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonotrace_models import SIZE
+from sonotrace_models.data.pack import Normalisation
 from sonotrace_models.nets.layers import LayerNorm2d, attend, join_heads, split_heads, to_map, to_tokens
 
 STRIDE = 16
@@ -50,12 +51,19 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """[batch, 1, 256, 256] normalised grey levels to `Features`.
 
+    Mean and standard deviation of grey levels belong to the weights: `normalise` takes them from there.
+
     The stem halves the resolution four times; its batch normalisation is folded into the convolutions at export. A
     convolutional stem quantizes well, where depthwise convolutions do not.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, depth: int = 8, heads: int = 4) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("std", torch.ones(()))
         widths = [1, 32, 64, 128, WIDTH]
         self.stem = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.GELU())
@@ -79,6 +87,15 @@ class Encoder(nn.Module):
             elif isinstance(module, nn.Conv2d):
                 mode: Literal["fan_in", "fan_out"] = "fan_out" if module.stride == (2, 2) else "fan_in"
                 nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+
+    def adopt(self, normalisation: Normalisation) -> None:
+        """Begins with the statistics of some data."""
+        self.mean.fill_(normalisation.mean)
+        self.std.fill_(normalisation.std)
+
+    def normalise(self, grey: Tensor) -> Tensor:
+        """Grey levels in [0, 1] to what `forward` takes."""
+        return (grey - self.mean) / self.std
 
     def forward(self, image: Tensor) -> Features:
         stride4 = self.stem[1](self.stem[0](image))

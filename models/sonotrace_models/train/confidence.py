@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sonotrace_models.data.loops import Loops
-from sonotrace_models.data.pack import Normalisation, Pack
+from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
 from sonotrace_models.evaluate.clicks import points_of
 from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, TrackerFollower, on_grid
@@ -119,7 +119,6 @@ def watch(
     net: SonoSamLite,
     tracker: Tracker,
     sequences: Iterator[tuple[Tensor, Tensor, Sequence[int]]],
-    norm: Normalisation,
 ) -> Seen:
     """Tracks without interventions, so that there is something to distrust.
 
@@ -130,7 +129,7 @@ def watch(
     for grey, ids, wanted in sequences:
         follower = TrackerFollower(tracker)
         with torch.no_grad():
-            encoded = net.encoder(((grey - norm.mean) / norm.std)[:, None])
+            encoded = net.encoder(net.encoder.normalise(grey[:, None]))
         frames = [Features(*(part[at : at + 1] for part in encoded)) for at in range(len(grey))]
         truths = [[(ids[at] == id_).numpy() for id_ in wanted] for at in range(len(grey))]
         start = [_logits_of(truth) for truth in truths[0]]
@@ -186,10 +185,10 @@ def train_confidence(config: ConfidenceConfig) -> None:
     train = Loops(config.loops, pack, "train")
     generator, numbers = torch.Generator().manual_seed(config.seed), np.random.default_rng(config.seed)
     source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))
-    seen = watch(net, tracker, of_loops(train, config.loops_fitted), pack.normalisation)
-    more = watch(net, tracker, of_sequences(source, config.sequences_fitted), pack.normalisation)
+    seen = watch(net, tracker, of_loops(train, config.loops_fitted))
+    more = watch(net, tracker, of_sequences(source, config.sequences_fitted))
     confidence = fit(Seen(seen.evidence + more.evidence, seen.dice + more.dice))
-    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), 1000), pack.normalisation)
+    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), 1000))
     found = auroc(confidence, val)
     print(f"AUROC on val for 'Dice below {ACCEPTED_DICE}': {found:.3f} ({(~val.is_good).mean():.1%} of masks are)")
     config.out.parent.mkdir(parents=True, exist_ok=True)

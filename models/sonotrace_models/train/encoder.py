@@ -67,6 +67,7 @@ def train_encoder(config: EncoderConfig) -> None:
     held_out = [int(i) for i in np.random.default_rng(0).permutation(held_out)[:HELD_OUT]]
     held_target = pooled(embeddings.get([(index, False) for index in held_out]))
     net = Encoder()
+    net.adopt(pack.normalisation)
     with torch.no_grad():
         # The teacher's channels differ widely in spread; the last normalisation starts with theirs.
         last = cast(LayerNorm2d, net.neck[-1])
@@ -78,7 +79,6 @@ def train_encoder(config: EncoderConfig) -> None:
     generator, numbers = run.generators()
     sampler = Sampler(pack, numbers, config.sets)
     appearance = Appearance().to(run.device)
-    norm = pack.normalisation
     if config.schedule.compiled:
         net.compile()
     for _ in run.steps():
@@ -91,13 +91,13 @@ def train_encoder(config: EncoderConfig) -> None:
             if is_mirrored:
                 grey[at] = mirrored(grey[at], pack.items[index].columns)
         target = pooled(embeddings.get(keys)).to(run.device)
-        image = (appearance(grey.to(run.device), generator) - norm.mean) / norm.std
+        image = net.normalise(appearance(grey.to(run.device), generator))
         error, angle = run.net(image.contiguous(memory_format=torch.channels_last), target)
         run.backward(error + angle, error=error.item(), angle=angle.item())
         if run.is_due:
             with torch.no_grad():
                 images = np.stack([pack.images[index] for index in held_out]).astype(np.float32) / 255
-                image = ((torch.from_numpy(images) - norm.mean) / norm.std)[:, None].to(run.device)
+                image = net.normalise(torch.from_numpy(images)[:, None].to(run.device))
                 given = torch.cat([run.kept(part).embedding for part in image.split(16)])
                 error, angle = objective.errors(given, held_target.to(run.device))
             run.validated(-error.item(), val_error=error.item(), val_angle=angle.item())

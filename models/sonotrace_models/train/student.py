@@ -84,9 +84,10 @@ class Interactive(nn.Module):
         )
 
 
-def new_student(encoder: Path | None) -> SonoSamLite:
+def new_student(encoder: Path | None, normalisation: Normalisation) -> SonoSamLite:
     """A student with LiteMedSAM's decoder weights, and a distilled encoder's where one is given."""
     net = SonoSamLite()
+    net.encoder.adopt(normalisation)
     _, prompt_encoder, mask_decoder = litemedsam()
     net.decoder.load_litemedsam(prompt_encoder, mask_decoder)
     if encoder is not None:
@@ -122,12 +123,13 @@ def validate(segmenter: Segmenter, pack: Pack, sets: list[str] | None) -> tuple[
 def train_student(config: StudentConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
-    if config.natural_normalisation:
-        pack.normalisation = IMAGENET
     best_masks = BestMasks(config.best_masks, pack) if config.best_masks else None
-    net = new_student(config.encoder if config.start is None else None)
     if config.start is not None:
-        with_weights(net, config.start)
+        net = with_weights(SonoSamLite(), config.start)
+    else:
+        net = new_student(config.encoder, pack.normalisation)
+    if config.natural_normalisation:
+        net.encoder.adopt(IMAGENET)
     if config.int8:
         net = simulate_int8(net)
     objective = Interactive(net, config.prompting, torch.Generator(), np.random.default_rng())
@@ -136,7 +138,6 @@ def train_student(config: StudentConfig) -> None:
     generator, numbers = objective.generator, objective.numbers
     sampler = Sampler(pack, numbers, config.sets, config.emphasis)
     appearance = Appearance().to(run.device)
-    norm = pack.normalisation
     if config.schedule.compiled:
         net.encoder.compile()
         net.decoder.compile()
@@ -153,7 +154,7 @@ def train_student(config: StudentConfig) -> None:
             # Of one image, side by side as channels, so that they are warped with it.
             teacher = warp(maps, view).reshape(-1, 1, SIZE, SIZE)
             teacher = F.avg_pool2d(teacher, SIZE // net.decoder.mask_side)
-        image = (appearance(grey, generator) - norm.mean) / norm.std
+        image = net.encoder.normalise(appearance(grey, generator))
         loss, logged = run.net(image.contiguous(memory_format=torch.channels_last), truth, teacher)
         run.backward(loss, **logged)
         if run.is_due:

@@ -101,7 +101,6 @@ def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, 
 def train_tracker(config: TrackerConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
-    norm = pack.normalisation
     student = with_weights(SonoSamLite(), config.student).eval().requires_grad_(False)
     net = Tracker()
     objective = Unrolled(net, student.encoder)
@@ -116,15 +115,13 @@ def train_tracker(config: TrackerConfig) -> None:
         frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
         drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
         corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
-        image = (drawn.grey.to(run.device) - norm.mean) / norm.std
+        image = student.encoder.normalise(drawn.grey.to(run.device))
         loss, overlap = run.net(image, drawn.ids.to(run.device), int(numbers.integers(2, 6)), corrected_at)
         run.backward(loss, dice=overlap, frames=frames)
         if run.is_due:
             tracker = run.kept
             student.cpu()
-            table = evaluate_loops(
-                student, {"tracker": TrackerFollower(tracker.cpu())}, held_out, norm, VALIDATED_LOOPS
-            )
+            table = evaluate_loops(student, {"tracker": TrackerFollower(tracker.cpu())}, held_out, VALIDATED_LOOPS)
             student.to(run.device)
             run.averaged.to(run.device)
             figures = {
