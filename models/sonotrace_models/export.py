@@ -15,7 +15,7 @@ Weights are rounded as the model file stores them (`quantize.round_weights`), so
 import copy
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from sonotrace_models.nets.encoder import Encoder, Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
 from sonotrace_models.quantize import round_weights
+from sonotrace_models.train.confidence import Confidence, read_confidence
 from sonotrace_models.weights import with_weights
 
 OPSET = 17
@@ -47,6 +48,8 @@ class ExportConfig:
     student: Path = Path("work/runs/student/best.pt")
     tracker: Path | None = Path("work/runs/tracker/best.pt")
     """None leaves tracker and memory out."""
+    confidence: Path | None = Path("work/runs/confidence.json")
+    """None leaves it out."""
     out: Path = Path("work/export")
 
 
@@ -108,7 +111,8 @@ def export(config: ExportConfig) -> None:
     """Writes `NAME.onnx` and `NAME.golden.npz` of each program, and `conventions.json`."""
     student = with_weights(SonoSamLite(), config.student)
     tracker = with_weights(Tracker(), config.tracker) if config.tracker is not None else None
-    export_nets(student, tracker, config.out)
+    confidence = read_confidence(config.confidence) if config.confidence is not None else None
+    export_nets(student, tracker, confidence, config.out)
 
 
 def example_image(encoder: Encoder) -> Tensor:
@@ -121,7 +125,7 @@ def example_image(encoder: Encoder) -> Tensor:
     return encoder.normalise(grey[None, None]).half().float()
 
 
-def export_nets(student: SonoSamLite, tracker: Tracker | None, out: Path) -> None:
+def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confidence | None, out: Path) -> None:
     """Exports networks."""
     out.mkdir(parents=True, exist_ok=True)
     student.eval()
@@ -154,7 +158,10 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, out: Path) -> Non
         inputs |= dict(zip(("short_key", "short_value", "short_identity"), kept, strict=True))
         _write(out, "tracker", step, inputs, ("logits", "key", "value"))
         _write(out, "memory", memory, {"shares": shares}, ("identity",))
-    (out / "conventions.json").write_text(json.dumps(conventions(student.encoder, side, tracker is not None), indent=1))
+    told = conventions(student.encoder, side, tracker is not None)
+    if confidence is not None:
+        told["confidence"] = {"rule": "1 / (1 + exp(-(bias + sum of weights * evidence)))", **asdict(confidence)}
+    (out / "conventions.json").write_text(json.dumps(told, indent=1))
 
 
 def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str, object]:

@@ -54,7 +54,10 @@ def test_graphs_answer_as_the_networks_do(tmp_path: Path) -> None:
     student, tracker = SonoSamLite(), Tracker()
     torch.save(student.state_dict(), tmp_path / "student.pt")
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
-    export(ExportConfig(tmp_path / "student.pt", tmp_path / "tracker.pt", tmp_path / "out"))
+    told = {"evidence": ["agreement"], "weights": [3.0], "bias": -1.0, "auroc_val": 0.9}
+    (tmp_path / "confidence.json").write_text(json.dumps(told))
+    files = [tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")]
+    export(ExportConfig(*files))
     for name in ("encoder", "decoder", "tracker", "memory"):
         golden = np.load(tmp_path / "out" / f"{name}.golden.npz")
         session = onnxruntime.InferenceSession(str(tmp_path / "out" / f"{name}.onnx"))
@@ -64,7 +67,9 @@ def test_graphs_answer_as_the_networks_do(tmp_path: Path) -> None:
         )
         for output, value in zip(outputs, given, strict=True):
             np.testing.assert_allclose(value, golden[f"out_{output}"], rtol=1e-3, atol=1e-4)
-    assert json.loads((tmp_path / "out" / "conventions.json").read_text())["input"] == [1, 1, 256, 256]
+    conventions = json.loads((tmp_path / "out" / "conventions.json").read_text())
+    assert conventions["input"] == [1, 1, 256, 256]
+    assert conventions["confidence"]["weights"] == [3.0]
 
 
 def test_evaluation_counts_every_object_and_click(packed: Path) -> None:

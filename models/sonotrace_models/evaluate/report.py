@@ -19,6 +19,7 @@ from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, fa
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.quantize import round_weights, simulate_int8
+from sonotrace_models.train.confidence import auroc, of_loops, read_confidence, watch
 from sonotrace_models.weights import with_weights
 
 mpl.use("Agg")
@@ -65,6 +66,10 @@ class CineConfig:
     loops: Path = Path("work/loops")
     student: Path = Path("work/runs/student/best.pt")
     tracker: Path = Path("work/runs/tracker/best.pt")
+    confidence: Path | None = Path("work/runs/confidence.json")
+    """None leaves its AUROC out."""
+    int8: bool = False
+    """Both networks in int8, as the runtime is to compute them."""
     split: Literal["train", "val", "test"] = "val"
     most: int | None = None
     """At most so many loops."""
@@ -184,6 +189,8 @@ def evaluate_cine(config: CineConfig) -> None:
     pack = Pack(config.pack)
     student = with_weights(SonoSamLite(), config.student).eval()
     tracker = with_weights(Tracker(), config.tracker).eval()
+    if config.int8:
+        student, tracker = simulate_int8(round_weights(student)), simulate_int8(round_weights(tracker))
     followers: dict[str, Follower] = {
         "tracker": TrackerFollower(tracker),
         "re-prompting": RepromptFollower(student),
@@ -199,8 +206,13 @@ def evaluate_cine(config: CineConfig) -> None:
             print(f"{name:16} {object_name:7}" + "".join(f"{row[key]:15.3f}" for key in keys))
     for object_name, row in PAPER_TABLE_2.items():
         print(f"{'the paper, 4ch':16} {object_name:7}" + "".join(f"{row.get(key, float('nan')):15.3f}" for key in keys))
+    told: dict[str, Any] = {**tables, "paper": PAPER_TABLE_2}
+    if config.confidence is not None:
+        seen = watch(student, tracker, of_loops(loops, config.most))
+        told["auroc"] = auroc(read_confidence(config.confidence), seen)
+        print(f"\nconfidence: AUROC {told['auroc']:.3f}; {(~seen.is_good).mean():.1%} of the masks are below 0.90")
     config.out.mkdir(parents=True, exist_ok=True)
-    (config.out / "cine.json").write_text(json.dumps({**tables, "paper": PAPER_TABLE_2}, indent=1))
+    (config.out / "cine.json").write_text(json.dumps(told, indent=1))
     draw_cine(tables, config.out / "cine.png")
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
 from sonotrace_models.evaluate.clicks import points_of
@@ -62,6 +63,18 @@ class Confidence:
     def of(self, evidence: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """[frames, evidence] to [frames] in 0 to 1."""
         return 1 / (1 + np.exp(-(evidence @ np.array(self.weights) + self.bias)))
+
+
+def read_confidence(path: Path) -> Confidence:
+    """What the stage wrote.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no {path}: run `python -m sonotrace_models confidence`, or say `--confidence None`")
+    told = json.loads(path.read_text())
+    return Confidence(tuple(told["evidence"]), tuple(told["weights"]), told["bias"])
 
 
 @torch.no_grad()
@@ -151,7 +164,7 @@ def _logits_of(truth: Mask) -> Tensor:
     return (shares - 0.5) * 20
 
 
-def of_loops(loops: Loops, most: int) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
+def of_loops(loops: Loops, most: int | None) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
     """Loops one after the other."""
     for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops"):
         loop = loops.make(at, TEST_SEED + at)
@@ -188,7 +201,7 @@ def train_confidence(config: ConfidenceConfig) -> None:
     seen = watch(net, tracker, of_loops(train, config.loops_fitted))
     more = watch(net, tracker, of_sequences(source, config.sequences_fitted))
     confidence = fit(Seen(seen.evidence + more.evidence, seen.dice + more.dice))
-    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), 1000))
+    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), None))
     found = auroc(confidence, val)
     print(f"AUROC on val for 'Dice below {ACCEPTED_DICE}': {found:.3f} ({(~val.is_good).mean():.1%} of masks are)")
     config.out.parent.mkdir(parents=True, exist_ok=True)
