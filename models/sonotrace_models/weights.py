@@ -4,6 +4,7 @@ A run keeps full precision (`best.pt`). To be handed on, they are kept as the mo
 (`NAME.safetensors`): dense layers' weights as int8 with a scale per output channel, all else in f16.
 """
 
+import pickle
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,12 +45,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise DataError(f"there are no weights at {path}: train them, or name those that are there")
-    if path.suffix != ".safetensors":
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
     try:
+        if path.suffix != ".safetensors":
+            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
         kept = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(f"{path} is no file of weights: {error}") from error
     scales = {name: kept.pop(name) for name in list(kept) if name.endswith(SCALE)}
     return {
@@ -66,8 +67,9 @@ def with_weights(net: Net, path: Path) -> Net:
     Raises:
         DataError: there is no such file, or it holds another network's weights.
     """
+    state = read_weights(path)
     try:
-        net.load_state_dict(read_weights(path))
+        net.load_state_dict(state)
     except RuntimeError as error:
         raise DataError(f"{path} holds weights of another network than {type(net).__name__}: {error}") from error
     return net

@@ -60,6 +60,12 @@ def test_what_is_not_there_or_of_another_network_is_told(tmp_path: Path) -> None
     (tmp_path / "text.safetensors").write_text("not weights")
     with pytest.raises(DataError, match="no file of weights"):
         read_weights(tmp_path / "text.safetensors")
+    (tmp_path / "text.pt").write_text("not weights")
+    with pytest.raises(DataError, match="no file of weights"):
+        read_weights(tmp_path / "text.pt")
+    (tmp_path / "empty.pt").write_text("")
+    with pytest.raises(DataError, match="no file of weights"):
+        read_weights(tmp_path / "empty.pt")
     keep_weights(Encoder(), tmp_path / "encoder.safetensors")
     with pytest.raises(DataError, match="another network than Tracker"):
         with_weights(Tracker(), tmp_path / "encoder.safetensors")

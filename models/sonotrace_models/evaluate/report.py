@@ -43,7 +43,7 @@ class ClicksConfig:
 
     pack: Path = Path("work/pack")
     students: list[Path] = field(default_factory=lambda: [Path("work/runs/student/best.pt")])
-    """Weights of one or several students, which go by their runs' names (an ablation's, say)."""
+    """Weights of one or several students (an ablation's, say), which go by their runs' or files' names."""
     teacher: Path | None = None
     """SonoSAM's weights."""
     embeddings: Path = Path("work/embeddings")
@@ -95,7 +95,9 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         segmenters["SonoSAM"] = trained_teacher(config.teacher, config.embeddings, pack)
     for path in config.students:
         student = with_weights(SonoSamLite(), path).eval().to(fastest_device())
-        name = "SonoSAMLite" if len(config.students) == 1 else path.parent.name
+        name = "SonoSAMLite" if len(config.students) == 1 else _name_of(path)
+        if name in segmenters:
+            raise DataError(f"{path}: there is another {name} already; runs need folders of different names")
         segmenters[name] = Student(student, pack)
         if config.int8:
             segmenters[f"{name} int8"] = Student(simulate_int8(round_weights(student)), pack)
@@ -123,6 +125,11 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     (config.out / "clicks.json").write_text(json.dumps(told, indent=1))
     draw_clicks({name: of.results for name, of in evaluated.items()}, config.out / "clicks.png")
     return evaluated
+
+
+def _name_of(weights: Path) -> str:
+    """The run's, or the file's of weights that were kept."""
+    return weights.parent.name if weights.suffix == ".pt" else weights.stem
 
 
 def curves(results: ClickResults) -> dict[str, Any]:
@@ -187,6 +194,7 @@ def draw_clicks(evaluated: dict[str, ClickResults], path: Path) -> None:
 def evaluate_cine(config: CineConfig) -> None:
     """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json` and `cine.png`."""
     pack = Pack(config.pack)
+    confidence = read_confidence(config.confidence) if config.confidence is not None else None
     student = with_weights(SonoSamLite(), config.student).eval()
     tracker = with_weights(Tracker(), config.tracker).eval()
     if config.int8:
@@ -207,9 +215,9 @@ def evaluate_cine(config: CineConfig) -> None:
     for object_name, row in PAPER_TABLE_2.items():
         print(f"{'the paper, 4ch':16} {object_name:7}" + "".join(f"{row.get(key, float('nan')):15.3f}" for key in keys))
     told: dict[str, Any] = {**tables, "paper": PAPER_TABLE_2}
-    if config.confidence is not None:
+    if confidence is not None:
         seen = watch(student, tracker, of_loops(loops, config.most))
-        told["auroc"] = auroc(read_confidence(config.confidence), seen)
+        told["auroc"] = auroc(confidence, seen)
         print(f"\nconfidence: AUROC {told['auroc']:.3f}; {(~seen.is_good).mean():.1%} of the masks are below 0.90")
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / "cine.json").write_text(json.dumps(told, indent=1))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sonotrace_models.nets.decoder import PAD, POSITIVE, Answer, Decoder, Prompt
 from sonotrace_models.nets.encoder import GRID, Encoder, Features
-from sonotrace_models.weights import read_weights
+from sonotrace_models.weights import read_weights, with_weights
 
 TEACHER_GRID = 64
 
@@ -45,9 +45,8 @@ class SonoSam(nn.Module):
 
     def load(self, path: Path) -> None:
         """Takes over trained weights: of the decoder alone, or of the encoder too."""
-        state = read_weights(path)
-        is_whole = any(name.startswith("encoder.") for name in state)
-        (self if is_whole else self.decoder).load_state_dict(state)
+        is_whole = any(name.startswith("encoder.") for name in read_weights(path))
+        with_weights(self if is_whole else self.decoder, path)
         self.has_public_encoder = not is_whole
 
     def embed(self, grey: Tensor, extent: Tensor) -> Tensor:

@@ -7,9 +7,8 @@ def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bf16 itself. A CPU that does not emulates it, many times slower than f32."""
     if device.type != "cpu":
         return True
-    found = torch.cpu.get_capabilities()
-    # x86-64 (AVX-512, AMX) and ARM name theirs differently.
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    # Each instruction set has a name of its own for it: avx512_bf16, amx_bf16, and so on.
+    return any("bf16" in name and bool(value) for name, value in torch.cpu.get_capabilities().items())
 
 
 def reduced(device: torch.device) -> torch.autocast:
