@@ -1,6 +1,8 @@
 """What training minimises. Masks are logits [rows, masks, side, side]; truth is [rows, 1, side, side] in [0, 1], the share
 of each pixel that is covered."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
@@ -35,14 +37,23 @@ def boundary_weight(truth: Tensor) -> Tensor:
     return 1 + BOUNDARY_WEIGHT * (dilated - eroded)
 
 
-def distillation(logits: Tensor, teacher: Tensor) -> Tensor:
-    """[rows, masks]: KL divergence of the student's per-pixel distribution from the teacher's probabilities (same shape as
-    truth), weighted towards the boundary that the teacher sees, where the two differ."""
-    teacher = teacher.expand_as(logits).clamp(1e-4, 1 - 1e-4)
+class Taught(NamedTuple):
+    """What the teacher says."""
+
+    probability: Tensor
+    """[rows, 1, side, side]: its best mask"""
+    is_there: Tensor
+    """[rows]: 1 where there is one, or 0"""
+
+
+def distillation(logits: Tensor, taught: Taught) -> Tensor:
+    """[rows, masks]: KL divergence of the student's per-pixel distribution from the teacher's, weighted towards the
+    boundary that the teacher sees, where the two differ; 0 where the teacher says nothing."""
+    teacher = taught.probability.expand_as(logits).clamp(1e-4, 1 - 1e-4)
     entropy = -(teacher * teacher.log() + (1 - teacher) * (1 - teacher).log())
     divergence = F.binary_cross_entropy_with_logits(logits, teacher, reduction="none") - entropy
     weight = boundary_weight(teacher[:, :1])
-    return (divergence * weight).mean((-1, -2))
+    return (divergence * weight).mean((-1, -2)) * taught.is_there[:, None]
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonotrace_models.losses import boundary_weight, dice_focal, distillation, overlap
+from sonotrace_models.losses import Taught, boundary_weight, dice_focal, distillation, overlap
 
 
 def square(side: int = 64) -> torch.Tensor:
@@ -27,8 +27,10 @@ def test_soft_truth_is_best_met_by_itself() -> None:
 
 def test_distillation_is_zero_for_the_teachers_own_answer_and_positive_for_others() -> None:
     teacher = square() * 0.7 + 0.1
-    assert distillation(torch.logit(teacher), teacher).abs().item() < 1e-6
-    assert distillation(torch.zeros_like(teacher), teacher).item() > 0.01
+    taught = Taught(teacher, torch.ones(1))
+    assert distillation(torch.logit(teacher), taught).abs().item() < 1e-6
+    assert distillation(torch.zeros_like(teacher), taught).item() > 0.01
+    assert distillation(torch.zeros_like(teacher), Taught(teacher, torch.zeros(1))).item() == 0
 
 
 def test_the_boundary_counts_more() -> None:

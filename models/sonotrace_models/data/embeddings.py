@@ -38,6 +38,7 @@ class Embeddings:
         entries = _entries(folder)
         path = folder / "embeddings.f16"
         self.values: npt.NDArray[np.float16] = np.memmap(path, np.float16, "r", shape=(len(entries), *SHAPE))
+        self.pack = pack
         places = {entry: at for at, entry in enumerate(entries)}
         self.at: dict[Key, int] = {}
         for index, item in enumerate(pack.items):
@@ -47,8 +48,24 @@ class Embeddings:
                     self.at[index, is_mirrored] = place
 
     def get(self, keys: list[Key]) -> Tensor:
-        """[len(keys), 256, 64, 64] of images, mirrored or not."""
+        """[len(keys), 256, 64, 64] of images, mirrored or not.
+
+        Raises:
+            DataError: one is missing.
+        """
+        for index, is_mirrored in keys:
+            if (index, is_mirrored) not in self.at:
+                item = self.pack.items[index]
+                raise DataError(
+                    f"no embedding of {item.set_name}/{item.name}{' mirrored' * is_mirrored} ({item.split}): "
+                    "run `python -m sonotrace_models embed` to its end"
+                )
         return torch.from_numpy(np.stack([self.values[self.at[key]] for key in keys])).float()
+
+    @property
+    def images(self) -> set[int]:
+        """Those of the pack that are there as they are, not mirrored."""
+        return {index for index, is_mirrored in self.at if not is_mirrored}
 
 
 def _entries(folder: Path) -> list[tuple[str, str, bool]]:
@@ -59,12 +76,16 @@ def _entries(folder: Path) -> list[tuple[str, str, bool]]:
 
 
 def embed(pack: Pack, folder: Path) -> None:
-    """Computes what is missing: the images of all splits, then those of the train split mirrored."""
+    """Computes what is missing: the images of all splits, then those of the train split mirrored.
+
+    The val split comes first, the train split in an order of its own: what there is after a stop is a fair sample.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     entries = _entries(folder)
     known = set(entries)
-    wanted: list[Key] = [(index, False) for split in ("train", "val", "test") for index in pack.select(split)]
-    wanted += [(index, True) for index in pack.select("train")]
+    train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train"))]
+    wanted: list[Key] = [(index, False) for index in (*pack.select("val"), *train, *pack.select("test"))]
+    wanted += [(index, True) for index in train]
     encode = encoder()
     with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as told:
         # An embedding that was cut short is written anew.

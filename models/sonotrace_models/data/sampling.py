@@ -1,12 +1,13 @@
 """Which images a step sees."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 
 SET_EXPONENT = 0.5
@@ -22,12 +23,20 @@ class Sampler:
         numbers: np.random.Generator,
         sets: list[str] | None = None,
         emphasis: Mapping[str, float] | None = None,
+        only: Container[int] | None = None,
     ) -> None:
-        """Of all sets or some; `emphasis` multiplies how often a set is drawn."""
+        """Of all sets or some; `emphasis` multiplies how often a set is drawn; `only` these images.
+
+        Raises:
+            DataError: that leaves none.
+        """
         self.pack, self.numbers = pack, numbers
         by_set: dict[str, list[int]] = defaultdict(list)
         for index in pack.select("train", sets):
-            by_set[pack.items[index].set_name].append(index)
+            if only is None or index in only:
+                by_set[pack.items[index].set_name].append(index)
+        if not by_set:
+            raise DataError(f"no image of the train split to draw, of {', '.join(sets or pack.set_names)}")
         self.by_set = dict(by_set)
         self.names = sorted(self.by_set)
         sizes = np.array([len(self.by_set[name]) for name in self.names], float) ** SET_EXPONENT

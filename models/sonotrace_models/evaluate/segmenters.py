@@ -34,6 +34,10 @@ class Segmenter(ABC):
         self.mask_side = net.decoder.mask_side
         self.device = net.decoder.iou_token.device
 
+    def knows(self, image: int) -> bool:
+        """Whether features of this image of the pack can be had."""
+        return True
+
     @abstractmethod
     def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
         """Features of images of the pack, each with a leading batch axis."""
@@ -108,6 +112,9 @@ class Teacher(Segmenter):
     def __init__(self, net: SonoSam, embeddings: Embeddings) -> None:
         super().__init__(net)
         self.net, self.embeddings = net, embeddings
+
+    def knows(self, image: int) -> bool:
+        return (image, False) in self.embeddings.at
 
     def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
         return (self.embeddings.get([(index, False) for index in images]).to(self.device),)

@@ -39,7 +39,10 @@ class BestMasksConfig:
 
 
 class BestMasks:
-    """A folder of best masks, mapped: `masks.npy` (u8 probabilities, [object, 256, 256]) and `objects.json`."""
+    """A folder of best masks, mapped: `masks.npy` (u8 probabilities, [object, 256, 256]) and `objects.json`.
+
+    The teacher need not have seen all objects.
+    """
 
     def __init__(self, folder: Path, pack: Pack) -> None:
         """Maps the arrays.
@@ -50,25 +53,27 @@ class BestMasks:
         if not (folder / "objects.json").is_file():
             raise DataError(f"{folder} holds no masks: run `python -m sonotrace_models best-masks` first")
         objects = [tuple(pair) for pair in json.loads((folder / "objects.json").read_text())]
-        if objects != pack.objects("train"):
+        if not set(objects) <= set(pack.objects("train")):
             raise DataError(f"{folder} holds masks of other objects than the pack's train split")
         self.at = {pair: at for at, pair in enumerate(objects)}
         self.values: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
 
-    def get(self, images: Sequence[int], objects: Sequence[Sequence[int]]) -> Tensor:
-        """[images, objects each, 256, 256] probabilities."""
-        values = [
-            np.stack([self.values[self.at[index, id_]] for id_ in ids])
-            for index, ids in zip(images, objects, strict=True)
-        ]
-        return torch.from_numpy(np.stack(values)).float() / 255
+    def get(self, images: Sequence[int], objects: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """[images, objects each, 256, 256] probabilities, and [images, objects each]: 1 where there is a mask."""
+        places = [[self.at.get((index, id_)) for id_ in ids] for index, ids in zip(images, objects, strict=True)]
+        none = np.zeros((SIZE, SIZE), np.uint8)
+        values = np.stack(
+            [np.stack([none if place is None else self.values[place] for place in row]) for row in places]
+        )
+        is_there = [[float(place is not None) for place in row] for row in places]
+        return torch.from_numpy(values).float() / 255, torch.tensor(is_there)
 
 
 def make_best_masks(config: BestMasksConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
     teacher = trained_teacher(config.teacher, config.embeddings, pack)
-    objects = pack.objects("train")
+    objects = [pair for pair in pack.objects("train") if teacher.knows(pair[0])]
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))
     best = np.full(len(objects), -1.0)
@@ -100,4 +105,4 @@ def make_best_masks(config: BestMasksConfig) -> None:
                         made.append(click)
     values.flush()
     (config.out / "objects.json").write_text(json.dumps(objects))
-    print(f"mean Dice of the best masks: {best.mean():.4f}")
+    print(f"{len(objects)} of {len(pack.objects('train'))} objects, mean Dice of their best masks {best.mean():.4f}")

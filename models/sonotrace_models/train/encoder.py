@@ -77,7 +77,7 @@ def train_encoder(config: EncoderConfig) -> None:
     objective = Regression(net, variance)
     run = Run(config.folder, config, config.schedule, net, objective)
     generator, numbers = run.generators()
-    sampler = Sampler(pack, numbers, config.sets)
+    sampler = Sampler(pack, numbers, config.sets, only=embeddings.images)
     appearance = Appearance().to(run.device)
     if config.schedule.compiled:
         net.compile()

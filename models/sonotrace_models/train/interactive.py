@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from sonotrace_models import SIZE
 from sonotrace_models.data.fields import chance, uniform
 from sonotrace_models.data.pack import MIN_OBJECT_PX
-from sonotrace_models.losses import dice_focal, distillation, overlap
+from sonotrace_models.losses import Taught, dice_focal, distillation, overlap
 from sonotrace_models.nets.decoder import Answer, Prompt
 from sonotrace_models.nets.sonosam import choose
 from sonotrace_models.prompts import Points, correct, first_points
@@ -47,7 +47,7 @@ def interactive_loss(
     prompting: Prompting,
     generator: Generator,
     numbers: np.random.Generator,
-    teacher: Tensor | None = None,
+    taught: Taught | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The mean loss over the answers to a few prompts in turn.
 
@@ -55,7 +55,7 @@ def interactive_loss(
         decode: the network on features of the rows' images.
         truth: [rows, 256, 256] bool.
         side: of the network's masks.
-        teacher: [rows, 1, side, side] probabilities of the teacher's best masks.
+        taught: the teacher's best masks.
 
     Returns:
         The loss, and Dice after the first and the last answer.
@@ -83,8 +83,8 @@ def interactive_loss(
         answer = Answer(answer.masks.float(), answer.iou.float())
         dice_losses, focal_losses = dice_focal(answer.masks, target)
         losses = dice_losses + focal_losses
-        if teacher is not None and prompting.distillation_weight > 0:
-            losses = losses + prompting.distillation_weight * distillation(answer.masks, teacher)
+        if taught is not None and prompting.distillation_weight > 0:
+            losses = losses + prompting.distillation_weight * distillation(answer.masks, taught)
         true_iou = overlap(answer.masks, target)
         is_lone = (points.used == 1) & ~points.is_box
         # A lone click may mean several things: the best candidate answers it, the others are only kept alive.

@@ -104,7 +104,7 @@ def train_sonosam(config: SonoSamConfig) -> None:
     objective = OnEmbeddings(net, config.prompting)
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
-    sampler = Sampler(pack, objective.numbers)
+    sampler = Sampler(pack, objective.numbers, only=embeddings.images)
     if config.schedule.compiled:
         net.compile()
     for _ in run.steps():

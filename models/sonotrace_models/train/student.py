@@ -15,6 +15,7 @@ from sonotrace_models.data.pack import Normalisation, Pack
 from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.evaluate.clicks import ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Segmenter, Student
+from sonotrace_models.losses import Taught
 from sonotrace_models.nets.sonosam import SonoSamLite, litemedsam
 from sonotrace_models.quantize import simulate_int8
 from sonotrace_models.train.best_masks import BestMasks
@@ -68,9 +69,9 @@ class Interactive(nn.Module):
         self.net, self.prompting = net, prompting
         self.generator, self.numbers = generator, numbers
 
-    def forward(self, image: Tensor, truth: Tensor, teacher: Tensor | None) -> tuple[Tensor, dict[str, float]]:
-        """`image` [batch, 1, 256, 256]; `truth` [batch * objects, 256, 256], those of an image together; `teacher` of the
-        same rows, [batch * objects, 1, side, side]."""
+    def forward(self, image: Tensor, truth: Tensor, taught: Taught | None) -> tuple[Tensor, dict[str, float]]:
+        """`image` [batch, 1, 256, 256]; `truth` [batch * objects, 256, 256], those of an image together; `taught` of the
+        same rows."""
         per_image = len(truth) // len(image)
         features = [part.repeat_interleave(per_image, 0) for part in self.net.encoder(image)]
         return interactive_loss(
@@ -80,7 +81,7 @@ class Interactive(nn.Module):
             self.prompting,
             self.generator,
             self.numbers,
-            teacher,
+            taught,
         )
 
 
@@ -148,14 +149,14 @@ def train_student(config: StudentConfig) -> None:
         view = random_view(generator, len(images), config.view_strength)
         grey, ids = warp(grey, view), warp_ids(ids, view)
         truth = torch.cat([ids[at] == id_ for at, wanted in enumerate(objects) for id_ in wanted])
-        teacher = None
+        taught = None
         if best_masks is not None:
-            maps = best_masks.get(images, objects).to(run.device)
+            maps, is_there = (part.to(run.device) for part in best_masks.get(images, objects))
             # Of one image, side by side as channels, so that they are warped with it.
-            teacher = warp(maps, view).reshape(-1, 1, SIZE, SIZE)
-            teacher = F.avg_pool2d(teacher, SIZE // net.decoder.mask_side)
+            maps = warp(maps, view).reshape(-1, 1, SIZE, SIZE)
+            taught = Taught(F.avg_pool2d(maps, SIZE // net.decoder.mask_side), is_there.flatten())
         image = net.encoder.normalise(appearance(grey, generator))
-        loss, logged = run.net(image.contiguous(memory_format=torch.channels_last), truth, teacher)
+        loss, logged = run.net(image.contiguous(memory_format=torch.channels_last), truth, taught)
         run.backward(loss, **logged)
         if run.is_due:
             value, figures = _validated(run, pack, config.sets)
