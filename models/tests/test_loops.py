@@ -1,16 +1,15 @@
 """Loops made of two frames, on drawn hearts."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from hearts import heart
 
 from sonotrace_models.data.fields import warp_ids
 from sonotrace_models.data.loops import (
     LA,
     LATTICE,
     LV,
-    MUSCLE,
     PHASES,
     LoopError,
     backward_fields,
@@ -18,15 +17,6 @@ from sonotrace_models.data.loops import (
     landmarks,
     to_grid,
 )
-
-
-def heart(width: int, height: int) -> np.ndarray:
-    """A ventricle over an atrium with a muscle around the former."""
-    mask = np.zeros((256, 256), np.uint8)
-    cv2.ellipse(mask, (128, 140), (width + 12, height + 12), 0, 180, 360, MUSCLE, -1)
-    cv2.ellipse(mask, (128, 140), (width, height), 0, 180, 360, LV, -1)
-    cv2.ellipse(mask, (128, 141), (width, 50), 0, 0, 180, LA, -1)
-    return mask
 
 
 def test_the_field_carries_one_mask_onto_the_other() -> None:

@@ -182,7 +182,17 @@ def of_sequences(source: SequenceSource, count: int) -> Iterator[tuple[Tensor, T
 
 
 def fit(seen: Seen) -> Confidence:
-    """The regression on what was seen."""
+    """The regression on what was seen.
+
+    Raises:
+        DataError: all masks were good, or none was.
+    """
+    good = int(seen.is_good.sum())
+    if good in (0, len(seen.dice)):
+        raise DataError(
+            f"{good} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: nothing to tell apart "
+            "(a tracker that has learnt little? more loops to fit on?)"
+        )
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     model.fit(np.array(seen.evidence), seen.is_good)
     scaler, regression = model[0], model[1]

@@ -30,6 +30,8 @@ class TrackerConfig:
     pack: Path = Path("work/pack")
     loops: Path = Path("work/loops")
     student: Path = Path("work/runs/student/best.pt")
+    start: Path | None = None
+    """A tracker to go on from: after its student has learnt more, say."""
     folder: Path = Path("work/runs/tracker")
     frames_min: int = 4
     frames_max: int = 12
@@ -103,6 +105,8 @@ def train_tracker(config: TrackerConfig) -> None:
     pack = Pack(config.pack)
     student = with_weights(SonoSamLite(), config.student).eval().requires_grad_(False)
     net = Tracker()
+    if config.start is not None:
+        with_weights(net, config.start)
     objective = Unrolled(net, student.encoder)
     run = Run(config.folder, config, config.schedule, net, objective)
     student.to(run.device)

@@ -1,0 +1,73 @@
+"""Loops, tracker, confidence and their evaluation end to end on drawn hearts."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hearts import heart
+
+from sonotrace_models.data.loops import make_loops
+from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.evaluate.report import CineConfig, evaluate_cine
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
+from sonotrace_models.train.run import Schedule
+from sonotrace_models.train.tracker import TrackerConfig, train_tracker
+
+
+def draw(folder: Path) -> None:
+    """A patient a split, two frames each."""
+    numbers = np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (folder / "CAMUS" / kind).mkdir(parents=True)
+    with (folder / "MANIFEST.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["set", "name", "split", "group", "sequence", "frame"])
+        writer.writeheader()
+        for split in ("train", "val", "test"):
+            for frame, mask in enumerate((heart(44, 100), heart(36, 86))):
+                name = f"{split}_{frame}"
+                grey = np.choose(mask, [90, 20, 160, 30]) * numbers.uniform(0.7, 1.3, mask.shape)
+                cv2.imwrite(str(folder / "CAMUS" / "images" / f"{name}.png"), grey.clip(0, 255).astype(np.uint8))
+                cv2.imwrite(str(folder / "CAMUS" / "masks" / f"{name}.png"), mask)
+                writer.writerow(
+                    {"set": "CAMUS", "name": name, "split": split, "group": split, "sequence": "", "frame": frame}
+                )
+
+
+def test_a_tracker_is_trained_gone_on_from_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(tmp_path / "data")
+    packed, loops, student = tmp_path / "pack", tmp_path / "loops", tmp_path / "student.pt"
+    pack([tmp_path / "data"], packed)
+    make_loops(Pack(packed), loops)
+    assert "train: 1 loops, 0 patients left out" in capsys.readouterr().out
+    torch.manual_seed(0)
+    torch.save(SonoSamLite().state_dict(), student)
+
+    def train(name: str, start: Path | None) -> Path:
+        schedule = Schedule(steps=1, compiled=False, learning_rate=1e-6)
+        train_tracker(
+            TrackerConfig(packed, loops, student, start, tmp_path / name, 4, 4, frames_a_step=4, schedule=schedule)
+        )
+        return tmp_path / name / "best.pt"
+
+    first = train("first", None)
+    (line,) = [json.loads(line) for line in (tmp_path / "first" / "log.jsonl").read_text().splitlines()]
+    assert {"LV_dice", "LA_dice", "LV_dice_systole", "LA_interventions"} <= line.keys()
+    second = train("second", first)
+    before, after = (torch.load(path, weights_only=True) for path in (first, second))
+    torch.testing.assert_close(before["to_key.weight"], after["to_key.weight"], atol=1e-4, rtol=0)
+
+    evaluate_cine(CineConfig(packed, loops, student, second, None, most=1, out=tmp_path / "cine"))
+    told = json.loads((tmp_path / "cine" / "cine.json").read_text())
+    assert told["tracker"]["LV"]["loops"] == 1
+    # A network at random needs the user on every frame.
+    assert told["re-prompting"]["LA"]["interventions"] == 19
+    assert (tmp_path / "cine" / "cine.png").stat().st_size > 1000
+
+    with pytest.raises(DataError, match=r"0 of \d+ tracked masks .* nothing to tell apart"):
+        train_confidence(ConfidenceConfig(packed, loops, student, second, tmp_path / "confidence.json", 1, 1))
