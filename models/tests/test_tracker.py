@@ -6,8 +6,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sonotrace_models.nets.decoder import POINT_SLOTS, Prompt
 from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.layers import interleave, separate
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
+from sonotrace_models.nets.tracking import Tracking, shares_of
 
 MACS_MAX = 3.5e9
 """At 256 x 256: encoder, tracking step, memory step and one decode."""
@@ -48,6 +50,32 @@ def test_shapes() -> None:
     assert Memory(step.key, step.value, identity)._fields == memory(1, 0)._fields
     for own, kept in zip((step.key, step.value, identity), memory(1, 0), strict=True):
         assert own.shape == kept.shape
+
+
+@torch.no_grad()
+def test_before_anything_is_learnt_labels_are_carried_and_all_ids_are_alike() -> None:
+    torch.manual_seed(0)
+    tracker, frame = Tracker().eval(), features(0)
+    ids = torch.zeros(1, 256, 256)
+    ids[:, 40:120, 60:140], ids[:, 150:230, 100:200] = 3, 8
+
+    def carried(shown: torch.Tensor) -> torch.Tensor:
+        tracking = Tracking(tracker, 1, torch.device("cpu"))
+        tracking.refer(frame, shares_of(shown))
+        return tracking.advance(frame).argmax(1)
+
+    found, truth = carried(ids), shares_of(ids).argmax(1)
+    for id_ in (3, 8):
+        assert 2 * ((found == id_) & (truth == id_)).sum() > 0.85 * ((found == id_).sum() + (truth == id_).sum())
+    table = torch.arange(IDS)
+    table[3], table[8] = 10, 1
+    torch.testing.assert_close(carried(table[ids.long()].float()), table[found])
+
+
+def test_cells_are_taken_apart_and_put_together() -> None:
+    x = torch.rand(2, 3, 8, 8)
+    assert separate(x, 2).shape == (2, 12, 4, 4)
+    torch.testing.assert_close(interleave(separate(x, 2), 2), x)
 
 
 def test_the_short_term_window_reaches_seven_tokens() -> None:

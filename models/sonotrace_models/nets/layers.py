@@ -72,3 +72,10 @@ def interleave(x: Tensor, factor: int) -> Tensor:
     kept = channels // factor**2
     cells = x.reshape(batch, kept, factor, factor, rows, columns).permute(0, 1, 4, 2, 5, 3)
     return cells.reshape(batch, kept, rows * factor, columns * factor)
+
+
+def separate(x: Tensor, factor: int) -> Tensor:
+    """The inverse of `interleave`."""
+    batch, channels, rows, columns = x.shape
+    cells = x.reshape(batch, channels, rows // factor, factor, columns // factor, factor).permute(0, 1, 3, 5, 2, 4)
+    return cells.reshape(batch, channels * factor**2, rows // factor, columns // factor)

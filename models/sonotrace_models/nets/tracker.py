@@ -6,7 +6,9 @@ long-term memories (the reference first, then some recent frames, in a fixed num
 frame before within a window, and to themselves. A feature pyramid over the encoder's strides 16, 8 and 4 draws the masks.
 
 Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer; masks of stride 2, by
-sub-pixels; the memory takes probabilities rather than hard masks.
+sub-pixels; the memory takes probabilities rather than hard masks; and a part of the identity is the labels themselves, the
+shares of the ids in each quarter of a token. Carried by the same attention as the rest, they are a first answer in which
+all ids are alike, so that which object is where need not be learnt for each id on its own; the pyramid's answer is added.
 """
 
 from typing import NamedTuple
@@ -16,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features
-from sonotrace_models.nets.layers import LayerNorm2d, interleave, to_map, to_tokens
+from sonotrace_models.nets.layers import LayerNorm2d, interleave, separate, to_map, to_tokens
 
 OBJECTS = 10
 IDS = OBJECTS + 1
@@ -26,11 +28,17 @@ SLOTS = 4
 TOKENS = GRID * GRID
 WIDTH = 256
 KEY = 128
+LABEL_CELLS = 2
+"""Cells along a side of a token whose labels are carried."""
+LABELS = IDS * LABEL_CELLS**2
+"""Channels of the identity that are labels: the last ones."""
 WINDOW = 7
 """Reach of the short-term attention, tokens to each side (DeAOT's 15 x 15 window)."""
 MASK_SIDE = 128
 PYRAMID8, PYRAMID4 = 96, 64
 """Channels of the pyramid at strides 8 and 4."""
+NEAR_SIGMA = 0.7
+"""Spread of the short-term attention before anything is learnt, tokens."""
 NEVER = -1e4
 """Added to the scores of what must not be attended to; representable in f16."""
 
@@ -43,7 +51,7 @@ class Memory(NamedTuple):
     value: Tensor
     """[batch, tokens, 256]: what was seen"""
     identity: Tensor
-    """[batch, tokens, 256]: who was where"""
+    """[batch, tokens, 256]: who was where; the last 44 channels are labels, shares of each id in each cell"""
 
 
 class Seen(NamedTuple):
@@ -98,7 +106,7 @@ class Tracker(nn.Module):
         super().__init__()
         self.bank = nn.Conv2d(IDS, WIDTH, 9, stride=MASK_SIDE // GRID, padding=4)
         self.bank_norm = nn.LayerNorm(WIDTH)
-        self.to_identity = nn.Linear(WIDTH, WIDTH)
+        self.to_identity = nn.Linear(WIDTH, WIDTH - LABELS)
         self.enter = nn.Conv2d(WIDTH, WIDTH, 1)
         self.norm = nn.LayerNorm(WIDTH)
         self.to_key = nn.Linear(WIDTH, KEY)
@@ -120,15 +128,25 @@ class Tracker(nn.Module):
         self.norm4 = LayerNorm2d(PYRAMID4)
         self.conv4 = nn.Conv2d(PYRAMID4, 32, 3, padding=1)
         self.head = nn.Conv2d(32, IDS * 4, 1)
+        self.trust_short = nn.Linear(WIDTH, 1)
+        self.label_gain = nn.Parameter(torch.tensor(8.0))
         offsets, outside = _window()
         self.register_buffer("offsets", offsets, persistent=False)
         self.register_buffer("outside", outside, persistent=False)
         nn.init.trunc_normal_(self.near.weight, std=0.02)
-        nn.init.zeros_(self.near.bias)
+        nn.init.zeros_(self.trust_short.weight)
+        nn.init.constant_(self.trust_short.bias, 2.0)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+        with torch.no_grad():
+            reach = torch.arange(-WINDOW, WINDOW + 1) / NEAR_SIGMA
+            self.near.bias.copy_((-0.5 * (reach[:, None] ** 2 + reach[None] ** 2)).flatten())
 
     def identify(self, shares: Tensor) -> Tensor:
         """The memory step: [batch, 11, 128, 128] shares of the ids in each pixel, to a memory's `identity`."""
-        return self.to_identity(self.bank_norm(to_tokens(self.bank(shares))))
+        learnt = self.to_identity(self.bank_norm(to_tokens(self.bank(shares))))
+        cells = F.avg_pool2d(shares, MASK_SIDE // (GRID * LABEL_CELLS))
+        return torch.cat([learnt, to_tokens(separate(cells, LABEL_CELLS))], -1)
 
     def look(self, features: Features) -> Seen:
         """A frame's tokens, and the key and value that its memory keeps."""
@@ -145,15 +163,15 @@ class Tracker(nn.Module):
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
             short: [batch, 256, ...]: the frame before.
         """
-        tokens, normed, key, value = self.look(features)
-        gate = F.silu(self.to_gate(normed))
+        tokens, normed_frame, key, value = self.look(features)
+        gate = F.silu(self.to_gate(normed_frame))
         query = key * KEY**-0.5
         scores = query @ long.key.transpose(1, 2)
         batch = len(tokens)
         empty = (1 - is_valid) * NEVER
         scores = (scores.reshape(batch, TOKENS, SLOTS, TOKENS) + empty[:, None, :, None]).reshape(batch, TOKENS, -1)
         from_long = scores.softmax(-1) @ torch.cat([long.value, long.identity], -1)
-        near = self.near(normed)
+        near = self.near(normed_frame)
         scores = query @ short.key.transpose(1, 2) + near.gather(2, self.offsets.expand(batch, -1, -1)) + self.outside
         from_short = scores.softmax(-1) @ torch.cat([short.value, short.identity], -1)
         both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
@@ -162,15 +180,19 @@ class Tracker(nn.Module):
         scores = (own * KEY**-0.5) @ own.transpose(1, 2)
         from_self = scores.softmax(-1) @ F.silu(self.self_value(normed))
         both = both + self.settle(F.silu(self.self_gate(normed)), from_self)
-        return Step(self.draw(self.leave(both), features), key, value)
+        trust = self.trust_short(normed_frame).sigmoid()
+        labels = from_long[..., -LABELS:] * (1 - trust) + from_short[..., -LABELS:] * trust
+        return Step(self.draw(self.leave(both), labels, features), key, value)
 
-    def draw(self, tokens: Tensor, features: Features) -> Tensor:
-        """Feature pyramid: [batch, 256, 512] and the encoder's features to logits."""
+    def draw(self, tokens: Tensor, labels: Tensor, features: Features) -> Tensor:
+        """Feature pyramid: [batch, 256, 512], labels [batch, 256, 44] and the encoder's features to logits."""
         x = _double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8)
         x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
         x = _double(x) + self.from4(features.f4)
         x = F.gelu(self.conv4(F.gelu(self.norm4(x))))
-        return interleave(self.head(x), 2)
+        carried = interleave(to_map(labels, GRID), LABEL_CELLS)
+        carried = F.interpolate(carried, size=(MASK_SIDE, MASK_SIDE), mode="bilinear", align_corners=False)
+        return interleave(self.head(x), 2) + self.label_gain * carried
 
 
 def _double(x: Tensor) -> Tensor:
