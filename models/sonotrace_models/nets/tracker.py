@@ -7,8 +7,9 @@ frame before within a window, and to themselves. A feature pyramid over the enco
 
 Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer; masks of stride 2, by
 sub-pixels; the memory takes probabilities rather than hard masks; and a part of the identity is the labels themselves, the
-shares of the ids in each quarter of a token. Carried by the same attention as the rest, they are a first answer in which
-all ids are alike, so that which object is where need not be learnt for each id on its own; the pyramid's answer is added.
+shares of the ids in each quarter of a token. Carried by the same attention as the rest, they tell which object is where
+with all ids alike, so that this need not be learnt for each id on its own. The pyramid tells, for each pixel, how far they
+are to be believed, and how likely the background is beyond what they say.
 """
 
 from typing import NamedTuple
@@ -37,6 +38,8 @@ WINDOW = 7
 MASK_SIDE = 128
 PYRAMID8, PYRAMID4 = 96, 64
 """Channels of the pyramid at strides 8 and 4."""
+LABEL_GAIN_MAX = 16.0
+"""Most that a label counts in the logits."""
 NEAR_SIGMA = 0.7
 """Spread of the short-term attention before anything is learnt, tokens."""
 NEVER = -1e4
@@ -101,6 +104,7 @@ class Tracker(nn.Module):
 
     offsets: Tensor
     outside: Tensor
+    is_background: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,17 +131,19 @@ class Tracker(nn.Module):
         self.from4 = nn.Conv2d(F4_CHANNELS, PYRAMID4, 1)
         self.norm4 = LayerNorm2d(PYRAMID4)
         self.conv4 = nn.Conv2d(PYRAMID4, 32, 3, padding=1)
-        self.head = nn.Conv2d(32, IDS * 4, 1)
+        self.from_labels = nn.Conv2d(1, PYRAMID8, 1)
+        self.head = nn.Conv2d(32, 2 * 4, 1)
         self.trust_short = nn.Linear(WIDTH, 1)
-        self.label_gain = nn.Parameter(torch.tensor(8.0))
+        self.register_buffer("is_background", torch.eye(IDS)[:1].reshape(1, IDS, 1, 1), persistent=False)
         offsets, outside = _window()
         self.register_buffer("offsets", offsets, persistent=False)
         self.register_buffer("outside", outside, persistent=False)
         nn.init.trunc_normal_(self.near.weight, std=0.02)
         nn.init.zeros_(self.trust_short.weight)
         nn.init.constant_(self.trust_short.bias, 2.0)
-        for parameter in self.head.parameters():
-            nn.init.zeros_(parameter)
+        for layer in (self.head, self.from_labels):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
         with torch.no_grad():
             reach = torch.arange(-WINDOW, WINDOW + 1) / NEAR_SIGMA
             self.near.bias.copy_((-0.5 * (reach[:, None] ** 2 + reach[None] ** 2)).flatten())
@@ -186,13 +192,14 @@ class Tracker(nn.Module):
 
     def draw(self, tokens: Tensor, labels: Tensor, features: Features) -> Tensor:
         """Feature pyramid: [batch, 256, 512], labels [batch, 256, 44] and the encoder's features to logits."""
-        x = _double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8)
+        carried = interleave(to_map(labels, GRID), LABEL_CELLS)
+        x = _double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8) + self.from_labels(carried[:, :1])
         x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
         x = _double(x) + self.from4(features.f4)
         x = F.gelu(self.conv4(F.gelu(self.norm4(x))))
-        carried = interleave(to_map(labels, GRID), LABEL_CELLS)
+        belief, background = interleave(self.head(x), 2).split(1, 1)
         carried = F.interpolate(carried, size=(MASK_SIDE, MASK_SIDE), mode="bilinear", align_corners=False)
-        return interleave(self.head(x), 2) + self.label_gain * carried
+        return LABEL_GAIN_MAX * belief.sigmoid() * carried + background * self.is_background
 
 
 def _double(x: Tensor) -> Tensor:
