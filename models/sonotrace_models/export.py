@@ -185,7 +185,8 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
         },
         "outputs": {
             "masks": f"[1, {MASKS}, {mask_side}, {mask_side}] logits over the whole square; inside where above 0",
-            "choose": "exactly one positive click and no box: the one of masks 1 to 3 with the highest iou; else mask 0",
+            "choose": "exactly one positive click, no box and no answer before: the one of masks 1 to 3 with the highest "
+            "iou; else mask 0",
         },
     }
     if has_tracker:

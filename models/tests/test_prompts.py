@@ -3,7 +3,7 @@
 import torch
 
 from sonotrace_models.nets.decoder import BOX_FROM, BOX_TO, NEGATIVE, PAD, POSITIVE
-from sonotrace_models.prompts import JITTER, correct, first_points
+from sonotrace_models.prompts import JITTER, carried_points, correct, first_points
 
 
 def squares() -> torch.Tensor:
@@ -52,3 +52,29 @@ def test_where_all_is_right_the_user_confirms() -> None:
     points = first_points(squares()[:4], generator, box_share=0.0)
     corrected = correct(points, truth, truth, generator)
     assert (corrected.labels[:, 1] == POSITIVE).all()
+
+
+def test_a_carried_mask_is_corrected_by_the_first_click_with_or_without_its_box() -> None:
+    truth = torch.zeros(40, 128, 128, dtype=torch.bool)
+    truth[:, 20:80, 20:80] = True
+    carried = torch.zeros_like(truth)
+    carried[:, 20:80, 20:95] = True
+    points = carried_points(carried, truth, torch.Generator().manual_seed(0), box_share=0.5)
+    assert 0 < points.is_box.sum() < 40
+    for row in range(40):
+        used = int(points.used[row])
+        assert used == (3 if points.is_box[row] else 1)
+        assert points.labels[row, used - 1] == NEGATIVE
+        x, y = (points.coords[row, used - 1] / 2).long().tolist()
+        assert carried[row, y, x]
+        assert not truth[row, y, x]
+        if points.is_box[row]:
+            assert points.coords[row, :2].tolist() == [[40, 40], [189, 159]]
+            assert points.labels[row, :2].tolist() == [BOX_FROM, BOX_TO]
+
+
+def test_nothing_carried_is_corrected_without_a_box() -> None:
+    truth = squares()[:4, ::2, ::2]
+    points = carried_points(torch.zeros_like(truth), truth, torch.Generator().manual_seed(0), box_share=1.0)
+    assert points.used.tolist() == [1] * 4
+    assert (points.labels[:, 0] == POSITIVE).all()

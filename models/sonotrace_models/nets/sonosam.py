@@ -83,11 +83,15 @@ def litemedsam_input(grey: Tensor, extent: Tensor) -> Tensor:
     return stretched.expand(-1, 3, -1, -1)
 
 
-def choose(answer: Answer, prompt: Prompt) -> Tensor:
-    """[batch]: which mask answers the prompt: the best of the candidates for a lone positive click, else the first."""
+def is_lone_click(prompt: Prompt) -> Tensor:
+    """[batch]: whether a prompt is one positive click, and no box or answer before tells how much is meant."""
     points = (prompt.labels != PAD).sum(1)
-    is_lone_click = (points == 1) & (prompt.labels == POSITIVE).any(1)
-    return torch.where(is_lone_click, answer.iou[:, 1:].argmax(1) + 1, 0)
+    return (points == 1) & (prompt.labels == POSITIVE).any(1) & (prompt.has_mask == 0)
+
+
+def choose(answer: Answer, prompt: Prompt) -> Tensor:
+    """[batch]: which mask answers the prompt: the best of the candidates for a lone click, else the first."""
+    return torch.where(is_lone_click(prompt), answer.iou[:, 1:].argmax(1) + 1, 0)
 
 
 def upsample(logits: Tensor, side: int) -> Tensor:

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sonotrace_models import SIZE
-from sonotrace_models.data.fields import chance, uniform
+from sonotrace_models.data.fields import chance, smooth, uniform
 from sonotrace_models.data.pack import MIN_OBJECT_PX
 from sonotrace_models.losses import Taught, dice_focal, distillation, overlap
 from sonotrace_models.nets.decoder import Answer, Prompt
-from sonotrace_models.nets.sonosam import choose
-from sonotrace_models.prompts import Points, correct, first_points
+from sonotrace_models.nets.sonosam import choose, is_lone_click
+from sonotrace_models.prompts import Points, carried_points, correct, first_points
 
 LEARNT_CLICKS_MAX = 3
 
@@ -30,8 +30,10 @@ class Prompting:
     late_share: float = 0.45
     """Steps that begin after up to `late_clicks` corrections have been made without learning from them."""
     late_clicks: int = 7
-    stale_share: float = 0.12
-    """Objects that begin with an answer to an earlier, slightly different frame."""
+    carried_share: float = 0.3
+    """Objects that begin with a mask carried here from another frame, which the first click corrects."""
+    carried_box_share: float = 0.5
+    """Those of them that begin with the carried mask's box too."""
     kept_mask_share: float = 0.85
     """Corrections that come with the answer before."""
     regret_weight: float = 4.0
@@ -65,7 +67,9 @@ def interactive_loss(
     counts = truth.sum((1, 2)) >= MIN_OBJECT_PX
     share = counts.float() / counts.sum().clamp(min=1)
     points = first_points(truth, generator, prompting.box_share)
-    logits, has_mask = _stale(target, prompting.stale_share, generator)
+    logits, has_mask = _carried(target, prompting.carried_share, generator)
+    corrected = carried_points(logits[:, 0] > 0, solid, generator, prompting.carried_box_share)
+    points = corrected.where(has_mask > 0, points)
     late = learnt = 0
     if prompting.is_iterative:
         learnt = int(numbers.choice(LEARNT_CLICKS_MAX, p=[0.4, 0.35, 0.25]))
@@ -86,7 +90,7 @@ def interactive_loss(
         if taught is not None and prompting.distillation_weight > 0:
             losses = losses + prompting.distillation_weight * distillation(answer.masks, taught)
         true_iou = overlap(answer.masks, target)
-        is_lone = (points.used == 1) & ~points.is_box
+        is_lone = is_lone_click(prompt)
         # A lone click may mean several things: the best candidate answers it, the others are only kept alive.
         of_candidates = losses[:, 1:].amin(1) + 0.3 * losses[:, 0] + 0.05 * losses[:, 1:].mean(1)
         rows = torch.where(is_lone, of_candidates, losses[:, 0])
@@ -125,13 +129,15 @@ def _turn(
     return shown[:, None] * has_mask[:, None, None, None], has_mask, points
 
 
-def _stale(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """For some rows, logits of a mask that is a little off, as a frame ago's is; and which rows."""
-    rows = len(target)
+def _carried(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """For some rows, logits of a mask that is off, as one that was tracked from another frame is; and which rows."""
+    rows, pitch = len(target), SIZE // target.shape[-1]
     has_mask = chance(generator, rows, share).float()
     scale = 1 + uniform(generator, (rows, 2), -0.08, 0.08)
     shift = uniform(generator, (rows, 2), -0.04, 0.04)
     matrix = torch.cat([torch.diag_embed(scale), shift[..., None]], -1)
-    moved = F.grid_sample(target, F.affine_grid(matrix, list(target.shape), align_corners=False), align_corners=False)
+    bent = smooth(generator, rows, 6, uniform(generator, (rows,), 0, 0.03))[:, ::pitch, ::pitch]
+    field = F.affine_grid(matrix, list(target.shape), align_corners=False) + bent
+    moved = F.grid_sample(target, field, align_corners=False)
     confidence = uniform(generator, (rows, 1, 1, 1), 4, 16)
     return (2 * moved - 1) * confidence * has_mask[:, None, None, None], has_mask
