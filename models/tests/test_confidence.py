@@ -1,8 +1,10 @@
 """Confidence: the regression finds what tells bad masks, and evidence is finite whatever the mask."""
 
 import numpy as np
+import pytest
 import torch
 
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.train.confidence import EVIDENCE, Seen, auroc, evidence_of, fit
@@ -42,3 +44,8 @@ def test_evidence_is_finite_for_any_mask() -> None:
         assert np.isfinite(evidence).all()
     still = evidence_of(net, features, logits, disc, disc, disc)
     assert still[3:] == [0.0, 0.0, 0.0]
+
+
+def test_a_tracker_whose_masks_are_all_alike_teaches_nothing_and_is_told() -> None:
+    with pytest.raises(DataError, match=r"0 of 20 tracked masks have a Dice of 0.9 or more: nothing to tell apart"):
+        fit(Seen([[0.0] * len(EVIDENCE)] * 20, [0.5] * 20))
