@@ -50,5 +50,10 @@ def test_a_teacher_that_saw_some_images_teaches_those(
     assert maps[is_there == 0].max() == 0
     assert maps[is_there == 1].max() > 0
 
+    (out / "objects.json").write_text((out / "objects.json").read_text().replace("DISCS", "OTHERS"))
+    with pytest.raises(DataError, match="none of the pack's train objects"):
+        BestMasks(out, pack)
+    (out / "objects.json").write_text((out / "objects.json").read_text().replace("OTHERS", "DISCS"))
+
     train_student(StudentConfig(packed, encoder=None, best_masks=out, folder=tmp_path / "student", schedule=SCHEDULE))
     assert torch.load(tmp_path / "student" / "last.pt", weights_only=True)["step"] == 1

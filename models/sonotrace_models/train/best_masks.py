@@ -48,14 +48,15 @@ class BestMasks:
         """Maps the arrays.
 
         Raises:
-            DataError: the folder holds none, or those of another pack.
+            DataError: the folder holds none, or none of the pack's objects.
         """
         if not (folder / "objects.json").is_file():
             raise DataError(f"{folder} holds no masks: run `python -m sonotrace_models best-masks` first")
-        objects = [tuple(pair) for pair in json.loads((folder / "objects.json").read_text())]
-        if not set(objects) <= set(pack.objects("train")):
-            raise DataError(f"{folder} holds masks of other objects than the pack's train split")
-        self.at = {pair: at for at, pair in enumerate(objects)}
+        places = {tuple(key): at for at, key in enumerate(json.loads((folder / "objects.json").read_text()))}
+        found = {pair: places.get(_key(pack, *pair)) for pair in pack.objects("train")}
+        self.at = {pair: at for pair, at in found.items() if at is not None}
+        if not self.at:
+            raise DataError(f"{folder} holds masks of none of the pack's train objects")
         self.values: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
 
     def get(self, images: Sequence[int], objects: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -69,11 +70,20 @@ class BestMasks:
         return torch.from_numpy(values).float() / 255, torch.tensor(is_there)
 
 
+def _key(pack: Pack, index: int, id_: int) -> tuple[str, str, int]:
+    """What names an object in any pack."""
+    return pack.items[index].set_name, pack.items[index].name, id_
+
+
 def make_best_masks(config: BestMasksConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
     teacher = trained_teacher(config.teacher, config.embeddings, pack)
     objects = [pair for pair in pack.objects("train") if teacher.knows(pair[0])]
+    if not objects:
+        raise DataError(
+            f"{config.embeddings} holds no image of the train split: run `python -m sonotrace_models embed`"
+        )
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))
     best = np.full(len(objects), -1.0)
@@ -104,5 +114,5 @@ def make_best_masks(config: BestMasksConfig) -> None:
                     if click is not None:
                         made.append(click)
     values.flush()
-    (config.out / "objects.json").write_text(json.dumps(objects))
+    (config.out / "objects.json").write_text(json.dumps([_key(pack, *pair) for pair in objects]))
     print(f"{len(objects)} of {len(pack.objects('train'))} objects, mean Dice of their best masks {best.mean():.4f}")

@@ -67,7 +67,8 @@ def interactive_loss(
     counts = truth.sum((1, 2)) >= MIN_OBJECT_PX
     share = counts.float() / counts.sum().clamp(min=1)
     points = first_points(truth, generator, prompting.box_share)
-    logits, has_mask = _carried(target, prompting.carried_share, generator)
+    # A click on a carried mask is a correction too.
+    logits, has_mask = _carried(target, prompting.carried_share if prompting.is_iterative else 0.0, generator)
     corrected = carried_points(logits[:, 0] > 0, solid, generator, prompting.carried_box_share)
     points = corrected.where(has_mask > 0, points)
     late = learnt = 0
