@@ -41,20 +41,23 @@ class Points:
         return Prompt(self.coords, self.labels, mask, has_mask)
 
 
-def carried_points(carried: Tensor, truth: Tensor, generator: Generator, box_share: float) -> Points:
-    """The first prompt where a mask was carried here from another frame: a click that corrects it, beside the carried mask's
-    box or alone; [rows, side, side] bool each."""
-    rows, device = len(truth), truth.device
-    pitch = SIZE // truth.shape[-1]
+def carried_box(carried: Tensor, is_box: Tensor) -> Points:
+    """The box of a mask that was carried here from another frame.
+
+    Args:
+        carried: [rows, side, side] bool.
+        is_box: [rows] bool: where the box is given; it never is where nothing was carried.
+    """
+    rows, device = len(carried), carried.device
+    pitch = SIZE // carried.shape[-1]
     x0, y0, x1, y1, *_ = _extent(carried.repeat_interleave(pitch, 1).repeat_interleave(pitch, 2))
-    is_box = chance(generator, rows, box_share) & carried.flatten(1).any(1)
+    is_box = is_box & carried.flatten(1).any(1)
     corners = torch.stack([torch.stack([x0, y0], 1), torch.stack([x1, y1], 1)], 1)
     coords = torch.zeros(rows, POINT_SLOTS, 2, device=device)
     labels = torch.full((rows, POINT_SLOTS), float(PAD), device=device)
     coords[:, :2] = torch.where(is_box[:, None, None], corners, 0.0)
     labels[:, :2] = torch.where(is_box[:, None], torch.tensor([BOX_FROM, BOX_TO], device=device).float(), float(PAD))
-    points = Points(coords, labels, torch.where(is_box, 2, 0), is_box)
-    return correct(points, carried, truth, generator)
+    return Points(coords, labels, torch.where(is_box, 2, 0), is_box)
 
 
 def first_points(truth: Tensor, generator: Generator, box_share: float) -> Points:

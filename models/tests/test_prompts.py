@@ -3,7 +3,7 @@
 import torch
 
 from sonotrace_models.nets.decoder import BOX_FROM, BOX_TO, NEGATIVE, PAD, POSITIVE
-from sonotrace_models.prompts import JITTER, carried_points, correct, first_points
+from sonotrace_models.prompts import JITTER, carried_box, correct, first_points
 
 
 def squares() -> torch.Tensor:
@@ -59,8 +59,10 @@ def test_a_carried_mask_is_corrected_by_the_first_click_with_or_without_its_box(
     truth[:, 20:80, 20:80] = True
     carried = torch.zeros_like(truth)
     carried[:, 20:80, 20:95] = True
-    points = carried_points(carried, truth, torch.Generator().manual_seed(0), box_share=0.5)
-    assert 0 < points.is_box.sum() < 40
+    is_box = torch.arange(40) % 2 == 0
+    box = carried_box(carried, is_box)
+    points = correct(box, carried, truth, torch.Generator().manual_seed(0))
+    assert points.is_box.equal(is_box)
     for row in range(40):
         used = int(points.used[row])
         assert used == (3 if points.is_box[row] else 1)
@@ -73,8 +75,8 @@ def test_a_carried_mask_is_corrected_by_the_first_click_with_or_without_its_box(
             assert points.labels[row, :2].tolist() == [BOX_FROM, BOX_TO]
 
 
-def test_nothing_carried_is_corrected_without_a_box() -> None:
-    truth = squares()[:4, ::2, ::2]
-    points = carried_points(torch.zeros_like(truth), truth, torch.Generator().manual_seed(0), box_share=1.0)
-    assert points.used.tolist() == [1] * 4
-    assert (points.labels[:, 0] == POSITIVE).all()
+def test_nothing_carried_has_no_box() -> None:
+    box = carried_box(torch.zeros(4, 128, 128, dtype=torch.bool), torch.ones(4, dtype=torch.bool))
+    assert not box.is_box.any()
+    assert box.used.tolist() == [0] * 4
+    assert (box.labels == PAD).all()

@@ -29,6 +29,7 @@ def test_a_convolution_is_a_linear_layer_over_patches(stride: int, padding: int,
     torch.manual_seed(0)
     conv, x = nn.Conv2d(5, 7, kernel, stride, padding), torch.randn(2, 5, 24, 24)
     linear = Int8Linear(5 * kernel * kernel, 7)
+    assert conv.bias is not None
     linear.weight.data, linear.bias.data = conv.weight.data.flatten(1), conv.bias.data
     patches = nn.functional.unfold(x, kernel, padding=padding, stride=stride).transpose(1, 2)
     expected = linear(patches).transpose(1, 2).reshape(conv(x).shape)

@@ -7,11 +7,18 @@ import torch
 from torch import Tensor
 
 from sonotrace_models.data.loops import FRAMES, LA, LV, Loop
-from sonotrace_models.evaluate.loops import ACCEPTED_DICE, CORRECTIONS_MAX, Follower, play, shares_from
+from sonotrace_models.evaluate.loops import (
+    ACCEPTED_DICE,
+    CORRECTIONS_MAX,
+    Follower,
+    RefinedFollower,
+    TrackerFollower,
+    play,
+)
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Tracker
-from sonotrace_models.nets.tracking import Tracking, shares_of
+from sonotrace_models.nets.tracking import Tracking, odds_of, shares_from, shares_of
 
 
 def features(seed: int) -> Features:
@@ -49,6 +56,46 @@ def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
 
 
 @torch.no_grad()
+def test_what_is_remembered_may_differ_from_what_was_found() -> None:
+    torch.manual_seed(0)
+    tracker = Tracker().eval()
+
+    def third(second: Tensor | None) -> Tensor:
+        tracking = Tracking(tracker, 1, torch.device("cpu"))
+        tracking.refer(features(0), shares())
+        found = tracking.find(features(1)).softmax(1)
+        tracking.remember(found if second is None else second)
+        return tracking.advance(features(2))
+
+    torch.testing.assert_close(third(None), advanced(tracker, 2))
+    assert (third(shares_of(torch.zeros(1, 256, 256)))[:, 1] < third(None)[:, 1]).float().mean() > 0.5
+
+
+def advanced(tracker: Tracker, frames: int) -> Tensor:
+    tracking = Tracking(tracker, 1, torch.device("cpu"))
+    tracking.refer(features(0), shares())
+    return [tracking.advance(features(frame)) for frame in range(1, frames + 1)][-1]
+
+
+@torch.no_grad()
+def test_a_refined_mask_lies_between_the_tracked_and_the_redrawn() -> None:
+    torch.manual_seed(0)
+    tracker, net = Tracker().eval(), SonoSamLite().eval()
+    start = [torch.where(shares()[0, id_] > 0.5, 8.0, -8.0) for id_ in (1, 2)]
+
+    def second(follower: Follower) -> Tensor:
+        follower.start(features(0), start)
+        return follower.advance(features(1))[0].sigmoid()
+
+    tracked = second(TrackerFollower(tracker))
+    drawn = second(RefinedFollower(tracker, net, trust=1.0))
+    assert not torch.allclose(tracked, drawn, atol=0.1)
+    torch.testing.assert_close(second(RefinedFollower(tracker, net, trust=0.0)), tracked, atol=1e-5, rtol=0)
+    between = second(RefinedFollower(tracker, net, trust=0.25))
+    torch.testing.assert_close(between, 0.25 * drawn + 0.75 * tracked, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_only_what_was_shown_is_tracked() -> None:
     torch.manual_seed(0)
     tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"))
@@ -62,7 +109,11 @@ def test_shares_add_up() -> None:
     made = shares()
     torch.testing.assert_close(made.sum(1), torch.ones(1, MASK_SIDE, MASK_SIDE))
     assert made[0, 1].sum() == 25 * 30
-    torch.testing.assert_close(shares_from([torch.randn(128, 128)] * 3).sum(1), torch.ones(1, 128, 128))
+    torch.testing.assert_close(shares_from(torch.randn(2, IDS, 128, 128)).sum(1), torch.ones(2, 128, 128))
+    # One object and its background: odds tell all.
+    logits = torch.full((1, IDS, 128, 128), -1e4)
+    logits[:, :2] = torch.randn(1, 2, 128, 128)
+    torch.testing.assert_close(shares_from(odds_of(logits)), logits.softmax(1), atol=1e-4, rtol=0)
 
 
 class Scripted(Follower):

@@ -18,12 +18,12 @@ from tqdm import tqdm
 from sonotrace_models import SIZE
 from sonotrace_models.data.loops import LA, LV, MIDDLE, Loop, Loops
 from sonotrace_models.evaluate.clicks import points_of
-from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, innermost, next_click
+from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, next_click
 from sonotrace_models.nets.decoder import Prompt
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite, choose, upsample
-from sonotrace_models.nets.tracker import IDS, MASK_SIDE, Tracker
-from sonotrace_models.nets.tracking import Tracking
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, NEVER, Tracker
+from sonotrace_models.nets.tracking import REFINED_TRUST, Tracking, odds_of, redrawn, refined, shares_from
 
 ACCEPTED_DICE = 0.90
 """Below, the user intervenes (the paper's threshold)."""
@@ -55,15 +55,6 @@ class Follower(ABC):
         """Replaces the masks of the frame at hand."""
 
 
-def shares_from(logits: Sequence[Tensor]) -> Tensor:
-    """[1, 11, 128, 128] from each object's own logits: where several claim a pixel it goes to them by their odds."""
-    stacked = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), -1e4)
-    stacked[:, 0] = 0
-    for number, of_object in enumerate(logits, 1):
-        stacked[0, number] = of_object
-    return stacked.softmax(1)
-
-
 class TrackerFollower(Follower):
     """The DeAOT tracker."""
 
@@ -78,24 +69,37 @@ class TrackerFollower(Follower):
 
     @torch.no_grad()
     def advance(self, features: Features) -> list[Tensor]:
-        logits = self.tracking.advance(features)[0]
-        # An object's odds against everything else.
-        total = logits.exp().sum(0)
-        return [logits[number] - (total - logits[number].exp()).clamp(min=1e-6).log() for number in self._numbers]
+        return self._objects(odds_of(self.tracking.advance(features)))
 
     @torch.no_grad()
     def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
-        self.tracking.refer(features, shares_from(logits))
+        odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), NEVER)
+        odds[0, 1 : self.count + 1] = torch.stack(list(logits))
+        self.tracking.refer(features, shares_from(odds))
         self.tracking.present = torch.zeros(1, IDS)
         self.tracking.present[:, : self.count + 1] = 1
 
-    @property
-    def _numbers(self) -> range:
-        return range(1, self.count + 1)
+    def _objects(self, odds: Tensor) -> list[Tensor]:
+        return list(odds[0, 1 : self.count + 1])
+
+
+class RefinedFollower(TrackerFollower):
+    """The tracker, whose masks the segmenter refines."""
+
+    def __init__(self, tracker: Tracker, net: SonoSamLite, trust: float = REFINED_TRUST) -> None:
+        super().__init__(tracker)
+        self.net, self.trust = net, trust
+
+    @torch.no_grad()
+    def advance(self, features: Features) -> list[Tensor]:
+        odds = odds_of(self.tracking.find(features))
+        odds = refined(self.net.decoder, features, odds, self.tracking.present, self.trust)
+        self.tracking.remember(shares_from(odds))
+        return self._objects(odds)
 
 
 class RepromptFollower(Follower):
-    """The segmenter, prompted on each frame with the last mask: its logits, its box and a click in its middle."""
+    """The segmenter, prompted on each frame with the last mask: its logits and its box."""
 
     def __init__(self, net: SonoSamLite) -> None:
         self.net = net
@@ -103,19 +107,14 @@ class RepromptFollower(Follower):
     def start(self, features: Features, logits: Sequence[Tensor]) -> None:
         self.last = list(logits)
 
+    @torch.no_grad()
     def advance(self, features: Features) -> list[Tensor]:
-        self.last = [self._again(features, before) for before in self.last]
+        each = Features(*(part.expand(len(self.last), -1, -1, -1) for part in features))
+        self.last = list(redrawn(self.net.decoder, each, torch.stack(self.last)))
         return list(self.last)
 
     def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
         self.last = list(logits)
-
-    def _again(self, features: Features, before: Tensor) -> Tensor:
-        mask = on_grid(before)
-        if not mask.any():
-            return before
-        click = (*innermost(mask), 1)
-        return segment(self.net, features, [click], box_of(mask), before)
 
 
 @torch.no_grad()
@@ -200,12 +199,14 @@ def _click(net: SonoSamLite, features: Features, truth: Mask, before: Tensor | N
     """Clicks until the mask is good; the logits, and how many it took."""
     made: list[Click] = []
     logits = before
+    # As the session prompts: the carried mask's box says what is corrected.
+    box = box_of(on_grid(before)) if before is not None and on_grid(before).any() else None
     while len(made) < most:
         click = first_click(truth) if logits is None else next_click(truth, on_grid(logits))
         if click is None:
             break
         made.append(click)
-        logits = segment(net, features, made, None, logits)
+        logits = segment(net, features, made, box, logits)
         if dice(on_grid(logits), truth) >= GOOD_DICE:
             break
     assert logits is not None

@@ -14,7 +14,7 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
-from sonotrace_models.evaluate.loops import Follower, RepromptFollower, TrackerFollower, evaluate_loops
+from sonotrace_models.evaluate.loops import Follower, RefinedFollower, RepromptFollower, TrackerFollower, evaluate_loops
 from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, fastest_device, trained_teacher
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
@@ -201,6 +201,7 @@ def evaluate_cine(config: CineConfig) -> None:
         student, tracker = simulate_int8(round_weights(student)), simulate_int8(round_weights(tracker))
     followers: dict[str, Follower] = {
         "tracker": TrackerFollower(tracker),
+        "refined": RefinedFollower(tracker, student),
         "re-prompting": RepromptFollower(student),
     }
     loops = Loops(config.loops, pack, config.split)

@@ -2,16 +2,25 @@
 
 Slot 0 of the long-term memory holds the reference and is only replaced by a newer one; the other slots are a ring that
 takes a frame in every few frames. The short-term memory is the frame before.
+
+A tracked mask can be refined: the segmenter draws it anew, and what both say is remembered. The tracker knows what the
+object looked like, the segmenter where edges are.
 """
 
 import torch
 from torch import Tensor
 
+from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.encoder import Features
-from sonotrace_models.nets.tracker import IDS, KEY, MASK_SIDE, NEVER, SLOTS, TOKENS, WIDTH, Memory, Tracker
+from sonotrace_models.nets.tracker import IDS, KEY, MASK_SIDE, NEVER, SLOTS, TOKENS, WIDTH, Memory, Step, Tracker
+from sonotrace_models.prompts import carried_box
 
 KEPT_EVERY = 4
 """Frames from one that is kept to the next."""
+REFINED_TRUST = 0.5
+"""What the segmenter's drawing of a tracked mask counts against that mask; chosen on val."""
+SURE = 1e-6
+"""Probabilities come no closer to 0 and 1 where they become logits."""
 
 
 class Tracking:
@@ -26,6 +35,7 @@ class Tracking:
         ]
         self._is_valid = torch.zeros(batch, SLOTS, device=device)
         self._short = self._slots[0]
+        self._found: Step
         self._next = 1
         self._since_kept = 0
         self.present = torch.zeros(batch, IDS, device=device)
@@ -46,17 +56,24 @@ class Tracking:
         self.present[:, 0] = 1
 
     def advance(self, features: Features) -> Tensor:
-        """Tracks into the next frame: logits [batch, 11, 128, 128], very low for ids that are not tracked."""
+        """Tracks into the next frame and remembers what was found: logits [batch, 11, 128, 128], very low for ids that are
+        not tracked."""
+        logits = self.find(features)
+        self.remember(logits.softmax(1))
+        return logits
+
+    def find(self, features: Features) -> Tensor:
+        """Tracks into the next frame; `remember` is to follow."""
         long = Memory(*(torch.cat(parts, 1) for parts in zip(*self._slots, strict=True)))
-        step = self.tracker(features, long, self._is_valid, self._short)
-        logits = step.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
-        # Gradients of a long sequence go through keys and values; through each frame's masks they would explode.
-        shares = logits.detach().softmax(1)
-        self._short = Memory(step.key, step.value, self.tracker.identify(shares))
+        self._found = self.tracker(features, long, self._is_valid, self._short)
+        return self._found.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
+
+    def remember(self, shares: Tensor) -> None:
+        """Takes the masks of the frame that was last found, [batch, 11, 128, 128], as its memory."""
+        self._short = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
         self._since_kept += 1
         if self._since_kept >= self.kept_every:
             self._keep()
-        return logits
 
     def _keep(self) -> None:
         self._since_kept = 0
@@ -71,3 +88,36 @@ def shares_of(ids: Tensor) -> Tensor:
     objects = torch.stack([ids == id_ for id_ in range(1, IDS)], 1).float()
     objects = torch.nn.functional.avg_pool2d(objects, ids.shape[-1] // MASK_SIDE)
     return torch.cat([1 - objects.sum(1, keepdim=True), objects], 1)
+
+
+def odds_of(logits: Tensor) -> Tensor:
+    """[batch, 11, 128, 128] logits of the ids to each id's own logit, against all others."""
+    return logits.softmax(1).logit(SURE)
+
+
+def shares_from(odds: Tensor) -> Tensor:
+    """[batch, 11, 128, 128] of the ids, of which the objects' count, to shares: where several claim a pixel it goes to them
+    by their odds, and the background has what nobody claims."""
+    return torch.cat([torch.zeros_like(odds[:, :1]), odds[:, 1:]], 1).softmax(1)
+
+
+def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Tensor:
+    """What the segmenter makes of masks from elsewhere, told their logits and their boxes; [rows, 128, 128] logits.
+
+    Where there is no mask, `before` stays.
+    """
+    mask = before > 0
+    is_there = mask.flatten(1).any(1)
+    prompt = carried_box(mask, is_there).prompt(before[:, None], is_there.float())
+    drawn = decoder(*features, prompt).masks[:, 0].float()
+    return torch.where(is_there[:, None, None], drawn, before)
+
+
+def refined(decoder: Decoder, features: Features, odds: Tensor, present: Tensor, trust: float) -> Tensor:
+    """Odds of tracked objects, [batch, 11, 128, 128], each mixed with what the segmenter makes of it."""
+    rows, ids = present[:, 1:].nonzero(as_tuple=True)
+    tracked = odds[rows, ids + 1]
+    drawn = redrawn(decoder, Features(*(part[rows] for part in features)), tracked)
+    mixed = odds.clone()
+    mixed[rows, ids + 1] = (trust * drawn.sigmoid() + (1 - trust) * tracked.sigmoid()).logit(SURE)
+    return mixed

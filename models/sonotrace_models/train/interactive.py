@@ -14,7 +14,7 @@ from sonotrace_models.data.pack import MIN_OBJECT_PX
 from sonotrace_models.losses import Taught, dice_focal, distillation, overlap
 from sonotrace_models.nets.decoder import Answer, Prompt
 from sonotrace_models.nets.sonosam import choose, is_lone_click
-from sonotrace_models.prompts import Points, carried_points, correct, first_points
+from sonotrace_models.prompts import Points, carried_box, correct, first_points
 
 LEARNT_CLICKS_MAX = 3
 
@@ -30,10 +30,12 @@ class Prompting:
     late_share: float = 0.45
     """Steps that begin after up to `late_clicks` corrections have been made without learning from them."""
     late_clicks: int = 7
-    carried_share: float = 0.3
-    """Objects that begin with a mask carried here from another frame, which the first click corrects."""
-    carried_box_share: float = 0.5
-    """Those of them that begin with the carried mask's box too."""
+    carried_share: float = 0.4
+    """Objects that begin with a mask carried here from another frame."""
+    refined_share: float = 0.3
+    """Those of them that nobody corrects: they come with the carried mask's box, and are to be drawn better."""
+    carried_box_share: float = 0.8
+    """Of the others, which the first click corrects, those that begin with the carried mask's box too."""
     kept_mask_share: float = 0.85
     """Corrections that come with the answer before."""
     regret_weight: float = 4.0
@@ -67,10 +69,13 @@ def interactive_loss(
     counts = truth.sum((1, 2)) >= MIN_OBJECT_PX
     share = counts.float() / counts.sum().clamp(min=1)
     points = first_points(truth, generator, prompting.box_share)
-    # A click on a carried mask is a correction too.
-    logits, has_mask = _carried(target, prompting.carried_share if prompting.is_iterative else 0.0, generator)
-    corrected = carried_points(logits[:, 0] > 0, solid, generator, prompting.carried_box_share)
-    points = corrected.where(has_mask > 0, points)
+    logits, is_carried = carried_masks(target, prompting.carried_share if prompting.is_iterative else 0.0, generator)
+    is_refined = is_carried & chance(generator, len(truth), prompting.refined_share)
+    carried = logits[:, 0] > 0
+    box = carried_box(carried, is_refined | chance(generator, len(truth), prompting.carried_box_share))
+    corrected = correct(box, carried, solid, generator)
+    points = box.where(is_refined, corrected).where(is_carried, points)
+    has_mask = is_carried.float()
     late = learnt = 0
     if prompting.is_iterative:
         learnt = int(numbers.choice(LEARNT_CLICKS_MAX, p=[0.4, 0.35, 0.25]))
@@ -78,9 +83,11 @@ def interactive_loss(
     with torch.no_grad():
         for _ in range(late):
             answer = decode(points.prompt(logits, has_mask))
-            logits, has_mask, points = _turn(answer, points, logits, has_mask, solid, prompting, generator)
+            logits, has_mask, points = _turn(answer, points, logits, has_mask, is_carried, solid, prompting, generator)
     total = torch.zeros((), device=truth.device)
-    before: Tensor | None = None
+    # A click on a carried mask is to help too; where nobody clicked, the network may dare something.
+    is_corrected = (has_mask > 0) & ~(is_refined if late == 0 else torch.zeros_like(is_refined))
+    before = torch.where(is_corrected, dice_focal(logits, target)[0][:, 0], torch.inf)
     logged: dict[str, float] = {}
     for turn in range(learnt + 1):
         prompt = points.prompt(logits, has_mask)
@@ -97,8 +104,7 @@ def interactive_loss(
         rows = torch.where(is_lone, of_candidates, losses[:, 0])
         iou_error = (answer.iou - true_iou) ** 2
         rows = rows + torch.where(is_lone, iou_error.mean(1), iou_error[:, 0])
-        if before is not None:
-            rows = rows + prompting.regret_weight * F.relu(dice_losses[:, 0] - before)
+        rows = rows + prompting.regret_weight * F.relu(dice_losses[:, 0] - before)
         total = total + (rows * share).sum()
         chosen = choose(answer, prompt)
         at = torch.arange(len(truth), device=truth.device)
@@ -108,7 +114,7 @@ def interactive_loss(
         if turn == 0 and late == 0:
             logged["dice_first"] = logged["dice_last"]
         if turn < learnt:
-            logits, has_mask, points = _turn(answer, points, logits, has_mask, solid, prompting, generator)
+            logits, has_mask, points = _turn(answer, points, logits, has_mask, is_carried, solid, prompting, generator)
     return total / (learnt + 1), logged
 
 
@@ -118,6 +124,7 @@ def _turn(
     points: Points,
     logits: Tensor,
     has_mask: Tensor,
+    is_carried: Tensor,
     solid: Tensor,
     prompting: Prompting,
     generator: Generator,
@@ -126,19 +133,27 @@ def _turn(
     chosen = choose(answer, points.prompt(logits, has_mask))
     shown = answer.masks[torch.arange(len(solid), device=solid.device), chosen].detach().float()
     points = correct(points, shown > 0, solid, generator)
-    has_mask = chance(generator, len(solid), prompting.kept_mask_share).float()
+    # Without the carried mask its corrections would not tell what is meant.
+    has_mask = (is_carried | chance(generator, len(solid), prompting.kept_mask_share)).float()
     return shown[:, None] * has_mask[:, None, None, None], has_mask, points
 
 
-def _carried(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """For some rows, logits of a mask that is off, as one that was tracked from another frame is; and which rows."""
+def carried_masks(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """For some rows, logits of a mask that is off, as one that was tracked from another frame is; and which rows.
+
+    Off by size, place and shape, in shares of the object's own extent.
+    """
     rows, pitch = len(target), SIZE // target.shape[-1]
-    has_mask = chance(generator, rows, share).float()
-    scale = 1 + uniform(generator, (rows, 2), -0.08, 0.08)
-    shift = uniform(generator, (rows, 2), -0.04, 0.04)
+    is_carried = chance(generator, rows, share)
+    at = torch.linspace(-1, 1, target.shape[-1], device=target.device)
+    mass = target.sum((1, 2, 3)).clamp(min=1)
+    centre = torch.stack([(target.sum((1, 2 + axis)) * at).sum(1) / mass for axis in (0, 1)], 1)
+    extent = (4 * target.mean((1, 2, 3))).sqrt()[:, None]
+    scale = 1 + uniform(generator, (rows, 1), -0.12, 0.12) + uniform(generator, (rows, 2), -0.06, 0.06)
+    shift = extent * uniform(generator, (rows, 2), -0.08, 0.08) + centre * (1 - scale)
     matrix = torch.cat([torch.diag_embed(scale), shift[..., None]], -1)
     bent = smooth(generator, rows, 6, uniform(generator, (rows,), 0, 0.03))[:, ::pitch, ::pitch]
     field = F.affine_grid(matrix, list(target.shape), align_corners=False) + bent
     moved = F.grid_sample(target, field, align_corners=False)
     confidence = uniform(generator, (rows, 1, 1, 1), 4, 16)
-    return (2 * moved - 1) * confidence * has_mask[:, None, None, None], has_mask
+    return (2 * moved - 1) * confidence * is_carried[:, None, None, None], is_carried

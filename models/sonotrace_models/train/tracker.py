@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
-from sonotrace_models.evaluate.loops import OBJECTS, TrackerFollower, evaluate_loops
-from sonotrace_models.nets.encoder import Encoder, Features
+from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, evaluate_loops
+from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
-from sonotrace_models.nets.tracking import Tracking, shares_of
+from sonotrace_models.nets.tracking import REFINED_TRUST, Tracking, odds_of, refined, shares_from, shares_of
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.weights import with_weights
 
@@ -39,6 +39,8 @@ class TrackerConfig:
     """Frames of all sequences of a step together: short sequences come in larger batches."""
     corrected_share: float = 0.2
     """Sequences in which a later frame's truth becomes the reference, as after an intervention."""
+    refined_share: float = 0.5
+    """Steps in which the student refines each mask before it is remembered, as in use."""
     shares: Shares = field(default_factory=Shares)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=6000, learning_rate=4e-4, weight_decay=0.05))
 
@@ -49,25 +51,41 @@ _dice = DiceLoss(include_background=False, softmax=False, reduction="none", soft
 class Unrolled(nn.Module):
     """The tracker's loss over sequences."""
 
-    def __init__(self, tracker: Tracker, encoder: Encoder) -> None:
+    def __init__(self, tracker: Tracker, student: SonoSamLite) -> None:
         super().__init__()
         self.tracker = tracker
         # Not a submodule: it is frozen, and not to be saved with the tracker.
-        self._encoder = [encoder]
+        self._student = [student]
 
-    def forward(self, image: Tensor, ids: Tensor, kept_every: int, corrected_at: int) -> tuple[Tensor, float]:
-        """`image` and `ids` [batch, frame, 256, 256], the former normalised; `corrected_at`: a frame after which its
-        truth is the reference, 0 for none. Returns the loss and the mean Dice over frames but the first."""
+    def forward(
+        self, image: Tensor, ids: Tensor, kept_every: int, corrected_at: int, is_refined: bool
+    ) -> tuple[Tensor, float]:
+        """The loss and the mean Dice over frames but the first.
+
+        Args:
+            image: [batch, frame, 256, 256], normalised.
+            ids: the same.
+            corrected_at: a frame after which its truth is the reference, 0 for none.
+            is_refined: whether the student draws each mask anew before it is remembered.
+        """
+        (student,) = self._student
         batch, frames = image.shape[:2]
         with torch.no_grad():
-            flat = self._encoder[0](image.reshape(batch * frames, 1, *image.shape[2:]))
+            flat = student.encoder(image.reshape(batch * frames, 1, *image.shape[2:]))
         features = [part.reshape(batch, frames, *part.shape[1:]) for part in flat]
         tracking = Tracking(self.tracker, batch, image.device, kept_every)
         tracking.refer(Features(*(part[:, 0] for part in features)), shares_of(ids[:, 0]))
         losses, overlaps = [], []
         for frame in range(1, frames):
             of_frame = Features(*(part[:, frame] for part in features))
-            logits = tracking.advance(of_frame)
+            logits = tracking.find(of_frame)
+            # Gradients of a long sequence go through keys and values; through each frame's masks they would explode.
+            shares = logits.detach().softmax(1)
+            if is_refined:
+                with torch.no_grad():
+                    odds = odds_of(logits.detach())
+                    shares = shares_from(refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST))
+            tracking.remember(shares)
             truth = shares_of(ids[:, frame]) * tracking.present[..., None, None]
             loss, overlap = frame_loss(logits, truth, tracking.present)
             losses.append(loss)
@@ -107,7 +125,7 @@ def train_tracker(config: TrackerConfig) -> None:
     net = Tracker()
     if config.start is not None:
         with_weights(net, config.start)
-    objective = Unrolled(net, student.encoder)
+    objective = Unrolled(net, student)
     run = Run(config.folder, config, config.schedule, net, objective)
     student.to(run.device)
     generator, numbers = torch.Generator().manual_seed(run.seed), np.random.default_rng(run.seed)
@@ -120,12 +138,14 @@ def train_tracker(config: TrackerConfig) -> None:
         drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
         corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
         image = student.encoder.normalise(drawn.grey.to(run.device))
-        loss, overlap = run.net(image, drawn.ids.to(run.device), int(numbers.integers(2, 6)), corrected_at)
+        is_refined = bool(numbers.random() < config.refined_share)
+        loss, overlap = run.net(image, drawn.ids.to(run.device), int(numbers.integers(2, 6)), corrected_at, is_refined)
         run.backward(loss, dice=overlap, frames=frames)
         if run.is_due:
             tracker = run.kept
             student.cpu()
-            table = evaluate_loops(student, {"tracker": TrackerFollower(tracker.cpu())}, held_out, VALIDATED_LOOPS)
+            follower = RefinedFollower(tracker.cpu(), student)
+            table = evaluate_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)
             student.to(run.device)
             run.averaged.to(run.device)
             figures = {
