@@ -31,8 +31,9 @@ from sonotrace_models.nets.decoder import MASKS, PAD, POINT_SLOTS, POSITIVE, Pro
 from sonotrace_models.nets.encoder import Encoder, Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Memory, Tracker
+from sonotrace_models.nets.tracking import REFINED_TRUST
 from sonotrace_models.quantize import round_weights
-from sonotrace_models.train.confidence import Confidence, read_confidence
+from sonotrace_models.train.confidence import EVIDENCE, Confidence, read_confidence
 from sonotrace_models.weights import with_weights
 
 OPSET = 17
@@ -160,7 +161,11 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
         _write(out, "memory", memory, {"shares": shares}, ("identity",))
     told = conventions(student.encoder, side, tracker is not None)
     if confidence is not None:
-        told["confidence"] = {"rule": "1 / (1 + exp(-(bias + sum of weights * evidence)))", **asdict(confidence)}
+        told["confidence"] = {
+            "rule": "1 / (1 + exp(-(bias + sum of weights * evidence)))",
+            "definitions": EVIDENCE,
+            **asdict(confidence),
+        }
     (out / "conventions.json").write_text(json.dumps(told, indent=1))
 
 
@@ -195,7 +200,10 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "tokens": TOKENS,
             "ids": IDS,
             "rule": "long_* hold the slots' key, value and identity one after the other, the reference first; long_valid is "
-            "1 for a slot in use; shares are the softmax of logits over the ids that are tracked",
+            "1 for a slot in use; odds of an id are the logit of its softmax over the ids that are tracked, refined: logit of "
+            "trust * sigmoid(the decoder's mask 0, told these odds and their box) + (1 - trust) * sigmoid(odds); shares are "
+            "the softmax of the objects' refined odds and the background's 0",
+            "trust": REFINED_TRUST,
         }
     return told
 

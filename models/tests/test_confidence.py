@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sonotrace_models.data.manifest import DataError
-from sonotrace_models.nets.encoder import Features
-from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.nets.tracker import IDS
+from sonotrace_models.nets.tracking import Redrawn, Refined
 from sonotrace_models.train.confidence import EVIDENCE, Seen, auroc, evidence_of, fit
 
 
@@ -29,20 +29,24 @@ def test_the_regression_tells_bad_masks_on_data_that_it_has_not_seen() -> None:
     assert confidence.weights[0] > 10 * max(abs(weight) for weight in confidence.weights[1:])
 
 
+def refined(mask: np.ndarray) -> Refined:
+    """The segmenter agrees with the tracker."""
+    logits = torch.from_numpy(np.where(mask[::2, ::2], 5.0, -5.0)).float()
+    odds = torch.full((1, IDS, 128, 128), -9.0)
+    odds[0, 1] = logits
+    return Refined(odds, logits[None], Redrawn(logits[None], torch.tensor([0.8])))
+
+
 def test_evidence_is_finite_for_any_mask() -> None:
-    torch.manual_seed(0)
-    net = SonoSamLite().eval()
-    shapes = ((1, 256, 16, 16), (1, 32, 64, 64), (1, 64, 32, 32))
-    features = Features(*(torch.randn(shape) for shape in shapes))
     disc = np.zeros((256, 256), bool)
     disc[100:150, 90:140] = True
     empty = np.zeros_like(disc)
     for mask, before, reference in ((disc, disc, disc), (disc, empty, empty), (empty, disc, disc)):
-        logits = torch.from_numpy(np.where(mask[::2, ::2], 5.0, -5.0)).float()
-        evidence = evidence_of(net, features, logits, mask, before, reference)
+        evidence = evidence_of(refined(mask), 0, mask, before, reference)
         assert len(evidence) == len(EVIDENCE)
         assert np.isfinite(evidence).all()
-    still = evidence_of(net, features, logits, disc, disc, disc)
+    still = evidence_of(refined(disc), 0, disc, disc, disc)
+    assert still[0] == 1.0
     assert still[3:] == [0.0, 0.0, 0.0]
 
 

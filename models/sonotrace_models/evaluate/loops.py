@@ -23,7 +23,7 @@ from sonotrace_models.nets.decoder import Prompt
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite, choose, upsample
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, NEVER, Tracker
-from sonotrace_models.nets.tracking import REFINED_TRUST, Tracking, odds_of, redrawn, refined, shares_from
+from sonotrace_models.nets.tracking import REFINED_TRUST, Refined, Tracking, odds_of, redrawn, refined, shares_from
 
 ACCEPTED_DICE = 0.90
 """Below, the user intervenes (the paper's threshold)."""
@@ -89,13 +89,15 @@ class RefinedFollower(TrackerFollower):
     def __init__(self, tracker: Tracker, net: SonoSamLite, trust: float = REFINED_TRUST) -> None:
         super().__init__(tracker)
         self.net, self.trust = net, trust
+        self.refined: Refined
+        """Of the frame at hand."""
 
     @torch.no_grad()
     def advance(self, features: Features) -> list[Tensor]:
         odds = odds_of(self.tracking.find(features))
-        odds = refined(self.net.decoder, features, odds, self.tracking.present, self.trust)
-        self.tracking.remember(shares_from(odds))
-        return self._objects(odds)
+        self.refined = refined(self.net.decoder, features, odds, self.tracking.present, self.trust)
+        self.tracking.remember(shares_from(self.refined.odds))
+        return self._objects(self.refined.odds)
 
 
 class RepromptFollower(Follower):
@@ -110,7 +112,7 @@ class RepromptFollower(Follower):
     @torch.no_grad()
     def advance(self, features: Features) -> list[Tensor]:
         each = Features(*(part.expand(len(self.last), -1, -1, -1) for part in features))
-        self.last = list(redrawn(self.net.decoder, each, torch.stack(self.last)))
+        self.last = list(redrawn(self.net.decoder, each, torch.stack(self.last)).logits)
         return list(self.last)
 
     def correct(self, features: Features, logits: Sequence[Tensor]) -> None:

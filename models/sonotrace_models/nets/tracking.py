@@ -7,6 +7,8 @@ A tracked mask can be refined: the segmenter draws it anew, and what both say is
 object looked like, the segmenter where edges are.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -101,23 +103,42 @@ def shares_from(odds: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(odds[:, :1]), odds[:, 1:]], 1).softmax(1)
 
 
-def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Tensor:
-    """What the segmenter makes of masks from elsewhere, told their logits and their boxes; [rows, 128, 128] logits.
+class Redrawn(NamedTuple):
+    """What the segmenter makes of masks from elsewhere."""
 
-    Where there is no mask, `before` stays.
+    logits: Tensor
+    """[rows, 128, 128]"""
+    iou: Tensor
+    """[rows]: its own estimate of their overlap with the truth"""
+
+
+class Refined(NamedTuple):
+    """Tracked objects, and what the segmenter made of them; rows are those of the objects that are present, in order."""
+
+    odds: Tensor
+    """[batch, 11, 128, 128]: both mixed"""
+    tracked: Tensor
+    """[rows, 128, 128]: the tracker's own odds"""
+    drawn: Redrawn
+
+
+def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Redrawn:
+    """The segmenter's answers to masks from elsewhere, [rows, 128, 128] logits: it is told these and their boxes.
+
+    Where there is no mask, `before` stays, with an overlap of 0.
     """
     mask = before > 0
     is_there = mask.flatten(1).any(1)
-    prompt = carried_box(mask, is_there).prompt(before[:, None], is_there.float())
-    drawn = decoder(*features, prompt).masks[:, 0].float()
-    return torch.where(is_there[:, None, None], drawn, before)
+    answer = decoder(*features, carried_box(mask, is_there).prompt(before[:, None], is_there.float()))
+    logits = torch.where(is_there[:, None, None], answer.masks[:, 0].float(), before)
+    return Redrawn(logits, answer.iou[:, 0].float().clamp(0, 1) * is_there)
 
 
-def refined(decoder: Decoder, features: Features, odds: Tensor, present: Tensor, trust: float) -> Tensor:
+def refined(decoder: Decoder, features: Features, odds: Tensor, present: Tensor, trust: float) -> Refined:
     """Odds of tracked objects, [batch, 11, 128, 128], each mixed with what the segmenter makes of it."""
     rows, ids = present[:, 1:].nonzero(as_tuple=True)
     tracked = odds[rows, ids + 1]
     drawn = redrawn(decoder, Features(*(part[rows] for part in features)), tracked)
     mixed = odds.clone()
-    mixed[rows, ids + 1] = (trust * drawn.sigmoid() + (1 - trust) * tracked.sigmoid()).logit(SURE)
-    return mixed
+    mixed[rows, ids + 1] = (trust * drawn.logits.sigmoid() + (1 - trust) * tracked.sigmoid()).logit(SURE)
+    return Refined(mixed, tracked, drawn)

@@ -1,8 +1,7 @@
 """Stage 4: how far a tracked mask can be trusted, from what a scanner can see: it has no truth to compare with.
 
-The segmenter is prompted with the tracked mask itself (its box, a click in its middle, its logits). Agreement of the two
-answers, the segmenter's own estimate, how sure the tracker is, and jumps in area and position go into a logistic
-regression for 'Dice with the truth is at least 0.90'.
+The segmenter refines each tracked mask. Agreement of the two, the segmenter's own estimate, how sure both together are, and
+jumps in area and position go into a logistic regression for 'Dice with the truth is at least 0.90'.
 """
 
 import json
@@ -24,16 +23,23 @@ from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
-from sonotrace_models.evaluate.clicks import points_of
-from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, TrackerFollower, on_grid
-from sonotrace_models.evaluate.protocol import Mask, box_of, dice, innermost
-from sonotrace_models.nets.decoder import POSITIVE, Prompt
+from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, RefinedFollower, on_grid
+from sonotrace_models.evaluate.protocol import Mask, dice
 from sonotrace_models.nets.encoder import Features
-from sonotrace_models.nets.sonosam import SonoSamLite, choose
+from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.nets.tracking import Refined
 from sonotrace_models.weights import with_weights
 
-EVIDENCE = ("agreement", "iou", "sureness", "area_step", "area_drift", "move")
+EVIDENCE = {
+    "agreement": "Dice of the tracked mask and of what the decoder makes of it, told its logits and its box",
+    "iou": "iou of that answer, 0 to 1",
+    "sureness": "mean probability within the refined mask",
+    "area_step": "absolute logarithm of the area over that of the frame before, at most 3",
+    "area_drift": "absolute logarithm of the area over that in the reference, at most 3",
+    "move": "distance of the centroid from that of the frame before over the root of the area, at most 3",
+}
+"""What confidence goes by; of an empty mask 0, 0, 0, 3, 3, 3."""
 
 
 @dataclass
@@ -77,32 +83,24 @@ def read_confidence(path: Path) -> Confidence:
     return Confidence(tuple(told["evidence"]), tuple(told["weights"]), told["bias"])
 
 
-@torch.no_grad()
-def evidence_of(
-    net: SonoSamLite, features: Features, logits: Tensor, mask: Mask, before: Mask, reference: Mask
-) -> list[float]:
+def evidence_of(refined: Refined, number: int, mask: Mask, before: Mask, reference: Mask) -> list[float]:
     """What can be seen of a tracked mask, in the order of `EVIDENCE`.
 
     Args:
-        logits: [128, 128]: the object's odds against everything else.
-        mask: the same, thresholded on the input grid.
-        before: the object's mask a frame ago.
+        number: of the object, from 0.
+        mask: the object's refined mask on the input grid.
+        before: its mask a frame ago.
         reference: its mask in the reference frame.
     """
     if not mask.any():
         return [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]
-    coords, labels = points_of([(*innermost(mask), POSITIVE)], box_of(mask))
-    prompt = Prompt(torch.tensor([coords]), torch.tensor([labels]), logits[None, None], torch.ones(1))
-    answer = net.decoder(*features, prompt)
-    chosen = choose(answer, prompt)[0]
-    again = on_grid(answer.masks[0, chosen].float())
-    probability = logits.sigmoid()
+    probability = refined.odds[0, number + 1].sigmoid()
     inside = probability > 0.5
     area, area_before, area_reference = (max(float(part.sum()), 1.0) for part in (mask, before, reference))
     shift = np.linalg.norm(_centroid(mask) - _centroid(before)) if before.any() else area**0.5
     return [
-        dice(again, mask),
-        float(answer.iou[0, chosen].clamp(0, 1)),
+        dice(on_grid(refined.drawn.logits[number]), on_grid(refined.tracked[number])),
+        float(refined.drawn.iou[number]),
         float(probability[inside].mean()) if inside.any() else 0.0,
         min(abs(np.log(area / area_before)), 3.0),
         min(abs(np.log(area / area_reference)), 3.0),
@@ -140,7 +138,7 @@ def watch(
     """
     seen = Seen([], [])
     for grey, ids, wanted in sequences:
-        follower = TrackerFollower(tracker)
+        follower = RefinedFollower(tracker, net)
         with torch.no_grad():
             encoded = net.encoder(net.encoder.normalise(grey[:, None]))
         frames = [Features(*(part[at : at + 1] for part in encoded)) for at in range(len(grey))]
@@ -153,7 +151,8 @@ def watch(
                 truth = truths[at][number]
                 mask = on_grid(logits)
                 if truth.any():
-                    seen.evidence.append(evidence_of(net, frames[at], logits, mask, before[number], reference[number]))
+                    evidence = evidence_of(follower.refined, number, mask, before[number], reference[number])
+                    seen.evidence.append(evidence)
                     seen.dice.append(dice(mask, truth))
                 before[number] = mask
     return seen
@@ -198,7 +197,7 @@ def fit(seen: Seen) -> Confidence:
     scaler, regression = model[0], model[1]
     weights = regression.coef_[0] / scaler.scale_
     bias = float(regression.intercept_[0] - (weights * scaler.mean_).sum())
-    return Confidence(EVIDENCE, tuple(float(weight) for weight in weights), bias)
+    return Confidence(tuple(EVIDENCE), tuple(float(weight) for weight in weights), bias)
 
 
 def train_confidence(config: ConfidenceConfig) -> None:

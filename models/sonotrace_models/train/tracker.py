@@ -84,7 +84,8 @@ class Unrolled(nn.Module):
             if is_refined:
                 with torch.no_grad():
                     odds = odds_of(logits.detach())
-                    shares = shares_from(refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST))
+                    odds = refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST).odds
+                    shares = shares_from(odds)
             tracking.remember(shares)
             truth = shares_of(ids[:, frame]) * tracking.present[..., None, None]
             loss, overlap = frame_loss(logits, truth, tracking.present)
