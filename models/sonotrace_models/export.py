@@ -199,10 +199,12 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "slots": SLOTS,
             "tokens": TOKENS,
             "ids": IDS,
-            "rule": "long_* hold the slots' key, value and identity one after the other, the reference first; long_valid is "
-            "1 for a slot in use; odds of an id are the logit of its softmax over the ids that are tracked, refined: logit of "
-            "trust * sigmoid(the decoder's mask 0, told these odds and their box) + (1 - trust) * sigmoid(odds); shares are "
-            "the softmax of the objects' refined odds and the background's 0",
+            "memory": "long_* hold the slots' key, value and identity one after the other, the reference first, then a ring "
+            "of frames: each that was corrected, and every few others; long_valid is 1 for a slot in use",
+            "odds": "of an id: logit of its softmax over the ids that are tracked",
+            "refined": "logit of trust * sigmoid(the decoder's mask 0, told the odds and their box) + (1 - trust) * "
+            "sigmoid(odds)",
+            "shares": "softmax of 0, the background's, and the objects' refined odds",
             "trust": REFINED_TRUST,
         }
     return told

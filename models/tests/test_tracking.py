@@ -17,7 +17,7 @@ from sonotrace_models.evaluate.loops import (
 )
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Tracker
+from sonotrace_models.nets.tracker import IDS, LABELS, MASK_SIDE, SLOTS, TOKENS, Tracker
 from sonotrace_models.nets.tracking import Tracking, odds_of, shares_from, shares_of
 
 
@@ -93,6 +93,21 @@ def test_a_refined_mask_lies_between_the_tracked_and_the_redrawn() -> None:
     torch.testing.assert_close(second(RefinedFollower(tracker, net, trust=0.0)), tracked, atol=1e-5, rtol=0)
     between = second(RefinedFollower(tracker, net, trust=0.25))
     torch.testing.assert_close(between, 0.25 * drawn + 0.75 * tracked, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_correction_is_kept_beside_the_reference() -> None:
+    torch.manual_seed(0)
+    tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"))
+    tracking.refer(features(0), shares())
+    reference = tracking._slots[0]
+    tracking.advance(features(1))
+    tracking.correct(features(1), shares().flip(3))
+    assert tracking._slots[0] is reference
+    assert tracking._slots[1] is tracking._short
+    assert tracking._is_valid.tolist() == [[1.0, 1.0, 0.0, 0.0]]
+    labels = tracking._short.identity[..., -LABELS:]
+    torch.testing.assert_close(labels, tracking.tracker.identify(shares().flip(3))[..., -LABELS:])
 
 
 @torch.no_grad()

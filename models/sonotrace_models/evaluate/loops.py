@@ -65,7 +65,9 @@ class TrackerFollower(Follower):
     def start(self, features: Features, logits: Sequence[Tensor]) -> None:
         self.count = len(logits)
         self.tracking = Tracking(self.tracker, 1, torch.device("cpu"))
-        self.correct(features, logits)
+        self.tracking.refer(features, self._shares(logits))
+        self.tracking.present = torch.zeros(1, IDS)
+        self.tracking.present[:, : self.count + 1] = 1
 
     @torch.no_grad()
     def advance(self, features: Features) -> list[Tensor]:
@@ -73,11 +75,12 @@ class TrackerFollower(Follower):
 
     @torch.no_grad()
     def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+        self.tracking.correct(features, self._shares(logits))
+
+    def _shares(self, logits: Sequence[Tensor]) -> Tensor:
         odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), NEVER)
         odds[0, 1 : self.count + 1] = torch.stack(list(logits))
-        self.tracking.refer(features, shares_from(odds))
-        self.tracking.present = torch.zeros(1, IDS)
-        self.tracking.present[:, : self.count + 1] = 1
+        return shares_from(odds)
 
     def _objects(self, odds: Tensor) -> list[Tensor]:
         return list(odds[0, 1 : self.count + 1])

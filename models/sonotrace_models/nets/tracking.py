@@ -1,7 +1,7 @@
 """Tracking through a sequence in fixed memory: what the runtime does with the tracker's two programs.
 
-Slot 0 of the long-term memory holds the reference and is only replaced by a newer one; the other slots are a ring that
-takes a frame in every few frames. The short-term memory is the frame before.
+Slot 0 of the long-term memory holds the reference, the frame on which tracking began; the other slots are a ring that takes
+a frame in every few frames, and each that the user corrected. The short-term memory is the frame before.
 
 A tracked mask can be refined: the segmenter draws it anew, and what both say is remembered. The tracker knows what the
 object looked like, the segmenter where edges are.
@@ -49,13 +49,18 @@ class Tracking:
         Args:
             shares: [batch, 11, 128, 128]: of the ids in each pixel.
         """
-        seen = self.tracker.look(features)
-        self._short = Memory(seen.key, seen.value, self.tracker.identify(shares))
+        self._short = self._memory(features, shares)
         self._slots[0] = self._short
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, 0] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
         self.present[:, 0] = 1
+
+    def correct(self, features: Features, shares: Tensor) -> None:
+        """Takes the masks that the user gave the frame at hand, in place of what was found: they are remembered as the frame
+        before, and kept; the reference stays."""
+        self._short = self._memory(features, shares)
+        self._keep()
 
     def advance(self, features: Features) -> Tensor:
         """Tracks into the next frame and remembers what was found: logits [batch, 11, 128, 128], very low for ids that are
@@ -76,6 +81,10 @@ class Tracking:
         self._since_kept += 1
         if self._since_kept >= self.kept_every:
             self._keep()
+
+    def _memory(self, features: Features, shares: Tensor) -> Memory:
+        seen = self.tracker.look(features)
+        return Memory(seen.key, seen.value, self.tracker.identify(shares))
 
     def _keep(self) -> None:
         self._since_kept = 0

@@ -38,7 +38,7 @@ class TrackerConfig:
     frames_a_step: int = 36
     """Frames of all sequences of a step together: short sequences come in larger batches."""
     corrected_share: float = 0.2
-    """Sequences in which a later frame's truth becomes the reference, as after an intervention."""
+    """Sequences in which a later frame's truth is given too, as in an intervention."""
     refined_share: float = 0.5
     """Steps in which the student refines each mask before it is remembered, as in use."""
     shares: Shares = field(default_factory=Shares)
@@ -65,7 +65,7 @@ class Unrolled(nn.Module):
         Args:
             image: [batch, frame, 256, 256], normalised.
             ids: the same.
-            corrected_at: a frame after which its truth is the reference, 0 for none.
+            corrected_at: a frame after which its truth is given, 0 for none.
             is_refined: whether the student draws each mask anew before it is remembered.
         """
         (student,) = self._student
@@ -92,9 +92,7 @@ class Unrolled(nn.Module):
             losses.append(loss)
             overlaps.append(overlap)
             if frame == corrected_at:
-                present = tracking.present
-                tracking.refer(of_frame, truth)
-                tracking.present = present
+                tracking.correct(of_frame, truth)
         return torch.stack(losses).mean(), float(np.mean(overlaps))
 
 
