@@ -41,6 +41,10 @@ class EmbedConfig:
 
     pack: Path = Path("work/pack")
     out: Path = Path("work/embeddings")
+    train_most: int | None = None
+    """Images of the train split, a fair sample; all where none is given."""
+    is_mirroring: bool = True
+    """Whether these are wanted mirrored too."""
 
 
 @dataclass
@@ -106,7 +110,7 @@ def main() -> int:
             case PackConfig():
                 pack(config.data, config.out)
             case EmbedConfig():
-                embed(Pack(config.pack), config.out)
+                embed(Pack(config.pack), config.out, config.train_most, config.is_mirroring)
             case LoopsConfig():
                 make_loops(Pack(config.pack), config.out)
             case SonoSamConfig():

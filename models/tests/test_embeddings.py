@@ -40,3 +40,15 @@ def test_it_goes_on_after_a_stop_and_keeps_what_is_whole(
     last = pack.select("train")[5]
     both = found.get([(last, False), (last, True)])[:, 0, 0, 0]
     torch.testing.assert_close(both[0], both[1], rtol=1e-3, atol=1e-4)
+
+
+def test_a_sample_of_the_train_split_leaves_the_other_splits_whole(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings, "encoder", lambda: lambda _: torch.zeros(1, 256, 64, 64))
+    pack = Pack(packed)
+    embed(pack, tmp_path, train_most=2, is_mirroring=False)
+    found = Embeddings(tmp_path, pack)
+    assert {*pack.select("val"), *pack.select("test")} <= found.images
+    assert len(found.images & {*pack.select("train")}) == 2
+    assert not any(is_mirrored for _, is_mirrored in found.at)

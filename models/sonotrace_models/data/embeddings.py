@@ -75,17 +75,21 @@ def _entries(folder: Path) -> list[tuple[str, str, bool]]:
     return [(set_name, name, is_mirrored) for set_name, name, is_mirrored in map(json.loads, lines)]
 
 
-def embed(pack: Pack, folder: Path) -> None:
+def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring: bool = True) -> None:
     """Computes what is missing: the images of all splits, then those of the train split mirrored.
 
     The val split comes first, the train split in an order of its own: what there is after a stop is a fair sample.
+
+    Args:
+        train_most: images of the train split, a fair sample; all where none is given.
+        is_mirroring: whether these are wanted mirrored too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = _entries(folder)
     known = set(entries)
-    train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train"))]
+    train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train"))][:train_most]
     wanted: list[Key] = [(index, False) for index in (*pack.select("val"), *train, *pack.select("test"))]
-    wanted += [(index, True) for index in train]
+    wanted += [(index, True) for index in train if is_mirroring]
     encode = encoder()
     with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as told:
         # An embedding that was cut short is written anew.
