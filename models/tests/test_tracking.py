@@ -111,6 +111,23 @@ def test_a_correction_is_kept_beside_the_reference() -> None:
 
 
 @torch.no_grad()
+def test_a_corrected_frames_wrong_masks_are_not_kept() -> None:
+    torch.manual_seed(0)
+    tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"), kept_every=1)
+    tracking.refer(features(0), shares())
+    for frame in (1, 2):
+        tracking.advance(features(frame))
+    first, wrong = tracking._slots[1:3]
+    for given in (shares(), shares().flip(3)):
+        tracking.correct(features(2), given)
+    assert tracking._slots[1] is first
+    assert tracking._slots[2] is tracking._short is not wrong
+    assert tracking._is_valid.tolist() == [[1.0, 1.0, 1.0, 0.0]]
+    tracking.advance(features(3))
+    assert tracking._slots[3] is tracking._short
+
+
+@torch.no_grad()
 def test_only_what_was_shown_is_tracked() -> None:
     torch.manual_seed(0)
     tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"))

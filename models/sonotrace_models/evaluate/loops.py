@@ -205,7 +205,8 @@ def _click(net: SonoSamLite, features: Features, truth: Mask, before: Tensor | N
     made: list[Click] = []
     logits = before
     # As the session prompts: the carried mask's box says what is corrected.
-    box = box_of(on_grid(before)) if before is not None and on_grid(before).any() else None
+    carried = on_grid(before) if before is not None else np.zeros_like(truth)
+    box = box_of(carried) if carried.any() else None
     while len(made) < most:
         click = first_click(truth) if logits is None else next_click(truth, on_grid(logits))
         if click is None:

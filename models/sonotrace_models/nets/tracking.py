@@ -38,7 +38,7 @@ class Tracking:
         self._is_valid = torch.zeros(batch, SLOTS, device=device)
         self._short = self._slots[0]
         self._found: Step
-        self._next = 1
+        self._next = self._last = 1
         self._since_kept = 0
         self.present = torch.zeros(batch, IDS, device=device)
         """1 for ids that are tracked; the background always is."""
@@ -60,6 +60,9 @@ class Tracking:
         """Takes the masks that the user gave the frame at hand, in place of what was found: they are remembered as the frame
         before, and kept; the reference stays."""
         self._short = self._memory(features, shares)
+        if self._since_kept == 0:
+            # What was found on this frame, or given before, was kept: it was wrong.
+            self._next = self._last
         self._keep()
 
     def advance(self, features: Features) -> Tensor:
@@ -91,7 +94,7 @@ class Tracking:
         self._slots[self._next] = self._short
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, self._next] = 1
-        self._next = self._next % (SLOTS - 1) + 1
+        self._last, self._next = self._next, self._next % (SLOTS - 1) + 1
 
 
 def shares_of(ids: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def interactive_loss(
             logits, has_mask, points = _turn(answer, points, logits, has_mask, is_carried, solid, prompting, generator)
     total = torch.zeros((), device=truth.device)
     # A click on a carried mask is to help too; where nobody clicked, the network may dare something.
-    is_corrected = (has_mask > 0) & ~(is_refined if late == 0 else torch.zeros_like(is_refined))
+    is_corrected = (has_mask > 0) & ~(is_refined & (late == 0))
     before = torch.where(is_corrected, dice_focal(logits, target)[0][:, 0], torch.inf)
     logged: dict[str, float] = {}
     for turn in range(learnt + 1):
@@ -141,7 +141,7 @@ def _turn(
 def carried_masks(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
     """For some rows, logits of a mask that is off, as one that was tracked from another frame is; and which rows.
 
-    Off by size, place and shape, in shares of the object's own extent.
+    Off by size and place, in shares of the object's own extent, and by shape.
     """
     rows, pitch = len(target), SIZE // target.shape[-1]
     is_carried = chance(generator, rows, share)
