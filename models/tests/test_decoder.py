@@ -1,8 +1,14 @@
-"""The decoder is LiteMedSAM's with its weights; additions start at zero; maps are where the prompt is."""
+"""With its weights the decoder is LiteMedSAM's; on another grid it means the same; maps are where the prompt is."""
+
+from typing import cast
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
+from sonotrace_models.data.embeddings import Embeddings
+from sonotrace_models.evaluate.segmenters import LiteMedSam
 from sonotrace_models.nets.decoder import (
     BOX_FROM,
     BOX_TO,
@@ -10,10 +16,11 @@ from sonotrace_models.nets.decoder import (
     PAD,
     POINT_SLOTS,
     POSITIVE,
+    Decoder,
     DensePrompt,
     Prompt,
 )
-from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite, choose, litemedsam, litemedsam_input
+from sonotrace_models.nets.sonosam import SonoSamLite, choose, litemedsam, litemedsam_input
 
 
 def prompt(points: list[tuple[float, float, int]], side: int) -> Prompt:
@@ -25,14 +32,16 @@ def prompt(points: list[tuple[float, float, int]], side: int) -> Prompt:
     return Prompt(coords, labels, torch.zeros(1, 1, side, side), torch.zeros(1))
 
 
+@pytest.mark.parametrize("has_box", [True, False])
 @torch.no_grad()
-def test_equals_litemedsam_for_a_box() -> None:
+def test_the_baseline_equals_litemedsam(*, has_box: bool) -> None:
     encoder, prompt_encoder, mask_decoder = litemedsam()
-    teacher = SonoSam().eval()
+    baseline = LiteMedSam(cast(Embeddings, None))
     grey = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
     embedding = encoder.eval()(litemedsam_input(grey, torch.tensor([[256, 200]])))
-    box = torch.tensor([[30.0, 40.0, 150.0, 160.0]])
-    sparse, dense = prompt_encoder(points=None, boxes=box, masks=None)
+    corners = torch.tensor([[30.0, 40.0, 150.0, 160.0]])
+    click = torch.tensor([[[90.0, 100.0]]]), torch.ones(1, 1)
+    sparse, dense = prompt_encoder(points=None if has_box else click, boxes=corners if has_box else None, masks=None)
     expected, iou = mask_decoder(
         image_embeddings=embedding,
         image_pe=prompt_encoder.get_dense_pe(),
@@ -40,16 +49,42 @@ def test_equals_litemedsam_for_a_box() -> None:
         dense_prompt_embeddings=dense,
         multimask_output=False,
     )
-    # SAM gives a box's tokens alone; here all slots take part, so only those two are given.
-    corners = Prompt(
-        box.reshape(1, 2, 2),
-        torch.tensor([[BOX_FROM, BOX_TO]]).float(),
-        torch.zeros(1, 1, 256, 256),
-        torch.zeros(1),
-    )
-    answer = teacher(embedding, corners)
-    torch.testing.assert_close(answer.masks[:, :1], expected, rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(answer.iou[:, :1], iou, rtol=1e-4, atol=1e-4)
+    asked = prompt([(30, 40, BOX_FROM), (150, 160, BOX_TO)] if has_box else [(90, 100, POSITIVE)], 256)
+    answer = baseline.answer((embedding,), asked)
+    chosen = int(choose(answer, asked))
+    torch.testing.assert_close(answer.masks[:, [chosen]], expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(answer.iou[:, [chosen]], iou, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_decoder_on_a_finer_grid_means_the_same() -> None:
+    torch.manual_seed(0)
+    coarse = Decoder(16, subpixels=2, has_skips=True).eval()
+    _, prompt_encoder, mask_decoder = litemedsam()
+    coarse.load_litemedsam(prompt_encoder, mask_decoder)
+    dense = coarse.dense
+    for module in (dense.to4, dense.to8, dense.to16, coarse.keep, *coarse.hypernetworks):
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.05)
+    # What is the same everywhere is the same on every grid: no positions, no edges.
+    coarse.gaussian.zero_()
+    centre = torch.zeros(3, 3)
+    centre[1, 1] = 1
+    cast(nn.Conv2d, dense.fine[0]).weight.mul_(centre)
+    fine = Decoder(64, subpixels=1, has_skips=False).eval()
+    fine.load_coarser(coarse)
+    embedding = torch.randn(1, 256, 1, 1)
+    answers = []
+    for decoder in (coarse, fine):
+        asked = prompt([(-1000, -1000, BOX_FROM), (1255, 1255, BOX_TO)], decoder.mask_side)
+        asked = asked._replace(mask=torch.full_like(asked.mask, 1.5), has_mask=torch.ones(1))
+        tokens = embedding.expand(-1, -1, decoder.grid, decoder.grid)
+        skips = torch.zeros(1, 32, 64, 64), torch.zeros(1, 64, 32, 32)
+        answers.append(decoder(tokens, *(skips if decoder.has_skips else (None, None)), asked))
+    cells = F.avg_pool2d(answers[0].masks, 2)
+    assert cells.std() > 0.1
+    torch.testing.assert_close(answers[1].masks[..., :64, :64], cells, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(answers[1].iou, answers[0].iou, rtol=1e-4, atol=1e-4)
 
 
 def test_maps_are_where_the_prompt_is() -> None:

@@ -15,8 +15,8 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.loops import Follower, RefinedFollower, RepromptFollower, TrackerFollower, evaluate_loops
-from sonotrace_models.evaluate.segmenters import Segmenter, Student, Teacher, fastest_device, trained_teacher
-from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
+from sonotrace_models.evaluate.segmenters import LiteMedSam, Segmenter, Student, fastest_device, trained_teacher
+from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.quantize import round_weights, simulate_int8
 from sonotrace_models.train.confidence import auroc, of_loops, read_confidence, watch
@@ -90,7 +90,7 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     pack = Pack(config.pack)
     segmenters: dict[str, Segmenter] = {}
     if config.litemedsam:
-        segmenters["LiteMedSAM"] = Teacher(SonoSam().eval().to(fastest_device()), Embeddings(config.embeddings, pack))
+        segmenters["LiteMedSAM"] = LiteMedSam(Embeddings(config.embeddings, pack))
     if config.teacher:
         segmenters["SonoSAM"] = trained_teacher(config.teacher, config.embeddings, pack)
     for path in config.students:

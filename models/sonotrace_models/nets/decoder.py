@@ -309,3 +309,25 @@ class Decoder(nn.Module):
                 linear.weight.copy_(source.weight.repeat(repeats, 1))
                 linear.bias.copy_(source.bias.repeat(repeats))
         self.iou_head.load_state_dict(mask_decoder.iou_prediction_head.state_dict())
+
+    @torch.no_grad()
+    def load_coarser(self, other: "Decoder") -> None:
+        """Takes over the weights of a decoder on a coarser grid, as far as both have them.
+
+        What a token, a click or a cell means is the same on every grid. Of the sub-pixels of a cell, which here is a
+        pixel, the mean is taken; so is what the mask before means, where it is the same over a cell.
+
+        Args:
+            other: with sub-pixels, which this one has not.
+        """
+        own, theirs = self.state_dict(), other.state_dict()
+        for name, value in own.items():
+            found = theirs[name]
+            if found.shape == value.shape:
+                value.copy_(found)
+            elif name.startswith(("hypernetworks.", "keep.")):
+                value.copy_(found.unflatten(0, (-1, len(value))).mean(0))
+        of_mask, of_maps = theirs["dense.fine.0.weight"].tensor_split([-3], 1)
+        gain = torch.einsum("oihw,i->ohw", of_mask, theirs["dense.mask_conv.weight"].sum((1, 2, 3)))
+        own["dense.fine.0.weight"].copy_(torch.cat([gain[:, None], of_maps], 1))
+        own["dense.fine.0.bias"].add_(of_mask.sum((2, 3)) @ theirs["dense.mask_conv.bias"])

@@ -141,7 +141,7 @@ def _turn(
 def carried_masks(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
     """For some rows, logits of a mask that is off, as one that was tracked from another frame is; and which rows.
 
-    Off by size and place, in shares of the object's own extent, and by shape.
+    Off by size, place and shape, in shares of the object's own extent.
     """
     rows, pitch = len(target), SIZE // target.shape[-1]
     is_carried = chance(generator, rows, share)
@@ -152,7 +152,8 @@ def carried_masks(target: Tensor, share: float, generator: Generator) -> tuple[T
     scale = 1 + uniform(generator, (rows, 1), -0.12, 0.12) + uniform(generator, (rows, 2), -0.06, 0.06)
     shift = extent * uniform(generator, (rows, 2), -0.08, 0.08) + centre * (1 - scale)
     matrix = torch.cat([torch.diag_embed(scale), shift[..., None]], -1)
-    bent = smooth(generator, rows, 6, uniform(generator, (rows,), 0, 0.03))[:, ::pitch, ::pitch]
+    bend = extent[:, 0] * uniform(generator, (rows,), 0, 0.05)
+    bent = smooth(generator, rows, 6, bend)[:, ::pitch, ::pitch]
     field = F.affine_grid(matrix, list(target.shape), align_corners=False) + bent
     moved = F.grid_sample(target, field, align_corners=False)
     confidence = uniform(generator, (rows, 1, 1, 1), 4, 16)

@@ -18,11 +18,12 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.evaluate.segmenters import OnlineTeacher, Teacher
 from sonotrace_models.nets.decoder import Decoder
-from sonotrace_models.nets.sonosam import SonoSam
+from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.train.interactive import Prompting, interactive_loss
 from sonotrace_models.train.precision import reduced
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.train.student import validate
+from sonotrace_models.weights import with_weights
 
 
 @dataclass
@@ -32,6 +33,8 @@ class SonoSamConfig:
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
     folder: Path = Path("work/runs/sonosam")
+    student: Path | None = None
+    """A student whose decoder to start from rather than LiteMedSAM's: it began as that one, and knows clicks by now."""
     objects_per_image: int = 2
     prompting: Prompting = field(default_factory=Prompting)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, batch=6, learning_rate=1e-4, ema=0.996))
@@ -101,6 +104,8 @@ def train_sonosam(config: SonoSamConfig) -> None:
     embeddings = Embeddings(config.embeddings, pack)
     teacher = SonoSam()
     net = teacher.decoder
+    if config.student is not None:
+        net.load_coarser(with_weights(SonoSamLite(), config.student).decoder)
     objective = OnEmbeddings(net, config.prompting)
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
