@@ -14,6 +14,7 @@ from sonotrace_models.train.best_masks import BestMasks, BestMasksConfig, make_b
 from sonotrace_models.train.run import Schedule
 from sonotrace_models.train.sonosam import SonoSamConfig, train_sonosam
 from sonotrace_models.train.student import StudentConfig, train_student
+from sonotrace_models.weights import read_weights
 
 SCHEDULE = Schedule(steps=1, batch=2, compiled=False)
 
@@ -57,3 +58,14 @@ def test_a_teacher_that_saw_some_images_teaches_those(
 
     train_student(StudentConfig(packed, encoder=None, best_masks=out, folder=tmp_path / "student", schedule=SCHEDULE))
     assert torch.load(tmp_path / "student" / "last.pt", weights_only=True)["step"] == 1
+
+    # And the teacher goes on, from itself or from the student.
+    for stage, name in (("sonosam", "iou_token"), ("student", "decoder.iou_token")):
+        start = tmp_path / f"{stage}.pt"
+        state = read_weights(tmp_path / stage / "best.pt")
+        state[name].fill_(7)
+        torch.save(state, start)
+        folder = tmp_path / f"from_{stage}"
+        train_sonosam(SonoSamConfig(packed, tmp_path / "embeddings", folder, start, schedule=SCHEDULE))
+        started = read_weights(folder / "best.pt")["iou_token"]
+        torch.testing.assert_close(started, torch.full_like(started, 7), rtol=0, atol=1e-3)

@@ -1,7 +1,8 @@
 """Stages 1b and 1c: SonoSAM (paper, 2.2.1).
 
 First LiteMedSAM's prompt encoder and mask decoder learn clicks on ultrasound, on embeddings of its frozen encoder that were
-computed once. Then, which the paper leaves for later, the encoder learns too: sixteen times the work per image.
+computed once; they start as they were published, or as a student has made them. Then, which the paper leaves for later, the
+encoder learns too: sixteen times the work per image.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from sonotrace_models.train.interactive import Prompting, interactive_loss
 from sonotrace_models.train.precision import reduced
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.train.student import validate
-from sonotrace_models.weights import with_weights
+from sonotrace_models.weights import read_weights, with_weights
 
 
 @dataclass
@@ -33,8 +34,9 @@ class SonoSamConfig:
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
     folder: Path = Path("work/runs/sonosam")
-    student: Path | None = None
-    """A student whose decoder to start from rather than LiteMedSAM's: it began as that one, and knows clicks by now."""
+    start: Path | None = None
+    """Weights to go on from rather than LiteMedSAM's: of this stage, or a student's, whose decoder began as LiteMedSAM's
+    too and knows clicks by now."""
     objects_per_image: int = 2
     prompting: Prompting = field(default_factory=Prompting)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, batch=6, learning_rate=1e-4, ema=0.996))
@@ -54,6 +56,14 @@ class WholeSonoSamConfig:
             steps=4000, batch=4, learning_rate=4e-5, ema=0.996, validate_every=1000, compiled=False
         )
     )
+
+
+def _start(decoder: Decoder, path: Path) -> None:
+    """Takes over the weights of a decoder of this stage, or of a student's."""
+    if any(name.startswith("encoder.") for name in read_weights(path)):
+        decoder.load_coarser(with_weights(SonoSamLite(), path).decoder)
+    else:
+        with_weights(decoder, path)
 
 
 class OnEmbeddings(nn.Module):
@@ -104,8 +114,8 @@ def train_sonosam(config: SonoSamConfig) -> None:
     embeddings = Embeddings(config.embeddings, pack)
     teacher = SonoSam()
     net = teacher.decoder
-    if config.student is not None:
-        net.load_coarser(with_weights(SonoSamLite(), config.student).decoder)
+    if config.start is not None:
+        _start(net, config.start)
     objective = OnEmbeddings(net, config.prompting)
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
