@@ -41,7 +41,8 @@ def test_a_teacher_that_saw_some_images_teaches_those(
 
     train_sonosam(SonoSamConfig(packed, tmp_path / "embeddings", tmp_path / "sonosam", schedule=SCHEDULE))
     out = tmp_path / "best_masks"
-    make_best_masks(BestMasksConfig(packed, tmp_path / "embeddings", tmp_path / "sonosam" / "best.pt", out))
+    teacher = tmp_path / "sonosam" / "best.pt"
+    make_best_masks(BestMasksConfig(packed, tmp_path / "embeddings", teacher, out, compiled=False))
     masks = BestMasks(out, pack)
     train = pack.select("train")
     assert {image for image, _ in masks.at} == seen.images & set(train)

@@ -31,6 +31,7 @@ class Segmenter(ABC):
     mask_side: int
 
     def __init__(self, net: SonoSam | SonoSamLite) -> None:
+        self._decoder = net.decoder
         self.mask_side = net.decoder.mask_side
         self.device = net.decoder.iou_token.device
 
@@ -45,6 +46,10 @@ class Segmenter(ABC):
     @abstractmethod
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
         """Masks for a prompt each, all on the network's device."""
+
+    def compile(self) -> None:
+        """Compiles the decoder: half a minute, and a CPU answers in two thirds of the time."""
+        self._decoder.compile()
 
     @torch.no_grad()
     def answer(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
@@ -173,5 +178,6 @@ def trained_teacher(weights: Path, embeddings: Path, pack: Pack) -> Segmenter:
     """SonoSAM with trained weights: on the embeddings in a folder where its encoder is the public one."""
     net = SonoSam()
     net.load(weights)
-    net.eval().to(fastest_device())
+    # Convolutions on a CPU are faster so.
+    net.eval().to(memory_format=torch.channels_last).to(fastest_device())
     return Teacher(net, Embeddings(embeddings, pack)) if net.has_public_encoder else OnlineTeacher(net, pack)

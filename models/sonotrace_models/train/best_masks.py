@@ -36,6 +36,8 @@ class BestMasksConfig:
     embeddings: Path = Path("work/embeddings")
     teacher: Path = Path("work/runs/sonosam/best.pt")
     out: Path = Path("work/best_masks")
+    compiled: bool = True
+    """Compile the teacher's decoder."""
 
 
 class BestMasks:
@@ -84,6 +86,8 @@ def make_best_masks(config: BestMasksConfig) -> None:
         raise DataError(
             f"{config.embeddings} holds no image of the train split: run `python -m sonotrace_models embed`"
         )
+    if config.compiled:
+        teacher.compile()
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))
     best = np.full(len(objects), -1.0)
