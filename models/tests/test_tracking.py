@@ -13,6 +13,7 @@ from sonotrace_models.evaluate.loops import (
     Follower,
     RefinedFollower,
     TrackerFollower,
+    encoded,
     play,
 )
 from sonotrace_models.nets.encoder import Features
@@ -174,7 +175,7 @@ def test_the_user_steps_in_where_the_mask_is_bad_and_nowhere_else() -> None:
     torch.manual_seed(0)
     net = SonoSamLite().eval()
     follower = Scripted(ids, lost=(4, 9))
-    results = play(net, follower, loop)
+    results = play(net, follower, loop, encoded(net, loop.grey))
     assert follower.corrected == [4, 9]
     assert (results["LV"].interventions, results["LA"].interventions) == (2, 0)
     assert 2 <= results["LV"].clicks <= 2 * CORRECTIONS_MAX

@@ -166,14 +166,19 @@ class ObjectResult:
         return len(self.drops)
 
 
-def play(net: SonoSamLite, follower: Follower, loop: Loop) -> dict[str, ObjectResult]:
-    """One loop with the simulated user."""
+@torch.no_grad()
+def encoded(net: SonoSamLite, grey: Tensor) -> list[Features]:
+    """Features of each frame, of [frames, 1, 256, 256] grey levels."""
+    of_all = net.encoder(net.encoder.normalise(grey))
+    return [Features(*(part[at : at + 1] for part in of_all)) for at in range(len(grey))]
+
+
+def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Features]) -> dict[str, ObjectResult]:
+    """One loop with the simulated user; `frames` are what `encoded` makes of it."""
     results = {name: ObjectResult() for name in OBJECTS}
     names = list(OBJECTS)
     kept = [1.0] * len(names)
-    for frame in range(len(loop.grey)):
-        with torch.no_grad():
-            features = net.encoder(net.encoder.normalise(loop.grey[frame : frame + 1]))
+    for frame, features in enumerate(frames):
         truths = [(loop.ids[frame] == OBJECTS[name]).numpy() for name in names]
         if frame == 0:
             logits = []
@@ -219,24 +224,24 @@ def _click(net: SonoSamLite, features: Features, truth: Mask, before: Tensor | N
     return logits, len(made)
 
 
-def evaluate_loops(
-    net: SonoSamLite,
-    followers: dict[str, Follower],
-    loops: Loops,
-    most: int | None = None,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Per follower and object, means over the loops."""
-    tables: dict[str, dict[str, dict[str, float]]] = {}
-    for name, follower in followers.items():
-        played = [
-            play(net, follower, loops.make(at, TEST_SEED + at))
-            for at in tqdm(range(len(loops.patients))[:most], desc=f"loops, {name}")
-        ]
-        tables[name] = {of: _means([results[of] for results in played]) for of in OBJECTS}
-    return tables
+Played = dict[str, dict[str, list[ObjectResult]]]
+"""Per follower and object, the results of each loop."""
 
 
-def _means(results: list[ObjectResult]) -> dict[str, float]:
+def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, most: int | None = None) -> Played:
+    """The loops, or the first of them, with each of the followers."""
+    played: Played = {name: {of: [] for of in OBJECTS} for name in followers}
+    for at in tqdm(range(len(loops.patients))[:most], desc="loops", mininterval=5):
+        loop = loops.make(at, TEST_SEED + at)
+        frames = encoded(net, loop.grey)
+        for name, follower in followers.items():
+            for of, result in play(net, follower, loop, frames).items():
+                played[name][of].append(result)
+    return played
+
+
+def means(results: Sequence[ObjectResult]) -> dict[str, float]:
+    """The table's columns: means over the loops."""
     drops = [drop for result in results for drop in result.drops]
     return {
         "loops": float(len(results)),

@@ -9,12 +9,21 @@ import matplotlib as mpl
 import numpy as np
 
 from sonotrace_models.data.embeddings import Embeddings
-from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.loops import MIDDLE, Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
-from sonotrace_models.evaluate.loops import Follower, RefinedFollower, RepromptFollower, TrackerFollower, evaluate_loops
+from sonotrace_models.evaluate.loops import (
+    ACCEPTED_DICE,
+    Follower,
+    Played,
+    RefinedFollower,
+    RepromptFollower,
+    TrackerFollower,
+    means,
+    play_loops,
+)
 from sonotrace_models.evaluate.segmenters import LiteMedSam, Segmenter, Student, fastest_device, trained_teacher
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
@@ -33,8 +42,11 @@ PAPER_TABLE_2 = {
     "LV": {"interventions": 1.9, "drop_before": 0.017, "clicks": 1.0},
     "LA": {"interventions": 1.4, "drop_before": 0.018, "clicks": 1.0},
 }
-"""The paper's four-chamber columns: real cines of 30 subjects, which are not public, so the two cannot be compared row by
-row; its clicks 'per loop' are fewer than its interventions, which each take one at least."""
+"""The paper's four-chamber columns."""
+PAPER_CAVEAT = (
+    "real cines of 30 subjects, which are not public, so its rows and these cannot be compared one by one; its clicks "
+    "'per loop' are fewer than its interventions, which each take one at least"
+)
 
 
 @dataclass
@@ -192,7 +204,7 @@ def draw_clicks(evaluated: dict[str, ClickResults], path: Path) -> None:
 
 
 def evaluate_cine(config: CineConfig) -> None:
-    """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json` and `cine.png`."""
+    """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json`, `cine.png` and `frames.png`."""
     pack = Pack(config.pack)
     confidence = read_confidence(config.confidence) if config.confidence is not None else None
     student = with_weights(SonoSamLite(), config.student).eval()
@@ -207,7 +219,8 @@ def evaluate_cine(config: CineConfig) -> None:
     loops = Loops(config.loops, pack, config.split)
     if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
         raise DataError(f"{config.loops} has other test patients than {TEST_PATIENTS}, which were fixed beforehand")
-    tables = evaluate_loops(student, followers, loops, config.most)
+    played = play_loops(student, followers, loops, config.most)
+    tables = {name: {of: means(results) for of, results in found.items()} for name, found in played.items()}
     keys = list(tables["tracker"]["LV"])
     print(f"\n{'':24}" + "".join(f"{key:>15}" for key in keys))
     for name, of in tables.items():
@@ -215,7 +228,8 @@ def evaluate_cine(config: CineConfig) -> None:
             print(f"{name:16} {object_name:7}" + "".join(f"{row[key]:15.3f}" for key in keys))
     for object_name, row in PAPER_TABLE_2.items():
         print(f"{'the paper, 4ch':16} {object_name:7}" + "".join(f"{row.get(key, float('nan')):15.3f}" for key in keys))
-    told: dict[str, Any] = {**tables, "paper": PAPER_TABLE_2}
+    print(f"(the paper: {PAPER_CAVEAT})")
+    told: dict[str, Any] = {**tables, "paper": {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}}
     if confidence is not None:
         seen = watch(student, tracker, of_loops(loops, config.most))
         told["auroc"] = auroc(confidence, seen)
@@ -223,6 +237,7 @@ def evaluate_cine(config: CineConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / "cine.json").write_text(json.dumps(told, indent=1))
     draw_cine(tables, config.out / "cine.png")
+    draw_frames(played, config.out / "frames.png")
 
 
 def test_patients() -> list[str]:
@@ -246,6 +261,30 @@ def draw_cine(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> Non
             axis.set_ylim(0.7, 1)
         axis.tick_params(labelsize=8)
     axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_frames(played: Played, path: Path) -> None:
+    """Where in a loop masks get lost: mean Dice of each frame before the user steps in, and how often the user does."""
+    objects = list(next(iter(played.values())))
+    figure, axes = plt.subplots(2, len(objects), figsize=(4.5 * len(objects), 4.5), sharex=True, sharey="row")
+    for column, of in enumerate(objects):
+        for name, found in played.items():
+            dice = np.array([result.dice for result in found[of]])
+            frames = np.arange(1, dice.shape[1] + 1)
+            axes[0, column].plot(frames, dice.mean(0), marker=".", label=name)
+            axes[1, column].plot(frames, (dice < ACCEPTED_DICE).mean(0), marker=".")
+        axes[0, column].axhline(ACCEPTED_DICE, color="grey", linewidth=0.8)
+        axes[0, column].set_title(of, fontsize=9)
+        axes[1, column].set_xlabel(f"frame (end-systole: {MIDDLE})", fontsize=8)
+    axes[0, 0].set_ylabel("Dice", fontsize=8)
+    axes[1, 0].set_ylabel("share of loops with an intervention", fontsize=8)
+    axes[0, 0].legend(fontsize=7)
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -23,9 +23,8 @@ from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
-from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, RefinedFollower, on_grid
+from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, RefinedFollower, encoded, on_grid
 from sonotrace_models.evaluate.protocol import Mask, dice
-from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.nets.tracking import Refined
@@ -139,9 +138,7 @@ def watch(
     seen = Seen([], [])
     for grey, ids, wanted in sequences:
         follower = RefinedFollower(tracker, net)
-        with torch.no_grad():
-            encoded = net.encoder(net.encoder.normalise(grey[:, None]))
-        frames = [Features(*(part[at : at + 1] for part in encoded)) for at in range(len(grey))]
+        frames = encoded(net, grey[:, None])
         truths = [[(ids[at] == id_).numpy() for id_ in wanted] for at in range(len(grey))]
         start = [_logits_of(truth) for truth in truths[0]]
         follower.start(frames[0], start)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
-from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, evaluate_loops
+from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
@@ -144,13 +144,13 @@ def train_tracker(config: TrackerConfig) -> None:
             tracker = run.kept
             student.cpu()
             follower = RefinedFollower(tracker.cpu(), student)
-            table = evaluate_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)
+            played = play_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)["tracker"]
             student.to(run.device)
             run.averaged.to(run.device)
             figures = {
                 f"{name}_{key}": value
-                for name in OBJECTS
-                for key, value in table["tracker"][name].items()
+                for name, results in played.items()
+                for key, value in means(results).items()
                 if key in ("dice", "interventions", "dice_systole")
             }
             run.validated(float(np.mean([figures[f"{name}_dice"] for name in OBJECTS])), **figures)
