@@ -9,7 +9,7 @@ use sonotrace::exec::{Executor, MemoryLayout};
 use sonotrace::kernels::kind_of;
 use sonotrace::model::format::{
     ConventionsRecord, Dtype, FileHeader, HEAD_BYTES, Layout, NO_TENSOR, OpKind, OpRecord, PANEL, PortRecord,
-    ProgramRecord, SCALE_ROWS, SectionKind, SectionRecord, Space, TENSOR_IS_INPUT, TensorRecord, conv,
+    ProgramRecord, SCALE_ROWS, SectionKind, SectionRecord, Space, TENSOR_IS_INPUT, TensorRecord, conv, grid,
 };
 use sonotrace::model::{Model, ModelError};
 
@@ -494,7 +494,7 @@ fn records_that_refer_to_nothing_are_refused() {
     let (index, _) = find_kind(OpKind::Softmax);
     let op = |change: fn(&mut OpRecord)| refusal_of(SectionKind::Ops, index, change);
     assert_eq!(op(|op| op.kind = 0), op_problem(index, "unknown kind"));
-    assert_eq!(op(|op| op.kind = 11), op_problem(index, "unknown kind"));
+    assert_eq!(op(|op| op.kind = 12), op_problem(index, "unknown kind"));
     assert_eq!(op(|op| op.dims[3] = 0), op_problem(index, "a dimension is 0"));
     let large = "iterates over more elements than allowed";
     assert_eq!(op(|op| op.dims = [u32::MAX; 8]), op_problem(index, large));
@@ -513,6 +513,18 @@ fn records_that_refer_to_nothing_are_refused() {
     }
     let error = refusal_of(SectionKind::Ops, convolution, |op: &mut OpRecord| op.params[conv::IN_H] += 1);
     assert_eq!(error, op_problem(convolution, "an operand reaches behind its tensor"));
+    let (sampling, _) = find_kind(OpKind::GridSample);
+    let sampled = |change: fn(&mut OpRecord)| refusal_of(SectionKind::Ops, sampling, change);
+    assert_eq!(sampled(|op| op.function = 3), op_problem(sampling, "unknown function"));
+    let problem = "input rows or columns are not within 1..=1048576";
+    assert_eq!(sampled(|op| op.params[conv::IN_W] = 0), op_problem(sampling, problem));
+    let problem = "an operand reaches behind its tensor";
+    assert_eq!(sampled(|op| op.params[conv::IN_H] += 1), op_problem(sampling, problem));
+    assert_eq!(sampled(|op| op.params[grid::Y_STRIDE] = 2), op_problem(sampling, problem));
+    for (index, dim) in [(convolution, 2), (sampling, 3), (sampling, 6)] {
+        let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.dims[dim] = 2);
+        assert_eq!(error, op_problem(index, "a dimension that has no meaning is not 1"));
+    }
     let model = common::disc_model();
     let weights = model.tensors().iter().position(|t| t.space == Space::Weights as u32).unwrap() as u32;
     let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].tensor = weights);

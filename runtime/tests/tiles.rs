@@ -7,7 +7,7 @@ use common::{AlignedBytes, Chance, disc, disc_model};
 use core::ptr::NonNull;
 use sonotrace::exec::{Executor, Job, Progress, memory_required};
 use sonotrace::kernels::{Input, Op, Output, gemm_tile_count, run_tile, thread_scratch_elements};
-use sonotrace::model::format::{DIMS, OpKind, OpRecord, PANEL, conv, map, norm};
+use sonotrace::model::format::{DIMS, OpKind, OpRecord, PANEL, conv, grid, map, norm};
 
 /// An operation by hand: its record, its inputs, and how many floats it writes.
 struct Case {
@@ -164,9 +164,54 @@ fn rows_of(kind: OpKind, function: u32) -> Case {
     }
 }
 
-fn cases() -> [Case; 5] {
+/// Two images of 20 channels, sampled at 13 x 11 places, some of them outside, all of them numbers.
+fn sampling() -> Case {
+    let (batch, out_h, out_w, channels, in_h, in_w) = (2, 13, 11, 20, 6, 9);
+    let strides = [
+        [channels * out_h * out_w, 0, 0, 0, out_w, 1, 0, out_h * out_w],
+        [channels * in_h * in_w, 0, 0, 0, in_w, 1, 0, in_h * in_w],
+        [2 * out_h * out_w, 0, 0, 0, 2 * out_w, 2, 0, 0],
+    ];
+    let mut record =
+        record(OpKind::GridSample, grid::BORDER, [batch, 1, 1, 1, out_h, out_w, 1, channels], &strides);
+    (record.params[conv::IN_H], record.params[conv::IN_W], record.params[grid::Y_STRIDE]) = (in_h, in_w, 1);
+    (record.floats, record.tiles) = ([4.5, 4.0, 3.0, 2.5], 10);
+    let mut chance = Chance(5);
+    Case {
+        name: "sampling",
+        record,
+        a: chance.floats((batch * channels * in_h * in_w) as usize),
+        b: chance.floats((2 * batch * out_h * out_w) as usize).iter().map(|at| 1.5 * at).collect(),
+        c: Vec::new(),
+        b_is_panels: false,
+        out_elements: (batch * channels * out_h * out_w) as usize,
+    }
+}
+
+fn cases() -> [Case; 6] {
     let normalize = rows_of(OpKind::Normalize, norm::MEAN_VARIANCE);
-    [matmul(), convolution(), element_wise(), rows_of(OpKind::Softmax, 0), normalize]
+    [matmul(), convolution(), element_wise(), rows_of(OpKind::Softmax, 0), normalize, sampling()]
+}
+
+/// A network that went wrong may ask for any place; what it gets lies inside the image, or is no number.
+#[test]
+fn no_place_is_outside_the_image() {
+    for function in [grid::BORDER, grid::ZEROS] {
+        for wild in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e9, -1e9] {
+            let mut case = sampling();
+            case.record.function = function;
+            let tame = case.expected();
+            (case.b[6], case.b[13]) = (wild, wild);
+            let mut out = case.blank();
+            let job = Job::new(case.op(&mut out), 0);
+            job.work(&mut case.scratch(), &mut || true);
+            let changed: Vec<usize> =
+                (0..out.len()).filter(|&at| out[at].to_bits() != tame[at]).map(|at| at % 143).collect();
+            assert!(changed.iter().all(|at| [3, 6].contains(at)), "only these two places changed");
+            let expected_nan = if wild.is_nan() { 40 } else { 0 };
+            assert_eq!(out.iter().filter(|value| value.is_nan()).count(), expected_nan, "{function} {wild}");
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod convert;
 mod depthwise;
 mod gather;
 mod gemm;
+mod grid_sample;
 mod map;
 pub mod math;
 mod normalize;
@@ -37,6 +38,7 @@ pub fn kind_of(op: &OpRecord) -> Option<OpKind> {
         OpKind::Gather,
         OpKind::Resample,
         OpKind::Pool,
+        OpKind::GridSample,
     ]
     .into_iter()
     .find(|&kind| kind as u32 == op.kind)
@@ -79,6 +81,7 @@ pub fn run_tile(op: &Op<'_>, tile: u32, scratch: &mut [f32]) {
         Some(OpKind::Gather) => gather::run(op, tile),
         Some(OpKind::Resample) => resample::run(op, tile),
         Some(OpKind::Pool) => pool::run(op, tile),
+        Some(OpKind::GridSample) => grid_sample::run(op, tile),
         None => {}
     }
 }

@@ -316,6 +316,12 @@ pub enum OpKind {
     Resample = 9,
     /// Pooling: dims and `a`, `out` as `DepthwiseConv` (multiplier 1), parameters as `Conv`; function is a [`reduce`].
     Pool = 10,
+    /// `out[batch, y, x, channel]`: an image sampled between its pixels at computed places (ONNX GridSample, bilinear).
+    /// Dims `[batch, 1, 1, 1, out_h, out_w, 1, channels]`. `a`, the image, has strides over batch (0), row (4), column
+    /// (5) and channel (7), with rows and columns as in [`conv`]; `b`, the places, over batch, row and column, x first
+    /// and y [`grid::Y_STRIDE`] behind it; `out` over batch, row, column and channel. Pixel of a place `x`:
+    /// `floats[0] * x + floats[1]`; of `y`: `floats[2] * y + floats[3]`. Function: a [`grid`].
+    GridSample = 11,
 }
 
 /// Element-wise functions of [`OpKind::Map`], and activations of the products.
@@ -437,6 +443,16 @@ pub mod reduce {
     pub const ARG_MAX: u32 = 8;
 }
 
+/// Functions and parameters of [`OpKind::GridSample`].
+pub mod grid {
+    /// Outside the image lies what is at its border.
+    pub const BORDER: u32 = 1;
+    /// Outside the image all is 0.
+    pub const ZEROS: u32 = 2;
+    /// Place in the parameters: elements from a place's x to its y.
+    pub const Y_STRIDE: usize = 0;
+}
+
 /// Functions of [`OpKind::Normalize`].
 pub mod norm {
     /// Mean taken off, divided by the standard deviation (LayerNorm, InstanceNorm, GroupNorm).
@@ -445,7 +461,8 @@ pub mod norm {
     pub const RMS: u32 = 2;
 }
 
-/// Places in the parameters of [`OpKind::Conv`], [`OpKind::DepthwiseConv`] and [`OpKind::Pool`].
+/// Places in the parameters of [`OpKind::Conv`], [`OpKind::DepthwiseConv`] and [`OpKind::Pool`]; the input's rows and
+/// columns of [`OpKind::GridSample`] too.
 pub mod conv {
     /// Output pixels of a tile (`Conv`).
     pub const TILE_M: usize = 0;
@@ -481,7 +498,7 @@ pub mod conv {
 pub struct OpRecord {
     /// An [`OpKind`].
     pub kind: u32,
-    /// A function of [`map`], [`reduce`] or [`norm`], by kind; the activation of products.
+    /// A function of [`map`], [`reduce`], [`norm`] or [`grid`], by kind; the activation of products.
     pub function: u32,
     /// Pieces the work is cut into, each run by one thread; 1 or more. Products are cut by their tile sizes, and this
     /// must agree; all other kinds cut their outermost rows into this many nearly equal runs.

@@ -7,7 +7,7 @@
 use super::format::{
     DIMS, Dtype, ELEMENTS_MAX, GoldenRole, Layout, NO_TENSOR, OPS_MAX, OpKind, OpRecord, OperandRecord,
     PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, SCALE_ROWS, Space, TENSOR_ALIGN, TENSOR_IS_INPUT,
-    TENSORS_MAX, TensorRecord, conv, map, norm, reduce,
+    TENSORS_MAX, TensorRecord, conv, grid, map, norm, reduce,
 };
 use super::{Model, ModelError};
 use crate::kernels;
@@ -384,6 +384,12 @@ fn parameters(model: &Model<'_>, kind: OpKind, op: &OpRecord) -> Result<[Need; 5
         }
         OpKind::Gather => [Output, Float, Index, None, None],
         OpKind::Resample => [Output, Plain, Index, Plain, None],
+        OpKind::GridSample => {
+            if ![grid::BORDER, grid::ZEROS].contains(&op.function) {
+                return Err("unknown function");
+            }
+            [Output, Plain, Plain, None, None]
+        }
     };
     if matches!(kind, OpKind::MatMul | OpKind::Conv | OpKind::DepthwiseConv)
         && !map::is_activation(op.function)
@@ -392,6 +398,9 @@ fn parameters(model: &Model<'_>, kind: OpKind, op: &OpRecord) -> Result<[Need; 5
     }
     if matches!(kind, OpKind::Conv | OpKind::DepthwiseConv | OpKind::Pool) {
         convolution(op)?;
+    }
+    if matches!(kind, OpKind::Conv | OpKind::DepthwiseConv | OpKind::Pool | OpKind::GridSample) {
+        image_extents(op)?;
     }
     if matches!(kind, OpKind::MatMul | OpKind::Conv) {
         if kernels::gemm_tile_count(op) != Some(op.tiles) {
@@ -414,11 +423,19 @@ fn convolution(op: &OpRecord) -> Result<(), &'static str> {
     if small.iter().any(|&at| p[at] == 0 || p[at] > 4096) {
         return Err("kernel, stride or dilation is not within 1..=4096");
     }
-    if [conv::IN_H, conv::IN_W].iter().any(|&at| p[at] == 0 || p[at] > 1 << 20) {
-        return Err("input rows or columns are not within 1..=1048576");
-    }
     if [conv::PAD_TOP, conv::PAD_LEFT].iter().any(|&at| (p[at] as i32).unsigned_abs() > 1 << 20) {
         return Err("padding is not within -1048576..=1048576");
+    }
+    Ok(())
+}
+
+/// An image and what is made of it are small enough that no position overflows.
+fn image_extents(op: &OpRecord) -> Result<(), &'static str> {
+    if [conv::IN_H, conv::IN_W].iter().any(|&at| op.params[at] == 0 || op.params[at] > 1 << 20) {
+        return Err("input rows or columns are not within 1..=1048576");
+    }
+    if op.dims[1..4] != [1; 3] || (op.kind == OpKind::GridSample as u32 && op.dims[6] != 1) {
+        return Err("a dimension that has no meaning is not 1");
     }
     if op.dims[4] > 1 << 20 || op.dims[5] > 1 << 20 {
         return Err("output rows or columns are more than 1048576");
@@ -433,8 +450,8 @@ fn reach(kind: OpKind, op: &OpRecord, slot: usize, tensor: &TensorRecord) -> Res
     let (dims, p) = (&op.dims, &op.params);
     // The extent of each stride, where it is not the dimension's own.
     let mut extents = *dims;
-    let convolving = matches!(kind, OpKind::Conv | OpKind::DepthwiseConv | OpKind::Pool);
-    if convolving && slot == 1 {
+    let is_image = matches!(kind, OpKind::Conv | OpKind::DepthwiseConv | OpKind::Pool | OpKind::GridSample);
+    if is_image && slot == 1 {
         (extents[4], extents[5]) = (p[conv::IN_H], p[conv::IN_W]);
     }
     if kind == OpKind::DepthwiseConv && slot == 2 {
@@ -473,6 +490,9 @@ fn reach(kind: OpKind, op: &OpRecord, slot: usize, tensor: &TensorRecord) -> Res
                 return Err("the resampled dimension has a stride of its own");
             }
             reach = reach.checked_add(u64::from(length - 1) * u64::from(stride)).ok_or(OVERFLOW)?;
+        }
+        (OpKind::GridSample, 2) => {
+            reach = reach.checked_add(u64::from(p[grid::Y_STRIDE])).ok_or(OVERFLOW)?;
         }
         (OpKind::Resample, 2 | 3) => {
             let table = u64::from(dims[(p[0] as usize).min(DIMS - 1)]) * u64::from(p[1]);

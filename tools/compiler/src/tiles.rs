@@ -13,6 +13,8 @@ pub const TILE_MACS_MAX: u64 = 2_000_000;
 pub const TILE_WORK: u64 = 65_536;
 /// What an exponential, an error function or the like counts for.
 const FUNCTION_WORK: u64 = 8;
+/// What a sampled element counts for: four products, read at places that no cache foresees.
+const GRID_SAMPLE_WORK: u64 = 8;
 /// Longest row of an element-wise operation: work is cut between rows.
 const ROW_ELEMENTS_MAX: usize = 1024;
 /// Shortest row that a longer one is cut into.
@@ -81,6 +83,7 @@ pub fn cut(op: &mut Op) {
             let taps = u64::from(op.params[conv::KERNEL_H]) * u64::from(op.params[conv::KERNEL_W]);
             (dims[..5].iter().product::<u64>() * dims[6..].iter().product::<u64>(), taps)
         }
+        OpKind::GridSample => (dims[..DIMS - 1].iter().product(), GRID_SAMPLE_WORK),
         OpKind::Resample => (dims[..DIMS - 1].iter().product(), op.params[1].into()),
         _ => (dims[..DIMS - 1].iter().product::<u64>(), 1),
     };

@@ -9,7 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{Onnx, float, int, ints};
+use common::{Onnx, float, int, ints, text};
 use half::f16;
 use sonotrace::model::Model;
 use sonotrace::model::format::{OpKind, SectionKind};
@@ -130,8 +130,13 @@ fn decoder() -> frontend::Graph {
         .indices("order", &[4], &[2, 0, 3, 1])
         .node("Gather", &["embedding", "order"], &["shuffled"], &[int("axis", 1)])
         .node("Tanh", &["shuffled"], &["bounded"], &[])
+        // And seen from elsewhere, partly from outside: a sampling at computed places.
+        .indices("places", &[4], &[1, MASK as i64, MASK as i64, 2])
+        .node("Mul", &["apart", "slope"], &["near"], &[])
+        .node("Reshape", &["near", "places"], &["at"], &[])
+        .node("GridSample", &["bounded", "at"], &["seen"], &[text("padding_mode", "border")])
         .floats("little", &[], &[1.0 / 64.0])
-        .node("Mul", &["bounded", "little"], &["texture"], &[])
+        .node("Mul", &["seen", "little"], &["texture"], &[])
         .node("Mul", &["mask_input", "has_mask_input"], &["before"], &[])
         .node("Mul", &["before", "little"], &["memory"], &[])
         .node("Add", &["logits", "texture"], &["textured"], &[])
@@ -252,6 +257,7 @@ fn it_has_what_the_runtime_s_tests_need() {
         OpKind::MatMul,
         OpKind::Conv,
         OpKind::Gather,
+        OpKind::GridSample,
     ] {
         assert!(model.ops().iter().any(|op| op.kind == kind as u32), "{kind:?}");
     }

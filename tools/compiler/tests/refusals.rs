@@ -1,7 +1,7 @@
 //! What cannot be compiled is refused by name.
 
 mod common;
-use common::{Dim, Onnx, int, ints};
+use common::{Dim, Onnx, int, ints, text};
 use sonotrace_compiler::{CompileError, Options, Weights, compile, compile_graphs};
 use std::path::PathBuf;
 
@@ -48,6 +48,25 @@ fn computed_weights_indices_and_integers_are_refused() {
         .node("Conv", &["x", "w"], &["y"], &[])
         .output("y");
     assert_names(&message(&batch), &["Conv_0", "spatial axes"]);
+}
+
+#[test]
+fn samplings_that_are_not_there_are_refused() {
+    for (attribute, expected) in [
+        (text("mode", "nearest"), "it samples by mode nearest, only bilinear is there"),
+        (text("mode", "bicubic"), "it samples by mode bicubic, only bilinear is there"),
+        (
+            text("padding_mode", "reflection"),
+            "it reflects what lies outside, only border and zeros are there",
+        ),
+    ] {
+        let graph = Onnx::default()
+            .input("x", &[1, 2, 5, 7])
+            .input("places", &[1, 3, 4, 2])
+            .node("GridSample", &["x", "places"], &["y"], &[attribute])
+            .output("y");
+        assert_names(&message(&graph), &["GridSample_0", expected]);
+    }
 }
 
 #[test]

@@ -251,6 +251,51 @@ fn other_normalisations() {
 }
 
 #[test]
+fn samplings_at_computed_places() {
+    for padding in ["border", "zeros"] {
+        for align in [0, 1] {
+            // Places go well beyond the image.
+            for reach in [0.9, 1.7] {
+                let attributes = [text("padding_mode", padding), int("align_corners", align)];
+                let compiled = Onnx::default()
+                    .input("x", &[2, 19, 5, 7])
+                    .input("places", &[2, 3, 4, 2])
+                    .floats("reach", &[1], &[reach])
+                    .node("Mul", &["places", "reach"], &["far"], &[])
+                    .node("GridSample", &["x", "far"], &["y"], &attributes)
+                    .output("y")
+                    .agrees(&format!("GridSample {padding} {align} {reach}"));
+                assert_eq!(count(&compiled, "GridSample"), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn samplings_read_and_write_views() {
+    // Image and places turned, one channel, a row of pixels, and a constant for each.
+    Onnx::default()
+        .input("x", &[5, 7, 3, 1])
+        .input("places", &[2, 1, 6, 4])
+        .node("Transpose", &["x"], &["image"], &[ints("perm", &[3, 2, 0, 1])])
+        .node("Transpose", &["places"], &["at"], &[ints("perm", &[1, 2, 3, 0])])
+        .node("GridSample", &["image", "at"], &["s"], &[])
+        .node("Concat", &["s", "s"], &["y"], &[int("axis", 3)])
+        .output("y")
+        .agrees("GridSample of views");
+    for (constant, shape, other, other_shape) in
+        [("x", [1, 1, 1, 9], "places", [1, 1, 4, 2]), ("places", [1, 3, 2, 2], "x", [1, 2, 6, 1])]
+    {
+        Onnx::default()
+            .weights(constant, &shape)
+            .input(other, &other_shape)
+            .node("GridSample", &["x", "places"], &["y"], &[])
+            .output("y")
+            .agrees("GridSample of a constant");
+    }
+}
+
+#[test]
 fn resizes_of_all_modes() {
     for (mode, nearest) in [
         ("linear", ""),

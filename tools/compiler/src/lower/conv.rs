@@ -55,7 +55,7 @@ impl Image {
     }
 
     /// An operand with the axes at the given dims of the operation.
-    fn operand(&self, places: [usize; 4]) -> Operand {
+    pub fn operand(&self, places: [usize; 4]) -> Operand {
         let mut strides = [0; DIMS];
         for (axis, place) in places.into_iter().enumerate() {
             if self.view.dims[axis] != 1 {

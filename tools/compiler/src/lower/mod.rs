@@ -7,6 +7,7 @@ mod conv;
 mod deconv;
 mod einsum;
 mod elementwise;
+mod grid_sample;
 mod reduce;
 mod resize;
 mod select;
@@ -27,7 +28,7 @@ use tract_core::ops::einsum::EinSum;
 use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::identity::Identity;
 use tract_core::ops::logic::Iff;
-use tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
+use tract_core::ops::nn::{GridSample, Reduce, RmsNorm, Softmax};
 
 /// What a graph's outlet turned into.
 #[derive(Debug, Clone)]
@@ -211,6 +212,8 @@ impl Lowering<'_> {
             self.gather_elements(node, op)
         } else if op.is::<Identity>() {
             self.input(node, 0)
+        } else if let Some(op) = op.downcast_ref::<GridSample>() {
+            self.grid_sample(node, op)
         } else if resize::is_resize(node) {
             self.resize(node)
         } else {
