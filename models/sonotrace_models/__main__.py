@@ -20,6 +20,7 @@ from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.train.best_masks import BestMasksConfig, make_best_masks
 from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
 from sonotrace_models.train.encoder import EncoderConfig, train_encoder
+from sonotrace_models.train.motion import MotionConfig, train_motion
 from sonotrace_models.train.sonosam import SonoSamConfig, WholeSonoSamConfig, train_sonosam, train_whole_sonosam
 from sonotrace_models.train.student import StudentConfig, train_student
 from sonotrace_models.train.tracker import TrackerConfig, train_tracker
@@ -75,6 +76,7 @@ Stage = (
     | Annotated[BestMasksConfig, tyro.conf.subcommand("best-masks")]
     | Annotated[EncoderConfig, tyro.conf.subcommand("encoder")]
     | Annotated[StudentConfig, tyro.conf.subcommand("student")]
+    | Annotated[MotionConfig, tyro.conf.subcommand("motion")]
     | Annotated[TrackerConfig, tyro.conf.subcommand("tracker")]
     | Annotated[ConfidenceConfig, tyro.conf.subcommand("confidence")]
     | Annotated[ClicksConfig, tyro.conf.subcommand("clicks")]
@@ -123,6 +125,8 @@ def main() -> int:
                 train_encoder(config)
             case StudentConfig():
                 train_student(config)
+            case MotionConfig():
+                train_motion(config)
             case TrackerConfig():
                 train_tracker(config)
             case ConfidenceConfig():

@@ -15,6 +15,7 @@ from sonotrace_models.data.pack import Pack, pack
 from sonotrace_models.evaluate.report import CineConfig, evaluate_cine
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
+from sonotrace_models.train.motion import MotionConfig, train_motion
 from sonotrace_models.train.run import Schedule
 from sonotrace_models.train.tracker import TrackerConfig, train_tracker
 
@@ -47,10 +48,15 @@ def test_a_tracker_is_trained_gone_on_from_and_evaluated(tmp_path: Path, capsys:
     torch.manual_seed(0)
     torch.save(SonoSamLite().state_dict(), student)
 
+    schedule = Schedule(steps=1, batch=1, compiled=False, learning_rate=1e-6)
+    train_motion(MotionConfig(packed, loops, student, folder=tmp_path / "motion", frames=4, schedule=schedule))
+    motion = tmp_path / "motion" / "best.pt"
+
     def train(name: str, start: Path | None) -> Path:
-        schedule = Schedule(steps=1, compiled=False, learning_rate=1e-6)
         train_tracker(
-            TrackerConfig(packed, loops, student, start, tmp_path / name, 4, 4, frames_a_step=4, schedule=schedule)
+            TrackerConfig(
+                packed, loops, student, start, motion, tmp_path / name, 4, 4, frames_a_step=4, schedule=schedule
+            )
         )
         return tmp_path / name / "best.pt"
 
@@ -58,8 +64,9 @@ def test_a_tracker_is_trained_gone_on_from_and_evaluated(tmp_path: Path, capsys:
     (line,) = [json.loads(line) for line in (tmp_path / "first" / "log.jsonl").read_text().splitlines()]
     assert {"LV_dice", "LA_dice", "LV_dice_systole", "LA_interventions"} <= line.keys()
     second = train("second", first)
-    before, after = (torch.load(path, weights_only=True) for path in (first, second))
+    alone, before, after = (torch.load(path, weights_only=True) for path in (motion, first, second))
     torch.testing.assert_close(before["to_key.weight"], after["to_key.weight"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(alone["key8.0.weight"], before["motion.key8.0.weight"], atol=1e-4, rtol=0)
 
     # A tracker carries what it was shown before it has learnt anything, and loses it bit by bit.
     confidence = tmp_path / "confidence.json"

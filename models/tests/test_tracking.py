@@ -11,10 +11,12 @@ from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     CORRECTIONS_MAX,
     Follower,
+    ObjectResult,
     RefinedFollower,
     TrackerFollower,
     encoded,
     play,
+    play_alone,
 )
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
@@ -105,9 +107,9 @@ def test_a_correction_is_kept_beside_the_reference() -> None:
     tracking.advance(features(1))
     tracking.correct(features(1), shares().flip(3))
     assert tracking._slots[0] is reference
-    assert tracking._slots[1] is tracking._short
+    assert tracking._slots[1] is tracking._before.memory
     assert tracking._is_valid.tolist() == [[1.0, 1.0, 0.0, 0.0]]
-    labels = tracking._short.identity[..., -LABELS:]
+    labels = tracking._before.memory.identity[..., -LABELS:]
     torch.testing.assert_close(labels, tracking.tracker.identify(shares().flip(3))[..., -LABELS:])
 
 
@@ -122,10 +124,10 @@ def test_a_corrected_frames_wrong_masks_are_not_kept() -> None:
     for given in (shares(), shares().flip(3)):
         tracking.correct(features(2), given)
     assert tracking._slots[1] is first
-    assert tracking._slots[2] is tracking._short is not wrong
+    assert tracking._slots[2] is tracking._before.memory is not wrong
     assert tracking._is_valid.tolist() == [[1.0, 1.0, 1.0, 0.0]]
     tracking.advance(features(3))
-    assert tracking._slots[3] is tracking._short
+    assert tracking._slots[3] is tracking._before.memory
 
 
 @torch.no_grad()
@@ -182,3 +184,65 @@ def test_the_user_steps_in_where_the_mask_is_bad_and_nowhere_else() -> None:
     assert len(results["LA"].dice) == FRAMES - 1
     assert np.mean(results["LA"].dice) > 0.99
     assert sum(overlap < ACCEPTED_DICE for overlap in results["LV"].dice) == 2
+
+
+class Unmoved(Follower):
+    """Gives the first masks on every frame."""
+
+    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+        self.logits = list(logits)
+
+    def advance(self, features: Features) -> list[Tensor]:
+        return self.logits
+
+    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+        raise AssertionError("nobody intervenes here")
+
+
+def test_a_follower_left_alone_is_off_by_what_it_does_not_follow() -> None:
+    ids = torch.zeros(FRAMES, 256, 256)
+    ids[:, 40:140, 60:160], ids[:, 150:220, 60:160] = LV, LA
+    ids[5, 100:140, 60:160] = 0
+    results = {name: ObjectResult() for name in ("LV", "LA")}
+    frames = [features(0)] * FRAMES
+    play_alone(Unmoved(), Loop(torch.zeros(FRAMES, 1, 256, 256), ids), frames, results)
+    assert len(results["LV"].alone_dice) == FRAMES - 1
+    assert min(results["LA"].alone_dice) > 0.99
+    # Ten parts where there are six: 2 * 6 / (10 + 6).
+    np.testing.assert_allclose(results["LV"].alone_area[4], 10 / 6, rtol=0.02)
+    np.testing.assert_allclose(results["LV"].alone_dice[4], 12 / 16, rtol=0.02)
+    np.testing.assert_allclose(results["LV"].alone_area[5], 1, rtol=0.02)
+
+
+def test_what_moved_is_told_to_the_next_frame() -> None:
+    torch.manual_seed(0)
+    tracker = Tracker().eval()
+    torch.nn.init.constant_(tracker.motion.coarse_flow.get_parameter("bias"), 0.75)
+    tracking = Tracking(tracker, 1, torch.device("cpu"))
+    tracking.refer(features(0), shares())
+    assert (tracking._before.flow == 0).all()
+    with torch.no_grad():
+        found = tracking.advance(features(1)).softmax(1)
+    torch.testing.assert_close(tracking._before.flow, torch.full((1, 2, 64, 64), 1.5))
+    torch.testing.assert_close(tracking._before.shares, found)
+    torch.testing.assert_close(tracking._before.textures.f4, features(1).f4)
+    # What is shown anew is no motion.
+    tracking.correct(features(1), shares())
+    torch.testing.assert_close(tracking._before.flow, torch.full((1, 2, 64, 64), 1.5))
+
+
+@torch.no_grad()
+def test_masks_follow_the_motion() -> None:
+    """Before anything else is learnt, the mask goes where the flow says, by parts of a token."""
+    torch.manual_seed(0)
+    tracker = Tracker().eval()
+
+    def centre(cells: float) -> float:
+        torch.nn.init.constant_(tracker.motion.coarse_flow.get_parameter("bias"), -cells / 2)
+        tracking = Tracking(tracker, 1, torch.device("cpu"))
+        tracking.refer(features(0), shares())
+        found = tracking.advance(features(0)).argmax(1)[0]
+        return float((found == 1).nonzero().float().mean())
+
+    # A cell is two pixels of a mask.
+    assert abs(centre(1.0) - centre(0.0) - 2) < 0.4

@@ -1,6 +1,7 @@
 """Sequences with masks for training the tracker: deformed still images, cardiac loops, and annotated runs."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,14 +32,31 @@ class Shares:
     runs: float = 0.08
 
 
-@dataclass(frozen=True)
-class Sequences:
+class Sequences(NamedTuple):
     """A batch of sequences."""
 
     grey: Tensor
     """[batch, frame, 256, 256] in [0, 1]"""
     ids: Tensor
     """[batch, frame, 256, 256]: objects numbered from 1, at random"""
+    origins: Tensor
+    """[batch, frame, 64, 64, 2]: the place in its picture that each cell of stride 4 shows, x and y in [-1, 1]; beyond where
+    it is none"""
+    scenes: Tensor
+    """[batch, frame]: frames of a sequence with the same number show the same picture, moved"""
+
+
+class Clip(NamedTuple):
+    """A sequence before it is looked at from somewhere."""
+
+    grey: Tensor
+    """[frame, 1, 256, 256]: the pictures, unmoved"""
+    ids: Tensor
+    """the same"""
+    motion: Tensor
+    """[frame, 256, 256, 2]: the field of each"""
+    scenes: Tensor
+    """[frame]: as of `Sequences`"""
 
 
 class SequenceSource:
@@ -62,21 +80,23 @@ class SequenceSource:
     def draw(self, batch: int, frames: int) -> Sequences:
         """A batch of sequences of so many frames."""
         made = [self._one(frames) for _ in range(batch)]
-        grey, ids = (torch.stack(parts) for parts in zip(*made, strict=True))
+        grey, *others = (torch.stack(parts) for parts in zip(*made, strict=True))
         # Frames stand in for channels: a sequence has one appearance.
-        return Sequences(self.appearance(grey, self.generator), ids)
+        return Sequences(self.appearance(grey, self.generator), *others)
 
-    def _one(self, frames: int) -> tuple[Tensor, Tensor]:
+    def _one(self, frames: int) -> tuple[Tensor, ...]:
         kind = self.numbers.random()
         if self.loops is not None and kind < self.shares.loops:
-            grey, ids = self._loop(frames)
+            clip = self._loop(frames)
         elif self.runs and kind > 1 - self.shares.runs:
-            grey, ids = self._run(frames)
+            clip = self._run(frames)
         else:
-            grey, ids = self._deformed(frames)
-        return drift(grey, self.generator)[:, 0], self._renumbered(ids[:, 0])
+            clip = self._deformed(frames)
+        field = compose(clip.motion, random_view(self.generator, 1, 0.8).expand(frames, -1, -1, -1))
+        grey, ids = warp(clip.grey, field), warp_ids(clip.ids, field)
+        return drift(grey, self.generator)[:, 0], self._renumbered(ids[:, 0]), origins_of(field), clip.scenes
 
-    def _loop(self, frames: int) -> tuple[Tensor, Tensor]:
+    def _loop(self, frames: int) -> Clip:
         """Part of a cardiac loop, forwards or backwards, at its own pace; sometimes with the real end-systolic frame."""
         assert self.loops is not None
         at = int(self.numbers.integers(len(self.loops.patients)))
@@ -92,9 +112,9 @@ class SequenceSource:
         grey, ids = self.sampler.pixels(
             [patient.systole if is_real[frame] else patient.diastole for frame in range(frames)]
         )
-        return self._seen(grey, ids, motion)
+        return Clip(grey, ids, motion, is_real.long())
 
-    def _run(self, frames: int) -> tuple[Tensor, Tensor]:
+    def _run(self, frames: int) -> Clip:
         """Part of an annotated run, forwards or backwards."""
         run = self.runs[int(self.numbers.integers(len(self.runs)))]
         if self.numbers.random() < 0.5:
@@ -105,9 +125,9 @@ class SequenceSource:
         # A run that is too short goes back the way it came.
         turned = (chosen + chosen[-2:0:-1]) * frames if len(chosen) > 1 else chosen * frames
         grey, ids = self.sampler.pixels(turned[:frames])
-        return self._seen(grey, ids, identity(frames, grey.device))
+        return Clip(grey, ids, identity(frames, grey.device), torch.arange(frames))
 
-    def _deformed(self, frames: int) -> tuple[Tensor, Tensor]:
+    def _deformed(self, frames: int) -> Clip:
         """A still image that beats, turns and slides."""
         (index,) = self.sampler.draw(1)
         grey, ids = self.sampler.pixels([index] * frames)
@@ -128,13 +148,8 @@ class SequenceSource:
             0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
             torch.zeros(frames, dtype=torch.bool),
         )
-        return self._seen(grey, ids, field + beat[:, None, None, None] * shape)
-
-    def _seen(self, grey: Tensor, ids: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames under a motion, all from one augmented view."""
-        view = random_view(self.generator, 1, 0.8)
-        field = compose(motion, view.expand(len(grey), -1, -1, -1))
-        return warp(grey, field), warp_ids(ids, field)
+        moved = field + beat[:, None, None, None] * shape
+        return Clip(grey, ids, moved, torch.zeros(frames, dtype=torch.long))
 
     def _renumbered(self, ids: Tensor) -> Tensor:
         """Some of the objects of the first frame, with numbers at random."""
@@ -145,6 +160,15 @@ class SequenceSource:
         for id_, number in zip(there[:count], self.numbers.permutation(OBJECTS)[:count] + 1, strict=False):
             table[id_] = float(number)
         return table[ids.long()]
+
+
+def origins_of(field: Tensor) -> Tensor:
+    """[frame, 256, 256, 2] to [frame, 64, 64, 2]: a field at the middles of cells of stride 4; 2 where part of a cell's
+    middle comes from outside the picture."""
+    frames, rows, columns, _ = field.shape
+    middle = field.reshape(frames, rows // 4, 4, columns // 4, 4, 2)[:, :, 1:3, :, 1:3]
+    is_outside = (middle.abs() > 1).any(-1).any(4).any(2)
+    return torch.where(is_outside[..., None], 2.0, middle.mean((2, 4)))
 
 
 def runs(pack: Pack, split: str) -> list[list[int]]:

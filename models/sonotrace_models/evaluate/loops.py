@@ -2,7 +2,8 @@
 
 On the first frame the user clicks until the contour is good. Afterwards each frame is tracked; where an object's Dice with
 the truth falls below 0.90 the user intervenes with corrective clicks. Besides the paper's three columns: mean Dice, and
-Dice on the real end-systolic frame in the middle.
+Dice on the real end-systolic frame in the middle. And what becomes of the true first mask when nobody intervenes: its Dice,
+and by how much its area is off, which is what an ejection fraction is made of.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +24,17 @@ from sonotrace_models.nets.decoder import Prompt
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite, choose, upsample
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, NEVER, Tracker
-from sonotrace_models.nets.tracking import REFINED_TRUST, Refined, Tracking, odds_of, redrawn, refined, shares_from
+from sonotrace_models.nets.tracking import (
+    REFINED_TRUST,
+    SURE,
+    Refined,
+    Tracking,
+    odds_of,
+    redrawn,
+    refined,
+    shares_from,
+    shares_of,
+)
 
 ACCEPTED_DICE = 0.90
 """Below, the user intervenes (the paper's threshold)."""
@@ -159,6 +170,10 @@ class ObjectResult:
     clicks: int = 0
     """In all interventions."""
     first_clicks: int = 0
+    alone_dice: list[float] = field(default_factory=list)
+    """Per frame, from the true first mask and without interventions."""
+    alone_area: list[float] = field(default_factory=list)
+    """The same: area over the true one."""
 
     @property
     def interventions(self) -> int:
@@ -205,6 +220,17 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Feat
     return results
 
 
+def play_alone(follower: Follower, loop: Loop, frames: Sequence[Features], results: dict[str, ObjectResult]) -> None:
+    """The loop from the true first masks, without interventions; adds to `results`."""
+    first = shares_of(loop.ids[:1]).logit(SURE)[0]
+    follower.start(frames[0], [first[id_] for id_ in OBJECTS.values()])
+    for frame, features in enumerate(frames[1:], start=1):
+        for (name, id_), logits in zip(OBJECTS.items(), follower.advance(features), strict=True):
+            truth, mask = (loop.ids[frame] == id_).numpy(), on_grid(logits)
+            results[name].alone_dice.append(dice(mask, truth))
+            results[name].alone_area.append(float(mask.sum() / truth.sum()))
+
+
 def _click(net: SonoSamLite, features: Features, truth: Mask, before: Tensor | None, most: int) -> tuple[Tensor, int]:
     """Clicks until the mask is good; the logits, and how many it took."""
     made: list[Click] = []
@@ -235,13 +261,16 @@ def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, m
         loop = loops.make(at, TEST_SEED + at)
         frames = encoded(net, loop.grey)
         for name, follower in followers.items():
-            for of, result in play(net, follower, loop, frames).items():
+            results = play(net, follower, loop, frames)
+            play_alone(follower, loop, frames, results)
+            for of, result in results.items():
                 played[name][of].append(result)
     return played
 
 
 def means(results: Sequence[ObjectResult]) -> dict[str, float]:
-    """The table's columns: means over the loops."""
+    """The table's columns: means over the loops; `alone_area` is that of the frame before the end-systolic one, which is
+    moved like all the others."""
     drops = [drop for result in results for drop in result.drops]
     return {
         "loops": float(len(results)),
@@ -252,4 +281,6 @@ def means(results: Sequence[ObjectResult]) -> dict[str, float]:
         "first_clicks": float(np.mean([result.first_clicks for result in results])),
         "dice": float(np.mean([np.mean(result.dice) for result in results])),
         "dice_systole": float(np.mean([result.dice[MIDDLE - 1] for result in results])),
+        "alone_dice": float(np.mean([np.mean(result.alone_dice) for result in results])),
+        "alone_area": float(np.mean([result.alone_area[MIDDLE - 2] for result in results])),
     }

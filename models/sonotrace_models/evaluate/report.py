@@ -267,20 +267,25 @@ def draw_cine(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> Non
 
 
 def draw_frames(played: Played, path: Path) -> None:
-    """Where in a loop masks get lost: mean Dice of each frame before the user steps in, and how often the user does."""
+    """Where in a loop masks get lost: mean Dice of each frame before the user steps in, how often the user does, and how far
+    off the area is if nobody does."""
     objects = list(next(iter(played.values())))
-    figure, axes = plt.subplots(2, len(objects), figsize=(4.5 * len(objects), 4.5), sharex=True, sharey="row")
+    figure, axes = plt.subplots(3, len(objects), figsize=(4.5 * len(objects), 6.5), sharex=True, sharey="row")
     for column, of in enumerate(objects):
         for name, found in played.items():
             dice = np.array([result.dice for result in found[of]])
             frames = np.arange(1, dice.shape[1] + 1)
             axes[0, column].plot(frames, dice.mean(0), marker=".", label=name)
             axes[1, column].plot(frames, (dice < ACCEPTED_DICE).mean(0), marker=".")
+            areas = np.array([result.alone_area for result in found[of]])
+            axes[2, column].plot(frames, areas.mean(0), marker=".")
         axes[0, column].axhline(ACCEPTED_DICE, color="grey", linewidth=0.8)
         axes[0, column].set_title(of, fontsize=9)
-        axes[1, column].set_xlabel(f"frame (end-systole: {MIDDLE})", fontsize=8)
+        axes[2, column].axhline(1, color="grey", linewidth=0.8)
+        axes[2, column].set_xlabel(f"frame (end-systole: {MIDDLE})", fontsize=8)
     axes[0, 0].set_ylabel("Dice", fontsize=8)
     axes[1, 0].set_ylabel("share of loops with an intervention", fontsize=8)
+    axes[2, 0].set_ylabel("area over the true one, left alone", fontsize=8)
     axes[0, 0].legend(fontsize=7)
     for axis in axes.flat:
         axis.grid(alpha=0.3)

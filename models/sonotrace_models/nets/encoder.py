@@ -29,6 +29,15 @@ class Features(NamedTuple):
     """[batch, 64, 32, 32]: stride 8"""
 
 
+class Textures(NamedTuple):
+    """The parts of `Features` that have no attention in them: what a place looks like by itself."""
+
+    f4: Tensor
+    """[batch, 32, 64, 64]"""
+    f8: Tensor
+    """[batch, 64, 32, 32]"""
+
+
 class Block(nn.Module):
     """A pre-norm transformer block with global attention (Dosovitskiy 2021)."""
 
@@ -98,10 +107,17 @@ class Encoder(nn.Module):
         return (grey - self.mean) / self.std
 
     def forward(self, image: Tensor) -> Features:
-        stride4 = self.stem[1](self.stem[0](image))
-        stride8 = self.stem[2](stride4)
+        stride8, textures = self._textures(image)
         tokens = to_tokens(self.stem[3](stride8)) + self.position
         for block in self.blocks:
             tokens = block(tokens)
-        embedding = self.neck(to_map(tokens, GRID))
-        return Features(embedding, self.lateral4(stride4), self.lateral8(stride8))
+        return Features(self.neck(to_map(tokens, GRID)), *textures)
+
+    def textures(self, image: Tensor) -> Textures:
+        """The part of `forward` that needs no attention, alone."""
+        return self._textures(image)[1]
+
+    def _textures(self, image: Tensor) -> tuple[Tensor, Textures]:
+        stride4 = self.stem[1](self.stem[0](image))
+        stride8 = self.stem[2](stride4)
+        return stride8, Textures(self.lateral4(stride4), self.lateral8(stride8))

@@ -65,6 +65,11 @@ def to_map(tokens: Tensor, rows: int) -> Tensor:
     return tokens.transpose(1, 2).reshape(batch, channels, rows, count // rows)
 
 
+def double(x: Tensor) -> Tensor:
+    """Twice as many rows and columns, bilinear."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 def interleave(x: Tensor, factor: int) -> Tensor:
     """[batch, channels * factor ** 2, rows, columns] to [batch, channels, rows * factor, columns * factor]: PyTorch's pixel
     shuffle, in operations that every exporter gives fixed shapes."""

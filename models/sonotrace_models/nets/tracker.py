@@ -2,14 +2,16 @@
 
 Masks of up to ten objects go through one identity bank, so that all are tracked at the cost of one. What is seen and who
 is where are kept apart: a visual branch and an identity branch share one attention map. Per frame, the tokens attend to
-long-term memories (the reference first, then some recent frames, in a fixed number of slots with a validity each), to the
-frame before within a window, and to themselves. A feature pyramid over the encoder's strides 16, 8 and 4 draws the masks.
+long-term memories (the reference first, then some recent frames, in a fixed number of slots with a validity each) and to
+the frame before within a window. A feature pyramid over the encoder's strides 16, 8 and 4 draws the masks.
 
-Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer; masks of stride 2, by
-sub-pixels; the memory takes probabilities rather than hard masks; and a part of the identity is the labels themselves, the
-shares of the ids in each quarter of a token. Carried by the same attention as the rest, they tell which object is where
-with all ids alike, so that this need not be learnt for each id on its own. The pyramid tells, for each pixel, how far they
-are to be believed, and how likely the background is beyond what they say.
+Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer, without attention to the frame
+itself, which made no difference here; masks of stride 2, by sub-pixels; the memory takes probabilities rather than hard
+masks. And labels themselves are carried, with all ids alike, so that this need not be learnt for each id on its own. They
+are carried twice. A part of the identity is the shares of the ids in each quarter of a token: carried by the same attention
+as the rest, they find an object again wherever it went, but no finer than tokens do. The last frame's masks, moved as the
+tissue did since (`motion`), follow it by parts of a pixel, but what goes wrong stays wrong. The pyramid tells, for each
+pixel, which of both counts more, how far they are to be believed, and how likely the background is beyond what they say.
 """
 
 from typing import NamedTuple
@@ -18,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features
-from sonotrace_models.nets.layers import LayerNorm2d, interleave, separate, to_map, to_tokens
+from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features, Textures
+from sonotrace_models.nets.layers import LayerNorm2d, double, interleave, separate, to_map, to_tokens
+from sonotrace_models.nets.motion import HIDDEN4, Motion, moved
 
 OBJECTS = 10
 IDS = OBJECTS + 1
@@ -40,6 +43,8 @@ PYRAMID8, PYRAMID4 = 96, 64
 """Channels of the pyramid at strides 8 and 4."""
 LABEL_GAIN_MAX = 16.0
 """Most that a label counts in the logits."""
+FOLLOWED = 2.0
+"""Logit of what moved masks count against those carried by attention, before anything is learnt."""
 NEAR_SIGMA = 0.7
 """Spread of the short-term attention before anything is learnt, tokens."""
 NEVER = -1e4
@@ -55,6 +60,18 @@ class Memory(NamedTuple):
     """[batch, tokens, 256]: what was seen"""
     identity: Tensor
     """[batch, tokens, 256]: who was where; the last 44 channels are labels, shares of each id in each cell"""
+
+
+class Before(NamedTuple):
+    """The frame before, as the next one sees it."""
+
+    memory: Memory
+    """[batch, 256, ...]"""
+    textures: Textures
+    shares: Tensor
+    """[batch, 11, 128, 128]: of the ids in each pixel"""
+    flow: Tensor
+    """[batch, 2, 64, 64]: the motion into that frame, as in `motion.Flow`; zeros if it was the first"""
 
 
 class Seen(NamedTuple):
@@ -79,17 +96,16 @@ class Step(NamedTuple):
     """[batch, 256, 128]: this frame's, for its memory"""
     value: Tensor
     """[batch, 256, 256]"""
+    flow: Tensor
+    """[batch, 2, 64, 64]: the motion that it saw, as in `motion.Flow`"""
 
 
 class GatedPropagation(nn.Module):
-    """Takes attended values in through a gate and a depthwise convolution (DeAOT, equation 4), of one or several
-    sources, each with a convolution of its own."""
+    """Takes attended values of both memories in through a gate and depthwise convolutions (DeAOT, equation 4)."""
 
-    def __init__(self, width: int, sources: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.local = nn.ModuleList(
-            nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False) for _ in range(sources)
-        )
+        self.local = nn.ModuleList(nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False) for _ in range(2))
         self.out = nn.Linear(width, width)
         nn.init.trunc_normal_(self.out.weight, std=0.02)
         nn.init.zeros_(self.out.bias)
@@ -117,12 +133,7 @@ class Tracker(nn.Module):
         self.to_value = nn.Linear(WIDTH, WIDTH)
         self.to_gate = nn.Linear(WIDTH, 2 * WIDTH)
         self.near = nn.Linear(WIDTH, (2 * WINDOW + 1) ** 2)
-        self.propagate = GatedPropagation(2 * WIDTH, sources=2)
-        self.norm_self = nn.LayerNorm(2 * WIDTH)
-        self.self_key = nn.Linear(2 * WIDTH, KEY)
-        self.self_value = nn.Linear(2 * WIDTH, 2 * WIDTH)
-        self.self_gate = nn.Linear(2 * WIDTH, 2 * WIDTH)
-        self.settle = GatedPropagation(2 * WIDTH, sources=1)
+        self.propagate = GatedPropagation(2 * WIDTH)
         self.leave = nn.LayerNorm(2 * WIDTH)
         self.from16 = nn.Conv2d(2 * WIDTH, PYRAMID8, 1)
         self.from8 = nn.Conv2d(F8_CHANNELS, PYRAMID8, 1)
@@ -132,7 +143,9 @@ class Tracker(nn.Module):
         self.norm4 = LayerNorm2d(PYRAMID4)
         self.conv4 = nn.Conv2d(PYRAMID4, 32, 3, padding=1)
         self.from_labels = nn.Conv2d(1, PYRAMID8, 1)
-        self.head = nn.Conv2d(32, 2 * 4, 1)
+        self.motion = Motion()
+        self.from_motion = nn.Conv2d(HIDDEN4, PYRAMID4, 1)
+        self.head = nn.Conv2d(32, 3 * 4, 1)
         self.trust_short = nn.Linear(WIDTH, 1)
         self.register_buffer("is_background", torch.eye(IDS)[:1].reshape(1, IDS, 1, 1), persistent=False)
         offsets, outside = _window()
@@ -141,12 +154,13 @@ class Tracker(nn.Module):
         nn.init.trunc_normal_(self.near.weight, std=0.02)
         nn.init.zeros_(self.trust_short.weight)
         nn.init.constant_(self.trust_short.bias, 2.0)
-        for layer in (self.head, self.from_labels):
+        for layer in (self.head, self.from_labels, self.from_motion):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
         with torch.no_grad():
             reach = torch.arange(-WINDOW, WINDOW + 1) / NEAR_SIGMA
             self.near.bias.copy_((-0.5 * (reach[:, None] ** 2 + reach[None] ** 2)).flatten())
+            self.head.get_parameter("bias")[-4:] = FOLLOWED
 
     def identify(self, shares: Tensor) -> Tensor:
         """The memory step: [batch, 11, 128, 128] shares of the ids in each pixel, to a memory's `identity`."""
@@ -160,15 +174,15 @@ class Tracker(nn.Module):
         normed = self.norm(tokens)
         return Seen(tokens, normed, self.to_key(normed), F.silu(self.to_value(normed)))
 
-    def forward(self, features: Features, long: Memory, is_valid: Tensor, short: Memory) -> Step:
+    def forward(self, features: Features, long: Memory, is_valid: Tensor, before: Before) -> Step:
         """The tracking step.
 
         Args:
             features: of the frame.
             long: [batch, 4 * 256, ...]: the slots' memories.
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
-            short: [batch, 256, ...]: the frame before.
         """
+        short = before.memory
         tokens, normed_frame, key, value = self.look(features)
         gate = F.silu(self.to_gate(normed_frame))
         query = key * KEY**-0.5
@@ -181,29 +195,26 @@ class Tracker(nn.Module):
         scores = query @ short.key.transpose(1, 2) + near.gather(2, self.offsets.expand(batch, -1, -1)) + self.outside
         from_short = scores.softmax(-1) @ torch.cat([short.value, short.identity], -1)
         both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
-        normed = self.norm_self(both)
-        own = self.self_key(normed)
-        scores = (own * KEY**-0.5) @ own.transpose(1, 2)
-        from_self = scores.softmax(-1) @ F.silu(self.self_value(normed))
-        both = both + self.settle(F.silu(self.self_gate(normed)), from_self)
         trust = self.trust_short(normed_frame).sigmoid()
         labels = from_long[..., -LABELS:] * (1 - trust) + from_short[..., -LABELS:] * trust
-        return Step(self.draw(self.leave(both), labels, features), key, value)
+        flow = self.motion(Textures(features.f4, features.f8), before.textures, before.flow)
+        followed = moved(before.shares, double(flow.cells))
+        logits = self.draw(self.leave(both), labels, followed, features, flow.hidden)
+        return Step(logits, key, value, flow.cells)
 
-    def draw(self, tokens: Tensor, labels: Tensor, features: Features) -> Tensor:
-        """Feature pyramid: [batch, 256, 512], labels [batch, 256, 44] and the encoder's features to logits."""
+    def draw(self, tokens: Tensor, labels: Tensor, followed: Tensor, features: Features, hidden: Tensor) -> Tensor:
+        """Feature pyramid: [batch, 256, 512], labels [batch, 256, 44], moved masks [batch, 11, 128, 128], the encoder's
+        features and the motion's to logits."""
         carried = interleave(to_map(labels, GRID), LABEL_CELLS)
-        x = _double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8) + self.from_labels(carried[:, :1])
+        x = double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8) + self.from_labels(carried[:, :1])
         x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
-        x = _double(x) + self.from4(features.f4)
+        x = double(x) + self.from4(features.f4) + self.from_motion(hidden)
         x = F.gelu(self.conv4(F.gelu(self.norm4(x))))
-        belief, background = interleave(self.head(x), 2).split(1, 1)
+        belief, background, share = interleave(self.head(x), 2).split(1, 1)
         carried = F.interpolate(carried, size=(MASK_SIDE, MASK_SIDE), mode="bilinear", align_corners=False)
-        return LABEL_GAIN_MAX * belief.sigmoid() * carried + background * self.is_background
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        share = share.sigmoid()
+        both = share * followed + (1 - share) * carried
+        return LABEL_GAIN_MAX * belief.sigmoid() * both + background * self.is_background
 
 
 def _window() -> tuple[Tensor, Tensor]:

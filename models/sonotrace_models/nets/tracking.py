@@ -1,7 +1,7 @@
 """Tracking through a sequence in fixed memory: what the runtime does with the tracker's two programs.
 
 Slot 0 of the long-term memory holds the reference, the frame on which tracking began; the other slots are a ring that takes
-a frame in every few frames, and each that the user corrected. The short-term memory is the frame before.
+a frame in every few frames, and each that the user corrected. Of the frame before its textures and masks are kept too.
 
 A tracked mask can be refined: the segmenter draws it anew, and what both say is remembered. The tracker knows what the
 object looked like, the segmenter where edges are.
@@ -13,8 +13,21 @@ import torch
 from torch import Tensor
 
 from sonotrace_models.nets.decoder import Decoder
-from sonotrace_models.nets.encoder import Features
-from sonotrace_models.nets.tracker import IDS, KEY, MASK_SIDE, NEVER, SLOTS, TOKENS, WIDTH, Memory, Step, Tracker
+from sonotrace_models.nets.encoder import Features, Textures
+from sonotrace_models.nets.motion import SIDE
+from sonotrace_models.nets.tracker import (
+    IDS,
+    KEY,
+    MASK_SIDE,
+    NEVER,
+    SLOTS,
+    TOKENS,
+    WIDTH,
+    Before,
+    Memory,
+    Step,
+    Tracker,
+)
 from sonotrace_models.prompts import carried_box
 
 KEPT_EVERY = 4
@@ -36,7 +49,8 @@ class Tracking:
             Memory(*(torch.zeros(batch, TOKENS, width, device=device) for width in widths)) for _ in range(SLOTS)
         ]
         self._is_valid = torch.zeros(batch, SLOTS, device=device)
-        self._short = self._slots[0]
+        self._before: Before
+        self._features: Features
         self._found: Step
         self._next = self._last = 1
         self._since_kept = 0
@@ -49,8 +63,8 @@ class Tracking:
         Args:
             shares: [batch, 11, 128, 128]: of the ids in each pixel.
         """
-        self._short = self._memory(features, shares)
-        self._slots[0] = self._short
+        self._before = self._seen(features, shares, torch.zeros(len(shares), 2, SIDE, SIDE, device=shares.device))
+        self._slots[0] = self._before.memory
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, 0] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
@@ -59,7 +73,7 @@ class Tracking:
     def correct(self, features: Features, shares: Tensor) -> None:
         """Takes the masks that the user gave the frame at hand, in place of what was found: they are remembered as the frame
         before, and kept; the reference stays."""
-        self._short = self._memory(features, shares)
+        self._before = self._seen(features, shares, self._before.flow)
         if self._since_kept == 0:
             # What was found on this frame, or given before, was kept: it was wrong.
             self._next = self._last
@@ -75,23 +89,32 @@ class Tracking:
     def find(self, features: Features) -> Tensor:
         """Tracks into the next frame; `remember` is to follow."""
         long = Memory(*(torch.cat(parts, 1) for parts in zip(*self._slots, strict=True)))
-        self._found = self.tracker(features, long, self._is_valid, self._short)
+        self._features = features
+        self._found = self.tracker(features, long, self._is_valid, self._before)
         return self._found.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
+
+    @property
+    def flow(self) -> Tensor:
+        """[batch, 2, 64, 64]: the motion into the frame that was last found, as in `motion.Flow`."""
+        return self._found.flow
 
     def remember(self, shares: Tensor) -> None:
         """Takes the masks of the frame that was last found, [batch, 11, 128, 128], as its memory."""
-        self._short = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
+        memory = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
+        textures = Textures(self._features.f4, self._features.f8)
+        self._before = Before(memory, textures, shares, self._found.flow.detach())
         self._since_kept += 1
         if self._since_kept >= self.kept_every:
             self._keep()
 
-    def _memory(self, features: Features, shares: Tensor) -> Memory:
+    def _seen(self, features: Features, shares: Tensor, flow: Tensor) -> Before:
         seen = self.tracker.look(features)
-        return Memory(seen.key, seen.value, self.tracker.identify(shares))
+        memory = Memory(seen.key, seen.value, self.tracker.identify(shares))
+        return Before(memory, Textures(features.f4, features.f8), shares, flow)
 
     def _keep(self) -> None:
         self._since_kept = 0
-        self._slots[self._next] = self._short
+        self._slots[self._next] = self._before.memory
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, self._next] = 1
         self._last, self._next = self._next, self._next % (SLOTS - 1) + 1

@@ -11,16 +11,19 @@ from torch import Tensor, nn
 
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import Pack
-from sonotrace_models.data.sequences import SequenceSource, Shares
+from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares
 from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.nets.tracking import REFINED_TRUST, Tracking, odds_of, refined, shares_from, shares_of
+from sonotrace_models.train.motion import flow_loss, weights_of
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.weights import with_weights
 
 VALIDATED_LOOPS = 12
+FLOW_WEIGHT = 0.5
+"""What a flow that is off by a cell counts against a mask that is all wrong."""
 
 
 @dataclass
@@ -32,6 +35,8 @@ class TrackerConfig:
     student: Path = Path("work/runs/student/best.pt")
     start: Path | None = None
     """A tracker to go on from: after its student has learnt more, say."""
+    motion: Path | None = Path("work/runs/motion/best.pt")
+    """What the stage before learnt; not for a tracker to go on from, which has it."""
     folder: Path = Path("work/runs/tracker")
     frames_min: int = 4
     frames_max: int = 12
@@ -58,17 +63,18 @@ class Unrolled(nn.Module):
         self._student = [student]
 
     def forward(
-        self, image: Tensor, ids: Tensor, kept_every: int, corrected_at: int, is_refined: bool
+        self, image: Tensor, drawn: Sequences, kept_every: int, corrected_at: int, is_refined: bool
     ) -> tuple[Tensor, float]:
         """The loss and the mean Dice over frames but the first.
 
         Args:
             image: [batch, frame, 256, 256], normalised.
-            ids: the same.
+            drawn: what it was made of.
             corrected_at: a frame after which its truth is given, 0 for none.
             is_refined: whether the student draws each mask anew before it is remembered.
         """
         (student,) = self._student
+        ids, origins, scenes = drawn.ids, drawn.origins, drawn.scenes
         batch, frames = image.shape[:2]
         with torch.no_grad():
             flat = student.encoder(image.reshape(batch * frames, 1, *image.shape[2:]))
@@ -89,7 +95,10 @@ class Unrolled(nn.Module):
             tracking.remember(shares)
             truth = shares_of(ids[:, frame]) * tracking.present[..., None, None]
             loss, overlap = frame_loss(logits, truth, tracking.present)
-            losses.append(loss)
+            is_same = (scenes[:, frame] == scenes[:, frame - 1])[:, None, None]
+            weights = weights_of(drawn.grey[:, frame]) * is_same
+            off, _ = flow_loss(tracking.flow, origins[:, frame], origins[:, frame - 1], weights)
+            losses.append(loss + FLOW_WEIGHT * off)
             overlaps.append(overlap)
             if frame == corrected_at:
                 tracking.correct(of_frame, truth)
@@ -124,6 +133,8 @@ def train_tracker(config: TrackerConfig) -> None:
     net = Tracker()
     if config.start is not None:
         with_weights(net, config.start)
+    elif config.motion is not None:
+        with_weights(net.motion, config.motion)
     objective = Unrolled(net, student)
     run = Run(config.folder, config, config.schedule, net, objective)
     student.to(run.device)
@@ -136,9 +147,10 @@ def train_tracker(config: TrackerConfig) -> None:
         frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
         drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
         corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
-        image = student.encoder.normalise(drawn.grey.to(run.device))
+        drawn = Sequences(*(part.to(run.device) for part in drawn))
+        image = student.encoder.normalise(drawn.grey)
         is_refined = bool(numbers.random() < config.refined_share)
-        loss, overlap = run.net(image, drawn.ids.to(run.device), int(numbers.integers(2, 6)), corrected_at, is_refined)
+        loss, overlap = run.net(image, drawn, int(numbers.integers(2, 6)), corrected_at, is_refined)
         run.backward(loss, dice=overlap, frames=frames)
         if run.is_due:
             tracker = run.kept
