@@ -79,6 +79,20 @@ def label_loss(cells: Tensor, now: Tensor, before: Tensor) -> Tensor:
     return (moved(before, flow) - now).abs().sum(1).mean()
 
 
+def motion_loss(cells: Tensor, drawn: Sequences, now: slice, before: slice) -> tuple[Tensor, float]:
+    """The loss of flows between some frames of sequences and others, and their mean error in cells.
+
+    Args:
+        cells: [batch * frames, 2, 64, 64].
+        now, before: these frames.
+    """
+    is_same = (drawn.scenes[:, now] == drawn.scenes[:, before]).flatten()
+    weights = weights_of(drawn.grey[:, now].flatten(0, 1)) * is_same[:, None, None]
+    loss, off = flow_loss(cells, drawn.origins[:, now].flatten(0, 1), drawn.origins[:, before].flatten(0, 1), weights)
+    labels = [shares_of(drawn.ids[:, which].flatten(0, 1)) for which in (now, before)]
+    return loss + LABEL_WEIGHT * label_loss(cells, *labels), off.item()
+
+
 class Pairs(nn.Module):
     """The motion's loss over pairs of frames."""
 
@@ -112,13 +126,7 @@ class Pairs(nn.Module):
             first = first.reshape(batch, -1, 2, SIDE, SIDE)
             last = torch.cat([nothing, first[:, :-1]] if gap > 0 else [first[:, 1:], nothing], 1)
         cells = self.motion(*both, last.flatten(0, 1)).cells
-        is_same = (drawn.scenes[:, now] == drawn.scenes[:, before]).flatten()
-        weights = weights_of(drawn.grey[:, now].flatten(0, 1)) * is_same[:, None, None]
-        loss, off = flow_loss(
-            cells, drawn.origins[:, now].flatten(0, 1), drawn.origins[:, before].flatten(0, 1), weights
-        )
-        labels = [shares_of(drawn.ids[:, which].flatten(0, 1)) for which in (now, before)]
-        return loss + LABEL_WEIGHT * label_loss(cells, *labels), off.item()
+        return motion_loss(cells, drawn, now, before)
 
 
 @torch.no_grad()

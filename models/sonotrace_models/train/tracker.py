@@ -17,13 +17,13 @@ from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.nets.tracking import REFINED_TRUST, Tracking, odds_of, refined, shares_from, shares_of
-from sonotrace_models.train.motion import flow_loss, weights_of
+from sonotrace_models.train.motion import motion_loss
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.weights import with_weights
 
 VALIDATED_LOOPS = 12
-FLOW_WEIGHT = 0.5
-"""What a flow that is off by a cell counts against a mask that is all wrong."""
+MOTION_WEIGHT = 0.5
+"""What the motion's own loss counts against the masks'."""
 
 
 @dataclass
@@ -74,13 +74,12 @@ class Unrolled(nn.Module):
             is_refined: whether the student draws each mask anew before it is remembered.
         """
         (student,) = self._student
-        ids, origins, scenes = drawn.ids, drawn.origins, drawn.scenes
         batch, frames = image.shape[:2]
         with torch.no_grad():
             flat = student.encoder(image.reshape(batch * frames, 1, *image.shape[2:]))
         features = [part.reshape(batch, frames, *part.shape[1:]) for part in flat]
         tracking = Tracking(self.tracker, batch, image.device, kept_every)
-        tracking.refer(Features(*(part[:, 0] for part in features)), shares_of(ids[:, 0]))
+        tracking.refer(Features(*(part[:, 0] for part in features)), shares_of(drawn.ids[:, 0]))
         losses, overlaps = [], []
         for frame in range(1, frames):
             of_frame = Features(*(part[:, frame] for part in features))
@@ -93,12 +92,10 @@ class Unrolled(nn.Module):
                     odds = refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST).odds
                     shares = shares_from(odds)
             tracking.remember(shares)
-            truth = shares_of(ids[:, frame]) * tracking.present[..., None, None]
+            truth = shares_of(drawn.ids[:, frame]) * tracking.present[..., None, None]
             loss, overlap = frame_loss(logits, truth, tracking.present)
-            is_same = (scenes[:, frame] == scenes[:, frame - 1])[:, None, None]
-            weights = weights_of(drawn.grey[:, frame]) * is_same
-            off, _ = flow_loss(tracking.flow, origins[:, frame], origins[:, frame - 1], weights)
-            losses.append(loss + FLOW_WEIGHT * off)
+            off, _ = motion_loss(tracking.flow, drawn, slice(frame, frame + 1), slice(frame - 1, frame))
+            losses.append(loss + MOTION_WEIGHT * off)
             overlaps.append(overlap)
             if frame == corrected_at:
                 tracking.correct(of_frame, truth)
