@@ -181,6 +181,7 @@ class Tracker(nn.Module):
             features: of the frame.
             long: [batch, 4 * 256, ...]: the slots' memories.
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
+            before: the frame before.
         """
         short = before.memory
         tokens, normed_frame, key, value = self.look(features)

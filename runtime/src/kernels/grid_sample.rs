@@ -44,8 +44,8 @@ pub(super) fn run(op: &Op<'_>, tile: u32) {
     }
 }
 
-/// The two pixels about a place along an axis of `extent` pixels, each with its weight; both inside. A place that is
-/// not a number is told apart by its weights alone.
+/// The two pixels about a place along an axis of `extent` pixels, each with its weight; both inside. Of a place that is
+/// no number the weights are none either, and so is what is sampled there.
 fn taps(at: f32, extent: usize, is_zero_outside: bool) -> [(usize, f32); 2] {
     let last = extent - 1;
     // Farther out nothing changes any more, and whole numbers stay exact.
