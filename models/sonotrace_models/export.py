@@ -5,9 +5,9 @@
 * `decoder`: these, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and `has_mask_input`
   [1], to `masks` [1, 4, 128, 128], logits, and `iou` [1, 4].
 * `tracker`: the features, `long_key` [1, 1024, 128], `long_value` and `long_identity` [1, 1024, 256], `long_valid`
-  [1, 4], and of the frame before `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256], `before_f4`
-  and `before_f8` as the features, `before_shares` [1, 11, 128, 128] and `before_flow` [1, 2, 64, 64]; to `logits`
-  [1, 11, 128, 128] and this frame's `key` [1, 256, 128], `value` [1, 256, 256] and `flow` [1, 2, 64, 64].
+  [1, 4], `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256], of the anchor `anchor_f4` and
+  `anchor_f8` as the features and `anchor_shares` [1, 11, 128, 128], and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to
+  `logits` [1, 11, 128, 128] and this frame's `key` [1, 256, 128], `value` [1, 256, 256], `flow` and `step` [1, 2, 64, 64].
 * `memory`: `shares` [1, 11, 128, 128] to `identity` [1, 256, 256].
 
 Weights are rounded as the model file stores them (`quantize.round_weights`), so that graph and file agree.
@@ -30,10 +30,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sonotrace_models import SIZE
 from sonotrace_models.nets.decoder import MASKS, PAD, POINT_SLOTS, POSITIVE, Prompt
 from sonotrace_models.nets.encoder import Encoder, Features, Textures
-from sonotrace_models.nets.motion import SIDE
+from sonotrace_models.nets.motion import SIDE, Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Before, Memory, Tracker
-from sonotrace_models.nets.tracking import REFINED_TRUST
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
+from sonotrace_models.nets.tracking import ANCHORED_EVERY, REFINED_TRUST
 from sonotrace_models.quantize import round_weights
 from sonotrace_models.train.confidence import EVIDENCE, Confidence, read_confidence
 from sonotrace_models.weights import with_weights
@@ -94,12 +94,12 @@ class TrackerGraph(nn.Module):
         self.tracker = tracker
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        embedding, f4, f8, long_key, long_value, long_identity, valid, *memory, f4_before, f8_before, shares, flow = (
-            inputs
-        )
-        before = Before(Memory(*memory), Textures(f4_before, f8_before), shares, flow)
-        long = Memory(long_key, long_value, long_identity)
-        return tuple(self.tracker(Features(embedding, f4, f8), long, valid, before))
+        embedding, f4, f8, *memories = inputs[:10]
+        long, valid, short = Memory(*memories[:3]), memories[3], Memory(*memories[4:])
+        anchor_f4, anchor_f8, shares, *so_far = inputs[10:]
+        anchor = Anchor(Textures(anchor_f4, anchor_f8), shares, Moved(*so_far))
+        step = self.tracker(Features(embedding, f4, f8), long, valid, short, anchor)
+        return step.logits, step.key, step.value, *step.moved
 
 
 class MemoryGraph(nn.Module):
@@ -162,9 +162,9 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
         inputs |= dict(zip(("long_key", "long_value", "long_identity"), slots, strict=True))
         inputs |= {"long_valid": torch.tensor([[1.0, 0.0, 0.0, 0.0]])}
         inputs |= dict(zip(("short_key", "short_value", "short_identity"), kept, strict=True))
-        inputs |= {"before_f4": features[1].roll(1, 3), "before_f8": features[2].roll(1, 3), "before_shares": shares}
-        inputs |= {"before_flow": torch.full((1, 2, SIDE, SIDE), 0.5)}
-        _write(out, "tracker", step, inputs, ("logits", "key", "value", "flow"))
+        inputs |= {"anchor_f4": features[1].roll(1, 3), "anchor_f8": features[2].roll(1, 3), "anchor_shares": shares}
+        inputs |= {f"so_far_{name}": torch.full((1, 2, SIDE, SIDE), 0.5) for name in ("flow", "step")}
+        _write(out, "tracker", step, inputs, ("logits", "key", "value", "flow", "step"))
         _write(out, "memory", memory, {"shares": shares}, ("identity",))
     told = conventions(student.encoder, side, tracker is not None)
     if confidence is not None:
@@ -208,8 +208,10 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "ids": IDS,
             "memory": "long_* hold the slots' key, value and identity one after the other, the reference first, then a ring "
             "of frames: each that was corrected, and every few others; long_valid is 1 for a slot in use",
-            "before": "short_* and before_* are of the frame before: its memory, its features, its masks' shares as they were "
-            "remembered, and the flow that was found on it (zeros if it was the first)",
+            "anchor": "its features and its masks' shares as they were remembered: the reference first, then each frame "
+            "that was corrected, and every few others",
+            "anchored_every": ANCHORED_EVERY,
+            "so_far": "flow and step found on the frame before; an anchor's flow is zero, and the reference's step too",
             "odds": "of an id: logit of its softmax over the ids that are tracked",
             "refined": "logit of trust * sigmoid(the decoder's mask 0, told the odds and their box) + (1 - trust) * "
             "sigmoid(odds)",

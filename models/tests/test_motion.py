@@ -6,7 +6,7 @@ from torch import Tensor
 from sonotrace_models.data.fields import affine, identity
 from sonotrace_models.data.sequences import origins_of
 from sonotrace_models.nets.encoder import Textures
-from sonotrace_models.nets.motion import OFFSETS, REACH, SIDE, Motion, correlation, moved
+from sonotrace_models.nets.motion import OFFSETS, REACH, SIDE, Motion, Moved, after, correlation, follow, still
 from sonotrace_models.train.motion import flow_loss, label_loss, weights_of
 
 
@@ -30,14 +30,14 @@ def test_each_place_is_compared_with_those_about_it() -> None:
 
 def test_what_was_elsewhere_moves_here() -> None:
     cells = torch.rand(1, 3, SIDE, SIDE)
-    torch.testing.assert_close(moved(cells, flow(0, 0)), cells, atol=1e-5, rtol=0)
+    torch.testing.assert_close(follow(cells, flow(0, 0)), cells, atol=1e-5, rtol=0)
     # What is here now was one cell to the right and two up; at the border it stays the border's.
-    shifted = moved(cells, flow(1, -2))
+    shifted = follow(cells, flow(1, -2))
     torch.testing.assert_close(shifted[:, :, 2:, :-1], cells[:, :, :-2, 1:], atol=1e-5, rtol=0)
     torch.testing.assert_close(shifted[:, :, 2:, -1], cells[:, :, :-2, -1], atol=1e-5, rtol=0)
     # A mask's pixels are half as large as a cell: the same flow moves them by twice as many.
     mask = torch.rand(1, 2, 2 * SIDE, 2 * SIDE)
-    torch.testing.assert_close(moved(mask, flow(1.5, 0, side=2 * SIDE))[..., :-3], mask[..., 3:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(follow(mask, flow(1.5, 0, side=2 * SIDE))[..., :-3], mask[..., 3:], atol=1e-4, rtol=0)
 
 
 def test_the_true_flow_costs_nothing_and_another_its_distance() -> None:
@@ -103,20 +103,39 @@ def test_nothing_moves_before_anything_is_learnt_and_motion_is_learnt() -> None:
         """Speckle that slid by up to 1.5 cells, as two features of it."""
         cells = (3 * torch.rand(4, 2, 1, 1) - 1.5).expand(4, 2, SIDE, SIDE)
         noise = torch.randn(4, 32, SIDE, SIDE)
-        f4 = moved(noise, cells)
+        f4 = follow(noise, cells)
         pool = torch.nn.functional.avg_pool2d
         old, new = (pool(part, 2).repeat(1, 2, 1, 1) for part in (noise, f4))
         return Textures(f4, new), Textures(noise, old), cells
 
-    nothing = flow(0, 0, batch=4)
+    nothing = still(4, torch.device("cpu"))
     now, before, cells = pair()
-    assert (motion(now, before, nothing).cells == 0).all()
+    assert (motion(now, before, nothing).moved.flow == 0).all()
     errors = []
     for _ in range(60):
         now, before, cells = pair()
-        error = (motion(now, before, nothing).cells - cells)[..., 4:-4, 4:-4].abs().mean()
+        error = (motion(now, before, nothing).moved.flow - cells)[..., 4:-4, 4:-4].abs().mean()
         optimizer.zero_grad()
         error.backward()
         optimizer.step()
         errors.append(error.item())
     assert sum(errors[-10:]) < 0.5 * sum(errors[:10])
+
+
+def test_flows_one_after_the_other() -> None:
+    torch.testing.assert_close(after(flow(2, 1), flow(-0.5, 3)), flow(1.5, 4), atol=1e-4, rtol=0)
+    # A flow that grows to the right by a tenth of a cell a cell: ten cells on it is one more.
+    grows = flow(0, 0).clone()
+    grows[:, 0] = torch.arange(SIDE) / 10
+    chained = after(grows, flow(10, 0))
+    torch.testing.assert_close(chained[0, 0, 5, 20], torch.tensor(10 + 3.0), atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_what_nothing_is_added_to_stays_where_it_was() -> None:
+    """Before anything is learnt a frame has moved as far as the one before, and its step is none."""
+    torch.manual_seed(0)
+    textures = Textures(torch.randn(1, 32, SIDE, SIDE), torch.randn(1, 64, SIDE // 2, SIDE // 2))
+    found = Motion()(textures, textures, Moved(flow(1.5, -2), flow(0.5, 0))).moved
+    torch.testing.assert_close(found.flow, flow(1.5, -2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.step, flow(0, 0), atol=1e-4, rtol=0)

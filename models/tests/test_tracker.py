@@ -7,8 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from sonotrace_models.nets.decoder import POINT_SLOTS, Prompt
 from sonotrace_models.nets.encoder import Features, Textures
 from sonotrace_models.nets.layers import interleave, separate
+from sonotrace_models.nets.motion import Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Before, Memory, Tracker
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
 from sonotrace_models.nets.tracking import Tracking, shares_of
 
 MACS_MAX = 3.5e9
@@ -22,11 +23,11 @@ def features(seed: int) -> Features:
     )
 
 
-def before(seed: int) -> Before:
+def anchor(seed: int) -> Anchor:
     generator = torch.Generator().manual_seed(seed)
-    textures = Textures(*(features(seed)[1:]))
+    flow, step = torch.randn(2, 1, 2, 64, 64, generator=generator)
     shares = torch.rand(1, IDS, MASK_SIDE, MASK_SIDE, generator=generator)
-    return Before(memory(1, seed), textures, shares, torch.randn(1, 2, 64, 64, generator=generator))
+    return Anchor(Textures(*(features(seed)[1:])), shares, Moved(flow, step))
 
 
 def memory(slots: int, seed: int) -> Memory:
@@ -37,21 +38,21 @@ def memory(slots: int, seed: int) -> Memory:
 @torch.no_grad()
 def test_what_is_in_an_empty_slot_does_not_matter() -> None:
     tracker = Tracker().eval()
-    long, last = memory(SLOTS, 1), before(2)
+    long, last = memory(SLOTS, 1), (memory(1, 2), anchor(3))
     valid = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
     other = Memory(*(part.clone() for part in long))
     for part in other:
         part[:, TOKENS : 2 * TOKENS] = 9
-    first, second = (tracker(features(0), slots, valid, last).logits for slots in (long, other))
+    first, second = (tracker(features(0), slots, valid, *last).logits for slots in (long, other))
     torch.testing.assert_close(first, second)
-    changed = tracker(features(0), other, torch.tensor([[1.0, 1.0, 1.0, 0.0]]), last).logits
+    changed = tracker(features(0), other, torch.tensor([[1.0, 1.0, 1.0, 0.0]]), *last).logits
     assert (changed - first).abs().max() > 1e-3
 
 
 @torch.no_grad()
 def test_shapes() -> None:
     tracker = Tracker().eval()
-    step = tracker(features(0), memory(SLOTS, 1), torch.ones(1, SLOTS), before(2))
+    step = tracker(features(0), memory(SLOTS, 1), torch.ones(1, SLOTS), memory(1, 2), anchor(3))
     assert step.logits.shape == (1, IDS, MASK_SIDE, MASK_SIDE)
     identity = tracker.identify(torch.rand(1, IDS, MASK_SIDE, MASK_SIDE))
     assert Memory(step.key, step.value, identity)._fields == memory(1, 0)._fields
@@ -106,7 +107,7 @@ def test_all_together_fit_the_budget() -> None:
     with FlopCounterMode(display=False) as counter:
         found = student.encoder(torch.zeros(1, 1, 256, 256))
         student.decoder(*found, prompt)
-        tracker(found, memory(SLOTS, 1), torch.ones(1, SLOTS), before(2))
+        tracker(found, memory(SLOTS, 1), torch.ones(1, SLOTS), memory(1, 2), anchor(3))
         tracker.identify(torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE))
     macs = counter.get_total_flops() / 2
     assert macs <= MACS_MAX

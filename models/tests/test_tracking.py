@@ -107,9 +107,9 @@ def test_a_correction_is_kept_beside_the_reference() -> None:
     tracking.advance(features(1))
     tracking.correct(features(1), shares().flip(3))
     assert tracking._slots[0] is reference
-    assert tracking._slots[1] is tracking._before.memory
+    assert tracking._slots[1] is tracking._short
     assert tracking._is_valid.tolist() == [[1.0, 1.0, 0.0, 0.0]]
-    labels = tracking._before.memory.identity[..., -LABELS:]
+    labels = tracking._short.identity[..., -LABELS:]
     torch.testing.assert_close(labels, tracking.tracker.identify(shares().flip(3))[..., -LABELS:])
 
 
@@ -124,10 +124,10 @@ def test_a_corrected_frames_wrong_masks_are_not_kept() -> None:
     for given in (shares(), shares().flip(3)):
         tracking.correct(features(2), given)
     assert tracking._slots[1] is first
-    assert tracking._slots[2] is tracking._before.memory is not wrong
+    assert tracking._slots[2] is tracking._short is not wrong
     assert tracking._is_valid.tolist() == [[1.0, 1.0, 1.0, 0.0]]
     tracking.advance(features(3))
-    assert tracking._slots[3] is tracking._before.memory
+    assert tracking._slots[3] is tracking._short
 
 
 @torch.no_grad()
@@ -214,21 +214,33 @@ def test_a_follower_left_alone_is_off_by_what_it_does_not_follow() -> None:
     np.testing.assert_allclose(results["LV"].alone_area[5], 1, rtol=0.02)
 
 
-def test_what_moved_is_told_to_the_next_frame() -> None:
+@torch.no_grad()
+def test_what_moved_is_told_until_there_is_a_new_anchor() -> None:
     torch.manual_seed(0)
     tracker = Tracker().eval()
     torch.nn.init.constant_(tracker.motion.coarse_flow.get_parameter("bias"), 0.75)
-    tracking = Tracking(tracker, 1, torch.device("cpu"))
+    tracking = Tracking(tracker, 1, torch.device("cpu"), anchored_every=3)
     tracking.refer(features(0), shares())
-    assert (tracking._before.flow == 0).all()
-    with torch.no_grad():
-        found = tracking.advance(features(1)).softmax(1)
-    torch.testing.assert_close(tracking._before.flow, torch.full((1, 2, 64, 64), 1.5))
-    torch.testing.assert_close(tracking._before.shares, found)
-    torch.testing.assert_close(tracking._before.textures.f4, features(1).f4)
-    # What is shown anew is no motion.
-    tracking.correct(features(1), shares())
-    torch.testing.assert_close(tracking._before.flow, torch.full((1, 2, 64, 64), 1.5))
+    reference = tracking._anchor
+    assert (reference.so_far.flow == 0).all()
+    for frame in (1, 2):
+        tracking.advance(features(frame))
+        assert tracking._anchor.shares is reference.shares
+        # A cell and a half a frame, but at the border.
+        flow, step = (part[..., 8:-8, 8:-8] for part in tracking._anchor.so_far)
+        torch.testing.assert_close(flow, torch.full_like(flow, 1.5 * frame))
+        torch.testing.assert_close(step, torch.full_like(step, 1.5))
+        assert tracking.since_anchor == frame
+    found = tracking.advance(features(3)).softmax(1)
+    assert tracking.since_anchor == 0
+    torch.testing.assert_close(tracking._anchor.shares, found)
+    torch.testing.assert_close(tracking._anchor.textures.f4, features(3).f4)
+    assert (tracking._anchor.so_far.flow == 0).all()
+    assert tracking._anchor.so_far.step[..., 8:-8, 8:-8].min() > 1.4
+    tracking.advance(features(4))
+    tracking.correct(features(4), shares())
+    assert tracking.since_anchor == 0
+    torch.testing.assert_close(tracking._anchor.shares, shares())
 
 
 @torch.no_grad()

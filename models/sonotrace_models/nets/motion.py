@@ -1,8 +1,12 @@
-"""Motion from one frame to the next: where each cell of a frame was in the frame before.
+"""Motion since an anchor, a frame whose masks are known: where each cell of a frame was in that one.
 
 Coarse to fine with warping and local correlation, as PWC-Net (Sun 2018), on the encoder's strides 8 and 4. A speckle
 pattern moves with its tissue over a few frames, so it tells motions that are smaller than any token; what is carried by
 attention between tokens cannot follow them.
+
+Not from each frame to the next: a wall moves by less than a pixel then, in speckle that changes, so that each motion is
+found too small, and what is missing adds up. The anchor is compared as it would look after the motion up to the frame
+before; what is missing then is seen again on the next frame.
 """
 
 from typing import NamedTuple
@@ -26,17 +30,25 @@ PASSED_ON = 16
 """Channels that the coarse level hands to the fine one."""
 
 
+class Moved(NamedTuple):
+    """How far a frame has moved."""
+
+    flow: Tensor
+    """[batch, 2, 64, 64]: x and y of the place in the anchor, less the place in this frame, in cells of stride 4"""
+    step: Tensor
+    """[batch, 2, 64, 64]: what of that came with this frame"""
+
+
 class Flow(NamedTuple):
     """Where things were."""
 
-    cells: Tensor
-    """[batch, 2, 64, 64]: x and y of the place in the frame before, less the place in this one, in cells of stride 4"""
+    moved: Moved
     hidden: Tensor
     """[batch, 32, 64, 64]: what the flow was made of, for those who judge it"""
 
 
 class Motion(nn.Module):
-    """Two frames' textures to the flow between them."""
+    """The textures of a frame and of its anchor to the flow between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,20 +75,37 @@ class Motion(nn.Module):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, now: Textures, before: Textures, last: Tensor) -> Flow:
-        """The flow from this frame back to the one before.
+    def forward(self, now: Textures, anchor: Textures, so_far: Moved) -> Flow:
+        """The flow from this frame back to the anchor.
 
         Args:
-            last: [batch, 2, 64, 64]: the flow that was found on the frame before; zeros where there is none. What moves
-                keeps moving, and that is known better from two looks than from one.
+            so_far: of the frame before; zeros if that is the anchor. What moves keeps moving, and that is known better from
+                two looks than from one.
         """
-        key, old = self.key8(now.f8), self.key8(before.f8)
-        hidden = self.coarse(torch.cat([correlation(key, old), key], 1))
+        key, old = self.key8(now.f8), self.key8(anchor.f8)
+        hidden = self.coarse(torch.cat([correlation(key, follow(old, halved(so_far.flow))), key], 1))
         cells = 2 * double(self.coarse_flow(hidden))
-        key, old = self.key4(now.f4), self.key4(before.f4)
-        compared = correlation(key, moved(old, cells))
-        hidden = self.fine(torch.cat([compared, key, cells, last, double(self.pass_on(hidden))], 1))
-        return Flow(cells + self.fine_flow(hidden), hidden)
+        key, old = self.key4(now.f4), self.key4(anchor.f4)
+        compared = correlation(key, follow(old, after(so_far.flow, cells)))
+        hidden = self.fine(torch.cat([compared, key, cells, so_far.step, double(self.pass_on(hidden))], 1))
+        flow = after(so_far.flow, cells + self.fine_flow(hidden))
+        return Flow(Moved(flow, flow - so_far.flow), hidden)
+
+
+def still(batch: int, device: torch.device) -> Moved:
+    """Nothing has moved."""
+    nothing = torch.zeros(batch, 2, SIDE, SIDE, device=device)
+    return Moved(nothing, nothing)
+
+
+def after(flow: Tensor, cells: Tensor) -> Tensor:
+    """The flow from behind `cells` on back to where `flow` leads: both one after the other."""
+    return cells + follow(flow, cells)
+
+
+def halved(flow: Tensor) -> Tensor:
+    """At half as many places."""
+    return F.avg_pool2d(flow, 2)
 
 
 def correlation(key: Tensor, old: Tensor) -> Tensor:
@@ -94,8 +123,8 @@ def correlation(key: Tensor, old: Tensor) -> Tensor:
     )
 
 
-def moved(x: Tensor, cells: Tensor) -> Tensor:
-    """What of the frame before, [batch, channels, side, side], is now at each of its places.
+def follow(x: Tensor, cells: Tensor) -> Tensor:
+    """What of another frame, [batch, channels, side, side], is now at each of its places.
 
     Args:
         cells: [batch, 2, side, side]: where it was, less where it is, in cells of stride 4, whatever the side.

@@ -9,7 +9,7 @@ Where it differs from DeAOT: one encoder for segmenter and tracker; one propagat
 itself, which made no difference here; masks of stride 2, by sub-pixels; the memory takes probabilities rather than hard
 masks. And labels themselves are carried, with all ids alike, so that this need not be learnt for each id on its own. They
 are carried twice. A part of the identity is the shares of the ids in each quarter of a token: carried by the same attention
-as the rest, they find an object again wherever it went, but no finer than tokens do. The last frame's masks, moved as the
+as the rest, they find an object again wherever it went, but no finer than tokens do. The masks of an anchor, moved as the
 tissue did since (`motion`), follow it by parts of a pixel, but what goes wrong stays wrong. The pyramid tells, for each
 pixel, which of both counts more, how far they are to be believed, and how likely the background is beyond what they say.
 """
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features, Textures
 from sonotrace_models.nets.layers import LayerNorm2d, double, interleave, separate, to_map, to_tokens
-from sonotrace_models.nets.motion import HIDDEN4, Motion, moved
+from sonotrace_models.nets.motion import HIDDEN4, Motion, Moved, follow
 
 OBJECTS = 10
 IDS = OBJECTS + 1
@@ -62,16 +62,14 @@ class Memory(NamedTuple):
     """[batch, tokens, 256]: who was where; the last 44 channels are labels, shares of each id in each cell"""
 
 
-class Before(NamedTuple):
-    """The frame before, as the next one sees it."""
+class Anchor(NamedTuple):
+    """A frame whose masks are moved along, and how far they have moved."""
 
-    memory: Memory
-    """[batch, 256, ...]"""
     textures: Textures
     shares: Tensor
     """[batch, 11, 128, 128]: of the ids in each pixel"""
-    flow: Tensor
-    """[batch, 2, 64, 64]: the motion into that frame, as in `motion.Flow`; zeros if it was the first"""
+    so_far: Moved
+    """up to the frame before"""
 
 
 class Seen(NamedTuple):
@@ -96,8 +94,8 @@ class Step(NamedTuple):
     """[batch, 256, 128]: this frame's, for its memory"""
     value: Tensor
     """[batch, 256, 256]"""
-    flow: Tensor
-    """[batch, 2, 64, 64]: the motion that it saw, as in `motion.Flow`"""
+    moved: Moved
+    """how far it has moved since the anchor"""
 
 
 class GatedPropagation(nn.Module):
@@ -174,16 +172,16 @@ class Tracker(nn.Module):
         normed = self.norm(tokens)
         return Seen(tokens, normed, self.to_key(normed), F.silu(self.to_value(normed)))
 
-    def forward(self, features: Features, long: Memory, is_valid: Tensor, before: Before) -> Step:
+    def forward(self, features: Features, long: Memory, is_valid: Tensor, short: Memory, anchor: Anchor) -> Step:
         """The tracking step.
 
         Args:
             features: of the frame.
             long: [batch, 4 * 256, ...]: the slots' memories.
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
-            before: the frame before.
+            short: [batch, 256, ...]: the frame before.
+            anchor: what is moved along.
         """
-        short = before.memory
         tokens, normed_frame, key, value = self.look(features)
         gate = F.silu(self.to_gate(normed_frame))
         query = key * KEY**-0.5
@@ -198,10 +196,10 @@ class Tracker(nn.Module):
         both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
         trust = self.trust_short(normed_frame).sigmoid()
         labels = from_long[..., -LABELS:] * (1 - trust) + from_short[..., -LABELS:] * trust
-        flow = self.motion(Textures(features.f4, features.f8), before.textures, before.flow)
-        followed = moved(before.shares, double(flow.cells))
+        flow = self.motion(Textures(features.f4, features.f8), anchor.textures, anchor.so_far)
+        followed = follow(anchor.shares, double(flow.moved.flow))
         logits = self.draw(self.leave(both), labels, followed, features, flow.hidden)
-        return Step(logits, key, value, flow.cells)
+        return Step(logits, key, value, flow.moved)
 
     def draw(self, tokens: Tensor, labels: Tensor, followed: Tensor, features: Features, hidden: Tensor) -> Tensor:
         """Feature pyramid: [batch, 256, 512], labels [batch, 256, 44], moved masks [batch, 11, 128, 128], the encoder's

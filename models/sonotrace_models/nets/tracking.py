@@ -1,7 +1,8 @@
 """Tracking through a sequence in fixed memory: what the runtime does with the tracker's two programs.
 
 Slot 0 of the long-term memory holds the reference, the frame on which tracking began; the other slots are a ring that takes
-a frame in every few frames, and each that the user corrected. Of the frame before its textures and masks are kept too.
+a frame in every few frames, and each that the user corrected. The short-term memory is the frame before. The anchor, whose
+masks are moved along, is the reference at first, then a frame in every so many frames, and each that the user corrected.
 
 A tracked mask can be refined: the segmenter draws it anew, and what both say is remembered. The tracker knows what the
 object looked like, the segmenter where edges are.
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.encoder import Features, Textures
-from sonotrace_models.nets.motion import SIDE
+from sonotrace_models.nets.motion import Moved, still
 from sonotrace_models.nets.tracker import (
     IDS,
     KEY,
@@ -23,7 +24,7 @@ from sonotrace_models.nets.tracker import (
     SLOTS,
     TOKENS,
     WIDTH,
-    Before,
+    Anchor,
     Memory,
     Step,
     Tracker,
@@ -32,6 +33,8 @@ from sonotrace_models.prompts import carried_box
 
 KEPT_EVERY = 4
 """Frames from one that is kept to the next."""
+ANCHORED_EVERY = 8
+"""Frames from one anchor to the next: what does not look like it any more gives no motion."""
 REFINED_TRUST = 0.5
 """What the segmenter's drawing of a tracked mask counts against that mask; chosen on val."""
 SURE = 1e-6
@@ -41,15 +44,25 @@ SURE = 1e-6
 class Tracking:
     """The state of a batch of sequences."""
 
-    def __init__(self, tracker: Tracker, batch: int, device: torch.device, kept_every: int = KEPT_EVERY) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        batch: int,
+        device: torch.device,
+        kept_every: int = KEPT_EVERY,
+        anchored_every: int = ANCHORED_EVERY,
+    ) -> None:
         self.tracker = tracker
-        self.kept_every = kept_every
+        self.kept_every, self.anchored_every = kept_every, anchored_every
         widths = (KEY, WIDTH, WIDTH)
         self._slots = [
             Memory(*(torch.zeros(batch, TOKENS, width, device=device) for width in widths)) for _ in range(SLOTS)
         ]
         self._is_valid = torch.zeros(batch, SLOTS, device=device)
-        self._before: Before
+        self._short = self._slots[0]
+        self._anchor: Anchor
+        self.since_anchor = 0
+        """Frames from the anchor to the one that was last found."""
         self._features: Features
         self._found: Step
         self._next = self._last = 1
@@ -63,8 +76,10 @@ class Tracking:
         Args:
             shares: [batch, 11, 128, 128]: of the ids in each pixel.
         """
-        self._before = self._seen(features, shares, torch.zeros(len(shares), 2, SIDE, SIDE, device=shares.device))
-        self._slots[0] = self._before.memory
+        self._short = self._memory(features, shares)
+        self._slots[0] = self._short
+        nothing = still(len(shares), shares.device)
+        self._hold(features, shares, nothing.step)
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, 0] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
@@ -73,7 +88,8 @@ class Tracking:
     def correct(self, features: Features, shares: Tensor) -> None:
         """Takes the masks that the user gave the frame at hand, in place of what was found: they are remembered as the frame
         before, and kept; the reference stays."""
-        self._before = self._seen(features, shares, self._before.flow)
+        self._short = self._memory(features, shares)
+        self._hold(features, shares, self._anchor.so_far.step)
         if self._since_kept == 0:
             # What was found on this frame, or given before, was kept: it was wrong.
             self._next = self._last
@@ -90,31 +106,38 @@ class Tracking:
         """Tracks into the next frame; `remember` is to follow."""
         long = Memory(*(torch.cat(parts, 1) for parts in zip(*self._slots, strict=True)))
         self._features = features
-        self._found = self.tracker(features, long, self._is_valid, self._before)
+        self._found = self.tracker(features, long, self._is_valid, self._short, self._anchor)
+        self.since_anchor += 1
         return self._found.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
 
     @property
-    def flow(self) -> Tensor:
-        """[batch, 2, 64, 64]: the motion into the frame that was last found, as in `motion.Flow`."""
-        return self._found.flow
+    def moved(self) -> Moved:
+        """How far the frame that was last found has moved since the anchor."""
+        return self._found.moved
 
     def remember(self, shares: Tensor) -> None:
         """Takes the masks of the frame that was last found, [batch, 11, 128, 128], as its memory."""
-        memory = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
-        textures = Textures(self._features.f4, self._features.f8)
-        self._before = Before(memory, textures, shares, self._found.flow.detach())
+        self._short = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
+        so_far = Moved(*(part.detach() for part in self._found.moved))
+        self._anchor = self._anchor._replace(so_far=so_far)
+        if self.since_anchor >= self.anchored_every:
+            self._hold(self._features, shares, so_far.step)
         self._since_kept += 1
         if self._since_kept >= self.kept_every:
             self._keep()
 
-    def _seen(self, features: Features, shares: Tensor, flow: Tensor) -> Before:
+    def _memory(self, features: Features, shares: Tensor) -> Memory:
         seen = self.tracker.look(features)
-        memory = Memory(seen.key, seen.value, self.tracker.identify(shares))
-        return Before(memory, Textures(features.f4, features.f8), shares, flow)
+        return Memory(seen.key, seen.value, self.tracker.identify(shares))
+
+    def _hold(self, features: Features, shares: Tensor, step: Tensor) -> None:
+        """Makes a frame the anchor."""
+        self._anchor = Anchor(Textures(features.f4, features.f8), shares, Moved(torch.zeros_like(step), step))
+        self.since_anchor = 0
 
     def _keep(self) -> None:
         self._since_kept = 0
-        self._slots[self._next] = self._before.memory
+        self._slots[self._next] = self._short
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, self._next] = 1
         self._last, self._next = self._next, self._next % (SLOTS - 1) + 1

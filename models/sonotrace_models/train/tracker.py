@@ -63,7 +63,13 @@ class Unrolled(nn.Module):
         self._student = [student]
 
     def forward(
-        self, image: Tensor, drawn: Sequences, kept_every: int, corrected_at: int, is_refined: bool
+        self,
+        image: Tensor,
+        drawn: Sequences,
+        kept_every: int,
+        anchored_every: int,
+        corrected_at: int,
+        is_refined: bool,
     ) -> tuple[Tensor, float]:
         """The loss and the mean Dice over frames but the first.
 
@@ -78,12 +84,13 @@ class Unrolled(nn.Module):
         with torch.no_grad():
             flat = student.encoder(image.reshape(batch * frames, 1, *image.shape[2:]))
         features = [part.reshape(batch, frames, *part.shape[1:]) for part in flat]
-        tracking = Tracking(self.tracker, batch, image.device, kept_every)
+        tracking = Tracking(self.tracker, batch, image.device, kept_every, anchored_every)
         tracking.refer(Features(*(part[:, 0] for part in features)), shares_of(drawn.ids[:, 0]))
         losses, overlaps = [], []
         for frame in range(1, frames):
             of_frame = Features(*(part[:, frame] for part in features))
             logits = tracking.find(of_frame)
+            anchor = frame - tracking.since_anchor
             # Gradients of a long sequence go through keys and values; through each frame's masks they would explode.
             shares = logits.detach().softmax(1)
             if is_refined:
@@ -94,7 +101,7 @@ class Unrolled(nn.Module):
             tracking.remember(shares)
             truth = shares_of(drawn.ids[:, frame]) * tracking.present[..., None, None]
             loss, overlap = frame_loss(logits, truth, tracking.present)
-            off, _ = motion_loss(tracking.flow, drawn, slice(frame, frame + 1), slice(frame - 1, frame))
+            off, _ = motion_loss(tracking.moved.flow, drawn, frame, anchor)
             losses.append(loss + MOTION_WEIGHT * off)
             overlaps.append(overlap)
             if frame == corrected_at:
@@ -147,7 +154,8 @@ def train_tracker(config: TrackerConfig) -> None:
         drawn = Sequences(*(part.to(run.device) for part in drawn))
         image = student.encoder.normalise(drawn.grey)
         is_refined = bool(numbers.random() < config.refined_share)
-        loss, overlap = run.net(image, drawn, int(numbers.integers(2, 6)), corrected_at, is_refined)
+        kept_every, anchored_every = int(numbers.integers(2, 6)), int(numbers.integers(1, frames + 1))
+        loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined)
         run.backward(loss, dice=overlap, frames=frames)
         if run.is_due:
             tracker = run.kept
