@@ -8,10 +8,11 @@ the frame before within a window. A feature pyramid over the encoder's strides 1
 Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer, without attention to the frame
 itself, which took twice what motion takes and gave 0.01 of Dice; masks of stride 2, by sub-pixels; the memory takes
 probabilities rather than hard masks. And labels themselves are carried, with all ids alike, so that this need not be learnt
-for each id on its own. They are carried twice. A part of the identity is the shares of the ids in each quarter of a token: carried by the same attention
-as the rest, they find an object again wherever it went, but no finer than tokens do. The masks of an anchor, moved as the
-tissue did since (`motion`), follow it by parts of a pixel, but what goes wrong stays wrong. The pyramid tells, for each
-pixel, which of both counts more, how far they are to be believed, and how likely the background is beyond what they say.
+for each id on its own. They are carried twice. A part of the identity is the shares of the ids in each quarter of a token:
+carried by the same attention as the rest, they find an object again wherever it went, but no finer than tokens do. The
+masks of an anchor, moved as the tissue did since (`motion`), follow it by parts of a pixel, but what goes wrong stays
+wrong. The pyramid tells, for each pixel, which of both counts more, how far they are to be believed, and how likely the
+background is beyond what they say.
 """
 
 from typing import NamedTuple
