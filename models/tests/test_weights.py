@@ -25,7 +25,7 @@ def test_kept_weights_are_those_of_the_model_file(tmp_path: Path) -> None:
     assert load_file(path)["to_key.weight"].dtype == torch.int8
     assert load_file(path)["norm.weight"].dtype == torch.float16
     # Depthwise convolutions are not dense.
-    assert load_file(path)["settle.local.0.weight"].dtype == torch.float16
+    assert load_file(path)["propagate.local.0.weight"].dtype == torch.float16
 
 
 def test_keeping_what_was_kept_changes_nothing(tmp_path: Path) -> None:
