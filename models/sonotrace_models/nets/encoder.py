@@ -18,6 +18,15 @@ WIDTH = 256
 F4_CHANNELS, F8_CHANNELS = 32, 64
 
 
+class Textures(NamedTuple):
+    """The parts of `Features` that have no attention in them: what a place looks like by itself."""
+
+    f4: Tensor
+    """[batch, 32, 64, 64]"""
+    f8: Tensor
+    """[batch, 64, 32, 32]"""
+
+
 class Features(NamedTuple):
     """What the encoder makes of an image. One encoder serves segmenter and tracker."""
 
@@ -28,14 +37,10 @@ class Features(NamedTuple):
     f8: Tensor
     """[batch, 64, 32, 32]: stride 8"""
 
-
-class Textures(NamedTuple):
-    """The parts of `Features` that have no attention in them: what a place looks like by itself."""
-
-    f4: Tensor
-    """[batch, 32, 64, 64]"""
-    f8: Tensor
-    """[batch, 64, 32, 32]"""
+    @property
+    def textures(self) -> Textures:
+        """The last two."""
+        return Textures(self.f4, self.f8)
 
 
 class Block(nn.Module):

@@ -197,7 +197,7 @@ class Tracker(nn.Module):
         both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
         trust = self.trust_short(normed_frame).sigmoid()
         labels = from_long[..., -LABELS:] * (1 - trust) + from_short[..., -LABELS:] * trust
-        flow = self.motion(Textures(features.f4, features.f8), anchor.textures, anchor.so_far)
+        flow = self.motion(features.textures, anchor.textures, anchor.so_far)
         followed = follow(anchor.shares, double(flow.moved.flow))
         logits = self.draw(self.leave(both), labels, followed, features, flow.hidden)
         return Step(logits, key, value, flow.moved)

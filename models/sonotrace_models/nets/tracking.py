@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sonotrace_models.nets.decoder import Decoder
-from sonotrace_models.nets.encoder import Features, Textures
+from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.motion import Moved, still
 from sonotrace_models.nets.tracker import (
     IDS,
@@ -132,7 +132,7 @@ class Tracking:
 
     def _hold(self, features: Features, shares: Tensor, step: Tensor) -> None:
         """Makes a frame the anchor."""
-        self._anchor = Anchor(Textures(features.f4, features.f8), shares, Moved(torch.zeros_like(step), step))
+        self._anchor = Anchor(features.textures, shares, Moved(torch.zeros_like(step), step))
         self.since_anchor = 0
 
     def _keep(self) -> None:
