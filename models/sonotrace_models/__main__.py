@@ -46,6 +46,8 @@ class EmbedConfig:
     """Images of the train split, a fair sample; all where none is given."""
     is_mirroring: bool = True
     """Whether these are wanted mirrored too."""
+    batch: int = 1
+    """Images at a time; a GPU likes 32."""
 
 
 @dataclass
@@ -112,7 +114,7 @@ def main() -> int:
             case PackConfig():
                 pack(config.data, config.out)
             case EmbedConfig():
-                embed(Pack(config.pack), config.out, config.train_most, config.is_mirroring)
+                embed(Pack(config.pack), config.out, config.train_most, config.is_mirroring, config.batch)
             case LoopsConfig():
                 make_loops(Pack(config.pack), config.out)
             case SonoSamConfig():

@@ -49,7 +49,8 @@ class Taught(NamedTuple):
 def distillation(logits: Tensor, taught: Taught) -> Tensor:
     """[rows, masks]: KL divergence of the student's per-pixel distribution from the teacher's, weighted towards the
     boundary that the teacher sees, where the two differ; 0 where the teacher says nothing."""
-    teacher = taught.probability.expand_as(logits).clamp(1e-4, 1 - 1e-4)
+    # In f32: bf16 knows nothing between 0.996 and 1.
+    teacher = taught.probability.float().expand_as(logits).clamp(1e-4, 1 - 1e-4)
     entropy = -(teacher * teacher.log() + (1 - teacher) * (1 - teacher).log())
     divergence = F.binary_cross_entropy_with_logits(logits, teacher, reduction="none") - entropy
     weight = boundary_weight(teacher[:, :1])

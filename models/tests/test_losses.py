@@ -33,6 +33,12 @@ def test_distillation_is_zero_for_the_teachers_own_answer_and_positive_for_other
     assert distillation(torch.zeros_like(teacher), Taught(teacher, torch.zeros(1))).item() == 0
 
 
+def test_distillation_bears_probabilities_in_half_the_bits() -> None:
+    sure = torch.zeros(1, 1, 32, 32, dtype=torch.bfloat16)
+    sure[..., 8:20, 8:20] = 1
+    assert distillation(torch.zeros(1, 1, 32, 32), Taught(sure, torch.ones(1))).isfinite().all()
+
+
 def test_the_boundary_counts_more() -> None:
     weight = boundary_weight(square())[0, 0]
     assert weight[32, 32] == 1

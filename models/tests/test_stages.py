@@ -14,9 +14,10 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.clicks import evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Student
 from sonotrace_models.export import ExportConfig, export
-from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.train.run import Schedule
+from sonotrace_models.train.sonosam import WholeSonoSamConfig, train_whole_sonosam
 from sonotrace_models.train.student import StudentConfig, train_student
 
 
@@ -37,6 +38,26 @@ def test_a_run_goes_on_where_it_was_stopped(packed: Path, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "run" / "config.json").read_text())["schedule"]["batch"] == 2
     name = "decoder.transformer.layers.0.mlp.lin1.weight"
     assert not torch.equal(first["net"][name], second["net"][name])
+
+
+def test_a_run_ends_when_its_time_is_spent(packed: Path, tmp_path: Path) -> None:
+    endless = config(packed, tmp_path / "run", 1_000_000)
+    endless.schedule.minutes = 1e-6
+    train_student(endless)
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] <= 2
+    assert (tmp_path / "run" / "best.pt").is_file()
+
+
+def test_the_teacher_learns_on_after_it_was_validated(packed: Path, tmp_path: Path) -> None:
+    torch.save(SonoSam().decoder.state_dict(), tmp_path / "decoder.pt")
+    schedule = Schedule(steps=2, batch=1, validate_every=1, compiled=False)
+    folder = tmp_path / "whole"
+    train_whole_sonosam(WholeSonoSamConfig(packed, tmp_path / "decoder.pt", folder, 1, schedule=schedule))
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 2
+    whole = SonoSam()
+    whole.load(folder / "best.pt")
+    assert not whole.has_public_encoder
 
 
 def test_the_same_command_runs_on_several_processes(packed: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_teacher_that_saw_some_images_teaches_those(
     masks = BestMasks(out, pack)
     train = pack.select("train")
     assert {image for image, _ in masks.at} == seen.images & set(train)
-    maps, is_there = masks.get(train, [[1, 2]] * len(train))
+    maps, is_there = masks.get(train, [[1, 2]] * len(train), torch.device("cpu"))
     assert maps.shape == (6, 2, 256, 256)
     assert is_there.sum() == 4 * 2
     assert maps[is_there == 0].max() == 0

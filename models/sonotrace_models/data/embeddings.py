@@ -48,7 +48,7 @@ class Embeddings:
                     self.at[index, is_mirrored] = place
 
     def get(self, keys: list[Key]) -> Tensor:
-        """[len(keys), 256, 64, 64] of images, mirrored or not.
+        """[len(keys), 256, 64, 64] of images, mirrored or not, in f16.
 
         Raises:
             DataError: one is missing.
@@ -60,7 +60,7 @@ class Embeddings:
                     f"no embedding of {item.set_name}/{item.name}{' mirrored' * is_mirrored} ({item.split}): "
                     "run `python -m sonotrace_models embed` to its end"
                 )
-        return torch.from_numpy(np.stack([self.values[self.at[key]] for key in keys])).float()
+        return torch.from_numpy(np.stack([self.values[self.at[key]] for key in keys]))
 
     @property
     def images(self) -> set[int]:
@@ -75,7 +75,7 @@ def _entries(folder: Path) -> list[tuple[str, str, bool]]:
     return [(set_name, name, is_mirrored) for set_name, name, is_mirrored in map(json.loads, lines)]
 
 
-def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring: bool = True) -> None:
+def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring: bool = True, batch: int = 1) -> None:
     """Computes what is missing: the images of all splits, then those of the train split mirrored.
 
     The val split comes first, the train split in an order of its own: what there is after a stop is a fair sample.
@@ -83,6 +83,7 @@ def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring:
     Args:
         train_most: images of the train split, a fair sample; all where none is given.
         is_mirroring: whether these are wanted mirrored too.
+        batch: images at a time; a GPU likes 32.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = _entries(folder)
@@ -90,22 +91,27 @@ def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring:
     train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train"))][:train_most]
     wanted: list[Key] = [(index, False) for index in (*pack.select("val"), *train, *pack.select("test"))]
     wanted += [(index, True) for index in train if is_mirroring]
+    missing = [key for key in wanted if (pack.items[key[0]].set_name, pack.items[key[0]].name, key[1]) not in known]
     encode = encoder()
     with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as told:
         # An embedding that was cut short is written anew.
         values.truncate(len(entries) * BYTES)
-        for index, is_mirrored in tqdm(wanted, desc="embed", mininterval=5):
-            item = pack.items[index]
-            if (item.set_name, item.name, is_mirrored) in known:
-                continue
-            grey = torch.from_numpy(pack.images[index].astype(np.float32) / 255)[None, None]
-            stretched = litemedsam_input(grey, torch.tensor([[item.columns, item.rows]]))
-            if is_mirrored:
-                stretched = mirrored(stretched, item.columns)
-            values.write(encode(stretched)[0].numpy().astype(np.float16).tobytes())
+        for start in tqdm(range(0, len(missing), batch), desc="embed", mininterval=5):
+            keys = missing[start : start + batch]
+            inputs = torch.cat([_input(pack, *key) for key in keys])
+            values.write(encode(inputs).numpy().astype(np.float16).tobytes())
             values.flush()
-            told.write(json.dumps([item.set_name, item.name, is_mirrored]) + "\n")
+            for index, is_mirrored in keys:
+                item = pack.items[index]
+                told.write(json.dumps([item.set_name, item.name, is_mirrored]) + "\n")
             told.flush()
+
+
+def _input(pack: Pack, index: int, is_mirrored: bool) -> Tensor:
+    item = pack.items[index]
+    grey = torch.from_numpy(pack.images[index].astype(np.float32) / 255)[None, None]
+    stretched = litemedsam_input(grey, torch.tensor([[item.columns, item.rows]]))
+    return mirrored(stretched, item.columns) if is_mirrored else stretched
 
 
 def mirrored(image: Tensor, columns: int) -> Tensor:
@@ -121,13 +127,14 @@ def encoder() -> Callable[[Tensor], Tensor]:
 
         @torch.no_grad()
         def on_gpu(image: Tensor) -> Tensor:
-            return net(image.cuda()).float().cpu()
+            with torch.autocast("cuda", torch.bfloat16):
+                return net(image.cuda()).float().cpu()
 
         return on_gpu
 
     import openvino
 
     example = torch.zeros(1, 3, 256, 256)
-    model = openvino.convert_model(net, example_input=example, input=[1, 3, 256, 256])
+    model = openvino.convert_model(net, example_input=example, input=[-1, 3, 256, 256])
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     return lambda image: torch.from_numpy(compiled(image.numpy())[0])

@@ -213,6 +213,10 @@ class Loop:
     ids: Tensor
     """[frame, 256, 256]"""
 
+    def to(self, device: torch.device) -> "Loop":
+        """The same on a device."""
+        return Loop(self.grey.to(device), self.ids.to(device))
+
 
 class Loops:
     """Loops of a split."""
@@ -233,10 +237,11 @@ class Loops:
         self.fields: npt.NDArray[np.float32] = np.load(folder / f"fields_{split}.npy", mmap_mode="r")
 
     def motion(self, at: int, frames: Tensor) -> Tensor:
-        """[len(frames), 256, 256, 2]: sampling fields of the end-diastolic picture at fractional frame numbers."""
+        """[len(frames), 256, 256, 2]: sampling fields of the end-diastolic picture at fractional frame numbers, on their
+        device."""
         phase = (1 - torch.cos(2 * torch.pi * frames / FRAMES)) / 2 * PHASES
-        start = torch.from_numpy(np.stack([*np.meshgrid(*[np.linspace(0, SIZE - 1, LATTICE)] * 2)], -1)).float()
-        nodes = torch.cat([start[None], torch.from_numpy(self.fields[at].copy())])
+        start = np.stack([*np.meshgrid(*[np.linspace(0, SIZE - 1, LATTICE)] * 2)], -1).astype(np.float32)
+        nodes = torch.from_numpy(np.concatenate([start[None], self.fields[at]])).to(frames.device)
         low = phase.floor().long().clamp(max=PHASES - 1)
         share = (phase - low)[:, None, None, None]
         return to_grid(nodes[low] * (1 - share) + nodes[low + 1] * share)

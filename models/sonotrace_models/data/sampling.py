@@ -14,6 +14,12 @@ SET_EXPONENT = 0.5
 """Sets are drawn in proportion to their size to this power: small ones more often than their size."""
 
 
+def truths(ids: Tensor, objects: list[list[int]]) -> Tensor:
+    """[batch, 1, 256, 256] of ids, and each image's objects: [batch * objects, 256, 256] bool, those of an image together."""
+    wanted = torch.tensor(objects, device=ids.device, dtype=ids.dtype)
+    return (ids == wanted[:, :, None, None]).flatten(0, 1)
+
+
 class Sampler:
     """Draws images of the train split: a set first, then one of its images, each once before any comes again."""
 
@@ -61,8 +67,10 @@ class Sampler:
             chosen.append([int(ids[at % len(ids)]) for at in range(per_image)])
         return chosen
 
-    def pixels(self, images: list[int]) -> tuple[Tensor, Tensor]:
-        """Grey levels 0 to 1 and object ids, [count, 1, 256, 256] floats."""
-        grey = torch.from_numpy(np.stack([self.pack.images[index] for index in images]))
-        ids = torch.from_numpy(np.stack([self.pack.masks[index] for index in images]))
-        return grey[:, None].float() / 255, ids[:, None].float()
+    def pixels(self, images: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Grey levels 0 to 1 and object ids, [count, 1, 256, 256] floats on a device."""
+        grey, ids = (
+            torch.from_numpy(np.stack([array[index] for index in images])).to(device)[:, None].float()
+            for array in (self.pack.images, self.pack.masks)
+        )
+        return grey / 255, ids

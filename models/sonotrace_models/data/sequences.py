@@ -75,7 +75,9 @@ class SequenceSource:
         self.generator, self.numbers = generator, numbers
         self.sampler = Sampler(pack, numbers, sets)
         self.runs = runs(pack, "train")
-        self.appearance = Appearance()
+        self.device = generator.device
+        """Where sequences are made."""
+        self.appearance = Appearance().to(self.device)
 
     def draw(self, batch: int, frames: int) -> Sequences:
         """A batch of sequences of so many frames."""
@@ -103,15 +105,15 @@ class SequenceSource:
         patient = self.loops.patients[at]
         pace = self.numbers.choice([-1, 1]) * self.numbers.uniform(0.5, 2.5)
         real = int(self.numbers.integers(frames))
-        times = MIDDLE + pace * (torch.arange(frames) - real)
+        times = MIDDLE + float(pace) * (torch.arange(frames, device=self.device) - real)
         motion = self.loops.motion(at, times)
-        is_real = torch.zeros(frames, dtype=torch.bool)
-        is_real[real] = self.numbers.random() < 0.7
-        still = identity(1, motion.device)
-        motion = torch.where(is_real[:, None, None, None], still, motion)
-        grey, ids = self.sampler.pixels(
-            [patient.systole if is_real[frame] else patient.diastole for frame in range(frames)]
-        )
+        is_real = torch.zeros(frames, dtype=torch.bool, device=self.device)
+        shown = [patient.diastole] * frames
+        if self.numbers.random() < 0.7:
+            shown[real] = patient.systole
+            is_real[real] = True
+        motion = torch.where(is_real[:, None, None, None], identity(1, self.device), motion)
+        grey, ids = self.sampler.pixels(shown, self.device)
         return Clip(grey, ids, motion, is_real.long())
 
     def _run(self, frames: int) -> Clip:
@@ -124,42 +126,42 @@ class SequenceSource:
         chosen = run[start : start + frames_there]
         # A run that is too short goes back the way it came.
         turned = (chosen + chosen[-2:0:-1]) * frames if len(chosen) > 1 else chosen * frames
-        grey, ids = self.sampler.pixels(turned[:frames])
-        return Clip(grey, ids, identity(frames, grey.device), torch.arange(frames))
+        grey, ids = self.sampler.pixels(turned[:frames], self.device)
+        return Clip(grey, ids, identity(frames, self.device), torch.arange(frames, device=self.device))
 
     def _deformed(self, frames: int) -> Clip:
         """A still image that beats, turns and slides."""
         (index,) = self.sampler.draw(1)
-        grey, ids = self.sampler.pixels([index] * frames)
+        grey, ids = (part.expand(frames, -1, -1, -1) for part in self.sampler.pixels([index], self.device))
         generator = self.generator
-        time = torch.arange(frames) / 10
+        time = torch.arange(frames, device=self.device) / 10
         rate, start = uniform(generator, (2,), 0.3, 1.2), uniform(generator, (2,), 0, 1)
         amplitude = uniform(generator, (1,), 0.0, 0.07)
         shape = smooth(generator, 1, int(self.numbers.integers(3, 6)), amplitude)
         beat = torch.sin(2 * torch.pi * (rate[0] * time + start[0])) - torch.sin(2 * torch.pi * start[0])
         swing = torch.sin(2 * torch.pi * (rate[1] * time + start[1])) - torch.sin(2 * torch.pi * start[1])
         angle, pulse, slide = (uniform(generator, (1,), -1, 1) for _ in range(3))
-        direction = torch.nn.functional.normalize(torch.randn(1, 2, generator=generator), dim=1)
-        field = identity(frames, grey.device)
+        direction = torch.nn.functional.normalize(torch.randn(1, 2, generator=generator, device=self.device), dim=1)
+        field = identity(frames, self.device)
         field = affine(
             field,
             0.12 * angle * swing,
             torch.exp(0.12 * pulse * beat),
             0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
-            torch.zeros(frames, dtype=torch.bool),
+            torch.zeros(frames, dtype=torch.bool, device=self.device),
         )
         moved = field + beat[:, None, None, None] * shape
-        return Clip(grey, ids, moved, torch.zeros(frames, dtype=torch.long))
+        return Clip(grey, ids, moved, torch.zeros(frames, dtype=torch.long, device=self.device))
 
     def _renumbered(self, ids: Tensor) -> Tensor:
         """Some of the objects of the first frame, with numbers at random."""
-        there = [int(id_) for id_ in ids[0].unique() if id_ > 0]
+        there = [int(id_) for id_ in ids[0].unique().tolist() if id_ > 0]
         self.numbers.shuffle(there)
         count = int(self.numbers.integers(1, len(there) + 1)) if there else 0
         table = torch.zeros(256)
         for id_, number in zip(there[:count], self.numbers.permutation(OBJECTS)[:count] + 1, strict=False):
             table[id_] = float(number)
-        return table[ids.long()]
+        return table.to(ids.device)[ids.long()]
 
 
 def origins_of(field: Tensor) -> Tensor:

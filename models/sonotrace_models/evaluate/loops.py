@@ -75,9 +75,10 @@ class TrackerFollower(Follower):
     @torch.no_grad()
     def start(self, features: Features, logits: Sequence[Tensor]) -> None:
         self.count = len(logits)
-        self.tracking = Tracking(self.tracker, 1, torch.device("cpu"))
+        device = features.embedding.device
+        self.tracking = Tracking(self.tracker, 1, device)
         self.tracking.refer(features, self._shares(logits))
-        self.tracking.present = torch.zeros(1, IDS)
+        self.tracking.present = torch.zeros(1, IDS, device=device)
         self.tracking.present[:, : self.count + 1] = 1
 
     @torch.no_grad()
@@ -89,8 +90,9 @@ class TrackerFollower(Follower):
         self.tracking.correct(features, self._shares(logits))
 
     def _shares(self, logits: Sequence[Tensor]) -> Tensor:
-        odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), NEVER)
-        odds[0, 1 : self.count + 1] = torch.stack(list(logits))
+        objects = torch.stack(list(logits))
+        odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), NEVER, device=objects.device)
+        odds[0, 1 : self.count + 1] = objects
         return shares_from(odds)
 
     def _objects(self, odds: Tensor) -> list[Tensor]:
@@ -150,13 +152,14 @@ def segment(
         torch.zeros(1, 1, side, side) if before is None else before[None, None],
         torch.tensor([0.0 if before is None else 1.0]),
     )
+    prompt = Prompt(*(part.to(features.embedding.device) for part in prompt))
     answer = net.decoder(*features, prompt)
     return answer.masks[0, choose(answer, prompt)[0]].float()
 
 
 def on_grid(logits: Tensor) -> Mask:
     """[128, 128] logits to a mask on the input grid."""
-    return (upsample(logits[None, None], SIZE)[0, 0] > 0).numpy()
+    return (upsample(logits[None, None], SIZE)[0, 0] > 0).cpu().numpy()
 
 
 @dataclass
@@ -194,7 +197,7 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Feat
     names = list(OBJECTS)
     kept = [1.0] * len(names)
     for frame, features in enumerate(frames):
-        truths = [(loop.ids[frame] == OBJECTS[name]).numpy() for name in names]
+        truths = [(loop.ids[frame] == OBJECTS[name]).cpu().numpy() for name in names]
         if frame == 0:
             logits = []
             for name, truth in zip(names, truths, strict=True):
@@ -226,7 +229,7 @@ def play_alone(follower: Follower, loop: Loop, frames: Sequence[Features], resul
     follower.start(frames[0], [first[id_] for id_ in OBJECTS.values()])
     for frame, features in enumerate(frames[1:], start=1):
         for (name, id_), logits in zip(OBJECTS.items(), follower.advance(features), strict=True):
-            truth, mask = (loop.ids[frame] == id_).numpy(), on_grid(logits)
+            truth, mask = (loop.ids[frame] == id_).cpu().numpy(), on_grid(logits)
             results[name].alone_dice.append(dice(mask, truth))
             results[name].alone_area.append(float(mask.sum() / truth.sum()))
 
@@ -258,7 +261,8 @@ def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, m
     """The loops, or the first of them, with each of the followers."""
     played: Played = {name: {of: [] for of in OBJECTS} for name in followers}
     for at in tqdm(range(len(loops.patients))[:most], desc="loops", mininterval=5):
-        loop = loops.make(at, TEST_SEED + at)
+        # Made on the CPU: the same on every machine.
+        loop = loops.make(at, TEST_SEED + at).to(net.encoder.device)
         frames = encoded(net, loop.grey)
         for name, follower in followers.items():
             results = play(net, follower, loop, frames)

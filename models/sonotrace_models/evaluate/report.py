@@ -207,8 +207,9 @@ def evaluate_cine(config: CineConfig) -> None:
     """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json`, `cine.png` and `frames.png`."""
     pack = Pack(config.pack)
     confidence = read_confidence(config.confidence) if config.confidence is not None else None
-    student = with_weights(SonoSamLite(), config.student).eval()
-    tracker = with_weights(Tracker(), config.tracker).eval()
+    device = fastest_device()
+    student = with_weights(SonoSamLite(), config.student).eval().to(device)
+    tracker = with_weights(Tracker(), config.tracker).eval().to(device)
     if config.int8:
         student, tracker = simulate_int8(round_weights(student)), simulate_int8(round_weights(tracker))
     followers: dict[str, Follower] = {
@@ -231,7 +232,7 @@ def evaluate_cine(config: CineConfig) -> None:
     print(f"(the paper: {PAPER_CAVEAT})")
     told: dict[str, Any] = {**tables, "paper": {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}}
     if confidence is not None:
-        seen = watch(student, tracker, of_loops(loops, config.most))
+        seen = watch(student, tracker, of_loops(loops, config.most, device))
         told["auroc"] = auroc(confidence, seen)
         print(f"\nconfidence: AUROC {told['auroc']:.3f}; {(~seen.is_good).mean():.1%} of the masks are below 0.90")
     config.out.mkdir(parents=True, exist_ok=True)

@@ -122,7 +122,7 @@ class Teacher(Segmenter):
         return (image, False) in self.embeddings.at
 
     def features(self, images: Sequence[int]) -> tuple[Tensor, ...]:
-        return (self.embeddings.get([(index, False) for index in images]).to(self.device),)
+        return (self.embeddings.get([(index, False) for index in images]).to(self.device).float(),)
 
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
         return self.net(features[0], prompt)
@@ -166,8 +166,9 @@ class OnlineTeacher(Encoding):
         grey = grey_levels(self.pack, images)
         items = [self.pack.items[index] for index in images]
         extents = torch.tensor([[item.columns, item.rows] for item in items])
-        # A few at a time: an image takes a gigabyte.
-        pairs = zip(grey.split(4), extents.split(4), strict=True)
+        # A few at a time: an image takes a gigabyte on a CPU.
+        count = 4 if self.device.type == "cpu" else 16
+        pairs = zip(grey.split(count), extents.split(count), strict=True)
         return (torch.cat([self.net.embed(*(part.to(self.device) for part in pair)).float() for pair in pairs]),)
 
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:

@@ -102,6 +102,11 @@ class Encoder(nn.Module):
                 mode: Literal["fan_in", "fan_out"] = "fan_out" if module.stride == (2, 2) else "fan_in"
                 nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mean.device
+
     def adopt(self, normalisation: Normalisation) -> None:
         """Begins with the statistics of some data."""
         self.mean.fill_(normalisation.mean)

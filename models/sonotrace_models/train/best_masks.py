@@ -1,6 +1,6 @@
 """Stage 1c: the teacher's best mask of every training object, for best-mask distillation (paper, 2.2.2).
 
-The teacher is asked as a user would, with the box and with one to five clicks; the answer that overlaps most with the
+The teacher is asked as users ask in training, with a box and with one to five clicks; the answer that overlaps most with the
 truth is kept, as probabilities. So the student has one target however it is prompted.
 """
 
@@ -12,20 +12,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Generator, Tensor
 from tqdm import tqdm
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
-from sonotrace_models.evaluate.clicks import ask, points_of
-from sonotrace_models.evaluate.protocol import box_of, dice, first_click, next_click
-from sonotrace_models.evaluate.segmenters import trained_teacher
-from sonotrace_models.nets.sonosam import upsample
+from sonotrace_models.evaluate.segmenters import Segmenter, trained_teacher
+from sonotrace_models.nets.sonosam import choose, upsample
+from sonotrace_models.prompts import correct, first_points
 from sonotrace_models.train.precision import reduced
 
 CLICKS = 5
-BATCH = 8
 
 
 @dataclass
@@ -36,8 +35,11 @@ class BestMasksConfig:
     embeddings: Path = Path("work/embeddings")
     teacher: Path = Path("work/runs/sonosam/best.pt")
     out: Path = Path("work/best_masks")
+    batch: int = 8
+    """Objects at a time."""
     compiled: bool = True
     """Compile the teacher's decoder."""
+    seed: int = 0
 
 
 class BestMasks:
@@ -61,7 +63,9 @@ class BestMasks:
             raise DataError(f"{folder} holds masks of none of the pack's train objects")
         self.values: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
 
-    def get(self, images: Sequence[int], objects: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    def get(
+        self, images: Sequence[int], objects: Sequence[Sequence[int]], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         """[images, objects each, 256, 256] probabilities, and [images, objects each]: 1 where there is a mask."""
         places = [[self.at.get((index, id_)) for id_ in ids] for index, ids in zip(images, objects, strict=True)]
         none = np.zeros((SIZE, SIZE), np.uint8)
@@ -69,7 +73,7 @@ class BestMasks:
             [np.stack([none if place is None else self.values[place] for place in row]) for row in places]
         )
         is_there = [[float(place is not None) for place in row] for row in places]
-        return torch.from_numpy(values).float() / 255, torch.tensor(is_there)
+        return torch.from_numpy(values).to(device).float() / 255, torch.tensor(is_there, device=device)
 
 
 def _key(pack: Pack, index: int, id_: int) -> tuple[str, str, int]:
@@ -90,33 +94,51 @@ def make_best_masks(config: BestMasksConfig) -> None:
         teacher.compile()
     config.out.mkdir(parents=True, exist_ok=True)
     values = np.lib.format.open_memmap(config.out / "masks.npy", "w+", np.uint8, (len(objects), SIZE, SIZE))
-    best = np.full(len(objects), -1.0)
+    generator = Generator(teacher.device).manual_seed(config.seed)
+    overlaps = []
     with reduced(teacher.device):
-        for start in tqdm(range(0, len(objects), BATCH), desc="best masks", mininterval=5):
-            chunk = objects[start : start + BATCH]
+        for start in tqdm(range(0, len(objects), config.batch), desc="best masks", mininterval=5):
+            chunk = objects[start : start + config.batch]
             images = [index for index, _ in chunk]
-            truths = [np.asarray(pack.masks[index] == id_) for index, id_ in chunk]
-
-            def keep(
-                logits: Tensor, start: int = start, truths: list[npt.NDArray[np.bool_]] = truths
-            ) -> list[npt.NDArray[np.bool_]]:
-                probability = upsample(logits.float(), SIZE)[:, 0].sigmoid().numpy()
-                for at, truth in enumerate(truths):
-                    overlap = dice(probability[at] > 0.5, truth)
-                    if overlap > best[start + at]:
-                        best[start + at] = overlap
-                        values[start + at] = np.rint(probability[at] * 255)
-                return [map_ > 0.5 for map_ in probability]
-
-            keep(ask(teacher, images, [points_of([], box_of(truth)) for truth in truths], None))
-            clicks = [[first_click(truth)] for truth in truths]
-            logits = None
-            for _ in range(CLICKS):
-                logits = ask(teacher, images, [points_of(made) for made in clicks], logits)
-                for truth, predicted, made in zip(truths, keep(logits), clicks, strict=True):
-                    click = next_click(truth, predicted)
-                    if click is not None:
-                        made.append(click)
+            truth = torch.from_numpy(np.stack([pack.masks[index] == id_ for index, id_ in chunk])).to(teacher.device)
+            probability, overlap = best_masks(teacher, images, truth, generator)
+            values[start : start + len(chunk)] = (probability * 255).round().byte().cpu().numpy()
+            overlaps += overlap.tolist()
     values.flush()
     (config.out / "objects.json").write_text(json.dumps([_key(pack, *pair) for pair in objects]))
-    print(f"{len(objects)} of {len(pack.objects('train'))} objects, mean Dice of their best masks {best.mean():.4f}")
+    print(
+        f"{len(objects)} of {len(pack.objects('train'))} objects, mean Dice of their best masks {np.mean(overlaps):.4f}"
+    )
+
+
+@torch.no_grad()
+def best_masks(teacher: Segmenter, images: Sequence[int], truth: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """The best of the answers to a box, and to one to `CLICKS` clicks.
+
+    Args:
+        truth: [rows, 256, 256] bool, on the teacher's device: an object of each of `images`.
+
+    Returns:
+        Probabilities [rows, 256, 256], and their Dice [rows].
+    """
+    features, side, rows = teacher.features(images), teacher.mask_side, torch.arange(len(truth), device=truth.device)
+    solid = F.avg_pool2d(truth[:, None].float(), SIZE // side)[:, 0] >= 0.5
+    best = torch.zeros(truth.shape, device=truth.device)
+    best_overlap = torch.full((len(truth),), -1.0, device=truth.device)
+    for box_share, clicks in ((1.0, 1), (0.0, CLICKS)):
+        points = first_points(truth, generator, box_share)
+        logits, has_mask = torch.zeros(len(truth), 1, side, side, device=truth.device), torch.zeros_like(best_overlap)
+        for click in range(clicks):
+            if click > 0:
+                points = correct(points, logits[:, 0] > 0, solid, generator)
+            prompt = points.prompt(logits, has_mask)
+            answer = teacher.decode(features, prompt)
+            logits = answer.masks[rows, choose(answer, prompt)][:, None].float()
+            has_mask = torch.ones_like(has_mask)
+            probability = upsample(logits, SIZE)[:, 0].sigmoid()
+            found = probability > 0.5
+            overlap = 2 * (found & truth).sum((1, 2)) / (found.sum((1, 2)) + truth.sum((1, 2))).clamp(min=1)
+            is_better = overlap > best_overlap
+            best = torch.where(is_better[:, None, None], probability, best)
+            best_overlap = torch.where(is_better, overlap, best_overlap)
+    return best, best_overlap

@@ -25,6 +25,7 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
 from sonotrace_models.evaluate.loops import ACCEPTED_DICE, OBJECTS, TEST_SEED, RefinedFollower, encoded, on_grid
 from sonotrace_models.evaluate.protocol import Mask, dice
+from sonotrace_models.evaluate.segmenters import fastest_device
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.nets.tracking import Refined
@@ -139,8 +140,8 @@ def watch(
     for grey, ids, wanted in sequences:
         follower = RefinedFollower(tracker, net)
         frames = encoded(net, grey[:, None])
-        truths = [[(ids[at] == id_).numpy() for id_ in wanted] for at in range(len(grey))]
-        start = [_logits_of(truth) for truth in truths[0]]
+        truths = [[(ids[at] == id_).cpu().numpy() for id_ in wanted] for at in range(len(grey))]
+        start = [_logits_of(truth).to(grey.device) for truth in truths[0]]
         follower.start(frames[0], start)
         reference, before = truths[0], list(truths[0])
         for at in range(1, len(grey)):
@@ -160,10 +161,10 @@ def _logits_of(truth: Mask) -> Tensor:
     return (shares - 0.5) * 20
 
 
-def of_loops(loops: Loops, most: int | None) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
+def of_loops(loops: Loops, most: int | None, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
     """Loops one after the other."""
     for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops"):
-        loop = loops.make(at, TEST_SEED + at)
+        loop = loops.make(at, TEST_SEED + at).to(device)
         yield loop.grey[:, 0], loop.ids, tuple(OBJECTS.values())
 
 
@@ -200,14 +201,16 @@ def fit(seen: Seen) -> Confidence:
 def train_confidence(config: ConfidenceConfig) -> None:
     """Runs the stage: fits on the train split, reports on val."""
     pack = Pack(config.pack)
-    net, tracker = with_weights(SonoSamLite(), config.student).eval(), with_weights(Tracker(), config.tracker).eval()
+    device = fastest_device()
+    net = with_weights(SonoSamLite(), config.student).eval().to(device)
+    tracker = with_weights(Tracker(), config.tracker).eval().to(device)
     train = Loops(config.loops, pack, "train")
-    generator, numbers = torch.Generator().manual_seed(config.seed), np.random.default_rng(config.seed)
+    generator, numbers = torch.Generator(device).manual_seed(config.seed), np.random.default_rng(config.seed)
     source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))
-    seen = watch(net, tracker, of_loops(train, config.loops_fitted))
+    seen = watch(net, tracker, of_loops(train, config.loops_fitted, device))
     more = watch(net, tracker, of_sequences(source, config.sequences_fitted))
     confidence = fit(Seen(seen.evidence + more.evidence, seen.dice + more.dice))
-    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), None))
+    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), None, device))
     found = auroc(confidence, val)
     print(f"AUROC on val for 'Dice below {ACCEPTED_DICE}': {found:.3f} ({(~val.is_good).mean():.1%} of masks are)")
     config.out.parent.mkdir(parents=True, exist_ok=True)

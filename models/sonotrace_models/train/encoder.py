@@ -65,7 +65,7 @@ def train_encoder(config: EncoderConfig) -> None:
     embeddings = Embeddings(config.embeddings, pack)
     held_out = [index for index in pack.select("val", config.sets) if (index, False) in embeddings.at]
     held_out = [int(i) for i in np.random.default_rng(0).permutation(held_out)[:HELD_OUT]]
-    held_target = pooled(embeddings.get([(index, False) for index in held_out]))
+    held_target = pooled(embeddings.get([(index, False) for index in held_out]).float())
     net = Encoder()
     net.adopt(pack.normalisation)
     with torch.no_grad():
@@ -86,14 +86,14 @@ def train_encoder(config: EncoderConfig) -> None:
             (index, (index, True) in embeddings.at and bool(numbers.random() < 0.5))
             for index in sampler.draw(config.schedule.batch)
         ]
-        grey, _ids = sampler.pixels([index for index, _ in keys])
+        grey, _ids = sampler.pixels([index for index, _ in keys], run.device)
         for at, (index, is_mirrored) in enumerate(keys):
             if is_mirrored:
                 grey[at] = mirrored(grey[at], pack.items[index].columns)
-        target = pooled(embeddings.get(keys)).to(run.device)
-        image = net.normalise(appearance(grey.to(run.device), generator))
+        target = pooled(embeddings.get(keys).to(run.device).float())
+        image = net.normalise(appearance(grey, generator))
         error, angle = run.net(image.contiguous(memory_format=torch.channels_last), target)
-        run.backward(error + angle, error=error.item(), angle=angle.item())
+        run.backward(error + angle, error=error, angle=angle)
         if run.is_due:
             with torch.no_grad():
                 images = np.stack([pack.images[index] for index in held_out]).astype(np.float32) / 255

@@ -52,7 +52,7 @@ def interactive_loss(
     generator: Generator,
     numbers: np.random.Generator,
     taught: Taught | None = None,
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The mean loss over the answers to a few prompts in turn.
 
     Args:
@@ -88,7 +88,7 @@ def interactive_loss(
     # A click on a carried mask is to help too; where nobody clicked, the network may dare something.
     is_corrected = (has_mask > 0) & ~(is_refined & (late == 0))
     before = torch.where(is_corrected, dice_focal(logits, target)[0][:, 0], torch.inf)
-    logged: dict[str, float] = {}
+    logged: dict[str, Tensor] = {}
     for turn in range(learnt + 1):
         prompt = points.prompt(logits, has_mask)
         answer = decode(prompt)
@@ -110,7 +110,7 @@ def interactive_loss(
         at = torch.arange(len(truth), device=truth.device)
         before = dice_losses[at, chosen].detach()
         dice = 2 * true_iou[at, chosen] / (1 + true_iou[at, chosen])
-        logged["dice_last"] = (dice * share).sum().item()
+        logged["dice_last"] = (dice * share).sum()
         if turn == 0 and late == 0:
             logged["dice_first"] = logged["dice_last"]
         if turn < learnt:

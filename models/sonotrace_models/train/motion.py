@@ -77,13 +77,13 @@ def label_loss(cells: Tensor, now: Tensor, before: Tensor) -> Tensor:
     return (follow(before, flow) - now).abs().sum(1).mean()
 
 
-def motion_loss(cells: Tensor, drawn: Sequences, now: int, before: int) -> tuple[Tensor, float]:
+def motion_loss(cells: Tensor, drawn: Sequences, now: int, before: int) -> tuple[Tensor, Tensor]:
     """The loss of flows, [batch, 2, 64, 64], from one frame of sequences back to another, and their mean error in cells."""
     is_same = (drawn.scenes[:, now] == drawn.scenes[:, before])[:, None, None]
     weights = weights_of(drawn.grey[:, now]) * is_same
     loss, off = flow_loss(cells, drawn.origins[:, now], drawn.origins[:, before], weights)
     labels = [shares_of(drawn.ids[:, which]) for which in (now, before)]
-    return loss + LABEL_WEIGHT * label_loss(cells, *labels), off.item()
+    return loss + LABEL_WEIGHT * label_loss(cells, *labels), off
 
 
 class Anchored(nn.Module):
@@ -95,7 +95,7 @@ class Anchored(nn.Module):
         # Not a submodule: it is frozen, and not to be saved with the motion.
         self._encoder = [encoder]
 
-    def forward(self, image: Tensor, drawn: Sequences) -> tuple[Tensor, float]:
+    def forward(self, image: Tensor, drawn: Sequences) -> tuple[Tensor, Tensor]:
         """The loss, and the mean error in cells.
 
         Args:
@@ -116,7 +116,7 @@ class Anchored(nn.Module):
             losses.append(loss)
             off.append(error)
             so_far = Moved(*(part.detach() for part in found))
-        return torch.stack(losses).mean(), float(np.mean(off))
+        return torch.stack(losses).mean(), torch.stack(off).mean()
 
 
 @torch.no_grad()
@@ -126,10 +126,10 @@ def validate(motion: Motion, encoder: Encoder, loops: Loops, most: int) -> dict[
     off: list[float] = []
     overlaps: dict[tuple[str, str], list[float]] = {(name, at): [] for name in OBJECTS for at in ("systole", "end")}
     for at in tqdm(range(len(loops.patients))[:most], desc="loops", mininterval=5):
-        loop = loops.make(at, TEST_SEED + at)
+        loop = loops.make(at, TEST_SEED + at).to(encoder.device)
         textures = encoder.textures(encoder.normalise(loop.grey))
-        origins = origins_of(loops.motion(at, torch.arange(FRAMES).float()))
-        first, so_far = shares_of(loop.ids[:1]), still(1, loop.grey.device)
+        origins = origins_of(loops.motion(at, torch.arange(FRAMES, device=encoder.device).float()))
+        first, so_far = shares_of(loop.ids[:1]), still(1, encoder.device)
         for frame in range(1, FRAMES):
             now, anchor = (Textures(*(part[which : which + 1] for part in textures)) for which in (frame, 0))
             so_far = motion(now, anchor, so_far).moved
@@ -141,7 +141,7 @@ def validate(motion: Motion, encoder: Encoder, loops: Loops, most: int) -> dict[
                 if frame == which:
                     for name, id_ in OBJECTS.items():
                         found = F.interpolate(shares[:, id_ : id_ + 1], size=(SIZE, SIZE), mode="bilinear")[0, 0] > 0.5
-                        overlaps[name, where].append(dice(found.numpy(), (loop.ids[frame] == id_).numpy()))
+                        overlaps[name, where].append(dice(found.cpu().numpy(), (loop.ids[frame] == id_).cpu().numpy()))
     figures = {f"{name}_{at}": float(np.mean(values)) for (name, at), values in overlaps.items()}
     return {"off_px": float(np.mean(off)) * SIZE / SIDE, **figures}
 
@@ -155,17 +155,13 @@ def train_motion(config: MotionConfig) -> None:
         with_weights(net, config.start)
     run = Run(config.folder, config, config.schedule, net, Anchored(net, student.encoder))
     student.to(run.device)
-    generator, numbers = torch.Generator().manual_seed(run.seed), np.random.default_rng(run.seed)
+    generator, numbers = run.generators()
     source = SequenceSource(pack, Loops(config.loops, pack, "train"), generator, numbers, config.shares)
     held_out = Loops(config.loops, pack, "val")
     for _ in run.steps():
-        drawn = Sequences(*(part.to(run.device) for part in source.draw(config.schedule.batch, config.frames)))
+        drawn = source.draw(config.schedule.batch, config.frames)
         loss, off = run.net(student.encoder.normalise(drawn.grey), drawn)
         run.backward(loss, off_cells=off)
         if run.is_due:
-            motion = run.kept.cpu()
-            student.cpu()
-            figures = validate(motion, student.encoder, held_out, VALIDATED_LOOPS)
-            student.to(run.device)
-            run.averaged.to(run.device)
+            figures = validate(run.kept, student.encoder, held_out, VALIDATED_LOOPS)
             run.validated(-figures["off_px"], **figures)

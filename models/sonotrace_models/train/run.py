@@ -12,12 +12,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import matplotlib as mpl
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -36,6 +37,8 @@ class Schedule:
 
     steps: int
     """Optimiser steps in all."""
+    minutes: float = math.inf
+    """Time that may be spent, of all starts together: ends a run before its steps where a machine is lent for so long."""
     batch: int = 16
     """Images a step and process."""
     learning_rate: float = 4e-4
@@ -51,6 +54,16 @@ class Schedule:
     """Compile the networks; takes a minute or two, and saves a third of each step afterwards."""
 
 
+class MixedBf16(MixedPrecision):
+    """Multiplies in bf16, and leaves what comes in alone: Fabric's own rounds all of it, places and probabilities too."""
+
+    def __init__(self, device: Literal["cpu", "cuda"]) -> None:
+        super().__init__("bf16-mixed", device)
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
 class Run(Generic[Net]):
     """One run: iterate over `steps()`, and call `backward` once in each."""
 
@@ -63,12 +76,13 @@ class Run(Generic[Net]):
         """
         self.folder, self.schedule = folder, schedule
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        kind: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
         self.fabric = Fabric(
-            accelerator="auto",
+            accelerator=kind,
             devices=local,
             num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // local,
             strategy="ddp_find_unused_parameters_true" if local > 1 else "auto",
-            precision="bf16-mixed" if torch.cuda.is_available() or has_bf16(torch.device("cpu")) else "32-true",
+            plugins=MixedBf16(kind) if has_bf16(torch.device(kind)) else None,
         )
         self.fabric.launch()
         self.device = self.fabric.device
@@ -85,7 +99,9 @@ class Run(Generic[Net]):
         """The objective, on its devices."""
         self.step = 0
         self.spent_s = 0.0
-        self._recent: dict[str, list[float]] = defaultdict(list)
+        self._began_s, self._step_s = 0.0, 0.0
+        self._is_last = False
+        self._recent: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.best = -math.inf
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "last.pt").is_file():
@@ -110,31 +126,35 @@ class Run(Generic[Net]):
             disable=not self.fabric.is_global_zero,
             mininterval=10,
         )
-        before = time.monotonic()
-        while self.step < self.schedule.steps:
+        self._began_s = time.monotonic()
+        while not self._is_last and self.step < self.schedule.steps:
+            self._is_last = self._progress(self.step + 1, self.spent_s + self._step_s) >= 1
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             yield self.step
+            # As the net is: some of LiteMedSAM's layers have buffers that only come with `eval`.
+            self.averaged.train()
             self.averaged.update_parameters(self.plain)
             self.step += 1
             now = time.monotonic()
-            self.spent_s, before = self.spent_s + now - before, now
+            self.spent_s, self._began_s = self.spent_s + now - self._began_s, now
             bar.update()
             if self.step % 25 == 0:
-                bar.set_postfix({key: f"{np.mean(values[-100:]):.4g}" for key, values in self._recent.items()})
-            if self.step % self.schedule.checkpoint_every == 0 or self.step == self.schedule.steps:
+                bar.set_postfix({key: f"{_mean(values[-100:]):.4g}" for key, values in self._recent.items()})
+            if self.step % self.schedule.checkpoint_every == 0 or self._is_last:
                 self._checkpoint()
 
-    def backward(self, loss: torch.Tensor, **numbers: float) -> None:
-        """One optimiser step; `numbers` go to the log."""
+    def backward(self, loss: torch.Tensor, **numbers: torch.Tensor | float) -> None:
+        """One optimiser step; `numbers` go to the log, and are not waited for."""
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         # A step that is not a number would spoil all that was learnt.
         if torch.isfinite(norm):
             self.optimizer.step()
-        for key, value in {"loss": loss.item(), **numbers}.items():
-            self._recent[key].append(value)
+        for key, value in {"loss": loss, **numbers}.items():
+            self._recent[key].append(torch.as_tensor(value).detach())
+        self._step_s = time.monotonic() - self._began_s
 
     @property
     def kept(self) -> Net:
@@ -146,11 +166,11 @@ class Run(Generic[Net]):
         """Whether this process is to validate after this step; the others wait for it at the next one."""
         if not self.fabric.is_global_zero:
             return False
-        return (self.step + 1) % self.schedule.validate_every == 0 or self.step + 1 == self.schedule.steps
+        return (self.step + 1) % self.schedule.validate_every == 0 or self._is_last
 
     def validated(self, score: float, **numbers: float) -> None:
         """Logs, draws the curves, and keeps the averaged weights if they are the best so far."""
-        means = {key: float(np.mean(values)) for key, values in self._recent.items()}
+        means = {key: _mean(values) for key, values in self._recent.items()}
         self._recent.clear()
         line = {
             "step": self.step + 1,
@@ -167,9 +187,13 @@ class Run(Generic[Net]):
             self.best = score
             _save(self.folder / "best.pt", self.kept.state_dict())
 
+    def _progress(self, step: int, spent_s: float) -> float:
+        """Share of the schedule that is done, by steps or by time, whichever is more."""
+        return max(step / self.schedule.steps, spent_s / (60 * self.schedule.minutes))
+
     def _learning_rate(self) -> float:
         warmup = min(1.0, (self.step + 1) / max(self.schedule.warmup_steps, 1))
-        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.schedule.steps))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(self._progress(self.step, self.spent_s), 1.0)))
         return self.schedule.learning_rate * warmup * (0.02 + 0.98 * cosine)
 
     def _checkpoint(self) -> None:
@@ -194,6 +218,10 @@ class Run(Generic[Net]):
         self.fabric.print(f"{self.folder}: goes on from step {self.step} of {self.schedule.steps}")
 
 
+def _mean(values: list[torch.Tensor]) -> float:
+    return torch.stack(values).float().mean().item()
+
+
 def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     """An exponential moving average that forgets its first weights quickly: after n steps it reaches back some n / 20."""
 
@@ -201,8 +229,7 @@ def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
         steps = float(count)
         share = 1 - min(decay, (1 + steps) / (20 + steps))
-        for own, new in zip(averaged, current, strict=True):
-            own.lerp_(new, share)
+        torch._foreach_lerp_(averaged, current, share)
 
     return average
 

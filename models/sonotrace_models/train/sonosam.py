@@ -16,7 +16,7 @@ from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.embeddings import Embeddings, mirrored
 from sonotrace_models.data.fields import random_view, warp, warp_ids
 from sonotrace_models.data.pack import Pack
-from sonotrace_models.data.sampling import Sampler
+from sonotrace_models.data.sampling import Sampler, truths
 from sonotrace_models.evaluate.segmenters import OnlineTeacher, Teacher
 from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
@@ -74,7 +74,7 @@ class OnEmbeddings(nn.Module):
         self.decoder, self.prompting = decoder, prompting
         self.generator, self.numbers = Generator(), np.random.default_rng()
 
-    def forward(self, embedding: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, embedding: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """`embedding` [batch, 256, 64, 64]; `truth` [batch * objects, 256, 256], those of an image together."""
         rows = embedding.repeat_interleave(len(truth) // len(embedding), 0)
         return interactive_loss(
@@ -95,7 +95,7 @@ class OnImages(nn.Module):
         self.net = net
         self.on_embeddings = OnEmbeddings(net.decoder, prompting)
 
-    def forward(self, grey: Tensor, extent: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, grey: Tensor, extent: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """`grey` [batch, 1, 256, 256] in [0, 1]; `extent` [batch, 2]: valid columns and rows."""
         return self.on_embeddings(self.net.embed(grey, extent), truth)
 
@@ -126,12 +126,11 @@ def train_sonosam(config: SonoSamConfig) -> None:
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)
         keys = [(index, (index, True) in embeddings.at and bool(objective.numbers.random() < 0.5)) for index in images]
-        _grey, ids = sampler.pixels(images)
+        _grey, ids = sampler.pixels(images, run.device)
         for at, (index, is_mirrored) in enumerate(keys):
             if is_mirrored:
                 ids[at] = mirrored(ids[at], pack.items[index].columns)
-        truth = torch.cat([ids[at] == id_ for at, wanted in enumerate(objects) for id_ in wanted])
-        loss, logged = run.net(embeddings.get(keys).to(run.device), truth.to(run.device))
+        loss, logged = run.net(embeddings.get(keys).to(run.device).float(), truths(ids, objects))
         run.backward(loss, **logged)
         if run.is_due:
             teacher.decoder = run.kept
@@ -155,10 +154,10 @@ def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
     for _ in run.steps():
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)
-        grey, ids = (part.to(run.device) for part in sampler.pixels(images))
+        grey, ids = sampler.pixels(images, run.device)
         view = random_view(generator, len(images))
         grey, ids = appearance(warp(grey, view), generator), warp_ids(ids, view)
-        truth = torch.cat([ids[at] == id_ for at, wanted in enumerate(objects) for id_ in wanted])
+        truth = truths(ids, objects)
         # An augmented view may fill the square.
         loss, logged = run.net(grey, whole, truth)
         run.backward(loss, **logged)

@@ -12,7 +12,7 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.fields import random_view, warp, warp_ids
 from sonotrace_models.data.pack import Normalisation, Pack
-from sonotrace_models.data.sampling import Sampler
+from sonotrace_models.data.sampling import Sampler, truths
 from sonotrace_models.evaluate.clicks import ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Segmenter, Student
 from sonotrace_models.losses import Taught
@@ -69,7 +69,7 @@ class Interactive(nn.Module):
         self.net, self.prompting = net, prompting
         self.generator, self.numbers = generator, numbers
 
-    def forward(self, image: Tensor, truth: Tensor, taught: Taught | None) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, image: Tensor, truth: Tensor, taught: Taught | None) -> tuple[Tensor, dict[str, Tensor]]:
         """`image` [batch, 1, 256, 256]; `truth` [batch * objects, 256, 256], those of an image together; `taught` of the
         same rows."""
         per_image = len(truth) // len(image)
@@ -145,13 +145,13 @@ def train_student(config: StudentConfig) -> None:
     for _ in run.steps():
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)
-        grey, ids = (part.to(run.device) for part in sampler.pixels(images))
+        grey, ids = sampler.pixels(images, run.device)
         view = random_view(generator, len(images), config.view_strength)
         grey, ids = warp(grey, view), warp_ids(ids, view)
-        truth = torch.cat([ids[at] == id_ for at, wanted in enumerate(objects) for id_ in wanted])
+        truth = truths(ids, objects)
         taught = None
         if best_masks is not None:
-            maps, is_there = (part.to(run.device) for part in best_masks.get(images, objects))
+            maps, is_there = best_masks.get(images, objects, run.device)
             # Of one image, side by side as channels, so that they are warped with it.
             maps = warp(maps, view).reshape(-1, 1, SIZE, SIZE)
             taught = Taught(F.avg_pool2d(maps, SIZE // net.decoder.mask_side), is_there.flatten())

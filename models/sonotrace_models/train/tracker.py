@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares
-from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
+from sonotrace_models.evaluate.loops import OBJECTS, Follower, TrackerFollower, means, play_loops
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
@@ -70,7 +70,7 @@ class Unrolled(nn.Module):
         anchored_every: int,
         corrected_at: int,
         is_refined: bool,
-    ) -> tuple[Tensor, float]:
+    ) -> tuple[Tensor, Tensor]:
         """The loss and the mean Dice over frames but the first.
 
         Args:
@@ -106,28 +106,27 @@ class Unrolled(nn.Module):
             overlaps.append(overlap)
             if frame == corrected_at:
                 tracking.correct(of_frame, truth)
-        return torch.stack(losses).mean(), float(np.mean(overlaps))
+        return torch.stack(losses).mean(), torch.stack(overlaps).mean()
 
 
-def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, float]:
+def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy plus Dice loss of the objects that are there; and their mean Dice."""
     probability = logits.softmax(1)
     entropy = F.cross_entropy(logits, truth, reduction="none")
     dice_losses = _dice(probability, truth)[..., 0, 0]
     weights = present[:, 1:]
     dice_loss = (dice_losses * weights).sum() / weights.sum().clamp(min=1)
-    with torch.no_grad():
-        hard, solid = logits.argmax(1), truth.argmax(1)
-        pairs = [
-            2
-            * ((hard[row] == id_) & (solid[row] == id_)).sum()
-            / ((hard[row] == id_).sum() + (solid[row] == id_).sum())
-            for row, id_ in present[:, 1:].nonzero().tolist()
-            for id_ in [id_ + 1]
-            if (solid[row] == id_).any()
-        ]
-        overlap = float(torch.stack(pairs).mean()) if pairs else 1.0
-    return 2 * entropy.mean() + dice_loss, overlap
+    return 2 * entropy.mean() + dice_loss, _overlap(logits, truth, weights)
+
+
+@torch.no_grad()
+def _overlap(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Mean Dice of the objects that are there and to be seen."""
+    ids = torch.arange(1, truth.shape[1], device=truth.device)[:, None, None]
+    hard, solid = (masks.argmax(1, keepdim=True) == ids for masks in (logits, truth))
+    both, hard, solid = ((part).sum((2, 3)) for part in (hard & solid, hard, solid))
+    counted = weights * (solid > 0)
+    return (2 * both / (hard + solid).clamp(min=1) * counted).sum() / counted.sum().clamp(min=1)
 
 
 def train_tracker(config: TrackerConfig) -> None:
@@ -142,7 +141,7 @@ def train_tracker(config: TrackerConfig) -> None:
     objective = Unrolled(net, student)
     run = Run(config.folder, config, config.schedule, net, objective)
     student.to(run.device)
-    generator, numbers = torch.Generator().manual_seed(run.seed), np.random.default_rng(run.seed)
+    generator, numbers = run.generators()
     source = SequenceSource(pack, Loops(config.loops, pack, "train"), generator, numbers, config.shares)
     held_out = Loops(config.loops, pack, "val")
     if config.schedule.compiled:
@@ -151,19 +150,14 @@ def train_tracker(config: TrackerConfig) -> None:
         frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
         drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
         corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
-        drawn = Sequences(*(part.to(run.device) for part in drawn))
         image = student.encoder.normalise(drawn.grey)
         is_refined = bool(numbers.random() < config.refined_share)
         kept_every, anchored_every = int(numbers.integers(2, 6)), int(numbers.integers(1, frames + 1))
         loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined)
         run.backward(loss, dice=overlap, frames=frames)
         if run.is_due:
-            tracker = run.kept
-            student.cpu()
-            follower = RefinedFollower(tracker.cpu(), student)
-            played = play_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)["tracker"]
-            student.to(run.device)
-            run.averaged.to(run.device)
+            followers: dict[str, Follower] = {"tracker": TrackerFollower(run.kept)}
+            played = play_loops(student, followers, held_out, VALIDATED_LOOPS)["tracker"]
             figures = {
                 f"{name}_{key}": value
                 for name, results in played.items()
