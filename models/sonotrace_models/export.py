@@ -3,7 +3,7 @@
 * `encoder`: `image` [1, 1, 256, 256], normalised, to features: `embedding` [1, 256, 16, 16], `f4` [1, 32, 64, 64] and
   `f8` [1, 64, 32, 32].
 * `decoder`: these, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and `has_mask_input`
-  [1], to `masks` [1, 4, 128, 128], logits, and `iou` [1, 4].
+  [1], to `masks` [1, 1, 128, 128], logits, and `iou` [1, 1].
 * `tracker`: the features, `long_key` [1, 1024, 128], `long_value` and `long_identity` [1, 1024, 256], `long_valid`
   [1, 4], `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256], of the anchor `anchor_f4` and
   `anchor_f8` as the features and `anchor_shares` [1, 11, 128, 128], and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sonotrace_models import SIZE
-from sonotrace_models.nets.decoder import MASKS, PAD, POINT_SLOTS, POSITIVE, Prompt
+from sonotrace_models.nets.decoder import PAD, POINT_SLOTS, POSITIVE, Prompt
 from sonotrace_models.nets.encoder import Encoder, Features, Textures
 from sonotrace_models.nets.motion import SIDE, Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
@@ -196,9 +196,8 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "mask_input": f"[1, 1, {mask_side}, {mask_side}] logits of the answer before, has_mask_input 1; else zeros, 0",
         },
         "outputs": {
-            "masks": f"[1, {MASKS}, {mask_side}, {mask_side}] logits over the whole square; inside where above 0",
-            "choose": "exactly one positive click, no box and no answer before: the one of masks 1 to 3 with the highest "
-            "iou; else mask 0",
+            "masks": f"[1, 1, {mask_side}, {mask_side}] logits over the whole square; inside where above 0",
+            "iou": "[1, 1]: the decoder's own estimate of the mask's overlap with the truth",
         },
     }
     if has_tracker:
@@ -213,7 +212,7 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "anchored_every": ANCHORED_EVERY,
             "so_far": "flow and step found on the frame before; an anchor's flow is zero, and the reference's step too",
             "odds": "of an id: logit of its softmax over the ids that are tracked",
-            "refined": "logit of trust * sigmoid(the decoder's mask 0, told the odds and their box) + (1 - trust) * "
+            "refined": "logit of trust * sigmoid(the decoder's mask, told the odds and their box) + (1 - trust) * "
             "sigmoid(odds)",
             "shares": "softmax of 0, the background's, and the objects' refined odds",
             "trust": REFINED_TRUST,
@@ -254,9 +253,9 @@ def _write(out: Path, name: str, module: nn.Module, inputs: dict[str, Tensor], o
     taken = {port.name for port in session.get_inputs()}
     given = session.run(list(outputs), {key: value.numpy() for key, value in inputs.items() if key in taken})
     for output, ours, theirs in zip(outputs, expected, given, strict=True):
-        error = float(np.square(ours.numpy() - theirs).mean() ** 0.5 / max(float(ours.std()), 1e-9))
+        error = float(np.square(ours.numpy() - theirs).mean() ** 0.5 / max(float(ours.square().mean()) ** 0.5, 1e-9))
         if error > RELATIVE_RMS_MAX:
-            raise ValueError(f"{path}: output {output} differs from the network by {error:.1e} of its spread")
+            raise ValueError(f"{path}: output {output} differs from the network by {error:.1e} of its size")
         print(f"{name:8} {output:10} {tuple(theirs.shape)!s:20} differs by {error:.1e}")
     golden: dict[str, Any] = {f"in_{key}": value.numpy().astype(np.float16) for key, value in inputs.items()}
     golden |= {f"out_{key}": value for key, value in zip(outputs, given, strict=True)}

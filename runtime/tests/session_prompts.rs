@@ -8,7 +8,7 @@ use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
-use sonotrace::session::{Poll, SessionConfig};
+use sonotrace::session::{DecoderPrompt, GridClick, Poll, SessionConfig};
 
 fn negative(object: u32, x: f32, y: f32) -> Prompt {
     let kind = PromptKind::Click { at: Point { x, y }, is_positive: false };
@@ -24,6 +24,17 @@ fn answers(overlay: &Overlay) -> Vec<(u32, u32, PromptOutcome)> {
         (answer.ticket, answer.object, PromptOutcome::from_wire(answer.outcome).unwrap())
     };
     overlay.answers().iter().map(read).collect()
+}
+
+#[test]
+fn a_lone_click_takes_the_best_candidate_where_there_are_any() {
+    let mut prompt = DecoderPrompt::default();
+    prompt.add(GridClick { at: [9.0, 9.0], is_positive: true });
+    assert_eq!(prompt.choose(&[0.9, 0.2, 0.7, 0.6]), 2);
+    assert_eq!(prompt.choose(&[0.9]), 0);
+    prompt.add(GridClick { at: [20.0, 9.0], is_positive: false });
+    assert_eq!(prompt.choose(&[0.1, 0.2, 0.7, 0.6]), 0);
+    assert_eq!(DecoderPrompt::of_box([1.0, 1.0, 9.0, 9.0]).choose(&[0.1, 0.2, 0.7, 0.6]), 0);
 }
 
 /// The small model's disc lies at the mean of all points that it is given: they are all given.

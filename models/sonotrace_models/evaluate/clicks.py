@@ -13,7 +13,7 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.protocol import Click, Mask, box_of, dice, first_click, next_click
 from sonotrace_models.evaluate.segmenters import Segmenter
 from sonotrace_models.nets.decoder import BOX_FROM, BOX_TO, PAD, POINT_SLOTS, Prompt
-from sonotrace_models.nets.sonosam import choose, upsample
+from sonotrace_models.nets.sonosam import upsample
 
 CLICKS_MAX = 10
 REPORTED_CLICKS = (1, 2, 3, 5, 10)
@@ -81,7 +81,7 @@ def ask(
     pointed: Sequence[tuple[list[list[float]], list[float]]],
     logits: torch.Tensor | None,
 ) -> torch.Tensor:
-    """[batch, 1, side, side]: the chosen masks' logits for points and the answers before."""
+    """[batch, 1, side, side]: logits for points and the answers before."""
     side = segmenter.mask_side
     mask = torch.zeros(len(images), 1, side, side) if logits is None else logits
     prompt = Prompt(
@@ -90,8 +90,7 @@ def ask(
         mask,
         torch.full((len(images),), 0.0 if logits is None else 1.0),
     )
-    answer = segmenter.answer(segmenter.features(images), prompt)
-    return answer.masks[torch.arange(len(images)), choose(answer, prompt)][:, None].float()
+    return segmenter.answer(segmenter.features(images), prompt).mask
 
 
 def evaluate_clicks(

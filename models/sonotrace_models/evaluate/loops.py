@@ -22,7 +22,7 @@ from sonotrace_models.evaluate.clicks import points_of
 from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, next_click
 from sonotrace_models.nets.decoder import Prompt
 from sonotrace_models.nets.encoder import Features
-from sonotrace_models.nets.sonosam import SonoSamLite, choose, upsample
+from sonotrace_models.nets.sonosam import SonoSamLite, upsample
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, NEVER, Tracker
 from sonotrace_models.nets.tracking import (
     REFINED_TRUST,
@@ -143,7 +143,7 @@ def segment(
     box: tuple[float, float, float, float] | None,
     before: Tensor | None,
 ) -> Tensor:
-    """[128, 128] logits of the chosen mask."""
+    """[128, 128] logits."""
     coords, labels = points_of(clicks, box)
     side = net.decoder.mask_side
     prompt = Prompt(
@@ -153,8 +153,7 @@ def segment(
         torch.tensor([0.0 if before is None else 1.0]),
     )
     prompt = Prompt(*(part.to(features.embedding.device) for part in prompt))
-    answer = net.decoder(*features, prompt)
-    return answer.masks[0, choose(answer, prompt)[0]].float()
+    return net.decoder(*features, prompt).mask[0, 0].float()
 
 
 def on_grid(logits: Tensor) -> Mask:

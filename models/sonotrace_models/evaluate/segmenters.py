@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sonotrace_models.data.embeddings import Embeddings
 from sonotrace_models.data.pack import Pack
-from sonotrace_models.nets.decoder import BOX_FROM, MASKS, PAD, Answer, Prompt
+from sonotrace_models.nets.decoder import BOX_FROM, PAD, Answer, Prompt
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 
 
@@ -45,7 +45,7 @@ class Segmenter(ABC):
 
     @abstractmethod
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
-        """Masks for a prompt each, all on the network's device."""
+        """A mask for a prompt each, all on the network's device."""
 
     def compile(self) -> None:
         """Compiles the decoder: half a minute, and a CPU answers in two thirds of the time."""
@@ -53,7 +53,7 @@ class Segmenter(ABC):
 
     @torch.no_grad()
     def answer(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
-        """Masks for a prompt each."""
+        """A mask for a prompt each."""
         answer = self.decode(features, Prompt(*(part.to(self.device) for part in prompt)))
         return Answer(*(part.float().cpu() for part in answer))
 
@@ -130,15 +130,14 @@ class Teacher(Segmenter):
 
 class LiteMedSam(Teacher):
     """LiteMedSAM as published, and asked as it was taught: with a prompt's own tokens and none besides (SAM adds one to
-    clicks without a box), for one mask. It knows nothing of the answer before."""
+    clicks without a box). It knows nothing of the answer before."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         super().__init__(SonoSam().eval().to(fastest_device()), embeddings)
 
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
         rows = [self._decode_one(*row) for row in zip(features[0], prompt.coords, prompt.labels, strict=True)]
-        masks, iou = (torch.cat(parts) for parts in zip(*rows, strict=True))
-        return Answer(masks, iou)
+        return Answer(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
     def _decode_one(self, embedding: Tensor, coords: Tensor, labels: Tensor) -> Answer:
         is_used = labels != PAD
@@ -151,8 +150,7 @@ class LiteMedSam(Teacher):
             coords.new_zeros(1, 1, side, side),
             coords.new_zeros(1),
         )
-        answer = self.net(embedding[None], tokens)
-        return Answer(answer.masks[:, :1].expand(-1, MASKS, -1, -1), answer.iou[:, :1].expand(-1, MASKS))
+        return self.net(embedding[None], tokens)
 
 
 class OnlineTeacher(Encoding):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sonotrace_models.nets.decoder import PAD, POSITIVE, Answer, Decoder, Prompt
+from sonotrace_models.nets.decoder import Answer, Decoder, Prompt
 from sonotrace_models.nets.encoder import GRID, Encoder, Features
 from sonotrace_models.weights import read_weights, with_weights
 
@@ -24,7 +24,7 @@ class SonoSamLite(nn.Module):
         self.decoder = Decoder(GRID, subpixels=2, has_skips=True)
 
     def forward(self, image: Tensor, prompt: Prompt) -> Answer:
-        """[batch, 1, 256, 256] normalised grey levels and a prompt each, to masks."""
+        """[batch, 1, 256, 256] normalised grey levels and a prompt each, to a mask each."""
         features: Features = self.encoder(image)
         return self.decoder(*features, prompt)
 
@@ -54,7 +54,7 @@ class SonoSam(nn.Module):
         return self.encoder(litemedsam_input(grey, extent))
 
     def forward(self, embedding: Tensor, prompt: Prompt) -> Answer:
-        """Masks for one prompt an embedding."""
+        """The mask for one prompt an embedding."""
         return self.decoder(embedding, None, None, prompt)
 
 
@@ -81,17 +81,6 @@ def litemedsam_input(grey: Tensor, extent: Tensor) -> Tensor:
     high = torch.where(inside, grey, -torch.inf).amax((1, 2, 3), keepdim=True)
     stretched = torch.where(inside, (grey - low) / (high - low).clamp(min=1e-8), 0.0)
     return stretched.expand(-1, 3, -1, -1)
-
-
-def is_lone_click(prompt: Prompt) -> Tensor:
-    """[batch]: whether a prompt is one positive click, and no box or answer before tells how much is meant."""
-    points = (prompt.labels != PAD).sum(1)
-    return (points == 1) & (prompt.labels == POSITIVE).any(1) & (prompt.has_mask == 0)
-
-
-def choose(answer: Answer, prompt: Prompt) -> Tensor:
-    """[batch]: which mask answers the prompt: the best of the candidates for a lone click, else the first."""
-    return torch.where(is_lone_click(prompt), answer.iou[:, 1:].argmax(1) + 1, 0)
 
 
 def upsample(logits: Tensor, side: int) -> Tensor:

@@ -188,7 +188,7 @@ def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Redrawn:
     mask = before > 0
     is_there = mask.flatten(1).any(1)
     answer = decoder(*features, carried_box(mask, is_there).prompt(before[:, None], is_there.float()))
-    logits = torch.where(is_there[:, None, None], answer.masks[:, 0].float(), before)
+    logits = torch.where(is_there[:, None, None], answer.mask[:, 0].float(), before)
     return Redrawn(logits, answer.iou[:, 0].float().clamp(0, 1) * is_there)
 
 

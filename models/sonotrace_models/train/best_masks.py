@@ -20,7 +20,7 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.segmenters import Segmenter, trained_teacher
-from sonotrace_models.nets.sonosam import choose, upsample
+from sonotrace_models.nets.sonosam import upsample
 from sonotrace_models.prompts import correct, first_points
 from sonotrace_models.train.precision import reduced
 
@@ -121,7 +121,7 @@ def best_masks(teacher: Segmenter, images: Sequence[int], truth: Tensor, generat
     Returns:
         Probabilities [rows, 256, 256], and their Dice [rows].
     """
-    features, side, rows = teacher.features(images), teacher.mask_side, torch.arange(len(truth), device=truth.device)
+    features, side = teacher.features(images), teacher.mask_side
     solid = F.avg_pool2d(truth[:, None].float(), SIZE // side)[:, 0] >= 0.5
     best = torch.zeros(truth.shape, device=truth.device)
     best_overlap = torch.full((len(truth),), -1.0, device=truth.device)
@@ -131,9 +131,7 @@ def best_masks(teacher: Segmenter, images: Sequence[int], truth: Tensor, generat
         for click in range(clicks):
             if click > 0:
                 points = correct(points, logits[:, 0] > 0, solid, generator)
-            prompt = points.prompt(logits, has_mask)
-            answer = teacher.decode(features, prompt)
-            logits = answer.masks[rows, choose(answer, prompt)][:, None].float()
+            logits = teacher.decode(features, points.prompt(logits, has_mask)).mask.float()
             has_mask = torch.ones_like(has_mask)
             probability = upsample(logits, SIZE)[:, 0].sigmoid()
             found = probability > 0.5

@@ -13,7 +13,6 @@ from sonotrace_models.data.fields import chance, smooth, uniform
 from sonotrace_models.data.pack import MIN_OBJECT_PX
 from sonotrace_models.losses import Taught, dice_focal, distillation, overlap
 from sonotrace_models.nets.decoder import Answer, Prompt
-from sonotrace_models.nets.sonosam import choose, is_lone_click
 from sonotrace_models.prompts import Points, carried_box, correct, first_points
 
 LEARNT_CLICKS_MAX = 3
@@ -83,38 +82,30 @@ def interactive_loss(
     with torch.no_grad():
         for _ in range(late):
             answer = decode(points.prompt(logits, has_mask))
-            logits, has_mask, points = _turn(answer, points, logits, has_mask, is_carried, solid, prompting, generator)
+            logits, has_mask, points = _turn(answer, points, is_carried, solid, prompting, generator)
     total = torch.zeros((), device=truth.device)
     # A click on a carried mask is to help too; where nobody clicked, the network may dare something.
     is_corrected = (has_mask > 0) & ~(is_refined & (late == 0))
     before = torch.where(is_corrected, dice_focal(logits, target)[0][:, 0], torch.inf)
     logged: dict[str, Tensor] = {}
     for turn in range(learnt + 1):
-        prompt = points.prompt(logits, has_mask)
-        answer = decode(prompt)
-        answer = Answer(answer.masks.float(), answer.iou.float())
-        dice_losses, focal_losses = dice_focal(answer.masks, target)
+        answer = decode(points.prompt(logits, has_mask))
+        mask = answer.mask.float()
+        dice_losses, focal_losses = (part[:, 0] for part in dice_focal(mask, target))
         losses = dice_losses + focal_losses
         if taught is not None and prompting.distillation_weight > 0:
-            losses = losses + prompting.distillation_weight * distillation(answer.masks, taught)
-        true_iou = overlap(answer.masks, target)
-        is_lone = is_lone_click(prompt)
-        # A lone click may mean several things: the best candidate answers it, the others are only kept alive.
-        of_candidates = losses[:, 1:].amin(1) + 0.3 * losses[:, 0] + 0.05 * losses[:, 1:].mean(1)
-        rows = torch.where(is_lone, of_candidates, losses[:, 0])
-        iou_error = (answer.iou - true_iou) ** 2
-        rows = rows + torch.where(is_lone, iou_error.mean(1), iou_error[:, 0])
-        rows = rows + prompting.regret_weight * F.relu(dice_losses[:, 0] - before)
-        total = total + (rows * share).sum()
-        chosen = choose(answer, prompt)
-        at = torch.arange(len(truth), device=truth.device)
-        before = dice_losses[at, chosen].detach()
-        dice = 2 * true_iou[at, chosen] / (1 + true_iou[at, chosen])
+            losses = losses + prompting.distillation_weight * distillation(mask, taught)[:, 0]
+        true_iou = overlap(mask, target)[:, 0]
+        losses = losses + (answer.iou[:, 0].float() - true_iou) ** 2
+        losses = losses + prompting.regret_weight * F.relu(dice_losses - before)
+        total = total + (losses * share).sum()
+        before = dice_losses.detach()
+        dice = 2 * true_iou / (1 + true_iou)
         logged["dice_last"] = (dice * share).sum()
         if turn == 0 and late == 0:
             logged["dice_first"] = logged["dice_last"]
         if turn < learnt:
-            logits, has_mask, points = _turn(answer, points, logits, has_mask, is_carried, solid, prompting, generator)
+            logits, has_mask, points = _turn(answer, points, is_carried, solid, prompting, generator)
     return total / (learnt + 1), logged
 
 
@@ -122,20 +113,17 @@ def interactive_loss(
 def _turn(
     answer: Answer,
     points: Points,
-    logits: Tensor,
-    has_mask: Tensor,
     is_carried: Tensor,
     solid: Tensor,
     prompting: Prompting,
     generator: Generator,
 ) -> tuple[Tensor, Tensor, Points]:
     """The user looks at the answer, and corrects it."""
-    chosen = choose(answer, points.prompt(logits, has_mask))
-    shown = answer.masks[torch.arange(len(solid), device=solid.device), chosen].detach().float()
-    points = correct(points, shown > 0, solid, generator)
+    shown = answer.mask.detach().float()
+    points = correct(points, shown[:, 0] > 0, solid, generator)
     # Without the carried mask its corrections would not tell what is meant.
     has_mask = (is_carried | chance(generator, len(solid), prompting.kept_mask_share)).float()
-    return shown[:, None] * has_mask[:, None, None, None], has_mask, points
+    return shown * has_mask[:, None, None, None], has_mask, points
 
 
 def carried_masks(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:

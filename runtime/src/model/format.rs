@@ -558,7 +558,8 @@ pub struct ConventionsRecord {
     pub mask_size: u32,
     /// Point slots of the decoder.
     pub point_slots: u32,
-    /// Mask candidates of the decoder; index 0 serves several prompts, the others a single click.
+    /// Masks that the decoder gives for a prompt. Of several, the first serves several points, the others are candidates
+    /// for a single click, which leaves open how much is meant; a single one serves all.
     pub mask_candidates: u32,
     /// Grey level (0 to 1) taken off.
     pub mean: f32,

@@ -152,7 +152,8 @@ impl DecoderPrompt {
     }
 
     /// Which mask answers this prompt, by the decoder's own estimates: one positive click alone leaves open how much
-    /// is meant, and takes the best of the candidates behind the first; everything else takes the first.
+    /// is meant, and takes the best of the candidates behind the first, where there are any; everything else takes the
+    /// first.
     pub fn choose(&self, iou: &[f32]) -> usize {
         let is_lone_click =
             self.box_px.is_none() && matches!(self.clicks(), [GridClick { is_positive: true, .. }]);
