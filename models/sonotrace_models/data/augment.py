@@ -1,4 +1,5 @@
-"""What changes between scanners and settings: gain, depth attenuation, dynamic range, speckle, focus, sector."""
+"""What changes between scanners, settings and bodies: gain, depth attenuation, dynamic range, shadows, haze, speckle, focus,
+sector."""
 
 import kornia.augmentation as ka
 import torch
@@ -22,6 +23,7 @@ class Appearance(nn.Module):
     def forward(self, grey: Tensor, generator: Generator) -> Tensor:
         grey = attenuate(grey, generator)
         grey = lift(self.general(grey), generator)
+        grey = haze(shadow(grey, generator), generator)
         grey = speckle(grey, generator)
         return crop_to_sector(grey, generator)
 
@@ -38,6 +40,33 @@ def lift(grey: Tensor, generator: Generator) -> Tensor:
     """Raises or sinks what is not black, as the lower end of the dynamic range does."""
     level = uniform(generator, (len(grey), 1, 1, 1), -0.04, 0.04)
     return (grey + level * (grey > 0.01)).clamp(0, 1)
+
+
+def shadow(grey: Tensor, generator: Generator) -> Tensor:
+    """Darkens what lies behind something, in some pictures: bone, gas, calcification, or a probe that lifts off the skin.
+
+    Beams run away from a point above the picture, as a sector's do; far above it, as a linear probe's.
+    """
+    batch = len(grey)
+    at = torch.linspace(-1, 1, SIZE, device=grey.device)
+    apex_y = uniform(generator, (batch, 1, 1), -6.0, -1.2)
+    # A beam is told by where it crosses the middle row.
+    beam = at[None, None, :] * (-apex_y / (at[None, :, None] - apex_y))
+    across = (beam - uniform(generator, (batch, 1, 1), -1, 1)) / uniform(generator, (batch, 1, 1), 0.06, 0.3)
+    behind = torch.sigmoid((at[None, :, None] - uniform(generator, (batch, 1, 1), -1.2, 0.6)) / 0.05)
+    strength = torch.where(chance(generator, batch, 0.25), uniform(generator, (batch,), 0.2, 0.9), 0.0)
+    kept = 1 - strength[:, None, None] * torch.exp(-(across**4)) * behind
+    return grey * kept[:, None]
+
+
+def haze(grey: Tensor, generator: Generator) -> Tensor:
+    """Lays clutter over what is seen, in some pictures: reverberation and side lobes, which are brighter here and there."""
+    batch = len(grey)
+    coarse = torch.rand(batch, 1, 4, 4, generator=generator, device=grey.device)
+    cloud = F.interpolate(coarse, size=(SIZE, SIZE), mode="bicubic", align_corners=True).clamp(0, 1)
+    strength = torch.where(chance(generator, batch, 0.25), uniform(generator, (batch,), 0, 0.3), 0.0)
+    # Nothing is laid over what the probe does not see.
+    return grey + strength[:, None, None, None] * cloud * (1 - grey) * (grey > 0.01)
 
 
 def speckle(grey: Tensor, generator: Generator) -> Tensor:

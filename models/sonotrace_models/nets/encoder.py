@@ -1,11 +1,12 @@
 """SonoSAMLite's image encoder: a light plain ViT behind a convolutional stem (paper, 2.2.2)."""
 
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.pack import Normalisation
@@ -55,11 +56,12 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
+        self.dropped = StochasticDepth(0.0, "row")
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))
-        x = x + self.proj(join_heads(attend(q, k, v)))
-        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        x = x + self.dropped(self.proj(join_heads(attend(q, k, v))))
+        return x + self.dropped(self.fc2(F.gelu(self.fc1(self.norm2(x)))))
 
 
 class Encoder(nn.Module):
@@ -101,6 +103,12 @@ class Encoder(nn.Module):
             elif isinstance(module, nn.Conv2d):
                 mode: Literal["fan_in", "fan_out"] = "fan_out" if module.stride == (2, 2) else "fan_in"
                 nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+
+    def drop_depth(self, share: float) -> None:
+        """Stochastic depth (Huang 2016), in training alone: branches of the last block are left out of so many images, those
+        of earlier ones of fewer."""
+        for at, block in enumerate(self.blocks, start=1):
+            cast(Block, block).dropped.p = share * at / len(self.blocks)
 
     @property
     def device(self) -> torch.device:

@@ -51,6 +51,8 @@ class StudentConfig:
     objects_per_image: int = 2
     view_strength: float = 1.0
     """Strength of geometric augmentation."""
+    depth_dropped: float = 0.0
+    """Images for which a branch of the encoder's last block is left out, as a share; of earlier ones for fewer."""
     prompting: Prompting = field(default_factory=lambda: Prompting(distillation_weight=1.0))
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=12000))
 
@@ -133,6 +135,7 @@ def train_student(config: StudentConfig) -> None:
         net.encoder.adopt(IMAGENET)
     if config.int8:
         net = simulate_int8(net)
+    net.encoder.drop_depth(config.depth_dropped)
     objective = Interactive(net, config.prompting, torch.Generator(), np.random.default_rng())
     run = Run(config.folder, config, config.schedule, net, objective)
     objective.generator, objective.numbers = run.generators()
