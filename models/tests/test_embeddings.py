@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sonotrace_models.data import embeddings
-from sonotrace_models.data.embeddings import BYTES, Embeddings, embed
+from sonotrace_models.data.embeddings import BYTES, Embeddings, embed, encoder
 from sonotrace_models.data.pack import Pack
 
 
@@ -52,3 +52,9 @@ def test_a_sample_of_the_train_split_leaves_the_other_splits_whole(
     assert {*pack.select("val"), *pack.select("test")} <= found.images
     assert len(found.images & {*pack.select("train")}) == 2
     assert not any(is_mirrored for _, is_mirrored in found.at)
+
+
+def test_several_images_are_encoded_as_each_alone() -> None:
+    images = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    encode = encoder()
+    torch.testing.assert_close(encode(images)[1:], encode(images[1:]))

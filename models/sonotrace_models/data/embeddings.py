@@ -135,6 +135,7 @@ def encoder() -> Callable[[Tensor], Tensor]:
     import openvino
 
     example = torch.zeros(1, 3, 256, 256)
-    model = openvino.convert_model(net, example_input=example, input=[-1, 3, 256, 256])
+    model = openvino.convert_model(net, example_input=example, input=[1, 3, 256, 256])
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
-    return lambda image: torch.from_numpy(compiled(image.numpy())[0])
+    # The net was traced with one image, and knows no other number.
+    return lambda images: torch.cat([torch.from_numpy(compiled(image[None].numpy())[0]) for image in images])

@@ -124,7 +124,7 @@ def _overlap(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     """Mean Dice of the objects that are there and to be seen."""
     ids = torch.arange(1, truth.shape[1], device=truth.device)[:, None, None]
     hard, solid = (masks.argmax(1, keepdim=True) == ids for masks in (logits, truth))
-    both, hard, solid = ((part).sum((2, 3)) for part in (hard & solid, hard, solid))
+    both, hard, solid = (part.sum((2, 3)) for part in (hard & solid, hard, solid))
     counted = weights * (solid > 0)
     return (2 * both / (hard + solid).clamp(min=1) * counted).sum() / counted.sum().clamp(min=1)
 
