@@ -35,7 +35,7 @@ KEPT_EVERY = 4
 """Frames from one that is kept to the next."""
 ANCHORED_EVERY = 8
 """Frames from one anchor to the next: what does not look like it any more gives no motion."""
-REFINED_TRUST = 0.5
+REFINED_TRUST = 0.25
 """What the segmenter's drawing of a tracked mask counts against that mask; chosen on val."""
 SURE = 1e-6
 """Probabilities come no closer to 0 and 1 where they become logits."""
