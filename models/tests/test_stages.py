@@ -64,7 +64,7 @@ def test_the_same_command_runs_on_several_processes(packed: Path, tmp_path: Path
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sonotrace_models"]
     command += ["student", "--pack", str(packed), "--encoder", "None", "--best-masks", "None"]
     command += ["--folder", str(tmp_path / "run"), "--schedule.steps", "1", "--schedule.batch", "2"]
-    command += ["--schedule.no-compiled"]
+    command += ["--schedule.no-compiled", "--schedule.minutes", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 1

@@ -128,7 +128,8 @@ class Run(Generic[Net]):
         )
         self._began_s = time.monotonic()
         while not self._is_last and self.step < self.schedule.steps:
-            self._is_last = self._progress(self.step + 1, self.spent_s + self._step_s) >= 1
+            # All processes stop at the same step, though each has a clock of its own.
+            self._is_last = self.fabric.broadcast(self._progress(self.step + 1, self.spent_s + self._step_s) >= 1)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             yield self.step

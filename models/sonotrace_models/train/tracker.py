@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares
-from sonotrace_models.evaluate.loops import OBJECTS, Follower, TrackerFollower, means, play_loops
+from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
@@ -156,8 +156,8 @@ def train_tracker(config: TrackerConfig) -> None:
         loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined)
         run.backward(loss, dice=overlap, frames=frames)
         if run.is_due:
-            followers: dict[str, Follower] = {"tracker": TrackerFollower(run.kept)}
-            played = play_loops(student, followers, held_out, VALIDATED_LOOPS)["tracker"]
+            follower = RefinedFollower(run.kept, student)
+            played = play_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)["tracker"]
             figures = {
                 f"{name}_{key}": value
                 for name, results in played.items()
