@@ -57,10 +57,10 @@ class Int8Conv2d(nn.Conv2d):
         assert self.groups == 1
         assert not isinstance(self.padding, str)
         batch, _, height, width = x.shape
-        (kernel_h, kernel_w), (pad_h, pad_w) = self.kernel_size, self.padding
-        rows = (height + 2 * pad_h - kernel_h) // self.stride[0] + 1
-        columns = (width + 2 * pad_w - kernel_w) // self.stride[1] + 1
-        patches = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        reach_h, reach_w = (by * (kernel - 1) for by, kernel in zip(self.dilation, self.kernel_size, strict=True))
+        rows = (height + 2 * self.padding[0] - reach_h - 1) // self.stride[0] + 1
+        columns = (width + 2 * self.padding[1] - reach_w - 1) // self.stride[1] + 1
+        patches = F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
         weight = fake_int8(self.weight.flatten(1), 1)
         out = (weight @ fake_int8(patches, 1)).reshape(batch, -1, rows, columns)
         return out if self.bias is None else out + self.bias[:, None, None]

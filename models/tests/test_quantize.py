@@ -24,14 +24,17 @@ def test_a_linear_layer_is_the_product_of_integers() -> None:
     torch.testing.assert_close(simulate_int8(layer)(x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("stride", "padding", "kernel"), [(1, 1, 3), (2, 1, 3), (1, 0, 1), (8, 4, 9)])
-def test_a_convolution_is_a_linear_layer_over_patches(stride: int, padding: int, kernel: int) -> None:
+@pytest.mark.parametrize(
+    ("stride", "padding", "kernel", "dilation"),
+    [(1, 1, 3, 1), (2, 1, 3, 1), (1, 0, 1, 1), (8, 4, 9, 1), (1, 2, 3, 2), (2, 1, 3, 3)],
+)
+def test_a_convolution_is_a_linear_layer_over_patches(stride: int, padding: int, kernel: int, dilation: int) -> None:
     torch.manual_seed(0)
-    conv, x = nn.Conv2d(5, 7, kernel, stride, padding), torch.randn(2, 5, 24, 24)
+    conv, x = nn.Conv2d(5, 7, kernel, stride, padding, dilation), torch.randn(2, 5, 24, 24)
     linear = Int8Linear(5 * kernel * kernel, 7)
     assert conv.bias is not None
     linear.weight.data, linear.bias.data = conv.weight.data.flatten(1), conv.bias.data
-    patches = nn.functional.unfold(x, kernel, padding=padding, stride=stride).transpose(1, 2)
+    patches = nn.functional.unfold(x, kernel, dilation, padding, stride).transpose(1, 2)
     expected = linear(patches).transpose(1, 2).reshape(conv(x).shape)
     torch.testing.assert_close(simulate_int8(conv)(x), expected, rtol=1e-4, atol=1e-5)
 
