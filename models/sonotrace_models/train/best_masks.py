@@ -1,4 +1,4 @@
-"""Stage 1c: the teacher's best mask of every training object, for best-mask distillation (paper, 2.2.2).
+"""Stage 1d: the teacher's best mask of every training object, for best-mask distillation (paper, 2.2.2).
 
 The teacher is asked as users ask in training, with a box and with one to five clicks; the answer that overlaps most with the
 truth is kept, as probabilities. So the student has one target however it is prompted.
