@@ -75,6 +75,28 @@ fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_whole() {
     assert_eq!((counters.repeats, counters.geometry_changes, counters.overlays), (3, 1, 5));
 }
 
+/// Repeated overlays are drawn on another display than the frame that was worked on; a prompt on the frozen image is
+/// served on that frame, and the objects beside it are drawn where they were on it.
+#[test]
+fn a_repeat_leaves_no_mark_on_the_frame_that_is_shown_when_frozen() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
+    let before = *only(&scan.overlay_of(&frame(1)));
+    assert_eq!(state(only(&scan.overlay_of(&deeper(2)))), State::Stale);
+    // An image of no scale: where the object is on it is not known, and on the next frame it is again.
+    assert_eq!(state(only(&scan.overlay_of(&picture(3, false)))), State::Lost);
+    scan.commands.set_frozen(true).unwrap();
+    scan.prompt(click(2, -10.0, 30.0)).unwrap();
+    assert_eq!(scan.outcome(), Poll::Update(1));
+    let overlay = scan.overlays.take().unwrap();
+    assert_eq!((overlay.seq, overlay.rung, overlay.object_count), (1, Rung::Full as u32, 2));
+    let after = &overlay.objects()[0];
+    assert_eq!((state(after), after.contour_px()), (State::Fresh, before.contour_px()));
+    assert_eq!((after.centroid_px, after.area_px2), (before.centroid_px, before.area_px2));
+}
+
 #[test]
 fn the_old_table_serves_until_the_new_one_is_whole_and_then_both_do() {
     let clock = ManualClock::new(0);

@@ -57,6 +57,18 @@ fn missing_numbers_are_told_and_counted() {
     assert_eq!(scan.finish_and_account().frames_missing, 3);
 }
 
+#[test]
+fn more_missing_numbers_than_can_be_counted_are_counted_as_most() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    // Another clock is another stream, whose numbers begin anew.
+    for (clock_id, seq) in [(1, 1), (1, u64::MAX), (2, 1), (2, u64::MAX)] {
+        scan.overlay_of(&FrameDescriptor { clock_id, seq, ..frame(1) });
+    }
+    assert_eq!(scan.finish_and_account().frames_missing, u64::MAX);
+}
+
 /// Frames that gave way to newer ones are not missing.
 #[test]
 fn superseded_frames_are_not_missing() {

@@ -1,7 +1,7 @@
 //! Carrying an object from one geometry to another: its mask onto the other grid, its contour onto the other display.
 //! Both go over the probe's plane, in millimetres.
 
-use super::objects::{Object, Scene};
+use super::objects::{Object, Scene, lost};
 use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{OverlayObject, State, valid};
 use crate::vision::grid::rescale;
@@ -70,26 +70,34 @@ fn bilinear(mask: &[f32], side: usize, at: Vertex) -> f32 {
     between(above) * (1.0 - down) + between(below) * down
 }
 
-/// Marks what is shown of an object as of an earlier frame, drawn where it is on the display of a frame of `geometry`;
-/// lost, if its place there is not known.
-pub(super) fn show_stale(object: &mut Object, geometry: &Geometry, display: &DisplayRaster) {
-    if object.shown.state == State::Lost as u32 || object.shown.points == 0 {
-        return;
+/// Where a frame is displayed that is not worked on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Elsewhere {
+    pub geometry: Geometry,
+    pub display: DisplayRaster,
+}
+
+impl Elsewhere {
+    /// Marks a copy of what is shown of `object` as of an earlier frame, drawn where it is on this display; as lost, if
+    /// its place there is not known. The object itself stays as it is: it belongs to the frame that was worked on.
+    pub fn mark_stale(&self, object: &Object, shown: &mut OverlayObject) {
+        if shown.state == State::Lost as u32 || shown.points == 0 {
+            return;
+        }
+        if !can_carry(object, &self.geometry) {
+            *shown = lost(object.id);
+            return;
+        }
+        shown.state = State::Stale as u32;
+        if shown.valid & valid::MILLIMETRES == 0 {
+            return;
+        }
+        let points = shown.contour_mm().len();
+        for (px, &[x, y]) in shown.contour_px.iter_mut().zip(&shown.contour_mm[..points]) {
+            *px = self.display.to_display(Point { x, y });
+        }
+        let [x, y] = shown.centroid_mm;
+        shown.centroid_px = self.display.to_display(Point { x, y });
+        shown.area_px2 = shown.area_mm2 / self.display.pixel_area();
     }
-    if !can_carry(object, geometry) {
-        object.lose();
-        return;
-    }
-    let shown = &mut object.shown;
-    shown.state = State::Stale as u32;
-    if shown.valid & valid::MILLIMETRES == 0 {
-        return;
-    }
-    let points = shown.contour_mm().len();
-    for (px, &[x, y]) in shown.contour_px.iter_mut().zip(&shown.contour_mm[..points]) {
-        *px = display.to_display(Point { x, y });
-    }
-    let [x, y] = shown.centroid_mm;
-    shown.centroid_px = display.to_display(Point { x, y });
-    shown.area_px2 = shown.area_mm2 / display.pixel_area();
 }

@@ -1,6 +1,6 @@
 //! Taking a frame in: is it whole, in order, live; the sampling table of its geometry; the network's input.
 
-use super::carry::show_stale;
+use super::carry::Elsewhere;
 use super::objects::Scene;
 use super::step::{Current, Poll, Work, stage};
 use super::stream::Order;
@@ -97,7 +97,8 @@ impl<C: Clock> Session<'_, C> {
         };
         let missing = skipped.saturating_sub(core::mem::take(&mut self.unseen_since_last));
         if missing > 0 {
-            self.counters.frames_missing += missing;
+            // Numbers that jump far and often: no count of what lay between is worth a panic.
+            self.counters.frames_missing = self.counters.frames_missing.saturating_add(missing);
             self.record(EventKind::FramesMissing, frame.seq, 0, missing);
         }
         let (table, is_new) = match self.sampling.of(&frame, self.input_size) {
@@ -202,14 +203,10 @@ impl<C: Clock> Session<'_, C> {
 
     /// The overlay of a frame whose table is not yet whole: the contours before, where they lie now, marked stale.
     fn repeat(&mut self, current: Current, frame: &Frame) -> Poll {
+        let Ok(display) = DisplayRaster::new(&frame.geometry, self.config.display) else {
+            return self.dropped(frame.seq, DropReason::Malformed);
+        };
         self.ports.frames.release();
-        let display = DisplayRaster::new(&frame.geometry, self.config.display);
-        for object in self.objects.iter_mut().filter(|object| object.id != 0) {
-            match display {
-                Ok(display) => show_stale(object, &frame.geometry, &display),
-                Err(_) => object.lose(),
-            }
-        }
-        self.publish_repeat(current)
+        self.publish_repeat(current, &Elsewhere { geometry: frame.geometry, display })
     }
 }

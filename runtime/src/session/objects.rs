@@ -51,8 +51,13 @@ impl Object {
     /// Lost: no contour, no mask to go on from; stays on overlays as such until it is prompted again or removed.
     pub fn lose(&mut self) {
         self.has_mask = false;
-        self.shown = OverlayObject { id: self.id, state: State::Lost as u32, ..OverlayObject::zeroed() };
+        self.shown = lost(self.id);
     }
+}
+
+/// What is shown of a lost object.
+pub(super) fn lost(id: u32) -> OverlayObject {
+    OverlayObject { id, state: State::Lost as u32, ..OverlayObject::zeroed() }
 }
 
 /// The place of an object, if there is such a one.
