@@ -9,23 +9,23 @@ use sonotrace_compiler::aligned::AlignedBytes;
 use sonotrace_hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, SampleType};
 use std::path::Path;
 
-/// Sets with the mean over the objects of their test split that ONNX Runtime gives for the same graphs in f32, images
+/// Sets with the mean over the objects of their val split that ONNX Runtime gives for the same graphs in f32, images
 /// letterboxed by Pillow, Dice on the 256 x 256 grid.
-const REFERENCES: [(&str, usize, f64); 2] = [("CAMUS", 300, 0.889_936), ("BUSI", 63, 0.898_640)];
+const REFERENCES: [(&str, usize, f64); 2] = [("CAMUS", 300, 0.892_551), ("BUSI", 69, 0.914_371)];
 /// How far the mean may be off.
 const TOLERANCE: f64 = 0.003;
 /// Objects with fewer pixels on the grid are left out.
 const PIXELS_MIN: usize = 40;
 
-/// Names of a set's test images.
-fn test_split(ultrasound: &Path, set: &str) -> Vec<String> {
+/// Names of a set's val images: the test split is looked at when a model is done, not on each run of the tests.
+fn val_split(ultrasound: &Path, set: &str) -> Vec<String> {
     let mut manifest =
         csv::Reader::from_path(ultrasound.join("MANIFEST.csv")).expect("the manifest can be read");
     let headers = manifest.headers().expect("it has a header").clone();
     let column = |name: &str| headers.iter().position(|header| header == name).expect("the column is there");
     let (set_at, name_at, split_at) = (column("set"), column("name"), column("split"));
     let rows = manifest.records().map(|row| row.expect("a row can be read"));
-    rows.filter(|row| &row[set_at] == set && &row[split_at] == "test")
+    rows.filter(|row| &row[set_at] == set && &row[split_at] == "val")
         .map(|row| row[name_at].to_owned())
         .collect()
 }
@@ -75,17 +75,17 @@ impl Network<'_> {
             let model = self.executor.model();
             model.inputs(record).iter().map(|port| model.name(port.name).to_owned()).collect()
         };
-        for (port, name) in names.iter().enumerate().filter(|(_, name)| *name != "embedding") {
+        for (port, name) in names.iter().enumerate() {
+            let told: &[f32] = match name.as_str() {
+                "point_coords" => &[x0, y0, x1, y1].map(|edge| edge as f32),
+                "point_labels" => &[2.0, 3.0],
+                "mask_input" | "has_mask_input" => &[],
+                // The encoder's.
+                _ => continue,
+            };
             let values = self.executor.input_mut(decoder, port, 0);
-            values.fill(0.0);
-            match name.as_str() {
-                "point_coords" => values[..4].copy_from_slice(&[x0, y0, x1, y1].map(|edge| edge as f32)),
-                "point_labels" => {
-                    values.fill(-1.0);
-                    values[..2].copy_from_slice(&[2.0, 3.0]);
-                }
-                _ => {}
-            }
+            values.fill(if name == "point_labels" { -1.0 } else { 0.0 });
+            values[..told.len()].copy_from_slice(told);
         }
         self.executor.run_to_end(decoder, 0);
         let side = conventions.mask_size as usize;
@@ -155,7 +155,7 @@ fn box_dice_is_the_references() {
     let Some(data) = sonotrace_tests::folder("SONOTRACE_DATA") else { return };
     let ultrasound = data.join("ultrasound");
     for (set, objects, reference) in REFERENCES {
-        let names = test_split(&ultrasound, set);
+        let names = val_split(&ultrasound, set);
         let (first, second) = names.split_at(names.len() / 2);
         let mut all = std::thread::scope(|scope| {
             let half = scope.spawn(|| dices(&ultrasound, set, first));
