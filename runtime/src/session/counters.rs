@@ -54,7 +54,8 @@ pub struct Counters {
     /// Further overlays of a frozen frame, for the prompts made on it; not among `overlays`.
     pub updates: u64,
     /// Frames that had not come when later ones did, by their numbers: lost, or late. Those that were dropped do not
-    /// count. (While the other side is in a call, one that was given back at that moment may count here.)
+    /// count. (While the other side is in a call, one that was given back at that moment may count here.) Stays at the most
+    /// that can be counted.
     pub frames_missing: u64,
     /// Times that the stream began again.
     pub restarts: u64,
