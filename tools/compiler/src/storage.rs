@@ -39,6 +39,9 @@ const I8_DEPTH_MIN: usize = 8;
 /// Largest magnitude of an 8-bit weight; -128 is not used, so that scales are symmetric.
 const I8_MAX: f32 = 127.0;
 
+/// How far a weight may be from a whole step that is still one: f32 tells one up to the 127th by 1e-5.
+const WHOLE_STEPS: f32 = 1e-4;
+
 /// A constant's place and type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
@@ -118,16 +121,12 @@ fn push_f16(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_bits().to_le_bytes()));
 }
 
-/// Panels as 8-bit integers: each begins with the scales of its columns, the largest magnitude over 127. Rounds to the
-/// nearest, halves to even, as training simulates it.
+/// Panels as 8-bit integers: each begins with the scales of its columns. Rounds to the nearest, halves to even, as training
+/// simulates it.
 fn push_i8(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
     for panel in values.chunks_exact(depth * PANEL) {
-        let mut scales = [0.0f32; PANEL];
-        for row in panel.chunks_exact(PANEL) {
-            for (scale, value) in scales.iter_mut().zip(row) {
-                *scale = scale.max(value.abs() / I8_MAX);
-            }
-        }
+        let scales: [f32; PANEL] =
+            std::array::from_fn(|column| i8_scale(panel.iter().skip(column).step_by(PANEL).copied()));
         push_f32(bytes, &scales);
         for row in panel.chunks_exact(PANEL) {
             let rounded = row.iter().zip(&scales).map(|(value, &scale)| {
@@ -137,6 +136,23 @@ fn push_i8(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
             bytes.extend(rounded.map(|value| value.cast_unsigned()));
         }
     }
+}
+
+/// What a step of a column's integers stands for: its largest magnitude over 127. Of a column that holds whole steps already,
+/// that step: it may be one part of a row that was rounded as a whole, with its largest weight in another part (the graph's
+/// optimiser cuts a product over a concatenation so), or come from training that learnt its scales; neither is to be rounded
+/// again.
+fn i8_scale(column: impl Iterator<Item = f32> + Clone) -> f32 {
+    let largest = column.clone().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let is_whole = |steps: &f32| {
+        let scale = largest / steps;
+        column.clone().all(|value| {
+            let steps = value / scale;
+            (steps - steps.round_ties_even()).abs() <= WHOLE_STEPS
+        })
+    };
+    let steps = (1..=I8_MAX as u8).rev().map(f32::from).find(is_whole);
+    largest / steps.unwrap_or(I8_MAX)
 }
 
 /// For each tensor that operations read: whether all of them can read f16.

@@ -307,3 +307,24 @@ fn weights_of_8_bits_are_stored_exactly() {
         assert!((RMS_MAX..0.02).contains(&output.relative_rms), "{output:?}");
     }
 }
+
+/// A product over a concatenation becomes one product a part: each part keeps the steps of the whole row, though the row's
+/// largest weight, its 127th step, is in another part.
+#[test]
+fn weights_of_8_bits_stay_exact_in_parts() {
+    let [first, second] = [13, 24];
+    let graph = Onnx::default()
+        .input("a", &[1, first, 7, 9])
+        .input("b", &[1, second, 7, 9])
+        .node("Concat", &["a", "b"], &["ab"], &[common::int("axis", 1)])
+        .floats("w", &[21, first + second, 1, 1], &weights_of_8_bits(21, first + second))
+        .node("Conv", &["ab", "w"], &["y"], &[])
+        .output("y")
+        .graph("main")
+        .unwrap();
+    let options = Options { weights: Weights::I8, ..Options::default() };
+    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
+    for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
+        assert!(output.relative_rms <= RMS_MAX, "{output:?}");
+    }
+}
