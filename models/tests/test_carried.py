@@ -47,7 +47,7 @@ def test_a_correction_comes_with_the_carried_masks_box_and_logits(monkeypatch: p
     before = torch.full((128, 128), -8.0)
     before[20:100, 20:100] = 8
     features = Features(torch.zeros(1, 256, 16, 16), torch.zeros(1, 32, 64, 64), torch.zeros(1, 64, 32, 32))
-    _, clicks = loops._click(net, features, truth.numpy(), before, CORRECTIONS_MAX)
+    _, clicks = loops.click_until_good(net, features, truth.numpy(), before, CORRECTIONS_MAX)
     assert clicks == len(asked) == CORRECTIONS_MAX
     for made, prompt in enumerate(asked, 1):
         assert prompt.labels[0, : 2 + made].tolist() == [BOX_FROM, BOX_TO] + [NEGATIVE] * made

@@ -34,7 +34,7 @@ def refined(mask: np.ndarray) -> Refined:
     logits = torch.from_numpy(np.where(mask[::2, ::2], 5.0, -5.0)).float()
     odds = torch.full((1, IDS, 128, 128), -9.0)
     odds[0, 1] = logits
-    return Refined(odds, logits[None], Redrawn(logits[None], torch.tensor([0.8])))
+    return Refined(odds, logits[None].clone(), Redrawn(logits[None], torch.tensor([0.8])))
 
 
 def test_evidence_is_finite_for_any_mask() -> None:
@@ -46,8 +46,12 @@ def test_evidence_is_finite_for_any_mask() -> None:
         assert len(evidence) == len(EVIDENCE)
         assert np.isfinite(evidence).all()
     still = evidence_of(refined(disc), 0, disc, disc, disc)
-    assert still[0] == 1.0
-    assert still[3:] == [0.0, 0.0, 0.0]
+    assert still[2:6] == [0.0, 0.0, 0.0, 0.0]
+    assert still[6] == pytest.approx(np.log(disc.mean()))
+    # Half the object is not what the segmenter draws.
+    halved = refined(disc)
+    halved.tracked[0, :, 58:] = -5.0
+    assert evidence_of(halved, 0, disc, disc, disc)[2] == pytest.approx(25 * 12 / (25 * 25) ** 0.5, rel=0.02)
 
 
 def test_a_tracker_whose_masks_are_all_alike_teaches_nothing_and_is_told() -> None:

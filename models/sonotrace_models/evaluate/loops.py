@@ -200,7 +200,7 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Feat
         if frame == 0:
             logits = []
             for name, truth in zip(names, truths, strict=True):
-                found, used = _click(net, features, truth, None, FIRST_CLICKS_MAX)
+                found, used = click_until_good(net, features, truth, None, FIRST_CLICKS_MAX)
                 results[name].first_clicks = used
                 logits.append(found)
             follower.start(features, logits)
@@ -212,7 +212,7 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Feat
             results[name].dice.append(overlap)
             if overlap < ACCEPTED_DICE:
                 results[name].drops.append(kept[at] - overlap)
-                logits[at], used = _click(net, features, truth, logits[at], CORRECTIONS_MAX)
+                logits[at], used = click_until_good(net, features, truth, logits[at], CORRECTIONS_MAX)
                 results[name].clicks += used
                 is_corrected = True
                 overlap = dice(on_grid(logits[at]), truth)
@@ -233,7 +233,9 @@ def play_alone(follower: Follower, loop: Loop, frames: Sequence[Features], resul
             results[name].alone_area.append(float(mask.sum() / truth.sum()))
 
 
-def _click(net: SonoSamLite, features: Features, truth: Mask, before: Tensor | None, most: int) -> tuple[Tensor, int]:
+def click_until_good(
+    net: SonoSamLite, features: Features, truth: Mask, before: Tensor | None, most: int
+) -> tuple[Tensor, int]:
     """Clicks until the mask is good; the logits, and how many it took."""
     made: list[Click] = []
     logits = before
