@@ -11,7 +11,7 @@ from sonotrace_models.train.confidence import EVIDENCE, Seen, auroc, evidence_of
 
 
 def seen(count: int, seed: int) -> Seen:
-    """Dice that agreement follows, with noise, and that nothing else does."""
+    """Dice that the first evidence follows, with noise, and that nothing else does."""
     numbers = np.random.default_rng(seed)
     dice = numbers.uniform(0.7, 1.0, count)
     evidence = numbers.uniform(0, 1, (count, len(EVIDENCE)))

@@ -75,7 +75,7 @@ def test_graphs_answer_as_the_networks_do(tmp_path: Path) -> None:
     student, tracker = SonoSamLite(), Tracker()
     torch.save(student.state_dict(), tmp_path / "student.pt")
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
-    told = {"evidence": ["agreement"], "weights": [3.0], "bias": -1.0, "auroc_val": 0.9}
+    told = {"evidence": ["iou"], "weights": [3.0], "bias": -1.0, "auroc_val": 0.9}
     (tmp_path / "confidence.json").write_text(json.dumps(told))
     files = [tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")]
     export(ExportConfig(*files))

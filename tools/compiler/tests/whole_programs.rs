@@ -11,7 +11,8 @@ use sonotrace::model::Model;
 use sonotrace::model::format::{OpKind, conv};
 use sonotrace_compiler::aligned::AlignedBytes;
 use sonotrace_compiler::golden::{Case, made_up};
-use sonotrace_compiler::{Options, Weights, compile_graphs, frontend, parity, tiles};
+use sonotrace_compiler::parity::Parity;
+use sonotrace_compiler::{Compiled, Options, Weights, compile_graphs, frontend, parity, tiles};
 
 fn writer() -> frontend::Graph {
     let graph = Onnx::default()
@@ -274,6 +275,15 @@ fn weights_of_8_bits(channels: usize, depth: usize) -> Vec<f32> {
     (0..channels).flat_map(|channel| (0..depth).map(move |at| weight(channel, at))).collect()
 }
 
+/// A graph compiled with 8-bit weights, and how far it is from tract's f32.
+fn in_8_bits(graph: Onnx) -> (Compiled, Vec<Parity>) {
+    let graph = graph.graph("main").unwrap();
+    let options = Options { weights: Weights::I8, ..Options::default() };
+    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
+    let outputs = parity::outputs(&compiled.bytes, &graph, None).unwrap();
+    (compiled, outputs)
+}
+
 /// Weights that 8 bits hold lose nothing; others lose up to half a step of their channel's scale.
 #[test]
 fn weights_of_8_bits_are_stored_exactly() {
@@ -285,12 +295,9 @@ fn weights_of_8_bits_are_stored_exactly() {
         .floats("m", &[40, 21], &weights_of_8_bits(40, 21))
         .node("Transpose", &["m"], &["mt"], &[ints("perm", &[1, 0])])
         .node("MatMul", &["tokens", "mt"], &["y"], &[])
-        .output("y")
-        .graph("main")
-        .unwrap();
-    let options = Options { weights: Weights::I8, ..Options::default() };
-    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
-    for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
+        .output("y");
+    let (compiled, outputs) = in_8_bits(graph);
+    for output in outputs {
         assert!(output.relative_rms <= RMS_MAX, "{output:?}");
     }
     // Panels of 16 channels, whose scales take four rows: (27 + 4) and (21 + 4) rows.
@@ -299,11 +306,8 @@ fn weights_of_8_bits_are_stored_exactly() {
         .input("x", &[3, 40])
         .weights("w", &[40, 24])
         .node("MatMul", &["x", "w"], &["y"], &[])
-        .output("y")
-        .graph("main")
-        .unwrap();
-    let compiled = compile_graphs(std::slice::from_ref(&rough), &options).unwrap();
-    for output in parity::outputs(&compiled.bytes, &rough, None).unwrap() {
+        .output("y");
+    for output in in_8_bits(rough).1 {
         assert!((RMS_MAX..0.02).contains(&output.relative_rms), "{output:?}");
     }
 }
@@ -319,12 +323,8 @@ fn weights_of_8_bits_stay_exact_in_parts() {
         .node("Concat", &["a", "b"], &["ab"], &[common::int("axis", 1)])
         .floats("w", &[21, first + second, 1, 1], &weights_of_8_bits(21, first + second))
         .node("Conv", &["ab", "w"], &["y"], &[])
-        .output("y")
-        .graph("main")
-        .unwrap();
-    let options = Options { weights: Weights::I8, ..Options::default() };
-    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
-    for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
+        .output("y");
+    for output in in_8_bits(graph).1 {
         assert!(output.relative_rms <= RMS_MAX, "{output:?}");
     }
 }
