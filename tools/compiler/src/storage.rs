@@ -39,7 +39,7 @@ const I8_DEPTH_MIN: usize = 8;
 /// Largest magnitude of an 8-bit weight; -128 is not used, so that scales are symmetric.
 const I8_MAX: f32 = 127.0;
 
-/// How far a weight may be from a whole step that is still one: f32 tells one up to the 127th by 1e-5.
+/// How far from a whole number of steps a weight may be that holds one: rounding to f32 moves the 127th by 1e-5.
 const WHOLE_STEPS: f32 = 1e-4;
 
 /// A constant's place and type.
