@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from hearts import heart
+from torch import Tensor
 
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.evaluate.protocol import Mask
 from sonotrace_models.evaluate.report import CineConfig, evaluate_cine
+from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
 from sonotrace_models.train.motion import MotionConfig, train_motion
@@ -39,7 +42,16 @@ def draw(folder: Path) -> None:
                 )
 
 
-def test_a_tracker_is_trained_gone_on_from_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def drawn_truth(
+    _net: SonoSamLite, _features: Features, truth: Mask, _before: Tensor | None, most: int
+) -> tuple[Tensor, int]:
+    """What a user reaches with a network that has learnt something."""
+    return torch.from_numpy(np.where(truth[::2, ::2], 10.0, -10.0)).float(), most
+
+
+def test_a_tracker_is_trained_gone_on_from_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw(tmp_path / "data")
     packed, loops, student = tmp_path / "pack", tmp_path / "loops", tmp_path / "student.pt"
     pack([tmp_path / "data"], packed)
@@ -69,6 +81,7 @@ def test_a_tracker_is_trained_gone_on_from_and_evaluated(tmp_path: Path, capsys:
     torch.testing.assert_close(alone["key8.0.weight"], before["motion.key8.0.weight"], atol=1e-4, rtol=0)
 
     # A tracker carries what it was shown before it has learnt anything, and loses it bit by bit.
+    monkeypatch.setattr("sonotrace_models.train.confidence.click_until_good", drawn_truth)
     confidence = tmp_path / "confidence.json"
     train_confidence(ConfidenceConfig(packed, loops, student, second, confidence, 1, 1))
     assert 0 < json.loads(confidence.read_text())["auroc_val"] <= 1
