@@ -1,6 +1,7 @@
 //! ONNX files, read by tract up to the decluttered model. tract's optimized form fits only the machine that made it.
 
 use crate::error::CompileError;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use tract_core::internal::OutletId;
 use tract_onnx::pb;
@@ -74,7 +75,9 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
                 parsed.unresolved_inputs.join(", ")
             );
         }
-        parsed.model.into_typed()?.into_decluttered()
+        let mut model = parsed.model.into_typed()?.into_decluttered()?;
+        settle_names(&mut model, &given_names(graph))?;
+        Ok(model)
     };
     // tract panics on some graphs that no exporter writes; nothing of it outlives the panic.
     let model = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decluttered))
@@ -109,6 +112,34 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
         opsets: proto.opset_import.iter().map(|set| (set.domain.clone(), set.version)).collect(),
     };
     Ok(Graph { program: program.to_owned(), model, inputs, outputs, origin })
+}
+
+/// Names that the exporter gave to nodes and tensors.
+fn given_names(graph: &pb::GraphProto) -> HashSet<&str> {
+    let nodes = graph.node.iter().flat_map(|node| std::iter::once(&node.name).chain(&node.output));
+    let constants = graph.initializer.iter().map(|weights| &weights.name);
+    graph.input.iter().map(|port| &port.name).chain(constants).chain(nodes).map(String::as_str).collect()
+}
+
+/// Makes one graph give one file: the numbers by which tract tells apart what it adds itself (`Reshape.1`, `Reshape.2`) follow
+/// the order of a hash map, another in each run; here they are dealt out again in the order of evaluation.
+fn settle_names(model: &mut TypedModel, given: &HashSet<&str>) -> TractResult<()> {
+    let mut numbered: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+    for id in model.eval_order()? {
+        let name = &model.nodes[id].name;
+        let Some((stem, number)) = name.rsplit_once('.') else { continue };
+        if let (false, Ok(number)) = (given.contains(name.as_str()), number.parse()) {
+            numbered.entry(stem.to_owned()).or_default().push((id, number));
+        }
+    }
+    for (stem, found) in numbered {
+        let mut numbers: Vec<usize> = found.iter().map(|&(_, number)| number).collect();
+        numbers.sort_unstable();
+        for ((id, _), number) in found.into_iter().zip(numbers) {
+            model.nodes[id].name = format!("{stem}.{number}");
+        }
+    }
+    Ok(())
 }
 
 /// Refuses ports that are not f32 tensors of a fixed shape. Shapes of outputs may be left out.
@@ -170,4 +201,30 @@ pub fn run_reference(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>
             .collect()
     };
     run().map_err(problem)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tract_onnx::tract_core::ops::identity::Identity;
+
+    /// A chain of nodes of these names.
+    fn settled(names: &[&str], given: &[&str]) -> Vec<String> {
+        let mut model = TypedModel::default();
+        let mut last = model.add_source("x", f32::fact([1])).unwrap();
+        for &name in names {
+            last = model.wire_node(name, Identity, &[last]).unwrap()[0];
+        }
+        model.select_output_outlets(&[last]).unwrap();
+        settle_names(&mut model, &given.iter().copied().collect()).unwrap();
+        model.eval_order().unwrap()[1..].iter().map(|&id| model.nodes[id].name.clone()).collect()
+    }
+
+    #[test]
+    fn numbers_follow_the_order_of_evaluation_and_given_names_stay() {
+        assert_eq!(settled(&["a.2", "b", "a.0", "a.1"], &[]), ["a.0", "b", "a.1", "a.2"]);
+        assert_eq!(settled(&["a.2", "a.0", "a.1"], &["a.2"]), ["a.2", "a.0", "a.1"]);
+        assert_eq!(settled(&["a.2", "a.x", "a.1.1", "a.1"], &[]), ["a.1", "a.x", "a.1.1", "a.2"]);
+    }
 }
