@@ -42,6 +42,8 @@ class EmbedConfig:
 
     pack: Path = Path("work/pack")
     out: Path = Path("work/embeddings")
+    sets: list[str] | None = None
+    """Sets whose train split is wanted; all where none is named."""
     train_most: int | None = None
     """Images of the train split, a fair sample; all where none is given."""
     is_mirroring: bool = True
@@ -114,7 +116,7 @@ def main() -> int:
             case PackConfig():
                 pack(config.data, config.out)
             case EmbedConfig():
-                embed(Pack(config.pack), config.out, config.train_most, config.is_mirroring, config.batch)
+                embed(Pack(config.pack), config.out, config.sets, config.train_most, config.is_mirroring, config.batch)
             case LoopsConfig():
                 make_loops(Pack(config.pack), config.out)
             case SonoSamConfig():

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sonotrace_models.data import embeddings
 from sonotrace_models.data.embeddings import BYTES, Embeddings, embed, encoder
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 
 
@@ -52,6 +53,19 @@ def test_a_sample_of_the_train_split_leaves_the_other_splits_whole(
     assert {*pack.select("val"), *pack.select("test")} <= found.images
     assert len(found.images & {*pack.select("train")}) == 2
     assert not any(is_mirrored for _, is_mirrored in found.at)
+
+
+def test_sets_narrow_the_train_split_and_leave_the_other_splits_whole(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings, "encoder", lambda: lambda _: torch.zeros(1, 256, 64, 64))
+    pack = Pack(packed)
+    embed(pack, tmp_path / "none", sets=[])
+    assert Embeddings(tmp_path / "none", pack).images == {*pack.select("val"), *pack.select("test")}
+    embed(pack, tmp_path / "discs", sets=["DISCS"])
+    assert {*pack.select("train")} <= Embeddings(tmp_path / "discs", pack).images
+    with pytest.raises(DataError, match="the pack holds no set DISKS: it holds DISCS"):
+        embed(pack, tmp_path / "unknown", sets=["DISKS"])
 
 
 def test_several_images_are_encoded_as_each_alone() -> None:

@@ -75,12 +75,20 @@ def _entries(folder: Path) -> list[tuple[str, str, bool]]:
     return [(set_name, name, is_mirrored) for set_name, name, is_mirrored in map(json.loads, lines)]
 
 
-def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring: bool = True, batch: int = 1) -> None:
+def embed(
+    pack: Pack,
+    folder: Path,
+    sets: list[str] | None = None,
+    train_most: int | None = None,
+    is_mirroring: bool = True,
+    batch: int = 1,
+) -> None:
     """Computes what is missing: the images of all splits, then those of the train split mirrored.
 
     The val split comes first, the train split in an order of its own: what there is after a stop is a fair sample.
 
     Args:
+        sets: whose train split is wanted; all where none is named. The other splits are wanted of all sets.
         train_most: images of the train split, a fair sample; all where none is given.
         is_mirroring: whether these are wanted mirrored too.
         batch: images at a time; a GPU likes 32.
@@ -88,7 +96,7 @@ def embed(pack: Pack, folder: Path, train_most: int | None = None, is_mirroring:
     folder.mkdir(parents=True, exist_ok=True)
     entries = _entries(folder)
     known = set(entries)
-    train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train"))][:train_most]
+    train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train", sets))][:train_most]
     wanted: list[Key] = [(index, False) for index in (*pack.select("val"), *train, *pack.select("test"))]
     wanted += [(index, True) for index in train if is_mirroring]
     missing = [key for key in wanted if (pack.items[key[0]].set_name, pack.items[key[0]].name, key[1]) not in known]

@@ -74,7 +74,13 @@ class Pack:
         return sorted({item.set_name for item in self.items if item.object_ids})
 
     def select(self, split: str, sets: list[str] | None = None) -> list[int]:
-        """Indices of a split's images that have objects, of all sets or some."""
+        """Indices of a split's images that have objects, of all sets or some.
+
+        Raises:
+            DataError: a set that is not there.
+        """
+        if unknown := sorted({*(sets or [])} - {*self.set_names}):
+            raise DataError(f"the pack holds no set {', '.join(unknown)}: it holds {', '.join(self.set_names)}")
         return [
             index
             for index, item in enumerate(self.items)
@@ -82,7 +88,7 @@ class Pack:
         ]
 
     def objects(self, split: str, sets: list[str] | None = None) -> list[tuple[int, int]]:
-        """Image index and object id of every object of a split."""
+        """Image index and object id of every object of a split; errors as `select`."""
         return [(index, id_) for index in self.select(split, sets) for id_ in self.items[index].object_ids]
 
 

@@ -63,6 +63,31 @@ class ClickResults:
             return np.zeros((len(self.objects), 1), bool)
         return np.diff(self.by_click, axis=1) < -LOSS_OF_NOTE
 
+    def gain_over(self, other: "ClickResults") -> dict[str, tuple[float, float]]:
+        """What this network has more than another on the same objects, on the mean of sets: by number of clicks, and `box`.
+
+        Returns:
+            The difference of Dice, and 1.96 standard errors of it (each object against itself, sets apart): how far another
+            sample of objects could move it. Another training may move it further. Not a number where a set has one object.
+
+        Raises:
+            ValueError: the objects are others.
+        """
+        if self.objects != other.objects:
+            raise ValueError(f"{len(self.objects)} objects are not the same as {len(other.objects)} others")
+        names = np.array(self.set_names)
+        sets = [names == name for name in sorted(set(self.set_names))]
+        gained = self.by_click - other.by_click
+        gains = {str(count): gained[:, count - 1] for count in REPORTED_CLICKS if count <= gained.shape[1]}
+        if self.with_box is not None and other.with_box is not None:
+            gains["box"] = self.with_box - other.with_box
+        found = {}
+        for key, gain in gains.items():
+            mean = np.mean([gain[at].mean() for at in sets])
+            variances = [gain[at].var(ddof=1) / at.sum() if at.sum() > 1 else np.nan for at in sets]
+            found[key] = (float(mean), float(1.96 * np.sqrt(np.sum(variances)) / len(sets)))
+        return found
+
 
 def points_of(
     clicks: Sequence[Click], box: tuple[float, float, float, float] | None = None

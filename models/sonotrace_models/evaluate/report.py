@@ -125,6 +125,12 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         table = results.table()
         evaluated[name] = Evaluated(results, table, boundary_table(results, truths))
         print(f"\n{name}, {config.split}\n{as_text(table, evaluated[name].boundaries)}")
+        first_name, first = next(iter(evaluated.items()))
+        if name != first_name:
+            gains = results.gain_over(first.results).items()
+            print(
+                f"over {first_name}: " + ", ".join(f"{key} {gain:+.4f} ± {error:.4f}" for key, (gain, error) in gains)
+            )
     config.out.mkdir(parents=True, exist_ok=True)
     told = {
         name: {

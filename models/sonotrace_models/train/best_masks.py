@@ -35,6 +35,8 @@ class BestMasksConfig:
     embeddings: Path = Path("work/embeddings")
     teacher: Path = Path("work/runs/sonosam/best.pt")
     out: Path = Path("work/best_masks")
+    sets: list[str] | None = None
+    """Sets whose objects are wanted; all where none is named."""
     batch: int = 8
     """Objects at a time."""
     compiled: bool = True
@@ -85,7 +87,7 @@ def make_best_masks(config: BestMasksConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
     teacher = trained_teacher(config.teacher, config.embeddings, pack)
-    objects = [pair for pair in pack.objects("train") if teacher.knows(pair[0])]
+    objects = [pair for pair in pack.objects("train", config.sets) if teacher.knows(pair[0])]
     if not objects:
         raise DataError(
             f"{config.embeddings} holds no image of the train split: run `python -m sonotrace_models embed`"
@@ -106,9 +108,8 @@ def make_best_masks(config: BestMasksConfig) -> None:
             overlaps += overlap.tolist()
     values.flush()
     (config.out / "objects.json").write_text(json.dumps([_key(pack, *pair) for pair in objects]))
-    print(
-        f"{len(objects)} of {len(pack.objects('train'))} objects, mean Dice of their best masks {np.mean(overlaps):.4f}"
-    )
+    count = len(pack.objects("train", config.sets))
+    print(f"{len(objects)} of {count} objects, mean Dice of their best masks {np.mean(overlaps):.4f}")
 
 
 @torch.no_grad()
