@@ -98,7 +98,8 @@ class Evaluated:
 
 
 def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
-    """Evaluates the networks that are named; prints tables, writes `clicks.json` and `clicks.png`."""
+    """Evaluates the networks that are named; prints tables and what each has more than the first, writes `clicks.json` and
+    `clicks.png`."""
     pack = Pack(config.pack)
     segmenters: dict[str, Segmenter] = {}
     if config.litemedsam:
