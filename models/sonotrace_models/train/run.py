@@ -1,6 +1,6 @@
 """What every training run has: devices, a folder with its configuration, log, curves and checkpoints.
 
-The same command runs on a CPU, on one GPU, and on several under `torchrun --nproc-per-node N -m sonotrace_models ...`.
+The same command runs on a CPU, on one GPU, and on several under `torchrun --nproc-per-node N -m -- sonotrace_models ...`.
 A run that was stopped goes on from its last checkpoint when it is started again with the same folder.
 """
 
