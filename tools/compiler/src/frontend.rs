@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use tract_onnx::tract_core::ops::identity::Identity;
 
-    /// A chain of nodes of these names.
+    /// Names of a chain of nodes, in the order of evaluation, once settled.
     fn settled(names: &[&str], given: &[&str]) -> Vec<String> {
         let mut model = TypedModel::default();
         let mut last = model.add_source("x", f32::fact([1])).unwrap();
