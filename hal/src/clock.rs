@@ -1,11 +1,11 @@
-//! Time, injected: the runtime never asks the machine for it, so that a whole scan replays from a seed.
+//! The clock, injected: the runtime never reads the machine's own, so that a whole scan can be replayed from a seed.
 
 #[cfg(target_has_atomic = "64")]
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A monotonic clock in nanoseconds since an arbitrary start.
 pub trait Clock {
-    /// Nanoseconds since the clock's start; never goes back.
+    /// Nanoseconds since the clock's start; monotonic.
     fn now_ns(&self) -> u64;
 }
 
@@ -15,8 +15,8 @@ impl<C: Clock + ?Sized> Clock for &C {
     }
 }
 
-/// A clock that stands still until it is told to move: for tests and bit-exact replay. Not on machines without 64-bit
-/// atomics, where no replay runs.
+/// A clock that the caller advances: for tests and bit-exact replay. Not available on machines without 64-bit atomics,
+/// which run no replay.
 #[cfg(target_has_atomic = "64")]
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
@@ -28,13 +28,13 @@ impl ManualClock {
         Self(AtomicU64::new(start_ns))
     }
 
-    /// Moves the clock on by `step_ns`.
+    /// Advances the clock by `step_ns`.
     pub fn advance_ns(&self, step_ns: u64) {
-        // Relaxed: only the value counts, nothing is published through it.
+        // Relaxed: the value publishes nothing else.
         self.0.fetch_add(step_ns, Ordering::Relaxed);
     }
 
-    /// Sets the clock; going back is the caller's to avoid.
+    /// Sets the clock to `now_ns`, which the caller keeps monotonic.
     pub fn set_ns(&self, now_ns: u64) {
         self.0.store(now_ns, Ordering::Relaxed);
     }
@@ -47,7 +47,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// The machine's monotonic clock, counted from the value's creation.
+/// The machine's monotonic clock, which counts from [`Self::start`].
 #[cfg(feature = "std")]
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock(std::time::Instant);

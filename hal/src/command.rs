@@ -1,5 +1,5 @@
-//! What the device asks of a scan while it runs: prompts, and freezing. Fixed layout, `repr(C)`, one slot of the command
-//! ring: made on whichever thread the user is served on, read by the session.
+//! Commands of the device while a scan runs: prompts, and freezing. The user interface's thread writes them, the session
+//! reads them. Fixed layout, `repr(C)`: a command is one slot of the command ring.
 
 use crate::geometry::Point;
 use bytemuck::{Pod, Zeroable};
@@ -9,10 +9,10 @@ pub const COMMAND_MAGIC: u32 = u32::from_le_bytes(*b"SNTC");
 /// Version of this layout.
 pub const COMMAND_ABI_VERSION: u32 = 1;
 
-/// The space that a point is given in.
+/// The coordinate space of a prompt's points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Space {
+pub enum PointSpace {
     /// The probe's plane: millimetres, or source pixels where the scale is unknown.
     Plane = 1,
     /// Line (y) and sample (x) of the frame; for a picture its row and column.
@@ -21,14 +21,14 @@ pub enum Space {
     Display = 3,
 }
 
-/// What is pointed at.
+/// What a prompt marks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PromptKind {
     /// One click.
     Click {
-        /// Where.
+        /// Where the click is.
         at: Point,
-        /// Inside the object (true), or on something that is not part of it.
+        /// True inside the object, false on something that is not part of it.
         is_positive: bool,
     },
     /// A box around the object.
@@ -38,35 +38,34 @@ pub enum PromptKind {
         /// The opposite one.
         to: Point,
     },
-    /// Follow this object no longer.
+    /// Stop following the object.
     Remove,
 }
 
-/// A prompt. It names the frame that it was made on, which is not the newest by the time it arrives.
+/// A prompt. It names the frame that it was made on, which is no longer the newest when the prompt arrives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prompt {
-    /// The device's number for the object, from 1. A new number begins a new object; a known one corrects it.
+    /// The device's number for the object, from 1. A new number starts a new object, a known number corrects one.
     pub object: u32,
-    /// Sequence number of the frame that was on the screen; 0 for the next frame, whichever it is (on a frozen image:
-    /// the one that is shown).
+    /// Sequence number of the displayed frame; 0 for the next frame, or on a frozen image for the frozen one.
     pub seq: u64,
-    /// Space of the points.
-    pub space: Space,
-    /// What is pointed at.
+    /// The coordinate space of the points.
+    pub space: PointSpace,
+    /// What the prompt marks.
     pub kind: PromptKind,
 }
 
 /// A command to a session.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Command {
-    /// A prompt, and the number that its answer will bear.
+    /// A prompt.
     Prompt {
-        /// Counts the prompts that were handed in, from 1.
+        /// The prompt's number in order of arrival, from 1, by which its answer refers to it.
         ticket: u32,
         /// The prompt.
         prompt: Prompt,
     },
-    /// The image is frozen: frames that come all the same are dropped, and prompts are served on the last one shown.
+    /// The image is frozen: new frames are dropped, and prompts are served on the displayed frame.
     Freeze,
     /// The image is live again.
     Resume,
@@ -76,19 +75,19 @@ pub enum Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// All places of the ring are taken.
-    #[error("{capacity} commands are waiting already: send no more than one a frame")]
+    /// The ring is full.
+    #[error("command ring is full: {capacity} commands are queued, send at most one per frame")]
     Full {
-        /// Places of the ring.
+        /// Commands that the ring can queue.
         capacity: u32,
     },
     /// Objects are numbered from 1.
     #[error("object number 0 is not allowed: number objects from 1")]
     ObjectZero,
-    /// A coordinate is not a number.
+    /// A coordinate is NaN or infinite.
     #[error("a prompt's coordinate is not finite")]
     NotFinite,
-    /// A field of a record holds a value that has no meaning.
+    /// A field holds a value that has no meaning.
     #[error("command field `{field}` is {seen}, which has no meaning")]
     Unknown {
         /// Name of the field.
@@ -96,12 +95,12 @@ pub enum CommandError {
         /// The value found.
         seen: u32,
     },
-    /// The session has broken the ring's protocol.
-    #[error("the command ring has no free slot: its consumer does not give slots back")]
+    /// The session has broken the protocol of the ring.
+    #[error("command ring has no free slot: the consumer does not release its slots")]
     NoFreeSlot,
 }
 
-/// A command as it lies in a slot. Nothing in it is believed before [`CommandRecord::check`].
+/// A command as it is stored in a slot. Nothing in it is believed before [`CommandRecord::check`].
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct CommandRecord {
@@ -111,13 +110,13 @@ pub struct CommandRecord {
     pub abi_version: u32,
     /// One of [`kind`].
     pub kind: u32,
-    /// Number of the prompt.
+    /// Ticket of a prompt.
     pub ticket: u32,
     /// Sequence number of the frame that a prompt was made on.
     pub seq: u64,
-    /// The object.
+    /// The object's number.
     pub object: u32,
-    /// A [`Space`].
+    /// A [`PointSpace`].
     pub space: u32,
     /// Whether a click is positive: 0 or 1.
     pub is_positive: u32,
@@ -170,7 +169,7 @@ impl CommandRecord {
     /// Checks every field that the command's kind uses.
     ///
     /// # Errors
-    /// The first field that does not hold, with its value.
+    /// The first field that is wrong, with its value.
     pub fn check(&self) -> Result<Command, CommandError> {
         let unknown = |field, seen| Err(CommandError::Unknown { field, seen });
         if self.magic != COMMAND_MAGIC {
@@ -193,9 +192,9 @@ impl CommandRecord {
             seen => return unknown("kind", seen),
         };
         let space = match self.space {
-            1 => Space::Plane,
-            2 => Space::LineSample,
-            3 => Space::Display,
+            1 => PointSpace::Plane,
+            2 => PointSpace::LineSample,
+            3 => PointSpace::Display,
             seen => return unknown("space", seen),
         };
         let prompt = Prompt { object: self.object, seq: self.seq, space, kind };
@@ -235,7 +234,8 @@ mod tests {
             (point(), point()).prop_map(|(from, to)| PromptKind::Box { from, to }),
             Just(PromptKind::Remove),
         ];
-        let space = prop_oneof![Just(Space::Plane), Just(Space::LineSample), Just(Space::Display)];
+        let space =
+            prop_oneof![Just(PointSpace::Plane), Just(PointSpace::LineSample), Just(PointSpace::Display)];
         (1..=u32::MAX, any::<u64>(), space, kind).prop_map(|(object, seq, space, kind)| Prompt {
             object,
             seq,
@@ -246,14 +246,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(prompt in prompts(), ticket in any::<u32>()) {
+        fn records_round_trip(prompt in prompts(), ticket in any::<u32>()) {
             let command = Command::Prompt { ticket, prompt };
             prop_assert_eq!(CommandRecord::from(command).check(), Ok(command));
         }
 
-        /// Any bytes are a command or an error.
+        /// Arbitrary bytes give a command or an error, never a panic.
         #[test]
-        fn any_bytes_are_checked(bytes in proptest::array::uniform32(any::<u8>()), kind in 0u32..8) {
+        fn arbitrary_bytes_are_checked(bytes in proptest::array::uniform32(any::<u8>()), kind in 0u32..8) {
             let mut record = CommandRecord::from(Command::Freeze);
             bytemuck::bytes_of_mut(&mut record)[12..44].copy_from_slice(&bytes);
             record.kind = kind;
@@ -264,13 +264,13 @@ mod tests {
     }
 
     #[test]
-    fn fields_without_a_meaning_are_named() {
+    fn errors_name_the_field() {
         let good = CommandRecord::from(Command::Prompt {
             ticket: 1,
             prompt: Prompt {
                 object: 1,
                 seq: 2,
-                space: Space::Plane,
+                space: PointSpace::Plane,
                 kind: PromptKind::Click { at: Point::default(), is_positive: true },
             },
         });

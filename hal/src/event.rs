@@ -1,29 +1,28 @@
-//! What happened, for people to read later: events of a fixed size, recorded without waiting on the real-time thread
-//! and written out by another.
+//! The event log: the real-time thread records fixed-size events without waiting, another thread writes them out.
 //!
-//! A full ring gives its oldest events back, and they are counted. [`Event`] displays as one line of text; [`write_out`]
-//! hands it to `log` (feature `log`) and to `defmt` (feature `defmt`, for builds without an operating system).
+//! A full ring evicts its oldest events and counts them. [`Event`] displays as one line of text; [`write_out`] passes it
+//! to `log` (feature `log`) and to `defmt` (feature `defmt`, for builds without an operating system).
 
 use bytemuck::{Pod, Zeroable};
 use core::fmt;
 
-/// First four bytes of a ring of events, `SNTE` in memory order.
+/// Content of a ring of events, `SNTE` in memory order.
 pub const EVENT_MAGIC: u32 = u32::from_le_bytes(*b"SNTE");
 
-/// How much an event matters.
+/// How important an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Severity {
-    /// Part of every scan.
+    /// A normal part of a scan.
     Info,
     /// The device or the user should look.
     Warning,
 }
 
-/// Makes the kinds of events: name, wire value, severity, and the text around the event's two numbers.
+/// Defines the kinds of events: name, wire value, severity, and the text with the event's two numbers.
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $wire:literal, $severity:ident, $text:literal $(, $number:ident)*;)*) => {
-        /// What happened.
+        /// What an event reports.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u32)]
@@ -43,7 +42,7 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// How much it matters.
+            /// How important it is.
             pub const fn severity(self) -> Severity {
                 match self {
                     $(Self::$name => Severity::$severity,)*
@@ -67,33 +66,33 @@ macro_rules! event_kinds {
 event_kinds! {
     /// A session was opened; value: bytes of its memory.
     Opened = 1, Info, "session opened in {value} bytes", value;
-    /// A session ended; value: overlays that it made.
+    /// A session ended; value: overlays that it committed.
     Closed = 2, Info, "session ended after {value} overlays", value;
-    /// The geometry changed, and another sampling table is being made; detail: geometry epoch.
-    GeometryChanged = 3, Info, "geometry changed (epoch {detail}): a new sampling table is begun", detail;
-    /// The table for the new geometry is whole; detail: geometry epoch; value: frames that it took.
+    /// The geometry changed, and the session starts a new sampling table; detail: geometry epoch.
+    GeometryChanged = 3, Info, "geometry changed (epoch {detail}): a new sampling table is started", detail;
+    /// The table for the new geometry is complete; detail: geometry epoch; value: frames that it took.
     TableReady = 4, Info, "sampling table of geometry epoch {detail} is ready after {value} frames", detail, value;
     /// A frame was dropped; detail: the session's drop reason.
     FrameDropped = 5, Warning, "dropped, reason {detail}", detail;
-    /// Frames are missing before this one; value: how many.
+    /// Sequence gap: frames are missing before this one; value: how many.
     FramesMissing = 6, Warning, "{value} frames are missing before it", value;
-    /// The stream began again: its clock or its sequence numbers went back to the start.
-    StreamRestarted = 7, Warning, "the stream began again: its clock or numbers went back";
+    /// The stream restarted: its clock or its sequence numbers went back to the start.
+    StreamRestarted = 7, Warning, "the stream restarted: its clock or sequence numbers went back";
     /// The image is frozen.
     Frozen = 8, Info, "frozen";
     /// The image is live again.
     Resumed = 9, Info, "live again";
-    /// A prompt was answered; detail: the outcome's wire value; value: the prompt's ticket.
+    /// A prompt was answered; detail: wire value of the outcome; value: ticket of the prompt.
     PromptAnswered = 10, Info, "prompt {value} answered with outcome {detail}", detail, value;
     /// An object was lost; detail: its number.
     ObjectLost = 11, Warning, "object {detail} is lost", detail;
-    /// An object was carried over to another geometry; detail: its number.
-    ObjectCarriedOver = 12, Info, "object {detail} is carried over to the new geometry", detail;
-    /// An overlay was later than the budget; value: how late it was.
+    /// An object was reprojected into another geometry; detail: its number.
+    ObjectReprojected = 12, Info, "object {detail} is reprojected into the new geometry", detail;
+    /// An overlay was later than its budget; value: by how many nanoseconds.
     DeadlineMissed = 13, Warning, "overlay later than its budget by {value} ns", value;
-    /// Overlays were given back unread; value: how many so far.
+    /// Overlays were evicted unread; value: how many so far.
     OverlaysUnfetched = 14, Warning, "overlays are not fetched: {value} so far", value;
-    /// A command that has no meaning was read from the command ring.
+    /// The command ring held a command that has no meaning.
     BadCommand = 15, Warning, "a malformed command was ignored";
 }
 
@@ -102,26 +101,26 @@ event_kinds! {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(C)]
 pub struct Event {
-    /// When, on the runtime's clock.
+    /// Time on the runtime's clock.
     pub t_ns: u64,
-    /// Sequence number of the frame that it happened on; 0 for none.
+    /// Sequence number of its frame; 0 for none.
     pub seq: u64,
     /// An [`EventKind`].
     pub kind: u32,
-    /// A number that the kind explains.
+    /// A number whose meaning depends on the kind.
     pub detail: u32,
-    /// Another.
+    /// Another such number.
     pub value: u64,
 }
 
 impl Event {
-    /// How much it matters; one of an unknown kind is to be looked at.
+    /// How important it is. An event of an unknown kind is a warning.
     pub fn severity(&self) -> Severity {
         EventKind::from_wire(self.kind).map_or(Severity::Warning, EventKind::severity)
     }
 }
 
-/// Hands an event to the logging that this build has: `log`, `defmt`, both or none. Not for the real-time thread.
+/// Passes an event to the logging that this build has: `log`, `defmt`, both or none. Not for the real-time thread.
 pub fn write_out(event: &Event) {
     #[cfg(feature = "log")]
     match event.severity() {
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wire_values_lead_back() {
+    fn wire_values_round_trip() {
         for &kind in EventKind::ALL {
             assert_eq!(EventKind::from_wire(kind as u32), Some(kind));
         }
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn events_read_as_sentences() {
+    fn events_display_as_text() {
         let event =
             |kind: EventKind| Event { t_ns: 12_000_345_678, seq: 9, kind: kind as u32, detail: 3, value: 40 };
         let text = |kind| std::format!("{}", event(kind));

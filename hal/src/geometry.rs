@@ -1,8 +1,8 @@
-//! Where samples lie: between line/sample positions and the probe's plane.
+//! The geometry of a frame: converts between line/sample positions and points of the probe's plane.
 //!
 //! The probe's plane is measured in millimetres: `x` to the right of the probe's axis, `y` down into the body, the
-//! middle of the probe's face at the origin. Line and sample positions are real numbers, whole ones at the centres of
-//! samples. For a picture the plane is its own: millimetres where its pixel pitch is known, else pixels.
+//! middle of the probe's face at the origin. Line and sample positions are real numbers; the centres of samples are at
+//! integers. A picture has a plane of its own: in millimetres if its pixel pitch is known, else in pixels.
 
 /// A point in the probe's plane (millimetres, or pixels where the scale is unknown).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -56,34 +56,34 @@ pub struct Linear {
     pub samples: u32,
     /// Lateral position of the first line.
     pub left_mm: f32,
-    /// From one line to the next.
+    /// Distance from one line to the next.
     pub line_step_mm: f32,
     /// Depth of the first sample.
     pub first_depth_mm: f32,
-    /// From one sample to the next.
+    /// Distance from one sample to the next.
     pub depth_step_mm: f32,
 }
 
-/// Scan lines that fan out from an apex behind (convex) or at (phased) the probe's face.
+/// Scan lines that diverge from an apex behind (convex) or at (phased) the probe's face.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sector {
     /// Number of lines.
     pub lines: u32,
     /// Samples per line.
     pub samples: u32,
-    /// From the apex to the face; depths count from the face.
+    /// Distance from the apex to the face; depths count from the face.
     pub apex_radius_mm: f32,
     /// Direction of the first line, from the probe's axis, positive to the right.
     pub first_angle_rad: f32,
-    /// From one line to the next.
+    /// Angle from one line to the next.
     pub angle_step_rad: f32,
     /// Depth of the first sample.
     pub first_depth_mm: f32,
-    /// From one sample to the next.
+    /// Distance from one sample to the next.
     pub depth_step_mm: f32,
 }
 
-/// The part of a picture that shows the scan; around it lie borders.
+/// The part of a picture that shows the scan, without its borders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
     /// Its first column.
@@ -96,7 +96,7 @@ pub struct Content {
     pub rows: u32,
 }
 
-/// A picture. Positions among its pixels count from the whole picture's top left pixel.
+/// A picture. Pixel positions count from the top left pixel of the whole picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Raster {
     /// The part that shows the scan.
@@ -114,8 +114,8 @@ pub struct Raster {
 }
 
 impl Raster {
-    /// A picture of unknown scale: square pixels, the plane's unit is the pixel, and the top left pixel's centre is
-    /// its origin.
+    /// A picture of unknown scale: the plane's unit is the pixel, pixels are square, and the origin is the centre of
+    /// the top left pixel.
     pub const fn unknown(content: Content) -> Self {
         Self { content, left: 0.0, top: 0.0, pitch_x: 1.0, pitch_y: 1.0, millimetres: false }
     }
@@ -141,8 +141,8 @@ impl Geometry {
         }
     }
 
-    /// Whether a point of the plane is the same place of the body in both geometries while the probe stands still: both
-    /// in millimetres, and of one probe (a change of depth, sector or zoom, not of the transducer).
+    /// Whether a point of the plane is the same place in the body in both geometries while the probe does not move: both
+    /// planes are in millimetres and of one probe (depth, sector or zoom may change, the transducer may not).
     pub fn shares_plane_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Linear(_), Self::Linear(_)) => true,
@@ -152,8 +152,8 @@ impl Geometry {
         }
     }
 
-    /// The smallest upright rectangle that holds the scanned field. Pictures reach half a pixel beyond the centres of
-    /// their content's outermost pixels; polar fields end at their outermost samples.
+    /// Bounding rectangle of the scanned field. A picture ends half a pixel beyond the centres of the outermost pixels of
+    /// its content, a polar field at its outermost samples.
     pub fn field_of_view(&self) -> Rect {
         match *self {
             Self::Linear(g) => Rect {
@@ -188,7 +188,7 @@ impl Geometry {
         }
     }
 
-    /// The line/sample position of a point of the plane (outside `0..lines`, `0..samples` when out of the field).
+    /// The line/sample position of a point of the plane (outside `0..lines` or `0..samples` if out of the field).
     pub fn to_line_sample(&self, point: Point) -> LineSample {
         match *self {
             Self::Linear(g) => LineSample {
@@ -217,8 +217,8 @@ impl Sector {
         let last_angle_rad = self.first_angle_rad + self.angle_step_rad * (self.lines - 1) as f32;
         let (sin0, cos0) = (libm::sinf(self.first_angle_rad), libm::cosf(self.first_angle_rad));
         let (sin1, cos1) = (libm::sinf(last_angle_rad), libm::cosf(last_angle_rad));
-        // Angles lie within a quarter turn either side, so that x grows with the angle, and y is largest at the
-        // direction nearest to straight down and smallest at the one farthest from it.
+        // Angles are within a quarter turn to either side, so that x grows with the angle, and y is largest at the
+        // angle closest to straight down and smallest at the angle farthest from it.
         let straight_down = self.first_angle_rad <= 0.0 && last_angle_rad >= 0.0;
         let cos_most = if straight_down { 1.0 } else { cos0.max(cos1) };
         let edge = |sin: f32, towards: f32| if sin * towards > 0.0 { far * sin } else { near * sin };
@@ -288,7 +288,7 @@ mod tests {
     }
 
     proptest! {
-        /// There and back gives the same position, and every sample lies in the field of view.
+        /// A round trip gives the same position, and every sample is inside the field of view.
         #[test]
         fn round_trip(geometry in geometries(), u in 0.0..1.0f32, v in 0.0..1.0f32) {
             let [line, sample, lines, samples] = match geometry {
@@ -311,7 +311,7 @@ mod tests {
         }
     }
 
-    /// The rectangle touches the field on all four sides, for fans that cross the axis and fans that do not.
+    /// The rectangle touches the field on all four sides, for sectors that contain the axis and sectors that do not.
     #[test]
     fn sector_view_is_tight() {
         for (first, last) in [(-0.6f32, 0.6f32), (0.2, 0.9), (-1.2, -0.3)] {

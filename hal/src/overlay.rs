@@ -1,9 +1,9 @@
-//! What goes back to the device for each frame: contours, measures, state and age.
+//! The result for one frame, as the device gets it: contours, measures, state and age.
 //!
-//! Fixed layout, `repr(C)`, no pointers: an overlay is one slot of the overlay ring. A contour is one outer ring and
-//! the rings of the largest holes in it; rings are closed polygons whose last point joins the first. Seen on the display
-//! (y down) the outer ring runs clockwise and holes run anticlockwise, so that signed areas add up. Pixel coordinates
-//! put the centre of the top left pixel at (0, 0).
+//! Fixed layout, `repr(C)`, no pointers: an overlay is one slot of the overlay ring. A contour is a list of closed
+//! polygons: the outline of the object, then the boundaries of its largest holes. The last point of a polygon joins the
+//! first. Seen on the display (y down) the outline runs clockwise and holes run anticlockwise, so that signed areas add
+//! up. Pixel coordinates put the centre of the top left pixel at (0, 0).
 
 use bytemuck::{Pod, Zeroable};
 
@@ -11,40 +11,40 @@ use bytemuck::{Pod, Zeroable};
 pub const OVERLAY_MAGIC: u32 = u32::from_le_bytes(*b"SNTO");
 /// Version of this layout.
 pub const OVERLAY_ABI_VERSION: u32 = 1;
-/// Most objects followed at a time.
+/// Maximum number of objects.
 pub const OBJECTS_MAX: usize = 10;
-/// Most points of an outer ring.
+/// Maximum number of points of an outline.
 pub const OUTER_POINTS_MAX: usize = 128;
-/// Most holes of a contour: the largest; smaller ones are filled.
+/// Maximum number of holes of a contour: the largest are kept, smaller ones are filled.
 pub const HOLES_MAX: usize = 4;
-/// Most points of the ring of a hole.
+/// Maximum number of points of the boundary of a hole.
 pub const HOLE_POINTS_MAX: usize = 32;
-/// Most rings of a contour.
-pub const RINGS_MAX: usize = 1 + HOLES_MAX;
-/// Most points of one contour, all its rings together.
+/// Maximum number of polygons of a contour: its outline and its holes.
+pub const POLYGONS_MAX: usize = 1 + HOLES_MAX;
+/// Maximum number of points of a contour, all polygons together.
 pub const CONTOUR_POINTS_MAX: usize = OUTER_POINTS_MAX + HOLES_MAX * HOLE_POINTS_MAX;
-/// Most prompts that one overlay answers.
+/// Maximum number of prompts that one overlay answers.
 pub const ANSWERS_MAX: usize = 16;
-/// Stages that a frame's time is divided into.
+/// Number of stages that a frame's time is divided into.
 pub const STAGES: usize = 5;
 /// Names of the stages, in the order of [`Overlay::stage_ns`].
 pub const STAGE_NAMES: [&str; STAGES] = ["queue", "sample", "encode", "decode", "contour"];
 
-/// State of an overlay or of an object on it. A stale contour is never shown as a fresh one.
+/// State of an overlay or of an object on it. A stale contour is never marked as a fresh one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum State {
-    /// No object is being followed.
+    /// No object is followed.
     Empty = 0,
-    /// Made from a prompt on this very frame.
+    /// Made from a prompt on this frame.
     Fresh = 1,
-    /// Carried onto this frame by the tracker.
+    /// Propagated to this frame by the tracker.
     Tracked = 2,
-    /// Carried, but not to be trusted: the user should look.
+    /// Propagated with low confidence: the user should check it.
     Attention = 3,
     /// The contour of an earlier frame.
     Stale = 4,
-    /// The object was lost; there is no contour.
+    /// The object is lost and has no contour.
     Lost = 5,
 }
 
@@ -75,13 +75,13 @@ impl State {
     }
 }
 
-/// How much of the work was done for a frame; 0 is the fullest.
+/// How much was computed for a frame; 0 is the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Rung {
-    /// Encoder, and a decode of each object.
+    /// The encoder, and the decoder for each object.
     Full = 0,
-    /// Nothing was computed: the last contour is repeated, marked stale.
+    /// Nothing: the last contours are repeated, marked stale.
     Repeat = 3,
 }
 
@@ -97,27 +97,27 @@ impl Rung {
 
 /// Bits of [`Overlay::flags`].
 pub mod overlay_flags {
-    /// The frame has had its overlay before: this one brings what prompts made while the image is frozen have changed.
+    /// A further overlay of a frozen frame, after prompts changed its contours. Counted apart.
     pub const UPDATE: u32 = 1 << 0;
-    /// Frames are missing before this one: the sequence numbers or the frame itself say so.
+    /// Frames are missing before this one, by its sequence number or by its own flag.
     pub const GAP_BEFORE: u32 = 1 << 1;
     /// The image is frozen.
     pub const FROZEN: u32 = 1 << 2;
 }
 
-/// What became of a prompt.
+/// The outcome of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum PromptOutcome {
-    /// It was served.
+    /// The prompt was served.
     Served = 1,
-    /// The features of its frame are no longer kept.
+    /// The features of its frame are no longer in the cache.
     TooOld = 2,
     /// It points outside the field of view, or its box has no extent.
     OutsideField = 3,
-    /// There are objects enough: remove one first.
+    /// There are as many objects as possible: remove one first.
     NoRoom = 4,
-    /// It removes or corrects an object that is not there.
+    /// It removes or corrects an object that does not exist.
     UnknownObject = 5,
 }
 
@@ -150,9 +150,9 @@ impl PromptOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct PromptAnswer {
-    /// The number that the prompt was given when it was handed in.
+    /// The ticket that the prompt got when it was queued.
     pub ticket: u32,
-    /// The object that it was about.
+    /// The prompt's object.
     pub object: u32,
     /// A [`PromptOutcome`].
     pub outcome: u32,
@@ -160,7 +160,7 @@ pub struct PromptAnswer {
     pub reserved: u32,
 }
 
-/// Bits of [`OverlayObject::valid`]: which measures hold. One that does not is zero, never guessed.
+/// Bits of [`OverlayObject::valid`]: which measures are valid. The others are zero, never guessed.
 pub mod valid {
     /// Pixel contour, area and centroid.
     pub const PIXELS: u32 = 1 << 0;
@@ -178,9 +178,9 @@ pub mod valid {
 pub struct Ellipse {
     /// Its centre.
     pub centre_mm: [f32; 2],
-    /// Half its longest diameter.
+    /// Half of its longest diameter.
     pub semi_major_mm: f32,
-    /// Half its shortest diameter.
+    /// Half of its shortest diameter.
     pub semi_minor_mm: f32,
     /// Direction of the longest diameter, from the x axis towards the y axis (clockwise on the display), in
     /// `-pi/2..=pi/2`.
@@ -193,35 +193,35 @@ pub struct Ellipse {
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct OverlayObject {
-    /// The device's number for it, from 1.
+    /// The device's number for the object, from 1.
     pub id: u32,
     /// A [`State`].
     pub state: u32,
     /// Bits of [`valid`].
     pub valid: u32,
-    /// Points of the contour, all rings together.
+    /// Points of the contour, all polygons together.
     pub points: u32,
-    /// Rings of the contour: the outer one first.
-    pub rings: u32,
-    /// Points of each ring, one after the other in `contour_px` and `contour_mm`.
-    pub ring_points: [u32; RINGS_MAX],
+    /// Polygons of the contour: the outline, then the holes.
+    pub polygons: u32,
+    /// Points of each polygon; their points follow one another in `contour_px` and `contour_mm`.
+    pub polygon_points: [u32; POLYGONS_MAX],
     /// Confidence, 0 to 1.
     pub confidence: f32,
-    /// Area in display pixels, holes taken off.
+    /// Area in display pixels, without holes.
     pub area_px2: f32,
-    /// Area, holes taken off.
+    /// Area without holes.
     pub area_mm2: f32,
-    /// Length of the outer ring.
+    /// Length of the outline.
     pub perimeter_mm: f32,
-    /// Longest distance between two points of the outer ring.
+    /// Longest distance between two points of the outline.
     pub long_axis_mm: f32,
-    /// Extent of the outer ring across its long axis.
+    /// Extent of the outline across its long axis.
     pub short_axis_mm: f32,
     /// Centroid of the area, display pixels.
     pub centroid_px: [f32; 2],
     /// Centroid of the area, probe millimetres.
     pub centroid_mm: [f32; 2],
-    /// The ellipse whose area moments are those of the outer ring.
+    /// The ellipse with the area moments of the outline.
     pub ellipse: Ellipse,
     /// The contour in display pixels.
     pub contour_px: [[f32; 2]; CONTOUR_POINTS_MAX],
@@ -229,7 +229,7 @@ pub struct OverlayObject {
     pub contour_mm: [[f32; 2]; CONTOUR_POINTS_MAX],
 }
 
-/// What a frame brought.
+/// The result for one frame.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct Overlay {
@@ -241,14 +241,14 @@ pub struct Overlay {
     pub seq: u64,
     /// Acquisition time of the frame, on its own clock.
     pub t_acq_ns: u64,
-    /// From the frame's commit to this overlay's.
+    /// Time from the commit of the frame to the commit of this overlay.
     pub latency_ns: u64,
-    /// Age of the contours' own frame when this overlay was committed: from that frame's commit. Of an overlay whose
-    /// contours were made for it, the same as `latency_ns`.
+    /// Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
+    /// `latency_ns` if they were computed on this frame.
     pub age_ns: u64,
     /// Time spent in each stage, as [`STAGE_NAMES`] names them.
     pub stage_ns: [u64; STAGES],
-    /// Counts steps of the session, so that a watchdog sees it live.
+    /// Counts steps of the session, so that a watchdog sees that it is alive.
     pub heartbeat: u64,
     /// A [`State`]: the worst of the objects'.
     pub state: u32,
@@ -274,48 +274,46 @@ impl Overlay {
         Self { magic: OVERLAY_MAGIC, abi_version: OVERLAY_ABI_VERSION, ..Self::zeroed() }
     }
 
-    /// The valid objects; never more than there is room for, whatever the count says.
+    /// The valid objects: at most [`OBJECTS_MAX`], whatever the count says.
     pub fn objects(&self) -> &[OverlayObject] {
         &self.objects[..(self.object_count as usize).min(OBJECTS_MAX)]
     }
-}
 
-impl Overlay {
-    /// The valid answers; never more than there is room for.
+    /// The valid answers: at most [`ANSWERS_MAX`], whatever the count says.
     pub fn answers(&self) -> &[PromptAnswer] {
         &self.answers[..(self.answer_count as usize).min(ANSWERS_MAX)]
     }
 }
 
 impl OverlayObject {
-    /// The valid contour points in display pixels, all rings together.
+    /// The valid contour points in display pixels, all polygons together.
     pub fn contour_px(&self) -> &[[f32; 2]] {
         &self.contour_px[..(self.points as usize).min(CONTOUR_POINTS_MAX)]
     }
 
-    /// The valid contour points in probe millimetres, all rings together; empty where the scale is unknown.
+    /// The valid contour points in probe millimetres, all polygons together; empty where the scale is unknown.
     pub fn contour_mm(&self) -> &[[f32; 2]] {
         let points = if self.valid & valid::MILLIMETRES == 0 { 0 } else { self.points as usize };
         &self.contour_mm[..points.min(CONTOUR_POINTS_MAX)]
     }
 
-    /// The rings in display pixels, outer ring first.
-    pub fn rings_px(&self) -> impl Iterator<Item = &[[f32; 2]]> {
+    /// The polygons in display pixels, outline first.
+    pub fn polygons_px(&self) -> impl Iterator<Item = &[[f32; 2]]> {
         self.split(self.contour_px())
     }
 
-    /// The rings in probe millimetres, outer ring first; none where the scale is unknown.
-    pub fn rings_mm(&self) -> impl Iterator<Item = &[[f32; 2]]> {
+    /// The polygons in probe millimetres, outline first; none where the scale is unknown.
+    pub fn polygons_mm(&self) -> impl Iterator<Item = &[[f32; 2]]> {
         self.split(self.contour_mm())
     }
 
-    /// Cuts points into rings; counts that promise more than there is are cut to what there is.
+    /// Splits points into polygons. Counts beyond the points that exist are reduced to them.
     fn split<'a>(&'a self, points: &'a [[f32; 2]]) -> impl Iterator<Item = &'a [[f32; 2]]> {
         let mut rest = points;
-        self.ring_points[..(self.rings as usize).min(RINGS_MAX)].iter().map_while(move |&count| {
-            let (ring, behind) = rest.split_at((count as usize).min(rest.len()));
-            rest = behind;
-            (!ring.is_empty()).then_some(ring)
+        self.polygon_points[..(self.polygons as usize).min(POLYGONS_MAX)].iter().map_while(move |&count| {
+            let (polygon, others) = rest.split_at((count as usize).min(rest.len()));
+            rest = others;
+            (!polygon.is_empty()).then_some(polygon)
         })
     }
 }

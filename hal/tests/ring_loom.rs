@@ -10,7 +10,7 @@ use sonotrace_hal::ring::model::{IndexConsumer, IndexProducer, ModelMemory, Site
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// The slots' bytes: loom fails on any two accesses that are not ordered, one of them a write.
+/// The slots' bytes: loom fails on a write and another access that are not ordered.
 type Slots = [UnsafeCell<u32>];
 
 struct Shared {
@@ -33,10 +33,10 @@ impl Shared {
     }
 }
 
-/// A ring that lasts until the end of a model's run, so that threads can be given claimed handles.
+/// A ring that lives until the end of a model's run, so that claimed handles can move into threads.
 ///
 /// loom remembers only the last access to a word when it looks for interleavings to explore. A claim loads the words
-/// that its side writes; done in the thread itself, that load would hide the other side's loads.
+/// that its side writes; in the thread itself, that load would hide the other side's loads.
 struct Model(&'static Shared);
 
 impl Model {
@@ -64,7 +64,7 @@ fn read(slots: &Slots, index: u32) -> u32 {
     slots[index as usize].with(|slot| unsafe { *slot })
 }
 
-/// Commits the next frame; what it evicted comes back.
+/// Commits the next frame; returns the frame that this evicted.
 fn produce(slots: &Slots, producer: &mut IndexProducer<'_>, seq: u32) -> Option<u32> {
     let index = producer.acquire().expect("the producer always finds a slot");
     write(slots, index, seq);
@@ -76,7 +76,7 @@ fn produce(slots: &Slots, producer: &mut IndexProducer<'_>, seq: u32) -> Option<
     Some(read(slots, index))
 }
 
-/// Takes a frame; every other one is given back at once, the rest when the next is taken.
+/// Takes a frame. Every other one is released at once, the rest by the next take.
 fn consume(slots: &Slots, consumer: &mut IndexConsumer<'_>) -> Option<u32> {
     let seq = consumer.take().map(|index| read(slots, index))?;
     if seq % 2 == 0 {
@@ -96,7 +96,7 @@ enum Side {
     Consumer,
 }
 
-/// Runs both sides; what each made comes back.
+/// Runs both sides; returns their results.
 fn side_by_side<P: 'static, C: 'static>(
     spawned: Side,
     produce: impl FnOnce() -> P + 'static,
@@ -116,7 +116,7 @@ fn side_by_side<P: 'static, C: 'static>(
     }
 }
 
-/// A producer of `frames` frames and a consumer that takes `takes` times; then all is counted.
+/// A producer of `frames` frames and a consumer that takes `takes` times; then every frame and slot is accounted for.
 fn exchange(spawned: Side, capacity: u32, frames: u32, takes: u32) {
     let model = Model::new(capacity);
     let shared: &'static Shared = model.0;
@@ -168,7 +168,8 @@ fn newest(spawned: Side, capacity: u32, frames: u32) {
     every_slot_once(shared, consumer);
 }
 
-/// As the command ring's producer does: a full ring is left alone. What was committed is never evicted, and taken in order.
+/// A producer that, as the command ring's, commits only if the ring is not full: no command is evicted, and all are taken
+/// in order.
 fn command(spawned: Side, capacity: u32, wanted: u32, takes: u32) {
     let model = Model::new(capacity);
     let shared: &'static Shared = model.0;
@@ -196,7 +197,7 @@ fn command(spawned: Side, capacity: u32, wanted: u32, takes: u32) {
     every_slot_once(shared, consumer);
 }
 
-/// With the queue drained, all slots pass through the producer once, whoever had them.
+/// With an empty queue, every slot passes through the producer once, whoever held it.
 fn every_slot_once(shared: &Shared, consumer: IndexConsumer<'_>) {
     drop(consumer);
     let control = shared.memory.control();
@@ -215,7 +216,7 @@ fn every_slot_once(shared: &Shared, consumer: IndexConsumer<'_>) {
     assert!(seen.into_iter().eq(0..shared.slots.len() as u32));
 }
 
-/// A producer's handle is dropped by one thread with a slot half filled, and claimed by another.
+/// One thread drops a producer's handle with a slot half filled, another thread claims it.
 fn handover() {
     let shared = Arc::new(Shared::formatted(1));
     let other = shared.clone();
@@ -252,8 +253,7 @@ fn publish() {
     creating.join().expect("laid out");
 }
 
-/// Explores a model; `preemptions` bounds how often a thread is interrupted where it need not be. Returns how many
-/// interleavings there were.
+/// Explores a model; `preemptions` bounds the preemptions of a run. Returns the number of interleavings.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usize {
     let count = std::sync::Arc::new(AtomicUsize::new(0));
     let inside = count.clone();
@@ -266,7 +266,7 @@ fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usiz
     count.load(SeqCst)
 }
 
-/// A model that has only a handful of interleavings has gone wrong: see [`Model`].
+/// Fewest interleavings of a model that works: see [`Model`].
 const LEAST: usize = 200;
 
 #[test]
@@ -292,10 +292,10 @@ fn the_newest_frame_is_taken_and_the_others_are_counted() {
     }
 }
 
-/// With the consumer spawned only: a producer that first looks at the backlog hides the consumer's loads from loom if it
-/// is the one that is spawned (see [`Model`]).
+/// Only with the consumer spawned: a spawned producer that loads the backlog first hides the consumer's loads from loom
+/// (see [`Model`]).
 #[test]
-fn commands_are_refused_but_never_given_up() {
+fn commands_are_refused_but_never_evicted() {
     for (wanted, takes) in [(3, 3), (4, 2), (4, 4)] {
         assert!(explore(3, move || command(Side::Consumer, 2, wanted, takes)) > LEAST);
     }
@@ -311,7 +311,7 @@ fn a_ring_is_used_as_soon_as_its_magic_is_seen() {
     explore(3, publish);
 }
 
-/// Orderings whose loss no model shows, with the reason.
+/// Orderings that no model needs, with the reason.
 const UNSEEN: [(Site, &str); 0] = [];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The rings against a simple model, their regions against every size and alignment, their headers against any bytes.
+//! The rings against a simple model; regions of every size and alignment; arbitrary bytes as headers.
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 const CONTENT: u32 = 7;
 
-/// Bytes whose part from the offset on is aligned.
+/// Memory with an aligned region.
 struct Memory {
     bytes: Vec<u8>,
     start: usize,
@@ -41,7 +41,7 @@ enum Step {
     Release,
     DropProducer,
     DropConsumer,
-    /// Lose both handles, as a process that ends does, and attach anew.
+    /// Lose both handles, as when a process ends, and attach again.
     Restart,
 }
 
@@ -74,7 +74,7 @@ proptest! {
         SlotRing::create_at(memory.region(needed), CONTENT, capacity, 8, position).unwrap();
         let mut model = VecDeque::new();
         let (mut committed, mut evicted, mut taken, mut written) = (0u32, 0u32, 0u32, 0u64);
-        // Every restart ends a turn of the outer loop.
+        // A restart ends an iteration of the outer loop.
         for run in steps.split_inclusive(|step| matches!(step, Step::Restart)) {
             let ring = SlotRing::attach(memory.region(needed), CONTENT).unwrap();
             let (mut producer, mut consumer) = (ring.producer().unwrap(), ring.consumer().unwrap());
@@ -162,15 +162,15 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_no_ring(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+    fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
         let mut memory = Memory::new(bytes.len());
         memory.region(bytes.len()).copy_from_slice(&bytes);
         prop_assert!(SlotRing::attach(memory.region(bytes.len()), CONTENT).is_err());
     }
 
-    /// A ring whose words are damaged is refused, or works.
+    /// A ring with damaged words is refused, or works.
     #[test]
-    fn damaged_words_are_refused_or_do_no_harm(
+    fn damaged_words_are_refused_or_harmless(
         capacity in 1u32..=5,
         commits in 0usize..9,
         damage in prop::collection::vec((64usize..512, any::<u8>()), 1..6),
@@ -257,7 +257,7 @@ fn each_side_is_claimed_once_at_a_time() {
 }
 
 #[test]
-fn a_ring_of_one_content_is_not_taken_for_another() {
+fn a_ring_of_other_content_is_refused() {
     let needed = OverlayRing::region_bytes(1).unwrap();
     let mut memory = Memory::new(needed);
     OverlayRing::create(memory.region(needed), 1).unwrap();
@@ -293,7 +293,7 @@ fn frames_pass_with_their_samples() {
     assert_eq!(refused, Err(RingError::PayloadShort { announced: 4, given: 3 }));
     assert_eq!(ring.counters().committed, 3);
 
-    // A descriptor that announces more than a slot holds gets no more than that, which its check refuses.
+    // If a descriptor announces more than a slot holds, the payload is what the slot holds, and its check refuses it.
     let mut slot = producer.acquire().unwrap();
     *slot.descriptor_mut() = descriptor(5, 1000);
     assert_eq!(slot.payload_mut().len(), 100);

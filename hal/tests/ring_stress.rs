@@ -1,4 +1,4 @@
-//! Two threads at full speed: every frame is delivered or given back, exactly once, whole.
+//! Two threads at full speed: every frame is either delivered or evicted, exactly once, and complete.
 #![cfg(not(loom))]
 
 use sonotrace_hal::ring::{ALIGN, SlotRing, region_bytes};
@@ -8,14 +8,14 @@ const FRAMES: u32 = 1_000_000;
 const SLOT_BYTES: usize = 64;
 const CONTENT: u32 = 7;
 
-/// A slot's bytes for a frame: its number, over and over, mixed with the place.
+/// Fills a slot with a frame's number, in every word multiplied by a factor of its own.
 fn fill(bytes: &mut [u8], seq: u32) {
     for (at, word) in bytes.chunks_exact_mut(4).enumerate() {
         word.copy_from_slice(&seq.wrapping_mul(at as u32 * 2 + 1).to_le_bytes());
     }
 }
 
-/// The number of the frame in a slot; panics if the slot is torn.
+/// The number of the frame in a slot. Panics if the slot is torn.
 fn seq(bytes: &[u8]) -> u32 {
     let word = |at: usize| u32::from_le_bytes(bytes[4 * at..][..4].try_into().expect("four bytes"));
     let seq = word(0);
@@ -35,9 +35,9 @@ fn stress(capacity: u32, newest: bool) {
         SlotRing::create_at(region, CONTENT, capacity, SLOT_BYTES, u32::MAX - FRAMES / 2).expect("it fits");
     let mut producer = ring.producer().expect("the only producer");
     let mut consumer = ring.consumer().expect("the only consumer");
-    // How often each frame came out of the ring, on the one side and on the other.
+    // How often each frame left the ring, at either side.
     let mut delivered = vec![0u8; FRAMES as usize + 1];
-    let mut given_back = vec![0u8; FRAMES as usize + 1];
+    let mut evicted = vec![0u8; FRAMES as usize + 1];
     let mut superseded_sum = 0;
     thread::scope(|scope| {
         let producing = scope.spawn(|| {
@@ -46,9 +46,9 @@ fn stress(capacity: u32, newest: bool) {
                 fill(slot.bytes_mut(), number);
                 if slot.commit().evicted {
                     let mut slot = producer.acquire().expect("the evicted slot");
-                    given_back[seq(slot.bytes_mut()) as usize] += 1;
+                    evicted[seq(slot.bytes_mut()) as usize] += 1;
                 }
-                // Now and then the consumer is let catch up, so that both full and empty queues occur.
+                // Let the consumer catch up at times, so that both full and empty queues occur.
                 if number % 1024 == 0 {
                     thread::yield_now();
                 }
@@ -75,28 +75,28 @@ fn stress(capacity: u32, newest: bool) {
     let counters = ring.counters();
     assert_eq!((counters.committed, counters.faults, ring.queued()), (FRAMES, 0, 0));
     assert_eq!(counters.committed, counters.evicted + counters.taken);
-    let mut passed_over = 0;
+    let mut superseded = 0;
     for number in 1..=FRAMES as usize {
-        match delivered[number] + given_back[number] {
+        match delivered[number] + evicted[number] {
             1 => (),
-            0 if newest => passed_over += 1,
-            times => panic!("frame {number} came out {times} times"),
+            0 if newest => superseded += 1,
+            times => panic!("frame {number} left the ring {times} times"),
         }
     }
-    assert_eq!(passed_over, superseded_sum);
+    assert_eq!(superseded, superseded_sum);
 }
 
 #[test]
-fn every_frame_comes_out_once_small_queue() {
+fn every_frame_leaves_once_small_queue() {
     stress(1, false);
 }
 
 #[test]
-fn every_frame_comes_out_once_large_queue() {
+fn every_frame_leaves_once_large_queue() {
     stress(6, false);
 }
 
 #[test]
-fn every_frame_comes_out_once_or_is_superseded() {
+fn every_frame_leaves_once_or_is_superseded() {
     stress(4, true);
 }

@@ -1,6 +1,8 @@
 //! The command ring: each slot is one command.
 
-use super::{RingError, SlotConsumer, SlotProducer, SlotRing};
+use super::error::RingError;
+use super::memory::{SlotConsumer, SlotProducer};
+use super::slots::{SlotRing, region_bytes};
 use crate::command::{COMMAND_MAGIC, Command, CommandError, CommandRecord, Prompt};
 
 const SLOT_BYTES: usize = size_of::<CommandRecord>();
@@ -9,13 +11,13 @@ const SLOT_BYTES: usize = size_of::<CommandRecord>();
 pub struct CommandRing<'a>(SlotRing<'a>);
 
 impl<'a> CommandRing<'a> {
-    /// Bytes of the region for a ring that queues `capacity` commands; the region is to be aligned to
+    /// Bytes of the region for a ring that queues `capacity` commands. Align the region to
     /// [`super::ALIGN`].
     ///
     /// # Errors
-    /// As [`super::region_bytes`].
+    /// As [`region_bytes`].
     pub fn region_bytes(capacity: u32) -> Result<usize, RingError> {
-        super::region_bytes(capacity, SLOT_BYTES)
+        region_bytes(capacity, SLOT_BYTES)
     }
 
     /// Lays out an empty ring in `region`.
@@ -43,7 +45,7 @@ impl<'a> CommandRing<'a> {
     }
 }
 
-/// The side that asks.
+/// The producer's side of a command ring: the device.
 pub struct CommandProducer<'a> {
     slots: SlotProducer<'a>,
     capacity: u32,
@@ -51,11 +53,10 @@ pub struct CommandProducer<'a> {
 }
 
 impl CommandProducer<'_> {
-    /// Hands in a prompt. Returns the ticket that its answer will bear.
+    /// Queues a prompt. Returns its ticket, by which its answer refers to it.
     ///
     /// # Errors
-    /// A prompt that has no meaning, or [`CommandError::Full`]: unlike a frame, a command that waits is never given up
-    /// for a newer one.
+    /// A prompt that has no meaning, or [`CommandError::Full`]: unlike a frame, a queued command is never evicted.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn prompt(&mut self, prompt: Prompt) -> Result<u32, CommandError> {
         prompt.check()?;
@@ -65,7 +66,7 @@ impl CommandProducer<'_> {
         Ok(ticket)
     }
 
-    /// Says that the image is frozen, or live again.
+    /// Queues that the image is frozen, or live again.
     ///
     /// # Errors
     /// As [`Self::prompt`].
@@ -75,7 +76,7 @@ impl CommandProducer<'_> {
     }
 
     fn push(&mut self, command: Command) -> Result<(), CommandError> {
-        // Only the consumer takes, so the backlog cannot grow between this and the commit: nothing is evicted.
+        // Only this side commits, so the backlog cannot grow between this and the commit: nothing is evicted.
         if self.slots.backlog() >= self.capacity {
             return Err(CommandError::Full { capacity: self.capacity });
         }
@@ -87,14 +88,14 @@ impl CommandProducer<'_> {
     }
 }
 
-/// The side that serves.
+/// The consumer's side of a command ring: the session.
 pub struct CommandConsumer<'a>(SlotConsumer<'a>);
 
 impl CommandConsumer<'_> {
     /// The next command, oldest first, checked.
     ///
     /// # Errors
-    /// A record that has no meaning, which is taken out all the same.
+    /// A record that has no meaning. It is removed from the ring all the same.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<Result<Command, CommandError>> {
         let slot = self.0.take()?;

@@ -1,6 +1,9 @@
 //! The event ring: each slot is one event.
 
-use super::{Counters, RingError, SlotConsumer, SlotProducer, SlotRing};
+use super::counters::RingCounters;
+use super::error::RingError;
+use super::memory::{SlotConsumer, SlotProducer};
+use super::slots::{SlotRing, region_bytes};
 use crate::event::{EVENT_MAGIC, Event};
 
 const SLOT_BYTES: usize = size_of::<Event>();
@@ -9,12 +12,12 @@ const SLOT_BYTES: usize = size_of::<Event>();
 pub struct EventRing<'a>(SlotRing<'a>);
 
 impl<'a> EventRing<'a> {
-    /// Bytes of the region for a ring that holds `capacity` events; the region is to be aligned to [`super::ALIGN`].
+    /// Bytes of the region for a ring that queues `capacity` events. Align the region to [`super::ALIGN`].
     ///
     /// # Errors
-    /// As [`super::region_bytes`].
+    /// As [`region_bytes`].
     pub fn region_bytes(capacity: u32) -> Result<usize, RingError> {
-        super::region_bytes(capacity, SLOT_BYTES)
+        region_bytes(capacity, SLOT_BYTES)
     }
 
     /// Lays out an empty ring in `region`.
@@ -41,20 +44,20 @@ impl<'a> EventRing<'a> {
         self.0.consumer().map(EventConsumer)
     }
 
-    /// What has passed through so far: `evicted` events were given up unread.
-    pub fn counters(&self) -> Counters {
+    /// What has passed through so far; `evicted` events are lost.
+    pub fn counters(&self) -> RingCounters {
         self.0.counters()
     }
 }
 
-/// The side that records.
+/// The producer's side of an event ring.
 pub struct EventProducer<'a>(SlotProducer<'a>);
 
 impl EventProducer<'_> {
-    /// Records an event, at once. If the ring is full, its oldest event is given up and counted.
+    /// Records an event, at once. If the ring is full, its oldest event is evicted and counted.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn record(&mut self, event: &Event) {
-        // A reader that keeps slots which are not its own gets no more events; the scan goes on without.
+        // A reader that has broken the protocol gets no more events; the scan continues.
         if let Ok(mut slot) = self.0.acquire() {
             slot.bytes_mut()[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(event));
             let _ = slot.commit();
@@ -62,7 +65,7 @@ impl EventProducer<'_> {
     }
 }
 
-/// The side that writes them out.
+/// The consumer's side of an event ring.
 pub struct EventConsumer<'a>(SlotConsumer<'a>);
 
 impl EventConsumer<'_> {
@@ -72,7 +75,7 @@ impl EventConsumer<'_> {
         Some(bytemuck::pod_read_unaligned(slot.get(..SLOT_BYTES)?))
     }
 
-    /// Writes out all events that wait, with [`crate::event::write_out`]. Returns how many.
+    /// Writes out all queued events with [`crate::event::write_out`]. Returns how many.
     pub fn drain(&mut self) -> usize {
         core::iter::from_fn(|| self.take()).inspect(crate::event::write_out).count()
     }

@@ -1,24 +1,27 @@
 //! The frame ring: each slot is a descriptor and room for the samples.
 
-use super::memory::SlotMut;
+use super::counters::{CommitOutcome, RingCounters};
+use super::error::RingError;
+use super::limits::{ALIGN, REGION_BYTES_MAX};
+use super::memory::{SharedRegion, SlotConsumer, SlotMut, SlotProducer};
 use super::protocol::IndexProducer;
-use super::{CommitOutcome, Counters, RingError, SharedRegion, SlotConsumer, SlotProducer, SlotRing, layout};
+use super::slots::{SlotRing, region_bytes};
 use crate::frame::{FRAME_MAGIC, FrameDescriptor};
 
 /// Where a slot's samples begin: after the descriptor, on a cache line.
-pub const FRAME_PAYLOAD_OFFSET: usize = size_of::<FrameDescriptor>().next_multiple_of(layout::ALIGN);
+pub const FRAME_PAYLOAD_OFFSET: usize = size_of::<FrameDescriptor>().next_multiple_of(ALIGN);
 
 /// A ring of frames in caller memory.
 pub struct FrameRing<'a>(SlotRing<'a>);
 
 impl<'a> FrameRing<'a> {
-    /// Bytes of the region for a ring that queues `capacity` frames with up to `payload_bytes` of samples each; the
-    /// region is to be aligned to [`super::ALIGN`].
+    /// Bytes of the region for a ring that queues `capacity` frames with up to `payload_bytes` of samples each. Align
+    /// the region to [`super::ALIGN`].
     ///
     /// # Errors
-    /// As [`super::region_bytes`].
+    /// As [`region_bytes`].
     pub fn region_bytes(capacity: u32, payload_bytes: usize) -> Result<usize, RingError> {
-        super::region_bytes(capacity, slot_bytes(payload_bytes))
+        region_bytes(capacity, slot_bytes(payload_bytes))
     }
 
     /// Lays out an empty ring in `region`.
@@ -29,7 +32,7 @@ impl<'a> FrameRing<'a> {
         SlotRing::create(region, FRAME_MAGIC, capacity, slot_bytes(payload_bytes)).map(Self)
     }
 
-    /// The frame ring that lies in `region`, which nobody uses now; see [`SlotRing::attach`].
+    /// The frame ring in `region`, which nobody uses now; see [`SlotRing::attach`].
     ///
     /// # Errors
     /// As [`SlotRing::attach`], and [`RingError::SlotBytes`] if a slot has no room for samples.
@@ -81,18 +84,8 @@ impl<'a> FrameRing<'a> {
     }
 
     /// What has passed through so far.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> RingCounters {
         self.0.counters()
-    }
-
-    /// Frames committed and not yet taken or evicted.
-    pub fn queued(&self) -> u32 {
-        self.0.queued()
-    }
-
-    /// Frames that can be queued.
-    pub fn capacity(&self) -> u32 {
-        self.0.capacity()
     }
 
     /// Most bytes of samples in a frame.
@@ -101,14 +94,14 @@ impl<'a> FrameRing<'a> {
     }
 }
 
-/// Saturates, so that a size too large is refused and does not wrap around.
+/// Saturates, so that a size too large is refused instead of wrapping around.
 fn slot_bytes(payload_bytes: usize) -> usize {
     payload_bytes.max(1).saturating_add(FRAME_PAYLOAD_OFFSET)
 }
 
 fn no_room(seen: usize) -> RingError {
     let least = FRAME_PAYLOAD_OFFSET as u64 + 1;
-    RingError::SlotBytes { seen: seen as u64, least, most: layout::REGION_BYTES_MAX as u64 }
+    RingError::SlotBytes { seen: seen as u64, least, most: REGION_BYTES_MAX as u64 }
 }
 
 /// The producer's side of a frame ring.
@@ -174,7 +167,7 @@ impl FrameSlot<'_, '_> {
         self.payload
     }
 
-    /// Queues the frame. If that made one too many, the oldest is evicted: it comes back unread.
+    /// Queues the frame. If the queue was full, its oldest frame is evicted.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn commit(self) -> CommitOutcome {
         self.producer.commit()
@@ -186,13 +179,13 @@ impl FrameSlot<'_, '_> {
 pub struct FrameConsumer<'a>(SlotConsumer<'a>);
 
 impl FrameConsumer<'_> {
-    /// The next frame, oldest first. The one held before is given back, also when there is no next.
+    /// The next frame, oldest first. Releases the one held before, also when there is no next.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<FrameView<'_>> {
         FrameView::of(self.0.take()?)
     }
 
-    /// The newest frame, and how many older ones were passed over.
+    /// The newest frame, and how many older ones it supersedes.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take_newest(&mut self) -> Option<(FrameView<'_>, u32)> {
         let (slot, superseded) = self.0.take_newest()?;
@@ -200,24 +193,19 @@ impl FrameConsumer<'_> {
     }
 
     /// What has passed through the ring so far.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> RingCounters {
         self.0.counters()
     }
 
-    /// The frame that is held, its descriptor copied anew.
+    /// The frame that is held, with a new copy of its descriptor.
     pub fn held(&self) -> Option<FrameView<'_>> {
         FrameView::of(self.0.held()?)
     }
 
-    /// Gives the held frame back before the next take.
+    /// Releases the held frame before the next take.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn release(&mut self) {
         self.0.release();
-    }
-
-    /// Frames committed and not yet taken or evicted.
-    pub fn backlog(&self) -> u32 {
-        self.0.backlog()
     }
 }
 

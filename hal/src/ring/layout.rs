@@ -1,16 +1,11 @@
-//! How a ring lies in its region: control block, cells of the ready queue, cells of the free queue, slots.
+//! The layout of a ring in its region: control block, cells of the ready queue, cells of the free queue, slots.
 //!
-//! Offsets are from the region's start and all parts begin on a multiple of [`ALIGN`]. The layout follows from three
-//! numbers (content, capacity, slot size), so that a header is checked by computing it anew.
+//! Offsets are from the region's start, and all parts start on a multiple of [`ALIGN`]. Three numbers (content, capacity,
+//! slot size) determine the layout, so that a header is checked by computing it again.
 
-use super::RingError;
+use super::error::RingError;
+use super::limits::{ALIGN, CAPACITY_MAX, REGION_BYTES_MAX};
 
-/// Alignment of the region and of every slot: a cache line.
-pub const ALIGN: usize = 64;
-/// Most frames that a ring can queue.
-pub const CAPACITY_MAX: u32 = 1024;
-/// Largest region: addressable on 32-bit machines.
-pub const REGION_BYTES_MAX: usize = i32::MAX as usize;
 /// First word of every ring, `SNTR` in memory order.
 pub const RING_MAGIC: u32 = u32::from_le_bytes(*b"SNTR");
 /// Version of the layout and of the protocol.
@@ -21,7 +16,7 @@ pub const HEADER_WORDS: usize = 16;
 /// Bytes of the control block: header, producer's words, consumer's words, the ready queue's read position.
 pub const CONTROL_BYTES: usize = 4 * ALIGN;
 
-/// Names of the header's words, in their order.
+/// Names of the header's words, in order.
 pub const HEADER_NAMES: [&str; HEADER_WORDS] = [
     "magic",
     "abi_version",
@@ -41,30 +36,30 @@ pub const HEADER_NAMES: [&str; HEADER_WORDS] = [
     "reserved1",
 ];
 
-/// Sizes and offsets of one ring, all in bytes unless counted.
+/// Sizes and offsets of one ring, in bytes, and its counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// What the slots hold: a magic of the caller's.
+pub struct RingLayout {
+    /// What the slots hold: a magic number of the caller's choice.
     pub content: u32,
     /// Slots that can be queued.
     pub capacity: u32,
-    /// Bytes of a slot that are handed out.
+    /// Usable bytes of a slot.
     pub slot_bytes: u32,
-    /// Bytes from one slot to the next.
+    /// Distance from one slot to the next.
     pub slot_stride: u32,
-    /// Queued + one held + one being filled.
+    /// Slots: `capacity`, one held and one being filled.
     pub slot_count: u32,
-    /// Where the ready queue's cells begin.
+    /// Offset of the ready queue's cells.
     pub ready_offset: u32,
-    /// Cells of the ready queue: a power of two.
+    /// Number of cells of the ready queue: a power of two.
     pub ready_cells: u32,
-    /// Where the free queue's cells begin.
+    /// Offset of the free queue's cells.
     pub free_offset: u32,
-    /// Cells of the free queue: a power of two.
+    /// Number of cells of the free queue: a power of two.
     pub free_cells: u32,
-    /// Where the slots begin.
+    /// Offset of the slots.
     pub slots_offset: u32,
-    /// All of it.
+    /// Size of the region.
     pub region_bytes: u32,
 }
 
@@ -72,13 +67,13 @@ fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGN as u64)
 }
 
-impl Layout {
+impl RingLayout {
     /// The layout of a ring that queues `capacity` slots of `slot_bytes`.
     pub fn new(content: u32, capacity: u32, slot_bytes: usize) -> Result<Self, RingError> {
         if capacity == 0 || capacity > CAPACITY_MAX {
             return Err(RingError::Capacity { seen: capacity });
         }
-        // Kept below the limit first, so that nothing overflows: 1026 slots of 2 GiB are 2^41 bytes.
+        // Limited first, so that nothing below overflows: 1026 slots of 2 GiB are 2^41 bytes.
         if slot_bytes == 0 || slot_bytes > REGION_BYTES_MAX {
             return Err(RingError::SlotBytes {
                 seen: slot_bytes as u64,
@@ -112,7 +107,7 @@ impl Layout {
         })
     }
 
-    /// The header that tells of this layout.
+    /// The header of this layout.
     pub fn header(&self) -> [u32; HEADER_WORDS] {
         let mut words = [
             RING_MAGIC,
@@ -132,15 +127,15 @@ impl Layout {
             0,
             0,
         ];
-        // Over the words before it: a change of the slot size that the padding hides is found by this alone.
-        let (told, rest) = words.split_at_mut(13);
+        // A checksum of the words before it. Only this finds a wrong slot size that needs the same stride.
+        let (checked, rest) = words.split_at_mut(13);
         let mut crc = crc32fast::Hasher::new();
-        told.iter().for_each(|word| crc.update(&word.to_le_bytes()));
+        checked.iter().for_each(|word| crc.update(&word.to_le_bytes()));
         rest[0] = crc.finalize();
         words
     }
 
-    /// The layout that a header tells of, if every word of it is as this build would have written it.
+    /// The layout of a header, if every word of it is what this build would write.
     pub fn from_header(seen: &[u32; HEADER_WORDS], content: u32) -> Result<Self, RingError> {
         let [magic, version, _, capacity, slot_bytes, ..] = *seen;
         for (field, seen, expected) in

@@ -1,26 +1,26 @@
-//! The protocol over memory that loom owns, for the model tests. loom's atomics are larger than the machine's, so they
-//! cannot lie in a region.
+//! The protocol over memory that loom owns, for the model tests. loom's atomics are larger than the machine's, so a region
+//! cannot hold them.
 
 use super::protocol::{Control, ControlBlock};
 use crate::sync::AtomicU32;
 use std::boxed::Box;
 
-pub use super::layout::Layout;
+pub use super::layout::RingLayout;
 pub use super::order::{Site, weaken};
 pub use super::protocol::{IndexConsumer, IndexProducer};
 
-/// What a region would hold, without the slots.
+/// The parts of a region, without the slots.
 pub struct ModelMemory {
     block: ControlBlock,
     ready_cells: Box<[AtomicU32]>,
     free_cells: Box<[AtomicU32]>,
-    layout: Layout,
+    layout: RingLayout,
 }
 
 impl ModelMemory {
     /// Memory for a ring that queues `capacity` slots, not laid out yet.
     pub fn new(capacity: u32) -> Self {
-        let layout = Layout::new(0, capacity, 1).expect("a model's capacity is small");
+        let layout = RingLayout::new(0, capacity, 1).expect("a model's capacity is small");
         let cells = |count: u32| (0..count).map(|_| AtomicU32::new(0)).collect();
         Self {
             block: ControlBlock::default(),
@@ -30,8 +30,8 @@ impl ModelMemory {
         }
     }
 
-    /// The layout, of which a model uses the counts only.
-    pub fn layout(&self) -> &Layout {
+    /// The layout. A model uses only its counts.
+    pub fn layout(&self) -> &RingLayout {
         &self.layout
     }
 
@@ -42,6 +42,6 @@ impl ModelMemory {
 
     /// Whether the ring has been laid out and published, by its header.
     pub fn is_published(&self) -> bool {
-        Layout::from_header(&self.block.header(), 0).is_ok()
+        RingLayout::from_header(&self.block.header(), 0).is_ok()
     }
 }

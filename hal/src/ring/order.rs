@@ -1,10 +1,10 @@
-//! Every ordering that the rings rely on, by name and in pairs: what one half releases, the other acquires.
+//! Every ordering that the rings rely on, by name and in pairs: one half releases what the other half acquires.
 //!
-//! Everything else in the rings is `Relaxed`, because it is one of
-//! * a word with a single writer that only its writer reads while the ring runs (own positions, spare, held), or
-//!   that others read as a mere number (counters);
-//! * a cell of the ready queue, which is published by that queue's write position;
-//! * the free queue, which rides on the ready queue's pairs (see `FreeQueue`).
+//! All other accesses are `Relaxed`, because they concern
+//! * a word with a single writer, which only its writer reads while the ring runs (own positions, spare, held), or which
+//!   others read as a number that publishes nothing (counters);
+//! * a cell of the ready queue, which that queue's write position publishes;
+//! * the free queue, which the ready queue's pairs order too (see `FreeQueue`).
 //!
 //! The model tests weaken each site in turn and require that the model fails.
 
@@ -17,20 +17,20 @@ pub enum Site {
     ReadyPublish,
     /// A2, consumer: loads the ready queue's write position.
     ReadyObserve,
-    /// B1, consumer: moves the read position past the slot that it takes. Releases the read of the cell, which the
-    /// producer will write again; and the return of the slot held before, with all reads of its bytes, which the
-    /// producer will fill again.
+    /// B1, consumer: advances the read position past the slot that it takes. Releases the read of the cell, which the
+    /// producer will overwrite, and the release of the slot held before, with all reads of its bytes, which the producer
+    /// will fill again.
     Take,
     /// B2, producer: loads the read position before a commit.
     TakeObserve,
-    /// B3, producer: learns from a failed eviction that the consumer took the oldest.
+    /// B3, producer: loads the read position in a failed eviction, because the consumer took the oldest.
     TakeObserveLate,
-    /// C1, producer: moves the read position past the slot that it evicts. Releases the write position, which the
-    /// consumer must not see older than the read position that it compares it with.
+    /// C1, producer: advances the read position past the slot that it evicts. Releases the write position: the consumer
+    /// must not see an older one than the read position that it compares it with.
     Evict,
     /// C2, consumer: loads the read position.
     EvictObserve,
-    /// C3, consumer: learns from a failed take that the oldest was evicted.
+    /// C3, consumer: loads the read position in a failed take, because the oldest was evicted.
     EvictObserveLate,
     /// D1: a handle is dropped. Releases everything that its side owns.
     Unclaim,
@@ -82,8 +82,8 @@ impl Site {
     }
 }
 
-/// The switch by which a model test makes one site `Relaxed`. loom runs all threads of a model on one thread of the
-/// machine, so tests that run side by side do not disturb each other.
+/// Lets a model test make one site `Relaxed`. loom runs all threads of a model on one thread of the machine, so that
+/// concurrent tests do not affect each other.
 #[cfg(loom)]
 pub mod weaken {
     use super::Site;
@@ -93,7 +93,7 @@ pub mod weaken {
         static WEAKENED: Cell<Option<Site>> = const { Cell::new(None) };
     }
 
-    /// Weakens this site, and no other, from now on.
+    /// Weakens this site and no other, from now on.
     pub fn only(site: Option<Site>) {
         WEAKENED.set(site);
     }

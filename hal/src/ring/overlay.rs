@@ -1,8 +1,10 @@
 //! The overlay ring: each slot is one overlay.
 
-use super::memory::SlotMut;
+use super::counters::{CommitOutcome, RingCounters};
+use super::error::RingError;
+use super::memory::{SharedRegion, SlotConsumer, SlotMut, SlotProducer};
 use super::protocol::IndexProducer;
-use super::{CommitOutcome, Counters, RingError, SharedRegion, SlotConsumer, SlotProducer, SlotRing};
+use super::slots::{SlotRing, region_bytes};
 use crate::overlay::{OVERLAY_MAGIC, Overlay};
 
 const SLOT_BYTES: usize = size_of::<Overlay>();
@@ -11,13 +13,13 @@ const SLOT_BYTES: usize = size_of::<Overlay>();
 pub struct OverlayRing<'a>(SlotRing<'a>);
 
 impl<'a> OverlayRing<'a> {
-    /// Bytes of the region for a ring that queues `capacity` overlays; the region is to be aligned to
+    /// Bytes of the region for a ring that queues `capacity` overlays. Align the region to
     /// [`super::ALIGN`].
     ///
     /// # Errors
-    /// As [`super::region_bytes`].
+    /// As [`region_bytes`].
     pub fn region_bytes(capacity: u32) -> Result<usize, RingError> {
-        super::region_bytes(capacity, SLOT_BYTES)
+        region_bytes(capacity, SLOT_BYTES)
     }
 
     /// Lays out an empty ring in `region`.
@@ -28,7 +30,7 @@ impl<'a> OverlayRing<'a> {
         SlotRing::create(region, OVERLAY_MAGIC, capacity, SLOT_BYTES).map(Self)
     }
 
-    /// The overlay ring that lies in `region`, which nobody uses now; see [`SlotRing::attach`].
+    /// The overlay ring in `region`, which nobody uses now; see [`SlotRing::attach`].
     ///
     /// # Errors
     /// As [`SlotRing::attach`], and [`RingError::SlotBytes`] if a slot is not an overlay's size.
@@ -76,18 +78,8 @@ impl<'a> OverlayRing<'a> {
     }
 
     /// What has passed through so far.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> RingCounters {
         self.0.counters()
-    }
-
-    /// Overlays committed and not yet taken or evicted.
-    pub fn queued(&self) -> u32 {
-        self.0.queued()
-    }
-
-    /// Overlays that can be queued.
-    pub fn capacity(&self) -> u32 {
-        self.0.capacity()
     }
 }
 
@@ -99,7 +91,7 @@ fn wrong_size(seen: usize) -> RingError {
 pub struct OverlayProducer<'a>(SlotProducer<'a>);
 
 impl<'a> OverlayProducer<'a> {
-    /// The slot to fill, at once: it holds what was last written to it, so begin with [`Overlay::blank`]'s header.
+    /// The slot to fill, at once: it holds what was last written to it, so start from [`Overlay::blank`].
     /// Until a commit, each acquire gives the same.
     ///
     /// # Errors
@@ -122,11 +114,6 @@ impl<'a> OverlayProducer<'a> {
         *slot.overlay = *overlay;
         Ok(slot.commit())
     }
-
-    /// Overlays committed and not yet taken or evicted.
-    pub fn backlog(&self) -> u32 {
-        self.0.backlog()
-    }
 }
 
 /// An overlay being filled. Dropped without a commit it stays with the producer for the next acquire.
@@ -141,7 +128,7 @@ impl OverlaySlot<'_, '_> {
         self.overlay
     }
 
-    /// Queues the overlay. If that made one too many, the oldest is evicted: it comes back unread.
+    /// Queues the overlay. If the queue was full, its oldest overlay is evicted.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn commit(self) -> CommitOutcome {
         self.producer.commit()
@@ -153,32 +140,22 @@ impl OverlaySlot<'_, '_> {
 pub struct OverlayConsumer<'a>(SlotConsumer<'a>);
 
 impl OverlayConsumer<'_> {
-    /// The next overlay, oldest first. The one held before is given back, also when there is no next.
+    /// The next overlay, oldest first. Releases the one held before, also when there is no next.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<&Overlay> {
         bytemuck::try_from_bytes(self.0.take()?).ok()
     }
 
-    /// The newest overlay, and how many older ones were passed over.
+    /// The newest overlay, and how many older ones it supersedes.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take_newest(&mut self) -> Option<(&Overlay, u32)> {
         let (slot, superseded) = self.0.take_newest()?;
         Some((bytemuck::try_from_bytes(slot).ok()?, superseded))
     }
 
-    /// The overlay that is held.
-    pub fn held(&self) -> Option<&Overlay> {
-        bytemuck::try_from_bytes(self.0.held()?).ok()
-    }
-
-    /// Gives the held overlay back before the next take.
+    /// Releases the held overlay before the next take.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn release(&mut self) {
         self.0.release();
-    }
-
-    /// Overlays committed and not yet taken or evicted.
-    pub fn backlog(&self) -> u32 {
-        self.0.backlog()
     }
 }

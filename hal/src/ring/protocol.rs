@@ -1,50 +1,51 @@
-//! Who owns which slot: the protocol of the ring, over slot indices alone.
+//! Which side owns which slot: the protocol of the ring, over slot indices alone.
 //!
 //! Works on references to atomics, so that the same code runs over caller memory and in a model checker.
 
+use super::counters::{CommitOutcome, RingCounters};
+use super::error::RingError;
 use super::index_queue::{FreeQueue, ReadyQueue};
-use super::layout::{HEADER_WORDS, Layout, RING_MAGIC};
+use super::layout::{HEADER_WORDS, RING_MAGIC, RingLayout};
 use super::order::Site;
-use super::{CommitOutcome, Counters, RingError};
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 
-/// In place of a slot index: none.
+/// Stands for no slot index.
 const NO_SLOT: u32 = u32::MAX;
 
-/// Words that only the producer writes. A cache line to itself.
+/// Words that only the producer writes, on a cache line of their own.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct ProducerWords {
     claimed: AtomicU32,
     ready_write: AtomicU32,
     free_read: AtomicU32,
-    /// The slot that the producer fills, between handles.
+    /// The slot that the producer fills, kept for its next handle.
     spare: AtomicU32,
     committed: AtomicU32,
     evicted: AtomicU32,
     faults: AtomicU32,
 }
 
-/// Words that only the consumer writes. A cache line to itself.
+/// Words that only the consumer writes, on a cache line of their own.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct ConsumerWords {
     claimed: AtomicU32,
     free_write: AtomicU32,
-    /// The slot that the consumer reads, between handles.
+    /// The slot that the consumer reads, kept for its next handle.
     held: AtomicU32,
     taken: AtomicU32,
     faults: AtomicU32,
 }
 
-/// The one word that both sides write. A cache line to itself.
+/// The one word that both sides write, on a cache line of its own.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct SharedWord {
     ready_read: AtomicU32,
 }
 
-/// Start of every region.
+/// The start of every region.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct ControlBlock {
@@ -55,10 +56,10 @@ pub struct ControlBlock {
 }
 
 impl ControlBlock {
-    /// The header as it stands; zero after a wrong magic.
+    /// The words of the header; all zero but the first if the magic is wrong.
     pub fn header(&self) -> [u32; HEADER_WORDS] {
         let mut words = [0; HEADER_WORDS];
-        // E2, with E1: whoever sees the magic, which is the first word, sees the ring laid out.
+        // E2, with E1: whoever sees the magic, which is the first word, sees a ring that is laid out.
         words[0] = self.header[0].load(Site::HeaderObserve.order());
         if words[0] == RING_MAGIC {
             for (word, shared) in words.iter_mut().zip(&self.header).skip(1) {
@@ -79,12 +80,12 @@ pub struct Control<'a> {
 }
 
 impl<'a> Control<'a> {
-    /// Puts the parts together; the cells are as many as `layout` says.
+    /// Joins the parts; there are as many cells as `layout` says.
     pub fn new(
         block: &'a ControlBlock,
         ready_cells: &'a [AtomicU32],
         free_cells: &'a [AtomicU32],
-        layout: &Layout,
+        layout: &RingLayout,
     ) -> Self {
         let ready = ReadyQueue {
             write: &block.producer.ready_write,
@@ -101,7 +102,7 @@ impl<'a> Control<'a> {
     }
 
     /// Lays out an empty ring whose queues start at `position`, and publishes its header.
-    pub fn format(&self, layout: &Layout, position: u32) {
+    pub fn format(&self, layout: &RingLayout, position: u32) {
         let Self { block, ready, free, .. } = self;
         for word in [ready.write, ready.read, free.write, free.read] {
             word.store(position, Relaxed);
@@ -122,12 +123,12 @@ impl<'a> Control<'a> {
         for (word, value) in block.header.iter().zip(layout.header()).skip(1) {
             word.store(value, Relaxed);
         }
-        // E1, with E2: all of the above is there when the magic is.
+        // E1, with E2: all of the above is written before the magic.
         block.header[0].store(layout.header()[0], Site::HeaderPublish.order());
     }
 
-    /// Puts a ring right that nobody uses, after handles were lost at any point of the protocol: what is queued stays
-    /// queued, every other slot is free.
+    /// Repairs a ring that nobody uses, after handles were lost at any point of the protocol: queued slots stay queued,
+    /// all others are free.
     pub fn recover(&self) -> Result<(), RingError> {
         let Self { block, ready, free, slot_count } = self;
         let (producer, consumer) = (&block.producer, &block.consumer);
@@ -150,7 +151,7 @@ impl<'a> Control<'a> {
             }
         }
         if seen > ready.capacity {
-            // The producer ended between a push and its eviction.
+            // The producer stopped between a push and its eviction.
             read = read.wrapping_add(1);
             ready.read.store(read, Relaxed);
             add_one(&producer.evicted);
@@ -164,7 +165,7 @@ impl<'a> Control<'a> {
         for index in (0..*slot_count).filter(|&index| queued(read).all(|other| other != index)) {
             free.push(&mut free_write, index);
         }
-        // A side may have ended between a step and its counting.
+        // A side may have stopped between a step and counting it.
         let gone = producer.evicted.load(Relaxed).wrapping_add(consumer.taken.load(Relaxed));
         producer.committed.store(gone.wrapping_add(write.wrapping_sub(read)), Relaxed);
         Ok(())
@@ -193,10 +194,10 @@ impl<'a> Control<'a> {
         })
     }
 
-    /// The counters; they agree with each other when neither side is in a call.
-    pub fn counters(&self) -> Counters {
+    /// The counters; they add up when neither side is in a call.
+    pub fn counters(&self) -> RingCounters {
         let (producer, consumer) = (&self.block.producer, &self.block.consumer);
-        Counters {
+        RingCounters {
             committed: producer.committed.load(Relaxed),
             evicted: producer.evicted.load(Relaxed),
             taken: consumer.taken.load(Relaxed),
@@ -209,21 +210,21 @@ impl<'a> Control<'a> {
         self.ready.len()
     }
 
-    /// An index read from shared memory, if there is such a slot.
+    /// An index read from shared memory, if it is that of a slot.
     #[inline]
     fn valid(&self, index: u32) -> Option<u32> {
         (index < self.slot_count).then_some(index)
     }
 }
 
-/// Counts; `word` has no other writer.
+/// Increments `word`, which has no other writer.
 #[inline]
 fn add_one(word: &AtomicU32) {
     word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 fn claim(claimed: &AtomicU32, side: &'static str) -> Result<(), RingError> {
-    // D2, with D1: this side goes on with what the last handle of the side left.
+    // D2, with D1: this handle continues where the last handle of its side stopped.
     match claimed.compare_exchange(0, 1, Site::Claim.order(), Relaxed) {
         Ok(_) => Ok(()),
         Err(_) => Err(RingError::Claimed { side }),
@@ -241,19 +242,19 @@ pub struct IndexProducer<'a> {
 impl IndexProducer<'_> {
     /// The slot to fill: the producer owns it until [`Self::commit`].
     ///
-    /// There always is one. Of N + 2 slots, at most N are queued, because a push beyond N evicts (the slot comes back
-    /// here) or fails to, because the consumer took one. At most one is with the consumer, because it gives the held
-    /// one back before it takes the next. So if the producer has no spare, at least one is in the free queue; and it
-    /// is seen there, because B2 or B3 of the last commit saw the take (B1) that made room, which came after the
-    /// return of the slot held before. A consumer that ended in the middle of a call has lost one slot, which
-    /// counts as the one it held.
+    /// There always is one. Of N + 2 slots, at most N are queued: a push beyond N evicts one, which becomes the spare, or
+    /// fails to evict because the consumer took one. The consumer holds at most one, because it releases the held slot
+    /// before it takes the next. So if the producer has no spare, at least one slot is in the free queue. The producer
+    /// sees it there: B2 or B3 of the last commit saw the take (B1) that made room, which came after the release of the
+    /// slot held before. A consumer that stopped in the middle of a call has lost one slot, which counts as the one it
+    /// held.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn acquire(&mut self) -> Result<u32, RingError> {
         if let Some(index) = self.spare {
             return Ok(index);
         }
         let words = &self.control.block.producer;
-        // A sound ring ends in the first turn. A faulty consumer is not waited for.
+        // The first iteration finds a slot unless the consumer is faulty, and nobody waits for a faulty consumer.
         for _ in 0..self.control.slot_count {
             let Some(seen) = self.control.free.pop(&mut self.free_read) else { break };
             if let Some(index) = self.control.valid(seen) {
@@ -266,7 +267,7 @@ impl IndexProducer<'_> {
         Err(RingError::NoFreeSlot)
     }
 
-    /// Queues the slot being filled. Without one (nothing acquired since the last commit) nothing is queued.
+    /// Queues the slot being filled. Does nothing if none was acquired since the last commit.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn commit(&mut self) -> CommitOutcome {
         let Some(index) = self.spare.take() else { return CommitOutcome { evicted: false } };
@@ -306,8 +307,7 @@ pub struct IndexConsumer<'a> {
 }
 
 impl IndexConsumer<'_> {
-    /// Gives the held slot back, then takes the oldest: the consumer owns it until the next take or
-    /// [`Self::release`].
+    /// Releases the held slot, then takes the oldest: the consumer owns it until the next take or [`Self::release`].
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<u32> {
         self.release();
@@ -322,13 +322,13 @@ impl IndexConsumer<'_> {
         self.held
     }
 
-    /// Takes all that is queued, keeps the newest, and says how many others it passed over. A frame that is committed
-    /// during the call may be left for the next one.
+    /// Takes all queued slots and keeps the newest; also returns how many it supersedes. A slot that is committed during
+    /// the call may stay queued.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take_newest(&mut self) -> Option<(u32, u32)> {
         let mut newest = self.take()?;
         let mut superseded = 0;
-        // A queue that is not empty stays so until this side takes: the producer evicts only what is too much.
+        // A queue that is not empty stays so until this side takes: the producer evicts from a full queue only.
         while superseded < self.control.ready.capacity && self.backlog() > 0 {
             newest = self.take()?;
             superseded += 1;
@@ -337,7 +337,7 @@ impl IndexConsumer<'_> {
     }
 
     /// The ring's counters.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> RingCounters {
         self.control.counters()
     }
 
@@ -346,7 +346,7 @@ impl IndexConsumer<'_> {
         self.held
     }
 
-    /// Gives the held slot back, if there is one.
+    /// Releases the held slot, if there is one.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn release(&mut self) {
         if let Some(index) = self.held.take() {

@@ -1,24 +1,23 @@
-//! The ring over slots of a stated size, and the handles of its two sides.
+//! The ring over slots of a stated size.
 
-use super::layout::Layout;
-use super::memory::{RingMemory, SharedRegion, SlotMemory, SlotMut};
-use super::protocol::{IndexConsumer, IndexProducer};
-use super::{CommitOutcome, Counters, RingError};
+use super::counters::RingCounters;
+use super::error::RingError;
+use super::layout::RingLayout;
+use super::memory::{RingMemory, SharedRegion, SlotConsumer, SlotProducer};
 
-/// Bytes of the region for a ring that queues `capacity` slots of `slot_bytes`; the region is to be aligned to
-/// [`super::ALIGN`].
+/// Bytes of the region for a ring that queues `capacity` slots of `slot_bytes`. Align the region to [`super::ALIGN`].
 ///
 /// # Errors
 /// [`RingError::Capacity`], [`RingError::SlotBytes`] or [`RingError::TooLarge`].
 pub fn region_bytes(capacity: u32, slot_bytes: usize) -> Result<usize, RingError> {
-    Ok(Layout::new(0, capacity, slot_bytes)?.region_bytes as usize)
+    Ok(RingLayout::new(0, capacity, slot_bytes)?.region_bytes as usize)
 }
 
-/// A ring of slots in caller memory. `content` is a magic that says what the slots hold, so that a ring of overlays
-/// is not taken for one of frames. Its handles live as long as the region, not as this value.
+/// A ring of slots in caller memory. `content` is a magic number that says what the slots hold, so that a ring of
+/// overlays is not taken for one of frames. The handles of its sides live as long as the region, not as this value.
 pub struct SlotRing<'a> {
     memory: RingMemory<'a>,
-    layout: Layout,
+    layout: RingLayout,
 }
 
 impl<'a> SlotRing<'a> {
@@ -35,7 +34,7 @@ impl<'a> SlotRing<'a> {
         Self::create_at(region, content, capacity, slot_bytes, 0)
     }
 
-    /// As [`Self::create`], with the queues' positions starting at `position` instead of 0, so that a test can begin
+    /// As [`Self::create`], with the queues' positions starting at `position` instead of 0, so that a test can start
     /// just before they wrap around.
     ///
     /// # Errors
@@ -47,7 +46,7 @@ impl<'a> SlotRing<'a> {
         slot_bytes: usize,
         position: u32,
     ) -> Result<Self, RingError> {
-        let layout = Layout::new(content, capacity, slot_bytes)?;
+        let layout = RingLayout::new(content, capacity, slot_bytes)?;
         let memory = RingMemory::create(&SharedRegion::exclusive(region), &layout, position)?;
         Ok(Self { memory, layout })
     }
@@ -62,26 +61,26 @@ impl<'a> SlotRing<'a> {
         capacity: u32,
         slot_bytes: usize,
     ) -> Result<Self, RingError> {
-        let layout = Layout::new(content, capacity, slot_bytes)?;
+        let layout = RingLayout::new(content, capacity, slot_bytes)?;
         Ok(Self { memory: RingMemory::create(&region, &layout, 0)?, layout })
     }
 
-    /// The ring that lies in `region`, which nobody uses now: both sides can be claimed, what is queued is kept, and
-    /// slots that handles held when they were lost (a process that ended, in whichever instruction) are free again.
+    /// The ring in `region`, which nobody uses now. Both sides can be claimed, queued slots are kept, and slots whose
+    /// handles were lost (a process ended, at whichever instruction) are free again.
     ///
     /// # Errors
-    /// [`RingError::Misaligned`], [`RingError::RegionTooSmall`], [`RingError::Header`] and the errors of
-    /// [`region_bytes`] where the header is not that of a ring of `content`; [`RingError::Damaged`] where the queue
-    /// cannot be the work of this protocol.
+    /// [`RingError::Misaligned`], [`RingError::RegionTooSmall`]; [`RingError::Header`] and the errors of
+    /// [`region_bytes`] if the header is not that of a ring of `content`; [`RingError::Damaged`] if this protocol cannot
+    /// have written the queue.
     pub fn attach(region: &'a mut [u8], content: u32) -> Result<Self, RingError> {
         let (memory, layout) = RingMemory::attach(&SharedRegion::exclusive(region), content)?;
         memory.control().recover()?;
         Ok(Self { memory, layout })
     }
 
-    /// As [`Self::attach`], for a ring that others may be using: nothing in it is changed, and a side that another
-    /// process has claimed stays claimed, even if that process has ended (then let the other side end too, and
-    /// [`Self::attach`]).
+    /// As [`Self::attach`], for a ring that others may be using: this changes nothing in it. A side that another
+    /// process claimed stays claimed even after that process has ended; then let the other side end too, and
+    /// [`Self::attach`].
     ///
     /// # Errors
     /// As [`Self::attach`], without [`RingError::Damaged`].
@@ -95,7 +94,7 @@ impl<'a> SlotRing<'a> {
     /// # Errors
     /// [`RingError::Claimed`] if there is a producer.
     pub fn producer(&self) -> Result<SlotProducer<'a>, RingError> {
-        Ok(SlotProducer { indices: self.memory.control().producer()?, slots: self.memory.slots() })
+        self.memory.producer()
     }
 
     /// Claims the consumer's side, until the handle is dropped.
@@ -103,11 +102,11 @@ impl<'a> SlotRing<'a> {
     /// # Errors
     /// [`RingError::Claimed`] if there is a consumer.
     pub fn consumer(&self) -> Result<SlotConsumer<'a>, RingError> {
-        Ok(SlotConsumer { indices: self.memory.control().consumer()?, slots: self.memory.slots() })
+        self.memory.consumer()
     }
 
     /// What has passed through so far.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> RingCounters {
         self.memory.control().counters()
     }
 
@@ -124,84 +123,5 @@ impl<'a> SlotRing<'a> {
     /// Bytes of one slot.
     pub fn slot_bytes(&self) -> usize {
         self.layout.slot_bytes as usize
-    }
-}
-
-/// The producer's side of a ring.
-pub struct SlotProducer<'a> {
-    indices: IndexProducer<'a>,
-    slots: SlotMemory<'a>,
-}
-
-impl<'a> SlotProducer<'a> {
-    /// The slot to fill, at once: it holds what was last written to it. Until a commit, each acquire gives the same.
-    ///
-    /// # Errors
-    /// [`RingError::NoFreeSlot`] if the consumer has broken the protocol; never because it is slow.
-    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn acquire(&mut self) -> Result<SlotMut<'_, 'a>, RingError> {
-        self.slots.filling(&mut self.indices)
-    }
-
-    /// Slots committed and not yet taken or evicted.
-    pub fn backlog(&self) -> u32 {
-        self.indices.backlog()
-    }
-}
-
-impl SlotMut<'_, '_> {
-    /// The slot's bytes.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.bytes
-    }
-
-    /// Queues the slot. If that made one too many, the oldest is evicted: it comes back unread.
-    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn commit(self) -> CommitOutcome {
-        self.producer.commit()
-    }
-}
-
-/// The consumer's side of a ring. It holds a slot from its take until the next take, a release, or the drop of the
-/// handle.
-pub struct SlotConsumer<'a> {
-    indices: IndexConsumer<'a>,
-    slots: SlotMemory<'a>,
-}
-
-impl SlotConsumer<'_> {
-    /// The next slot, oldest first. The one held before is given back, also when there is no next.
-    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn take(&mut self) -> Option<&[u8]> {
-        self.indices.take()?;
-        self.held()
-    }
-
-    /// The newest slot, and how many older ones were passed over.
-    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn take_newest(&mut self) -> Option<(&[u8], u32)> {
-        let (_, superseded) = self.indices.take_newest()?;
-        Some((self.held()?, superseded))
-    }
-
-    /// What has passed through the ring so far.
-    pub fn counters(&self) -> Counters {
-        self.indices.counters()
-    }
-
-    /// The slot that is held.
-    pub fn held(&self) -> Option<&[u8]> {
-        self.slots.held(&self.indices)
-    }
-
-    /// Gives the held slot back before the next take.
-    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn release(&mut self) {
-        self.indices.release();
-    }
-
-    /// Slots committed and not yet taken or evicted.
-    pub fn backlog(&self) -> u32 {
-        self.indices.backlog()
     }
 }

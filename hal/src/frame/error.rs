@@ -1,0 +1,70 @@
+//! Why a frame was refused.
+
+use super::descriptor::{FRAME_ABI_VERSION, FRAME_MAGIC};
+
+/// Why a descriptor was refused. The text names the field, the limit and the value seen.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The first word is not that of a descriptor.
+    #[error("frame magic is {0:#010x}, not {FRAME_MAGIC:#010x}")]
+    Magic(u32),
+    /// This build does not read this version of the layout.
+    #[error("frame ABI version is {seen}, this build reads {FRAME_ABI_VERSION}")]
+    AbiVersion {
+        /// The version found.
+        seen: u16,
+    },
+    /// A field holds a value that has no meaning.
+    #[error("frame field `{field}` is {seen}, which has no meaning")]
+    Unknown {
+        /// Name of the field.
+        field: &'static str,
+        /// The value found.
+        seen: u32,
+    },
+    /// A number is outside its limits or not finite.
+    #[error("frame field `{field}` is {seen}, not within {min}..={max}")]
+    Range {
+        /// Name of the field.
+        field: &'static str,
+        /// The value found.
+        seen: f64,
+        /// Smallest value allowed.
+        min: f64,
+        /// Largest value allowed.
+        max: f64,
+    },
+    /// Radio-frequency frames are not supported.
+    #[error("radio-frequency frames (domain PolarRf) are not accepted: send the envelope or IQ")]
+    RadioFrequency,
+    /// The frame has no amplitude law.
+    #[error(
+        "frame has no amplitude law: set amplitude_law to linear (1), logarithmic (2) or vendor table (3)"
+    )]
+    NoAmplitudeLaw,
+    /// Two fields contradict each other.
+    #[error("frame fields `{a}` and `{b}` do not go together")]
+    Mismatch {
+        /// One field.
+        a: &'static str,
+        /// The other.
+        b: &'static str,
+    },
+    /// The payload is shorter or longer than lines, stride and sample type say.
+    #[error("frame payload holds {seen} bytes, lines x stride needs {needed}")]
+    Payload {
+        /// Bytes announced or given.
+        seen: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// The payload is damaged: it does not have the announced checksum.
+    #[error("frame payload CRC-32 is {seen:#010x}, the descriptor says {announced:#010x}")]
+    Crc {
+        /// Checksum of the bytes given.
+        seen: u32,
+        /// Checksum announced.
+        announced: u32,
+    },
+}
