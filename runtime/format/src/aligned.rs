@@ -1,0 +1,40 @@
+//! Bytes that start where a model can be used in place, and regions that an executor can be bound to.
+
+use crate::PAGE_BYTES;
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+use std::vec::Vec;
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(4096))]
+struct Page([u8; PAGE_BYTES as usize]);
+
+/// Bytes that start at a page's start.
+#[derive(Debug, Clone)]
+pub struct AlignedBytes {
+    pages: Vec<Page>,
+    length: usize,
+}
+
+impl AlignedBytes {
+    /// A copy.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut aligned = Self::zeroed(bytes.len());
+        aligned.bytes_mut().copy_from_slice(bytes);
+        aligned
+    }
+
+    /// Zeros.
+    pub fn zeroed(length: usize) -> Self {
+        Self { pages: std::vec![Page::zeroed(); length.div_ceil(PAGE_BYTES as usize)], length }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &cast_slice(&self.pages)[..self.length]
+    }
+
+    /// The bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut cast_slice_mut(&mut self.pages)[..self.length]
+    }
+}

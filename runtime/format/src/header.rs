@@ -1,0 +1,192 @@
+//! The first page of a model file: header and section table.
+
+use crate::{
+    BANKS_MAX, COPIES_MAX, FILE_VERSION, MEMORY_MAX, ModelError, NameRef, OPS_MAX, TENSOR_ALIGN, codes,
+};
+use bytemuck::{Pod, Zeroable};
+
+/// First eight bytes of a model file.
+pub const FILE_MAGIC: [u8; 8] = *b"SONOFILE";
+/// Header and section table lie within this many bytes.
+pub const HEAD_BYTES: usize = 4096;
+
+codes! {
+    /// What a section holds. Each kind stands exactly once in a file, in this order.
+    pub enum SectionKind {
+        /// `[ProgramRecord]`.
+        Programs = 1 "programs",
+        /// `[PortRecord]`: inputs and outputs of programs.
+        Ports = 2 "ports",
+        /// `[OpRecord]`.
+        Ops = 3 "operations",
+        /// `[TensorRecord]`.
+        Tensors = 4 "tensors",
+        /// UTF-8 names, each found by offset and length.
+        Names = 5 "names",
+        /// Weights and constant tables, addressed by `TensorRecord::offset`.
+        Weights = 6 "weights",
+        /// `ConventionsRecord`: how a session feeds the programs.
+        Conventions = 7 "conventions",
+        /// `[GoldenRecord]`: which stored tensors the self-test feeds and expects.
+        Golden = 8 "golden",
+        /// Values of the golden tensors, f16.
+        GoldenData = 9 "golden data",
+        /// JSON: where graphs, weights and tools came from, with their hashes.
+        Provenance = 10 "provenance",
+    }
+}
+
+/// A bank: persistent state in several copies of one layout. A run is given the index of a copy for each of its program's
+/// slots, so a frame is accepted or abandoned by changing indices, and nothing is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct BankRecord {
+    /// Bytes of one copy; a multiple of [`TENSOR_ALIGN`].
+    pub copy_bytes: u64,
+    /// Copies that exist however the session is configured.
+    pub copies: u32,
+    /// 1 if there is one copy more for each kept frame, else 0.
+    pub per_kept_frame: u32,
+    /// Its name.
+    pub name: NameRef,
+}
+
+impl BankRecord {
+    /// Copies in a session that keeps the features of `kept_frames` frames.
+    pub const fn copies(&self, kept_frames: u32) -> u32 {
+        self.copies + self.per_kept_frame * kept_frames
+    }
+}
+
+/// The file's first bytes. `head_hash` covers the whole first page with that field zero, section hashes included.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct FileHeader {
+    /// [`FILE_MAGIC`].
+    pub magic: [u8; 8],
+    /// [`FILE_VERSION`].
+    pub version: u32,
+    /// Entries of the section table behind this header: all of [`SectionKind::ALL`].
+    pub section_count: u32,
+    /// Length of the file.
+    pub file_bytes: u64,
+    /// Scratch, shared by all programs: the most that any of them needs.
+    pub scratch_bytes: u64,
+    /// Scratch of each thread that runs tiles: the most that any operation needs.
+    pub thread_scratch_bytes: u64,
+    /// Operations of all programs.
+    pub op_count: u32,
+    /// Banks that are used; the others are zero.
+    pub bank_count: u32,
+    /// Persistent state.
+    pub banks: [BankRecord; BANKS_MAX],
+    /// The conventions' `input_size`, so that the head alone tells how much memory a session needs.
+    pub input_size: u32,
+    /// The conventions' `mask_size`.
+    pub mask_size: u32,
+    /// BLAKE3 of the first [`HEAD_BYTES`] with this field zero.
+    pub head_hash: [u8; 32],
+}
+
+impl FileHeader {
+    /// The banks that are used.
+    pub fn banks(&self) -> &[BankRecord] {
+        &self.banks[..(self.bank_count as usize).min(BANKS_MAX)]
+    }
+}
+
+/// Where a section lies.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct SectionRecord {
+    /// A [`SectionKind`].
+    pub kind: u32,
+    /// Layout version of its content; 1.
+    pub layout: u32,
+    /// From the start of the file; a multiple of [`crate::PAGE_BYTES`].
+    pub offset: u64,
+    /// Length.
+    pub bytes: u64,
+    /// BLAKE3 of the content.
+    pub hash: [u8; 32],
+}
+
+const _: () = assert!(
+    size_of::<FileHeader>() + SectionKind::ALL.len() * size_of::<SectionRecord>() <= HEAD_BYTES,
+    "header and section table fit the first page"
+);
+
+/// The header of a file from its first [`HEAD_BYTES`], checked as far as these alone can be: magic, version, hash and
+/// limits. Enough to say how much memory a model needs.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub fn read_header(head: &[u8]) -> Result<FileHeader, ModelError> {
+    let seen = head.len() as u64;
+    let head: &[u8; HEAD_BYTES] =
+        head.get(..HEAD_BYTES).and_then(|head| head.try_into().ok()).ok_or(ModelError::TooShort { seen })?;
+    let mut header = FileHeader::zeroed();
+    let header_bytes = size_of::<FileHeader>();
+    bytemuck::bytes_of_mut(&mut header).copy_from_slice(&head[..header_bytes]);
+    if header.magic != FILE_MAGIC {
+        return Err(ModelError::Magic);
+    }
+    if header.version != FILE_VERSION {
+        return Err(ModelError::Version { seen: header.version });
+    }
+    if head_hash(head) != header.head_hash {
+        return Err(ModelError::Hash { what: "header" });
+    }
+    check_limits(&header)?;
+    Ok(header)
+}
+
+/// Hash of the first page with the header's own hash taken as zero.
+pub(crate) fn head_hash(head: &[u8; HEAD_BYTES]) -> [u8; 32] {
+    let header_bytes = size_of::<FileHeader>();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&head[..header_bytes - 32]);
+    hasher.update(&[0; 32]);
+    hasher.update(&head[header_bytes..]);
+    *hasher.finalize().as_bytes()
+}
+
+fn check_limits(header: &FileHeader) -> Result<(), ModelError> {
+    let wrong = |problem| ModelError::Record { table: "header", index: 0, problem };
+    for (what, seen, limit) in [
+        ("number of operations", header.op_count, OPS_MAX),
+        ("number of banks", header.bank_count, BANKS_MAX as u32),
+    ] {
+        if seen > limit {
+            return Err(ModelError::Limit { what, seen: seen.into(), limit: limit.into() });
+        }
+    }
+    let (used, unused) = header.banks.split_at(header.bank_count as usize);
+    if unused.iter().any(|bank| *bank != BankRecord::zeroed()) {
+        return Err(wrong("an unused bank is not zero"));
+    }
+    let sizes = [
+        ("scratch in bytes", header.scratch_bytes),
+        ("thread scratch in bytes", header.thread_scratch_bytes),
+    ];
+    for (what, seen) in
+        sizes.into_iter().chain(used.iter().map(|bank| ("copy of a bank in bytes", bank.copy_bytes)))
+    {
+        if seen > MEMORY_MAX {
+            return Err(ModelError::Limit { what, seen, limit: MEMORY_MAX });
+        }
+        if seen % TENSOR_ALIGN != 0 {
+            return Err(wrong("a memory size is not a multiple of 64"));
+        }
+    }
+    for bank in used {
+        if bank.copies > COPIES_MAX {
+            let (what, limit) = ("number of copies of a bank", COPIES_MAX.into());
+            return Err(ModelError::Limit { what, seen: bank.copies.into(), limit });
+        }
+        if bank.per_kept_frame > 1 || bank.copies + bank.per_kept_frame == 0 {
+            return Err(wrong("a bank has no copy, or per_kept_frame is not 0 or 1"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Dense convolution.
+
+use super::matmul::product_scratch_bytes;
+use super::window::Window;
+use super::{Access, Definition, Fields, Need, Refusal, product};
+use crate::function::Unary;
+use crate::panels::PanelShape;
+use crate::{DIMS, OPERANDS, OpRecord};
+
+/// A matrix product whose rows are gathered from an image: dims
+/// `[batch, 1, 1, 1, out_rows, out_columns, out_channels, in_channels]`. `a`, the image, has strides over batch (0), row (4),
+/// column (5) and channel (7); `out` over batch (0), row (4), column (5) and channel (6); `c`, a bias that may be missing,
+/// over dim 6. `b` is packed weights with `k = (in_channel * kernel_rows + ky) * kernel_columns + kx`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conv {
+    /// Kernel geometry.
+    pub window: Window,
+    /// Applied to each element of the result.
+    pub activation: Unary,
+}
+
+const OUT_CHANNEL: usize = 6;
+const IN_CHANNEL: usize = 7;
+
+impl Conv {
+    /// Depth of the sums.
+    pub fn depth(&self, dims: &[u32; DIMS]) -> u64 {
+        u64::from(dims[IN_CHANNEL]) * self.window.taps()
+    }
+}
+
+/// Fields of an operation with a window and an activation.
+pub(super) fn window_fields(window: &Window, activation: Unary) -> Fields {
+    let mut fields =
+        Fields { function: activation.function as u32, floats: activation.floats(), ..Fields::default() };
+    fields.params[..10].copy_from_slice(&window.encode());
+    fields
+}
+
+impl Definition for Conv {
+    fn decode(record: &OpRecord) -> Result<Self, Refusal> {
+        let activation = Unary::decode(record.function, record.floats).ok_or("unknown activation")?;
+        Ok(Self { window: Window::decode(record)?, activation })
+    }
+
+    fn encode(&self) -> Fields {
+        window_fields(&self.window, self.activation)
+    }
+
+    fn needs(&self) -> [Need; OPERANDS] {
+        [Need::Output, Need::F32, Need::Panels, Need::AnyOrMissing]
+    }
+
+    fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {
+        Ok(if slot == 1 { self.window.image_access(record) } else { Access::of_dims(&record.dims) })
+    }
+
+    fn writes(&self, dim: usize) -> bool {
+        dim != IN_CHANNEL
+    }
+
+    fn units(&self, dims: &[u32; DIMS]) -> u64 {
+        product(&dims[..OUT_CHANNEL])
+    }
+
+    fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
+        self.depth(dims).saturating_mul(dims[OUT_CHANNEL].into())
+    }
+
+    fn macs(&self, dims: &[u32; DIMS]) -> u64 {
+        product(dims).saturating_mul(self.window.taps())
+    }
+
+    fn scratch_bytes(&self, dims: &[u32; DIMS]) -> u64 {
+        product_scratch_bytes(self.depth(dims))
+    }
+
+    fn panels(&self, dims: &[u32; DIMS]) -> Option<PanelShape> {
+        Some(PanelShape { n: dims[OUT_CHANNEL].into(), k: self.depth(dims) })
+    }
+
+    fn function_name(&self) -> &'static str {
+        self.activation.function.name()
+    }
+}

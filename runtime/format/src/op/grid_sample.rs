@@ -1,0 +1,91 @@
+//! Sampling between the pixels of an image at computed places.
+
+use super::window::{check_images, image_access};
+use super::{Access, Definition, Fields, Need, Refusal, product};
+use crate::{DIMS, OPERANDS, OpRecord, codes};
+
+codes! {
+    /// What lies outside the image.
+    pub enum Outside {
+        /// The nearest pixel of the border.
+        Border = 1 "border",
+        /// Zeros.
+        Zeros = 2 "zeros",
+    }
+}
+
+/// `out[batch, y, x, channel]` (ONNX GridSample, bilinear): dims `[batch, 1, 1, 1, out_rows, out_columns, 1, channels]`. `a`, the
+/// image, has strides over batch (0), row (4), column (5) and channel (7); `b`, the places, over batch, row and column, x
+/// first and y `y_offset` behind it; `out` over batch, row, column and channel. A place -1 to 1 spans the image from the
+/// middles of its outermost pixels if `aligns_corners`, else from their outer edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GridSample {
+    /// What lies outside the image.
+    pub outside: Outside,
+    /// What -1 and 1 stand for.
+    pub aligns_corners: bool,
+    /// Rows and columns of the image.
+    pub input: [u32; 2],
+    /// Elements from a place's x to its y.
+    pub y_offset: u32,
+}
+
+/// Elementary operations of an element: four products, read at places that no cache foresees.
+const ELEMENT_WORK: u64 = 8;
+
+impl GridSample {
+    /// Factor and addend that turn a place into a pixel of an axis (0: rows, 1: columns).
+    pub fn to_pixels(&self, axis: usize) -> (f32, f32) {
+        let extent = self.input[axis] as f32;
+        let half = (extent - 1.0) / 2.0;
+        if self.aligns_corners { (half, half) } else { (extent / 2.0, half) }
+    }
+}
+
+impl Definition for GridSample {
+    fn decode(record: &OpRecord) -> Result<Self, Refusal> {
+        let [rows, columns, y_offset, aligns_corners, ..] = record.params;
+        let outside = Outside::from_code(record.function).ok_or("unknown function")?;
+        check_images(record, [rows, columns])?;
+        if record.dims[6] != 1 {
+            return Err("a dimension that has no meaning is not 1");
+        }
+        if aligns_corners > 1 {
+            return Err("aligns_corners is neither 0 nor 1");
+        }
+        Ok(Self { outside, aligns_corners: aligns_corners == 1, input: [rows, columns], y_offset })
+    }
+
+    fn encode(&self) -> Fields {
+        let mut fields = Fields { function: self.outside as u32, ..Fields::default() };
+        let [rows, columns] = self.input;
+        fields.params[..4].copy_from_slice(&[rows, columns, self.y_offset, self.aligns_corners.into()]);
+        fields
+    }
+
+    fn needs(&self) -> [Need; OPERANDS] {
+        [Need::Output, Need::F32, Need::F32, Need::None]
+    }
+
+    fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {
+        let mut access = Access::of_dims(&record.dims);
+        match slot {
+            1 => access = image_access(record, self.input),
+            2 => access.beyond = self.y_offset.into(),
+            _ => {}
+        }
+        Ok(access)
+    }
+
+    fn units(&self, dims: &[u32; DIMS]) -> u64 {
+        product(&dims[..DIMS - 1])
+    }
+
+    fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
+        ELEMENT_WORK * u64::from(dims[DIMS - 1])
+    }
+
+    fn function_name(&self) -> &'static str {
+        self.outside.name()
+    }
+}

@@ -1,0 +1,59 @@
+//! Normalisation over the trailing dims.
+
+use super::reduce::{kept_and_inner, kept_dims, kept_fields};
+use super::{Definition, Fields, Need, Refusal};
+use crate::{DIMS, OPERANDS, OpRecord, codes};
+
+codes! {
+    /// What the elements are normalised by.
+    pub enum Statistics {
+        /// The mean is subtracted, then divided by the standard deviation (LayerNorm, Ba 2016; InstanceNorm; GroupNorm).
+        MeanVariance = 1 "mean_variance",
+        /// Divided by the root of the mean square (RMSNorm, Zhang & Sennrich 2019).
+        RootMeanSquare = 2 "root_mean_square",
+    }
+}
+
+/// `out = (a - mean) / sqrt(variance + epsilon) * b + c` over the dims behind the first `kept_dims`; `b` and `c` may be
+/// missing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalize {
+    /// What the elements are normalised by.
+    pub statistics: Statistics,
+    /// Dims that are kept.
+    pub kept_dims: u32,
+    /// Added to the variance; not negative.
+    pub epsilon: f32,
+}
+
+impl Definition for Normalize {
+    fn decode(record: &OpRecord) -> Result<Self, Refusal> {
+        let statistics = Statistics::from_code(record.function).ok_or("unknown function")?;
+        let epsilon = record.floats[0];
+        if epsilon < 0.0 {
+            return Err("epsilon is negative");
+        }
+        Ok(Self { statistics, kept_dims: kept_dims(record)?, epsilon })
+    }
+
+    fn encode(&self) -> Fields {
+        let fields = kept_fields(self.kept_dims);
+        Fields { function: self.statistics as u32, floats: [self.epsilon, 0.0], ..fields }
+    }
+
+    fn needs(&self) -> [Need; OPERANDS] {
+        [Need::Output, Need::F32, Need::AnyOrMissing, Need::AnyOrMissing]
+    }
+
+    fn units(&self, dims: &[u32; DIMS]) -> u64 {
+        kept_and_inner(self.kept_dims, dims).0
+    }
+
+    fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
+        3 * kept_and_inner(self.kept_dims, dims).1
+    }
+
+    fn function_name(&self) -> &'static str {
+        self.statistics.name()
+    }
+}

@@ -1,0 +1,85 @@
+//! Reduction over the trailing dims.
+
+use super::{Definition, Fields, Need, Refusal, product};
+use crate::{DIMS, OPERANDS, OpRecord, codes};
+
+codes! {
+    /// What is computed of the elements under each kept index.
+    pub enum Reduction {
+        /// Sum.
+        Sum = 1 "sum",
+        /// Arithmetic mean.
+        Mean = 2 "mean",
+        /// Largest.
+        Max = 3 "max",
+        /// Smallest.
+        Min = 4 "min",
+        /// Product.
+        Product = 5 "product",
+        /// Mean of squares.
+        MeanOfSquares = 6 "mean_of_squares",
+        /// Sum of squares.
+        SumOfSquares = 7 "sum_of_squares",
+        /// Index of the first largest, as a float.
+        ArgMax = 8 "arg_max",
+    }
+}
+
+/// `out = reduction(a)`: the first `kept_dims` dims are kept, the others reduced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reduce {
+    /// What is computed.
+    pub reduction: Reduction,
+    /// Dims that are kept.
+    pub kept_dims: u32,
+}
+
+/// Reads a number of kept dims.
+pub(super) fn kept_dims(record: &OpRecord) -> Result<u32, Refusal> {
+    let kept_dims = record.params[0];
+    if kept_dims as usize > DIMS { Err("keeps more dimensions than there are") } else { Ok(kept_dims) }
+}
+
+/// Fields of an operation over trailing dims.
+pub(super) fn kept_fields(kept_dims: u32) -> Fields {
+    let mut fields = Fields::default();
+    fields.params[0] = kept_dims;
+    fields
+}
+
+/// Kept indices, and elements under each.
+pub(super) fn kept_and_inner(kept_dims: u32, dims: &[u32; DIMS]) -> (u64, u64) {
+    let (kept, inner) = dims.split_at(kept_dims as usize);
+    (product(kept), product(inner))
+}
+
+impl Definition for Reduce {
+    fn decode(record: &OpRecord) -> Result<Self, Refusal> {
+        let reduction = Reduction::from_code(record.function).ok_or("unknown function")?;
+        Ok(Self { reduction, kept_dims: kept_dims(record)? })
+    }
+
+    fn encode(&self) -> Fields {
+        Fields { function: self.reduction as u32, ..kept_fields(self.kept_dims) }
+    }
+
+    fn needs(&self) -> [Need; OPERANDS] {
+        [Need::Output, Need::F32, Need::None, Need::None]
+    }
+
+    fn units(&self, dims: &[u32; DIMS]) -> u64 {
+        kept_and_inner(self.kept_dims, dims).0
+    }
+
+    fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
+        kept_and_inner(self.kept_dims, dims).1
+    }
+
+    fn writes(&self, dim: usize) -> bool {
+        dim < self.kept_dims as usize
+    }
+
+    fn function_name(&self) -> &'static str {
+        self.reduction.name()
+    }
+}

@@ -1,0 +1,58 @@
+//! Packed weights of a product of `k` inputs and `n` output channels: panels of 16 channels.
+//!
+//! * f32 and f16: `[ceil(n / 16)][k][16]`.
+//! * i8: first the f32 scale of each channel, then the i32 sum of each channel's weights, both for `ceil(n / 16) * 16`
+//!   channels; then `[ceil(n / 16)][ceil(k / 4)][16][4]`: four consecutive inputs of a channel stand together, as dot-product
+//!   instructions read them. The sums correct for activations that are stored with an offset. A weight is its integer times
+//!   the scale of its channel.
+//!
+//! Channels and inputs that fill up the last panel or group are zero. Elements of i8 panels are counted in bytes.
+
+use crate::Dtype;
+
+/// Output channels in a panel.
+pub const PANEL: usize = 16;
+/// Inputs of i8 weights that stand together.
+pub const GROUP: usize = 4;
+
+/// Sizes of packed weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PanelShape {
+    /// Output channels.
+    pub n: u64,
+    /// Inputs: the depth of each sum.
+    pub k: u64,
+}
+
+impl PanelShape {
+    /// Panels.
+    pub const fn panels(&self) -> u64 {
+        self.n.div_ceil(PANEL as u64)
+    }
+
+    /// Groups of four inputs.
+    pub const fn groups(&self) -> u64 {
+        self.k.div_ceil(GROUP as u64)
+    }
+
+    /// Elements as stored in a type; none if they overflow or the type is not for weights.
+    pub fn elements(&self, dtype: Dtype) -> Option<u64> {
+        let channels = self.panels().checked_mul(PANEL as u64)?;
+        match dtype {
+            Dtype::F32 | Dtype::F16 => channels.checked_mul(self.k),
+            Dtype::I8 => self.groups().checked_mul(GROUP as u64)?.checked_add(8)?.checked_mul(channels),
+            Dtype::I32 => None,
+        }
+    }
+
+    /// Cuts i8 panels into the bytes of scales (f32), of sums (i32), and of weights.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than [`Self::elements`] says.
+    pub fn split_i8<'a>(&self, bytes: &'a [i8]) -> (&'a [i8], &'a [i8], &'a [i8]) {
+        let channels = (self.panels() as usize) * PANEL;
+        let (scales, rest) = bytes.split_at(4 * channels);
+        let (sums, weights) = rest.split_at(4 * channels);
+        (scales, sums, weights)
+    }
+}

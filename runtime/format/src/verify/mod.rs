@@ -1,0 +1,32 @@
+//! The proof that a model can be run: every record's fields, every element that an operation can touch, and the plan.
+//!
+//! Independent of the planner that placed the tensors: this reads the finished file and believes none of it. Without an
+//! allocator it cannot build tables, so the file states over which operations each tensor is live; every access is held to
+//! that statement, and then stated lifetimes and places are compared pair by pair.
+
+mod operation;
+mod plan;
+mod tables;
+
+use crate::{Model, ModelError, OPS_MAX, PORTS_MAX, PROGRAMS_MAX, TENSORS_MAX};
+
+pub(crate) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
+    limit("number of programs", model.programs.len(), PROGRAMS_MAX)?;
+    limit("number of ports", model.ports.len(), PORTS_MAX * PROGRAMS_MAX)?;
+    limit("number of operations", model.ops.len(), OPS_MAX)?;
+    limit("number of tensors", model.tensors.len(), TENSORS_MAX)?;
+    tables::names(model)?;
+    tables::tensors(model)?;
+    tables::programs(model)?;
+    plan::tensors_apart(model)?;
+    plan::index_tables(model)?;
+    tables::golden(model)?;
+    tables::conventions(model)
+}
+
+fn limit(what: &'static str, seen: usize, limit: u32) -> Result<(), ModelError> {
+    if seen > limit as usize {
+        return Err(ModelError::Limit { what, seen: seen as u64, limit: limit.into() });
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! Records other than operations: names, tensors, programs with their ports and slots, golden values, conventions.
+
+use super::operation;
+use crate::{
+    DIMS, Dtype, ELEMENTS_MAX, GoldenRole, Model, ModelError, PORTS_MAX, PortRecord, ProgramRecord,
+    SLOTS_MAX, SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TensorLayout, TensorRecord, TensorSpace,
+};
+use bytemuck::Zeroable;
+
+pub(super) fn names(model: &Model<'_>) -> Result<(), ModelError> {
+    let banks = model.header.banks().iter().map(|bank| ("bank", bank.name));
+    let programs = model.programs.iter().map(|p| ("program", p.name));
+    let ports = model.ports.iter().map(|p| ("port", p.name));
+    let ops = model.ops.iter().map(|o| ("operation", o.name));
+    let tensors = model.tensors.iter().map(|t| ("tensor", t.name));
+    let mut previous = ("", 0);
+    for (table, name) in banks.chain(programs).chain(ports).chain(ops).chain(tensors) {
+        previous = if previous.0 == table { (table, previous.1 + 1) } else { (table, 0) };
+        let from = name.offset as usize;
+        if from.checked_add(name.bytes as usize).is_none_or(|to| model.names.get(from..to).is_none()) {
+            let problem = "its name lies outside the names";
+            return Err(ModelError::Record { table, index: previous.1, problem });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn tensors(model: &Model<'_>) -> Result<(), ModelError> {
+    for (index, tensor) in (0u32..).zip(model.tensors) {
+        check_tensor(model, tensor).map_err(|problem| ModelError::Record {
+            table: "tensor",
+            index,
+            problem,
+        })?;
+    }
+    Ok(())
+}
+
+/// A tensor on its own: known codes, aligned, inside its space, lifetime inside its program.
+fn check_tensor(model: &Model<'_>, tensor: &TensorRecord) -> Result<(), &'static str> {
+    let space = tensor.space().ok_or("unknown space")?;
+    let dtype = tensor.dtype().ok_or("unknown element type")?;
+    let layout = tensor.layout().ok_or("unknown layout")?;
+    if tensor.elements == 0 || tensor.elements > ELEMENTS_MAX {
+        return Err("has no element, or more than allowed");
+    }
+    if !tensor.offset.is_multiple_of(TENSOR_ALIGN) {
+        return Err("does not start at a multiple of 64 bytes");
+    }
+    let program = model.programs.get(tensor.program as usize).ok_or("belongs to no program")?;
+    let room = match space {
+        TensorSpace::Scratch => model.header.scratch_bytes,
+        TensorSpace::State => {
+            let slot = program.slots().get(tensor.slot as usize).ok_or("lies in no slot of its program")?;
+            model.header.banks().get(slot.bank as usize).ok_or("lies in a slot of no bank")?.copy_bytes
+        }
+        TensorSpace::Weights => model.weights.len() as u64,
+    };
+    let end = tensor.offset.checked_add(tensor.bytes()).ok_or("its end overflows")?;
+    if end > room {
+        return Err("ends behind its space");
+    }
+    if space != TensorSpace::Weights && (dtype == Dtype::I32 || layout != TensorLayout::Strided) {
+        return Err("only weights can be panels or indices");
+    }
+    if layout == TensorLayout::Panels && dtype == Dtype::I32 {
+        return Err("panels hold floats or bytes");
+    }
+    if tensor.flags & !TENSOR_IS_INPUT != 0 {
+        return Err("an unknown flag is set");
+    }
+    if space != TensorSpace::Scratch {
+        let is_plain = tensor.flags | tensor.first_op | tensor.last_op == 0;
+        return if is_plain { Ok(()) } else { Err("only scratch has a lifetime") };
+    }
+    if tensor.first_op > tensor.last_op || tensor.last_op >= program.op_count {
+        return Err("its lifetime is not within its program");
+    }
+    if tensor.flags == TENSOR_IS_INPUT && tensor.first_op != 0 {
+        return Err("an input is live from the start");
+    }
+    Ok(())
+}
+
+pub(super) fn programs(model: &Model<'_>) -> Result<(), ModelError> {
+    let (mut next_op, mut next_port) = (0u32, 0u32);
+    for (index, program) in (0u32..).zip(model.programs) {
+        let wrong = |problem| ModelError::Record { table: "program", index, problem };
+        // Programs own consecutive ranges, so that each operation and port belongs to exactly one.
+        if program.first_op != next_op || program.first_port != next_port {
+            return Err(wrong("its operations or ports do not follow those of the program before"));
+        }
+        if program.op_count == 0 || program.input_count > PORTS_MAX || program.output_count > PORTS_MAX {
+            return Err(wrong("has no operation, or more ports than allowed"));
+        }
+        next_op = next_op.checked_add(program.op_count).ok_or(wrong("operation count overflows"))?;
+        next_port += program.input_count + program.output_count;
+        if next_op as usize > model.ops.len() || next_port as usize > model.ports.len() {
+            return Err(wrong("its operations or ports end behind their tables"));
+        }
+        slots(model, index, program).map_err(wrong)?;
+        ports(model, index, program)?;
+        for (at, op) in (0u32..).zip(model.program_ops(program)) {
+            let record = program.first_op + at;
+            operation::check(model, index, at, op).map_err(|problem| ModelError::Record {
+                table: "operation",
+                index: record,
+                problem,
+            })?;
+        }
+    }
+    if next_op as usize != model.ops.len() || next_port as usize != model.ports.len() {
+        let problem = "operations or ports belong to no program";
+        return Err(ModelError::Record { table: "program", index: 0, problem });
+    }
+    Ok(())
+}
+
+/// Each slot names a bank and says rightly whether an operation writes to it.
+fn slots(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), &'static str> {
+    if program.slot_count as usize > SLOTS_MAX {
+        return Err("has more slots than allowed");
+    }
+    let (used, unused) = program.slots.split_at(program.slot_count as usize);
+    if unused.iter().any(|slot| *slot != SlotRecord::zeroed()) {
+        return Err("an unused slot is not zero");
+    }
+    for (at, slot) in (0u32..).zip(used) {
+        if slot.bank as usize >= model.header.banks().len() {
+            return Err("a slot refers to no bank");
+        }
+        let from = slot.name.offset as usize;
+        if from.checked_add(slot.name.bytes as usize).is_none_or(|to| model.names.get(from..to).is_none()) {
+            return Err("the name of a slot lies outside the names");
+        }
+        let is_in_slot = |tensor: &TensorRecord| {
+            tensor.space() == Some(TensorSpace::State) && (tensor.program, tensor.slot) == (index, at)
+        };
+        let is_written = model
+            .program_ops(program)
+            .iter()
+            .any(|op| model.tensors.get(op.operands[0].tensor as usize).is_some_and(is_in_slot));
+        if slot.is_written != u32::from(is_written) {
+            return Err("a slot is written and says that it is not, or the other way round");
+        }
+    }
+    Ok(())
+}
+
+fn ports(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), ModelError> {
+    let (inputs, outputs) = (model.inputs(program), model.outputs(program));
+    for (offset, port) in (0u32..).zip(inputs.iter().chain(outputs)) {
+        check_port(model, index, program, port, offset < program.input_count).map_err(|problem| {
+            ModelError::Record { table: "port", index: program.first_port + offset, problem }
+        })?;
+    }
+    // An input tensor that no port fills would be read as garbage.
+    let flagged = model.tensors.iter().filter(|t| t.flags == TENSOR_IS_INPUT && t.program == index).count();
+    let filled = inputs.iter().filter(|port| model.tensor_of(port).flags == TENSOR_IS_INPUT).count();
+    let twice = inputs.iter().enumerate().any(|(i, a)| inputs[..i].iter().any(|b| a.tensor == b.tensor));
+    if flagged != filled || twice {
+        let problem = "its input tensors are not each filled by one port";
+        return Err(ModelError::Record { table: "program", index, problem });
+    }
+    Ok(())
+}
+
+fn check_port(
+    model: &Model<'_>,
+    index: u32,
+    program: &ProgramRecord,
+    port: &PortRecord,
+    is_input: bool,
+) -> Result<(), &'static str> {
+    let tensor = model.tensors.get(port.tensor as usize).ok_or("refers to no tensor")?;
+    if port.rank as usize > DIMS {
+        return Err("has more dimensions than allowed");
+    }
+    let (used, unused) = port.shape.split_at(port.rank as usize);
+    if unused.iter().any(|&extent| extent != 0) {
+        return Err("unused dimensions are not zero");
+    }
+    if crate::op::product(used) != tensor.elements {
+        return Err("its shape does not hold as many elements as its tensor");
+    }
+    if tensor.dtype() != Some(Dtype::F32) {
+        return Err("its tensor is not f32");
+    }
+    match tensor.space() {
+        Some(TensorSpace::Weights) | None => Err("lies in the weights"),
+        Some(_) if tensor.program != index => Err("its tensor belongs to another program"),
+        Some(TensorSpace::Scratch) if is_input && tensor.flags != TENSOR_IS_INPUT => {
+            Err("its tensor is not an input")
+        }
+        Some(TensorSpace::Scratch) if !is_input && tensor.last_op != program.op_count - 1 => {
+            Err("its tensor is not live to the end")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+pub(super) fn golden(model: &Model<'_>) -> Result<(), ModelError> {
+    for (index, record) in (0u32..).zip(model.golden) {
+        let wrong = |problem| ModelError::Record { table: "golden tensor", index, problem };
+        let program = model.programs.get(record.program as usize).ok_or(wrong("refers to no program"))?;
+        let ports = program.input_count + program.output_count;
+        if record.port >= ports {
+            return Err(wrong("refers to no port"));
+        }
+        let is_input = record.port < program.input_count;
+        let role = if is_input { GoldenRole::Input } else { GoldenRole::Output };
+        if record.role != role as u32 {
+            return Err(wrong("its role is not its port's"));
+        }
+        let port = &model.ports[(program.first_port + record.port) as usize];
+        if record.elements != model.tensor_of(port).elements {
+            return Err(wrong("does not hold as many elements as its port"));
+        }
+        let end = (record.offset / 2).checked_add(record.elements);
+        if record.offset % 2 != 0 || end.is_none_or(|end| end > model.golden_data.len() as u64) {
+            return Err(wrong("lies outside the golden data"));
+        }
+        // Cases are runs of records: the self-test goes through them once, in order.
+        if let Some(before) = (index as usize).checked_sub(1).map(|at| &model.golden[at])
+            && (record.program, record.case) < (before.program, before.case)
+        {
+            return Err(wrong("is not in the order of programs and cases"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn conventions(model: &Model<'_>) -> Result<(), ModelError> {
+    let c = model.conventions;
+    let wrong = |problem| ModelError::Record { table: "conventions", index: 0, problem };
+    if (c.input_size, c.mask_size) != (model.header.input_size, model.header.mask_size) {
+        return Err(wrong("sizes differ from the header's"));
+    }
+    let numbers = c.mean.is_finite() && c.std.is_finite();
+    let sizes = c.input_size <= 4096
+        && c.mask_size <= c.input_size
+        && c.point_slots <= 1024
+        && c.mask_candidates <= 64;
+    if !numbers || !sizes || (c.input_size != 0 && c.std <= 0.0) {
+        return Err(wrong("a value is outside its limits"));
+    }
+    Ok(())
+}
