@@ -1,0 +1,114 @@
+//! Dense convolutions: products whose rows are gathered from an image.
+
+use crate::bind::{BindError, Binder, Kernel};
+use crate::memory::{Source, Target, Tile};
+use crate::product::{Columns, Epilogue, ProductGrid, ROWS, multiply};
+use crate::window::WindowAxis;
+use core::ops::Range;
+use sonotrace_format::op;
+
+/// Dims of batch, output row, output column, output channel, input channel.
+const BATCH: usize = 0;
+const ROW: usize = 4;
+const COLUMN: usize = 5;
+const OUT_CHANNEL: usize = 6;
+const IN_CHANNEL: usize = 7;
+
+/// Bound convolution.
+#[derive(Debug)]
+pub(crate) struct Conv {
+    grid: ProductGrid,
+    axes: [WindowAxis; 2],
+    out_columns: usize,
+    image: Source<f32>,
+    /// Start of the image, and its strides over batch, row, column, channel.
+    image_start: usize,
+    image_steps: [usize; 4],
+    columns: Columns,
+    output: Target<f32>,
+    /// Start of the output, and its strides over batch, row, column.
+    out_start: usize,
+    out_steps: [usize; 3],
+    bias_start: usize,
+    epilogue: Epilogue,
+}
+
+impl Kernel for Conv {
+    type Operation = op::Conv;
+
+    fn bind(operation: &op::Conv, binder: &Binder<'_>) -> Result<Self, BindError> {
+        let dims = binder.dims();
+        let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
+        let pixels = u64::from(dims[ROW]) * u64::from(dims[COLUMN]);
+        Ok(Self {
+            grid: ProductGrid::new(binder, dims[BATCH].into(), pixels)?,
+            axes: WindowAxis::both(&operation.window),
+            out_columns: dims[COLUMN] as usize,
+            image: binder.f32(1)?,
+            image_start: binder.start(1),
+            image_steps: [BATCH, ROW, COLUMN, IN_CHANNEL].map(|dim| step(1, dim)),
+            columns: Columns::Packed(binder.panels(2)?.ok_or(BindError::Operand { slot: 2 })?),
+            output: binder.output()?,
+            out_start: binder.start(0),
+            out_steps: [BATCH, ROW, COLUMN].map(|dim| step(0, dim)),
+            bias_start: binder.start(3),
+            epilogue: Epilogue {
+                out_step: step(0, OUT_CHANNEL),
+                bias: binder.floats_if_any(3)?,
+                bias_step: step(3, OUT_CHANNEL),
+                activation: operation.activation,
+            },
+        })
+    }
+
+    fn tiles(&self) -> u32 {
+        self.grid.tiles()
+    }
+
+    fn run(&self, tile: Tile<'_>) {
+        let piece = self.grid.piece(tile.index);
+        let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
+        let image =
+            &tile.inputs.read(self.image)[self.image_start + piece.batch as usize * self.image_steps[0]..];
+        self.gather(image, &piece.rows, packed);
+        let [batch_step, row_step, column_step] = self.out_steps;
+        let start = self.out_start + piece.batch as usize * batch_step;
+        let place = |pixel: usize| {
+            let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
+            (start + y * row_step + x * column_step, self.bias_start)
+        };
+        let mut output = tile.output.open(self.output);
+        let to = (&mut output, &self.epilogue);
+        multiply(&self.grid, &piece, tile.inputs, &self.columns, (packed, panel), to, place);
+    }
+}
+
+impl Conv {
+    /// Packs what the window of each pixel covers, in groups of [`ROWS`] pixels, interleaved over `k`; zero outside the image and
+    /// in pixels that fill up the last group.
+    fn gather(&self, image: &[f32], pixels: &Range<usize>, packed: &mut [f32]) {
+        let [_, row_step, column_step, channel_step] = self.image_steps;
+        let [rows, columns] = self.axes;
+        let taps = rows.kernel() * columns.kernel();
+        for (group, packed) in packed.chunks_exact_mut(self.grid.k * ROWS).enumerate() {
+            for lane in 0..ROWS {
+                let pixel = pixels.start + group * ROWS + lane;
+                let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
+                for (tap, (ky, kx)) in (0..rows.kernel())
+                    .flat_map(|ky| (0..columns.kernel()).map(move |kx| (ky, kx)))
+                    .enumerate()
+                {
+                    // All channels of one tap.
+                    let to = packed[tap * ROWS + lane..].iter_mut().step_by(taps * ROWS);
+                    match (rows.input_at(y, ky), columns.input_at(x, kx)) {
+                        (Some(y), Some(x)) if pixel < pixels.end => {
+                            let from = &image[y * row_step + x * column_step..];
+                            to.enumerate().for_each(|(channel, to)| *to = from[channel * channel_step]);
+                        }
+                        _ => to.for_each(|to| *to = 0.0),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Matrix products.
+
+use crate::bind::{BindError, Binder, Kernel};
+use crate::memory::{Source, Target, Tile};
+use crate::product::{Columns, Epilogue, ProductGrid, multiply, pack_rows};
+use crate::walk::Dims;
+use sonotrace_format::op;
+
+/// Dims of batches, of rows, columns and of the sum.
+const BATCHES: usize = 5;
+const M: usize = 5;
+const N: usize = 6;
+const K: usize = 7;
+
+/// Bound matrix product.
+#[derive(Debug)]
+pub(crate) struct MatMul {
+    grid: ProductGrid,
+    /// Batches, for output, rows, columns and addend.
+    batches: Dims<4>,
+    starts: [usize; 4],
+    rows: Source<f32>,
+    row_steps: [usize; 2],
+    columns: Columns,
+    output: Target<f32>,
+    /// Steps of output and addend from row to row.
+    out_row_step: usize,
+    bias_row_step: usize,
+    epilogue: Epilogue,
+}
+
+impl Kernel for MatMul {
+    type Operation = op::MatMul;
+
+    fn bind(operation: &op::MatMul, binder: &Binder<'_>) -> Result<Self, BindError> {
+        let dims = binder.dims();
+        let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
+        let batches = Dims::new(binder, 0..BATCHES, [0, 1, 2, 3]);
+        let columns = match binder.panels(2)? {
+            Some(panels) => Columns::Packed(panels),
+            None => {
+                Columns::Strided { source: binder.f32(2)?, start: 0, k_step: step(2, K), n_step: step(2, N) }
+            }
+        };
+        Ok(Self {
+            grid: ProductGrid::new(binder, batches.count(), dims[M].into())?,
+            batches,
+            starts: [0, 1, 2, 3].map(|slot| binder.start(slot)),
+            rows: binder.f32(1)?,
+            row_steps: [step(1, M), step(1, K)],
+            columns,
+            output: binder.output()?,
+            out_row_step: step(0, M),
+            bias_row_step: step(3, M),
+            epilogue: Epilogue {
+                out_step: step(0, N),
+                bias: binder.floats_if_any(3)?,
+                bias_step: step(3, N),
+                activation: operation.activation,
+            },
+        })
+    }
+
+    fn tiles(&self) -> u32 {
+        self.grid.tiles()
+    }
+
+    fn run(&self, tile: Tile<'_>) {
+        let piece = self.grid.piece(tile.index);
+        let [out, a, b, c] = self.batches.walk(piece.batch, self.starts).offsets;
+        let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
+        let [row_step, k_step] = self.row_steps;
+        pack_rows(tile.inputs.read(self.rows), &piece.rows, k_step, packed, self.grid.k, |row| {
+            a + row * row_step
+        });
+        let mut columns = self.columns;
+        if let Columns::Strided { start, .. } = &mut columns {
+            *start = b;
+        }
+        let mut output = tile.output.open(self.output);
+        let place = |row: usize| (out + row * self.out_row_step, c + row * self.bias_row_step);
+        let to = (&mut output, &self.epilogue);
+        multiply(&self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+    }
+}

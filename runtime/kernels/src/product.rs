@@ -1,0 +1,248 @@
+//! The blocked product that matrix products and convolutions share (Goto & van de Geijn 2008).
+//!
+//! A tile is some rows by some columns of the result. Its rows are packed once into groups of four, interleaved over `k`; then,
+//! panel by panel of 16 columns, each group is multiplied with the panel, with a block of sums in registers.
+
+use crate::bind::{BindError, Binder, Panels};
+use crate::elementwise::unary;
+use crate::memory::{FloatSource, Inputs, Output, Source};
+use core::ops::Range;
+use half::slice::HalfFloatSliceExt;
+use sonotrace_format::function::Unary;
+use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
+
+/// Rows of the block of sums.
+pub(crate) const ROWS: usize = 4;
+/// Columns of the block of sums: half a panel, so that sums and operands fit sixteen registers of four floats.
+const COLUMNS: usize = 8;
+
+/// How a product is cut into tiles.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProductGrid {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    tile_rows: usize,
+    tile_columns: usize,
+    tiles: u32,
+}
+
+/// A tile's place in the product.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub batch: u64,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+}
+
+impl ProductGrid {
+    /// Tiles of as many rows as scratch allows, and as many columns as keep a tile below its work.
+    ///
+    /// # Errors
+    /// [`BindError::Scratch`] if there is not room for one group of rows and one panel.
+    pub fn new(binder: &Binder<'_>, batches: u64, m: u64) -> Result<Self, BindError> {
+        let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is no product"))?;
+        let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
+        let (needed, available) = (row_bytes.saturating_mul(ROWS + PANEL), binder.scratch_bytes());
+        if needed > available {
+            return Err(BindError::Scratch { needed, available });
+        }
+        let mut tile_rows =
+            ((available / row_bytes - PANEL) / ROWS * ROWS).min(m.next_multiple_of(ROWS as u64) as usize);
+        let macs_max = binder.tile_macs();
+        while tile_rows > ROWS && (tile_rows * PANEL) as u64 * k > macs_max {
+            tile_rows = (tile_rows / 2).next_multiple_of(ROWS);
+        }
+        let panels = (macs_max / ((tile_rows * PANEL) as u64 * k).max(1)).clamp(1, n.div_ceil(PANEL as u64));
+        let tile_columns = panels as usize * PANEL;
+        let tiles = m.div_ceil(tile_rows as u64) * n.div_ceil(tile_columns as u64);
+        let tiles = tiles.checked_mul(batches).and_then(|tiles| u32::try_from(tiles).ok());
+        let tiles = tiles.ok_or(BindError::Record("has more tiles than can be counted"))?;
+        Ok(Self { m: m as usize, n: n as usize, k: k as usize, tile_rows, tile_columns, tiles })
+    }
+
+    pub fn tiles(&self) -> u32 {
+        self.tiles
+    }
+
+    pub fn piece(&self, tile: u32) -> Piece {
+        let (across, down) = (self.n.div_ceil(self.tile_columns), self.m.div_ceil(self.tile_rows));
+        let tile = tile as usize;
+        let (column, row) = (tile % across * self.tile_columns, tile / across % down * self.tile_rows);
+        Piece {
+            batch: (tile / across / down) as u64,
+            rows: row..(row + self.tile_rows).min(self.m),
+            columns: column..(column + self.tile_columns).min(self.n),
+        }
+    }
+
+    /// Cuts a thread's scratch: packed rows, and one panel.
+    pub fn cut<'s>(&self, scratch: &'s mut [u8], rows: &Range<usize>) -> (&'s mut [f32], &'s mut [f32]) {
+        let (packed, panel) = bytemuck::cast_slice_mut::<u8, f32>(scratch)
+            .split_at_mut(self.k * rows.len().next_multiple_of(ROWS));
+        (packed, &mut panel[..self.k * PANEL])
+    }
+}
+
+/// What is done with the sums: where they go, what is added, the activation. Strides are over columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Epilogue {
+    pub out_step: usize,
+    pub bias: Option<FloatSource>,
+    pub bias_step: usize,
+    pub activation: Unary,
+}
+
+/// Where the columns of a product come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Columns {
+    Packed(Panels),
+    /// Element `(k, n)` at `start + k * k_step + n * n_step` of this batch.
+    Strided {
+        source: Source<f32>,
+        start: usize,
+        k_step: usize,
+        n_step: usize,
+    },
+}
+
+impl Columns {
+    /// The panel whose first column is `first`, as f32 `[k][16]`, and the scale of each column if its weights are integers.
+    fn panel<'a>(
+        &self,
+        inputs: Inputs<'a>,
+        grid: &ProductGrid,
+        first: usize,
+        panel: &'a mut [f32],
+    ) -> (&'a [f32], Option<&'a [f32]>) {
+        let range = first * grid.k..(first + PANEL) * grid.k;
+        match *self {
+            Self::Packed(Panels::F32(source)) => (&inputs.read(source)[range], None),
+            Self::Packed(Panels::F16(source)) => {
+                inputs.read(source)[range].convert_to_f32_slice(panel);
+                (panel, None)
+            }
+            Self::Packed(Panels::I8(source)) => {
+                let shape = PanelShape { n: grid.n as u64, k: grid.k as u64 };
+                let (scales, _, weights) = shape.split_i8(inputs.read(source));
+                let bytes = shape.groups() as usize * GROUP * PANEL;
+                widen(&weights[first / PANEL * bytes..][..bytes], panel);
+                (panel, Some(&bytemuck::cast_slice(scales)[first..first + PANEL]))
+            }
+            Self::Strided { source, start, k_step, n_step } => {
+                let values = inputs.read(source);
+                let live = PANEL.min(grid.n - first);
+                for (k, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+                    let from = start + k * k_step + first * n_step;
+                    let (to, rest) = to.split_at_mut(live);
+                    if n_step == 1 {
+                        to.copy_from_slice(&values[from..][..live]);
+                    } else {
+                        to.iter_mut()
+                            .enumerate()
+                            .for_each(|(column, to)| *to = values[from + column * n_step]);
+                    }
+                    rest.fill(0.0);
+                }
+                (panel, None)
+            }
+        }
+    }
+}
+
+/// Four consecutive weights of 16 columns at a time, as f32.
+fn widen(weights: &[i8], panel: &mut [f32]) {
+    for (group, to) in weights.chunks_exact(GROUP * PANEL).zip(panel.chunks_mut(GROUP * PANEL)) {
+        let mut words = [0i32; PANEL];
+        for (word, bytes) in words.iter_mut().zip(group.chunks_exact(GROUP)) {
+            *word = bytemuck::pod_read_unaligned::<i32>(bytemuck::cast_slice(bytes)).to_le();
+        }
+        for (k, to) in to.chunks_exact_mut(PANEL).enumerate() {
+            for (to, word) in to.iter_mut().zip(words) {
+                *to = ((word << (24 - 8 * k)) >> 24) as f32;
+            }
+        }
+    }
+}
+
+/// Packs adjacent or strided rows in groups of [`ROWS`], interleaved over `k`; rows that fill up the last group are zero.
+/// `start` gives the first element of a row.
+pub(crate) fn pack_rows(
+    values: &[f32],
+    rows: &Range<usize>,
+    k_step: usize,
+    packed: &mut [f32],
+    k: usize,
+    start: impl Fn(usize) -> usize,
+) {
+    for (group, packed) in packed.chunks_exact_mut(k * ROWS).enumerate() {
+        let first = rows.start + group * ROWS;
+        for lane in 0..ROWS {
+            let to = packed[lane..].iter_mut().step_by(ROWS);
+            if first + lane >= rows.end {
+                to.for_each(|to| *to = 0.0);
+                continue;
+            }
+            let from = &values[start(first + lane)..];
+            if k_step == 1 {
+                to.zip(&from[..k]).for_each(|(to, &value)| *to = value);
+            } else {
+                // The step is 0 where one element stands for all.
+                to.enumerate().for_each(|(k, to)| *to = from[k * k_step]);
+            }
+        }
+    }
+}
+
+/// Multiplies the packed rows of a piece with its columns, and writes. `place` gives the offsets of a row in the output and in
+/// the addend, at column 0.
+pub(crate) fn multiply(
+    grid: &ProductGrid,
+    piece: &Piece,
+    inputs: Inputs<'_>,
+    columns: &Columns,
+    (packed, panel): (&[f32], &mut [f32]),
+    (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
+    place: impl Fn(usize) -> (usize, usize),
+) {
+    let mut addend = [0.0f32; PANEL];
+    for first in piece.columns.clone().step_by(PANEL) {
+        let live = PANEL.min(piece.columns.end - first);
+        let (panel, scales) = columns.panel(inputs, grid, first, panel);
+        for (group, packed) in packed.chunks_exact(grid.k * ROWS).enumerate() {
+            let (left, right) = (block::<0>(packed, panel), block::<COLUMNS>(packed, panel));
+            let rows = piece.rows.clone().skip(group * ROWS);
+            for (row, (left, right)) in rows.zip(left.iter().zip(&right)) {
+                let mut values = [0.0f32; PANEL];
+                values[..COLUMNS].copy_from_slice(left);
+                values[COLUMNS..].copy_from_slice(right);
+                if let Some(scales) = scales {
+                    values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
+                }
+                let (out_row, bias_row) = place(row);
+                let values = &mut values[..live];
+                if let Some(bias) = epilogue.bias {
+                    let from = bias_row + first * epilogue.bias_step;
+                    let addend = bias.view(inputs, from, epilogue.bias_step, &mut addend[..live]);
+                    values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
+                }
+                unary(epilogue.activation, values);
+                output.write(out_row + first * epilogue.out_step, epilogue.out_step, values);
+            }
+        }
+    }
+}
+
+/// A block of sums over all of `k`: four packed rows by eight columns of a panel, from `FIRST` on.
+#[inline]
+fn block<const FIRST: usize>(a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; ROWS] {
+    let mut sums = [[0.0f32; COLUMNS]; ROWS];
+    for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b.as_chunks::<PANEL>().0) {
+        for (sums, &a) in sums.iter_mut().zip(a) {
+            for (sum, &b) in sums.iter_mut().zip(&b[FIRST..FIRST + COLUMNS]) {
+                *sum += a * b;
+            }
+        }
+    }
+    sums
+}

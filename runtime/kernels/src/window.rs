@@ -1,0 +1,59 @@
+//! Positions in an image that a kernel window reads.
+
+use core::ops::Range;
+use sonotrace_format::op::Window;
+
+/// One axis of a window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowAxis {
+    kernel: u32,
+    stride: u32,
+    dilation: u32,
+    pad: i32,
+    input: u32,
+}
+
+impl WindowAxis {
+    /// Both axes, rows first.
+    pub fn both(window: &Window) -> [Self; 2] {
+        [0, 1].map(|axis| Self {
+            kernel: window.kernel[axis],
+            stride: window.stride[axis],
+            dilation: window.dilation[axis],
+            pad: window.pad[axis],
+            input: window.input[axis],
+        })
+    }
+
+    /// Elements of the kernel.
+    pub fn kernel(&self) -> usize {
+        self.kernel as usize
+    }
+
+    /// Input pixels from one output to the next.
+    pub fn stride(&self) -> usize {
+        self.stride as usize
+    }
+
+    /// Input position of an output position and kernel element, if inside the image.
+    #[inline]
+    pub fn input_at(&self, out: usize, tap: usize) -> Option<usize> {
+        let at = self.position(out, tap);
+        (0..i64::from(self.input)).contains(&at).then_some(at as usize)
+    }
+
+    /// Of `count` outputs, those whose input position of a kernel element lies inside the image.
+    #[inline]
+    pub fn outputs_inside(&self, tap: usize, count: usize) -> Range<usize> {
+        let (first, stride) = (self.position(0, tap), i64::from(self.stride));
+        let from = if first < 0 { (-first + stride - 1) / stride } else { 0 };
+        let to =
+            if first < i64::from(self.input) { (i64::from(self.input) - 1 - first) / stride + 1 } else { 0 };
+        let (from, to) = (from.min(count as i64), to.clamp(0, count as i64));
+        from as usize..(to.max(from)) as usize
+    }
+
+    fn position(&self, out: usize, tap: usize) -> i64 {
+        out as i64 * i64::from(self.stride) + tap as i64 * i64::from(self.dilation) - i64::from(self.pad)
+    }
+}
