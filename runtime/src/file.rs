@@ -1,13 +1,15 @@
-//! Model files on disk: mapped read-only, and safe from being changed or cut short underneath.
+//! Model files on disk: mapped read-only, and safe from being changed or truncated while mapped.
 
 use memmap2::{Mmap, MmapOptions};
-use std::ffi::CString;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstatfs, memfd_create};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
 
-/// The bytes of a model file, mapped, present and unchangeable for as long as this lives.
+/// File systems whose format has no way to change a file (`linux/magic.h`): squashfs, EROFS, ISO 9660, cramfs, romfs.
+const READ_ONLY_BY_NATURE: [u32; 5] = [0x7371_7368, 0xe0f5_e1e2, 0x9660, 0x28cd_3d45, 0x7275];
+
+/// The bytes of a model file: mapped, present, and unchangeable for as long as this lives.
 #[derive(Debug)]
 pub struct ModelFile {
     map: Mmap,
@@ -15,20 +17,21 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Opens a model file. On a read-only file system (where a device keeps its models) it is mapped in place; else a
-    /// copy in memory is made, sealed against writing and shrinking, and mapped: a file that another process cuts short
-    /// would otherwise end this one with SIGBUS.
+    /// Opens a model file. On a file system that is read-only by nature (squashfs, EROFS and the like, where a device keeps its
+    /// models) the file itself is mapped. Elsewhere a copy in memory is made, sealed against writing and shrinking, and mapped: a
+    /// mount that is read-only here may be written to elsewhere, and truncating a mapped file ends the process with SIGBUS.
     ///
     /// # Errors
     /// The system's.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let is_in_place = is_on_read_only_file_system(&file)?;
+        // The type of the field differs between platforms; the magic numbers have 32 bits.
+        let is_in_place = READ_ONLY_BY_NATURE.contains(&(fstatfs(&file)?.f_type as u32));
         let source = if is_in_place { file } else { sealed_copy(file)? };
-        // SAFETY: nobody can change or shorten the file while it is mapped: its file system is read-only, or it is
-        // sealed.
-        let map = unsafe { MmapOptions::new().populate().map(&source) }?;
-        // Locking is a request; the demo and the doctor report whether limits allow it.
+        // A private mapping: Linux before 6.7 refuses to map a write-sealed file shared, even read-only.
+        // SAFETY: nobody can change or shorten the file while it is mapped: its file system cannot, or it is sealed.
+        let map = unsafe { MmapOptions::new().populate().map_copy_read_only(&source) }?;
+        // A request only: whoever opens a session reports whether limits allow locked memory.
         let _ = map.lock();
         Ok(Self { map, is_in_place })
     }
@@ -44,31 +47,10 @@ impl ModelFile {
     }
 }
 
-fn is_on_read_only_file_system(file: &File) -> io::Result<bool> {
-    // SAFETY: statvfs is plain data, for which all zeros is a value.
-    let mut status: libc::statvfs = unsafe { core::mem::zeroed() };
-    // SAFETY: the descriptor is open, and the call fills the structure it is given.
-    if unsafe { libc::fstatvfs(file.as_raw_fd(), &mut status) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(status.f_flag & libc::ST_RDONLY != 0)
-}
-
 fn sealed_copy(mut file: File) -> io::Result<File> {
-    let name = CString::from(c"sonotrace-model");
-    // SAFETY: the name is NUL-terminated and alive during the call.
-    let descriptor =
-        unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made and belongs to nobody else.
-    let mut copy = unsafe { File::from_raw_fd(descriptor) };
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = File::from(memfd_create("sonotrace-model", flags)?);
     io::copy(&mut file, &mut copy)?;
-    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
-    // SAFETY: the descriptor is open; sealing takes an integer.
-    if unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    fcntl_add_seals(&copy, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
     Ok(copy)
 }

@@ -1,18 +1,14 @@
 //! Memory for a scan: mapped once, locked and touched before the first frame, so that no page fault comes later.
 
+use memmap2::{MmapMut, MmapOptions};
 use std::io;
-use std::ptr::NonNull;
 
 /// An anonymous private mapping, zeroed, every page present, and locked where the system allows it.
 #[derive(Debug)]
 pub struct Region {
-    start: NonNull<u8>,
-    bytes: usize,
+    map: MmapMut,
     is_locked: bool,
 }
-
-// SAFETY: a region is plain memory that this value alone owns.
-unsafe impl Send for Region {}
 
 impl Region {
     /// A region of `bytes`, aligned to a page. Every page is touched; locking is tried, and [`Region::is_locked`] says
@@ -24,47 +20,43 @@ impl Region {
         if bytes == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a region of 0 bytes was asked for"));
         }
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-        // SAFETY: asks for new memory at an address of the system's choice; touches none that exists.
-        let start = unsafe { libc::mmap(core::ptr::null_mut(), bytes, protection, kind, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast::<u8>()).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::OutOfMemory, "the system mapped a region at address 0")
-        })?;
-        // SAFETY: the range is the mapping just made.
-        let is_locked = unsafe { libc::mlock(start.as_ptr().cast(), bytes) } == 0;
-        let mut region = Self { start, bytes, is_locked };
+        let mut map = MmapOptions::new().len(bytes).populate().map_anon()?;
+        let is_locked = map.lock().is_ok();
         // A write to each page makes it this process's own, whatever populating left out.
-        for page in region.as_mut_slice().chunks_mut(4096) {
+        for page in map.chunks_mut(4096) {
             page[0] = 0;
         }
+        Ok(Self { map, is_locked })
+    }
+
+    /// A region that holds a copy of `bytes`, such as a model file that was not mapped.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn holding(bytes: &[u8]) -> io::Result<Self> {
+        let mut region = Self::new(bytes.len())?;
+        region.as_mut_slice().copy_from_slice(bytes);
         Ok(region)
     }
 
     /// The memory.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The memory, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: the mapping is readable, writable, `bytes` long, and owned by this value, which is borrowed.
-        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+        &mut self.map
     }
 
     /// Size in bytes.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.map.len()
     }
 
     /// Whether the system locked it into memory.
     pub fn is_locked(&self) -> bool {
         self.is_locked
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` and is not used after this.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
 

@@ -9,11 +9,11 @@ use common::{
     Memory, RingRegions, Scan, boxed, click, disc, disc_model, every_frame, frame, open_in, remove,
     ring_bytes,
 };
-use sonotrace::exec::{ExecError, Executor, MemoryLayout};
+use sonotrace::exec::{ExecError, Executor, ExecutorConfig, ExecutorLayout};
+use sonotrace::format::ModelError;
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::overlay::State;
-use sonotrace::model::ModelError;
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Poll, SessionConfig, SessionError, memory_parts, memory_required};
 
@@ -125,13 +125,16 @@ fn a_region_that_grows_is_refused_until_it_is_enough() {
 #[test]
 fn an_executor_s_region_that_grows_is_refused_until_it_is_enough() {
     let model = disc_model();
-    let needed = MemoryLayout::new(model.header(), 3).unwrap().required().bytes;
-    let mut memory = region(needed);
-    for seen in (0..needed).step_by(64).chain([needed - 1]) {
-        let error = Executor::new(model, 3, &mut memory.as_mut_slice()[..seen]).unwrap_err();
-        assert_eq!(error, ExecError::RegionTooSmall { seen, needed });
+    for threads in [1, 2, 5] {
+        let config = ExecutorConfig { kept_frames: 3, threads };
+        let needed = ExecutorLayout::new(model.header(), &config).unwrap().required().bytes;
+        let mut memory = region(needed);
+        for seen in (0..needed).step_by(64).chain([needed - 1]) {
+            let error = Executor::new(model, config, &mut memory.as_mut_slice()[..seen]).unwrap_err();
+            assert_eq!(error, ExecError::RegionTooSmall { seen, needed });
+        }
+        assert!(Executor::new(model, config, memory.as_mut_slice()).unwrap().self_test().is_ok());
     }
-    assert!(Executor::new(model, 3, memory.as_mut_slice()).unwrap().self_test().is_ok());
 }
 
 #[test]

@@ -2,18 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{AlignedBytes, disc, make_hashes_right, section_mut};
-use sonotrace::exec::{ExecError, Executor, memory_required};
-use sonotrace::model::Model;
-use sonotrace::model::format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole, SectionKind};
+use common::{AlignedBytes, disc, refresh_hashes, section_mut};
+use sonotrace::exec::{ExecError, Executor, ExecutorConfig, memory_required};
+use sonotrace::format::Model;
+use sonotrace::format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole, SectionKind};
 use std::path::Path;
 
 /// Parses a file, runs its self-test in exactly the memory that its head asks for.
 fn self_test(file: &[u8]) -> Result<f32, ExecError> {
     let model = Model::parse(file)?;
-    let required = memory_required(file, 1)?;
+    let required = memory_required(file, &ExecutorConfig::default())?;
     let mut region = AlignedBytes::zeroed(required.bytes);
-    Executor::new(model, 1, region.bytes_mut())?.self_test()
+    Executor::new(model, ExecutorConfig::default(), region.bytes_mut())?.self_test()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_wrong_answer_fails_the_self_test() {
             // 1 % more: five times the bound, and well above f16's rounding.
             *value = half::f16::from_f32(half::f16::from_bits(*value).to_f32() * 1.01).to_bits();
         }
-        make_hashes_right(file.bytes_mut());
+        refresh_hashes(file.bytes_mut());
         match self_test(file.bytes()) {
             Err(ExecError::SelfTest { program, port, error, limit }) => {
                 assert_eq!((program, port), (record.program, record.port), "golden tensor {index}");
@@ -66,6 +66,6 @@ fn an_answer_that_is_not_a_number_fails_the_self_test() {
     let record = *common::disc_model().golden().iter().find(|r| r.role == GoldenRole::Output as u32).unwrap();
     let values: &mut [u16] = section_mut(file.bytes_mut(), SectionKind::GoldenData);
     values[record.offset as usize / 2] = half::f16::NAN.to_bits();
-    make_hashes_right(file.bytes_mut());
+    refresh_hashes(file.bytes_mut());
     assert!(matches!(self_test(file.bytes()), Err(ExecError::SelfTest { .. })));
 }

@@ -1,5 +1,5 @@
-//! Ten minutes on the simulated scanner with every trap in it: each frame is accounted for, the same seed gives the same
-//! overlays to the byte, and no memory is asked for on the way.
+//! Ten minutes on the simulated scanner with every fault: each frame is accounted for, the same seed gives the same
+//! overlays to the byte, and the scan allocates nothing.
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/allocations.rs"]
@@ -11,14 +11,14 @@ use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
 use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
-use sonotrace::hal::sim::script::{Expected, Request, Script, ScriptedScan, Step, Trap};
 use sonotrace::session::{
     Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig, memory_required,
 };
 use sonotrace::vision::Display;
+use sonotrace_sim::script::{Expected, Fault, Request, Script, ScriptedScan, Step};
 use std::collections::BTreeSet;
 
-const SCRIPT: &str = include_str!("../../hal/tests/data/ten_minutes.scan");
+const SCRIPT: &str = include_str!("../../hal/sim/tests/data/ten_minutes.scan");
 
 /// The script's scan. On aarch64, where tests also run under emulation, at a tenth of its frame rate.
 fn steps() -> Vec<Step> {
@@ -222,7 +222,7 @@ fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
         EventKind::Frozen,
         EventKind::Resumed,
         EventKind::PromptAnswered,
-        EventKind::ObjectCarriedOver,
+        EventKind::ObjectReprojected,
     ];
     for kind in kinds {
         assert!(one.events.contains(&(kind as u32)), "{kind:?} was never told");
@@ -241,9 +241,10 @@ fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
 /// Numbers that are left out of the sequence: of frames that the script takes and never delivers, of those that the ring
 /// refuses, and of those that come late.
 fn left_out(steps: &[Step]) -> u64 {
-    let is_refused = |trap: Option<Trap>| {
-        matches!(trap, Some(Trap::ShortPayload | Trap::LongPayload | Trap::Large { .. } | Trap::Late))
+    let is_refused = |fault: Option<Fault>| {
+        matches!(fault, Some(Fault::ShortPayload | Fault::LongPayload | Fault::Large { .. } | Fault::Late))
     };
-    let is_left_out = |step: &&Step| matches!(step.trap, Some(Trap::Missing { .. })) || is_refused(step.trap);
+    let is_left_out =
+        |step: &&Step| matches!(step.fault, Some(Fault::Missing { .. })) || is_refused(step.fault);
     steps.iter().filter(is_left_out).count() as u64
 }

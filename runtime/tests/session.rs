@@ -4,17 +4,16 @@
 
 mod common;
 use common::{
-    AlignedBytes, COMMANDS_QUEUED, FIELD_MM, FRAMES_QUEUED, Memory, Scan, boxed, click, disc, disc_model,
-    distance, every_frame, frame, on_display, only, picture, remove, samples, state,
+    AlignedBytes, COMMANDS_QUEUED, FIELD_MM, FRAMES_QUEUED, Memory, Scan, Ticking, boxed, click, disc,
+    disc_model, distance, every_frame, frame, on_display, only, picture, remove, samples, state,
 };
 use sonotrace::hal::clock::{Clock, ManualClock};
-use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
+use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, Rung, State, valid};
 use sonotrace::session::{DropReason, Policy, Poll, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::Display;
-use std::cell::Cell;
 
 /// Radius that a disc of the small model has after a click, millimetres; the mask's cells are 5 mm, so about.
 const CLICK_RADIUS_MM: f32 = 6.5 * 1.25;
@@ -71,9 +70,9 @@ fn the_same_point_in_every_space_gives_the_same_contour() {
     // 16 lines over 40 mm, 64 samples over 40 mm.
     let line_sample = Point { x: at.y / FIELD_MM * 63.0, y: (at.x + FIELD_MM / 2.0) / FIELD_MM * 15.0 };
     let spaces = [
-        (Space::Plane, at),
-        (Space::Display, Point { x: px[0], y: px[1] }),
-        (Space::LineSample, line_sample),
+        (PointSpace::Plane, at),
+        (PointSpace::Display, Point { x: px[0], y: px[1] }),
+        (PointSpace::LineSample, line_sample),
     ];
     let centroids = spaces.map(|(space, at)| {
         let clock = ManualClock::new(0);
@@ -238,7 +237,7 @@ fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
         let mut memory = Memory::of(&config);
         let mut scan = memory.open(config, &clock);
         let kind = PromptKind::Click { at: Point { x: 20.0, y: 27.0 }, is_positive: true };
-        scan.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+        scan.prompt(Prompt { object: 1, seq: 0, space: PointSpace::Display, kind }).unwrap();
         *only(&scan.overlay_of(&picture(1, has_scale)))
     };
     let (unknown, known) = (centre(false), centre(true));
@@ -379,25 +378,6 @@ fn the_end_in_the_middle_of_a_frame_counts_it_and_what_waits() {
     }
 }
 
-/// A clock that moves on by a step at each reading.
-struct Ticking {
-    now_ns: Cell<u64>,
-    step_ns: u64,
-}
-
-impl Ticking {
-    fn new(step_ns: u64) -> Self {
-        Self { now_ns: Cell::new(0), step_ns }
-    }
-}
-
-impl Clock for Ticking {
-    fn now_ns(&self) -> u64 {
-        self.now_ns.set(self.now_ns.get() + self.step_ns);
-        self.now_ns.get()
-    }
-}
-
 #[test]
 fn late_overlays_are_counted_as_deadline_misses() {
     let misses = |step_ns: u64| {
@@ -427,6 +407,8 @@ fn an_overlay_tells_how_long_each_stage_took() {
     let clock = ManualClock::new(5_000);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
+    // More work than one call does while the clock stands still.
+    scan.prompt(click(1, 0.0, 20.0)).unwrap();
     scan.push(&FrameDescriptor { t_enqueue_ns: 2_000, ..frame(1) });
     assert_eq!(scan.session.poll(), Poll::Working);
     clock.advance_ns(4_000);
@@ -519,7 +501,7 @@ fn overlays_that_nobody_fetches_are_counted() {
 
 /// Opens a session over a changed model, in room enough.
 fn open_with(file: &[u8], config: SessionConfig<'_>) -> Result<(), SessionError> {
-    let model = sonotrace::model::Model::parse(file)?;
+    let model = sonotrace::format::Model::parse(file)?;
     let mut memory = Memory::of(&every_frame());
     memory.try_open(model, config, &ManualClock::new(0)).map(|_| ())
 }
@@ -541,11 +523,11 @@ fn settings_without_a_meaning_are_refused_by_name() {
 /// A model whose programs or ports have other names than a session asks for, or that has no conventions.
 #[test]
 fn a_model_that_is_not_for_sessions_is_refused_by_what_it_lacks() {
-    use sonotrace::model::format::{ConventionsRecord, FileHeader, SectionKind};
+    use sonotrace::format::{ConventionsRecord, FileHeader, SectionKind};
     let changed = |change: &dyn Fn(&mut [u8])| {
         let mut file = AlignedBytes::new(disc());
         change(file.bytes_mut());
-        common::make_hashes_right(file.bytes_mut());
+        common::refresh_hashes(file.bytes_mut());
         open_with(file.bytes(), every_frame()).unwrap_err()
     };
     let renamed = |name: &str| {
@@ -597,6 +579,6 @@ fn memory_follows_from_the_head_alone() {
         let config = SessionConfig { kept_frames, ..every_frame() };
         memory_required(&disc()[..4096], &config).unwrap().bytes
     };
-    let state = disc_model().header().frame_state_bytes as usize;
+    let state = disc_model().header().banks()[0].copy_bytes as usize;
     assert!(with(9) - with(1) >= 8 * state && with(9) - with(1) < 8 * state + 64);
 }

@@ -7,7 +7,7 @@ use common::{
     FIELD_MM, Memory, boxed, click, distance, every_frame, frame, on_display, only, picture, state,
 };
 use sonotrace::hal::clock::ManualClock;
-use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::geometry::Point;
@@ -70,7 +70,7 @@ fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_whole() {
     // A pixel of the new grid has 1.9 mm.
     assert!(distance(only(&overlay).centroid_mm, [0.0, 20.0]) < 2.0, "{:?}", only(&overlay).centroid_mm);
     let kinds = scan.event_kinds();
-    assert_eq!(kinds, [EventKind::GeometryChanged, EventKind::TableReady, EventKind::ObjectCarriedOver]);
+    assert_eq!(kinds, [EventKind::GeometryChanged, EventKind::TableReady, EventKind::ObjectReprojected]);
     let counters = scan.finish_and_account();
     assert_eq!((counters.repeats, counters.geometry_changes, counters.overlays), (3, 1, 5));
 }
@@ -172,7 +172,7 @@ fn depth_sector_and_zoom_carry_objects_over() {
         // The small model's disc has 7 pixels of whatever grid it is on, so that its place is compared, not its size.
         let off_mm = distance(after.centroid_mm, before.centroid_mm);
         assert!(off_mm < 2.5, "{what}: {off_mm} mm off");
-        assert!(scan.event_kinds().contains(&EventKind::ObjectCarriedOver), "{what}");
+        assert!(scan.event_kinds().contains(&EventKind::ObjectReprojected), "{what}");
     }
 }
 
@@ -203,7 +203,7 @@ fn another_probe_or_an_unknown_scale_loses_objects() {
             let mut scan = memory.open(config, &clock);
             let middle = Point { x: 24.0, y: 20.0 };
             let kind = PromptKind::Click { at: middle, is_positive: true };
-            scan.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+            scan.prompt(Prompt { object: 1, seq: 0, space: PointSpace::Display, kind }).unwrap();
             assert_eq!(state(only(&scan.overlay_of(&first))), State::Fresh, "{what}");
             for seq in 2..9 {
                 let overlay = scan.overlay_of(&numbered(second, seq));
@@ -212,7 +212,7 @@ fn another_probe_or_an_unknown_scale_loses_objects() {
                 assert_eq!((overlay.state, object.valid), (State::Lost as u32, 0), "{what}");
             }
             // A new prompt finds it again.
-            scan.prompt(Prompt { object: 1, seq: 0, space: Space::Display, kind }).unwrap();
+            scan.prompt(Prompt { object: 1, seq: 0, space: PointSpace::Display, kind }).unwrap();
             assert_eq!(state(only(&scan.overlay_of(&numbered(second, 9)))), State::Fresh, "{what}");
             assert_eq!(state(only(&scan.overlay_of(&numbered(second, 10)))), State::Tracked, "{what}");
         }

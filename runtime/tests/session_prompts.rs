@@ -4,7 +4,7 @@
 mod common;
 use common::{COMMANDS_QUEUED, Memory, boxed, click, distance, every_frame, frame, remove};
 use sonotrace::hal::clock::ManualClock;
-use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
+use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
@@ -12,7 +12,7 @@ use sonotrace::session::{DecoderPrompt, GridClick, Poll, SessionConfig};
 
 fn negative(object: u32, x: f32, y: f32) -> Prompt {
     let kind = PromptKind::Click { at: Point { x, y }, is_positive: false };
-    Prompt { object, seq: 0, space: Space::Plane, kind }
+    Prompt { object, seq: 0, space: PointSpace::Plane, kind }
 }
 
 fn centroid(overlay: &Overlay, id: u32) -> [f32; 2] {

@@ -5,7 +5,7 @@ mod common;
 use common::{Chance, Memory, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
 use proptest::prelude::*;
 use sonotrace::hal::clock::ManualClock;
-use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, Rung, State};
 use sonotrace::session::{Policy, Poll, SessionConfig};
@@ -43,7 +43,7 @@ fn prompt() -> impl Strategy<Value = Prompt> {
     let place = || prop_oneof![-30.0f32..60.0, any::<f32>().prop_filter("finite", |at| at.is_finite())];
     let object = prop_oneof![1u32..4, 1u32..20, Just(u32::MAX)];
     let corners = [place(), place(), place(), place()];
-    let space = prop::sample::select(vec![Space::Plane, Space::LineSample, Space::Display]);
+    let space = prop::sample::select(vec![PointSpace::Plane, PointSpace::LineSample, PointSpace::Display]);
     (object, 0u64..12, space, corners, 0..5).prop_map(|(object, seq, space, corners, kind)| {
         let [x, y, ..] = corners;
         let prompt = match kind {
@@ -113,7 +113,7 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
         worst = worst.max(object.state);
         prop_assert!(object.points as usize <= CONTOUR_POINTS_MAX);
         prop_assert_eq!(object.points == 0, state == Some(State::Lost));
-        prop_assert_eq!(object.rings_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
+        prop_assert_eq!(object.polygons_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
         prop_assert!(overlay.rung == Rung::Repeat as u32 || state != Some(State::Stale));
         prop_assert!((0.0..=1.0).contains(&object.confidence));
         prop_assert!(object.area_px2 >= 0.0 && object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);

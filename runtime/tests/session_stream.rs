@@ -3,7 +3,8 @@
 
 mod common;
 use common::{
-    AlignedBytes, Memory, SLOT_PAYLOAD_BYTES, Scan, boxed, click, every_frame, frame, remove, samples,
+    AlignedBytes, Memory, SLOT_PAYLOAD_BYTES, Scan, Ticking, boxed, click, every_frame, frame, remove,
+    samples,
 };
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::Prompt;
@@ -233,14 +234,15 @@ fn a_prompt_before_the_first_frame_waits_for_it_even_when_frozen() {
 #[test]
 fn an_update_that_the_end_interrupts_is_no_frame() {
     let config = SessionConfig { slice_ns: 1, ..every_frame() };
-    let clock = ManualClock::new(0);
+    let clock = Ticking::new(1);
     let mut memory = Memory::of(&config);
     let mut scan = memory.open(config, &clock);
     scan.overlay_of(&frame(1));
     scan.commands.set_frozen(true).unwrap();
     scan.prompt(click(1, 0.0, 20.0)).unwrap();
     scan.prompt(boxed(2, [0.0, 8.0, 9.0, 17.0])).unwrap();
-    assert_eq!(scan.session.poll(), Poll::Working);
+    // A call to take up the work, and one to answer the first prompt.
+    assert_eq!([scan.session.poll(), scan.session.poll()], [Poll::Working; 2]);
     let counters = scan.finish_and_account();
     assert_eq!((counters.overlays, counters.updates, counters.prompts_unanswered), (1, 0, 1));
 }

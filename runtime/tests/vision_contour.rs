@@ -1,19 +1,20 @@
-//! Contours of fields whose curves are known, and of fields that are nothing but noise.
+//! Contours of fields whose curves are known, and of noise.
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/rings.rs"]
-mod rings;
+#[path = "common/boundaries.rs"]
+mod boundaries;
 
+use boundaries::{Found, circle, fill, find_component, flood, follow_boundary, holds, is_simple_loop, rough};
 use core::f64::consts::PI;
 use proptest::prelude::*;
-use rings::{Found, circle, fill, flood, holds, is_simple_loop, rough};
-use sonotrace::vision::contour::labels_len;
+use sonotrace::vision::components::{PICK_POINTS_MAX, labels_len};
+use sonotrace::vision::mask::PixelBox;
 use sonotrace::vision::measures::signed_area;
-use sonotrace::vision::{Components, Field, Pick, Ring, Vertex, VisionError, outer_ring};
+use sonotrace::vision::{Boundary, Field, Pick, Vertex, VisionError};
 
 fn contour(values: &[f32], columns: usize, rows: usize, pick: Pick<'_>) -> Option<(Found, Vec<Vertex>)> {
-    let found = rings::find(values, columns, rows, pick, 0)?;
-    let outer = found.rings[0].clone();
+    let found = boundaries::find(values, columns, rows, pick, 0)?;
+    let outer = found.loops[0].clone();
     Some((found, outer))
 }
 
@@ -22,9 +23,9 @@ fn outer_contour(
     pick: Pick<'_>,
     labels: &mut [i32],
     points: &mut [Vertex],
-) -> Result<Option<Ring>, VisionError> {
-    let component = Components::label(field, labels)?.pick(pick);
-    component.map(|component| outer_ring(field, &component, points)).transpose()
+) -> Result<Option<Boundary>, VisionError> {
+    let component = find_component(field, pick, labels)?;
+    component.map(|component| follow_boundary(field, &component, points)).transpose()
 }
 
 proptest! {
@@ -43,7 +44,7 @@ proptest! {
         prop_assert!(!found.at_border);
     }
 
-    /// The same for ellipses that lie at an angle; distance to first order, field over gradient.
+    /// The same for rotated ellipses; the distance is to first order, field over gradient.
     #[test]
     fn ellipses(cx in 45.0..55.0f64, cy in 45.0..55.0f64, a in 25.0..40.0f64, ratio in 0.6..1.0f64, turn in 0.0..3.2f64) {
         let b = a * ratio;
@@ -65,7 +66,7 @@ proptest! {
 }
 
 #[test]
-fn a_full_field_is_its_rectangle() {
+fn a_full_field_gives_its_rectangle() {
     for (columns, rows) in [(7, 5), (1, 1), (1, 4), (6, 1), (2, 2)] {
         let (found, points) = contour(&vec![3.0; columns * rows], columns, rows, Pick::Largest).unwrap();
         assert_eq!(signed_area(&points), (columns * rows) as f64);
@@ -77,9 +78,9 @@ fn a_full_field_is_its_rectangle() {
     }
 }
 
-/// A circle over each of the sides is closed along the picture's edge, half a pixel beyond the outermost centres.
+/// A circle across each of the sides is closed along the picture's edge, half a pixel beyond the outermost centres.
 #[test]
-fn cut_by_the_border() {
+fn circles_across_the_border_are_closed_along_it() {
     let (size, radius) = (80usize, 30.0f64);
     let far = size as f64 - 0.5;
     for (cx, cy) in [(10.3, 40.0), (69.1, 40.2), (40.0, 10.7), (40.4, 68.8)] {
@@ -91,12 +92,12 @@ fn cut_by_the_border() {
             let (x, y) = (f64::from(*x), f64::from(*y));
             let on_edge = x == -0.5 || y == -0.5 || x == far || y == far;
             let off = (x - cx).hypot(y - cy) - radius;
-            // Between the outermost centres and the edge the field is constant, so the end of the arc is a little off.
+            // Between the outermost centres and the edge the field is constant, so the end of the arc deviates a little.
             assert!(off.abs() < 0.02 || (on_edge && off < 0.5), "[{x}, {y}] is {off} off");
             along += usize::from(on_edge);
         }
         assert!(along > 40, "{along}");
-        // The circle less the segment beyond the edge.
+        // The circle without the segment beyond the edge.
         let inside = (cx + 0.5).min(far - cx).min(cy + 0.5).min(far - cy);
         let segment =
             radius * radius * (inside / radius).acos() - inside * (radius * radius - inside * inside).sqrt();
@@ -107,7 +108,7 @@ fn cut_by_the_border() {
 }
 
 #[test]
-fn the_component_that_was_asked_for() {
+fn the_requested_component_is_picked() {
     let (small, large) = (circle(20.0, 20.0, 8.0), circle(60.0, 55.0, 15.0));
     let values = fill(90, 80, |x, y| small(x, y).max(large(x, y)));
     let area = |pick: Pick<'_>| contour(&values, 90, 80, pick).map(|(_, points)| signed_area(&points));
@@ -121,30 +122,30 @@ fn the_component_that_was_asked_for() {
     assert_eq!(contour(&[-1.0; 12], 4, 3, Pick::Largest), None);
 }
 
-/// The outer ring leaves holes out, and what lies in one is another component.
+/// The outer boundary ignores holes, and an island in a hole is another component.
 #[test]
-fn outer_rings_run_around_holes() {
+fn outer_boundaries_ignore_holes() {
     let values = fill(80, 80, |x, y| {
         let r = (x - 40.0).hypot(y - 40.0);
         if r < 12.0 { 6.0 - r } else { (30.0 - r).min(r - 18.0) }
     });
-    let (_, ring) = contour(&values, 80, 80, Pick::Containing(&[[40.0, 15.0]])).unwrap();
-    assert!((signed_area(&ring) / (PI * 900.0) - 1.0).abs() < 2e-3);
+    let (_, annulus) = contour(&values, 80, 80, Pick::Containing(&[[40.0, 15.0]])).unwrap();
+    assert!((signed_area(&annulus) / (PI * 900.0) - 1.0).abs() < 2e-3);
     let (_, dot) = contour(&values, 80, 80, Pick::Containing(&[[40.0, 40.0]])).unwrap();
     assert!((signed_area(&dot) / (PI * 36.0) - 1.0).abs() < 2e-2);
 }
 
 #[test]
-fn saddles() {
-    // Two inside pixels on a diagonal: joined where the mean of the four is above 0, else two squares.
-    for (inside, joined) in [(5.0, true), (0.5, false)] {
+fn saddles_are_connected_by_their_mean() {
+    // Two inside pixels on a diagonal: connected if the mean of the four is above 0, otherwise two squares.
+    for (inside, connected) in [(5.0, true), (0.5, false)] {
         for values in [[inside, -1.0, -1.0, inside], [-1.0, inside, inside, -1.0]] {
             let (found, points) = contour(&values, 2, 2, Pick::Largest).unwrap();
-            assert_eq!(found.component.pixels, if joined { 2 } else { 1 });
+            assert_eq!(found.component.pixels, if connected { 2 } else { 1 });
             assert!(is_simple_loop(&points), "{points:?}");
         }
     }
-    // A chequerboard is all saddles.
+    // A checkerboard consists of saddles only.
     for amount in [0.9f32, 1.1] {
         let values: Vec<f32> = (0..81).map(|i| if i % 2 == 0 { amount } else { -1.0 }).collect();
         let (found, points) = contour(&values, 9, 9, Pick::Largest).unwrap();
@@ -178,9 +179,9 @@ fn a_full_slice_thins_the_contour() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// On noise: a simple loop, its points where the sign changes or on the border, around exactly the component.
+    /// On noise: a simple loop around exactly the component, with its points where the sign changes or on the border.
     #[test]
-    fn noise(w in 1usize..12, h in 1usize..12, values in prop::collection::vec(rough(), 144), at in (0usize..12, 0usize..12)) {
+    fn noise_gives_simple_loops_around_the_component(w in 1usize..12, h in 1usize..12, values in prop::collection::vec(rough(), 144), at in (0usize..12, 0usize..12)) {
         let values = &values[..w * h];
         let start = (at.0 % w, at.1 % h);
         let inside = |x: usize, y: usize| values[y * w + x] > 0.0;
@@ -202,25 +203,26 @@ proptest! {
         }
         let component = flood(values, w, h, start);
         prop_assert_eq!(found.component.pixels, component.iter().filter(|&&member| member).count());
-        // Shift the ray a little off the pixel rows, where corners may lie.
+        let members = (0..w * h).filter(|&at| component[at]).map(|at| (at % w, at / w));
+        let expected = members.fold(PixelBox::of(start.0, start.1), |bounds, (x, y)| bounds.with(x, y));
+        prop_assert_eq!(found.bounds, expected);
+        // The ray is shifted a little from the pixel rows, because corners may be on them.
         for y in 0..h {
             for x in 0..w {
                 if component[y * w + x] {
-                    prop_assert!(holds(&points, x as f32 + 1e-5, y as f32 + 1e-5), "pixel ({x}, {y}) is left out");
-                    prop_assert!((found.component.bounds.x0..=found.component.bounds.x1).contains(&x));
-                    prop_assert!((found.component.bounds.y0..=found.component.bounds.y1).contains(&y));
+                    prop_assert!(holds(&points, x as f32 + 1e-5, y as f32 + 1e-5), "pixel ({x}, {y}) is not enclosed");
                 }
             }
         }
-        // Pixels reached from beyond the border, the component standing in the way, are not within.
+        // Pixels on the left and right border that are not of the component are not enclosed.
         for y in 0..h {
             for x in [0, w - 1] {
                 if !component[y * w + x] {
-                    prop_assert!(!holds(&points, x as f32 + 1e-5, y as f32 + 1e-5), "pixel ({x}, {y}) is within");
+                    prop_assert!(!holds(&points, x as f32 + 1e-5, y as f32 + 1e-5), "pixel ({x}, {y}) is enclosed");
                 }
             }
         }
-        // Largest, by the same flood from every pixel.
+        // The largest, by a flood fill from every pixel.
         let most = (0..w * h)
             .filter(|&i| values[i] > 0.0)
             .map(|i| flood(values, w, h, (i % w, i / w)).iter().filter(|&&member| member).count())
@@ -230,9 +232,9 @@ proptest! {
     }
 }
 
-/// Of several points, the largest part that any of them lies in is meant.
+/// Of the components that contain one of the points, the largest is picked.
 #[test]
-fn the_largest_part_with_a_point_in_it_is_picked() {
+fn the_largest_component_with_a_point_in_it_is_picked() {
     let discs = [(20.0, 26.0, 8.0), (60.0, 55.0, 15.0), (70.0, 12.0, 5.0)];
     let nearest = |x: f64, y: f64| {
         discs.iter().map(|&(cx, cy, radius)| circle(cx, cy, radius)(x, y)).fold(f64::MIN, f64::max)
@@ -243,7 +245,7 @@ fn the_largest_part_with_a_point_in_it_is_picked() {
     };
     let row = |index: usize| {
         let (_, cy, radius): (f64, f64, f64) = discs[index];
-        // Where the edge itself is 0, the pixel on it is outside.
+        // The field is 0 on the edge itself, so that a pixel on it is outside.
         Some((cy - radius) as usize + 1)
     };
     assert_eq!(pixels(&[[70.0, 12.0], [20.0, 26.0]]), row(0));
@@ -251,4 +253,11 @@ fn the_largest_part_with_a_point_in_it_is_picked() {
     assert_eq!(pixels(&[[0.0, 0.0], [70.0, 12.0]]), row(2));
     assert_eq!(pixels(&[[0.0, 0.0], [f32::NAN, 12.0]]), None);
     assert_eq!(pixels(&[]), None);
+    let field = Field::new(&values, 90, 80, 90).unwrap();
+    let mut labels = vec![0; labels_len(90, 80)];
+    let points = [[60.0, 55.0]; PICK_POINTS_MAX + 1];
+    let most = find_component(&field, Pick::Containing(&points[1..]), &mut labels).unwrap();
+    assert_eq!(most.map(|component| component.first[1]), row(1));
+    let refused = find_component(&field, Pick::Containing(&points), &mut labels);
+    assert!(matches!(refused, Err(VisionError::Range { what: "points to pick by", .. })));
 }

@@ -1,12 +1,18 @@
-//! Input grid, mask enlargement and display: each map against its definition, and back.
+//! Input grid, mask enlargement, reprojection and display: each map against its definition, and there and back.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/boundaries.rs"]
+mod boundaries;
+
+use boundaries::{find_component, follow_boundary};
 use proptest::prelude::*;
 use sonotrace::hal::geometry::{Content, Geometry, Linear, Point, Raster, Sector};
 use sonotrace::vision::grid::rescale;
-use sonotrace::vision::mask::{PixelBox, upsample};
+use sonotrace::vision::mask::{PixelBox, upsample, upsample_rows};
 use sonotrace::vision::measures::signed_area;
-use sonotrace::vision::{Display, DisplayRaster, Field, InputGrid, VisionError, map_contour};
+use sonotrace::vision::{
+    Display, DisplayRaster, Field, InputGrid, Pick, VisionError, map_contour, reproject_rows,
+};
 
 const CONVEX: Geometry = Geometry::Sector(Sector {
     lines: 192,
@@ -49,7 +55,7 @@ fn letterbox_of_a_known_field() {
     assert!(grid.contains([127.5, 255.5]) && !grid.contains([127.6, 0.0]) && !grid.contains([f32::NAN, 0.0]));
 }
 
-/// Pictures letterbox as Python's `round(W * (size / max(W, H)))` does, halves to even, whatever their pixel pitch.
+/// Pictures are letterboxed as by Python's `round(W * (size / max(W, H)))`, halves to even, for any pixel pitch.
 #[test]
 fn letterbox_of_pictures() {
     for (columns, rows, size, expected) in [
@@ -61,7 +67,7 @@ fn letterbox_of_pictures() {
         (3, 2, 256, (256, 171)),
         (31, 512, 256, (16, 256)),
     ] {
-        // With the last pitch, half of 31 comes out below 15.5 when it is computed in millimetres.
+        // With the last pitch, half of 31 computed in millimetres is below 15.5.
         for pitch in [1.0, 0.1, 0.037, 0.036_197_08] {
             let raster = Raster {
                 content: Content { column: 0, row: 0, columns, rows },
@@ -79,13 +85,13 @@ fn letterbox_of_pictures() {
 
 #[test]
 fn mask_pixels_on_the_input_grid() {
-    // The mask's pixel 0 covers input pixels 0 to 3, whose middle is 1.5.
+    // The mask's pixel 0 covers input pixels 0 to 3, with the middle at 1.5.
     assert_eq!(rescale([0.0, 63.0], 4.0), [1.5, 253.5]);
     assert_eq!(rescale([-0.5, 63.5], 4.0), [-0.5, 255.5]);
 }
 
-/// The formula in PyTorch's documentation of `align_corners=False`: source = (i + 0.5) * in / out - 0.5, not below 0,
-/// and the neighbour beyond the last row or column is the last itself.
+/// The formula in PyTorch's documentation of `align_corners=False`: source = (i + 0.5) * in / out - 0.5, at least 0, and
+/// the last row and column are repeated beyond the end.
 #[test]
 fn upsampling_follows_its_formula() {
     for (from, to) in [(4usize, 16usize), (8, 20), (64, 256), (1, 5), (5, 5)] {
@@ -107,7 +113,7 @@ fn upsampling_follows_its_formula() {
             }
         }
     }
-    // Two by two to four by four, worked by hand.
+    // Two by two to four by four, calculated by hand.
     let mut out = [0.0; 16];
     upsample(&[0.0, 4.0, 8.0, 12.0], 2, 4, &mut out).unwrap();
     assert_eq!(out[..8], [0.0, 1.0, 3.0, 4.0, 2.0, 3.0, 5.0, 6.0]);
@@ -116,18 +122,20 @@ fn upsampling_follows_its_formula() {
 }
 
 #[test]
-fn cropped_field() {
-    // The valid area is 3 x 2 of a grid of 4; what is inside beyond it does not count.
+fn a_field_is_cropped_to_the_valid_area() {
+    // The valid area is 3 x 2 of a grid of 4; inside pixels beyond it are ignored.
     let logits =
         [-1.0, 2.0, -1.0, 9.0, f32::NAN, 3.0, f32::INFINITY, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0f32];
     let field = Field::new(&logits, 3, 2, 4).unwrap();
-    assert_eq!(field.count_inside(), 3);
-    assert_eq!(field.bounding_box(), Some(PixelBox { x0: 1, y0: 0, x1: 2, y1: 1 }));
-    let mut binary = [7; 6];
-    field.threshold(&mut binary).unwrap();
-    assert_eq!(binary, [0, 1, 0, 0, 1, 1]);
-    assert!(field.threshold(&mut binary[..5]).is_err());
-    assert_eq!(Field::new(&[-1.0; 4], 2, 2, 2).unwrap().bounding_box(), None);
+    let binary: Vec<bool> = (0..6).map(|at| field.is_inside(at % 3, at / 3)).collect();
+    assert_eq!(binary, [false, true, false, false, true, true]);
+    let mut labels = [0; 6];
+    let component = find_component(&field, Pick::Largest, &mut labels).unwrap().unwrap();
+    assert_eq!(component.pixels, 3);
+    let boundary = follow_boundary(&field, &component, &mut [[0.0; 2]; 32]).unwrap();
+    assert_eq!(boundary.bounds, PixelBox { x0: 1, y0: 0, x1: 2, y1: 1 });
+    let empty = Field::new(&[-1.0; 4], 2, 2, 2).unwrap();
+    assert_eq!(find_component(&empty, Pick::Largest, &mut labels), Ok(None));
     assert!(Field::new(&logits, 3, 5, 4).is_err());
     assert!(Field::new(&logits, 5, 2, 4).is_err());
     assert!(Field::new(&logits, 0, 2, 4).is_err());
@@ -135,7 +143,7 @@ fn cropped_field() {
 
 #[test]
 fn display_of_polar_frames_is_fitted_and_centred() {
-    // 40 x 80 mm into 1000 x 400 px: 5 px a millimetre, 200 px wide, 400 px free on either side.
+    // 40 x 80 mm into 1000 x 400 px: 5 px per millimetre, 200 px wide, 400 px free on either side.
     let display = DisplayRaster::new(&LINEAR, Display::Raster { width: 1000, height: 400 }).unwrap();
     for (point, expected) in
         [((-20.0, 2.0), [399.5, -0.5]), ((20.0, 82.0), [599.5, 399.5]), ((0.0, 42.0), [499.5, 199.5])]
@@ -160,7 +168,7 @@ fn display_of_pictures_is_their_own_pixels() {
 }
 
 #[test]
-fn contour_goes_to_both_spaces() {
+fn contours_are_mapped_to_display_and_plane() {
     let grid = InputGrid::new(&PICTURE, 256).unwrap();
     let display = DisplayRaster::new(&PICTURE, Display::Source).unwrap();
     // 64 x 60 mm: the whole valid area is the whole picture.
@@ -177,12 +185,152 @@ fn contour_goes_to_both_spaces() {
     assert!(map_contour(&grid, &display, &contour, &mut px, &mut mm[..3]).is_err());
 }
 
+/// Geometries that share a plane, in pairs: changes of depth, of sector, of width and of scale.
+fn pairs() -> [[Geometry; 2]; 4] {
+    let (Geometry::Sector(convex), Geometry::Linear(linear), Geometry::Raster(picture)) =
+        (CONVEX, LINEAR, PICTURE)
+    else {
+        unreachable!()
+    };
+    [
+        [CONVEX, Geometry::Sector(Sector { depth_step_mm: 0.17, ..convex })],
+        [CONVEX, Geometry::Sector(Sector { first_angle_rad: -0.2, angle_step_rad: 0.004, ..convex })],
+        [LINEAR, Geometry::Linear(Linear { left_mm: -5.0, depth_step_mm: 0.31, ..linear })],
+        [PICTURE, Geometry::Raster(Raster { pitch_x: 0.07, pitch_y: 0.07, left: -10.0, ..picture })],
+    ]
+}
+
+/// The definition, in double precision: each pixel of the new mask is the weighted mean of all pixels of the old, with
+/// triangle weights around the place where it lies on the old grid. `None` if it is too close to the edge of the old
+/// grid to decide on which side it is.
+fn reprojected(mask: &[f32], side: usize, from: &InputGrid, to: &InputGrid, at: [usize; 2]) -> Option<f64> {
+    let (columns, rows) = (f64::from(from.columns()), f64::from(from.rows()));
+    // Corner of the valid area, from the plane's point at the grid's first pixel.
+    let corner = |grid: &InputGrid| {
+        let first = grid.to_plane([0.0, 0.0]);
+        [f64::from(first.x) - grid.pitch_x() / 2.0, f64::from(first.y) - grid.pitch_y() / 2.0]
+    };
+    let (corner_from, corner_to) = (corner(from), corner(to));
+    let share = |pixel: usize| (pixel as f64 + 0.5) / side as f64 * f64::from(to.size());
+    let plane = [corner_to[0] + share(at[0]) * to.pitch_x(), corner_to[1] + share(at[1]) * to.pitch_y()];
+    // Pixels from the corner of the old grid.
+    let x = (plane[0] - corner_from[0]) / from.pitch_x();
+    let y = (plane[1] - corner_from[1]) / from.pitch_y();
+    let margin = x.min(y).min(columns - x).min(rows - y);
+    if margin.abs() < 0.01 {
+        return None;
+    }
+    if margin < 0.0 {
+        return Some(-10.0);
+    }
+    let last = (side - 1) as f64;
+    let [x, y] = [x, y].map(|at| (at / f64::from(from.size()) * side as f64 - 0.5).clamp(0.0, last));
+    let weight = |pixel: usize, at: f64| (1.0 - (pixel as f64 - at).abs()).max(0.0);
+    let terms = mask
+        .iter()
+        .enumerate()
+        .map(|(i, &logit)| weight(i % side, x) * weight(i / side, y) * f64::from(logit));
+    Some(terms.sum())
+}
+
+#[test]
+fn reprojection_matches_its_definition() {
+    let side = 64;
+    let mask: Vec<f32> = (0..side * side).map(|i| ((i * 7919) % 97) as f32 / 8.0 - 6.0).collect();
+    for [a, b] in pairs() {
+        for [from, to] in [[a, b], [b, a]] {
+            let [from, to] = [from, to].map(|geometry| InputGrid::new(&geometry, 256).unwrap());
+            let mut out = vec![f32::NAN; side * side];
+            reproject_rows(&mask, side, &from, &to, 0..side, &mut out).unwrap();
+            let mut covered = 0;
+            for (i, &logit) in out.iter().enumerate() {
+                let at = [i % side, i / side];
+                let Some(expected) = reprojected(&mask, side, &from, &to, at) else { continue };
+                assert!((f64::from(logit) - expected).abs() < 2e-3, "{at:?}: {logit} against {expected}");
+                covered += usize::from(expected > -10.0);
+            }
+            assert!(covered > side * side / 10, "{covered} pixels of {to:?} are on {from:?}");
+        }
+    }
+}
+
+/// A mask that is linear in millimetres is reprojected to the same function.
+#[test]
+fn reprojection_keeps_places_in_the_plane() {
+    let side = 64;
+    for [a, b] in pairs() {
+        let [from, to] = [a, b].map(|geometry| InputGrid::new(&geometry, 256).unwrap());
+        let level = |point: Point| 0.3 * point.x - 0.2 * point.y + 4.0;
+        let plane = |grid: &InputGrid, i: usize| {
+            grid.to_plane(rescale([(i % side) as f32, (i / side) as f32], 256.0 / side as f32))
+        };
+        let mask: Vec<f32> = (0..side * side).map(|i| level(plane(&from, i))).collect();
+        let mut out = vec![f32::NAN; side * side];
+        reproject_rows(&mask, side, &from, &to, 0..side, &mut out).unwrap();
+        let mut covered = 0;
+        for (i, &logit) in out.iter().enumerate() {
+            let [x, y] = from.to_grid(plane(&to, i));
+            // Between the outermost centres of the old mask's pixels that are on its grid's valid area.
+            let is_covered =
+                x > 2.0 && y > 2.0 && x < from.columns() as f32 - 3.0 && y < from.rows() as f32 - 3.0;
+            let expected = level(plane(&to, i));
+            assert!(!is_covered || (logit - expected).abs() < 2e-3, "{i}: {logit} against {expected}");
+            covered += usize::from(is_covered);
+        }
+        assert!(covered > side * side / 10, "{covered} pixels of {to:?} are on {from:?}");
+    }
+}
+
+#[test]
+fn reprojection_checks_its_arguments() {
+    let grid = InputGrid::new(&LINEAR, 256).unwrap();
+    let (mask, mut out) = ([1.5; 64], [f32::NAN; 64]);
+    let reproject =
+        |side, mask: &[f32], rows, out: &mut [f32]| reproject_rows(mask, side, &grid, &grid, rows, out);
+    assert!(matches!(reproject(0, &mask, 0..1, &mut out), Err(VisionError::Range { .. })));
+    let short = |what, seen| Err(VisionError::Slice { what, seen, needed: 64 });
+    assert_eq!(reproject(8, &mask[..63], 0..1, &mut out), short("mask logits", 63));
+    assert_eq!(reproject(8, &mask, 0..1, &mut out[..63]), short("reprojected mask", 63));
+    // Rows beyond the last are ignored, and only the requested rows are written.
+    assert_eq!(reproject(8, &mask, 6..99, &mut out), Ok(()));
+    assert!(out[..48].iter().all(|value| value.is_nan()));
+    // The valid area is the left half.
+    assert!(out[48..].chunks(8).all(|row| row == [1.5, 1.5, 1.5, 1.5, -10.0, -10.0, -10.0, -10.0]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Grid to plane to display and all the way back; both maps are isotropic in millimetres up to the rounding.
+    /// Enlarging and reprojecting some rows at a time, in any order, gives the same bits as all rows at once.
     #[test]
-    fn round_trips(which in 0usize..3, x in -0.5..255.5f32, y in -0.5..255.5f32, width in 100u32..2000, height in 100u32..2000) {
+    fn rows_do_not_depend_on_each_other(
+        side in 1usize..24,
+        size in 1usize..48,
+        logits in prop::collection::vec(-20.0..20.0f32, 24 * 24),
+        cuts in prop::collection::vec(0usize..48, 0..6),
+        which in 0usize..4,
+    ) {
+        let [from, to] = pairs()[which].map(|geometry| InputGrid::new(&geometry, 64).unwrap());
+        let mut cuts = [vec![0, 48], cuts].concat();
+        cuts.sort_unstable();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let (mut whole, mut parts) = (vec![f32::NAN; size * size], vec![f32::NAN; size * size]);
+        upsample(&logits, side, size, &mut whole).unwrap();
+        for pair in cuts.windows(2).rev() {
+            upsample_rows(&logits, side, size, pair[0]..pair[1], &mut parts).unwrap();
+        }
+        prop_assert_eq!(bits(&whole), bits(&parts));
+        let (mut whole, mut parts) = (vec![f32::NAN; side * side], vec![f32::NAN; side * side]);
+        reproject_rows(&logits, side, &from, &to, 0..side, &mut whole).unwrap();
+        for pair in cuts.windows(2).rev() {
+            reproject_rows(&logits, side, &from, &to, pair[0]..pair[1], &mut parts).unwrap();
+        }
+        prop_assert_eq!(bits(&whole), bits(&parts));
+    }
+
+    /// Grid to plane to display and back; both maps are isotropic in millimetres except for rounding.
+    #[test]
+    fn grid_plane_and_display_map_there_and_back(which in 0usize..3, x in -0.5..255.5f32, y in -0.5..255.5f32, width in 100u32..2000, height in 100u32..2000) {
         let geometry = [CONVEX, LINEAR, PICTURE][which];
         let grid = InputGrid::new(&geometry, 256).unwrap();
         let display = DisplayRaster::new(&geometry, Display::Raster { width, height }).unwrap();

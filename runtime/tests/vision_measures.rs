@@ -1,19 +1,23 @@
-//! Measures against closed formulas, and the simplification that comes before them.
+//! Measures against closed formulas, and simplification against a slow reference.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/boundaries.rs"]
+mod boundaries;
+
+use boundaries::simplify;
 use core::f64::consts::PI;
 use proptest::prelude::*;
 use sonotrace::vision::measures::signed_area;
-use sonotrace::vision::{Link, Measures, Vertex, VisionError, fit_ellipse, simplify};
+use sonotrace::vision::{Link, Measures, Vertex, VisionError, fit_ellipse};
 
-/// The measures of one ring.
+/// The measures of one boundary loop.
 fn measure(polygon: &[Vertex]) -> Option<Measures> {
     sonotrace::vision::measure([polygon])
 }
 
-/// The measures of an outer ring and its holes.
-fn measure_rings(rings: &[&[Vertex]]) -> Option<Measures> {
-    sonotrace::vision::measure(rings.iter().copied())
+/// The measures of an outer boundary and its holes.
+fn measure_loops(loops: &[&[Vertex]]) -> Option<Measures> {
+    sonotrace::vision::measure(loops.iter().copied())
 }
 
 fn ellipse(points: usize, a: f64, b: f64, centre: [f64; 2], turn: f64) -> Vec<Vertex> {
@@ -49,7 +53,7 @@ fn circle_and_ellipse() {
 }
 
 #[test]
-fn rectangle_either_way_round() {
+fn orientation_of_a_rectangle_does_not_matter() {
     let mut corners = [[2.0, 1.0], [7.0, 1.0], [7.0, 4.0], [2.0, 4.0]];
     // Right, down, left: clockwise on the screen.
     assert_eq!(signed_area(&corners), 15.0);
@@ -63,7 +67,7 @@ fn rectangle_either_way_round() {
 }
 
 #[test]
-fn sector_of_a_ring() {
+fn sector_of_an_annulus() {
     let (near, far, half, n) = (20.0f64, 60.0f64, 0.6f64, 3000);
     let arc = |radius: f64, from: f64, to: f64| {
         (0..=n).map(move |i| {
@@ -71,21 +75,21 @@ fn sector_of_a_ring() {
             [(radius * angle.sin()) as f32, (radius * angle.cos()) as f32]
         })
     };
-    let ring: Vec<Vertex> = arc(near, -half, half).chain(arc(far, half, -half)).collect();
-    let seen = measure(&ring).unwrap();
+    let sector: Vec<Vertex> = arc(near, -half, half).chain(arc(far, half, -half)).collect();
+    let seen = measure(&sector).unwrap();
     assert!(close(seen.area.into(), half * (far * far - near * near), 1e-5), "{seen:?}");
     assert!(close(seen.perimeter.into(), 2.0 * half * (far + near) + 2.0 * (far - near), 1e-5), "{seen:?}");
     let down = 2.0 / 3.0 * half.sin() / half * (far.powi(3) - near.powi(3)) / (far * far - near * near);
     assert!(seen.centroid[0].abs() < 1e-4 && close(seen.centroid[1].into(), down, 1e-5), "{seen:?}");
 }
 
-/// Worked by hand: 10 x 8 less 2 x 2 and 4 x 1.
+/// Calculated by hand: 10 x 8 without 2 x 2 and 4 x 1.
 #[test]
-fn holes_come_off() {
+fn holes_are_subtracted() {
     let outer = [[0.0, 0.0], [10.0, 0.0], [10.0, 8.0], [0.0, 8.0]];
     let small = [[1.0, 1.0], [1.0, 3.0], [3.0, 3.0], [3.0, 1.0]];
     let flat = [[5.0, 6.0], [5.0, 7.0], [9.0, 7.0], [9.0, 6.0]];
-    let seen = measure_rings(&[&outer, &small, &flat]).unwrap();
+    let seen = measure_loops(&[&outer, &small, &flat]).unwrap();
     assert_eq!((seen.area, seen.perimeter), (72.0, 36.0));
     // (80 * 5 - 4 * 2 - 4 * 7) / 72 and (80 * 4 - 4 * 2 - 4 * 6.5) / 72.
     assert!(close(seen.centroid[0].into(), 364.0 / 72.0, 1e-6), "{seen:?}");
@@ -95,14 +99,15 @@ fn holes_come_off() {
         (seen.bounds, seen.long_axis, seen.short_axis),
         (alone.bounds, alone.long_axis, alone.short_axis)
     );
-    // Both ways round, and holes in any order.
-    let turned = |ring: &[Vertex]| ring.iter().rev().copied().collect::<Vec<_>>();
+    // Either orientation, and holes in any order.
+    let turned = |points: &[Vertex]| points.iter().rev().copied().collect::<Vec<_>>();
     let (outer_turned, small_turned, flat_turned) = (turned(&outer), turned(&small), turned(&flat));
-    let other = measure_rings(&[&outer_turned, &flat_turned, &small_turned]).unwrap();
+    let other = measure_loops(&[&outer_turned, &flat_turned, &small_turned]).unwrap();
     assert_eq!((other.area, other.perimeter, other.bounds), (seen.area, seen.perimeter, seen.bounds));
     assert!(close(other.centroid[0].into(), 364.0 / 72.0, 1e-6), "{other:?}");
 
-    // No guesses: holes that run with the outer ring, take off all or more, have no area or no finite corners.
+    // No measures: holes that run the same way as the outer boundary, are as large or larger, have no area or have corners
+    // that are not finite.
     let broken = [[1.0, 1.0], [1.0, f32::NAN], [3.0, 3.0]];
     let line = [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]];
     let twice: Vec<Vertex> = outer_turned.iter().map(|corner| corner.map(|at| 2.0 * at)).collect();
@@ -117,17 +122,17 @@ fn holes_come_off() {
         &[&outer, &small[..2]],
         &[&outer, &[]],
     ];
-    for rings in none {
-        assert_eq!(measure_rings(rings), None, "{rings:?}");
+    for loops in none {
+        assert_eq!(measure_loops(loops), None, "{loops:?}");
     }
 }
 
 #[test]
 fn axes_of_a_rectangle_and_a_triangle() {
-    // Diagonal 5; both other corners are 3 * 4 / 5 off it, on either side.
+    // The diagonal is 5; the other two corners are at a distance of 3 * 4 / 5 from it, on either side.
     let seen = measure(&[[1.0, 1.0], [5.0, 1.0], [5.0, 4.0], [1.0, 4.0]]).unwrap();
     assert_eq!((seen.long_axis, seen.short_axis), (5.0, 4.8));
-    // The longest side, and the height on it.
+    // The longest side, and the height above it.
     let seen = measure(&[[0.0, 0.0], [10.0, 0.0], [4.0, 3.0]]).unwrap();
     assert_eq!((seen.long_axis, seen.short_axis), (10.0, 3.0));
 }
@@ -150,13 +155,13 @@ fn ellipses_at_many_angles() {
             let mut corners = ellipse(4000, a, b, [300.0, -120.0], turn);
             let measures = measure(&corners).unwrap();
             assert!(close(measures.long_axis.into(), 2.0 * a, 1e-5), "{measures:?}");
-            // Across an axis that is a hundred-thousandth of a turn off, if that, in a flat ellipse.
+            // In a flat ellipse the long axis is off by up to a hundred-thousandth of a turn.
             assert!(close(measures.short_axis.into(), 2.0 * b, 1e-4 + 1e-5 * a / b), "{measures:?} {b}");
             let fitted = fit_ellipse(&corners).unwrap();
             assert!(close(fitted.semi_major_mm.into(), a, 1e-5), "{fitted:?}");
             assert!(close(fitted.semi_minor_mm.into(), b, 1e-4), "{fitted:?}");
             assert!((fitted.centre_mm[0] - 300.0).abs() < 1e-3 && (fitted.centre_mm[1] + 120.0).abs() < 1e-3);
-            // Up to half a turn.
+            // The angle is defined up to half a turn.
             let off = (f64::from(fitted.angle_rad) - turn).rem_euclid(PI);
             assert!(off.min(PI - off) < 1e-4, "{fitted:?} for {turn}");
             assert!(fitted.angle_rad.abs() <= core::f32::consts::FRAC_PI_2);
@@ -172,13 +177,13 @@ fn ellipses_at_many_angles() {
 
 #[test]
 fn ellipse_of_128_points_and_of_a_circle() {
-    // As many points as an overlay's outer ring has.
+    // As many points as an overlay's outer boundary has.
     let fitted = fit_ellipse(&ellipse(128, 40.0, 25.0, [1.0, 2.0], 0.4)).unwrap();
     assert!(close(fitted.semi_major_mm.into(), 40.0, 1e-3) && close(fitted.semi_minor_mm.into(), 25.0, 1e-3));
     assert!(close(fitted.circumference_mm.into(), arc_length(40.0, 25.0), 1e-3), "{fitted:?}");
     let fitted = fit_ellipse(&ellipse(2000, 30.0, 30.0, [0.0, 0.0], 0.0)).unwrap();
     assert!(close(fitted.semi_major_mm.into(), 30.0, 1e-5) && close(fitted.semi_minor_mm.into(), 30.0, 1e-5));
-    // By hand: the variance of a side of 6 is 6 * 6 / 12.
+    // Calculated by hand: the variance of a side of 6 is 6 * 6 / 12.
     let fitted = fit_ellipse(&[[0.0, 0.0], [6.0, 0.0], [6.0, 2.0], [0.0, 2.0]]).unwrap();
     assert!(close(fitted.semi_major_mm.into(), 2.0 * 3.0f64.sqrt(), 1e-6));
     assert!(close(fitted.semi_minor_mm.into(), 2.0 / 3.0f64.sqrt(), 1e-6));
@@ -186,7 +191,7 @@ fn ellipse_of_128_points_and_of_a_circle() {
 }
 
 #[test]
-fn what_has_no_area_has_no_measures() {
+fn polygons_without_area_have_no_measures() {
     let point = [3.0, 4.0];
     let nan = [f32::NAN, 1.0];
     let none: [&[Vertex]; 8] = [
@@ -203,16 +208,16 @@ fn what_has_no_area_has_no_measures() {
         assert_eq!(measure(polygon), None, "{polygon:?}");
         assert_eq!(fit_ellipse(polygon), None, "{polygon:?}");
     }
-    // Finite, but what is read off is not.
+    // Finite corners, but not finite measures.
     let vast = [[-3e38, -3e38], [3e38, -3e38], [3e38, 3e38], [-3e38, 3e38]];
     assert_eq!(measure(&vast), None);
     assert_eq!(fit_ellipse(&vast), None);
-    // Flat to within rounding; and two lobes that run against each other, with less than no moment.
+    // Flat to within rounding; and two lobes of opposite orientation, with a negative moment.
     assert_eq!(fit_ellipse(&[[0.0, 0.0], [1e6, 0.0], [1e6, 1.0], [0.0, 1.0]]), None);
     assert_eq!(fit_ellipse(&[[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [-1.0, 21.0]]), None);
 }
 
-/// Whether no two sides of a polygon meet but where they join.
+/// Whether no two sides of a polygon meet except in their common corner.
 fn is_simple(polygon: &[Vertex]) -> bool {
     let side = |a: Vertex, b: Vertex, c: Vertex| {
         let [a, b, c] = [a, b, c].map(|p| p.map(f64::from));
@@ -236,7 +241,7 @@ fn simplified(points: &[Vertex], keep: usize) -> Vec<Vertex> {
 }
 
 #[test]
-fn corners_survive_and_points_on_straight_sides_go() {
+fn corners_are_kept_and_points_on_straight_sides_removed() {
     let mut square: Vec<Vertex> = Vec::new();
     for i in 0..20 {
         square.push([i as f32, 0.0]);
@@ -256,7 +261,7 @@ fn corners_survive_and_points_on_straight_sides_go() {
 }
 
 #[test]
-fn bounds_of_simplification() {
+fn simplification_checks_its_arguments() {
     let mut points = vec![[0.0; 2]; 10];
     let mut links = vec![Link::default(); 9];
     assert_eq!(simplify(&mut points, 10, &mut []), Ok(10));
@@ -269,7 +274,7 @@ fn bounds_of_simplification() {
     assert_eq!(simplified(&broken, 4).len(), 4);
 }
 
-/// The method by its description: look at all triangles, take out the smallest, begin again.
+/// The method as described: look at all triangles, remove the smallest, repeat.
 fn slowly_simplified(points: &[Vertex], keep: usize) -> Vec<Vertex> {
     let mut left: Vec<(usize, Vertex)> = points.iter().copied().enumerate().collect();
     let mut floor = vec![0.0f32; points.len()];
@@ -294,13 +299,13 @@ fn slowly_simplified(points: &[Vertex], keep: usize) -> Vec<Vertex> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The heap takes out the same points as looking at all triangles each time.
+    /// The heap removes the same points as a search of all triangles each time.
     #[test]
-    fn simplification_is_that_of_its_description(
+    fn simplification_matches_the_slow_reference(
         points in prop::collection::vec((-50i32..50, -50i32..50), 3..60),
         keep in 3usize..40,
     ) {
-        // Whole coordinates bring many ties.
+        // Whole coordinates cause many ties.
         let points: Vec<Vertex> = points.into_iter().map(|(x, y)| [x as f32, y as f32]).collect();
         prop_assert_eq!(simplified(&points, keep), slowly_simplified(&points, keep));
     }
@@ -330,7 +335,7 @@ proptest! {
         prop_assert!(is_simple(&thinned));
     }
 
-    /// Moments against sums over fine rows; axes against a look along each corner pair, the polygon turned upright.
+    /// Moments against sums over fine rows; axes against the extents across each pair of corners.
     #[test]
     fn ellipse_and_axes_against_sums_over_rows(
         points in prop::collection::vec((0.3..1.0f64, 0.0..1.0f64), 3..12),
@@ -369,7 +374,7 @@ proptest! {
         let (xx, xy, yy) = (xx / area - x * x, xy / area - x * y, yy / area - y * y);
         prop_assert!((f64::from(fitted.centre_mm[0]) - at.0 - x).abs() < 0.01, "{fitted:?}");
         prop_assert!((f64::from(fitted.centre_mm[1]) - at.1 - y).abs() < 0.01, "{fitted:?}");
-        // The ellipse's moments, put together again, are those summed.
+        // The ellipse's own moments are those that were summed.
         let (a, b, turn) = (fitted.semi_major_mm, fitted.semi_minor_mm, f64::from(fitted.angle_rad));
         let (a, b) = ((f64::from(a) / 2.0).powi(2), (f64::from(b) / 2.0).powi(2));
         let (c, s) = (turn.cos(), turn.sin());
@@ -394,9 +399,9 @@ proptest! {
         prop_assert!(close(measures.short_axis.into(), short, 1e-5), "{measures:?} against {short}");
     }
 
-    /// Area and perimeter do not change when the polygon is moved and turned; the centroid goes along.
+    /// Area and perimeter do not change when the polygon is moved and rotated; the centroid moves with it.
     #[test]
-    fn measures_move_along(
+    fn measures_of_a_moved_polygon(
         points in prop::collection::vec((0.2..1.0f64, 0.0..1.0f64), 3..40),
         turn in 0.0..6.3f64,
         by in (-200.0..200.0f64, -200.0..200.0f64),
@@ -417,7 +422,7 @@ proptest! {
         prop_assert!((still.perimeter - moved.perimeter).abs() < 0.01);
         let [x, y] = still.centroid.map(f64::from);
         let expected = [by.0 + x * turn.cos() - y * turn.sin(), by.1 + x * turn.sin() + y * turn.cos()];
-        // The rounding of far-off corners weighs on the centroid by perimeter over area.
+        // The rounding of distant corners affects the centroid in proportion to perimeter over area.
         let slack = 1e-3 + 5e-5 * f64::from(still.perimeter / still.area) * 60.0;
         prop_assert!((f64::from(moved.centroid[0]) - expected[0]).abs() < slack);
         prop_assert!((f64::from(moved.centroid[1]) - expected[1]).abs() < slack);

@@ -6,7 +6,7 @@ use sonotrace::hal::frame::{
     Frame, FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, TgcPoint, flags,
 };
 use sonotrace::hal::geometry::Geometry;
-use sonotrace::vision::{GreyTable, LutEntry, Normalisation, Sampler, VisionError};
+use sonotrace::vision::{GreyTable, LutEntry, Normalisation, SampleCursor, Sampler, StepBudget, VisionError};
 
 const PLAIN: Normalisation = Normalisation { mean: 0.0, std: 1.0 };
 
@@ -25,7 +25,7 @@ fn envelope(geometry: u32, lines: u32, samples: u32) -> FrameDescriptor {
     d
 }
 
-/// Runs the library: table, then one frame.
+/// Fills a table and samples one frame.
 fn sampled(frame: &Frame, payload: &[u8], grey: &GreyTable, size: u32) -> Vec<f32> {
     let mut table = vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(size)];
     let mut out = vec![f32::NAN; Sampler::table_len(size)];
@@ -34,12 +34,12 @@ fn sampled(frame: &Frame, payload: &[u8], grey: &GreyTable, size: u32) -> Vec<f3
     out
 }
 
-/// What a pixel should be: `None` where it lies too close to the edge of a polar field to say on which side.
+/// The expected pixel: `None` if it is too close to the edge of a polar field to decide on which side it is.
 struct Expected {
     grey: Option<f64>,
 }
 
-/// The definition, pixel by pixel in double precision: every sample of the frame is weighed.
+/// The definition, pixel by pixel in double precision: every sample of the frame gets its weight.
 /// `grey_of` reads a sample at the start of the bytes it is given, at a depth.
 fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(&[u8], f64) -> f64) -> Vec<Expected> {
     let view = frame.geometry.field_of_view();
@@ -177,9 +177,9 @@ fn geometries() -> impl Strategy<Value = FrameDescriptor> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Noise, sampled through the table, is what the definition gives.
+    /// Noise, sampled through the table, matches the definition.
     #[test]
-    fn samples_are_those_of_the_definition(d in geometries(), size in 3u32..40, seed: u64) {
+    fn sampling_matches_the_definition(d in geometries(), size in 3u32..40, seed: u64) {
         let frame = d.check().unwrap();
         let payload = noise(seed, frame.payload_bytes as usize);
         let grey = GreyTable::new(&frame, PLAIN, &[]).unwrap();
@@ -187,7 +187,7 @@ proptest! {
         compare(&got, &reference(&frame, &payload, size, &|v, _| f64::from(v[0]) / 255.0))?;
     }
 
-    /// A linear law is compressed before interpolation, with gain and curve where they are pending.
+    /// A linear law is compressed before interpolation, with gain and curve if they are pending.
     #[test]
     fn linear_law_and_pending_gain(
         d in geometries(),
@@ -234,7 +234,7 @@ proptest! {
         compare(&got, &reference(&frame, &payload, 20, &grey_of))?;
     }
 
-    /// Of IQ pairs the envelope is taken sample by sample and compressed before interpolation; full scale is 32767.
+    /// The envelope of IQ pairs is computed sample by sample and compressed before interpolation; full scale is 32767.
     #[test]
     fn iq_pairs_are_compressed_before_interpolation(
         d in geometries().prop_filter("polar", |d| d.domain == 1),
@@ -254,7 +254,7 @@ proptest! {
         (d.gain_db, d.tgc_points) = (gain_db, 2);
         d.tgc[1] = TgcPoint { depth_mm: 100.0, gain_db: slope_db };
         let frame = d.check().unwrap();
-        // Of all magnitudes, silence among them.
+        // All magnitudes, zero among them.
         let mut payload = noise(seed, frame.payload_bytes as usize);
         for (index, byte) in payload.iter_mut().enumerate() {
             *byte = if index % 7 < 3 { 0 } else { *byte };
@@ -272,9 +272,9 @@ proptest! {
         compare(&got, &reference(&frame, &payload, size, &grey_of))?;
     }
 
-    /// Borders around a picture, of any brightness, change nothing: neither the input nor the place of a pixel.
+    /// Borders around a picture, of any brightness, change neither the input nor the position of a pixel.
     #[test]
-    fn borders_do_not_show(
+    fn borders_do_not_change_the_input(
         d in geometries().prop_filter("picture", |d| d.domain == 4),
         border in [0u32..30, 0u32..30, 0u32..30, 0u32..30],
         size in 3u32..40,
@@ -305,7 +305,56 @@ proptest! {
         }
     }
 
-    /// Whatever the table holds, sampling gives levels that the frame could have, and never panics.
+    /// Sampling in steps of any sizes gives the same bits as in one go, and no step exceeds its budget by a whole pixel.
+    #[test]
+    fn any_steps_give_the_same_samples(
+        d in geometries(),
+        iq: bool,
+        pending: bool,
+        size in 3u32..40,
+        steps in prop::collection::vec(prop_oneof![0u32..9, 0u32..3000], 1..9),
+        seed: u64,
+    ) {
+        let mut d = d;
+        if iq && d.domain == 1 {
+            (d.domain, d.sample_type, d.amplitude_law) = (2, 3, LAW_LINEAR);
+            d.stride_bytes = 4 * d.samples + 3;
+            d.payload_bytes = (d.lines - 1) * d.stride_bytes + 4 * d.samples;
+        }
+        if pending && d.domain != 4 {
+            (d.flags, d.gain_db, d.tgc_points) = (flags::TGC_PENDING, 5.0, 2);
+            d.tgc[1] = TgcPoint { depth_mm: 60.0, gain_db: 20.0 };
+        }
+        let frame = d.check().unwrap();
+        let payload = noise(seed, frame.payload_bytes as usize);
+        let grey = GreyTable::new(&frame, PLAIN, &[]).unwrap();
+        let whole = sampled(&frame, &payload, &grey, size);
+
+        let mut table = vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(size)];
+        let sampler = Sampler::build(&frame, size, &mut table).unwrap();
+        let mut out = vec![f32::NAN; whole.len()];
+        let mut cursor = SampleCursor::default();
+        for &step in steps.iter().cycle() {
+            let mut budget = StepBudget::new(step);
+            let sampling = sampler.sampling(&table, &frame, &payload, &grey).unwrap();
+            let is_done = sampling.step(&mut cursor, &mut out, &mut budget).unwrap();
+            let work_max = step.max(1) + sampler.pixel_samples_max() - 1;
+            prop_assert!((1..=work_max).contains(&budget.work()), "{budget:?}");
+            prop_assert!(is_done || budget.is_used_up());
+            if is_done {
+                break;
+            }
+        }
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&whole), bits(&out));
+        // A finished cursor does nothing more.
+        let mut budget = StepBudget::new(9);
+        let sampling = sampler.sampling(&table, &frame, &payload, &grey).unwrap();
+        prop_assert_eq!(sampling.step(&mut cursor, &mut out, &mut budget), Ok(true));
+        prop_assert_eq!(budget.work(), 0);
+    }
+
+    /// With any content of the table, sampling gives levels within 0..1 and does not panic.
     #[test]
     fn any_table_is_safe(d in geometries(), words in prop::collection::vec(any::<[i32; 2]>(), 64)) {
         let frame = d.check().unwrap();
@@ -322,8 +371,8 @@ proptest! {
     }
 }
 
-/// `Image.fromarray(picture).resize((columns, rows), Image.BILINEAR)` of Pillow 13.0, the picture being
-/// `(7 x + 11 y + 90 ((x / 3 + y / 2) mod 2)) mod 256` with whole divisions.
+/// `Image.fromarray(picture).resize((columns, rows), Image.BILINEAR)` of Pillow 13.0, for the picture
+/// `(7 x + 11 y + 90 ((x / 3 + y / 2) mod 2)) mod 256` with integer divisions.
 struct PillowCase {
     shape: (u32, u32),
     size: u32,
@@ -372,7 +421,7 @@ const PILLOW: [PillowCase; 3] = [
 ];
 
 #[test]
-fn pictures_are_resized_as_pillow_does() {
+fn pictures_are_resized_as_by_pillow() {
     for case in &PILLOW {
         let (width, height) = case.shape;
         let payload: Vec<u8> = (0..height)
@@ -421,7 +470,7 @@ fn normalisation_and_vendor_tables() {
 }
 
 #[test]
-fn what_cannot_be_sampled_is_refused() {
+fn frames_that_cannot_be_sampled_are_refused() {
     let mut d = envelope(1, 8, 16);
     (d.left_mm, d.right_mm, d.last_depth_mm) = (-10.0, 10.0, 30.0);
     let frame = d.check().unwrap();
@@ -466,7 +515,7 @@ fn what_cannot_be_sampled_is_refused() {
     (iq.stride_bytes, iq.payload_bytes) = (64, 8 * 64);
     let iq = iq.check().unwrap();
     let sampler = Sampler::build(&iq, 8, &mut table).unwrap();
-    // Levels of bytes do not serve pairs.
+    // A grey table of bytes does not fit IQ pairs.
     let refused = sampler.sample(&table, &iq, &[0; 512], &grey, &mut out);
     assert_eq!(refused, Err(VisionError::Mismatch { a: "domain", b: "amplitude_law" }));
     let grey = GreyTable::new(&iq, PLAIN, &[]).unwrap();

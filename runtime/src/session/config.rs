@@ -1,10 +1,11 @@
 //! What a session is told before the first frame, and the memory that follows from it.
 
 use super::SessionError;
-use crate::exec::{MemoryLayout, MemoryRequired};
+use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
+use crate::format::FileHeader;
+use crate::format::{ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
-use crate::model::format::FileHeader;
-use crate::model::{ModelError, read_header};
+use crate::memory::RawRegion;
 use crate::vision::sampler::{LutEntry, Sampler};
 use crate::vision::simplify::Link;
 use crate::vision::{Display, Vertex};
@@ -33,8 +34,8 @@ pub struct SessionConfig<'a> {
     pub slice_ns: u64,
     /// Frames whose features are kept, so that a prompt on one of them can still be served.
     pub kept_frames: u32,
-    /// Rows of a new geometry's sampling table that are made on each frame; until the table is whole, frames repeat the
-    /// contours before, marked stale. The first geometry of a scan is made at once: there is nothing to repeat.
+    /// Rows of a new geometry's sampling table that are made on each frame; until the table is complete, frames repeat
+    /// the contours before, marked stale. The first table of a scan is filled at once: there are no contours to repeat.
     pub table_rows_per_frame: u32,
     /// The raster that contours are given in.
     pub display: Display,
@@ -44,6 +45,13 @@ pub struct SessionConfig<'a> {
     pub attention_below: f32,
     /// Confidence below which an object counts as lost.
     pub lost_below: f32,
+}
+
+impl SessionConfig<'_> {
+    /// What the executor is told.
+    pub(super) fn executor(&self) -> ExecutorConfig {
+        ExecutorConfig { kept_frames: self.kept_frames, threads: 1 }
+    }
 }
 
 impl Default for SessionConfig<'_> {
@@ -79,7 +87,7 @@ pub(super) struct SessionLayout {
 
 impl SessionLayout {
     pub fn new(header: &FileHeader, config: &SessionConfig<'_>) -> Result<Self, ModelError> {
-        let executor = MemoryLayout::new(header, config.kept_frames)?.required();
+        let executor = ExecutorLayout::new(header, &config.executor())?.required();
         let (pixels, mask) = (Sampler::table_len(header.input_size), Sampler::table_len(header.mask_size));
         let mut end = 0usize;
         let mut take = |bytes: usize| {
@@ -112,44 +120,44 @@ impl SessionLayout {
     }
 }
 
-/// A session's slices of its region, but for the executor's and the sampling tables'.
+/// A session's buffers, but for the executor's memory and the sampling tables.
 #[derive(Debug)]
-pub(super) struct Tables<'m> {
+pub(super) struct Buffers<'m> {
+    /// Logits of each object's mask.
     pub masks: &'m mut [f32],
+    /// A mask enlarged to the input grid; a mask that is reprojected.
     pub field: &'m mut [f32],
     pub labels: &'m mut [i32],
     pub points: &'m mut [Vertex],
     pub links: &'m mut [Link],
 }
 
-/// Cuts a region up by a layout: the executor's part, the sampling tables, and the rest.
+/// Cuts a region by a layout: the executor's part, the sampling tables, and the buffers.
 pub(super) fn cut<'m>(
-    region: &'m mut [u8],
+    mut region: RawRegion<'m>,
     layout: &SessionLayout,
-) -> Result<(&'m mut [u8], &'m mut [LutEntry], Tables<'m>), SessionError> {
+) -> Result<(RawRegion<'m>, &'m mut [LutEntry], Buffers<'m>), SessionError> {
     let required = layout.required();
-    if region.len() < required.bytes {
-        return Err(SessionError::RegionTooSmall { seen: region.len(), needed: required.bytes });
+    if region.bytes() < required.bytes {
+        return Err(SessionError::RegionTooSmall { seen: region.bytes(), needed: required.bytes });
     }
-    if region.as_ptr().align_offset(required.align) != 0 {
+    if !region.is_aligned_to(required.align) {
         return Err(SessionError::RegionMisaligned { needed: required.align });
     }
-    let mut rest = &mut region[..required.bytes];
     let mut at = 0;
     let mut take = |range: &Range<usize>| {
-        let (_, from) = core::mem::take(&mut rest).split_at_mut(range.start - at);
-        let (part, behind) = from.split_at_mut(range.len());
-        (rest, at) = (behind, range.end);
-        part
+        region.take(range.start - at).zeroed::<u8>();
+        at = range.end;
+        region.take(range.len())
     };
     let executor = take(&layout.executor);
-    let sampling = bytemuck::cast_slice_mut(take(&layout.table));
-    let masks = bytemuck::cast_slice_mut(take(&layout.masks));
-    let field = bytemuck::cast_slice_mut(take(&layout.field));
-    let labels = bytemuck::cast_slice_mut(take(&layout.labels));
-    let points = bytemuck::cast_slice_mut(take(&layout.points));
-    let links = bytemuck::cast_slice_mut(take(&layout.links));
-    Ok((executor, sampling, Tables { masks, field, labels, points, links }))
+    let sampling = take(&layout.table).zeroed();
+    let masks = take(&layout.masks).zeroed();
+    let field = take(&layout.field).zeroed();
+    let labels = take(&layout.labels).zeroed();
+    let points = take(&layout.points).zeroed();
+    let links = take(&layout.links).zeroed();
+    Ok((executor, sampling, Buffers { masks, field, labels, points, links }))
 }
 
 /// Memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under `config`:
@@ -171,10 +179,10 @@ pub fn memory_parts(
 ) -> Result<[(&'static str, usize); 8], ModelError> {
     let header = read_header(head)?;
     let layout = SessionLayout::new(&header, config)?;
-    let executor = MemoryLayout::new(&header, config.kept_frames)?;
+    let executor = ExecutorLayout::new(&header, &config.executor())?;
     Ok([
-        ("session state", executor.session_state.len()),
-        ("features of kept frames", executor.frame_states.len()),
+        ("persistent state", executor.banks.iter().map(Range::len).sum()),
+        ("bound operations", executor.ops.len()),
         ("scratch of all programs", executor.scratch.len()),
         ("thread scratch", executor.thread_scratch.len()),
         ("sampling tables", layout.table.len()),

@@ -4,45 +4,45 @@
 //! [`SessionConfig::slice_ns`], and returns. It runs on one thread, waits for nothing, and uses only the region that it
 //! was opened with. Time comes from the clock that it was given, so that a scan replays exactly.
 //!
-//! Until there is a tracker, an object is carried from frame to frame by prompting the mask decoder with the object's
+//! An object is tracked from frame to frame by prompting the mask decoder with the object's
 //! last mask and that mask's box.
 //!
 //! * `config`: settings, and the memory that follows from them.
-//! * `step`: the state machine, and its decodes.
-//! * `intake`: frames in; `stream`: their order; `tables`: the sampling tables of two geometries.
-//! * `prompts`: what the user points at; `programs`: what the networks are told.
-//! * `objects`: from a mask to what is shown; `carry`: from one geometry to another.
-//! * `publish`: overlays and events out; `counters`: what became of every frame.
+//! * `advance`: the state machine: the only place where a session's fields change; `slice`: the time it may take.
+//! * `stream`: the order of frames; `tables`: the sampling tables of two geometries.
+//! * `prompts`: what the user points at; `programs`: the networks, and what they are told.
+//! * `objects`: from a mask to what is shown; `reproject`: from one geometry to another.
+//! * `overlay`: what an overlay says; `counters`: what became of every frame.
 
-mod carry;
+mod advance;
 mod config;
 mod counters;
-mod intake;
 mod objects;
+mod overlay;
 mod programs;
 mod prompts;
-mod publish;
-mod step;
+mod reproject;
+mod slice;
 mod stream;
 mod tables;
 
+pub use advance::Poll;
 pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_required};
 pub use counters::{Counters, DROP_REASONS, DropReason};
 pub use programs::{CLICKS_MAX, DecoderPrompt, GridClick, Programs};
-pub use step::Poll;
 
 use crate::exec::{ExecError, Executor, KEPT_FRAMES_MAX, MemoryRequired};
+use crate::format::{Model, ModelError};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
 use crate::hal::event::EventKind;
-use crate::hal::overlay::{ANSWERS_MAX, OBJECTS_MAX, PromptAnswer, overlay_flags};
+use crate::hal::overlay::{ANSWERS_MAX, OBJECTS_MAX, PromptAnswer};
 use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer};
-use crate::model::{Model, ModelError};
+use crate::memory::RawRegion;
 use crate::vision::Normalisation;
-use config::{SessionLayout, Tables};
-use intake::Frozen;
+use advance::{Stage, Work};
+use config::{Buffers, SessionLayout};
 use objects::{Object, Scene};
-use step::{Current, Work};
 use stream::Stream;
 use tables::SamplingTables;
 
@@ -119,11 +119,11 @@ pub struct Ports<'m> {
 
 /// A frame whose features are kept.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct KeptFeatures {
     seq: u64,
     /// Its number, counting frames that are worked on from 1.
     frame: u64,
-    /// None while the place is free.
+    /// None while the slot is free.
     scene: Option<Scene>,
 }
 
@@ -134,6 +134,21 @@ struct Waiting {
     prompt: Prompt,
 }
 
+/// Why the image counts as frozen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Frozen {
+    /// The device said so.
+    by_command: bool,
+    /// The last frame said so.
+    by_frame: bool,
+}
+
+impl Frozen {
+    fn is(self) -> bool {
+        self.by_command || self.by_frame
+    }
+}
+
 /// A scan in progress.
 pub struct Session<'m, C: Clock> {
     config: SessionConfig<'m>,
@@ -142,23 +157,23 @@ pub struct Session<'m, C: Clock> {
     programs: Programs,
     normalisation: Normalisation,
     input_size: u32,
-    tables: Tables<'m>,
+    buffers: Buffers<'m>,
     sampling: SamplingTables<'m>,
     ports: Ports<'m>,
     prompts: heapless::Deque<Waiting, ANSWERS_MAX>,
     answers: heapless::Vec<PromptAnswer, ANSWERS_MAX>,
     objects: [Object; OBJECTS_MAX],
-    kept: [Kept; KEPT_FRAMES_MAX as usize],
-    /// Place of the next frame's features.
-    next_copy: u32,
-    work: Work,
+    kept: [KeptFeatures; KEPT_FRAMES_MAX as usize],
+    /// Slot of the next frame's features.
+    next_slot: u32,
+    stage: Stage,
     stream: Stream,
     frozen: Frozen,
     /// The last frame that was worked on to its overlay.
-    shown: Option<Current>,
+    shown: Option<Work>,
     frames_worked_on: u64,
-    /// The ring's count of frames given back, as last read.
-    given_back: u32,
+    /// The ring's count of evicted frames, as last read.
+    evicted: u32,
     /// Frames dropped since the last one in order whose numbers lie between it and the next.
     unseen_since_last: u64,
     was_late: bool,
@@ -169,7 +184,7 @@ pub struct Session<'m, C: Clock> {
 
 impl<'m, C: Clock> Session<'m, C> {
     /// Opens a session: cuts up the region, binds the model to it, and runs each of its programs once as self-test.
-    /// When this returns, everything that the scan will touch has been touched.
+    /// When this returns, every byte of the region has been written, so that no page of it is missing later.
     ///
     /// `region` has the size and alignment of [`memory_required`].
     ///
@@ -178,7 +193,7 @@ impl<'m, C: Clock> Session<'m, C> {
     pub fn open(
         model: Model<'m>,
         config: SessionConfig<'m>,
-        region: &'m mut [u8],
+        region: impl Into<RawRegion<'m>>,
         ports: Ports<'m>,
         clock: C,
     ) -> Result<Self, SessionError> {
@@ -196,12 +211,12 @@ impl<'m, C: Clock> Session<'m, C> {
             }
         }
         let layout = SessionLayout::new(model.header(), &config)?;
-        let (memory, sampling, tables) = config::cut(region, &layout)?;
+        let (memory, sampling, buffers) = config::cut(region.into(), &layout)?;
         let programs = Programs::find(&model)?;
-        let mut executor = Executor::new(model, config.kept_frames, memory)?;
+        let mut executor = Executor::new(model, config.executor(), memory)?;
         executor.self_test()?;
         let conventions = model.conventions();
-        let given_back = ports.frames.counters().evicted;
+        let evicted = ports.frames.counters().evicted;
         let required = layout.required();
         let mut session = Self {
             config,
@@ -210,20 +225,20 @@ impl<'m, C: Clock> Session<'m, C> {
             programs,
             normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
             input_size: conventions.input_size,
-            tables,
+            buffers,
             sampling: SamplingTables::new(sampling),
             ports,
             prompts: heapless::Deque::new(),
             answers: heapless::Vec::new(),
             objects: [Object::new(0); OBJECTS_MAX],
-            kept: [Kept { seq: 0, frame: 0, scene: None }; KEPT_FRAMES_MAX as usize],
-            next_copy: 0,
-            work: Work::Idle,
+            kept: [KeptFeatures { seq: 0, frame: 0, scene: None }; KEPT_FRAMES_MAX as usize],
+            next_slot: 0,
+            stage: Stage::Idle,
             stream: Stream::default(),
             frozen: Frozen::default(),
             shown: None,
             frames_worked_on: 0,
-            given_back,
+            evicted,
             unseen_since_last: 0,
             was_late: false,
             counters: Counters::default(),
@@ -252,20 +267,12 @@ impl<'m, C: Clock> Session<'m, C> {
     /// Ends the scan: the frame in work and all frames that wait are counted as shut down, prompts that wait as
     /// unanswered. Returns the totals.
     pub fn finish(mut self) -> Counters {
-        self.count_given_back();
-        let is_frame_in_work = match self.work {
-            Work::Idle => false,
-            Work::Table(..) => true,
-            // A further overlay of a frozen frame is not that frame's one outcome.
-            Work::Encode(current, _) | Work::Decode(current, ..) => {
-                current.flags & overlay_flags::UPDATE == 0
-            }
-        };
-        self.counters.drop_frames(DropReason::ShutDown, is_frame_in_work.into());
+        self.count_evicted();
+        self.counters.drop_frames(DropReason::ShutDown, self.stage.owes_outcome().into());
         while self.ports.frames.take().is_some() {
             self.counters.drop_frames(DropReason::ShutDown, 1);
         }
-        self.count_given_back();
+        self.count_evicted();
         self.counters.prompts_unanswered += self.prompts.len() as u64;
         while let Some(command) = self.ports.commands.take() {
             self.counters.prompts_unanswered += u64::from(matches!(command, Ok(Command::Prompt { .. })));

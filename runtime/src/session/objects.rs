@@ -1,16 +1,15 @@
 //! The objects being followed, and how a mask becomes a contour on an overlay.
 
-use super::config::{SessionConfig, Tables};
-use super::programs::{CLICKS_MAX, DecoderPrompt};
+use super::config::SessionConfig;
+use super::programs::DecoderPrompt;
 use crate::hal::geometry::Geometry;
-use crate::hal::overlay::{CONTOUR_POINTS_MAX, OBJECTS_MAX, OverlayObject, State, valid};
-use crate::vision::contour::{Pick, trace};
+use crate::hal::overlay::{CONTOUR_POINTS_MAX, OverlayObject, State, valid};
 use crate::vision::measures::fit_ellipse;
-use crate::vision::{DisplayRaster, Field, InputGrid, VisionError, map_contour, mask, measure};
+use crate::vision::{Contour, DisplayRaster, Field, InputGrid, Vertex, map_contour, measure};
 use bytemuck::Zeroable;
 
 /// A mask with fewer pixels than this on the input grid is no object any more, and a hole with fewer is filled.
-const PIXELS_MIN: usize = 12;
+pub(super) const PIXELS_MIN: usize = 12;
 
 /// One object.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +60,7 @@ pub(super) fn lost(id: u32) -> OverlayObject {
 }
 
 /// The place of an object, if there is such a one.
-pub(super) fn place_of(objects: &[Object; OBJECTS_MAX], id: u32) -> Option<usize> {
+pub(super) fn place_of(objects: &[Object], id: u32) -> Option<usize> {
     objects.iter().position(|object| object.id == id)
 }
 
@@ -73,72 +72,59 @@ pub(super) struct Scene {
     pub display: DisplayRaster,
 }
 
-/// What the decoder said of an object.
+/// A mask on the input grid, cropped to the field of view; none if the buffer is too small.
+pub(super) fn field<'a>(values: &'a [f32], scene: &Scene) -> Option<Field<'a>> {
+    let grid = &scene.grid;
+    Field::new(values, grid.columns() as usize, grid.rows() as usize, grid.size() as usize).ok()
+}
+
+/// What the decoder's mask of an object came to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer<'a> {
-    /// Square mask of logits over the input grid.
-    pub mask: &'a [f32],
-    /// What it answers: the part that holds a positive click is meant, else the largest.
-    pub prompt: &'a DecoderPrompt,
+pub(super) struct MaskOutput {
+    pub contour: Contour,
+    pub scene: Scene,
     /// The decoder's own estimate of its overlap with the truth.
     pub confidence: f32,
-    /// The state that the object has if the answer is to be trusted.
+    /// The state of the object if the mask is trusted.
     pub state: State,
 }
 
-/// Brings an object's new mask to the input grid, finds its contour, and fills in what is shown. Without a part of
-/// enough pixels, or with too little confidence, the object is lost.
-///
-/// # Errors
-/// Slices that are too short; none for tables that were cut by a session's layout.
-pub(super) fn show(
-    object: &mut Object,
-    answer: &Answer<'_>,
-    scene: &Scene,
-    tables: &mut Tables<'_>,
+/// An object as it was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub scene: Scene,
+    /// Box of the mask on the input grid: left, top, right, bottom.
+    pub box_px: [f32; 4],
+    pub shown: OverlayObject,
+}
+
+/// What is shown of an object whose contour's points are on the input grid; none without enough pixels, or with too little
+/// confidence.
+pub(super) fn found(
+    id: u32,
+    output: &MaskOutput,
+    points: &[Vertex],
     config: &SessionConfig<'_>,
-) -> Result<(), VisionError> {
-    let Answer { mask, prompt, confidence, state } = *answer;
-    let mut inside = [[0.0; 2]; CLICKS_MAX];
-    let positive = prompt.clicks().iter().filter(|click| click.is_positive);
-    let count = inside.iter_mut().zip(positive).map(|(to, click)| *to = click.at).count();
-    let pick = if count == 0 { Pick::Largest } else { Pick::Containing(&inside[..count]) };
-    let size = scene.grid.size() as usize;
-    // The model's mask is square.
-    let mask_size = mask.len().isqrt();
-    mask::upsample(mask, mask_size, size, tables.field)?;
-    let field = Field::new(tables.field, scene.grid.columns() as usize, scene.grid.rows() as usize, size)?;
-    let mut trace = |pick| trace(&field, pick, PIXELS_MIN, tables.labels, tables.points, tables.links);
-    let found = match (trace(pick)?, pick) {
-        // Clicks that their own mask leaves out: the answer is elsewhere, and is shown there.
-        (None, Pick::Containing(_)) => trace(Pick::Largest)?,
-        (picked, _) => picked,
-    };
-    let Some(contour) = found.filter(|found| found.component.pixels >= PIXELS_MIN) else {
-        object.lose();
-        return Ok(());
-    };
-    // Written so that NaN is lost.
+) -> Option<Found> {
+    let MaskOutput { contour, scene, confidence, state } = *output;
+    // Written so that NaN is not trusted.
     let is_trusted = confidence >= config.lost_below;
-    if !is_trusted {
-        object.lose();
-        return Ok(());
+    if !is_trusted || contour.component.pixels < PIXELS_MIN {
+        return None;
     }
-    let bounds = contour.component.bounds;
-    object.has_mask = true;
-    object.scene = Some(*scene);
-    object.box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);
+    let bounds = contour.bounds;
+    let state = if confidence < config.attention_below { State::Attention } else { state };
     let mut shown = OverlayObject {
-        id: object.id,
-        state: if confidence < config.attention_below { State::Attention } else { state } as u32,
+        id,
+        state: state as u32,
         points: contour.points as u32,
-        rings: contour.rings,
-        ring_points: contour.ring_points,
+        polygons: contour.boundaries,
+        polygon_points: contour.boundary_points,
         confidence: confidence.min(1.0),
         ..OverlayObject::zeroed()
     };
-    let points = &tables.points[..contour.points];
-    map_contour(&scene.grid, &scene.display, points, &mut shown.contour_px, &mut shown.contour_mm)?;
+    let points = &points[..contour.points];
+    map_contour(&scene.grid, &scene.display, points, &mut shown.contour_px, &mut shown.contour_mm).ok()?;
     if let Some(measures) = measure(contour.split(&shown.contour_px)) {
         shown.valid |= valid::PIXELS;
         shown.area_px2 = measures.area;
@@ -161,15 +147,15 @@ pub(super) fn show(
     if contour.at_border {
         shown.valid |= valid::AT_BORDER;
     }
-    object.shown = shown;
-    Ok(())
+    let box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);
+    Some(Found { scene, box_px, shown })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hal::geometry::{Linear, Point};
-    use crate::vision::{Display, Link};
+    use crate::vision::{Display, Link, Pick, mask, trace};
 
     /// A wall around a cavity, cut by the edge of the field below: outer ring and hole, measures without the hole.
     #[test]
@@ -199,24 +185,19 @@ mod tests {
             .map(|(x, y)| wall(scene.grid.to_plane([2.0 * x + 0.5, 2.0 * y + 0.5])))
             .collect();
         let pixels = (size * size) as usize;
-        let (mut field, mut labels) = (vec![0.0; pixels], vec![0; pixels]);
+        let (mut enlarged, mut labels) = (vec![0.0; pixels], vec![0; pixels]);
         let (mut points, mut links) = (vec![[0.0; 2]; 4096], vec![Link::zeroed(); 4096]);
-        let mut tables = Tables {
-            masks: &mut [],
-            field: &mut field,
-            labels: &mut labels,
-            points: &mut points,
-            links: &mut links,
-        };
-        let mut object = Object::new(3);
-        let prompt = DecoderPrompt::of_box([0.0; 4]);
-        let answer = Answer { mask: &mask, prompt: &prompt, confidence: 0.9, state: State::Tracked };
-        show(&mut object, &answer, &scene, &mut tables, &SessionConfig::default()).expect("room enough");
-        let shown = &object.shown;
+        mask::upsample(&mask, mask_size as usize, size as usize, &mut enlarged).expect("room enough");
+        let field = field(&enlarged, &scene).expect("room enough");
+        let traced = trace(&field, Pick::Largest, PIXELS_MIN, &mut labels, &mut points, &mut links);
+        let contour = traced.expect("room enough").expect("a wall");
+        let output = MaskOutput { contour, scene, confidence: 0.9, state: State::Tracked };
+        let found = found(3, &output, &points, &SessionConfig::default()).expect("it is trusted");
+        let shown = &found.shown;
         let all = valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::AT_BORDER;
-        assert_eq!((shown.valid, shown.rings), (all, 2));
-        assert_eq!(shown.rings_mm().map(<[_]>::len).sum::<usize>(), shown.points as usize);
-        let [outer, hole] = [0, 1].map(|ring| shown.rings_mm().nth(ring).expect("two rings"));
+        assert_eq!((shown.valid, shown.polygons), (all, 2));
+        assert_eq!(shown.polygons_mm().map(<[_]>::len).sum::<usize>(), shown.points as usize);
+        let [outer, hole] = [0, 1].map(|ring| shown.polygons_mm().nth(ring).expect("two rings"));
         let radius = |point: &[f32; 2]| libm::hypotf(point[0] - 5.0, point[1] - 70.0);
         assert!(outer.iter().all(|point| (radius(point) - 35.0).abs() < 1.0 || point[1] > 99.0));
         assert!(hole.iter().all(|point| (radius(point) - 18.0).abs() < 1.0));

@@ -2,8 +2,9 @@
 
 use super::SessionError;
 use crate::exec::Executor;
-use crate::model::Model;
-use crate::model::format::{ConventionsRecord, PortRecord, Space};
+use crate::format::{ConventionsRecord, Model, PortRecord, ProgramRecord, TensorSpace};
+use crate::vision::components::PICK_POINTS_MAX;
+use crate::vision::{Pick, Vertex};
 
 /// Where the session finds what it feeds and reads: program and port indices.
 #[derive(Debug, Clone, Copy)]
@@ -12,13 +13,13 @@ pub struct Programs {
     pub encoder: usize,
     /// Its input: `input_size` squared normalised grey levels.
     pub image: usize,
-    /// The program that answers prompts on features.
+    /// The program that makes masks from features and prompts.
     pub decoder: usize,
     /// Its input: x and y of each slot.
     pub point_coords: usize,
     /// Its input: what each slot is.
     pub point_labels: usize,
-    /// Its input: logits of the answer before, `mask_size` squared.
+    /// Its input: logits of the mask before, `mask_size` squared.
     pub mask_input: usize,
     /// Its input: 1 where there was one.
     pub has_mask_input: usize,
@@ -26,6 +27,8 @@ pub struct Programs {
     pub masks: usize,
     /// Its output: its own estimate of each mask's overlap with the truth.
     pub iou: usize,
+    /// Side of the square masks.
+    pub mask_size: usize,
 }
 
 impl Programs {
@@ -51,11 +54,15 @@ impl Programs {
         };
         let ConventionsRecord { input_size, mask_size, point_slots, mask_candidates, .. } = *c;
         let (inputs, outputs) = (model.inputs(decoder_record), model.outputs(decoder_record));
-        // The decoder reads the embedding where the encoder wrote it.
-        let is_shared = inputs.iter().any(|port| {
-            let tensor = &model.tensors()[port.tensor as usize];
-            model.name(port.name) == "embedding" && tensor.space == Space::FrameState as u32
-        });
+        // The decoder reads the features where the encoder wrote them: in the one bank that both have a slot of.
+        let bank = |record: &ProgramRecord| match record.slots() {
+            [slot] => model.header().banks().get(slot.bank as usize).filter(|bank| bank.per_kept_frame == 1),
+            _ => None,
+        };
+        let is_state = |port: &PortRecord| model.tensor_of(port).space() == Some(TensorSpace::State);
+        let is_shared = inputs.iter().any(|port| model.name(port.name) == "embedding" && is_state(port))
+            && bank(encoder_record).is_some()
+            && bank(encoder_record) == bank(decoder_record);
         if !is_shared {
             return Err(SessionError::Port { name: "embedding", seen: 0, needed: 0 });
         }
@@ -69,12 +76,23 @@ impl Programs {
             has_mask_input: find(inputs, "has_mask_input", 1)?,
             masks: find(outputs, "masks", mask_candidates * mask_size * mask_size)?,
             iou: find(outputs, "iou", mask_candidates)?,
+            mask_size: mask_size as usize,
         })
+    }
+
+    /// Begins a run of the encoder that writes its features to a copy of their bank.
+    ///
+    /// # Panics
+    /// If there is no such copy.
+    pub fn begin_encoder(&self, executor: &mut Executor<'_>, copy: u32) {
+        executor.begin(self.encoder, &[copy]).expect("the encoder has one slot, found to be the features'");
     }
 }
 
 /// Most clicks that go into one prompt, beside a box: the slots that the decoder was trained with.
 pub const CLICKS_MAX: usize = 14;
+
+const _: () = assert!(CLICKS_MAX <= PICK_POINTS_MAX);
 
 /// One click, in grid pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -109,7 +127,7 @@ impl DecoderPrompt {
         Self { box_px: Some(box_px), ..Self::default() }
     }
 
-    /// Adds a click. Where there is no room, the oldest goes: what it did is in the mask that came of it.
+    /// Adds a click. Where there is no room, the oldest is dropped: its effect persists in the mask.
     pub fn add(&mut self, click: GridClick) {
         if self.count == CLICKS_MAX {
             self.clicks.rotate_left(1);
@@ -124,34 +142,54 @@ impl DecoderPrompt {
         &self.clicks[..self.count]
     }
 
-    /// Fills the decoder's inputs. Box corners come first, then clicks; unused slots are labelled so. `mask` holds the
-    /// logits of the answer before, if there is one to go on from.
-    pub fn feed(&self, executor: &mut Executor<'_>, programs: &Programs, copy: u32, mask: Option<&[f32]>) {
+    /// Begins a run of the decoder on the features in a copy of their bank, and fills its inputs. Box corners come first, then
+    /// clicks; unused slots are labelled so. `mask` holds the logits of the mask before, if there is one to refine.
+    ///
+    /// # Panics
+    /// If there is no such copy.
+    pub fn begin(&self, executor: &mut Executor<'_>, programs: &Programs, copy: u32, mask: Option<&[f32]>) {
+        executor
+            .begin(programs.decoder, &[copy])
+            .expect("the decoder has one slot, found to be the features'");
         let corners =
             self.box_px.map(|[x0, y0, x1, y1]| [([x0, y0], label::BOX_FROM), ([x1, y1], label::BOX_TO)]);
         let labelled =
             |click: &GridClick| (click.at, if click.is_positive { label::POSITIVE } else { label::NEGATIVE });
         let points = || corners.into_iter().flatten().chain(self.clicks().iter().map(labelled));
-        let coords = executor.input_mut(programs.decoder, programs.point_coords, copy);
+        let coords = executor.input_mut(programs.point_coords);
         coords.fill(0.0);
         for (slot, (at, _)) in coords.chunks_exact_mut(2).zip(points()) {
             slot.copy_from_slice(&at);
         }
-        let labels = executor.input_mut(programs.decoder, programs.point_labels, copy);
+        let labels = executor.input_mut(programs.point_labels);
         labels.fill(label::NONE);
         for (slot, (_, label)) in labels.iter_mut().zip(points()) {
             *slot = label;
         }
-        let mask_input = executor.input_mut(programs.decoder, programs.mask_input, copy);
+        let mask_input = executor.input_mut(programs.mask_input);
         match mask {
             Some(mask) => mask_input.copy_from_slice(mask),
             None => mask_input.fill(0.0),
         }
         let has_mask = if mask.is_some() { 1.0 } else { 0.0 };
-        executor.input_mut(programs.decoder, programs.has_mask_input, copy).fill(has_mask);
+        executor.input_mut(programs.has_mask_input).fill(has_mask);
     }
 
-    /// Which mask answers this prompt, by the decoder's own estimates: one positive click alone leaves open how much
+    /// Whether there is a click inside the object.
+    pub fn has_positive_click(&self) -> bool {
+        self.clicks().iter().any(|click| click.is_positive)
+    }
+
+    /// The component of a mask that is meant: one that holds a positive click, else the largest. `at` is room for the clicks.
+    pub fn pick<'a>(&self, at: &'a mut [Vertex; CLICKS_MAX]) -> Pick<'a> {
+        let positive = self.clicks().iter().filter(|click| click.is_positive);
+        match at.iter_mut().zip(positive).map(|(to, click)| *to = click.at).count() {
+            0 => Pick::Largest,
+            count => Pick::Containing(&at[..count]),
+        }
+    }
+
+    /// Which mask is meant by this prompt, by the decoder's own estimates: one positive click alone leaves open how much
     /// is meant, and takes the best of the candidates behind the first, where there are any; everything else takes the
     /// first.
     pub fn choose(&self, iou: &[f32]) -> usize {

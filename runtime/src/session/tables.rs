@@ -1,11 +1,11 @@
-//! The sampling tables of two geometries: the one in use, and the one that is being made.
+//! The sampling tables of two geometries: the one in use, and the one that is being filled.
 //!
-//! A new geometry's table is filled a few rows a frame, so that a change of depth stalls no frame, and the old table is
-//! kept until the new one is whole. A scanner that switches back and forth between two geometries finds both ready.
+//! A new geometry's table is filled a few rows per frame, so that a change of depth stalls no frame, and the old table is
+//! kept until the new one is complete. A scanner that switches between two geometries finds both ready.
 
 use crate::hal::frame::Frame;
+use crate::vision::VisionError;
 use crate::vision::sampler::{LutEntry, Sampler};
-use crate::vision::{GreyTable, VisionError};
 
 /// One geometry's table.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,7 +18,7 @@ struct Table {
 }
 
 impl Table {
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.sampler.is_some_and(|sampler| self.rows >= sampler.grid().size())
     }
 }
@@ -28,11 +28,11 @@ impl Table {
 pub(super) struct SamplingTables<'m> {
     entries: &'m mut [LutEntry],
     tables: [Table; 2],
-    /// The one that was sampled through last.
+    /// The one that frames were sampled by last.
     in_use: usize,
 }
 
-/// A table that is to be sampled through.
+/// One of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TableIndex(usize);
 
@@ -42,9 +42,9 @@ impl<'m> SamplingTables<'m> {
         Self { entries, tables: [Table::default(); 2], in_use: 0 }
     }
 
-    /// Whether no table has ever been whole: then there is nothing that a new one could stand back for.
+    /// Whether there is no complete table yet.
     pub fn are_empty(&self) -> bool {
-        !self.tables.iter().any(Table::is_whole)
+        !self.tables.iter().any(Table::is_complete)
     }
 
     /// The table of a frame's geometry, begun anew in place of the one that is not in use if there is none; whether it
@@ -58,7 +58,7 @@ impl<'m> SamplingTables<'m> {
             return Ok((TableIndex(index), false));
         }
         let sampler = Sampler::new(frame, size)?;
-        let index = if self.tables[self.in_use].is_whole() { 1 - self.in_use } else { self.in_use };
+        let index = if self.tables[self.in_use].is_complete() { 1 - self.in_use } else { self.in_use };
         self.tables[index] = Table { sampler: Some(sampler), rows: 0, frames: 0 };
         Ok((TableIndex(index), true))
     }
@@ -73,8 +73,8 @@ impl<'m> SamplingTables<'m> {
         self.tables[index].frames
     }
 
-    pub fn is_whole(&self, TableIndex(index): TableIndex) -> bool {
-        self.tables[index].is_whole()
+    pub fn is_complete(&self, TableIndex(index): TableIndex) -> bool {
+        self.tables[index].is_complete()
     }
 
     /// Fills the next row of a table.
@@ -90,25 +90,21 @@ impl<'m> SamplingTables<'m> {
         Ok(())
     }
 
-    /// Samples a frame through its table, which is whole and in use from now on.
+    /// A complete table: its sampler and entries.
     ///
     /// # Errors
-    /// A payload or law that cannot be sampled.
-    pub fn sample(
-        &mut self,
-        TableIndex(index): TableIndex,
-        frame: &Frame,
-        payload: &[u8],
-        grey: &GreyTable,
-        out: &mut [f32],
-    ) -> Result<Sampler, VisionError> {
-        let sampler = self.tables[index]
-            .sampler
-            .filter(|_| self.tables[index].is_whole())
-            .ok_or(VisionError::GeometryChanged { epoch: frame.geometry_epoch })?;
+    /// [`VisionError::Unsupported`] for one that is not complete.
+    pub fn complete(&self, TableIndex(index): TableIndex) -> Result<(&Sampler, &[LutEntry]), VisionError> {
+        let table = &self.tables[index];
+        let sampler = table.sampler.as_ref().filter(|_| table.is_complete());
+        let sampler =
+            sampler.ok_or(VisionError::Unsupported { what: "sampling by a table that is not complete" })?;
         let half = self.entries.len() / 2;
-        sampler.sample(&self.entries[index * half..][..half], frame, payload, grey, out)?;
+        Ok((sampler, &self.entries[index * half..][..half]))
+    }
+
+    /// Makes a table the one in use: a new geometry replaces the other one.
+    pub fn use_for_frames(&mut self, TableIndex(index): TableIndex) {
         self.in_use = index;
-        Ok(sampler)
     }
 }

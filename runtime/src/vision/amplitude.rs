@@ -1,26 +1,27 @@
-//! From stored bytes to normalised grey levels.
+//! From stored samples to normalised grey levels.
 //!
-//! Grey is the display's level, 0 to 1. What a byte means is said by the frame's amplitude law: an echo that is still
-//! linear is log-compressed here, one that is compressed already is not compressed again. Gain and time-gain
-//! compensation are added here only where the frame says that they are pending.
+//! Grey is the display's level, 0 to 1. The frame's amplitude law defines the meaning of a stored sample: a linear echo is
+//! log-compressed here, one that is compressed already is not compressed again. Gain and time-gain compensation are added
+//! only if the frame marks them as pending.
 
-use super::{VisionError, within};
+use super::error::{VisionError, within};
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TGC_POINTS, TgcPoint, flags};
+use sonotrace_hal::geometry::Geometry;
 
-/// What the network's input is normalised with: `(grey - mean) / std`.
+/// Normalisation of the network's input: `(grey - mean) / std`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalisation {
-    /// Grey level taken off.
+    /// Grey level that is subtracted.
     pub mean: f32,
-    /// Divisor afterwards.
+    /// Divisor.
     pub std: f32,
 }
 
-/// Envelope of an IQ sample that is full scale.
+/// Envelope of an IQ sample at full scale.
 const IQ_FULL_SCALE: f64 = 32_767.0;
 
-/// Normalised grey for each stored sample of one frame's amplitude law. Cheap to make (256 logarithms at most), so that
-/// a session makes one per frame and the law may change at any time.
+/// Normalised grey for each stored sample of one frame's amplitude law. Cheap to make (at most 256 logarithms), so that a
+/// session makes one per frame and the law may change with each frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GreyTable {
     levels: Levels,
@@ -30,11 +31,11 @@ pub struct GreyTable {
 
 /// Grey by stored sample.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one is made a frame, on the stack: a box would allocate")]
+#[expect(clippy::large_enum_variant, reason = "one per frame, on the stack: a box would allocate")]
 pub(super) enum Levels {
-    /// By stored byte: normalised grey; or, where a curve is pending, grey before the curve, not yet limited to 0..1.
+    /// By stored byte: normalised grey; or, if a curve is pending, grey without the curve, not yet limited to 0..1.
     Bytes([f32; 256]),
-    /// Of IQ pairs: grey before any curve, neither limited nor normalised.
+    /// For IQ pairs: grey without any curve, neither limited nor normalised.
     Iq(IqLevels),
 }
 
@@ -56,7 +57,7 @@ impl IqLevels {
         }
     }
 
-    /// Grey of a pair; minus infinity for silence, which no gain makes audible.
+    /// Grey of a pair. Zero power is minus infinity, whatever the gain.
     pub(super) fn of(&self, in_phase: i16, quadrature: i16) -> f32 {
         // At most 2^31.
         let power = i32::from(in_phase).pow(2) as u32 + i32::from(quadrature).pow(2) as u32;
@@ -64,8 +65,8 @@ impl IqLevels {
     }
 }
 
-/// Base-2 logarithm of a positive integer, to 2e-6: the exponent, and for the mantissa `m` the series of `ln` in
-/// `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits everywhere.
+/// Base-2 logarithm of a positive integer, with an error of 2e-6: the exponent, and for the mantissa `m` the series of
+/// `ln` in `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits on every platform.
 fn log2(value: u32) -> f32 {
     let bits = (value as f32).to_bits();
     let exponent = (bits >> 23) as i32 - 127;
@@ -82,14 +83,16 @@ pub(super) struct GainCurve {
     points: [TgcPoint; TGC_POINTS],
     count: usize,
     range_db: f32,
+    first_depth_mm: f32,
+    depth_step_mm: f32,
 }
 
 impl GreyTable {
     /// The table of a frame's amplitude law. `vendor_tables` are those of the session's configuration, each from stored
     /// byte to grey in steps of 1/255.
     ///
-    /// * Linear: `1 + 20 log10(v / 255) / range_db`, limited to 0..1; a stored 0 is black. Of IQ samples `v` is the
-    ///   envelope, and 32767 stands in the place of 255.
+    /// * Linear: `1 + 20 log10(v / 255) / range_db`, limited to 0..1; a stored 0 is black. For IQ samples `v` is the
+    ///   envelope, and full scale is 32767 instead of 255.
     /// * Logarithmic: `v / 255`.
     /// * Vendor table: `table[v] / 255`.
     ///
@@ -98,8 +101,8 @@ impl GreyTable {
     ///
     /// # Errors
     /// [`VisionError::VendorTable`] for an unknown table, [`VisionError::Unsupported`] for a pending gain on a vendor's
-    /// curve (its range is not known), [`VisionError::Mismatch`] for IQ samples that are not linear,
-    /// [`VisionError::Range`] for a normalisation that cannot be divided by or a range that is not positive.
+    /// table (its range is not known), [`VisionError::Mismatch`] for IQ samples that are not linear,
+    /// [`VisionError::Range`] for a normalisation with a zero or invalid divisor or a range that is not positive.
     pub fn new(
         frame: &Frame,
         normalisation: Normalisation,
@@ -115,7 +118,7 @@ impl GreyTable {
             AmplitudeLaw::Linear { range_db } => {
                 let range = within("range of the amplitude law in dB", range_db.into(), 1e-3, 1e3)?;
                 for (stored, value) in values.iter_mut().enumerate() {
-                    // log10(0) is minus infinity: black, however much gain is added.
+                    // log10(0) is minus infinity: black with any gain.
                     *value = (1.0 + 20.0 * libm::log10(stored as f64 / 255.0) / range) as f32;
                 }
                 Some(range_db)
@@ -167,7 +170,7 @@ impl GreyTable {
         Ok(Self { levels, normalisation, curve })
     }
 
-    /// What pixels outside the scanned field read: black, normalised.
+    /// Value of the pixels outside the scanned field: black, normalised.
     pub fn outside(&self) -> f32 {
         self.finish(0.0)
     }
@@ -176,7 +179,7 @@ impl GreyTable {
         &self.levels
     }
 
-    /// The curve that is still to be added to the levels.
+    /// The pending curve, not yet added to the levels.
     pub(super) fn curve(&self) -> Option<&GainCurve> {
         self.curve.as_ref()
     }
@@ -192,14 +195,21 @@ fn finish(grey: f32, normalisation: Normalisation) -> f32 {
 }
 
 impl GainCurve {
-    /// The curve of a frame whose gain is pending; none if it has no points.
+    /// The curve of a frame whose gain is pending; `None` if it has no points.
     fn pending(frame: &Frame, range_db: f32) -> Option<Self> {
         let count = (frame.tgc_points as usize).min(TGC_POINTS);
-        (count > 0).then_some(Self { points: frame.tgc, count, range_db })
+        let (first_depth_mm, depth_step_mm) = match frame.geometry {
+            Geometry::Linear(g) => (g.first_depth_mm, g.depth_step_mm),
+            Geometry::Sector(g) => (g.first_depth_mm, g.depth_step_mm),
+            // Refused by the sampler: the depths of its rows are not known.
+            Geometry::Raster(_) => (0.0, 0.0),
+        };
+        (count > 0).then_some(Self { points: frame.tgc, count, range_db, first_depth_mm, depth_step_mm })
     }
 
-    /// Gain at a depth, in grey: linear between the points, constant beyond the first and last.
-    pub(super) fn gain_at(&self, depth_mm: f32) -> f32 {
+    /// Gain of a sample of a line, in grey: linear between the points, constant beyond the first and last.
+    pub(super) fn gain_of(&self, sample: usize) -> f32 {
+        let depth_mm = self.first_depth_mm + self.depth_step_mm * sample as f32;
         let points = &self.points[..self.count];
         let mut gain_db = points[0].gain_db;
         for pair in points.windows(2) {
@@ -221,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logarithms_of_powers_are_right() {
+    fn log2_has_an_error_below_4e_6() {
         let powers =
             (0..31).flat_map(|shift| [0u32, 1, 77, 1000, 0x5555_5555].map(|odd| (1 << shift) | odd >> 3));
         for power in powers.filter(|power| *power > 0).chain([1, 2, 3, 1 << 31]) {
@@ -230,9 +240,9 @@ mod tests {
         }
     }
 
-    /// 32767 is white, each factor of 10 is 20 dB, and silence is below everything.
+    /// 32767 is white, each factor of 10 is 20 dB, and zero power is minus infinity.
     #[test]
-    fn iq_pairs_are_compressed_by_their_envelope() {
+    fn iq_grey_is_the_logarithm_of_the_envelope() {
         let levels = IqLevels::new(60.0, 0.0);
         let full_db = 20.0 * libm::log10(32_767.0);
         for (i, q) in [(32_767, 0), (0, -3277), (328, 0), (3000, 4000), (-5, 12), (1, 0)] {
@@ -247,18 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn gain_is_linear_between_the_points_and_constant_beyond() {
+    fn gain_is_linear_between_points_and_constant_beyond_them() {
         let mut points = [TgcPoint::default(); TGC_POINTS];
         for (point, (depth_mm, gain_db)) in
             points.iter_mut().zip([(10.0, 0.0), (20.0, 10.0), (20.0, 30.0), (40.0, 20.0)])
         {
             *point = TgcPoint { depth_mm, gain_db };
         }
-        let curve = GainCurve { points, count: 4, range_db: 10.0 };
-        for (depth_mm, grey) in
-            [(0.0, 0.0), (10.0, 0.0), (15.0, 0.5), (20.0, 3.0), (30.0, 2.5), (40.0, 2.0), (99.0, 2.0)]
-        {
-            assert_eq!(curve.gain_at(depth_mm), grey, "at {depth_mm} mm");
+        let curve = GainCurve { points, count: 4, range_db: 10.0, first_depth_mm: 0.0, depth_step_mm: 5.0 };
+        for (sample, grey) in [(0, 0.0), (2, 0.0), (3, 0.5), (4, 3.0), (6, 2.5), (8, 2.0), (20, 2.0)] {
+            assert_eq!(curve.gain_of(sample), grey, "of sample {sample}");
         }
     }
 }

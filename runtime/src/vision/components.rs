@@ -1,194 +1,302 @@
-//! The connected parts of a mask, and the holes in them.
+//! The connected components of a mask, and their holes.
 //!
-//! Inside pixels are joined to their four neighbours, and across a diagonal where the contour joins them too (a saddle
-//! whose middle is inside), so that each part has exactly one outer ring. Outside pixels are joined by the complement of
-//! that rule (across a saddle whose middle is outside), so that each hole has exactly one ring, too. Labelled by
-//! union-find in one pass over the pixels (Rosenfeld and Pfaltz 1966), without recursion.
+//! Inside pixels are connected to their four neighbours, and across a diagonal where the contour connects them too (a
+//! saddle whose middle is inside), so that each component has exactly one outer boundary. Outside pixels are connected by
+//! the complementary rule (across a saddle whose middle is outside), so that each hole has exactly one boundary, too.
+//! Components are labelled by union-find in one pass over the pixels (Rosenfeld and Pfaltz 1966), without recursion.
+//!
+//! **Work**: one unit for each pixel visited and for each link of a union-find path followed. The largest piece is one
+//! pixel with at most three paths of at most [`path_links_max`] links. Long paths are rare: each walk shortens its path
+//! (path splitting), so that `m` walks over `n` pixels follow `O(m log n)` links in total (Tarjan and van Leeuwen 1984).
 
-use super::contour::Pick;
+use super::budget::StepBudget;
+use super::error::{VisionError, need, within};
+use super::grid::Vertex;
 use super::mask::{Field, PixelBox};
-use super::{Vertex, VisionError, need};
+use core::cmp::Reverse;
 
-/// Label of pixels that were not labelled. Labels of others: the index of an earlier pixel of the same part, or, for a
-/// part's first pixel in reading order, minus the number of its pixels.
+/// Most points of [`Pick::Containing`].
+pub const PICK_POINTS_MAX: usize = 16;
+
+/// Label of a pixel outside the mask. Other labels are the index of an earlier pixel of the same component, or, at a
+/// component's first pixel in reading order (its root), minus the number of its pixels.
 const NONE: i32 = i32::MAX;
 
-/// A labelled mask.
-#[derive(Debug)]
-pub struct Components<'a> {
-    field: Field<'a>,
-    labels: &'a mut [i32],
+/// Which component is wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pick<'a> {
+    /// The largest by pixels; the first in reading order among equals.
+    Largest,
+    /// The largest of those that contain the pixel nearest to any of at most [`PICK_POINTS_MAX`] points (pixel indices
+    /// of the field, halves rounded up); the first in reading order among equals.
+    Containing(&'a [Vertex]),
 }
 
-/// A connected part of a mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A connected component of a mask, or a hole: a connected component of the outside that one component encloses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Component {
     /// Its first pixel in reading order, `[x, y]`.
     pub first: [usize; 2],
-    /// Its area in pixels, holes not counted.
-    pub pixels: usize,
-    /// The smallest box that holds it.
-    pub bounds: PixelBox,
-}
-
-/// A connected part of what is outside the mask, enclosed by one component of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hole {
-    /// Its first pixel in reading order, `[x, y]`.
-    pub first: [usize; 2],
-    /// Its area in pixels, other components in it not counted.
+    /// Its area in pixels, without its holes, or without the islands in a hole.
     pub pixels: usize,
 }
 
-impl<'a> Components<'a> {
-    /// Elements of scratch for a field.
-    pub const fn labels_len(columns: usize, rows: usize) -> usize {
-        columns * rows
+/// Elements of `labels` scratch for a field.
+pub const fn labels_len(columns: usize, rows: usize) -> usize {
+    columns * rows
+}
+
+/// Most links of a union-find path. The roots along a path were roots of different components when the path's first pixel
+/// was labelled. Only components that reach the row last labelled can still be joined, and a row has room for one in
+/// every two pixels; three more for its ends, and for the outside that reaches the edge.
+pub const fn path_links_max(columns: usize) -> usize {
+    columns / 2 + 3
+}
+
+/// Labels a field's components and finds one of them. Resumable.
+#[derive(Debug, Clone, Copy)]
+pub struct ComponentSearch {
+    /// Indices of the pixels to pick by.
+    points: [usize; PICK_POINTS_MAX],
+    /// How many of them were not looked at yet.
+    points_left: usize,
+    is_largest_wanted: bool,
+    /// The best component so far: its pixels and its root.
+    best: Option<(usize, Reverse<usize>)>,
+    scan: Scan,
+}
+
+impl ComponentSearch {
+    /// A search that has not started.
+    ///
+    /// # Errors
+    /// [`VisionError::Range`] for too many points to pick by.
+    pub fn new(field: &Field<'_>, pick: Pick<'_>) -> Result<Self, VisionError> {
+        let mut search = Self {
+            points: [0; PICK_POINTS_MAX],
+            points_left: 0,
+            is_largest_wanted: pick == Pick::Largest,
+            best: None,
+            scan: Scan::new(field.bounds()),
+        };
+        if let Pick::Containing(points) = pick {
+            within("points to pick by", points.len() as f64, 0.0, PICK_POINTS_MAX as f64)?;
+            for pixel in points.iter().filter_map(|&at| nearest_pixel(field, at)) {
+                search.points[search.points_left] = pixel;
+                search.points_left += 1;
+            }
+        }
+        Ok(search)
     }
 
-    /// Labels the field's parts. `labels` is scratch of [`Self::labels_len`] elements, overwritten.
+    /// Continues until done (true) or the budget is used up. `labels` is scratch of [`labels_len`] elements.
     ///
     /// # Errors
     /// [`VisionError::Slice`] if the scratch is too short.
-    pub fn label(field: &Field<'a>, labels: &'a mut [i32]) -> Result<Self, VisionError> {
-        let (columns, rows) = (field.columns(), field.rows());
-        let needed = Self::labels_len(columns, rows);
-        need("labels scratch", labels.len(), needed)?;
-        let mut parts = Self { field: *field, labels: &mut labels[..needed] };
-        parts.labels.fill(NONE);
-        parts.label_side(PixelBox { x0: 0, y0: 0, x1: columns - 1, y1: rows - 1 }, true);
-        Ok(parts)
-    }
-
-    /// Labels the parts that the inside, or the outside, has within a window.
-    fn label_side(&mut self, window: PixelBox, inside: bool) {
-        let field = self.field;
-        let is_of_side = |x: usize, y: usize| field.is_inside(x, y) == inside;
-        for (x, y) in window.pixels() {
-            if !is_of_side(x, y) {
+    pub fn step(
+        &mut self,
+        field: &Field<'_>,
+        labels: &mut [i32],
+        budget: &mut StepBudget,
+    ) -> Result<bool, VisionError> {
+        need("labels scratch", labels.len(), labels_len(field.columns(), field.rows()))?;
+        let mut labels = Labels { field, labels, budget };
+        while let Some((x, y)) = self.scan.next(labels.budget) {
+            if !field.is_inside(x, y) {
+                labels.labels[y * field.columns() + x] = NONE;
                 continue;
             }
-            let index = self.index(x, y);
-            self.labels[index] = -1;
-            let left = x > window.x0 && is_of_side(x - 1, y);
-            let above = y > window.y0 && is_of_side(x, y - 1);
-            if left {
-                self.join(index, index - 1);
-            }
-            if above {
-                self.join(index, index - field.columns());
-            }
-            if y == window.y0 || above {
-                continue;
-            }
-            // The middle of a saddle belongs to one side, whose pixels it joins.
-            let is_joined = |x: usize, y: usize| field.saddle_is_joined(x, y) == inside;
-            if x > window.x0 && !left && is_of_side(x - 1, y - 1) && is_joined(x - 1, y - 1) {
-                self.join(index, index - field.columns() - 1);
-            }
-            let right = x < window.x1 && !is_of_side(x + 1, y) && is_of_side(x + 1, y - 1);
-            if right && is_joined(x, y - 1) {
-                self.join(index, index - field.columns() + 1);
+            let root = labels.add(x, y, &field.bounds());
+            // A component has its full size when its last pixel is added, so the largest size seen is the largest.
+            if self.is_largest_wanted {
+                self.best = self.best.max(Some((labels.size(root), Reverse(root))));
             }
         }
-    }
-
-    /// The wanted part.
-    pub fn pick(&mut self, pick: Pick<'_>) -> Option<Component> {
-        match pick {
-            Pick::Largest => self.largest(),
-            Pick::Containing(points) => {
-                // `max_by_key` keeps the last of equals, and the first in reading order is wanted.
-                let parts = points.iter().filter_map(|&at| self.containing(at));
-                parts.max_by_key(|part| (part.pixels, core::cmp::Reverse([part.first[1], part.first[0]])))
+        while self.scan.is_done() && self.points_left > 0 && !labels.budget.is_used_up() {
+            self.points_left -= 1;
+            let pixel = self.points[self.points_left];
+            labels.budget.count(1);
+            if labels.labels[pixel] != NONE {
+                let root = labels.find(pixel);
+                self.best = self.best.max(Some((labels.size(root), Reverse(root))));
             }
         }
+        Ok(self.scan.is_done() && self.points_left == 0)
     }
 
-    /// Finds the holes of a component: the parts of the outside that do not reach the field's border, and that nothing
-    /// but this component lies around. Writes the largest of those that have at least `pixels_min` pixels, as many as
-    /// there is room for, by size and then in reading order; returns how many. What lies in a hole is another component.
+    /// The component that was found, when the search is done; `None` if there is no such component.
+    pub fn component(&self, field: &Field<'_>) -> Option<Component> {
+        let (pixels, Reverse(root)) = self.best?;
+        Some(Component { first: [root % field.columns(), root / field.columns()], pixels })
+    }
+}
+
+/// The index of the pixel nearest to a point; `None` outside the field and for NaN.
+fn nearest_pixel(field: &Field<'_>, at: Vertex) -> Option<usize> {
+    let [x, y] = at.map(|at| libm::floorf(at + 0.5));
+    let is_on_field = x >= 0.0 && y >= 0.0 && x < field.columns() as f32 && y < field.rows() as f32;
+    is_on_field.then(|| y as usize * field.columns() + x as usize)
+}
+
+/// Finds the holes of a component: the components of the outside that do not reach the field's border and that are
+/// directly enclosed by this component. Resumable.
+#[derive(Debug, Clone, Copy)]
+pub struct HoleSearch {
+    /// The component's first pixel, and its bounding box: what reaches the edge of the box is no hole.
+    first: [usize; 2],
+    bounds: PixelBox,
+    pixels_min: usize,
+    is_labelled: bool,
+    scan: Scan,
+    /// A pixel of the outside that reaches the edge of the box; its root, when all is labelled.
+    open: Option<usize>,
+    count: usize,
+}
+
+impl HoleSearch {
+    /// For a component with the bounding box `bounds`; holes of fewer than `pixels_min` pixels are ignored.
+    pub fn new(component: &Component, bounds: PixelBox, pixels_min: usize) -> Self {
+        let (first, scan) = (component.first, Scan::new(bounds));
+        Self { first, bounds, pixels_min, is_labelled: false, scan, open: None, count: 0 }
+    }
+
+    /// Continues until done (true) or the budget is used up. Writes the largest holes, as many as `holes` has room for,
+    /// by size and then in reading order. `labels` are those of the [`ComponentSearch`]; they are overwritten.
     ///
-    /// Takes the labels, for it writes those of the outside among them.
-    pub fn holes(mut self, component: &Component, pixels_min: usize, holes: &mut [Hole]) -> usize {
-        // Holes lie within the component's box, and what reaches the edge of the box is none.
-        let window = component.bounds;
-        self.label_side(window, false);
-        let mut open = None;
-        for (x, y) in window.pixels() {
-            if window.is_edge(x, y) && !self.field.is_inside(x, y) {
-                let index = self.index(x, y);
-                self.join(index, *open.get_or_insert(index));
+    /// # Errors
+    /// [`VisionError::Slice`] if `labels` is too short.
+    pub fn step(
+        &mut self,
+        field: &Field<'_>,
+        labels: &mut [i32],
+        holes: &mut [Component],
+        budget: &mut StepBudget,
+    ) -> Result<bool, VisionError> {
+        need("labels scratch", labels.len(), labels_len(field.columns(), field.rows()))?;
+        let mut labels = Labels { field, labels, budget };
+        if !self.is_labelled {
+            while let Some((x, y)) = self.scan.next(labels.budget) {
+                if !field.is_inside(x, y) {
+                    let root = labels.add(x, y, &self.bounds);
+                    if self.bounds.is_edge(x, y) {
+                        self.open = Some(self.open.map_or(root, |open| labels.join(open, root)));
+                    }
+                }
             }
+            if !self.scan.is_done() {
+                return Ok(false);
+            }
+            (self.is_labelled, self.scan) = (true, Scan::new(self.bounds));
+            self.open = self.open.map(|open| labels.find(open));
         }
-        let open = open.map(|index| self.find(index));
-        let own = self.index(component.first[0], component.first[1]);
-        let mut count = 0;
-        for (x, y) in window.pixels() {
-            let index = self.index(x, y);
-            let pixels = self.labels[index].min(0).unsigned_abs() as usize;
-            let is_first = pixels > 0 && !self.field.is_inside(x, y);
-            // Above a hole's first pixel is what lies around the hole: an island in it would have hole above, too.
-            if !is_first
-                || Some(index) == open
-                || pixels < pixels_min
-                || self.find(index - self.field.columns()) != own
-            {
+        let own = self.first[1] * field.columns() + self.first[0];
+        while let Some((x, y)) = self.scan.next(labels.budget) {
+            let index = y * field.columns() + x;
+            if field.is_inside(x, y) || labels.labels[index] >= 0 || self.open == Some(index) {
                 continue;
             }
-            let place = holes[..count].partition_point(|kept| kept.pixels >= pixels);
+            // The root of a hole. The pixel above is in the component around it; an island would have the hole above.
+            let pixels = labels.size(index);
+            if pixels < self.pixels_min || labels.find(index - field.columns()) != own {
+                continue;
+            }
+            let place = holes[..self.count].partition_point(|kept| kept.pixels >= pixels);
             if place < holes.len() {
-                count = (count + 1).min(holes.len());
-                holes[place..count].rotate_right(1);
-                holes[place] = Hole { first: [x, y], pixels };
+                self.count = (self.count + 1).min(holes.len());
+                holes[place..self.count].rotate_right(1);
+                holes[place] = Component { first: [x, y], pixels };
             }
         }
-        count
+        Ok(self.scan.is_done())
     }
 
-    fn index(&self, x: usize, y: usize) -> usize {
-        y * self.field.columns() + x
+    /// Holes written so far.
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// The pixels of a window in reading order, one unit of work each. Resumable after any of them.
+#[derive(Debug, Clone, Copy)]
+struct Scan {
+    window: PixelBox,
+    x: usize,
+    y: usize,
+}
+
+impl Scan {
+    fn new(window: PixelBox) -> Self {
+        Self { window, x: window.x0, y: window.y0 }
     }
 
-    /// The largest part by pixels, the first in reading order among equals; `None` for an empty mask.
-    pub fn largest(&mut self) -> Option<Component> {
-        // `min_by_key` keeps the first of equals.
-        let (root, size) = self.labels.iter().enumerate().min_by_key(|&(_, &label)| label.min(0))?;
-        if *size < 0 { Some(self.describe(root)) } else { None }
+    fn is_done(&self) -> bool {
+        self.y > self.window.y1
     }
 
-    /// The part that holds the pixel nearest to a point (pixel indices, halves rounded down the picture); `None` if
-    /// that pixel is outside the mask or the field.
-    pub fn containing(&mut self, at: Vertex) -> Option<Component> {
-        let (x, y) = (libm::floorf(at[0] + 0.5), libm::floorf(at[1] + 0.5));
-        // Written so that NaN fails.
-        if !(x >= 0.0 && y >= 0.0 && x < self.field.columns() as f32 && y < self.field.rows() as f32) {
+    /// The next pixel; `None` at the end and when the budget is used up.
+    fn next(&mut self, budget: &mut StepBudget) -> Option<(usize, usize)> {
+        if self.is_done() || budget.is_used_up() {
             return None;
         }
-        let index = self.index(x as usize, y as usize);
-        if self.labels[index] == NONE {
-            return None;
+        budget.count(1);
+        let at = (self.x, self.y);
+        self.x += 1;
+        if self.x > self.window.x1 {
+            (self.x, self.y) = (self.window.x0, self.y + 1);
         }
-        let root = self.find(index);
-        Some(self.describe(root))
+        Some(at)
+    }
+}
+
+/// Union-find over the pixels of a field.
+struct Labels<'a> {
+    field: &'a Field<'a>,
+    labels: &'a mut [i32],
+    budget: &'a mut StepBudget,
+}
+
+impl Labels<'_> {
+    /// Pixels of a root's component.
+    fn size(&self, root: usize) -> usize {
+        self.labels[root].unsigned_abs() as usize
     }
 
-    fn describe(&mut self, root: usize) -> Component {
-        let columns = self.field.columns();
-        let first = [root % columns, root / columns];
-        let mut bounds = PixelBox::of(first[0], first[1]);
-        let pixels = self.labels[root].unsigned_abs() as usize;
-        for index in root..self.labels.len() {
-            if self.labels[index] != NONE && self.find(index) == root {
-                bounds = bounds.with(index % columns, index / columns);
-            }
+    /// Labels a pixel and connects it to the pixels of its side, inside or outside, that come before it in the window.
+    /// Returns its root.
+    fn add(&mut self, x: usize, y: usize, window: &PixelBox) -> usize {
+        let (field, columns) = (self.field, self.field.columns());
+        let inside = field.is_inside(x, y);
+        let is_of_side = |x: usize, y: usize| field.is_inside(x, y) == inside;
+        let index = y * columns + x;
+        self.labels[index] = -1;
+        let mut root = index;
+        let left = x > window.x0 && is_of_side(x - 1, y);
+        let above = y > window.y0 && is_of_side(x, y - 1);
+        if left {
+            root = self.join(root, index - 1);
         }
-        Component { first, pixels, bounds }
+        if above {
+            root = self.join(root, index - columns);
+        }
+        if y == window.y0 || above {
+            return root;
+        }
+        // The middle of a saddle belongs to one side, whose pixels it connects.
+        let is_connected = |x: usize, y: usize| field.saddle_is_connected(x, y) == inside;
+        if x > window.x0 && !left && is_of_side(x - 1, y - 1) && is_connected(x - 1, y - 1) {
+            root = self.join(root, index - columns - 1);
+        }
+        let right = x < window.x1 && !is_of_side(x + 1, y) && is_of_side(x + 1, y - 1);
+        if right && is_connected(x, y - 1) {
+            root = self.join(root, index - columns + 1);
+        }
+        root
     }
 
-    /// The first pixel of a pixel's part; halves the path on the way.
+    /// The root of a pixel. Path splitting: each pixel on the path is linked to the one after the next.
     fn find(&mut self, mut index: usize) -> usize {
         while self.labels[index] >= 0 {
+            self.budget.count(1);
             let parent = self.labels[index] as usize;
             if self.labels[parent] >= 0 {
                 self.labels[index] = self.labels[parent];
@@ -198,14 +306,16 @@ impl<'a> Components<'a> {
         index
     }
 
-    fn join(&mut self, a: usize, b: usize) {
+    /// Joins the components of two pixels; returns their root.
+    fn join(&mut self, a: usize, b: usize) -> usize {
         let (a, b) = (self.find(a), self.find(b));
         if a == b {
-            return;
+            return a;
         }
-        // The earlier pixel stays first, so that a part is known by its first pixel in reading order.
+        // The earlier pixel remains the root, so that the root is the first pixel in reading order.
         let (first, second) = (a.min(b), a.max(b));
         self.labels[first] += self.labels[second];
         self.labels[second] = first as i32;
+        first
     }
 }

@@ -1,12 +1,13 @@
-//! The device's picture, and a contour on it and in the probe's plane.
+//! The device's display raster, and a contour on it and in the probe's plane.
 
-use super::{InputGrid, Vertex, VisionError, need, within};
+use super::error::{VisionError, need, within};
+use super::grid::{InputGrid, Vertex};
 use sonotrace_hal::geometry::{Geometry, Point};
 
 /// Largest side of a display raster, pixels.
 pub const DISPLAY_SIDE_MAX: u32 = 16_384;
 
-/// Where the device draws, as its configuration declares it.
+/// The raster on which the device draws, as its configuration declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Display {
     /// The frame's own pixels. Only for pictures.
@@ -20,7 +21,7 @@ pub enum Display {
     },
 }
 
-/// Where display pixels lie in the plane. Display coordinates are pixel indices, whole at pixel centres.
+/// The position of display pixels in the plane. Display coordinates are pixel indices, whole at pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DisplayRaster {
     /// The plane's point at display position (0, 0).
@@ -88,9 +89,9 @@ impl DisplayRaster {
     }
 }
 
-/// Takes a contour from the input grid to the display and to the plane: point `i` of `contour` becomes point `i` of
-/// `display_px` and of `plane`. Both maps keep the orientation. (The plane is in pixels, and not to be shown as
-/// millimetres, where the geometry's scale is unknown.)
+/// Maps a contour from the input grid to the display and to the plane: point `i` of `contour` becomes point `i` of
+/// `display_px` and of `plane`. Both maps keep the orientation. If the geometry's scale is unknown, the plane's unit is
+/// pixels, not millimetres.
 ///
 /// # Errors
 /// [`VisionError::Slice`] if an output is shorter than the contour.

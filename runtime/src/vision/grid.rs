@@ -1,11 +1,14 @@
-//! The network's square input grid, and where it lies in the probe's plane.
+//! The network's square input grid, and its position in the probe's plane.
 //!
 //! The field of view is scaled to fit the square, isotropically up to the rounding of its extents to whole pixels, and
 //! placed at the top left; the rest is padding. Training letterboxes its pictures by the same rule: with `scale = size /
 //! max(W, H)` the valid area has `round(W * scale)` by `round(H * scale)` pixels (halves to even, as Python rounds).
 
-use super::{Vertex, VisionError, within};
+use super::error::{VisionError, within};
 use sonotrace_hal::geometry::{Geometry, Point};
+
+/// A position on a grid or in the plane, `[x, y]`; the overlay stores contours as slices of these.
+pub type Vertex = [f32; 2];
 
 /// Largest side of an input grid.
 pub const GRID_SIDE_MAX: u32 = 2048;
@@ -26,7 +29,7 @@ impl InputGrid {
     /// The grid of `size` by `size` pixels over the geometry's field of view.
     ///
     /// # Errors
-    /// [`VisionError::Range`] if `size` is not within `1..=GRID_SIDE_MAX`, or the field has no extent.
+    /// [`VisionError::Range`] if `size` is not within `1..=GRID_SIDE_MAX`, or the field of view has no extent.
     pub fn new(geometry: &Geometry, size: u32) -> Result<Self, VisionError> {
         within("input grid side", size.into(), 1.0, GRID_SIDE_MAX.into())?;
         let view = View::of(geometry);
@@ -74,7 +77,7 @@ impl InputGrid {
         self.pitch_y
     }
 
-    /// Pitch before the extents were rounded to whole pixels: what an unrounded, isotropic grid would have.
+    /// Pitch before the extents were rounded to whole pixels: that of an unrounded, isotropic grid.
     pub(super) fn nominal_pitch(&self) -> f64 {
         let width = self.pitch_x * f64::from(self.columns);
         let height = self.pitch_y * f64::from(self.rows);
@@ -95,7 +98,7 @@ impl InputGrid {
         ]
     }
 
-    /// Whether a grid position lies on the valid area, edges included. False for NaN.
+    /// Whether a grid position is on the valid area, edges included. False for NaN.
     pub fn contains(&self, at: Vertex) -> bool {
         at[0] >= -0.5
             && at[0] <= self.columns as f32 - 0.5
@@ -108,13 +111,13 @@ impl InputGrid {
     }
 }
 
-/// Takes a position from one grid of square pixels to another over the same field: with 64 mask pixels over 256 input
-/// pixels, `rescale(at, 4.0)` goes from the mask to the input grid.
+/// Maps a position from one grid of square pixels to another over the same field: with 64 mask pixels over 256 input
+/// pixels, `rescale(at, 4.0)` maps from the mask to the input grid.
 pub fn rescale(at: Vertex, factor: f32) -> Vertex {
     [(at[0] + 0.5) * factor - 0.5, (at[1] + 0.5) * factor - 0.5]
 }
 
-/// Field of view in double precision. `shape` has the ratio of its sides.
+/// Field of view in double precision. `shape` has the aspect ratio of the grid.
 struct View {
     x0: f64,
     y0: f64,
@@ -139,7 +142,7 @@ impl View {
             y0: f64::from(g.top) + (f64::from(g.content.row) - 0.5) * pitch_y,
             width,
             height,
-            // Square pixels are counted, so that the pitch's last bit cannot decide how a half is rounded.
+            // Square pixels are counted, so that the last bit of the pitch cannot decide how a half is rounded.
             shape: if pitch_x == pitch_y { pixels } else { [width, height] },
         }
     }

@@ -1,13 +1,14 @@
 //! Fields of mask logits.
 //!
-//! A pixel is inside the mask where its logit is above 0. Not-a-number counts as outside, like minus infinity.
+//! A pixel is inside the mask where its logit is above 0. NaN counts as outside, like minus infinity.
 
-use super::{VisionError, need, within};
+use super::error::{VisionError, need, within};
+use core::ops::Range;
 
 /// Largest side of a field.
 pub const FIELD_SIDE_MAX: usize = 4096;
 
-/// Beyond this, logits are all the same: it keeps sums and differences of four finite.
+/// Limit of a logit's magnitude: it keeps sums and differences of four finite.
 const LOGIT_LIMIT: f32 = 1e30;
 
 /// A rectangle of logits, row by row. May be a part of a larger one: the valid area of a letterboxed grid is
@@ -21,13 +22,13 @@ pub struct Field<'a> {
 }
 
 /// An upright box of pixels, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PixelBox {
-    /// Left-most column.
+    /// Leftmost column.
     pub x0: usize,
     /// Top row.
     pub y0: usize,
-    /// Right-most column.
+    /// Rightmost column.
     pub x1: usize,
     /// Bottom row.
     pub y1: usize,
@@ -39,14 +40,9 @@ impl PixelBox {
         Self { x0: x, y0: y, x1: x, y1: y }
     }
 
-    /// The smallest box that also holds a pixel.
+    /// The smallest box that also contains a pixel.
     pub fn with(self, x: usize, y: usize) -> Self {
         Self { x0: self.x0.min(x), y0: self.y0.min(y), x1: self.x1.max(x), y1: self.y1.max(y) }
-    }
-
-    /// Its pixels, `(x, y)`, in reading order.
-    pub(super) fn pixels(self) -> impl Iterator<Item = (usize, usize)> {
-        (self.y0..=self.y1).flat_map(move |y| (self.x0..=self.x1).map(move |x| (x, y)))
     }
 
     /// Whether one of its pixels is in an outermost row or column.
@@ -56,7 +52,7 @@ impl PixelBox {
 }
 
 impl<'a> Field<'a> {
-    /// The first `columns` of each of the first `rows` rows, which lie `stride` elements apart.
+    /// The first `columns` of each of the first `rows` rows, which are `stride` elements apart.
     ///
     /// # Errors
     /// [`VisionError::Range`] for a side that is not within `1..=FIELD_SIDE_MAX` or a stride below `columns`,
@@ -80,10 +76,15 @@ impl<'a> Field<'a> {
         self.rows
     }
 
-    /// The logit of a pixel, always finite: infinities are limited, not-a-number reads as the lowest.
+    /// All its pixels.
+    pub(super) const fn bounds(&self) -> PixelBox {
+        PixelBox { x0: 0, y0: 0, x1: self.columns - 1, y1: self.rows - 1 }
+    }
+
+    /// The logit of a pixel, always finite: infinities are limited, NaN gives the lowest value.
     ///
     /// # Panics
-    /// For a pixel that is not on the field.
+    /// For a pixel outside the field.
     pub fn at(&self, x: usize, y: usize) -> f32 {
         assert!(x < self.columns, "column {x} of a field of {}", self.columns);
         let value = self.values[y * self.stride + x];
@@ -93,47 +94,15 @@ impl<'a> Field<'a> {
     /// Whether a pixel is inside the mask.
     ///
     /// # Panics
-    /// For a pixel that is not on the field.
+    /// For a pixel outside the field.
     pub fn is_inside(&self, x: usize, y: usize) -> bool {
         self.at(x, y) > 0.0
     }
 
-    /// Whether the inside pixels of a saddle are joined: of the four pixels with top left `(x, y)`, two on one diagonal
-    /// are inside and two are not, and the field's value amid them decides.
-    pub(super) fn saddle_is_joined(&self, x: usize, y: usize) -> bool {
+    /// Whether the inside pixels of a saddle are connected: of the four pixels with top left `(x, y)`, two on one
+    /// diagonal are inside and two are not, and the sign of the field at their common corner decides.
+    pub(super) fn saddle_is_connected(&self, x: usize, y: usize) -> bool {
         self.at(x, y) + self.at(x + 1, y) + self.at(x, y + 1) + self.at(x + 1, y + 1) > 0.0
-    }
-
-    /// Inside pixels.
-    pub fn count_inside(&self) -> usize {
-        self.inside_pixels().count()
-    }
-
-    /// The smallest box that holds all inside pixels; `None` for an empty mask.
-    pub fn bounding_box(&self) -> Option<PixelBox> {
-        self.inside_pixels().fold(None, |seen: Option<PixelBox>, (x, y)| {
-            Some(seen.map_or(PixelBox::of(x, y), |seen| seen.with(x, y)))
-        })
-    }
-
-    /// Writes 1 for inside and 0 for outside pixels, row by row without gaps.
-    ///
-    /// # Errors
-    /// [`VisionError::Slice`] if `out` has fewer than `columns * rows` elements.
-    pub fn threshold(&self, out: &mut [u8]) -> Result<(), VisionError> {
-        need("binary mask", out.len(), self.columns * self.rows)?;
-        for (y, row) in out.chunks_exact_mut(self.columns).take(self.rows).enumerate() {
-            for (x, value) in row.iter_mut().enumerate() {
-                *value = u8::from(self.is_inside(x, y));
-            }
-        }
-        Ok(())
-    }
-
-    fn inside_pixels(&self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.rows)
-            .flat_map(move |y| (0..self.columns).map(move |x| (x, y)))
-            .filter(move |&(x, y)| self.is_inside(x, y))
     }
 }
 
@@ -143,26 +112,57 @@ impl<'a> Field<'a> {
 /// # Errors
 /// [`VisionError::Range`] for a side that is not within `1..=FIELD_SIDE_MAX`, [`VisionError::Slice`] for short slices.
 pub fn upsample(logits: &[f32], mask_size: usize, size: usize, out: &mut [f32]) -> Result<(), VisionError> {
+    upsample_rows(logits, mask_size, size, 0..size, out)
+}
+
+/// As [`upsample`], for some `rows` of the enlarged mask (within its side); `out` is the whole enlarged mask. Rows do
+/// not depend on each other. The work is `size` pixels per row.
+///
+/// # Errors
+/// As [`upsample`].
+pub fn upsample_rows(
+    logits: &[f32],
+    mask_size: usize,
+    size: usize,
+    rows: Range<usize>,
+    out: &mut [f32],
+) -> Result<(), VisionError> {
     within("side of the mask logits", mask_size as f64, 1.0, FIELD_SIDE_MAX as f64)?;
     within("side of the enlarged mask", size as f64, 1.0, FIELD_SIDE_MAX as f64)?;
     need("mask logits", logits.len(), mask_size * mask_size)?;
     need("enlarged mask", out.len(), size * size)?;
     let scale = mask_size as f32 / size as f32;
-    let place = |index: usize| {
-        let at = ((index as f32 + 0.5) * scale - 0.5).max(0.0);
-        let low = (at as usize).min(mask_size - 1);
-        (low, (low + 1).min(mask_size - 1), at - low as f32)
-    };
-    for (y, row) in out[..size * size].chunks_exact_mut(size).enumerate() {
-        let (above, below, down) = place(y);
-        let above = &logits[above * mask_size..][..mask_size];
-        let below = &logits[below * mask_size..][..mask_size];
-        for (x, value) in row.iter_mut().enumerate() {
-            let (left, right, across) = place(x);
-            let upper = above[left] * (1.0 - across) + above[right] * across;
-            let lower = below[left] * (1.0 - across) + below[right] * across;
-            *value = upper * (1.0 - down) + lower * down;
+    let between = |index: usize| Between::new(((index as f32 + 0.5) * scale - 0.5).max(0.0), mask_size);
+    for y in rows.start..rows.end.min(size) {
+        let down = between(y);
+        for (x, value) in out[y * size..][..size].iter_mut().enumerate() {
+            *value = bilinear(logits, mask_size, between(x), down);
         }
     }
     Ok(())
+}
+
+/// The two samples around a position on an axis, and the weight of the second.
+#[derive(Clone, Copy)]
+pub(super) struct Between {
+    first: usize,
+    second: usize,
+    weight: f32,
+}
+
+impl Between {
+    /// Of `count` samples; the last one is repeated beyond the end.
+    pub fn new(at: f32, count: usize) -> Self {
+        let first = (at as usize).min(count - 1);
+        Self { first, second: (first + 1).min(count - 1), weight: at - first as f32 }
+    }
+}
+
+/// The bilinearly interpolated value of a square mask.
+pub(super) fn bilinear(mask: &[f32], side: usize, across: Between, down: Between) -> f32 {
+    let in_row = |row: usize| {
+        let row = &mask[row * side..][..side];
+        row[across.first] * (1.0 - across.weight) + row[across.second] * across.weight
+    };
+    in_row(down.first) * (1.0 - down.weight) + in_row(down.second) * down.weight
 }

@@ -1,60 +1,61 @@
 //! Measures of a contour, in whatever unit its points are in.
 //!
-//! Integrals over the area inside a ring are sums over its sides (Green's theorem), in double precision, relative to
-//! a corner of the contour. They are signed as the ring is oriented, so that holes, which run against the outer ring,
-//! come off by themselves.
+//! Integrals over the area inside a boundary loop are sums over its sides (Green's theorem), in double precision, relative
+//! to a corner of the contour. Their sign is that of the loop's orientation, so that the integrals of holes, which run
+//! against the outer boundary, are subtracted by adding them.
 
-use super::Vertex;
+use super::grid::Vertex;
 use core::f64::consts::PI;
 use sonotrace_hal::geometry::Rect;
 use sonotrace_hal::overlay::Ellipse;
 
-/// Areas below this part of the squared perimeter are taken as none: a polygon so thin has no centroid to speak of.
+/// Areas below this fraction of the squared perimeter count as zero: such a thin polygon has no meaningful centroid.
 const THINNEST: f64 = 1e-9;
 
-/// Squared ratio of the axes below which no ellipse is fitted: the minor one would be mostly rounding.
+/// Squared ratio of the axes below which no ellipse is fitted: the minor axis would be mostly rounding error.
 const FLATTEST: f64 = 1e-10;
 
-/// What is read off a contour.
+/// Measures of a contour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measures {
-    /// Area inside, holes taken off, unit squared; positive.
+    /// Area inside, without holes, unit squared; positive.
     pub area: f32,
-    /// Length of the closed outer ring.
+    /// Length of the closed outer boundary.
     pub perimeter: f32,
-    /// Centroid of the area, holes taken off.
+    /// Centroid of the area, without holes.
     pub centroid: Vertex,
-    /// The smallest upright rectangle around the outer ring.
+    /// The smallest upright rectangle around the outer boundary.
     pub bounds: Rect,
-    /// Largest distance between two corners of the outer ring.
+    /// Largest distance between two corners of the outer boundary.
     pub long_axis: f32,
-    /// Extent of the outer ring across its long axis (across the first by the corners' order among equally long ones).
+    /// Extent of the outer boundary at right angles to its long axis; among equally long ones, to the first in the order of
+    /// the corners.
     pub short_axis: f32,
 }
 
 /// Area by the shoelace formula: positive for polygons that run clockwise as seen on the screen (`y` down), as outer
-/// rings of this library do. Computed in double precision, relative to the first corner. 0 for fewer than three corners.
+/// boundaries of this library do. Computed in double precision, relative to the first corner. 0 for fewer than three corners.
 pub fn signed_area(polygon: &[Vertex]) -> f64 {
     polygon.first().map_or(0.0, |&origin| Moments::of(polygon, origin).area)
 }
 
-/// Measures of the area within the first ring and outside the others, its holes. Rings are closed polygons: the last
-/// corner joins the first. They may run either way round, but holes run against the outer ring. `None`, never a guess,
-/// where the measures have no meaning: an outer ring of fewer than three corners, no area, holes that take off all of
-/// it or run with the outer ring, a corner that is not finite, or a measure too large for its type.
+/// Measures of the area inside the first boundary loop and outside the others, its holes. Loops are closed polygons: the
+/// last corner is connected to the first. The outer boundary may run either way round; holes run against it. `None` where
+/// the measures are undefined: an outer boundary of fewer than three corners, no area, holes that leave no area or run the
+/// same way as the outer boundary, a corner that is not finite, or a measure too large for its type.
 ///
-/// The axes take time with the square of the outer ring's corners.
-pub fn measure<'a>(rings: impl IntoIterator<Item = &'a [Vertex]>) -> Option<Measures> {
-    let mut rings = rings.into_iter();
-    let outer = rings.next()?;
+/// The time for the axes grows with the square of the outer boundary's corners.
+pub fn measure<'a>(loops: impl IntoIterator<Item = &'a [Vertex]>) -> Option<Measures> {
+    let mut loops = loops.into_iter();
+    let outer = loops.next()?;
     let origin = *outer.first()?;
     let bounds = extent(outer)?;
     let whole = Moments::of(outer, origin);
     let mut left = whole;
-    for hole in rings {
+    for hole in loops {
         extent(hole)?;
         let hole = Moments::of(hole, origin);
-        // Written so that a hole without area gives none.
+        // False for a hole without area.
         let runs_against = hole.area * whole.area < 0.0;
         if !runs_against {
             return None;
@@ -79,13 +80,13 @@ pub fn measure<'a>(rings: impl IntoIterator<Item = &'a [Vertex]>) -> Option<Meas
     (is_finite && measures.centroid.iter().all(|at| at.is_finite())).then_some(measures)
 }
 
-/// The ellipse with the centroid and the second central area moments (each by the area) of a closed polygon, as of a
-/// region in Haralick and Shapiro 1992; exact for an ellipse. Its semi-axes are twice the roots of the eigenvalues of
-/// the moments' matrix, its circumference is Ramanujan's second formula (1914). All lengths in the unit of the corners;
-/// the angle of a circle is any.
+/// The ellipse with the same centroid and second central area moments (divided by the area) as a closed polygon, as for a
+/// region in Haralick and Shapiro 1992; exact for an ellipse. Its semi-axes are twice the square roots of the eigenvalues
+/// of the moment matrix, its circumference is Ramanujan's second formula (1914). All lengths are in the unit of the
+/// corners; the angle of a circle is arbitrary.
 ///
-/// `None`, never a guess, for what has no area (as in [`measure`]), for a polygon that is flat to within rounding, and
-/// for one that crosses itself so that its moments are no ellipse's.
+/// `None` for a polygon without area (as in [`measure`]), for one that is flat to within rounding, and for one that
+/// crosses itself so that no ellipse has its moments.
 pub fn fit_ellipse(polygon: &[Vertex]) -> Option<Ellipse> {
     let origin = *polygon.first()?;
     extent(polygon)?;
@@ -100,7 +101,7 @@ pub fn fit_ellipse(polygon: &[Vertex]) -> Option<Ellipse> {
     let (mean, half) = ((xx + yy) / 2.0, (xx - yy) / 2.0);
     let spread = libm::sqrt(half * half + xy * xy);
     let (most, least) = (mean + spread, mean - spread);
-    // Written so that NaN gives none.
+    // False for NaN.
     let has_extent = least > FLATTEST * most;
     if !has_extent {
         return None;
@@ -113,19 +114,20 @@ pub fn fit_ellipse(polygon: &[Vertex]) -> Option<Ellipse> {
         angle_rad: (0.5 * libm::atan2(xy, half)) as f32,
         circumference_mm: circumference(major, minor) as f32,
     };
-    // The largest of its lengths.
+    // The circumference is the largest of its lengths.
     let is_finite = ellipse.circumference_mm.is_finite() && ellipse.centre_mm.iter().all(|at| at.is_finite());
     is_finite.then_some(ellipse)
 }
 
-/// Circumference of an ellipse by its semi-axes (Ramanujan 1914, second formula): at most 0.041 % short, for a flat one.
+/// Circumference of an ellipse by its semi-axes (Ramanujan 1914, second formula): at most 0.041 % too small, for a flat
+/// one.
 fn circumference(major: f64, minor: f64) -> f64 {
     let part = (major - minor) / (major + minor);
     let h = part * part;
     PI * (major + minor) * (1.0 + 3.0 * h / (10.0 + libm::sqrt(4.0 - 3.0 * h)))
 }
 
-/// Whether a polygon has next to no area; also if its perimeter is 0.
+/// Whether a polygon has almost no area; also if its perimeter is 0.
 fn is_too_thin(area: f64, perimeter: f64) -> bool {
     area.abs() <= THINNEST * perimeter * perimeter
 }
@@ -201,7 +203,7 @@ impl Moments {
     fn of(polygon: &[Vertex], origin: Vertex) -> Self {
         sides(polygon).fold(Self::default(), |sum, (a, b)| {
             let ([ax, ay], [bx, by]) = (from_to(origin, a), from_to(origin, b));
-            // Of the triangle between the side and the origin.
+            // Twice the area of the triangle between the side and the origin.
             let twice = ax * by - bx * ay;
             sum.and(Self {
                 area: twice / 2.0,
@@ -225,7 +227,7 @@ impl Moments {
         }
     }
 
-    /// From the point that the moments are about.
+    /// Relative to the point that the moments are about.
     fn centroid(&self) -> [f64; 2] {
         [self.x / self.area, self.y / self.area]
     }

@@ -1,20 +1,31 @@
 //! A closed polygon with a bounded number of points.
 //!
-//! Visvalingam and Whyatt 1993: the point whose triangle with its two neighbours is smallest goes first, until few
-//! enough are left. A binary heap finds it, so that the cost is `n log n` for any shape.
+//! Visvalingam and Whyatt 1993: the point whose triangle with its two neighbours is smallest is removed, until few enough
+//! are left. A binary heap finds it, so that the cost is `n log n` for any shape.
+//!
+//! **Work**: [`INSERT_WORK`] units to insert a point into the heap, [`REMOVE_WORK`] to remove one, and one to move one to
+//! its place in the result.
 
-use super::{Vertex, VisionError, need, within};
+use super::budget::StepBudget;
+use super::error::{VisionError, need, within};
+use super::grid::Vertex;
 use bytemuck::{Pod, Zeroable};
 
-/// Scratch for one point. Plain memory; zero it or not, it is written before it is read.
+/// Work to insert a point: its triangle, and a move up the heap, which is short on average.
+pub const INSERT_WORK: u32 = 8;
+/// Work to remove the cheapest point: the heap is restored once for it and once for each neighbour, whose triangles
+/// change. So [`super::budget::STEP_WORK`] is 256 removals.
+pub const REMOVE_WORK: u32 = 16;
+
+/// Scratch for one point. It is written before it is read.
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Link {
-    /// Area of the point's triangle: what its removal costs.
+    /// Area of the point's triangle: the cost of its removal.
     cost: f32,
     previous: u32,
     next: u32,
-    /// Place of this point in the heap, [`REMOVED`] once it is gone.
+    /// Place of this point in the heap, [`REMOVED`] once it is removed.
     place: u32,
     /// The point at this place of the heap.
     heap: u32,
@@ -22,61 +33,90 @@ pub struct Link {
 
 const REMOVED: u32 = u32::MAX;
 
-/// Thins a closed polygon to at most `keep` points, in place and in order; the number left is returned, and the points
-/// behind it are leftovers. A polygon with no more than `keep` points is left as it is. Every point that remains is one
-/// of the original's; ties are decided by the point's index.
-///
-/// `links` is scratch, one [`Link`] per point.
-///
-/// # Errors
-/// [`VisionError::Range`] if `keep` is below 3 or there are more than `u32::MAX / 2` points, [`VisionError::Slice`] if
-/// the scratch is too short.
-pub fn simplify(points: &mut [Vertex], keep: usize, links: &mut [Link]) -> Result<usize, VisionError> {
-    let count = points.len();
-    within("points to keep", keep as f64, 3.0, f64::MAX)?;
-    within("points of the polygon", count as f64, 0.0, f64::from(u32::MAX / 2))?;
-    if count <= keep {
-        return Ok(count);
-    }
-    need("simplification scratch", links.len(), count)?;
-    let links = &mut links[..count];
-    for index in 0..count {
-        let (previous, next) = ((index + count - 1) % count, (index + 1) % count);
-        links[index] = Link {
-            cost: triangle(points[previous], points[index], points[next]),
-            previous: previous as u32,
-            next: next as u32,
-            place: index as u32,
-            heap: index as u32,
-        };
-    }
-    let mut queue = Queue { links, len: count };
-    for place in (0..count / 2).rev() {
-        queue.sink(place);
-    }
-    for _ in keep..count {
-        let (gone, cost) = queue.pop();
-        let (previous, next) = (queue.links[gone].previous as usize, queue.links[gone].next as usize);
-        queue.links[previous].next = next as u32;
-        queue.links[next].previous = previous as u32;
-        for index in [previous, next] {
-            let link = queue.links[index];
-            let area = triangle(points[link.previous as usize], points[index], points[link.next as usize]);
-            // A point must not become cheaper than one that went before it (the paper's effective area).
-            queue.update(index, area.max(cost));
-        }
-    }
-    let mut kept = 0;
-    for index in 0..count {
-        if links[index].place != REMOVED {
-            points[kept] = points[index];
-            kept += 1;
-        }
-    }
-    Ok(kept)
+/// Reduces a closed polygon to at most `keep` points, in place and in order. A polygon with no more than `keep` points is
+/// not changed. Every point that remains is one of the original's; ties are decided by the point's index. Resumable.
+#[derive(Debug, Clone, Copy)]
+pub struct Simplification {
+    count: usize,
+    keep: usize,
+    stage: Stage,
+    /// Points moved to the front so far.
+    kept: usize,
 }
 
-/// Area of a triangle; 0 where it cannot be computed, so that such points go first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    /// Fill the heap: points in it.
+    Insert(usize),
+    /// Remove points: how many are left in the heap.
+    Remove(usize),
+    /// Move the remaining points to the front: points looked at.
+    Compact(usize),
+}
+
+impl Simplification {
+    /// Of a polygon of `count` points.
+    ///
+    /// # Errors
+    /// [`VisionError::Range`] if `keep` is below 3 or there are more than `u32::MAX / 2` points.
+    pub fn new(count: usize, keep: usize) -> Result<Self, VisionError> {
+        within("points to keep", keep as f64, 3.0, f64::MAX)?;
+        within("points of the polygon", count as f64, 0.0, f64::from(u32::MAX / 2))?;
+        let is_small = count <= keep;
+        let (stage, kept) = if is_small { (Stage::Compact(count), count) } else { (Stage::Insert(0), 0) };
+        Ok(Self { count, keep, stage, kept })
+    }
+
+    /// The number of points that are left, when done. The elements behind them are undefined.
+    pub const fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Continues until done (true) or the budget is used up. `links` is scratch, one [`Link`] per point.
+    ///
+    /// # Errors
+    /// [`VisionError::Slice`] if the scratch, or `points`, is too short.
+    pub fn step(
+        &mut self,
+        points: &mut [Vertex],
+        links: &mut [Link],
+        budget: &mut StepBudget,
+    ) -> Result<bool, VisionError> {
+        need("points of the polygon", points.len(), self.count)?;
+        if self.count > self.keep {
+            need("simplification scratch", links.len(), self.count)?;
+        }
+        let count = self.count;
+        while self.stage != Stage::Compact(count) && !budget.is_used_up() {
+            self.stage = match self.stage {
+                Stage::Insert(len) => {
+                    let previous = if len == 0 { count - 1 } else { len - 1 };
+                    let next = if len + 1 == count { 0 } else { len + 1 };
+                    let cost = triangle(points[previous], points[len], points[next]);
+                    Queue { links, len }.insert(cost, previous as u32, next as u32);
+                    budget.count(INSERT_WORK);
+                    if len + 1 < count { Stage::Insert(len + 1) } else { Stage::Remove(count) }
+                }
+                Stage::Remove(len) => {
+                    Queue { links, len }.remove_cheapest(points);
+                    budget.count(REMOVE_WORK);
+                    if len - 1 > self.keep { Stage::Remove(len - 1) } else { Stage::Compact(0) }
+                }
+                Stage::Compact(read) => {
+                    if links[read].place != REMOVED {
+                        points[self.kept] = points[read];
+                        self.kept += 1;
+                    }
+                    budget.count(1);
+                    Stage::Compact(read + 1)
+                }
+            };
+        }
+        Ok(self.stage == Stage::Compact(count))
+    }
+}
+
+/// Area of a triangle; 0 where it cannot be computed, so that such points are removed first.
 fn triangle(a: Vertex, b: Vertex, c: Vertex) -> f32 {
     let [ax, ay, bx, by, cx, cy] = [a[0], a[1], b[0], b[1], c[0], c[1]].map(f64::from);
     let area = 0.5 * ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)).abs();
@@ -107,7 +147,15 @@ impl Queue<'_> {
         self.links[point_b].place = a as u32;
     }
 
-    fn sink(&mut self, mut place: usize) {
+    /// Appends the next point.
+    fn insert(&mut self, cost: f32, previous: u32, next: u32) {
+        let at = self.len as u32;
+        self.links[self.len] = Link { cost, previous, next, place: at, heap: at };
+        self.len += 1;
+        self.sift_up(self.len - 1);
+    }
+
+    fn sift_down(&mut self, mut place: usize) {
         loop {
             let mut least = place;
             for child in [2 * place + 1, 2 * place + 2] {
@@ -123,7 +171,7 @@ impl Queue<'_> {
         }
     }
 
-    fn rise(&mut self, mut place: usize) {
+    fn sift_up(&mut self, mut place: usize) {
         while place > 0 {
             let parent = (place - 1) / 2;
             if !self.cheaper(place, parent) {
@@ -134,19 +182,23 @@ impl Queue<'_> {
         }
     }
 
-    /// Takes out the cheapest point.
-    fn pop(&mut self) -> (usize, f32) {
-        let point = self.point(0);
+    /// Removes the cheapest point, and updates the cost of its neighbours.
+    fn remove_cheapest(&mut self, points: &[Vertex]) {
+        let removed = self.point(0);
         self.len -= 1;
         self.swap(0, self.len);
-        self.sink(0);
-        self.links[point].place = REMOVED;
-        (point, self.links[point].cost)
-    }
-
-    fn update(&mut self, point: usize, cost: f32) {
-        self.links[point].cost = cost;
-        self.rise(self.links[point].place as usize);
-        self.sink(self.links[point].place as usize);
+        self.sift_down(0);
+        let Link { cost, previous, next, .. } = self.links[removed];
+        self.links[removed].place = REMOVED;
+        self.links[previous as usize].next = next;
+        self.links[next as usize].previous = previous;
+        for index in [previous as usize, next as usize] {
+            let link = self.links[index];
+            let area = triangle(points[link.previous as usize], points[index], points[link.next as usize]);
+            // A point must not become cheaper than one that was removed before it (the paper's effective area).
+            self.links[index].cost = area.max(cost);
+            self.sift_up(self.links[index].place as usize);
+            self.sift_down(self.links[index].place as usize);
+        }
     }
 }

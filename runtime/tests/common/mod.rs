@@ -2,10 +2,15 @@
 // Each test file uses a part of this; what fails here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+use bytemuck::{Pod, cast_slice_mut};
+use core::cell::Cell;
 use proptest::test_runner::Config as ProptestConfig;
+pub use sonotrace::format::AlignedBytes;
+#[allow(unused_imports)]
+pub use sonotrace::format::write::{refresh_hashes, section_record};
+use sonotrace::format::{Model, SectionKind};
 use sonotrace::hal::clock::Clock;
-use sonotrace::hal::command::{CommandError, Prompt, PromptKind, Space};
+use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::frame::{FrameDescriptor, LAW_LOGARITHMIC};
 use sonotrace::hal::geometry::Point;
@@ -14,8 +19,6 @@ use sonotrace::hal::ring::{
     CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
     OverlayRing,
 };
-use sonotrace::model::Model;
-use sonotrace::model::format::{FileHeader, HEAD_BYTES, SectionKind, SectionRecord};
 use sonotrace::session::{Policy, Poll, Ports, Session, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::{Display, DisplayRaster};
 use std::sync::OnceLock;
@@ -35,37 +38,6 @@ pub fn disc() -> &'static [u8] {
 pub fn disc_model() -> Model<'static> {
     static MODEL: OnceLock<Model<'static>> = OnceLock::new();
     *MODEL.get_or_init(|| Model::parse(disc()).unwrap())
-}
-
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(4096))]
-struct Page([u8; 4096]);
-
-/// Bytes that start at a page's start.
-#[derive(Debug, Clone)]
-pub struct AlignedBytes {
-    pages: Vec<Page>,
-    length: usize,
-}
-
-impl AlignedBytes {
-    pub fn new(bytes: &[u8]) -> Self {
-        let mut aligned = Self::zeroed(bytes.len());
-        aligned.bytes_mut().copy_from_slice(bytes);
-        aligned
-    }
-
-    pub fn zeroed(length: usize) -> Self {
-        Self { pages: vec![Page::zeroed(); length.div_ceil(4096)], length }
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        &cast_slice(&self.pages)[..self.length]
-    }
-
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut cast_slice_mut(&mut self.pages)[..self.length]
-    }
 }
 
 /// So many random cases, or as many as `PROPTEST_CASES` says: fewer under emulation, many more to look for what is rare.
@@ -98,42 +70,29 @@ impl Chance {
     }
 }
 
-/// Where a section's record stands in a file.
-fn record_place(kind: SectionKind) -> std::ops::Range<usize> {
-    let bytes = size_of::<SectionRecord>();
-    let from = size_of::<FileHeader>() + (kind as usize - 1) * bytes;
-    from..from + bytes
-}
-
-/// The record of a section.
-pub fn section_record(file: &[u8], kind: SectionKind) -> SectionRecord {
-    bytemuck::pod_read_unaligned(&file[record_place(kind)])
-}
-
 /// The bytes of a section, as records.
 pub fn section_mut<T: Pod>(file: &mut [u8], kind: SectionKind) -> &mut [T] {
     let record = section_record(file, kind);
     cast_slice_mut(&mut file[record.offset as usize..][..record.bytes as usize])
 }
 
-/// Computes all hashes of a file anew, as far as its section table lets them be found.
-pub fn make_hashes_right(file: &mut [u8]) {
-    if file.len() < HEAD_BYTES {
-        return;
+/// A clock that moves on by a step at each reading.
+pub struct Ticking {
+    now_ns: Cell<u64>,
+    step_ns: u64,
+}
+
+impl Ticking {
+    pub fn new(step_ns: u64) -> Self {
+        Self { now_ns: Cell::new(0), step_ns }
     }
-    for kind in SectionKind::ALL {
-        let place = record_place(kind);
-        let mut record = section_record(file, kind);
-        let from = record.offset as usize;
-        if let Some(content) = file.get(from..from.saturating_add(record.bytes as usize)) {
-            record.hash = *blake3::hash(content).as_bytes();
-            file[place].copy_from_slice(bytemuck::bytes_of(&record));
-        }
+}
+
+impl Clock for Ticking {
+    fn now_ns(&self) -> u64 {
+        self.now_ns.set(self.now_ns.get() + self.step_ns);
+        self.now_ns.get()
     }
-    let hash = size_of::<FileHeader>() - 32..size_of::<FileHeader>();
-    file[hash.clone()].fill(0);
-    let head_hash = blake3::hash(&file[..HEAD_BYTES]);
-    file[hash].copy_from_slice(head_hash.as_bytes());
 }
 
 /// Lines of the tests' frames.
@@ -202,18 +161,18 @@ pub fn every_frame() -> SessionConfig<'static> {
 /// A click inside an object, millimetres.
 pub fn click(object: u32, x: f32, y: f32) -> Prompt {
     let kind = PromptKind::Click { at: Point { x, y }, is_positive: true };
-    Prompt { object, seq: 0, space: Space::Plane, kind }
+    Prompt { object, seq: 0, space: PointSpace::Plane, kind }
 }
 
 /// A box around an object, millimetres.
 pub fn boxed(object: u32, [x0, y0, x1, y1]: [f32; 4]) -> Prompt {
     let kind = PromptKind::Box { from: Point { x: x0, y: y0 }, to: Point { x: x1, y: y1 } };
-    Prompt { object, seq: 0, space: Space::Plane, kind }
+    Prompt { object, seq: 0, space: PointSpace::Plane, kind }
 }
 
 /// The end of an object.
 pub fn remove(object: u32) -> Prompt {
-    Prompt { object, seq: 0, space: Space::Plane, kind: PromptKind::Remove }
+    Prompt { object, seq: 0, space: PointSpace::Plane, kind: PromptKind::Remove }
 }
 
 /// Frames that the tests' rings queue.

@@ -1,28 +1,80 @@
-//! What the tests of contours share: fields, all rings of a component, and slow ways to look at them.
-// Each test file uses a part of this; what fails here fails the test.
+//! Shared by the tests of contours: fields, the stages of a tracing in one go, all boundary loops of a component, and
+//! slow reference functions.
+// Each test file uses a part of this; an unwrap that fails here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, HOLE_POINTS_MAX, HOLES_MAX, OUTER_POINTS_MAX};
-use sonotrace::vision::contour::labels_len;
+use sonotrace::vision::components::labels_len;
+use sonotrace::vision::mask::PixelBox;
 use sonotrace::vision::{
-    Component, Components, Field, Hole, Link, Pick, Vertex, hole_ring, outer_ring, simplify, trace,
+    Boundary, BoundaryWalk, Component, ComponentSearch, Field, HoleSearch, Link, Pick, Simplification,
+    StepBudget, Vertex, VisionError, trace,
 };
 
-/// A component, as it was found.
+/// Repeats a step until it is done.
+fn finish(mut step: impl FnMut(&mut StepBudget) -> Result<bool, VisionError>) -> Result<(), VisionError> {
+    while !step(&mut StepBudget::new(u32::MAX))? {}
+    Ok(())
+}
+
+pub fn find_component(
+    field: &Field<'_>,
+    pick: Pick<'_>,
+    labels: &mut [i32],
+) -> Result<Option<Component>, VisionError> {
+    let mut search = ComponentSearch::new(field, pick)?;
+    finish(|budget| search.step(field, labels, budget))?;
+    Ok(search.component(field))
+}
+
+/// As many of the largest holes as there is room for; returns how many. `labels` are those of [`find_component`].
+pub fn find_holes(
+    field: &Field<'_>,
+    component: &Component,
+    bounds: PixelBox,
+    pixels_min: usize,
+    labels: &mut [i32],
+    holes: &mut [Component],
+) -> Result<usize, VisionError> {
+    let mut search = HoleSearch::new(component, bounds, pixels_min);
+    finish(|budget| search.step(field, labels, holes, budget))?;
+    Ok(search.count())
+}
+
+pub fn follow_boundary(
+    field: &Field<'_>,
+    component: &Component,
+    points: &mut [Vertex],
+) -> Result<Boundary, VisionError> {
+    let mut walk = BoundaryWalk::new(field, component.first);
+    finish(|budget| walk.step(field, points, budget))?;
+    Ok(walk.boundary())
+}
+
+/// Returns how many points are left.
+pub fn simplify(points: &mut [Vertex], keep: usize, links: &mut [Link]) -> Result<usize, VisionError> {
+    let mut simplification = Simplification::new(points.len(), keep)?;
+    finish(|budget| simplification.step(points, links, budget))?;
+    Ok(simplification.kept())
+}
+
+/// A component and its contour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     pub component: Component,
+    pub bounds: PixelBox,
     pub at_border: bool,
-    /// All of its holes, but those that are too small.
-    pub holes: Vec<Hole>,
-    /// Its rings with all their points: the outer one, and one for each hole.
-    pub rings: Vec<Vec<Vertex>>,
-    /// The rings as [`trace`] gives them.
+    /// All of its holes, except those that are too small.
+    pub holes: Vec<Component>,
+    /// Its boundary loops with all their points: the outer one, and one for each hole.
+    pub loops: Vec<Vec<Vertex>>,
+    /// The loops as [`trace`] returns them.
     pub traced: Vec<Vec<Vertex>>,
 }
 
-/// Finds a component with all its holes and rings step by step, and checks that [`trace`] makes the same of it.
+/// Finds a component with all its holes and boundary loops, function by function, and checks that [`trace`] returns the
+/// same.
 pub fn find(
     values: &[f32],
     columns: usize,
@@ -37,42 +89,42 @@ pub fn find(
     let mut links = vec![Link::default(); room];
     let traced = trace(&field, pick, hole_pixels_min, &mut labels, &mut points, &mut links).unwrap();
 
-    let mut components = Components::label(&field, &mut labels).unwrap();
-    let component = components.pick(pick);
+    let component = find_component(&field, pick, &mut labels).unwrap();
     assert_eq!(traced.map(|contour| contour.component), component);
     let (contour, component) = (traced?, component?);
-    let mut holes = vec![Hole::default(); columns * rows];
-    let count = components.holes(&component, hole_pixels_min, &mut holes);
-    holes.truncate(count);
-
-    let whole = |follow: &dyn Fn(&mut [Vertex]) -> sonotrace::vision::Ring| {
+    let follow = |component: &Component| {
         let mut points = vec![[f32::NAN; 2]; room];
-        let ring = follow(&mut points);
-        assert_eq!(ring.every, 1);
-        points.truncate(ring.points);
-        points
+        let Boundary { points: count, every, bounds } =
+            follow_boundary(&field, component, &mut points).unwrap();
+        assert_eq!(every, 1);
+        points.truncate(count);
+        (points, bounds)
     };
-    let outer = whole(&|points| outer_ring(&field, &component, points).unwrap());
-    let inner = holes.iter().map(|hole| whole(&|points| hole_ring(&field, hole, points).unwrap()));
-    let rings: Vec<Vec<Vertex>> = std::iter::once(outer).chain(inner).collect();
+    let (outer, bounds) = follow(&component);
+    assert_eq!(contour.bounds, bounds);
+    let mut holes = vec![Component::default(); columns * rows];
+    let count = find_holes(&field, &component, bounds, hole_pixels_min, &mut labels, &mut holes).unwrap();
+    holes.truncate(count);
+    let inner = holes.iter().map(|hole| follow(hole).0);
+    let loops: Vec<Vec<Vertex>> = std::iter::once(outer).chain(inner).collect();
 
     let packed: Vec<Vec<Vertex>> = contour.split(&points).map(<[Vertex]>::to_vec).collect();
-    let simplified: Vec<Vec<Vertex>> = rings
+    let simplified: Vec<Vec<Vertex>> = loops
         .iter()
         .take(1 + HOLES_MAX)
         .enumerate()
-        .map(|(index, ring)| {
-            let mut ring = ring.clone();
+        .map(|(index, points)| {
+            let mut points = points.clone();
             let keep = if index == 0 { OUTER_POINTS_MAX } else { HOLE_POINTS_MAX };
-            let kept = simplify(&mut ring, keep, &mut links).unwrap();
-            ring.truncate(kept);
-            ring
+            let kept = simplify(&mut points, keep, &mut links).unwrap();
+            points.truncate(kept);
+            points
         })
         .collect();
     assert_eq!(packed, simplified);
     assert_eq!(contour.points, packed.iter().map(Vec::len).sum());
-    assert_eq!(contour.ring_points.iter().sum::<u32>() as usize, contour.points);
-    Some(Found { component, at_border: contour.at_border, holes, rings, traced: packed })
+    assert_eq!(contour.boundary_points.iter().sum::<u32>() as usize, contour.points);
+    Some(Found { component, bounds, at_border: contour.at_border, holes, loops, traced: packed })
 }
 
 pub fn fill(columns: usize, rows: usize, value: impl Fn(f64, f64) -> f64) -> Vec<f32> {
@@ -86,7 +138,8 @@ pub fn circle(cx: f64, cy: f64, radius: f64) -> impl Fn(f64, f64) -> f64 {
     move |x, y| radius - (x - cx).hypot(y - cy)
 }
 
-/// Whether all corners differ (each then joins exactly two sides) and no two sides meet but where they join.
+/// Whether all corners differ (so that each connects exactly two sides) and no two sides meet except in their common
+/// corner.
 pub fn is_simple_loop(points: &[Vertex]) -> bool {
     let n = points.len();
     let side = |a: Vertex, b: Vertex, c: Vertex| {
@@ -120,7 +173,8 @@ pub fn holds(polygon: &[Vertex], x: f32, y: f32) -> bool {
     })
 }
 
-/// The part of its side, inside or outside, that a pixel belongs to, by flooding, with the joins as documented.
+/// The component, of the inside or of the outside, that a pixel belongs to, by flood fill with the documented
+/// connections.
 pub fn flood(values: &[f32], w: usize, h: usize, start: (usize, usize)) -> Vec<bool> {
     let at = |x: usize, y: usize| {
         if values[y * w + x].is_nan() { -1e30 } else { values[y * w + x].clamp(-1e30, 1e30) }
@@ -137,10 +191,10 @@ pub fn flood(values: &[f32], w: usize, h: usize, start: (usize, usize)) -> Vec<b
             .flat_map(|ny| (x.saturating_sub(1)..w.min(x + 2)).map(move |nx| (nx, ny)))
         {
             let diagonal = nx != x && ny != y;
-            // Summed row by row, so that rounding does not depend on where the flood came from.
+            // Summed row by row, so that rounding does not depend on the direction of the flood.
             let (left, right, top, bottom) = (x.min(nx), x.max(nx), y.min(ny), y.max(ny));
             let middle = at(left, top) + at(right, top) + at(left, bottom) + at(right, bottom);
-            // Beside a pixel of this side the four-neighbours join the diagonal ones anyway.
+            // Beside a pixel of this side the four-neighbours connect the diagonal ones anyway.
             let is_saddle = !is_of_side(at(nx, y)) && !is_of_side(at(x, ny));
             if is_of_side(at(nx, ny)) && (!diagonal || (is_saddle && is_of_side(middle))) {
                 queue.push((nx, ny));

@@ -1,0 +1,66 @@
+//! The golden self-test: does this build, on this machine, compute what the model's author computed?
+
+use super::executor::{ExecError, Executor};
+use half::f16;
+use sonotrace_format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole};
+
+impl Executor<'_> {
+    /// Feeds each stored input, runs the program, and holds each stored output to its relative rms bound. Returns the largest
+    /// error seen. State is zero afterwards, as before.
+    ///
+    /// # Errors
+    /// [`ExecError::SelfTest`] for the first output that is off; [`ExecError::SelfTestTooLate`] once a run was made.
+    pub fn self_test(&mut self) -> Result<f32, ExecError> {
+        if !self.is_fresh {
+            return Err(ExecError::SelfTestTooLate);
+        }
+        let worst = self.test_all()?;
+        self.clear_state();
+        self.is_fresh = true;
+        Ok(worst)
+    }
+
+    fn test_all(&mut self) -> Result<f32, ExecError> {
+        let model = *self.model();
+        let mut worst = 0.0f32;
+        for case in model.golden().chunk_by(|a, b| (a.program, a.case) == (b.program, b.case)) {
+            let program = case[0].program as usize;
+            let inputs = model.programs()[program].input_count;
+            self.begin_apart(program)?;
+            for record in case.iter().filter(|record| record.role == GoldenRole::Input as u32) {
+                let values = model.golden_values(record).iter();
+                let input = self.input_mut(record.port as usize).iter_mut();
+                input.zip(values).for_each(|(to, &bits)| *to = f16::from_bits(bits).to_f32());
+            }
+            self.finish();
+            for record in case.iter().filter(|record| record.role == GoldenRole::Output as u32) {
+                let seen = self.output((record.port - inputs) as usize);
+                let (error, limit) =
+                    (relative_rms(seen, model.golden_values(record)), GOLDEN_RELATIVE_RMS_MAX);
+                // Written so that NaN fails.
+                let is_within = error <= limit;
+                if !is_within {
+                    return Err(ExecError::SelfTest {
+                        program: record.program,
+                        port: record.port,
+                        error,
+                        limit,
+                    });
+                }
+                worst = worst.max(error);
+            }
+        }
+        Ok(worst)
+    }
+}
+
+/// Rms of the difference over the rms of the reference.
+fn relative_rms(seen: &[f32], reference: &[u16]) -> f32 {
+    let (mut difference, mut power) = (0.0f64, 0.0f64);
+    for (&seen, &bits) in seen.iter().zip(reference) {
+        let reference = f16::from_bits(bits).to_f64();
+        difference += (f64::from(seen) - reference) * (f64::from(seen) - reference);
+        power += reference * reference;
+    }
+    libm::sqrt(difference / power.max(1e-24)) as f32
+}

@@ -1,0 +1,767 @@
+//! The session's state machine: all stages of a frame, and the one function that goes from one to the next.
+//!
+//! ```text
+//! Idle -> Check -> [Table] -> Sample -> Encode -> Next <-> { [Reproject] -> Decode -> Enlarge -> Trace }
+//!                                                  Next -> Publish -> Ended
+//! ```
+//!
+//! A stage works until it is done or the slice is over. What it changes is changed here; the other files only compute.
+
+use super::objects::{self, MaskOutput, Object, Scene};
+use super::overlay::{self, Elsewhere};
+use super::programs::{DecoderPrompt, GridClick};
+use super::prompts::{self, Pointed, Target};
+use super::reproject::{Reprojection, reprojection};
+use super::slice::Slice;
+use super::stream::Order;
+use super::tables::TableIndex;
+use super::{DropReason, KeptFeatures, Policy, Session, Waiting};
+use crate::exec::Progress;
+use crate::hal::clock::Clock;
+use crate::hal::command::Command;
+use crate::hal::event::{Event, EventKind};
+use crate::hal::frame::{Frame, PayloadCheck, flags};
+use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer, PromptOutcome, STAGES, State, overlay_flags};
+use crate::vision::budget::{STEP_WORK, StepBudget};
+use crate::vision::contour::Tracing;
+use crate::vision::reproject::reproject_rows;
+use crate::vision::sampler::SampleCursor;
+use crate::vision::{DisplayRaster, GreyTable, Pick, VisionError, mask};
+
+/// Bytes of a payload that are hashed in one piece.
+const CHECK_BYTES: usize = 32 * 1024;
+
+/// What one call of [`Session::poll`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poll {
+    /// There is no frame to work on.
+    Idle,
+    /// A frame is in work.
+    Working,
+    /// A frame was dropped, and counted. Frames that were superseded by a newer one are only counted.
+    Dropped {
+        /// The sequence number in its descriptor, which may be anything if it is malformed.
+        seq: u64,
+        /// Why.
+        reason: DropReason,
+    },
+    /// The overlay of this frame was committed.
+    Overlay(u64),
+    /// A further overlay of this frozen frame was committed.
+    Update(u64),
+}
+
+/// Places in [`crate::hal::overlay::Overlay::stage_ns`].
+mod column {
+    pub const QUEUE: usize = 0;
+    pub const SAMPLE: usize = 1;
+    pub const ENCODE: usize = 2;
+    pub const DECODE: usize = 3;
+    pub const CONTOUR: usize = 4;
+}
+
+/// The frame in work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    pub seq: u64,
+    pub t_acq_ns: u64,
+    pub t_commit_ns: u64,
+    /// When the work began that its overlay's latency is counted from: its commit, or the reading of a prompt.
+    pub t_asked_ns: u64,
+    pub geometry_epoch: u32,
+    /// Its number, counting frames that are worked on from 1.
+    pub frame: u64,
+    /// Its feature slot.
+    pub slot: u32,
+    pub stage_ns: [u64; STAGES],
+    /// Bits of [`crate::hal::overlay::overlay_flags`].
+    pub flags: u32,
+}
+
+/// A decode: which object, prompted how, on the features of which slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Task {
+    object: usize,
+    prompt: DecoderPrompt,
+    slot: u32,
+    /// The state of the object if its mask is trusted.
+    state: State,
+}
+
+/// A mask that is brought to the geometry of the features in a slot, before it is decoded there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Move {
+    object: usize,
+    slot: u32,
+    scene: Scene,
+    box_px: [f32; 4],
+    /// The click that it is corrected by; none if it is tracked.
+    click: Option<GridClick>,
+}
+
+/// What is being done.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "there is one, in the session")]
+pub(super) enum Stage {
+    /// Nothing is in work.
+    Idle,
+    /// The payload of the frame that is held is checked.
+    Check { frame: Frame, taken_ns: u64, check: PayloadCheck },
+    /// The sampling table of its geometry is filled, at most so many rows on this frame.
+    Table { work: Work, frame: Frame, table: TableIndex, rows: u32 },
+    /// It is sampled into the encoder's input.
+    Sample { work: Work, frame: Frame, table: TableIndex, cursor: SampleCursor },
+    /// The encoder runs.
+    Encode { work: Work },
+    /// The next decode is chosen.
+    Next { work: Work },
+    /// An object's mask is brought to another geometry.
+    Reproject { work: Work, to: Move, row: usize },
+    /// The decoder runs for an object.
+    Decode { work: Work, task: Task },
+    /// Its mask is enlarged to the input grid.
+    Enlarge { work: Work, task: Task, confidence: f32, row: usize },
+    /// The mask's contour is traced.
+    Trace { work: Work, task: Task, confidence: f32, tracing: Tracing, is_retry: bool },
+    /// The overlay is committed: of the frame in work, or repeated from the frame before.
+    Publish { work: Work, repeated: Option<Elsewhere> },
+    /// The frame has had its outcome, or there is none.
+    Ended(Poll),
+}
+
+impl Stage {
+    fn work_mut(&mut self) -> Option<&mut Work> {
+        match self {
+            Self::Idle | Self::Check { .. } | Self::Ended(_) => None,
+            Self::Table { work, .. }
+            | Self::Sample { work, .. }
+            | Self::Encode { work }
+            | Self::Next { work }
+            | Self::Reproject { work, .. }
+            | Self::Decode { work, .. }
+            | Self::Enlarge { work, .. }
+            | Self::Trace { work, .. }
+            | Self::Publish { work, .. } => Some(work),
+        }
+    }
+
+    /// Where the time of this stage is counted.
+    fn column(&self) -> usize {
+        match self {
+            Self::Idle | Self::Check { .. } | Self::Table { .. } | Self::Sample { .. } => column::SAMPLE,
+            Self::Encode { .. } => column::ENCODE,
+            Self::Next { .. } | Self::Reproject { .. } | Self::Decode { .. } => column::DECODE,
+            Self::Enlarge { .. } | Self::Trace { .. } | Self::Publish { .. } | Self::Ended(_) => {
+                column::CONTOUR
+            }
+        }
+    }
+
+    /// Whether a frame is in work that has not had its outcome. (A further overlay of a frozen frame is not its outcome.)
+    pub fn owes_outcome(mut self) -> bool {
+        match self.work_mut() {
+            Some(work) => work.flags & overlay_flags::UPDATE == 0,
+            None => matches!(self, Self::Check { .. }),
+        }
+    }
+}
+
+impl<C: Clock> Session<'_, C> {
+    /// Continues with the frame in work, or takes the next one, for one slice.
+    ///
+    /// It computes for [`super::SessionConfig::slice_ns`] and at most one piece of work longer: a tile of an operation, or about
+    /// 4096 pixel visits of sampling or contouring.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn poll(&mut self) -> Poll {
+        self.heartbeat += 1;
+        self.count_evicted();
+        self.take_commands();
+        let mut slice = Slice::new(&self.clock, self.config.slice_ns);
+        let mut stage = core::mem::replace(&mut self.stage, Stage::Idle);
+        while slice.go_on(&self.clock) {
+            let (column, start_ns) = (stage.column(), slice.now_ns());
+            stage = self.advance(stage, &mut slice);
+            let taken_ns = slice.read(&self.clock).saturating_sub(start_ns);
+            if let Some(work) = stage.work_mut() {
+                work.stage_ns[column] += taken_ns;
+            }
+            if let Stage::Ended(poll) = stage {
+                return poll;
+            }
+        }
+        self.stage = stage;
+        Poll::Working
+    }
+
+    /// Works on a stage until it is done or the slice is over, and returns the stage that is next.
+    fn advance(&mut self, stage: Stage, slice: &mut Slice) -> Stage {
+        match stage {
+            Stage::Idle => match self.frozen_update() {
+                Some(work) => Stage::Next { work },
+                None => self.take_frame(),
+            },
+            Stage::Check { frame, taken_ns, check } => self.check(frame, taken_ns, check, slice),
+            Stage::Table { work, frame, table, rows } => self.fill_table(work, frame, table, rows, slice),
+            Stage::Sample { work, frame, table, cursor } => self.sample(work, frame, table, cursor, slice),
+            Stage::Encode { work } => match self.run(slice) {
+                Progress::Paused => Stage::Encode { work },
+                Progress::Done => Stage::Next { work },
+            },
+            Stage::Next { work } => self.next(work),
+            Stage::Reproject { work, to, row } => self.reproject(work, to, row, slice),
+            Stage::Decode { work, task } => match self.run(slice) {
+                Progress::Paused => Stage::Decode { work, task },
+                Progress::Done => self.take_mask(work, task),
+            },
+            Stage::Enlarge { work, task, confidence, row } => {
+                self.enlarge(work, task, confidence, row, slice)
+            }
+            Stage::Trace { work, task, confidence, tracing, is_retry } => {
+                self.trace(work, task, confidence, tracing, is_retry, slice)
+            }
+            Stage::Publish { work, repeated } => Stage::Ended(self.publish(work, repeated)),
+            Stage::Ended(_) => Stage::Idle,
+        }
+    }
+
+    // Frames in.
+
+    /// Counts the frames that the ring evicted since it was last asked.
+    pub(super) fn count_evicted(&mut self) {
+        let evicted = self.ports.frames.counters().evicted;
+        let frames = evicted.wrapping_sub(self.evicted);
+        self.evicted = evicted;
+        self.drop_unseen(frames.into());
+    }
+
+    /// Counts frames that were superseded without being looked at.
+    fn drop_unseen(&mut self, frames: u64) {
+        self.counters.drop_frames(DropReason::Superseded, frames);
+        self.unseen_since_last += frames;
+    }
+
+    /// Drops the frame that is held.
+    fn drop_frame(&mut self, seq: u64, reason: DropReason) -> Stage {
+        self.ports.frames.release();
+        self.counters.drop_frames(reason, 1);
+        if reason != DropReason::Frozen {
+            self.record(EventKind::FrameDropped, seq, reason as u32, 0);
+        }
+        Stage::Ended(Poll::Dropped { seq, reason })
+    }
+
+    /// On a frozen image, prompts are served on the frame that is shown: the work of a further overlay.
+    fn frozen_update(&self) -> Option<Work> {
+        let shown = self.shown.filter(|_| self.frozen.is() && !self.prompts.is_empty())?;
+        Some(Work {
+            t_asked_ns: self.clock.now_ns(),
+            stage_ns: [0; STAGES],
+            flags: overlay_flags::UPDATE,
+            ..shown
+        })
+    }
+
+    /// Takes a frame from the ring.
+    fn take_frame(&mut self) -> Stage {
+        let taken_ns = self.clock.now_ns();
+        let taken = match self.config.policy {
+            Policy::All => self.ports.frames.take().map(|view| (view, 0)),
+            Policy::Newest => self.ports.frames.take_newest(),
+        };
+        let Some((view, superseded)) = taken else { return Stage::Ended(Poll::Idle) };
+        let (descriptor, payload_bytes) = (*view.descriptor(), view.payload().len());
+        self.drop_unseen(superseded.into());
+        let begun = descriptor
+            .check()
+            .and_then(|frame| Ok((frame, PayloadCheck::begin(&descriptor, payload_bytes)?)));
+        // Reject frames that the display cannot map.
+        let can_show = |frame: &Frame| DisplayRaster::new(&frame.geometry, self.config.display).is_ok();
+        match begun.ok().filter(|(frame, _)| can_show(frame)) {
+            Some((frame, check)) => Stage::Check { frame, taken_ns, check },
+            None => self.drop_malformed(descriptor.seq),
+        }
+    }
+
+    fn drop_malformed(&mut self, seq: u64) -> Stage {
+        // It may have had a number of its own.
+        self.unseen_since_last += 1;
+        self.drop_frame(seq, DropReason::Malformed)
+    }
+
+    fn check(&mut self, frame: Frame, taken_ns: u64, mut check: PayloadCheck, slice: &mut Slice) -> Stage {
+        loop {
+            let payload = self.ports.frames.held().map_or(&[][..], |view| view.payload());
+            match check.advance(payload, CHECK_BYTES) {
+                Some(Ok(())) => return self.accept(frame, taken_ns),
+                Some(Err(_)) => return self.drop_malformed(frame.seq),
+                None if !slice.go_on(&self.clock) => return Stage::Check { frame, taken_ns, check },
+                None => {}
+            }
+        }
+    }
+
+    /// Decides what becomes of a whole frame: is the image live, is it in order, is there a sampling table.
+    fn accept(&mut self, frame: Frame, taken_ns: u64) -> Stage {
+        self.set_frozen(self.frozen.by_command, frame.has(flags::FROZEN));
+        if self.frozen.is() {
+            self.unseen_since_last += 1;
+            return self.drop_frame(frame.seq, DropReason::Frozen);
+        }
+        let skipped = match self.stream.judge(&frame) {
+            Order::Behind => return self.drop_frame(frame.seq, DropReason::OutOfOrder),
+            Order::Next { skipped } => skipped,
+            Order::Restarted => {
+                // Objects go on; prompts on frames of the stream before can no longer be served.
+                self.counters.restarts += 1;
+                self.unseen_since_last = 0;
+                self.kept.iter_mut().for_each(|kept| kept.seq = 0);
+                self.record(EventKind::StreamRestarted, frame.seq, 0, 0);
+                0
+            }
+        };
+        let missing = skipped.saturating_sub(core::mem::take(&mut self.unseen_since_last));
+        if missing > 0 {
+            // Saturate when sequence numbers jump.
+            self.counters.frames_missing = self.counters.frames_missing.saturating_add(missing);
+            self.record(EventKind::FramesMissing, frame.seq, 0, missing);
+        }
+        let Ok((table, is_new)) = self.sampling.of(&frame, self.input_size) else {
+            return self.drop_frame(frame.seq, DropReason::Malformed);
+        };
+        if is_new && self.shown.is_some() {
+            self.counters.geometry_changes += 1;
+            self.record(EventKind::GeometryChanged, frame.seq, frame.geometry_epoch, 0);
+        }
+        let mut stage_ns = [0; STAGES];
+        stage_ns[column::QUEUE] = taken_ns.saturating_sub(frame.t_enqueue_ns);
+        stage_ns[column::SAMPLE] = self.clock.now_ns().saturating_sub(taken_ns);
+        let has_gap = skipped > 0 || frame.has(flags::GAP_BEFORE);
+        let work = Work {
+            seq: frame.seq,
+            t_acq_ns: frame.t_acq_ns,
+            t_commit_ns: frame.t_enqueue_ns,
+            t_asked_ns: frame.t_enqueue_ns,
+            geometry_epoch: frame.geometry_epoch,
+            frame: self.frames_worked_on + 1,
+            slot: self.next_slot,
+            stage_ns,
+            flags: if has_gap { overlay_flags::GAP_BEFORE } else { 0 },
+        };
+        if self.sampling.is_complete(table) {
+            return self.begin_sampling(work, frame, table);
+        }
+        self.sampling.count_frame(table);
+        // There is no complete table yet: there are no contours to repeat meanwhile.
+        let is_first = self.sampling.are_empty();
+        let rows = if is_first { self.input_size } else { self.config.table_rows_per_frame };
+        Stage::Table { work, frame, table, rows }
+    }
+
+    fn fill_table(
+        &mut self,
+        work: Work,
+        frame: Frame,
+        table: TableIndex,
+        mut rows: u32,
+        slice: &mut Slice,
+    ) -> Stage {
+        loop {
+            if self.sampling.fill_row(table).is_err() {
+                return self.drop_frame(frame.seq, DropReason::Malformed);
+            }
+            rows -= 1;
+            if self.sampling.is_complete(table) {
+                if self.shown.is_some() {
+                    let frames = self.sampling.frames(table);
+                    self.record(EventKind::TableReady, frame.seq, frame.geometry_epoch, frames.into());
+                }
+                return self.begin_sampling(work, frame, table);
+            }
+            if rows == 0 {
+                return self.repeat(work, &frame);
+            }
+            if !slice.go_on(&self.clock) {
+                return Stage::Table { work, frame, table, rows };
+            }
+        }
+    }
+
+    /// The contours of the frame before, drawn where they lie on this one, whose table is not complete.
+    fn repeat(&mut self, work: Work, frame: &Frame) -> Stage {
+        let Ok(display) = DisplayRaster::new(&frame.geometry, self.config.display) else {
+            return self.drop_frame(frame.seq, DropReason::Malformed);
+        };
+        self.ports.frames.release();
+        Stage::Publish { work, repeated: Some(Elsewhere { geometry: frame.geometry, display }) }
+    }
+
+    fn begin_sampling(&mut self, work: Work, frame: Frame, table: TableIndex) -> Stage {
+        self.programs.begin_encoder(&mut self.executor, work.slot);
+        Stage::Sample { work, frame, table, cursor: SampleCursor::default() }
+    }
+
+    fn sample(
+        &mut self,
+        work: Work,
+        frame: Frame,
+        table: TableIndex,
+        mut cursor: SampleCursor,
+        slice: &mut Slice,
+    ) -> Stage {
+        let mut sample = || -> Result<Option<Scene>, VisionError> {
+            let grey = GreyTable::new(&frame, self.normalisation, self.config.vendor_tables)?;
+            let display = DisplayRaster::new(&frame.geometry, self.config.display)?;
+            let payload = self.ports.frames.held().map_or(&[][..], |view| view.payload());
+            let (sampler, entries) = self.sampling.complete(table)?;
+            let sampling = sampler.sampling(entries, &frame, payload, &grey)?;
+            let input = self.executor.input_mut(self.programs.image);
+            while !sampling.step(&mut cursor, input, &mut StepBudget::new(STEP_WORK))? {
+                if !slice.go_on(&self.clock) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(Scene { geometry: frame.geometry, grid: *sampler.grid(), display }))
+        };
+        match sample() {
+            Ok(None) => Stage::Sample { work, frame, table, cursor },
+            Ok(Some(scene)) => {
+                self.ports.frames.release();
+                self.sampling.use_for_frames(table);
+                self.frames_worked_on = work.frame;
+                self.next_slot = (work.slot + 1) % self.config.kept_frames;
+                self.kept[work.slot as usize] =
+                    KeptFeatures { seq: frame.seq, frame: work.frame, scene: Some(scene) };
+                Stage::Encode { work }
+            }
+            Err(_) => self.drop_frame(frame.seq, DropReason::Malformed),
+        }
+    }
+
+    /// Continues the executor's run.
+    fn run(&mut self, slice: &mut Slice) -> Progress {
+        // The piece of work that this stage was entered for is the first tile.
+        let (mut is_first, clock) = (true, &self.clock);
+        self.executor.advance(&mut || core::mem::take(&mut is_first) || slice.go_on(clock))
+    }
+
+    // Prompts and objects.
+
+    /// Takes commands from their ring: freezing at once, prompts for the frame they belong to. As many prompts wait and
+    /// are answered as an overlay has room for answers; more stay in the ring.
+    fn take_commands(&mut self) {
+        while self.prompts.len() + self.answers.len() < ANSWERS_MAX {
+            match self.ports.commands.take() {
+                None => return,
+                Some(Ok(Command::Freeze)) => self.set_frozen(true, self.frozen.by_frame),
+                Some(Ok(Command::Resume)) => self.set_frozen(false, self.frozen.by_frame),
+                Some(Ok(Command::Prompt { ticket, prompt })) => {
+                    // There is room: it was asked for above.
+                    let _ = self.prompts.push_back(Waiting { ticket, prompt });
+                }
+                Some(Err(_)) => {
+                    self.counters.bad_commands += 1;
+                    self.record(EventKind::BadCommand, 0, 0, 0);
+                }
+            }
+        }
+    }
+
+    fn set_frozen(&mut self, by_command: bool, by_frame: bool) {
+        let was_frozen = self.frozen.is();
+        self.frozen = super::Frozen { by_command, by_frame };
+        if self.frozen.is() != was_frozen {
+            let kind = if was_frozen { EventKind::Resumed } else { EventKind::Frozen };
+            self.record(kind, self.shown.map_or(0, |shown| shown.seq), 0, 0);
+        }
+    }
+
+    /// Chooses the next decode of the frame in work: prompts first, then objects that are not on this frame yet.
+    fn next(&mut self, work: Work) -> Stage {
+        while let Some(Waiting { ticket, prompt }) = self.prompts.pop_front() {
+            let kept = &self.kept[..self.config.kept_frames as usize];
+            let target = prompts::target(&prompt, &work, kept, &self.objects);
+            self.answer(&work, ticket, prompt.object, target.as_ref().err().copied());
+            match target {
+                Ok(Target::Remove(place)) => self.objects[place] = Object::new(0),
+                Ok(Target::Decode { place, pointed, slot }) => {
+                    if self.objects[place].id == 0 {
+                        self.objects[place] = Object::new(prompt.object);
+                    }
+                    return self.begin_prompted(work, place, pointed, slot);
+                }
+                Err(_) => {}
+            }
+        }
+        while let Some(object) = self.objects.iter().position(|o| o.has_mask && o.frame != work.frame) {
+            let scene = self.kept[work.slot as usize].scene;
+            match scene.map(|scene| (scene, reprojection(&self.objects[object], &scene))) {
+                Some((_, Reprojection::Same)) => return self.begin_tracked(work, object),
+                Some((scene, Reprojection::To { box_px })) => {
+                    let to = Move { object, slot: work.slot, scene, box_px, click: None };
+                    return Stage::Reproject { work, to, row: 0 };
+                }
+                Some((_, Reprojection::Lost)) | None => self.lose(work.seq, object),
+            }
+        }
+        Stage::Publish { work, repeated: None }
+    }
+
+    fn answer(&mut self, work: &Work, ticket: u32, object: u32, refusal: Option<PromptOutcome>) {
+        match refusal {
+            None => self.counters.prompts_served += 1,
+            Some(PromptOutcome::TooOld) => self.counters.prompts_too_old += 1,
+            Some(_) => self.counters.prompts_refused += 1,
+        }
+        let outcome = refusal.unwrap_or(PromptOutcome::Served) as u32;
+        // There is room: prompts are taken from the ring only as far as their answers fit.
+        let _ = self.answers.push(PromptAnswer { ticket, object, outcome, reserved: 0 });
+        self.record(EventKind::PromptAnswered, work.seq, outcome, ticket.into());
+    }
+
+    fn lose(&mut self, seq: u64, object: usize) {
+        self.objects[object].lose();
+        self.record(EventKind::ObjectLost, seq, self.objects[object].id, 0);
+    }
+
+    /// What was pointed at is added to what the decoder is told of the object.
+    fn begin_prompted(&mut self, work: Work, place: usize, pointed: Pointed, slot: u32) -> Stage {
+        let (frame, scene) = (self.kept[slot as usize].frame, self.kept[slot as usize].scene);
+        let object = &mut self.objects[place];
+        let click = match pointed {
+            Pointed::Box(box_px) => {
+                // A box says all about what is meant: the object starts again.
+                (object.has_mask, object.prompt) = (false, DecoderPrompt::of_box(box_px));
+                None
+            }
+            Pointed::Click(click) => Some(click),
+        };
+        let is_first_here = object.prompted_frame != frame;
+        object.prompted_frame = frame;
+        if let (Some(click), true, true, Some(scene)) = (click, is_first_here, object.has_mask, scene) {
+            // The first click on this frame corrects the mask that was tracked to it, whose box stands for earlier clicks.
+            match reprojection(object, &scene) {
+                Reprojection::Same => object.prompt = DecoderPrompt::of_box(object.box_px),
+                Reprojection::To { box_px } => {
+                    let to = Move { object: place, slot, scene, box_px, click: Some(click) };
+                    return Stage::Reproject { work, to, row: 0 };
+                }
+                Reprojection::Lost => (object.has_mask, object.prompt) = (false, DecoderPrompt::default()),
+            }
+        } else if click.is_some() && is_first_here {
+            object.prompt = DecoderPrompt::default();
+        }
+        if let Some(click) = click {
+            object.prompt.add(click);
+        }
+        let prompt = object.prompt;
+        self.begin_decode(work, Task { object: place, prompt, slot, state: State::Fresh })
+    }
+
+    /// An object is brought onto the frame in work by its own mask, and that mask's box.
+    fn begin_tracked(&mut self, work: Work, object: usize) -> Stage {
+        let prompt = DecoderPrompt::of_box(self.objects[object].box_px);
+        self.begin_decode(work, Task { object, prompt, slot: work.slot, state: State::Tracked })
+    }
+
+    fn reproject(&mut self, work: Work, to: Move, mut row: usize, slice: &mut Slice) -> Stage {
+        let side = self.programs.mask_size;
+        let object = &mut self.objects[to.object];
+        let Some(own) = object.scene else { return Stage::Next { work } };
+        let mask = &mut self.buffers.masks[to.object * side * side..][..side * side];
+        let moved = &mut self.buffers.field[..side * side];
+        while row < side {
+            let end = side.min(row + (STEP_WORK as usize / side).max(1));
+            if reproject_rows(mask, side, &own.grid, &to.scene.grid, row..end, moved).is_err() {
+                self.lose(work.seq, to.object);
+                return Stage::Next { work };
+            }
+            row = end;
+            if row < side && !slice.go_on(&self.clock) {
+                return Stage::Reproject { work, to, row };
+            }
+        }
+        mask.copy_from_slice(moved);
+        (object.box_px, object.scene) = (to.box_px, Some(to.scene));
+        match to.click {
+            Some(click) => {
+                object.prompt = DecoderPrompt::of_box(to.box_px);
+                object.prompt.add(click);
+                let prompt = object.prompt;
+                self.begin_decode(
+                    work,
+                    Task { object: to.object, prompt, slot: to.slot, state: State::Fresh },
+                )
+            }
+            None => {
+                let id = object.id;
+                self.record(EventKind::ObjectReprojected, work.seq, id, 0);
+                self.begin_tracked(work, to.object)
+            }
+        }
+    }
+
+    fn begin_decode(&mut self, work: Work, task: Task) -> Stage {
+        let elements = self.programs.mask_size * self.programs.mask_size;
+        let mask = &self.buffers.masks[task.object * elements..][..elements];
+        let mask = self.objects[task.object].has_mask.then_some(mask);
+        task.prompt.begin(&mut self.executor, &self.programs, task.slot, mask);
+        Stage::Decode { work, task }
+    }
+
+    /// Copies the mask that the decoder gave into the object's.
+    fn take_mask(&mut self, work: Work, task: Task) -> Stage {
+        let iou = self.executor.output(self.programs.iou);
+        let candidate = task.prompt.choose(iou);
+        let confidence = iou[candidate];
+        let elements = self.programs.mask_size * self.programs.mask_size;
+        let mask = &self.executor.output(self.programs.masks)[candidate * elements..][..elements];
+        self.buffers.masks[task.object * elements..][..elements].copy_from_slice(mask);
+        Stage::Enlarge { work, task, confidence, row: 0 }
+    }
+
+    fn enlarge(
+        &mut self,
+        work: Work,
+        task: Task,
+        confidence: f32,
+        mut row: usize,
+        slice: &mut Slice,
+    ) -> Stage {
+        let (side, size) = (self.programs.mask_size, self.input_size as usize);
+        let mask = &self.buffers.masks[task.object * side * side..][..side * side];
+        while row < size {
+            let end = size.min(row + (STEP_WORK as usize / size).max(1));
+            if mask::upsample_rows(mask, side, size, row..end, self.buffers.field).is_err() {
+                return self.show(work, &task, None);
+            }
+            row = end;
+            if row < size && !slice.go_on(&self.clock) {
+                return Stage::Enlarge { work, task, confidence, row };
+            }
+        }
+        let mut clicks = [[0.0; 2]; super::CLICKS_MAX];
+        let pick = task.prompt.pick(&mut clicks);
+        self.begin_trace(work, task, confidence, pick, false)
+    }
+
+    fn begin_trace(
+        &mut self,
+        work: Work,
+        task: Task,
+        confidence: f32,
+        pick: Pick<'_>,
+        is_retry: bool,
+    ) -> Stage {
+        let scene = self.kept[task.slot as usize].scene;
+        let field = scene.and_then(|scene| objects::field(self.buffers.field, &scene));
+        match field.map(|field| Tracing::new(&field, pick, objects::PIXELS_MIN)) {
+            Some(Ok(tracing)) => Stage::Trace { work, task, confidence, tracing, is_retry },
+            _ => self.show(work, &task, None),
+        }
+    }
+
+    fn trace(
+        &mut self,
+        work: Work,
+        task: Task,
+        confidence: f32,
+        mut tracing: Tracing,
+        is_retry: bool,
+        slice: &mut Slice,
+    ) -> Stage {
+        let super::Buffers { field, labels, points, links, .. } = &mut self.buffers;
+        let scene = self.kept[task.slot as usize].scene;
+        let Some((scene, field)) = scene.and_then(|scene| Some((scene, objects::field(field, &scene)?)))
+        else {
+            return self.show(work, &task, None);
+        };
+        loop {
+            match tracing.step(&field, labels, points, links, &mut StepBudget::new(STEP_WORK)) {
+                Ok(true) => break,
+                Ok(false) if slice.go_on(&self.clock) => {}
+                Ok(false) => return Stage::Trace { work, task, confidence, tracing, is_retry },
+                Err(_) => return self.show(work, &task, None),
+            }
+        }
+        let contour = tracing.contour();
+        if contour.is_none() && !is_retry && task.prompt.has_positive_click() {
+            // Clicks that their own mask leaves out: the mask is elsewhere, and is shown there.
+            return self.begin_trace(work, task, confidence, Pick::Largest, true);
+        }
+        let output = contour.map(|contour| MaskOutput { contour, scene, confidence, state: task.state });
+        self.show(work, &task, output)
+    }
+
+    /// Takes what was found of an object as what is shown of it; without a contour that can be trusted it is lost.
+    fn show(&mut self, work: Work, task: &Task, output: Option<MaskOutput>) -> Stage {
+        let id = self.objects[task.object].id;
+        let found = output.and_then(|output| objects::found(id, &output, self.buffers.points, &self.config));
+        let object = &mut self.objects[task.object];
+        object.frame = self.kept[task.slot as usize].frame;
+        match found {
+            Some(found) => {
+                (object.has_mask, object.scene) = (true, Some(found.scene));
+                (object.box_px, object.shown) = (found.box_px, found.shown);
+            }
+            None => self.lose(work.seq, task.object),
+        }
+        Stage::Next { work }
+    }
+
+    // Overlays and events out.
+
+    /// Records an event.
+    pub(super) fn record(&mut self, kind: EventKind, seq: u64, detail: u32, value: u64) {
+        let event = Event { t_ns: self.clock.now_ns(), seq, kind: kind as u32, detail, value };
+        self.ports.events.record(&event);
+    }
+
+    /// Commits the overlay of the frame in work, with its own contours or repeated ones, and counts it.
+    fn publish(&mut self, work: Work, repeated: Option<Elsewhere>) -> Poll {
+        let of_ns = match (&repeated, &self.shown) {
+            (Some(_), Some(shown)) => shown.t_commit_ns,
+            _ => work.t_commit_ns,
+        };
+        let now_ns = self.clock.now_ns();
+        let latency_ns = now_ns.saturating_sub(work.t_asked_ns);
+        let is_fetched = match self.ports.overlays.acquire() {
+            Ok(mut slot) => {
+                let times = overlay::Times { age_ns: now_ns.saturating_sub(of_ns), latency_ns };
+                overlay::write(slot.overlay_mut(), &work, &times, &self.objects, repeated.as_ref());
+                overlay::add_answers(slot.overlay_mut(), &self.answers);
+                slot.overlay_mut().heartbeat = self.heartbeat;
+                if self.frozen.is() {
+                    slot.overlay_mut().flags |= overlay_flags::FROZEN;
+                }
+                self.answers.clear();
+                !slot.commit().evicted
+            }
+            // The device keeps slots that are not its own, and so cannot be given this overlay.
+            Err(_) => false,
+        };
+        if !is_fetched {
+            self.counters.overlays_unfetched += 1;
+            let so_far = self.counters.overlays_unfetched;
+            if so_far.is_power_of_two() {
+                self.record(EventKind::OverlaysUnfetched, work.seq, 0, so_far);
+            }
+        }
+        if work.flags & overlay_flags::UPDATE != 0 {
+            self.counters.updates += 1;
+            return Poll::Update(work.seq);
+        }
+        match repeated {
+            Some(_) => self.counters.repeats += 1,
+            None => self.shown = Some(work),
+        }
+        self.counters.overlays += 1;
+        let late_ns = latency_ns.saturating_sub(self.config.budget_ns);
+        // Log only the first of consecutive misses: the others would evict everything else from the ring.
+        if late_ns > 0 && !self.was_late {
+            self.record(EventKind::DeadlineMissed, work.seq, 0, late_ns);
+        }
+        self.was_late = late_ns > 0;
+        self.counters.deadline_misses += u64::from(self.was_late);
+        Poll::Overlay(work.seq)
+    }
+}

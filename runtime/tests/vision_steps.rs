@@ -1,0 +1,268 @@
+//! Resumable contours and sampling: any steps give the same result, and no step exceeds its documented bound.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/boundaries.rs"]
+mod boundaries;
+
+use boundaries::rough;
+use proptest::prelude::*;
+use sonotrace::hal::frame::{
+    FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LINES_MAX, SAMPLES_MAX, TGC_POINTS, TgcPoint, flags,
+};
+use sonotrace::hal::overlay::CONTOUR_POINTS_MAX;
+use sonotrace::vision::components::{PICK_POINTS_MAX, labels_len, path_links_max};
+use sonotrace::vision::{
+    Contour, Field, GreyTable, Link, Normalisation, Pick, STEP_WORK, SampleCursor, Sampler, StepBudget,
+    Tracing, Vertex, trace,
+};
+
+/// The largest piece of work of a tracing, as documented: a pixel with three union-find paths.
+fn piece_max(columns: usize) -> u32 {
+    1 + 3 * path_links_max(columns) as u32
+}
+
+/// Traces in steps of the given sizes, in turn. Checks the work of each step; returns the contour, its points, and the
+/// work of the longest step.
+fn trace_in_steps(
+    field: &Field<'_>,
+    pick: Pick<'_>,
+    hole_pixels_min: usize,
+    room: usize,
+    steps: &[u32],
+) -> (Option<Contour>, Vec<Vertex>, u32) {
+    let mut labels = vec![0x5555_5555; labels_len(field.columns(), field.rows())];
+    let mut points = vec![[f32::NAN; 2]; room];
+    let mut links = vec![Link::default(); room];
+    let mut tracing = Tracing::new(field, pick, hole_pixels_min).unwrap();
+    let mut longest = 0;
+    for &step in steps.iter().cycle() {
+        assert_eq!(tracing.contour(), None);
+        let mut budget = StepBudget::new(step);
+        let is_done = tracing.step(field, &mut labels, &mut points, &mut links, &mut budget).unwrap();
+        assert!(budget.work() < step.max(1) + piece_max(field.columns()), "{budget:?}");
+        assert!(is_done || budget.is_used_up());
+        longest = longest.max(budget.work());
+        if is_done {
+            break;
+        }
+    }
+    let contour = tracing.contour();
+    points.truncate(contour.map_or(0, |contour| contour.points));
+    (contour, points, longest)
+}
+
+fn trace_at_once(
+    field: &Field<'_>,
+    pick: Pick<'_>,
+    hole_pixels_min: usize,
+    room: usize,
+) -> (Option<Contour>, Vec<Vertex>) {
+    let mut labels = vec![0x5555_5555; labels_len(field.columns(), field.rows())];
+    let mut points = vec![[f32::NAN; 2]; room];
+    let mut links = vec![Link::default(); room];
+    let contour = trace(field, pick, hole_pixels_min, &mut labels, &mut points, &mut links).unwrap();
+    points.truncate(contour.map_or(0, |contour| contour.points));
+    (contour, points)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Tracing noise in steps of any sizes gives the same contour as in one go.
+    #[test]
+    fn any_steps_give_the_same_contour(
+        w in 1usize..40,
+        h in 1usize..40,
+        values in prop::collection::vec(rough(), 40 * 40),
+        lift in prop::sample::select(vec![-0.2f32, 0.0, 0.2, 0.4, 0.6]),
+        // With least room, loops are thinned.
+        room in prop::sample::select(vec![CONTOUR_POINTS_MAX, 700, 4096]),
+        hole_pixels_min in 0usize..4,
+        at in prop::option::of(prop::collection::vec((-2.0..42.0f32, -2.0..42.0f32), 0..PICK_POINTS_MAX)),
+        steps in prop::collection::vec(prop_oneof![0u32..9, 0u32..3000], 1..9),
+    ) {
+        let values: Vec<f32> = values[..w * h].iter().map(|value| value + lift).collect();
+        let field = Field::new(&values, w, h, w).unwrap();
+        let at: Option<Vec<Vertex>> = at.map(|points| points.into_iter().map(|(x, y)| [x, y]).collect());
+        let pick = at.as_deref().map_or(Pick::Largest, Pick::Containing);
+        let (contour, points) = trace_at_once(&field, pick, hole_pixels_min, room);
+        let (in_steps, points_in_steps, _) = trace_in_steps(&field, pick, hole_pixels_min, room, &steps);
+        prop_assert_eq!(contour, in_steps);
+        let bits = |points: &[Vertex]| points.iter().map(|point| point.map(f32::to_bits)).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&points), bits(&points_in_steps));
+    }
+}
+
+const SIDE: usize = 256;
+
+/// Masks of 256 x 256 that are as much work as possible, each for some part of it.
+fn worst_masks() -> Vec<(&'static str, Vec<f32>)> {
+    let mask = |is_inside: &dyn Fn(usize, usize) -> bool| -> Vec<f32> {
+        (0..SIDE * SIDE).map(|i| if is_inside(i % SIDE, i / SIDE) { 1.0 } else { -0.9 }).collect()
+    };
+    let mut state = 1u64;
+    let mut noise = |share: u64| {
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state >> 33
+        };
+        (0..SIDE * SIDE).map(|_| if next() % 100 < share { 1.0f32 } else { -0.9 }).collect::<Vec<_>>()
+    };
+    let (sparse, even, dense) = (noise(42), noise(50), noise(60));
+    // Each tooth starts a row above the one on its left, so that each is the new root when their handle connects them.
+    let comb = |x: usize, y: usize| (x.is_multiple_of(2) && y + x / 2 >= 128) || y >= 200;
+    // Square layers, every second one inside. On the left side of each, one pixel is exchanged: a gap in the layers
+    // that are inside, and a bridge to the next.
+    let spiral = |x: usize, y: usize| {
+        let layer = x.min(y).min(SIDE - 1 - x).min(SIDE - 1 - y);
+        let is_exchanged = x == layer && y == layer + 1;
+        layer.is_multiple_of(2) != is_exchanged
+    };
+    let shapes: [(&'static str, Vec<f32>); 9] = [
+        ("empty", mask(&|_, _| false)),
+        ("full", mask(&|_, _| true)),
+        ("checkerboard", mask(&|x, y| (x + y).is_multiple_of(2))),
+        ("separate pixels", mask(&|x, y| x.is_multiple_of(2) && y.is_multiple_of(2))),
+        ("holes", mask(&|x, y| x.is_multiple_of(2) || y.is_multiple_of(2))),
+        ("rows", mask(&|x, y| y.is_multiple_of(2) || x == if y % 4 == 1 { 0 } else { SIDE - 1 })),
+        ("comb", mask(&comb)),
+        ("comb of holes", mask(&|x, y| x == 0 || x == SIDE - 1 || y == 0 || y == SIDE - 1 || !comb(x, y))),
+        ("spiral", mask(&spiral)),
+    ];
+    let separated = shapes[2].1.iter().map(|value| if *value > 0.0 { 0.5 } else { -0.9 }).collect();
+    let others = [
+        ("separate checkerboard", separated),
+        ("sparse noise", sparse),
+        ("even noise", even),
+        ("dense noise", dense),
+    ];
+    shapes.into_iter().chain(others).collect()
+}
+
+/// A session can keep the state of a tracing between its slices.
+#[test]
+fn the_state_of_a_tracing_is_small() {
+    assert!(size_of::<Tracing>() <= 640, "{}", size_of::<Tracing>());
+}
+
+/// No step of a tracing exceeds its bound, and the pieces of work between steps are as small as documented.
+#[test]
+fn steps_of_the_worst_masks_are_bounded() {
+    // On inside pixels of most masks.
+    let mut at = [[0.0f32; 2]; PICK_POINTS_MAX];
+    for (i, at) in at.iter_mut().enumerate() {
+        *at = [(16 * i) as f32, (254 - 10 * i) as f32];
+    }
+    let mut largest_piece = 0;
+    for (name, values) in worst_masks() {
+        let field = Field::new(&values, SIDE, SIDE, SIDE).unwrap();
+        for pick in [Pick::Largest, Pick::Containing(&at)] {
+            for room in [CONTOUR_POINTS_MAX, 4096] {
+                let (contour, points) = trace_at_once(&field, pick, 0, room);
+                assert!(contour.is_some() || name == "empty", "{name}");
+                // Each step is checked there.
+                let (in_steps, points_in_steps, _) = trace_in_steps(&field, pick, 0, room, &[STEP_WORK]);
+                assert_eq!((contour, &points), (in_steps, &points_in_steps), "{name}");
+                let (in_pieces, points_in_pieces, piece) = trace_in_steps(&field, pick, 0, room, &[1]);
+                assert_eq!((contour, &points), (in_pieces, &points_in_pieces), "{name}");
+                largest_piece = largest_piece.max(piece);
+            }
+        }
+    }
+    // The comb has a path of nearly the greatest length, so that the bound is no overestimate.
+    assert!(largest_piece >= path_links_max(SIDE) as u32 - 2, "{largest_piece}");
+}
+
+/// A linear array's IQ frame of as many lines and samples as there can be, with a pending gain curve.
+fn largest_iq() -> FrameDescriptor {
+    let mut d = FrameDescriptor::blank();
+    (d.domain, d.sample_type, d.geometry) = (2, 3, 1);
+    (d.lines, d.samples, d.stride_bytes) = (LINES_MAX, SAMPLES_MAX, 4 * SAMPLES_MAX);
+    d.payload_bytes = d.lines * d.stride_bytes;
+    (d.amplitude_law, d.law_range_db, d.speed_of_sound_m_s) = (LAW_LINEAR, 60.0, 1540.0);
+    (d.left_mm, d.right_mm, d.last_depth_mm) = (-50.0, 50.0, 100.0);
+    (d.flags, d.tgc_points) = (flags::TGC_PENDING, TGC_POINTS as u32);
+    for (i, point) in d.tgc.iter_mut().enumerate() {
+        *point = TgcPoint { depth_mm: 12.0 * i as f32, gain_db: i as f32 };
+    }
+    d
+}
+
+/// A picture of as many rows and columns as there can be.
+fn largest_picture() -> FrameDescriptor {
+    let mut d = FrameDescriptor::blank();
+    (d.domain, d.sample_type, d.geometry) = (4, 1, 5);
+    (d.lines, d.samples, d.stride_bytes) = (LINES_MAX, SAMPLES_MAX, SAMPLES_MAX);
+    d.payload_bytes = d.lines * d.stride_bytes;
+    (d.amplitude_law, d.law_range_db) = (LAW_LOGARITHMIC, 60.0);
+    d
+}
+
+#[test]
+fn steps_of_the_largest_frames_are_bounded() {
+    for (descriptor, pixel_max) in [(largest_picture(), 65 * 65), (largest_iq(), 64 * 32)] {
+        let frame = descriptor.check().unwrap();
+        let payload: Vec<u8> =
+            (0..frame.payload_bytes).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let grey = GreyTable::new(&frame, Normalisation { mean: 0.0, std: 1.0 }, &[]).unwrap();
+        let pixels = Sampler::table_len(SIDE as u32);
+        let mut table = vec![bytemuck::Zeroable::zeroed(); pixels];
+        let mut out = vec![f32::NAN; pixels];
+        let sampler = Sampler::build(&frame, SIDE as u32, &mut table).unwrap();
+        assert_eq!(sampler.pixel_samples_max(), pixel_max);
+        let sampling = sampler.sampling(&table, &frame, &payload, &grey).unwrap();
+        let (mut cursor, mut total) = (SampleCursor::default(), 0);
+        loop {
+            let mut budget = StepBudget::new(STEP_WORK);
+            let is_done = sampling.step(&mut cursor, &mut out, &mut budget).unwrap();
+            assert!(budget.work() < STEP_WORK + pixel_max, "{budget:?}");
+            total += u64::from(budget.work());
+            if is_done {
+                break;
+            }
+        }
+        // Each sample is read about four times: twice along its line, and twice across.
+        assert!(total > 3 * u64::from(LINES_MAX * SAMPLES_MAX), "{total}");
+        assert!(out.iter().all(|value| (0.0..=1.0001).contains(value)));
+    }
+}
+
+/// No geometry makes a pixel read more samples than documented, not even one that is nearly a line.
+#[test]
+fn pixels_of_extreme_geometries_are_bounded() {
+    let (iq, picture) = (largest_iq(), largest_picture());
+    let linear = |width: f32, depth: f32| FrameDescriptor {
+        left_mm: 0.0,
+        right_mm: width,
+        last_depth_mm: depth,
+        ..iq
+    };
+    let sector = |geometry: u32, apex: f32, half_angle: f32, depth: f32| FrameDescriptor {
+        geometry,
+        apex_radius_mm: apex,
+        first_angle_rad: -half_angle,
+        last_angle_rad: half_angle,
+        last_depth_mm: depth,
+        ..iq
+    };
+    let scaled =
+        |x: f32, y: f32| FrameDescriptor { geometry: 4, spacing_x_mm: x, spacing_y_mm: y, ..picture };
+    let mut most = 0;
+    for descriptor in [
+        linear(900.0, 0.2),
+        linear(0.2, 900.0),
+        linear(900.0, 900.0),
+        sector(2, 900.0, 1.5, 0.2),
+        sector(2, 900.0, 0.01, 900.0),
+        sector(2, 5.0, 1.5, 900.0),
+        sector(3, 0.0, 1.5, 0.2),
+        sector(3, 0.0, 0.01, 900.0),
+        scaled(0.01, 9.0),
+        scaled(9.0, 0.01),
+        scaled(1.0, 1.0),
+    ] {
+        let sampler = Sampler::new(&descriptor.check().unwrap(), SIDE as u32).unwrap();
+        most = most.max(sampler.pixel_samples_max());
+    }
+    assert_eq!(most, 8192 * 33);
+}
