@@ -30,7 +30,7 @@
 #define SONOTRACE_FRAME_TGC_PENDING 32
 #define SONOTRACE_OBJECTS_MAX 10
 #define SONOTRACE_CONTOUR_POINTS_MAX 256
-#define SONOTRACE_RINGS_MAX 5
+#define SONOTRACE_POLYGONS_MAX 5
 #define SONOTRACE_ANSWERS_MAX 16
 #define SONOTRACE_STAGES 5
 #define SONOTRACE_OVERLAY_UPDATE 1
@@ -102,8 +102,10 @@ enum sonotrace_status_e
   SONOTRACE_STATUS_FULL = 12,
   // The other side of a ring has broken its protocol.
   SONOTRACE_STATUS_RING = 13,
-  // A defect of this library, which ended the call.
+  // A defect of this library, which ended the call. The session is poisoned.
   SONOTRACE_STATUS_PANIC = 14,
+  // A defect ended an earlier call on this session: it can only be closed.
+  SONOTRACE_STATUS_POISONED = 15,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -146,10 +148,10 @@ enum sonotrace_domain_e
  {
   // Envelope per scan line and depth sample, before scan conversion.
   SONOTRACE_DOMAIN_POLAR_ENVELOPE = 1,
-  // In-phase and quadrature pairs per scan line and depth sample: the envelope is still to be taken. Full scale is
-  // an envelope of 32767.
+  // In-phase and quadrature pairs per scan line and depth sample, before envelope detection. Full scale is an
+  // envelope of 32767.
   SONOTRACE_DOMAIN_POLAR_IQ = 2,
-  // Raw radio-frequency samples: known, and refused.
+  // Raw radio-frequency samples: not supported, and refused with an error that says so.
   SONOTRACE_DOMAIN_POLAR_RF = 3,
   // A picture, already scan-converted.
   SONOTRACE_DOMAIN_SCAN_CONVERTED = 4,
@@ -170,7 +172,8 @@ enum sonotrace_sample_type_e
  {
   // Unsigned byte.
   SONOTRACE_SAMPLE_TYPE_U8 = 1,
-  // Signed 16-bit integer.
+  // Signed 16-bit integer, the type of radio-frequency samples. No supported domain has it: with it a front end can
+  // describe a radio-frequency frame, which is refused by name.
   SONOTRACE_SAMPLE_TYPE_I16 = 2,
   // Pair of signed 16-bit integers, in-phase first.
   SONOTRACE_SAMPLE_TYPE_I16_PAIR = 3,
@@ -208,23 +211,23 @@ typedef uint32_t sonotrace_geometry_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// State of an overlay or of an object on it. A stale contour is never shown as a fresh one.
+// State of an overlay or of an object on it. A stale contour is never marked as a fresh one.
 enum sonotrace_state_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  // No object is being followed.
+  // No object is followed.
   SONOTRACE_STATE_EMPTY = 0,
-  // Made from a prompt on this very frame.
+  // Made from a prompt on this frame.
   SONOTRACE_STATE_FRESH = 1,
-  // Carried onto this frame by the tracker.
+  // Propagated to this frame by the tracker.
   SONOTRACE_STATE_TRACKED = 2,
-  // Carried, but not to be trusted: the user should look.
+  // Propagated with low confidence: the user should check it.
   SONOTRACE_STATE_ATTENTION = 3,
   // The contour of an earlier frame.
   SONOTRACE_STATE_STALE = 4,
-  // The object was lost; there is no contour.
+  // The object is lost and has no contour.
   SONOTRACE_STATE_LOST = 5,
 };
 #ifndef __cplusplus
@@ -235,15 +238,15 @@ typedef uint32_t sonotrace_state_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// How much of the work was done for a frame; 0 is the fullest.
+// How much was computed for a frame; 0 is the most.
 enum sonotrace_rung_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  // Encoder, and a decode of each object.
+  // The encoder, and the decoder for each object.
   SONOTRACE_RUNG_FULL = 0,
-  // Nothing was computed: the last contour is repeated, marked stale.
+  // Nothing: the last contours are repeated, marked stale.
   SONOTRACE_RUNG_REPEAT = 3,
 };
 #ifndef __cplusplus
@@ -254,21 +257,21 @@ typedef uint32_t sonotrace_rung_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// What became of a prompt.
+// The outcome of a prompt.
 enum sonotrace_prompt_outcome_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  // It was served.
+  // The prompt was served.
   SONOTRACE_PROMPT_OUTCOME_SERVED = 1,
-  // The features of its frame are no longer kept.
+  // The features of its frame are no longer in the cache.
   SONOTRACE_PROMPT_OUTCOME_TOO_OLD = 2,
   // It points outside the field of view, or its box has no extent.
   SONOTRACE_PROMPT_OUTCOME_OUTSIDE_FIELD = 3,
-  // There are objects enough: remove one first.
+  // There are as many objects as possible: remove one first.
   SONOTRACE_PROMPT_OUTCOME_NO_ROOM = 4,
-  // It removes or corrects an object that is not there.
+  // It removes or corrects an object that does not exist.
   SONOTRACE_PROMPT_OUTCOME_UNKNOWN_OBJECT = 5,
 };
 #ifndef __cplusplus
@@ -357,7 +360,7 @@ typedef struct {
   float gain_db;
 } sonotrace_tgc_point_t;
 
-// The descriptor as it lies in a slot. Plain data: nothing in it is believed before it is checked.
+// The descriptor as it is stored in a slot. Plain data: nothing in it is believed before it is checked.
 typedef struct {
   // `SNTF` in memory order.
   uint32_t magic;
@@ -375,7 +378,7 @@ typedef struct {
   uint64_t t_acq_ns;
   // When it was put into the ring, on the runtime's clock.
   uint64_t t_enqueue_ns;
-  // Which clock `t_acq_ns` is of; 0 is the runtime's own.
+  // The clock of `t_acq_ns`; 0 is the runtime's own.
   uint32_t clock_id;
   // Counter that changes with the geometry.
   uint32_t geometry_epoch;
@@ -411,27 +414,27 @@ typedef struct {
   float spacing_x_mm;
   // Pixel pitch down (raster).
   float spacing_y_mm;
-  // Column of the first pixel that shows the scan (raster): what lies outside the content is border, ignored.
+  // First column that shows the scan (raster). Pixels outside the content are border and ignored.
   uint32_t content_column;
-  // Row of the first pixel that shows the scan (raster).
+  // First row that shows the scan (raster).
   uint32_t content_row;
-  // Columns that show the scan (raster); 0, with `content_rows` 0, for all of the picture.
+  // Number of columns that show the scan (raster). All four content fields are 0 if the whole picture does.
   uint32_t content_columns;
-  // Rows that show the scan (raster).
+  // Number of rows that show the scan (raster).
   uint32_t content_rows;
-  // Speed of sound that depths were computed with.
+  // Speed of sound that depths are computed with.
   float speed_of_sound_m_s;
   // One of SONOTRACE_LAW_.
   uint32_t amplitude_law;
-  // Range in dB of the first two laws.
+  // Dynamic range of the first two laws.
   float law_range_db;
-  // Table of the third.
+  // Table of the third law.
   uint32_t law_table;
   // Overall gain.
   float gain_db;
   // Frames per second; 0 if unknown.
   float frame_rate_hz;
-  // Valid points of `tgc`, in order of depth.
+  // Number of valid points of `tgc`, which are in order of depth.
   uint32_t tgc_points;
   // CRC-32 (IEEE) of the payload if SONOTRACE_FRAME_CRC_PRESENT.
   uint32_t crc32;
@@ -451,9 +454,9 @@ typedef struct {
 
 // The answer to one prompt.
 typedef struct {
-  // The number that the prompt was given when it was handed in.
+  // The ticket that the prompt got when it was queued.
   uint32_t ticket;
-  // The object that it was about.
+  // The prompt's object.
   uint32_t object;
   // A sonotrace_prompt_outcome_e.
   uint32_t outcome;
@@ -465,9 +468,9 @@ typedef struct {
 typedef struct {
   // Its centre.
   float centre_mm[2];
-  // Half its longest diameter.
+  // Half of its longest diameter.
   float semi_major_mm;
-  // Half its shortest diameter.
+  // Half of its shortest diameter.
   float semi_minor_mm;
   // Direction of the longest diameter, from the x axis towards the y axis (clockwise on the display), in
   // `-pi/2..=pi/2`.
@@ -478,35 +481,35 @@ typedef struct {
 
 // One object on an overlay.
 typedef struct {
-  // The device's number for it, from 1.
+  // The device's number for the object, from 1.
   uint32_t id;
   // A sonotrace_state_e.
   uint32_t state;
   // Bits of SONOTRACE_VALID_.
   uint32_t valid;
-  // Points of the contour, all rings together.
+  // Points of the contour, all polygons together.
   uint32_t points;
-  // Rings of the contour: the outer one first.
-  uint32_t rings;
-  // Points of each ring, one after the other in `contour_px` and `contour_mm`.
-  uint32_t ring_points[SONOTRACE_RINGS_MAX];
+  // Polygons of the contour: the outline, then the holes.
+  uint32_t polygons;
+  // Points of each polygon; their points follow one another in `contour_px` and `contour_mm`.
+  uint32_t polygon_points[SONOTRACE_POLYGONS_MAX];
   // Confidence, 0 to 1.
   float confidence;
-  // Area in display pixels, holes taken off.
+  // Area in display pixels, without holes.
   float area_px2;
-  // Area, holes taken off.
+  // Area without holes.
   float area_mm2;
-  // Length of the outer ring.
+  // Length of the outline.
   float perimeter_mm;
-  // Longest distance between two points of the outer ring.
+  // Longest distance between two points of the outline.
   float long_axis_mm;
-  // Extent of the outer ring across its long axis.
+  // Extent of the outline across its long axis.
   float short_axis_mm;
   // Centroid of the area, display pixels.
   float centroid_px[2];
   // Centroid of the area, probe millimetres.
   float centroid_mm[2];
-  // The ellipse whose area moments are those of the outer ring.
+  // The ellipse with the area moments of the outline.
   sonotrace_ellipse_t ellipse;
   // The contour in display pixels.
   float contour_px[SONOTRACE_CONTOUR_POINTS_MAX][2];
@@ -514,7 +517,7 @@ typedef struct {
   float contour_mm[SONOTRACE_CONTOUR_POINTS_MAX][2];
 } sonotrace_overlay_object_t;
 
-// What a frame brought.
+// The result for one frame.
 typedef struct {
   // `SNTO` in memory order.
   uint32_t magic;
@@ -524,14 +527,14 @@ typedef struct {
   uint64_t seq;
   // Acquisition time of the frame, on its own clock.
   uint64_t t_acq_ns;
-  // From the frame's commit to this overlay's.
+  // Time from the commit of the frame to the commit of this overlay.
   uint64_t latency_ns;
-  // Age of the contours' own frame when this overlay was committed: from that frame's commit. Of an overlay whose
-  // contours were made for it, the same as `latency_ns`.
+  // Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
+  // `latency_ns` if they were computed on this frame.
   uint64_t age_ns;
   // Time spent in each stage, in order: queue, sample, encode, decode, contour.
   uint64_t stage_ns[SONOTRACE_STAGES];
-  // Counts steps of the session, so that a watchdog sees it live.
+  // Counts steps of the session, so that a watchdog sees that it is alive.
   uint64_t heartbeat;
   // A sonotrace_state_e: the worst of the objects'.
   uint32_t state;
@@ -553,15 +556,15 @@ typedef struct {
 
 // One event: 32 bytes, plain data.
 typedef struct {
-  // When, on the runtime's clock.
+  // Time on the runtime's clock.
   uint64_t t_ns;
-  // Sequence number of the frame that it happened on; 0 for none.
+  // Sequence number of its frame; 0 for none.
   uint64_t seq;
   // An event kind.
   uint32_t kind;
-  // A number that the kind explains.
+  // A number whose meaning depends on the kind.
   uint32_t detail;
-  // Another.
+  // Another such number.
   uint64_t value;
 } sonotrace_event_t;
 
@@ -754,7 +757,8 @@ sonotrace_status_e sonotrace_step(sonotrace_session_t *session,
 sonotrace_status_e sonotrace_counters(const sonotrace_session_t *session, sonotrace_counters_t *counters);
 
 // Ends a session: frames that wait are counted as shut down. Its region and model are the caller's again; the handle is
-// no session any more. `counters`, if not null, receives the final totals.
+// no session any more. `counters`, if not null, receives the final totals. A poisoned session is closed, too: the call says
+// `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
 //
 // # Safety
 // `session` was given by `sonotrace_open`, no other thread is in a call on it or will be; `counters` is null or points

@@ -1,7 +1,7 @@
 //! Prompts and freezing in.
 
-use crate::session::Session;
-use crate::status::{Failure, Status, call};
+use crate::session::{Session, call_on};
+use crate::status::{Failure, Status};
 use sonotrace::hal::command::{COMMAND_ABI_VERSION, COMMAND_MAGIC, Command, CommandRecord};
 
 /// A click.
@@ -50,9 +50,9 @@ pub unsafe extern "C" fn sonotrace_prompt(
     prompt: *const Prompt,
     ticket: *mut u32,
 ) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         if prompt.is_null() {
             return Err(Failure::null("prompt"));
         }
@@ -96,9 +96,9 @@ pub unsafe extern "C" fn sonotrace_prompt(
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut Session, is_frozen: u32) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         session.commands.enter("user's")?.set_frozen(is_frozen != 0)?;
         Ok(())
     })

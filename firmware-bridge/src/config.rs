@@ -187,6 +187,11 @@ pub(crate) struct CallerClock {
     system: SystemClock,
 }
 
+// SAFETY: the caller's clock may be called from any thread with its own argument, as the fields of the configuration say.
+unsafe impl Send for CallerClock {}
+// SAFETY: as for Send.
+unsafe impl Sync for CallerClock {}
+
 impl Clock for CallerClock {
     fn now_ns(&self) -> u64 {
         match self.now_ns {

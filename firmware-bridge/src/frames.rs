@@ -1,6 +1,6 @@
 //! Frames in.
 
-use crate::session::Session;
+use crate::session::{Session, call_on};
 use crate::status::{Failure, Status, call};
 use sonotrace::hal::clock::Clock;
 use sonotrace::hal::frame::FrameDescriptor;
@@ -60,9 +60,9 @@ pub unsafe extern "C" fn sonotrace_frame_descriptor_check(descriptor: *const Fra
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *mut FrameSlot) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         if slot.is_null() {
             return Err(Failure::null("slot"));
         }
@@ -89,9 +89,9 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *m
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_frame_commit(session: *mut Session, evicted: *mut u32) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         let mut acquisition = session.acquisition.enter("acquisition")?;
         if !core::mem::replace(&mut acquisition.is_acquired, false) {
             return Err(Failure::new(Status::Frame, "no frame was acquired since the last commit"));

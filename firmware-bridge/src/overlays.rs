@@ -1,6 +1,6 @@
 //! Overlays and events out.
 
-use crate::session::Session;
+use crate::session::{Session, call_on};
 use crate::status::{Cut, Failure, Status, call};
 use core::ffi::c_char;
 use core::fmt::Write;
@@ -19,9 +19,9 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
     session: *mut Session,
     overlay: *mut *const Overlay,
 ) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         if overlay.is_null() {
             return Err(Failure::null("overlay"));
         }
@@ -41,9 +41,9 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_event_next(session: *mut Session, event: *mut Event) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         if event.is_null() {
             return Err(Failure::null("event"));
         }

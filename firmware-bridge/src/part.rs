@@ -12,6 +12,9 @@ pub(crate) struct Part<T> {
     value: UnsafeCell<T>,
 }
 
+// SAFETY: `enter` gives the value to one thread at a time, and a value that is Send may pass from thread to thread.
+unsafe impl<T: Send> Sync for Part<T> {}
+
 impl<T> Part<T> {
     pub fn new(value: T) -> Self {
         Self { is_busy: AtomicBool::new(false), value: UnsafeCell::new(value) }

@@ -5,22 +5,29 @@ use crate::part::Part;
 use crate::status::{Failure, Status, call};
 use bytemuck::{Pod, Zeroable};
 use core::ops::Range;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
+use sonotrace::format::Model;
 use sonotrace::hal::ring::{
     ALIGN, CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
     OverlayRing,
 };
-use sonotrace::model::Model;
+use sonotrace::memory::RawRegion;
 use sonotrace::session::{self as runtime, DropReason, Poll, Ports, memory_required};
 
 /// Says that a handle is that of an open session.
 const OPEN: u64 = u64::from_le_bytes(*b"SNTOPEN1");
+/// Says that a panic ended a call on an open session, which may be updated by half since.
+const POISONED: u64 = u64::from_le_bytes(*b"SNTPOISN");
+/// Says that a session was closed.
+const CLOSED: u64 = 0;
 /// Bytes of a model file that say how much memory it needs.
 const HEAD_BYTES: usize = 4096;
 
 /// A session, opaque to C. It lies at the start of the caller's region.
 pub struct Session {
-    is_open: AtomicU64,
+    /// [`OPEN`], [`POISONED`] or [`CLOSED`].
+    state: AtomicU64,
     pub(crate) worker: Part<Worker>,
     pub(crate) acquisition: Part<Acquisition>,
     pub(crate) commands: Part<CommandProducer<'static>>,
@@ -255,24 +262,30 @@ pub unsafe extern "C" fn sonotrace_open(
                 format_args!("the region starts at an address that is not a multiple of {REGION_ALIGN}"),
             ));
         }
-        let part = |range: &Range<usize>| {
-            // SAFETY: inside the region, whose size was checked, and apart from every other part by the layout; the
-            // region is the session's until it is closed, as the caller promises.
-            unsafe {
-                core::slice::from_raw_parts_mut::<'static>(region.wrapping_add(range.start), range.len())
-            }
+        let start = NonNull::new(region).ok_or(Failure::null("region"))?;
+        // SAFETY: as many bytes, the session's until it is closed, as the caller promises; they may be uninitialised.
+        let mut whole = unsafe { RawRegion::<'static>::from_raw(start, region_bytes) };
+        let mut taken = 0;
+        let mut part = |range: &Range<usize>| {
+            whole.take(range.start - taken);
+            taken = range.end;
+            whole.take(range.len())
         };
-        let vendor_tables = part(&layout.vendor_tables);
+        let [frames, overlays, commands, events] =
+            [&layout.frames, &layout.overlays, &layout.commands, &layout.events]
+                .map(|range| part(range).zeroed());
+        let vendor_tables = part(&layout.vendor_tables).zeroed::<u8>();
+        let memory = part(&layout.memory);
         if config.vendor_table_count > 0 {
             // SAFETY: as many tables as the configuration says, as the caller promises.
             let given = unsafe { bytes_of("vendor_tables", config.vendor_tables, vendor_tables.len()) }?;
             vendor_tables.copy_from_slice(given);
         }
         let payload = usize::try_from(config.payload_bytes).unwrap_or(usize::MAX);
-        let frames = FrameRing::create(part(&layout.frames), config.frames_queued, payload)?;
-        let overlays = OverlayRing::create(part(&layout.overlays), config.overlays_queued)?;
-        let commands = CommandRing::create(part(&layout.commands), config.commands_queued)?;
-        let events = EventRing::create(part(&layout.events), config.events_queued)?;
+        let frames = FrameRing::create(frames, config.frames_queued, payload)?;
+        let overlays = OverlayRing::create(overlays, config.overlays_queued)?;
+        let commands = CommandRing::create(commands, config.commands_queued)?;
+        let events = EventRing::create(events, config.events_queued)?;
         let ports = Ports {
             frames: frames.consumer()?,
             commands: commands.consumer()?,
@@ -283,12 +296,12 @@ pub unsafe extern "C" fn sonotrace_open(
         let worker = runtime::Session::open(
             Model::parse(model)?,
             config.session(bytemuck::cast_slice(vendor_tables)),
-            part(&layout.memory),
+            memory,
             ports,
             clock,
         )?;
         let opened = Session {
-            is_open: AtomicU64::new(OPEN),
+            state: AtomicU64::new(OPEN),
             worker: Part::new(Worker(worker)),
             acquisition: Part::new(Acquisition { frames: frames.producer()?, is_acquired: false }),
             commands: Part::new(commands.producer()?),
@@ -318,12 +331,39 @@ impl Session {
         // SAFETY: the region starts with a session, open or closed, as the caller promises.
         let session = unsafe { &*session };
         // Relaxed: a thread learns of the handle from the one that opened it.
-        if session.is_open.load(Ordering::Relaxed) != OPEN {
-            return Err(Failure::new(Status::NotASession, "the session is not open"));
+        match session.state.load(Ordering::Relaxed) {
+            OPEN => Ok(session),
+            POISONED => Err(Failure::new(Status::Poisoned, POISONED_TEXT)),
+            _ => Err(Failure::new(Status::NotASession, "the session is not open")),
         }
-        Ok(session)
     }
 }
+
+const POISONED_TEXT: &str =
+    "a defect of the library ended an earlier call on this session: close it and open another";
+
+/// Runs the body of a call on a session. A panic ends here, and poisons the session: it may be updated by half.
+pub(crate) fn call_on(
+    session: Result<&Session, Failure>,
+    body: impl FnOnce(&Session) -> Result<(), Failure>,
+) -> Status {
+    let session = match session {
+        Ok(session) => session,
+        Err(failure) => return failure.status,
+    };
+    let status = call(|| body(session));
+    if status == Status::Panic {
+        // A session that was closed meanwhile stays closed.
+        let _ = session.state.compare_exchange(OPEN, POISONED, Ordering::Relaxed, Ordering::Relaxed);
+    }
+    status
+}
+
+// Each side of a session may be on a thread of its own.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Session>();
+};
 
 /// What one step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -350,9 +390,9 @@ pub enum Step {
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, seq: *mut u64) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         let mut worker = session.worker.enter("worker")?;
         let (what, number) = match worker.0.poll() {
             Poll::Idle => (Step::Idle, 0),
@@ -382,9 +422,9 @@ pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, 
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *mut Counters) -> Status {
-    call(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { Session::behind(session) }?;
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { Session::behind(session) };
+    call_on(session, |session| {
         if counters.is_null() {
             return Err(Failure::null("counters"));
         }
@@ -395,7 +435,8 @@ pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *
 }
 
 /// Ends a session: frames that wait are counted as shut down. Its region and model are the caller's again; the handle is
-/// no session any more. `counters`, if not null, receives the final totals.
+/// no session any more. `counters`, if not null, receives the final totals. A poisoned session is closed, too: the call says
+/// `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
 ///
 /// # Safety
 /// `session` was given by `sonotrace_open`, no other thread is in a call on it or will be; `counters` is null or points
@@ -405,10 +446,22 @@ pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *
 pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut Counters) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.
-        let opened = unsafe { Session::behind(session) }?;
+        let behind = unsafe { Session::behind(session) };
+        let is_poisoned = behind.as_ref().is_err_and(|failure| failure.status == Status::Poisoned);
+        if is_poisoned {
+            // SAFETY: a session is there: it said that it is poisoned.
+            let poisoned = unsafe { &*session };
+            poisoned.state.store(CLOSED, Ordering::Relaxed);
+            if !counters.is_null() {
+                // SAFETY: not null, and room for them, as the caller promises.
+                unsafe { counters.write(poisoned.counters.load()) };
+            }
+            return Err(Failure::new(Status::Poisoned, POISONED_TEXT));
+        }
+        let opened = behind?;
         // Whoever is still in a call on the worker's side is not closed under.
         drop(opened.worker.enter("worker")?);
-        opened.is_open.store(0, Ordering::Relaxed);
+        opened.state.store(CLOSED, Ordering::Relaxed);
         // SAFETY: written by `sonotrace_open`, read out once: the mark of an open session is gone.
         let taken = unsafe { session.read() };
         let worker = taken.worker.into_inner().0;
@@ -420,4 +473,54 @@ pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut C
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::sonotrace_config_default;
+    use sonotrace::region::Region;
+
+    /// After a panic in a call, every later call says so; closing ends it.
+    #[test]
+    fn a_panic_poisons_the_session() {
+        let model = Region::holding(include_bytes!("../../runtime/tests/data/disc.sono")).expect("memory");
+        let model = model.as_slice();
+        let mut config = core::mem::MaybeUninit::uninit();
+        // SAFETY: there is room for a configuration.
+        assert_eq!(unsafe { sonotrace_config_default(config.as_mut_ptr()) }, Status::Ok);
+        // SAFETY: filled in by the line above.
+        let config = unsafe { config.assume_init() };
+        let (mut bytes, mut align) = (0, 0);
+        // SAFETY: all of them are places of this function's.
+        let status = unsafe {
+            sonotrace_memory_required(model.as_ptr(), model.len(), &config, &mut bytes, &mut align)
+        };
+        assert_eq!(status, Status::Ok);
+        let mut region = Region::new(bytes).expect("memory");
+        let mut session = core::ptr::null_mut();
+        // SAFETY: as above; the region outlives the session.
+        let status = unsafe {
+            let region = region.as_mut_slice();
+            sonotrace_open(model.as_ptr(), model.len(), &config, region.as_mut_ptr(), bytes, &mut session)
+        };
+        assert_eq!(status, Status::Ok);
+        let step = || {
+            // SAFETY: the session was opened above; null is allowed for the rest.
+            unsafe { sonotrace_step(session, core::ptr::null_mut(), core::ptr::null_mut()) }
+        };
+        assert_eq!(step(), Status::Ok);
+        std::panic::set_hook(Box::new(|_| {}));
+        // SAFETY: the session was opened above.
+        let behind = unsafe { Session::behind(session) };
+        assert_eq!(call_on(behind, |_| panic!("on purpose")), Status::Panic);
+        let _ = std::panic::take_hook();
+        assert_eq!(step(), Status::Poisoned);
+        assert_eq!(step(), Status::Poisoned);
+        let mut counters = Counters::default();
+        // SAFETY: the session was opened above, and there is room for counters.
+        assert_eq!(unsafe { sonotrace_close(session, &mut counters) }, Status::Poisoned);
+        assert_eq!(counters.heartbeat, 1);
+        assert_eq!(step(), Status::NotASession);
+    }
 }

@@ -2,9 +2,9 @@
 
 use core::ffi::{CStr, c_char};
 use core::fmt::{Display, Write};
+use sonotrace::format::ModelError;
 use sonotrace::hal::command::CommandError;
 use sonotrace::hal::ring::RingError;
-use sonotrace::model::ModelError;
 use sonotrace::session::SessionError;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,8 +41,10 @@ pub enum Status {
     Full = 12,
     /// The other side of a ring has broken its protocol.
     Ring = 13,
-    /// A defect of this library, which ended the call.
+    /// A defect of this library, which ended the call. The session is poisoned.
     Panic = 14,
+    /// A defect ended an earlier call on this session: it can only be closed.
+    Poisoned = 15,
 }
 
 /// Longest text of a failure.
@@ -157,7 +159,7 @@ pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
         Ok(Ok(())) => Status::Ok,
         Ok(Err(failure)) => failure.status,
         Err(_) => {
-            let text = "a defect of the library ended the call; the session is not to be used any more";
+            let text = "a defect of the library ended the call";
             Failure::new(Status::Panic, text).status
         }
     }
@@ -175,7 +177,7 @@ pub extern "C" fn sonotrace_last_error() -> *const c_char {
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
-    const NAMES: [&CStr; 15] = [
+    const NAMES: [&CStr; 16] = [
         c"ok",
         c"empty",
         c"null pointer",
@@ -191,6 +193,7 @@ pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
         c"full",
         c"ring",
         c"panic",
+        c"poisoned",
     ];
     NAMES.get(status as usize).copied().unwrap_or(c"unknown").as_ptr()
 }
@@ -232,8 +235,8 @@ mod tests {
             unsafe { CStr::from_ptr(sonotrace_status_name(status)) }.to_str().expect("ASCII")
         };
         assert_eq!(
-            (name(Status::Ok as u32), name(Status::Panic as u32), name(99)),
-            ("ok", "panic", "unknown")
+            (name(Status::Ok as u32), name(Status::Poisoned as u32), name(99)),
+            ("ok", "poisoned", "unknown")
         );
     }
 }

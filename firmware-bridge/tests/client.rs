@@ -4,15 +4,15 @@
 
 use sonotrace::exec::MemoryRequired;
 use sonotrace::file::ModelFile;
+use sonotrace::format::Model;
 use sonotrace::hal::clock::ManualClock;
-use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::Overlay;
 use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
-use sonotrace::hal::sim::{SimConfig, SimFrame, Simulator};
-use sonotrace::model::Model;
 use sonotrace::region::Region;
 use sonotrace::session::{Policy, Poll, Ports, Session, SessionConfig, memory_required};
+use sonotrace_sim::{SimConfig, SimFrame, Simulator};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,12 +24,12 @@ fn prompts() -> Vec<Timed> {
     let prompt = |object, space, kind| Prompt { object, seq: 0, space, kind };
     let click = |x, y, is_positive| PromptKind::Click { at: at(x, y), is_positive };
     vec![
-        (1, prompt(1, Space::Plane, click(5.0, 60.0, true))),
-        (2, prompt(2, Space::Display, PromptKind::Box { from: at(320.0, 260.0), to: at(400.0, 360.0) })),
-        (5, prompt(1, Space::Plane, click(8.0, 70.0, true))),
-        (5, prompt(1, Space::Plane, click(30.0, 60.0, false))),
-        (9, prompt(3, Space::LineSample, click(80.0, 20.0, true))),
-        (12, prompt(2, Space::Plane, PromptKind::Remove)),
+        (1, prompt(1, PointSpace::Plane, click(5.0, 60.0, true))),
+        (2, prompt(2, PointSpace::Display, PromptKind::Box { from: at(320.0, 260.0), to: at(400.0, 360.0) })),
+        (5, prompt(1, PointSpace::Plane, click(8.0, 70.0, true))),
+        (5, prompt(1, PointSpace::Plane, click(30.0, 60.0, false))),
+        (9, prompt(3, PointSpace::LineSample, click(80.0, 20.0, true))),
+        (12, prompt(2, PointSpace::Plane, PromptKind::Remove)),
     ]
 }
 

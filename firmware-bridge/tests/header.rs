@@ -25,7 +25,7 @@ fn constants() -> Vec<(&'static str, u64)> {
         ("SONOTRACE_FRAME_TGC_PENDING", frame::flags::TGC_PENDING.into()),
         ("SONOTRACE_OBJECTS_MAX", overlay::OBJECTS_MAX as u64),
         ("SONOTRACE_CONTOUR_POINTS_MAX", overlay::CONTOUR_POINTS_MAX as u64),
-        ("SONOTRACE_RINGS_MAX", overlay::RINGS_MAX as u64),
+        ("SONOTRACE_POLYGONS_MAX", overlay::POLYGONS_MAX as u64),
         ("SONOTRACE_ANSWERS_MAX", overlay::ANSWERS_MAX as u64),
         ("SONOTRACE_STAGES", overlay::STAGES as u64),
         ("SONOTRACE_OVERLAY_UPDATE", overlay_flags::UPDATE.into()),
