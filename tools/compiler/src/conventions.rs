@@ -1,10 +1,10 @@
 //! The conventions file that training leaves beside a network: how a session feeds the programs.
 
+use crate::banks::State;
 use crate::error::CompileError;
 use crate::graph::Program;
-use crate::states::StateNames;
 use bytemuck::Zeroable;
-use sonotrace::model::format::ConventionsRecord;
+use sonotrace::format::ConventionsRecord;
 use std::path::Path;
 
 /// What the compiler takes from the file.
@@ -17,9 +17,9 @@ pub struct Conventions {
     /// Divisor afterwards.
     std: f32,
     prompts: Prompts,
-    /// Ports that are state, if not those whose names match.
+    /// Persistent state, if it is not simply what programs hand over by name.
     #[serde(default)]
-    pub states: Option<StateNames>,
+    pub state: Option<State>,
 }
 
 #[derive(Debug, Clone, serde::Deserialize)]

@@ -97,7 +97,7 @@ pub enum CompileError {
     },
     /// The compiled file or a given one is not accepted by the runtime.
     #[error("model file: {0}")]
-    Model(#[from] sonotrace::model::ModelError),
+    Model(#[from] sonotrace::format::ModelError),
     /// The compiled program could not be set up to run.
     #[error("executor: {0}")]
     Executor(String),

@@ -6,7 +6,9 @@
 
 use crate::graph::{Home, Module, Op, Operand, Program};
 use crate::view::{MapDim, TensorId, merge_dims, project};
-use sonotrace::model::format::{DIMS, OpKind, map};
+use sonotrace::format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
+use sonotrace::format::op::Elementwise;
+use sonotrace::format::{DIMS, OpKind, Operation};
 
 /// Removes what nothing reads, then fuses until nothing is left to fuse.
 pub fn fuse(module: &Module, program: &mut Program) {
@@ -52,11 +54,8 @@ fn remove_unread(module: &Module, program: &mut Program) {
 /// The changed writers that make the operation at `at` superfluous.
 fn fused(module: &Module, program: &Program, at: usize) -> Option<Vec<(usize, Op)>> {
     let op = &program.ops[at];
-    if op.kind != OpKind::Map {
-        return None;
-    }
-    let sources: &[usize] = match op.function {
-        map::ADD | map::MUL => &[1, 2],
+    let sources: &[usize] = match op.function()? {
+        Function::Binary(BinaryFunction::Add | BinaryFunction::Mul) => &[1, 2],
         _ => &[1],
     };
     sources.iter().find_map(|&slot| fused_from(module, program, at, slot))
@@ -67,7 +66,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     let (source, target) = (op.operands[slot].as_ref()?, op.operands[0].as_ref()?);
     let writers = private_writers(module, program, at, source.tensor)?;
     // State that is read in this program must not be overwritten any earlier than the graph says.
-    let is_state = matches!(module.tensors[target.tensor].home, Home::FrameState | Home::SessionState);
+    let is_state = matches!(module.tensors[target.tensor].home, Home::State { .. });
     if is_state && program.ops.iter().any(|op| op.inputs().any(|input| input.tensor == target.tensor)) {
         return None;
     }
@@ -98,7 +97,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     let mut changes = Vec::new();
     for &index in &writers {
         let mut writer = program.ops[index].clone();
-        if writer.kind == OpKind::Map {
+        if writer.function().is_some() {
             split_dims(&mut writer, op, source)?;
         }
         let addend = match &other {
@@ -116,7 +115,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
         }
         take_over(module, &mut writer, op, addend)?;
         writer.operands[0] = Some(output);
-        if writer.kind == OpKind::Map {
+        if writer.function().is_some() {
             merge(&mut writer);
         }
         changes.push((index, writer));
@@ -194,9 +193,9 @@ fn private_writers(module: &Module, program: &Program, at: usize, tensor: Tensor
     let writers: Vec<usize> = (0..at).filter(|&index| writes(&program.ops[index])).collect();
     // A tensor that is filled and then partly overwritten cannot be followed writer by writer.
     let is_simple = writers.len() == 1
-        || writers
-            .iter()
-            .all(|&index| matches!(program.ops[index].kind, OpKind::Conv | OpKind::DepthwiseConv))
+        || writers.iter().all(|&index| {
+            matches!(program.ops[index].operation.kind(), OpKind::Conv | OpKind::DepthwiseConv)
+        })
         || writers.iter().all(|&index| program.ops[index].may_forward);
     (!writers.is_empty() && is_simple).then_some(writers)
 }
@@ -214,12 +213,17 @@ fn is_ready(module: &Module, program: &Program, tensor: TensorId, index: usize) 
 
 /// Makes `writer` do what `op` does with its result.
 fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>) -> Option<()> {
-    let is_product = matches!(writer.kind, OpKind::MatMul | OpKind::Conv | OpKind::DepthwiseConv);
-    let is_free = writer.function == map::COPY;
-    match (op.function, addend) {
-        (map::COPY, None) => op.may_forward.then_some(()),
-        (map::ADD, Some(addend)) if is_product && is_free && writer.operands[3].is_none() => {
-            let allowed: &[usize] = match writer.kind {
+    use BinaryFunction as B;
+    let kind = writer.operation.kind();
+    let is_bare_product = writer.activation_mut().is_some_and(|activation| activation.is_copy());
+    match (op.function()?, addend) {
+        (Function::Unary(Unary::COPY), None) => {
+            // The writer now writes a part that nothing else writes, as the copy did.
+            writer.may_forward |= op.may_forward;
+            op.may_forward.then_some(())
+        }
+        (Function::Binary(B::Add), Some(addend)) if is_bare_product && writer.operands[3].is_none() => {
+            let allowed: &[usize] = match kind {
                 OpKind::MatMul => &[0, 1, 2, 3, 4, 5, 6],
                 OpKind::Conv => &[6],
                 _ => &[6, 7],
@@ -227,24 +231,28 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
             let is_allowed = (0..DIMS).all(|dim| addend.strides[dim] == 0 || allowed.contains(&dim));
             is_allowed.then(|| writer.operands[3] = Some(addend))
         }
-        (map::MUL, Some(scale)) if writer.kind == OpKind::Normalize => {
+        (Function::Binary(B::Mul), Some(scale)) if kind == OpKind::Normalize => {
             let is_bare = writer.operands[2].is_none() && writer.operands[3].is_none();
             is_bare.then(|| writer.operands[2] = Some(scale))
         }
-        (map::ADD, Some(addend)) if writer.kind == OpKind::Normalize => {
+        (Function::Binary(B::Add), Some(addend)) if kind == OpKind::Normalize => {
             writer.operands[3].is_none().then(|| writer.operands[3] = Some(addend))
         }
-        (map::ADD, Some(addend)) if writer.kind == OpKind::Map && writer.function == map::MUL => {
-            (writer.function, writer.operands[3]) = (map::MUL_ADD, Some(addend));
+        (Function::Binary(B::Add), Some(addend)) if writer.function() == Some(Function::Binary(B::Mul)) => {
+            writer.operation = elementwise(Function::Ternary(TernaryFunction::MulAdd));
+            writer.operands[3] = Some(addend);
             Some(())
         }
-        (map::MIN, Some(high)) if writer.kind == OpKind::Map || is_product => clamp(module, writer, &high),
-        (function, None) if is_product && is_free && map::is_activation(function) => {
-            (writer.function, writer.floats) = (function, op.floats);
-            Some(())
+        (Function::Binary(B::Min), Some(high)) => clamp(module, writer, &high),
+        (Function::Unary(function), None) if is_bare_product => {
+            writer.activation_mut().map(|activation| *activation = function)
         }
         _ => None,
     }
+}
+
+fn elementwise(function: Function) -> Operation {
+    Elementwise { function }.into()
 }
 
 /// `min(max(a, low), high)` with constant bounds becomes one function, of an element-wise operation or a product.
@@ -253,11 +261,17 @@ fn clamp(module: &Module, writer: &mut Op, high: &Operand) -> Option<()> {
         &[value] if value.is_finite() => Some(value),
         _ => None,
     };
-    let low = match writer.function {
-        map::RELU => 0.0,
-        map::MAX => bound(writer.operands[2].take().as_ref()?)?,
+    let high = bound(high)?;
+    let relu = Unary::plain(UnaryFunction::Relu);
+    if let Some(activation) = writer.activation_mut() {
+        return (*activation == relu).then(|| *activation = Unary::clamp(0.0, high));
+    }
+    let low = match writer.function()? {
+        Function::Unary(function) if function == relu => 0.0,
+        Function::Binary(BinaryFunction::Max) => bound(writer.operands[2].as_ref()?)?,
         _ => return None,
     };
-    (writer.function, writer.floats) = (map::CLAMP, [low, bound(high)?, 0.0, 0.0]);
+    writer.operands[2] = None;
+    writer.operation = elementwise(Function::Unary(Unary::clamp(low, high)));
     Some(())
 }

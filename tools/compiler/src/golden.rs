@@ -3,7 +3,7 @@
 use crate::error::CompileError;
 use crate::frontend::{Graph, run_reference};
 use half::f16;
-use sonotrace::model::format::{GoldenRecord, GoldenRole};
+use sonotrace::format::{GoldenRecord, GoldenRole};
 use std::collections::HashMap;
 
 /// Inputs of one case: values by port name.

@@ -1,7 +1,9 @@
 //! The compiler's own form of the programs: operation records over tensors that have no place yet.
 
 use crate::view::{TensorId, View, merge_dims};
-use sonotrace::model::format::{DIMS, OPERANDS, OpKind, PARAMS, map};
+use sonotrace::format::function::{Function, Unary};
+use sonotrace::format::op::Elementwise;
+use sonotrace::format::{DIMS, OPERANDS, Operation};
 use std::collections::HashMap;
 
 /// Where a tensor lives.
@@ -14,10 +16,15 @@ pub enum Home {
         /// Whether it is an input.
         input: bool,
     },
-    /// State, once per kept frame.
-    FrameState,
-    /// State, once a session.
-    SessionState,
+    /// State: in the copy of a bank that a slot of a program names.
+    State {
+        /// The program.
+        program: usize,
+        /// Its slot.
+        slot: usize,
+        /// From the start of the copy, in bytes.
+        offset: u64,
+    },
     /// Constant in the file.
     Weights,
 }
@@ -68,41 +75,49 @@ pub struct Operand {
 #[derive(Debug, Clone)]
 pub struct Op {
     /// What it does.
-    pub kind: OpKind,
-    /// Function or activation.
-    pub function: u32,
-    /// Kept dims of reductions.
-    pub kept_dims: usize,
+    pub operation: Operation,
     /// Extents.
     pub dims: [usize; DIMS],
     /// Output, then inputs.
     pub operands: [Option<Operand>; OPERANDS],
-    /// By kind.
-    pub params: [u32; PARAMS],
-    /// By kind.
-    pub floats: [f32; 4],
     /// The graph's node.
     pub name: String,
-    /// Pieces the work is cut into.
-    pub tiles: u32,
-    /// A copy whose source's writers may write the target themselves: nothing else writes the same elements.
+    /// Nothing else writes the same elements. The writers of a copy's source may then write its target themselves.
     pub may_forward: bool,
 }
 
 impl Op {
     /// An operation without operands.
-    pub fn new(kind: OpKind, name: &str) -> Self {
+    pub fn new(operation: impl Into<Operation>, name: &str) -> Self {
         Self {
-            kind,
-            function: map::COPY,
-            kept_dims: 0,
+            operation: operation.into(),
             dims: [1; DIMS],
             operands: [None; OPERANDS],
-            params: [0; PARAMS],
-            floats: [0.0; 4],
             name: name.to_owned(),
-            tiles: 1,
             may_forward: false,
+        }
+    }
+
+    /// Extents as the file has them.
+    pub fn extents(&self) -> [u32; DIMS] {
+        self.dims.map(|extent| extent as u32)
+    }
+
+    /// What it computes, if it is element-wise.
+    pub fn function(&self) -> Option<Function> {
+        match self.operation {
+            Operation::Elementwise(Elementwise { function }) => Some(function),
+            _ => None,
+        }
+    }
+
+    /// The activation behind a product.
+    pub fn activation_mut(&mut self) -> Option<&mut Unary> {
+        match &mut self.operation {
+            Operation::MatMul(op) => Some(&mut op.activation),
+            Operation::Conv(op) => Some(&mut op.activation),
+            Operation::DepthwiseConv(op) => Some(&mut op.activation),
+            _ => None,
         }
     }
 
@@ -137,13 +152,30 @@ pub struct Program {
     pub inputs: Vec<Port>,
     /// Outputs, in the graph's order.
     pub outputs: Vec<Port>,
+    /// Slots: name, and index of the bank.
+    pub slots: Vec<(String, usize)>,
     /// Operations, in the order they run.
     pub ops: Vec<Op>,
+}
+
+/// A bank of persistent state.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Bank {
+    /// Its name.
+    pub name: String,
+    /// Bytes of a copy.
+    pub copy_bytes: u64,
+    /// Copies, without those for kept frames.
+    pub copies: u32,
+    /// Whether there is one copy more for each kept frame.
+    pub per_kept_frame: bool,
 }
 
 /// All programs of a file, over one table of tensors.
 #[derive(Debug, Default)]
 pub struct Module {
+    /// Banks of state.
+    pub banks: Vec<Bank>,
     /// Tensors.
     pub tensors: Vec<Tensor>,
     /// Programs.

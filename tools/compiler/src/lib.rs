@@ -4,7 +4,6 @@
 //! frontend   ONNX -> tract's decluttered model (never its optimized form)
 //! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
 //! fuse       -> biases and activations into products, scales into normalisations, copies away
-//! tiles      -> how each operation's work is cut
 //! plan       -> places for all scratch tensors
 //! storage    -> constants as f32 or f16, packed as the kernels read them
 //! golden     -> cases for the self-test at start
@@ -13,7 +12,7 @@
 //!
 //! [`parity`] holds a compiled file to tract. Nothing of this crate is linked into a device.
 
-pub mod aligned;
+mod banks;
 mod conventions;
 mod error;
 pub mod frontend;
@@ -25,9 +24,7 @@ pub mod parity;
 mod plan;
 mod provenance;
 mod report;
-mod states;
 mod storage;
-pub mod tiles;
 mod view;
 mod write;
 
@@ -38,6 +35,7 @@ pub use storage::Weights;
 use conventions::Conventions;
 use frontend::Graph;
 use graph::{Home, Module, Port, Program};
+use sonotrace::format::AlignedBytes;
 use std::path::PathBuf;
 
 /// How to compile.
@@ -89,8 +87,8 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
         }
         None => None,
     };
-    let names = conventions.as_ref().and_then(|conventions| conventions.states.as_ref());
-    let module = build(graphs, names)?;
+    let state = conventions.as_ref().and_then(|conventions| conventions.state.as_ref());
+    let module = build(graphs, state)?;
     let (weights, places) = storage::store(&module, options.weights)?;
     let golden = golden::make(graphs, &options.golden)?;
     let record = match &conventions {
@@ -106,36 +104,36 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
         provenance: &provenance,
     })?;
     // What the compiler wrote, the runtime's own verifier must accept.
-    let aligned = aligned::AlignedBytes::new(&written.bytes);
-    sonotrace::model::Model::parse(aligned.bytes())?;
+    let aligned = AlignedBytes::new(&written.bytes);
+    sonotrace::format::Model::parse(aligned.bytes())?;
     let report = report(&module, &places, &written, weights.len() as u64);
     Ok(Compiled { bytes: written.bytes, report })
 }
 
-/// Lowers, fuses and cuts all programs.
-fn build(graphs: &[Graph], states: Option<&states::StateNames>) -> Result<Module, CompileError> {
+/// Lowers and fuses all programs.
+fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, CompileError> {
     let mut module = Module::default();
-    let states = states::assign(&mut module, graphs, states)?;
+    let (states, slots) = banks::assign(&mut module, graphs, state)?;
     for (index, graph) in graphs.iter().enumerate() {
         let inputs: Vec<Port> = graph
             .inputs
             .iter()
             .map(|(name, shape)| {
                 let home = Home::Scratch { program: index, input: true };
-                let tensor = states.get(name).copied();
+                let tensor = states.get(index, name);
                 let tensor = tensor.unwrap_or_else(|| module.tensor(name, shape.iter().product(), home));
                 Port { name: name.clone(), shape: shape.clone(), tensor }
             })
             .collect();
         let outputs: Vec<(String, Option<usize>)> =
-            graph.outputs.iter().map(|(name, _)| (name.clone(), states.get(name).copied())).collect();
+            graph.outputs.iter().map(|(name, _)| (name.clone(), states.get(index, name))).collect();
         // Constants name the program that they were made for.
         module.programs.push(Program { name: graph.program.clone(), ..Program::default() });
         let (ops, outputs) =
             lower::lower(&mut module, index, &graph.program, &graph.model, &inputs, &outputs)?;
-        let mut program = Program { name: graph.program.clone(), inputs, outputs, ops };
+        let mut program =
+            Program { name: graph.program.clone(), inputs, outputs, slots: slots[index].clone(), ops };
         fuse::fuse(&module, &mut program);
-        program.ops.iter_mut().for_each(tiles::cut);
         module.programs[index] = program;
     }
     Ok(module)
@@ -151,11 +149,11 @@ fn report(
     let programs = programs.map(|(index, (program, &(scratch_bytes, scratch_lower_bound_bytes)))| {
         let mut ops = std::collections::BTreeMap::new();
         for op in &program.ops {
-            *ops.entry(format!("{:?}", op.kind)).or_insert(0) += 1;
+            *ops.entry(op.operation.kind().name()).or_insert(0) += 1;
         }
         ProgramReport {
             name: program.name.clone(),
-            macs: program.ops.iter().map(tiles::macs).sum(),
+            macs: program.ops.iter().map(|op| op.operation.macs(&op.extents())).sum(),
             ops,
             scratch_bytes,
             scratch_lower_bound_bytes,
@@ -168,7 +166,6 @@ fn report(
         weight_bytes,
         scratch_bytes: written.header.scratch_bytes,
         thread_scratch_bytes: written.header.thread_scratch_bytes,
-        frame_state_bytes: written.header.frame_state_bytes,
-        session_state_bytes: written.header.session_state_bytes,
+        banks: module.banks.clone(),
     }
 }

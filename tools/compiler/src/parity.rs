@@ -1,13 +1,11 @@
 //! A compiled file against tract: output by output, and node by node.
 
-use crate::aligned::AlignedBytes;
 use crate::error::CompileError;
 use crate::frontend::{Graph, run_reference};
 use crate::golden::{Case, inputs_of};
 use crate::{Options, compile_graphs};
-use sonotrace::exec::{Executor, memory_required};
-use sonotrace::model::Model;
-use sonotrace::model::format::PORTS_MAX;
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::format::{AlignedBytes, Model, PORTS_MAX};
 use tract_core::internal::{Datum, OutletId, TypedModel};
 
 /// How far two results are apart.
@@ -40,8 +38,8 @@ pub fn relative_rms(seen: &[f32], expected: &[f32]) -> f64 {
 pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, CompileError> {
     let file = AlignedBytes::new(file);
     let model = Model::parse(file.bytes())?;
-    let required = memory_required(file.bytes(), 1)?;
-    let mut region = AlignedBytes::zeroed(required.bytes);
+    let config = ExecutorConfig::default();
+    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config)?.bytes);
     let problem = |problem: sonotrace::exec::ExecError| CompileError::Executor(problem.to_string());
     let Some((index, record)) = model.program(program) else {
         return Err(CompileError::Ports(format!("the model file has no program {program}")));
@@ -53,9 +51,10 @@ pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<V
             inputs.len()
         )));
     }
-    let mut executor = Executor::new(model, 1, region.bytes_mut()).map_err(problem)?;
+    let mut executor = Executor::new(model, config, region.bytes_mut()).map_err(problem)?;
+    executor.begin_apart(index).map_err(problem)?;
     for (port, values) in inputs.iter().enumerate() {
-        let to = executor.input_mut(index, port, 0);
+        let to = executor.input_mut(port);
         if to.len() != values.len() {
             return Err(CompileError::Ports(format!(
                 "program {program}: input {port} has {} elements in the model file, {} in the graph",
@@ -65,8 +64,8 @@ pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<V
         }
         to.copy_from_slice(values);
     }
-    executor.run_to_end(index, 0);
-    Ok((0..output_count).map(|port| executor.output(index, port, 0).to_vec()).collect())
+    executor.finish();
+    Ok((0..output_count).map(|port| executor.output(port).to_vec()).collect())
 }
 
 /// Compares every output of a graph's program in a model file with tract's. Inputs are those of `case`, or made up.

@@ -6,7 +6,7 @@
 //! operation, the tensor that sticks out is placed earlier and all is placed anew, a fixed number of times. The runtime
 //! proves every plan again, with code of its own.
 
-use sonotrace::model::format::TENSOR_ALIGN;
+use sonotrace::format::TENSOR_ALIGN;
 
 /// Most times that all tensors are placed anew.
 const RETRIES: usize = 200;

@@ -1,5 +1,6 @@
 //! What a compilation came to, for people.
 
+use crate::graph::Bank;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,7 +12,7 @@ pub struct ProgramReport {
     /// Multiply-accumulates of its products and convolutions.
     pub macs: u64,
     /// Operations by kind.
-    pub ops: BTreeMap<String, usize>,
+    pub ops: BTreeMap<&'static str, usize>,
     /// Scratch that its plan takes.
     pub scratch_bytes: u64,
     /// Scratch that any plan would take: the most that is live during one operation.
@@ -33,10 +34,8 @@ pub struct Report {
     pub scratch_bytes: u64,
     /// Scratch of each thread.
     pub thread_scratch_bytes: u64,
-    /// State per kept frame.
-    pub frame_state_bytes: u64,
-    /// State per session.
-    pub session_state_bytes: u64,
+    /// Banks of persistent state.
+    pub banks: Vec<Bank>,
 }
 
 impl fmt::Display for Report {
@@ -56,15 +55,14 @@ impl fmt::Display for Report {
                 program.weight_bytes,
             )?;
         }
+        for Bank { name, copy_bytes, copies, per_kept_frame } in &self.banks {
+            let kept = if *per_kept_frame { ", and one for each kept frame" } else { "" };
+            writeln!(f, "bank {name}: {copies} copies of {copy_bytes} bytes{kept}")?;
+        }
         write!(
             f,
-            "file {} bytes, weights {}, scratch {}, per thread {}, state per frame {}, per session {}",
-            self.file_bytes,
-            self.weight_bytes,
-            self.scratch_bytes,
-            self.thread_scratch_bytes,
-            self.frame_state_bytes,
-            self.session_state_bytes
+            "file {} bytes, weights {}, scratch {}, per thread {}",
+            self.file_bytes, self.weight_bytes, self.scratch_bytes, self.thread_scratch_bytes,
         )
     }
 }

@@ -4,7 +4,8 @@ use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
 use crate::view::TensorId;
 use half::f16;
-use sonotrace::model::format::{Dtype, OpKind, PANEL, TENSOR_ALIGN};
+use sonotrace::format::panels::{GROUP, PANEL};
+use sonotrace::format::{Dtype, OpKind, TENSOR_ALIGN};
 
 /// Storage of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -121,21 +122,29 @@ fn push_f16(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_bits().to_le_bytes()));
 }
 
-/// Panels as 8-bit integers: each begins with the scales of its columns. Rounds to the nearest, halves to even, as training
-/// simulates it.
+/// Panels as 8-bit integers ([`sonotrace::format::panels`]): scales, sums, then weights in groups of four inputs. Rounds to the
+/// nearest, ties to even, as training simulates it.
 fn push_i8(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
+    let (mut scales, mut sums, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for panel in values.chunks_exact(depth * PANEL) {
-        let scales: [f32; PANEL] =
-            std::array::from_fn(|column| i8_scale(panel.iter().skip(column).step_by(PANEL).copied()));
-        push_f32(bytes, &scales);
-        for row in panel.chunks_exact(PANEL) {
-            let rounded = row.iter().zip(&scales).map(|(value, &scale)| {
-                // A column of zeros has no scale.
-                if scale > 0.0 { (value / scale).round_ties_even().clamp(-I8_MAX, I8_MAX) as i8 } else { 0 }
-            });
-            bytes.extend(rounded.map(|value| value.cast_unsigned()));
+        let column = |column: usize| panel.iter().skip(column).step_by(PANEL).copied();
+        let steps: [f32; PANEL] = std::array::from_fn(|at| i8_scale(column(at)));
+        let rounded = |k: usize, at: usize| -> i8 {
+            // A column of zeros has no scale, and inputs that fill up the last group are zero.
+            if k >= depth || steps[at] <= 0.0 {
+                return 0;
+            }
+            (panel[k * PANEL + at] / steps[at]).round_ties_even().clamp(-I8_MAX, I8_MAX) as i8
+        };
+        scales.extend(steps);
+        sums.extend((0..PANEL).map(|at| (0..depth).map(|k| i32::from(rounded(k, at))).sum::<i32>()));
+        for first in (0..depth).step_by(GROUP) {
+            weights.extend((0..PANEL * GROUP).map(|at| rounded(first + at % GROUP, at / GROUP)));
         }
     }
+    push_f32(bytes, &scales);
+    bytes.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
+    bytes.extend_from_slice(bytemuck::cast_slice(&weights));
 }
 
 /// What a step of a column's integers stands for: its largest magnitude over 127. Of a column that holds whole steps already,
@@ -170,7 +179,11 @@ fn uses(module: &Module) -> Vec<Option<bool>> {
 }
 
 fn reads_f16(op: &Op, slot: usize) -> bool {
-    op.kind == OpKind::Map || (op.kind == OpKind::DepthwiseConv && slot == 2)
+    match op.operation.kind() {
+        OpKind::Elementwise => true,
+        OpKind::DepthwiseConv => slot == 2,
+        _ => false,
+    }
 }
 
 /// Bytes of the constants that a program reads.

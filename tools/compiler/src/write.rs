@@ -5,12 +5,12 @@ use crate::golden::Golden;
 use crate::graph::{Home, Module, Op, Operand, Port, Program};
 use crate::plan::{Lifetime, Plan};
 use crate::storage::Stored;
-use bytemuck::{Pod, Zeroable, bytes_of, cast_slice};
-use sonotrace::model::format::{
-    ConventionsRecord, DIMS, Dtype, ELEMENTS_MAX, FILE_MAGIC, FILE_VERSION, FileHeader, HEAD_BYTES, Layout,
-    MEMORY_MAX, NO_TENSOR, NameRef, OPS_MAX, OpRecord, OperandRecord, PAGE_BYTES, PORTS_MAX, PROGRAMS_MAX,
-    PortRecord, ProgramRecord, SectionKind, SectionRecord, Space, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX,
-    TensorRecord,
+use bytemuck::{Zeroable, bytes_of, cast_slice};
+use sonotrace::format::{
+    BANKS_MAX, BankRecord, ConventionsRecord, DIMS, Dtype, ELEMENTS_MAX, FileHeader, MEMORY_MAX, NO_TENSOR,
+    NameRef, OPS_MAX, OpRecord, OperandRecord, PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, SLOTS_MAX,
+    SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX, TensorLayout, TensorRecord, TensorSpace,
+    write::assemble,
 };
 use std::collections::HashMap;
 
@@ -50,30 +50,37 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
     let mut header = FileHeader::zeroed();
     let mut scratch = Vec::new();
     let mut numbers = vec![NO_TENSOR; module.tensors.len()];
-    let state_homes = [(Home::FrameState, Space::FrameState), (Home::SessionState, Space::SessionState)];
-    for (home, space) in state_homes {
-        let mut end = 0;
-        for (id, tensor) in module.tensors.iter().enumerate().filter(|(_, tensor)| tensor.home == home) {
-            numbers[id] = tables.tensors.len() as u32;
-            let record =
-                TensorRecord { space: space as u32, offset: end, ..tensor_record(&mut names, tensor) };
-            tables.tensors.push(record);
-            end = (end + record.elements * 4).next_multiple_of(TENSOR_ALIGN);
-        }
-        match space {
-            Space::FrameState => header.frame_state_bytes = end,
-            _ => header.session_state_bytes = end,
-        }
+    header.bank_count = module.banks.len() as u32;
+    let mut banks = [BankRecord::zeroed(); BANKS_MAX];
+    for (record, bank) in banks.iter_mut().zip(&module.banks) {
+        *record = BankRecord {
+            copy_bytes: bank.copy_bytes,
+            copies: bank.copies,
+            per_kept_frame: bank.per_kept_frame.into(),
+            name: names.put(&bank.name),
+        };
+    }
+    header.banks = banks;
+    for (id, tensor) in module.tensors.iter().enumerate() {
+        let Home::State { program, slot, offset } = tensor.home else { continue };
+        numbers[id] = tables.tensors.len() as u32;
+        tables.tensors.push(TensorRecord {
+            space: TensorSpace::State as u32,
+            offset,
+            program: program as u32,
+            slot: slot as u32,
+            ..tensor_record(&mut names, tensor)
+        });
     }
     for (id, tensor) in module.tensors.iter().enumerate() {
         if let Some(stored) = contents.weights.1[id] {
             numbers[id] = tables.tensors.len() as u32;
             let layout = match tensor.constant {
-                Some(crate::graph::Constant::Panels { .. }) => Layout::Panel16,
-                _ => Layout::Strided,
+                Some(crate::graph::Constant::Panels { .. }) => TensorLayout::Panels,
+                _ => TensorLayout::Strided,
             };
             tables.tensors.push(TensorRecord {
-                space: Space::Weights as u32,
+                space: TensorSpace::Weights as u32,
                 dtype: stored.dtype as u32,
                 layout: layout as u32,
                 offset: stored.offset,
@@ -100,16 +107,15 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
                 ..tensor_record(&mut names, &module.tensors[*id])
             });
         }
-        tables.program(&mut names, program, &numbers);
+        tables.program(&mut names, module, program, &numbers);
     }
-    for op in &tables.ops {
-        let bytes = sonotrace::kernels::thread_scratch_elements(op).saturating_mul(4);
-        header.thread_scratch_bytes = header.thread_scratch_bytes.max(bytes.saturating_add(63) / 64 * 64);
+    for op in module.programs.iter().flat_map(|program| &program.ops) {
+        let bytes = op.operation.scratch_bytes(&op.extents());
+        header.thread_scratch_bytes =
+            header.thread_scratch_bytes.max(bytes.checked_next_multiple_of(TENSOR_ALIGN).unwrap_or(u64::MAX));
     }
     check_limits(module, &tables, &header)?;
-    header.magic = FILE_MAGIC;
-    header.version = FILE_VERSION;
-    header.section_count = SectionKind::ALL.len() as u32;
+    header.op_count = tables.ops.len() as u32;
     (header.input_size, header.mask_size) = (contents.conventions.input_size, contents.conventions.mask_size);
     let sections: [&[u8]; 10] = [
         cast_slice(&tables.programs),
@@ -123,7 +129,9 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
         cast_slice(&contents.golden.values),
         contents.provenance.as_bytes(),
     ];
-    Ok(assemble(header, sections, scratch))
+    let bytes = assemble(header, sections);
+    header.file_bytes = bytes.len() as u64;
+    Ok(Written { bytes, header, scratch })
 }
 
 #[derive(Default)]
@@ -135,7 +143,14 @@ struct Tables {
 }
 
 impl Tables {
-    fn program(&mut self, names: &mut Names, program: &Program, numbers: &[u32]) {
+    fn program(&mut self, names: &mut Names, module: &Module, program: &Program, numbers: &[u32]) {
+        let mut slots = [SlotRecord::zeroed(); SLOTS_MAX];
+        for (at, (record, (name, bank))) in slots.iter_mut().zip(&program.slots).enumerate() {
+            let is_written = program.ops.iter().filter_map(Op::output).any(
+                |output| matches!(module.tensors[output.tensor].home, Home::State { slot, .. } if slot == at),
+            );
+            *record = SlotRecord { name: names.put(name), bank: *bank as u32, is_written: is_written.into() };
+        }
         self.programs.push(ProgramRecord {
             name: names.put(&program.name),
             first_op: self.ops.len() as u32,
@@ -143,7 +158,8 @@ impl Tables {
             first_port: self.ports.len() as u32,
             input_count: program.inputs.len() as u32,
             output_count: program.outputs.len() as u32,
-            reserved: 0,
+            slot_count: program.slots.len() as u32,
+            slots,
         });
         for port in program.inputs.iter().chain(&program.outputs) {
             self.ports.push(port_record(names, port, numbers));
@@ -174,17 +190,17 @@ impl Names {
 /// A record of dense f32 scratch; the caller changes what is otherwise.
 fn tensor_record(names: &mut Names, tensor: &crate::graph::Tensor) -> TensorRecord {
     TensorRecord {
-        space: Space::Scratch as u32,
+        space: TensorSpace::Scratch as u32,
         dtype: Dtype::F32 as u32,
-        layout: Layout::Strided as u32,
+        layout: TensorLayout::Strided as u32,
         flags: 0,
         offset: 0,
         elements: tensor.elements as u64,
         name: names.put(&tensor.name),
         program: 0,
+        slot: 0,
         first_op: 0,
         last_op: 0,
-        reserved: 0,
     }
 }
 
@@ -210,17 +226,7 @@ fn op_record(names: &mut Names, op: &Op, numbers: &[u32]) -> OpRecord {
         },
         None => OperandRecord { tensor: NO_TENSOR, offset: 0, strides: [0; DIMS] },
     };
-    OpRecord {
-        kind: op.kind as u32,
-        function: op.function,
-        tiles: op.tiles,
-        kept_dims: op.kept_dims as u32,
-        dims: op.dims.map(|extent| extent as u32),
-        operands: op.operands.each_ref().map(operand),
-        params: op.params,
-        floats: op.floats,
-        name: names.put(&op.name),
-    }
+    op.operation.record(op.extents(), op.operands.each_ref().map(operand), names.put(&op.name))
 }
 
 /// Over which operations each scratch tensor of a program is live: inputs from the start, outputs to the end, others
@@ -264,40 +270,15 @@ fn check_limits(module: &Module, tables: &Tables, header: &FileHeader) -> Result
         ("number of elements of a tensor", elements, ELEMENTS_MAX),
         ("scratch in bytes", header.scratch_bytes, MEMORY_MAX),
         ("thread scratch in bytes", header.thread_scratch_bytes, MEMORY_MAX),
-        ("frame state in bytes", header.frame_state_bytes, MEMORY_MAX),
-        ("session state in bytes", header.session_state_bytes, MEMORY_MAX),
+        (
+            "copy of a bank in bytes",
+            module.banks.iter().map(|bank| bank.copy_bytes).max().unwrap_or(0),
+            MEMORY_MAX,
+        ),
     ] {
         if seen > limit {
             return Err(CompileError::Limit { what, seen, limit });
         }
     }
     Ok(())
-}
-
-/// Header and section table on the first page, each section on pages of its own, then the hashes.
-fn assemble(mut header: FileHeader, sections: [&[u8]; 10], scratch: Vec<(u64, u64)>) -> Written {
-    let mut bytes = vec![0; HEAD_BYTES];
-    let mut table = [SectionRecord::zeroed(); 10];
-    for ((record, kind), content) in table.iter_mut().zip(SectionKind::ALL).zip(sections) {
-        bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES as usize), 0);
-        *record = SectionRecord {
-            kind: kind as u32,
-            layout: 1,
-            offset: bytes.len() as u64,
-            bytes: content.len() as u64,
-            hash: *blake3::hash(content).as_bytes(),
-        };
-        bytes.extend_from_slice(content);
-    }
-    header.file_bytes = bytes.len() as u64;
-    put(&mut bytes, 0, &[header]);
-    put(&mut bytes, size_of::<FileHeader>(), &table);
-    header.head_hash = *blake3::hash(&bytes[..HEAD_BYTES]).as_bytes();
-    put(&mut bytes, 0, &[header]);
-    Written { bytes, header, scratch }
-}
-
-fn put<T: Pod>(bytes: &mut [u8], at: usize, records: &[T]) {
-    let content: &[u8] = cast_slice(records);
-    bytes[at..at + content.len()].copy_from_slice(content);
 }

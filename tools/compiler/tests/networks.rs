@@ -6,7 +6,7 @@
 // Helpers of tests: what fails here fails the test.
 #![allow(clippy::unwrap_used)]
 
-use sonotrace_compiler::aligned::AlignedBytes;
+use sonotrace::format::AlignedBytes;
 use sonotrace_compiler::{Options, Weights, compile_graphs, frontend, parity};
 use std::path::PathBuf;
 
@@ -77,15 +77,18 @@ fn the_golden_cases_pass_and_the_same_inputs_give_the_same_file() {
     let compiled = compile_graphs(graphs, &options).unwrap();
     assert_eq!(compiled.bytes, compile_graphs(graphs, &options).unwrap().bytes);
     let file = AlignedBytes::new(&compiled.bytes);
-    let model = sonotrace::model::Model::parse(file.bytes()).unwrap();
+    let model = sonotrace::format::Model::parse(file.bytes()).unwrap();
     let conventions = model.conventions();
     assert_eq!((conventions.input_size, conventions.mask_size), (256, 64));
     assert_eq!((conventions.point_slots, conventions.mask_candidates), (16, 4));
-    let required = sonotrace::exec::memory_required(file.bytes(), 1).unwrap();
+    let config = sonotrace::exec::ExecutorConfig::default();
+    let required = sonotrace::exec::memory_required(file.bytes(), &config).unwrap();
     let mut region = AlignedBytes::zeroed(required.bytes);
-    let mut executor = sonotrace::exec::Executor::new(model, 1, region.bytes_mut()).unwrap();
+    let mut executor = sonotrace::exec::Executor::new(model, config, region.bytes_mut()).unwrap();
     let worst = executor.self_test().unwrap();
     println!("self-test: {worst:.2e}");
-    // The embedding passes from the encoder to the decoder as state of a frame.
-    assert_eq!(model.header().frame_state_bytes, 256 * 16 * 16 * 4);
+    // The embedding passes from the encoder to the decoder in a bank with a copy for each kept frame.
+    let banks: Vec<_> =
+        model.header().banks().iter().map(|b| (b.copy_bytes, b.copies, b.per_kept_frame)).collect();
+    assert_eq!(banks, [(256 * 16 * 16 * 4, 0, 1)]);
 }

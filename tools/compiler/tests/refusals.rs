@@ -72,7 +72,7 @@ fn samplings_that_are_not_there_are_refused() {
 #[test]
 fn dynamic_shapes_are_refused_with_the_input_s_name() {
     let graph = Onnx::default()
-        .typed_input("tokens", common::FLOAT, &[Dim::Symbol("batch"), Dim::Fixed(6)])
+        .typed_input("tokens", common::FLOAT, &[Dim::DimParam("batch".into()), Dim::DimValue(6)])
         .node("Relu", &["tokens"], &["y"], &[])
         .output("y");
     let error = graph.compile().unwrap_err();
@@ -84,7 +84,7 @@ fn dynamic_shapes_are_refused_with_the_input_s_name() {
 fn ports_of_other_types_are_refused() {
     for (dtype, name) in [(common::DOUBLE, "double"), (common::INT64, "int64"), (common::BOOL, "bool")] {
         let graph = Onnx::default()
-            .typed_input("labels", dtype, &[Dim::Fixed(6)])
+            .typed_input("labels", dtype, &[Dim::DimValue(6)])
             .node("Cast", &["labels"], &["y"], &[int("to", common::FLOAT)])
             .output("y");
         let error = graph.compile().unwrap_err();
@@ -161,9 +161,9 @@ fn states_must_fit() {
     assert_names(&same.to_string(), &["a is given twice"]);
     // Another shape is another tensor: nothing is shared.
     let apart = compile_graphs(&[writer("a"), reader(&[6, 4])], &options).unwrap();
-    assert_eq!(apart.report.frame_state_bytes, 0);
+    assert!(apart.report.banks.is_empty());
     let shared = compile_graphs(&[writer("a"), reader(&[4, 6])], &options).unwrap();
-    assert_eq!(shared.report.frame_state_bytes, 128);
+    assert_eq!(shared.report.banks[0].copy_bytes, 128);
 }
 
 #[test]
@@ -193,9 +193,20 @@ fn conventions_are_checked() {
     ] {
         assert_names(&compile_with(&content).unwrap_err().to_string(), &["conventions", part]);
     }
-    let states = text("[1, 1, 8, 8]", 0.5).replace("0.25,", r#"0.25, "states": {"session": ["masks"]},"#);
-    assert_eq!(compile_with(&states).unwrap().report.session_state_bytes, 4 * 4 * 4 * 4);
-    let unknown = states.replace("masks", "nothing");
-    assert_names(&compile_with(&unknown).unwrap_err().to_string(), &["state nothing"]);
+    let with_state = |state: &str| {
+        compile_with(&text("[1, 1, 8, 8]", 0.5).replace("0.25,", &format!(r#"0.25, "state": {state},"#)))
+    };
+    let bank = |tensors: &str| format!(r#"{{"banks": {{"kept": {{"tensors": {tensors}}}}}}}"#);
+    let banks = with_state(&bank(r#"["masks"]"#)).unwrap().report.banks;
+    let seen: Vec<_> = banks.iter().map(|bank| (bank.name.as_str(), bank.copy_bytes, bank.copies)).collect();
+    assert_eq!(seen, [("kept", 4 * 4 * 4 * 4, 1)]);
+    let refused =
+        |state: &str, parts: &[&str]| assert_names(&with_state(state).unwrap_err().to_string(), parts);
+    refused(&bank(r#"["nothing"]"#), &["state nothing"]);
+    refused(&bank(r#"["masks", "masks"]"#), &["masks", "twice"]);
+    let port = r#"{"banks": {"kept": {"tensors": ["masks"]}}, "ports": {"image": "masks@before"}}"#;
+    refused(port, &["state masks", "decoder", "[1, 4, 4, 4]", "[1, 1, 8, 8]"]);
+    refused(&port.replace("masks@before", "masks"), &["image", "TENSOR@SLOT"]);
+    refused(&port.replace("masks@before", "other@before"), &["image", "other@before"]);
     std::fs::remove_file(&path).unwrap();
 }

@@ -4,15 +4,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{Onnx, RMS_MAX, ints};
+use common::{Onnx, RMS_MAX, count, ints};
 use proptest::prelude::*;
-use sonotrace::exec::{Executor, memory_required};
-use sonotrace::model::Model;
-use sonotrace::model::format::{OpKind, conv};
-use sonotrace_compiler::aligned::AlignedBytes;
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::format::op::TILE_MACS_MAX;
+use sonotrace::format::{AlignedBytes, Model};
+use sonotrace::kernels::{BindOptions, BoundOp};
 use sonotrace_compiler::golden::{Case, made_up};
 use sonotrace_compiler::parity::Parity;
-use sonotrace_compiler::{Compiled, Options, Weights, compile_graphs, frontend, parity, tiles};
+use sonotrace_compiler::{Compiled, Options, Weights, compile_graphs, frontend, parity};
 
 fn writer() -> frontend::Graph {
     let graph = Onnx::default()
@@ -39,20 +39,23 @@ fn state_passes_from_program_to_program_within_its_frame() {
     let compiled = compile_graphs(&[writer(), reader()], &Options::default()).unwrap();
     let file = AlignedBytes::new(&compiled.bytes);
     let model = Model::parse(file.bytes()).unwrap();
-    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), 2).unwrap().bytes);
-    let mut executor = Executor::new(model, 2, region.bytes_mut()).unwrap();
+    let config = ExecutorConfig { kept_frames: 2, ..ExecutorConfig::default() };
+    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config).unwrap().bytes);
+    let mut executor = Executor::new(model, config, region.bytes_mut()).unwrap();
     let (writes, reads) = (executor.program("writer").unwrap(), executor.program("reader").unwrap());
     let images = [made_up(0, 72), made_up(5, 72)];
     for (copy, image) in (0..).zip(&images) {
-        executor.input_mut(writes, 0, copy).copy_from_slice(image);
-        executor.run_to_end(writes, copy);
+        executor.begin(writes, &[copy]).unwrap();
+        executor.input_mut(0).copy_from_slice(image);
+        executor.finish();
     }
     for (copy, image) in (0..).zip(&images) {
-        executor.input_mut(reads, 1, copy).fill(0.5);
-        executor.run_to_end(reads, copy);
+        executor.begin(reads, &[copy]).unwrap();
+        executor.input_mut(1).fill(0.5);
+        executor.finish();
         let feature = frontend::run_reference(&writer(), std::slice::from_ref(image)).unwrap().remove(0);
         let expected = frontend::run_reference(&reader(), &[feature, vec![0.5]]).unwrap();
-        assert!(parity::relative_rms(executor.output(reads, 0, copy), &expected[0]) <= RMS_MAX);
+        assert!(parity::relative_rms(executor.output(0), &expected[0]) <= RMS_MAX);
     }
 }
 
@@ -67,8 +70,12 @@ fn given_golden_cases_are_stored_and_pass() {
     let model = Model::parse(file.bytes()).unwrap();
     // One input and one output of the writer, two inputs and one output for each case of the reader.
     assert_eq!(model.golden().len(), 2 + 2 * 3);
-    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), 1).unwrap().bytes);
-    assert!(Executor::new(model, 1, region.bytes_mut()).unwrap().self_test().unwrap() < 1e-3);
+    let mut region =
+        AlignedBytes::zeroed(memory_required(file.bytes(), &ExecutorConfig::default()).unwrap().bytes);
+    assert!(
+        Executor::new(model, ExecutorConfig::default(), region.bytes_mut()).unwrap().self_test().unwrap()
+            < 1e-3
+    );
     let missing = Options { golden: [("reader".to_owned(), vec![Case::new()])].into(), ..Options::default() };
     let error = compile_graphs(&[reader()], &missing).unwrap_err().to_string();
     assert!(error.contains("feature"), "{error}");
@@ -117,19 +124,23 @@ fn tiles_are_bounded() {
         .node("MatMul", &["x", "w"], &["y"], &[])
         .output("y")
         .agrees("deep product");
-    let file = AlignedBytes::new(&compiled.bytes);
-    let op = Model::parse(file.bytes()).unwrap().ops()[0];
-    assert_eq!(op.kind, OpKind::MatMul as u32);
-    let tile =
-        u64::from(op.params[conv::TILE_M]) * u64::from(op.params[conv::TILE_N]) * u64::from(op.dims[7]);
-    assert!(tile <= tiles::TILE_MACS_MAX, "{tile}");
+    let tiles = |compiled: &Compiled| {
+        let file = AlignedBytes::new(&compiled.bytes);
+        let model = Model::parse(file.bytes()).unwrap();
+        BoundOp::bind(&model, &model.ops()[0], &BindOptions::default()).unwrap().tiles()
+    };
+    assert_eq!(count(&compiled, "matmul"), 1);
+    assert!(
+        u64::from(tiles(&compiled)) >= (300 * 200 * 5000u64).div_ceil(TILE_MACS_MAX),
+        "{}",
+        tiles(&compiled)
+    );
     let long = Onnx::default()
         .input("x", &[1 << 20])
         .node("Exp", &["x"], &["y"], &[])
         .output("y")
         .agrees("long row");
-    let file = AlignedBytes::new(&long.bytes);
-    assert_eq!(Model::parse(file.bytes()).unwrap().ops()[0].tiles, 128);
+    assert_eq!(tiles(&long), 128);
 }
 
 /// A step of a random graph over the values made so far.
@@ -300,8 +311,8 @@ fn weights_of_8_bits_are_stored_exactly() {
     for output in outputs {
         assert!(output.relative_rms <= RMS_MAX, "{output:?}");
     }
-    // Panels of 16 channels, whose scales take four rows: (27 + 4) and (21 + 4) rows.
-    assert_eq!(compiled.report.programs[0].weight_bytes, (2 * 31 + 3 * 25) * 16);
+    // Panels of 16 channels: four rows of scales, four of sums, and 27 and 21 inputs, padded to multiples of 4.
+    assert_eq!(compiled.report.programs[0].weight_bytes, (2 * (8 + 28) + 3 * (8 + 24)) * 16);
     let rough = Onnx::default()
         .input("x", &[3, 40])
         .weights("w", &[40, 24])

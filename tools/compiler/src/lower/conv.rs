@@ -5,7 +5,9 @@ use super::einsum::pack_panels;
 use crate::error::CompileError;
 use crate::graph::{Constant, Op, Operand};
 use crate::view::View;
-use sonotrace::model::format::{DIMS, OpKind, conv, reduce};
+use sonotrace::format::DIMS;
+use sonotrace::format::function::Unary;
+use sonotrace::format::op::{self, PoolFunction, Window};
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::nn::DataFormat;
@@ -225,7 +227,8 @@ impl Lowering<'_> {
         let panels = pack_panels(outputs, inputs * taps, |o, k| {
             weights(o, k / taps, k % taps / columns.kernel, k % columns.kernel)
         });
-        let mut op = Op::new(OpKind::Conv, &node.name);
+        let mut op =
+            Op::new(op::Conv { window: window(input, [rows, columns]), activation: Unary::COPY }, &node.name);
         op.dims = [output.extent(BATCH), 1, 1, 1, output.extent(ROW), output.extent(COLUMN), outputs, inputs];
         op.operands[0] = Some(output.operand([0, 4, 5, 6]));
         op.operands[1] = Some(input.operand([0, 4, 5, 7]));
@@ -241,7 +244,6 @@ impl Lowering<'_> {
             strides[6] = view.strides[0];
             Operand { tensor: view.tensor, offset: 0, strides }
         });
-        set_geometry(&mut op, input, rows, columns);
         self.ops.push(op);
     }
 
@@ -257,7 +259,10 @@ impl Lowering<'_> {
         [rows, columns]: [Reach; 2],
     ) {
         let multiplier = kernel.shape[0];
-        let mut op = Op::new(OpKind::DepthwiseConv, &node.name);
+        let mut op = Op::new(
+            op::DepthwiseConv { window: window(input, [rows, columns]), activation: Unary::COPY },
+            &node.name,
+        );
         op.dims =
             [output.extent(BATCH), 1, 1, 1, output.extent(ROW), output.extent(COLUMN), groups, multiplier];
         // The channel axis, split: groups outside, their outputs inside.
@@ -279,37 +284,39 @@ impl Lowering<'_> {
             (strides[6], strides[7]) = (view.strides[0], view.strides[1]);
             Operand { tensor: view.tensor, offset: 0, strides }
         });
-        set_geometry(&mut op, input, rows, columns);
         self.ops.push(op);
     }
 
     pub(super) fn max_pool(&mut self, node: &TypedNode, op: &MaxPool) -> Result<View, CompileError> {
-        self.pool(node, &op.pool_spec, reduce::MAX, false)
+        self.pool(node, &op.pool_spec, PoolFunction::Max)
     }
 
     pub(super) fn sum_pool(&mut self, node: &TypedNode, op: &SumPool) -> Result<View, CompileError> {
-        let function = if op.normalize { reduce::MEAN } else { reduce::SUM };
+        let function = match (op.normalize, op.count_include_pad) {
+            (false, _) => PoolFunction::Sum,
+            (true, false) => PoolFunction::MeanInside,
+            (true, true) => PoolFunction::MeanOfKernel,
+        };
         let overhangs = matches!(op.pool_spec.padding, PaddingSpec::ExplicitOnnxPool(_, _, true));
         if op.normalize && op.count_include_pad && overhangs {
             return Err(self.unsupported(node, "ceil_mode together with count_include_pad"));
         }
-        self.pool(node, &op.pool_spec, function, op.count_include_pad)
+        self.pool(node, &op.pool_spec, function)
     }
 
     fn pool(
         &mut self,
         node: &TypedNode,
         spec: &PoolSpec,
-        function: u32,
-        count_outside: bool,
+        function: PoolFunction,
     ) -> Result<View, CompileError> {
         let view = self.input(node, 0)?;
         let input = self.image(node, &view, spec.data_format)?;
         let result = self.fresh(node, &self.output_shape(node)?);
         let output = self.image(node, &result, spec.data_format)?;
         let [rows, columns] = self.reaches(node, spec, &input)?;
-        let mut op = Op::new(OpKind::Pool, &node.name);
-        op.function = function;
+        let pool = op::Pool { function, window: window(&input, [rows, columns]) };
+        let mut op = Op::new(pool, &node.name);
         op.dims = [
             output.extent(BATCH),
             1,
@@ -322,26 +329,18 @@ impl Lowering<'_> {
         ];
         op.operands[0] = Some(output.operand([0, 4, 5, 6]));
         op.operands[1] = Some(input.operand([0, 4, 5, 6]));
-        set_geometry(&mut op, &input, rows, columns);
-        op.params[conv::COUNT_OUTSIDE] = count_outside.into();
         self.ops.push(op);
         Ok(result)
     }
 }
 
-fn set_geometry(op: &mut Op, input: &Image, rows: Reach, columns: Reach) {
-    for (at, value) in [
-        (conv::KERNEL_H, rows.kernel),
-        (conv::KERNEL_W, columns.kernel),
-        (conv::STRIDE_Y, rows.stride),
-        (conv::STRIDE_X, columns.stride),
-        (conv::DILATION_Y, rows.dilation),
-        (conv::DILATION_X, columns.dilation),
-        (conv::IN_H, input.extent(ROW)),
-        (conv::IN_W, input.extent(COLUMN)),
-    ] {
-        op.params[at] = value as u32;
+/// The window over an image, rows first.
+fn window(input: &Image, reaches: [Reach; 2]) -> Window {
+    Window {
+        kernel: reaches.map(|axis| axis.kernel as u32),
+        stride: reaches.map(|axis| axis.stride as u32),
+        dilation: reaches.map(|axis| axis.dilation as u32),
+        pad: reaches.map(|axis| axis.pad),
+        input: [ROW, COLUMN].map(|axis| input.extent(axis) as u32),
     }
-    op.params[conv::PAD_TOP] = rows.pad as u32;
-    op.params[conv::PAD_LEFT] = columns.pad as u32;
 }

@@ -8,9 +8,11 @@
 use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::{Constant, Op, Operand};
-use crate::tiles::{TILE_M, TILE_N};
 use crate::view::View;
-use sonotrace::model::format::{DIMS, OpKind, PANEL, conv};
+use sonotrace::format::DIMS;
+use sonotrace::format::function::Unary;
+use sonotrace::format::op::MatMul;
+use sonotrace::format::panels::PANEL;
 use tract_core::internal::*;
 use tract_core::ops::einsum::EinSum;
 
@@ -246,7 +248,7 @@ impl Lowering<'_> {
         let first = BATCH_DIMS - rows.len();
         axes[first..BATCH_DIMS].copy_from_slice(&rows);
         (axes[5], axes[6], axes[7]) = (m, n, k);
-        let mut op = Op::new(OpKind::MatMul, &node.name);
+        let mut op = Op::new(MatMul { activation: Unary::COPY }, &node.name);
         op.dims = axes.map(|axis| axis.extent);
         for (slot, (operand, view)) in
             [(OUT, views[OUT]), (A, views[A]), (B, views[B])].into_iter().enumerate()
@@ -254,7 +256,6 @@ impl Lowering<'_> {
             let strides = axes.map(|axis| axis.strides[operand]);
             op.operands[slot] = Some(Operand { tensor: view.tensor, offset: view.offset, strides });
         }
-        (op.params[conv::TILE_M], op.params[conv::TILE_N]) = (TILE_M, TILE_N);
         self.ops.push(op);
         Ok(())
     }

@@ -16,7 +16,8 @@ mod shape;
 use crate::error::CompileError;
 use crate::graph::{Constant, Home, Module, Op, Operand, Port, walk_operands};
 use crate::view::View;
-use sonotrace::model::format::{OpKind, map};
+use sonotrace::format::function::{Function, Unary};
+use sonotrace::format::op::Elementwise;
 use std::collections::HashMap;
 use tract_core::internal::*;
 use tract_core::ops::array::{Gather, GatherElements, MultiBroadcastTo, Pad, Slice, Tile, TypedConcat};
@@ -317,14 +318,12 @@ impl Lowering<'_> {
     fn map_into(
         &mut self,
         node: &TypedNode,
-        function: u32,
-        floats: [f32; 4],
+        function: Function,
         output: &View,
         inputs: &[&View],
     ) -> Result<(), CompileError> {
         let views: Vec<&View> = std::iter::once(output).chain(inputs.iter().copied()).collect();
-        let mut op = Op::new(OpKind::Map, &node.name);
-        (op.function, op.floats) = (function, floats);
+        let mut op = Op::new(Elementwise { function }, &node.name);
         op.dims = self.place(node, &mut op.operands, &output.dims, &views)?;
         self.ops.push(op);
         Ok(())
@@ -358,7 +357,7 @@ impl Lowering<'_> {
         view: &View,
         may_forward: bool,
     ) -> Result<(), CompileError> {
-        self.map_into(node, map::COPY, [0.0; 4], output, &[view])?;
+        self.map_into(node, Function::Unary(Unary::COPY), output, &[view])?;
         if let Some(op) = self.ops.last_mut() {
             op.may_forward = may_forward;
         }

@@ -4,7 +4,8 @@ use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::{Op, operands_at};
 use crate::view::{View, merge_dims};
-use sonotrace::model::format::{DIMS, OpKind, norm, reduce};
+use sonotrace::format::op::{self, Normalize, Reduction, Statistics};
+use sonotrace::format::{DIMS, Operation};
 use std::collections::HashMap;
 use tract_core::internal::*;
 use tract_core::ops::binary::TypedBinOp;
@@ -50,13 +51,13 @@ fn binary<T: tract_core::ops::binary::BinMiniOp>(model: &TypedModel, outlet: Out
 
 impl Lowering<'_> {
     pub(super) fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> Result<View, CompileError> {
-        let function = match op.reducer {
-            Reducer::Sum => reduce::SUM,
-            Reducer::Max | Reducer::Any => reduce::MAX,
-            Reducer::Min | Reducer::All => reduce::MIN,
-            Reducer::Prod => reduce::PRODUCT,
-            Reducer::MeanOfSquares => reduce::MEAN_OF_SQUARES,
-            Reducer::ArgMax(false) if op.axes.len() == 1 => reduce::ARG_MAX,
+        let reduction = match op.reducer {
+            Reducer::Sum => Reduction::Sum,
+            Reducer::Max | Reducer::Any => Reduction::Max,
+            Reducer::Min | Reducer::All => Reduction::Min,
+            Reducer::Prod => Reduction::Product,
+            Reducer::MeanOfSquares => Reduction::MeanOfSquares,
+            Reducer::ArgMax(false) if op.axes.len() == 1 => Reduction::ArgMax,
             _ => return Err(self.unsupported(node, "there is no such reduction in the runtime")),
         };
         let input = self.input(node, 0)?;
@@ -67,7 +68,8 @@ impl Lowering<'_> {
         for &axis in &op.axes {
             (repeated.dims[axis], repeated.strides[axis]) = (input.dims[axis], 0);
         }
-        self.over_axes(node, OpKind::Reduce, function, 0.0, &op.axes, &repeated, &input)?;
+        let operation = |kept_dims| op::Reduce { reduction, kept_dims }.into();
+        self.over_axes(node, operation, &op.axes, &repeated, &input)?;
         Ok(output)
     }
 
@@ -77,7 +79,7 @@ impl Lowering<'_> {
         }
         let input = self.input(node, 0)?;
         let output = self.fresh(node, &input.dims.clone());
-        self.over_axes(node, OpKind::Softmax, 0, 0.0, &op.axes, &output, &input)?;
+        self.over_axes(node, |kept_dims| op::Softmax { kept_dims }.into(), &op.axes, &output, &input)?;
         Ok(output)
     }
 
@@ -87,24 +89,22 @@ impl Lowering<'_> {
             .cast_to::<f32>()
             .and_then(|eps| Ok(*eps.to_plain_array_view::<f32>()?.first().context("empty")?));
         let epsilon = epsilon.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
-        let (function, input) = match self.means_off.get(&node.id).and_then(|outlet| self.values.get(outlet))
-        {
-            Some(super::Value::View(view)) => (norm::MEAN_VARIANCE, view.clone()),
-            _ => (norm::RMS, self.input(node, 0)?),
-        };
+        let (statistics, input) =
+            match self.means_off.get(&node.id).and_then(|outlet| self.values.get(outlet)) {
+                Some(super::Value::View(view)) => (Statistics::MeanVariance, view.clone()),
+                _ => (Statistics::RootMeanSquare, self.input(node, 0)?),
+            };
         let output = self.fresh(node, &input.dims.clone());
-        self.over_axes(node, OpKind::Normalize, function, epsilon, &[op.axis], &output, &input)?;
+        let operation = |kept_dims| Normalize { statistics, kept_dims, epsilon }.into();
+        self.over_axes(node, operation, &[op.axis], &output, &input)?;
         Ok(output)
     }
 
     /// An operation whose kept dims come first and whose other dims, the `axes`, come last.
-    #[allow(clippy::too_many_arguments)]
     fn over_axes(
         &mut self,
         node: &TypedNode,
-        kind: OpKind,
-        function: u32,
-        float: f32,
+        operation: impl Fn(u32) -> Operation,
         axes: &[usize],
         output: &View,
         input: &View,
@@ -113,7 +113,9 @@ impl Lowering<'_> {
             (0..input.dims.len()).partition(|axis| !axes.contains(axis));
         kept.sort_by_key(|&axis| std::cmp::Reverse(output.strides[axis]));
         // Indices count in the order of the axes; everything else may go through them in memory order.
-        if function != reduce::ARG_MAX || kind != OpKind::Reduce {
+        let is_index =
+            matches!(operation(0), Operation::Reduce(op::Reduce { reduction: Reduction::ArgMax, .. }));
+        if !is_index {
             inner.sort_by_key(|&axis| std::cmp::Reverse(input.strides[axis]));
         }
         let group = |axes: &[usize]| {
@@ -133,9 +135,7 @@ impl Lowering<'_> {
         if kept_dims.len() > start {
             return Err(self.unsupported(node, "it has more than 8 dimensions that cannot be merged"));
         }
-        let mut op = Op::new(kind, &node.name);
-        (op.function, op.floats[0], op.kept_dims) = (function, float, start);
-        op.params[0] = start as u32;
+        let mut op = Op::new(operation(start as u32), &node.name);
         op.dims[start - kept_dims.len()..start].copy_from_slice(&kept_dims);
         op.dims[start..].copy_from_slice(&inner_dims);
         let outer = operands_at(&[output, input], &kept_strides, start);

@@ -8,11 +8,8 @@ use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::Op;
 use crate::view::{View, dense_strides};
-use sonotrace::model::format::OpKind;
+use sonotrace::format::op::{RESAMPLE_TAPS_MAX, Resample};
 use tract_core::internal::*;
-
-/// Most taps that the runtime takes.
-const TAPS_MAX: usize = 16;
 
 /// Whether a node resamples: tract has several operations for it, one private to its ONNX part.
 pub(super) fn is_resize(node: &TypedNode) -> bool {
@@ -147,8 +144,10 @@ impl Lowering<'_> {
         let used: Vec<Vec<usize>> =
             rows.clone().map(|row| (0..row.len()).filter(|&at| row[at] != 0.0).collect()).collect();
         let taps = used.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        if taps > TAPS_MAX {
-            return Err(self.unsupported(node, format!("it needs {taps} taps, the limit is {TAPS_MAX}")));
+        if taps > RESAMPLE_TAPS_MAX as usize {
+            return Err(
+                self.unsupported(node, format!("it needs {taps} taps, the limit is {RESAMPLE_TAPS_MAX}"))
+            );
         }
         let (mut indices, mut factors) = (Vec::new(), Vec::new());
         for (row, used) in rows.zip(&used) {
@@ -186,7 +185,13 @@ impl Lowering<'_> {
         [taps, length, step]: [usize; 3],
         [table, factors]: [usize; 2],
     ) -> Result<(), CompileError> {
-        let mut op = Op::new(OpKind::Resample, &node.name);
+        let resample = |axis: usize| Resample {
+            axis: axis as u32,
+            taps: taps as u32,
+            input_length: length as u32,
+            input_stride: step as u32,
+        };
+        let mut op = Op::new(resample(0), &node.name);
         // The resampled axis must stay a dimension of its own: a third operand that no neighbour shares a step with.
         let mut marker =
             View { tensor: table, offset: 0, dims: output.dims.clone(), strides: vec![0; output.dims.len()] };
@@ -198,9 +203,7 @@ impl Lowering<'_> {
         for (slot, tensor) in [(2, table), (3, factors)] {
             op.operands[slot] = Some(crate::graph::Operand { tensor, offset: 0, strides: [0; 8] });
         }
-        for (at, value) in [dim, taps, length, step].into_iter().enumerate() {
-            op.params[at] = value as u32;
-        }
+        op.operation = resample(dim).into();
         self.ops.push(op);
         Ok(())
     }

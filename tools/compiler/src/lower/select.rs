@@ -4,7 +4,7 @@ use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::Op;
 use crate::view::View;
-use sonotrace::model::format::OpKind;
+use sonotrace::format::op;
 use tract_core::internal::*;
 use tract_core::ops::array::{Gather, GatherElements};
 
@@ -96,9 +96,9 @@ impl Lowering<'_> {
         stride: usize,
         length: usize,
     ) -> Result<(), CompileError> {
-        let mut op = Op::new(OpKind::Gather, &node.name);
+        let gather = op::Gather { axis_stride: stride as u32, axis_length: length as u32 };
+        let mut op = Op::new(gather, &node.name);
         op.dims = self.place(node, &mut op.operands, &output.dims, &[output, source, index])?;
-        (op.params[0], op.params[1]) = (stride as u32, length as u32);
         self.ops.push(op);
         Ok(())
     }

@@ -1,101 +1,55 @@
-//! Small ONNX graphs, written field by field (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), and the check
-//! that our executor and tract agree on them.
+//! Small ONNX graphs (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), and the check that our executor and tract
+//! agree on them.
 // Each test file uses a part of this; what fails here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use prost::Message;
 use sonotrace_compiler::{CompileError, Compiled, Options, compile_graphs, frontend, parity};
 use std::path::Path;
+pub use tract_onnx::pb::AttributeProto;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::Dimension;
+pub use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+use tract_onnx::pb::type_proto::{Tensor, Value};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
+};
 
 /// Bound on the relative rms error with f32 weights.
 pub const RMS_MAX: f64 = 1e-5;
 
-/// Protobuf wire format: the few rules that ONNX needs.
-#[derive(Debug, Clone, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn int(mut self, field: u64, value: i64) -> Self {
-        self.varint(field << 3);
-        self.varint(value as u64);
-        self
-    }
-
-    fn float(mut self, field: u64, value: f32) -> Self {
-        self.varint(field << 3 | 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn bytes(mut self, field: u64, value: &[u8]) -> Self {
-        self.varint(field << 3 | 2);
-        self.varint(value.len() as u64);
-        self.0.extend(value);
-        self
-    }
-
-    fn text(self, field: u64, value: &str) -> Self {
-        self.bytes(field, value.as_bytes())
-    }
-
-    fn message(self, field: u64, value: &Self) -> Self {
-        self.bytes(field, &value.0)
-    }
+fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: kind.into(), ..AttributeProto::default() }
 }
 
-/// An attribute of a node.
-#[derive(Debug, Clone)]
-pub enum Attribute {
-    Int(i64),
-    Float(f32),
-    Ints(Vec<i64>),
-    Text(&'static str),
+pub fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { i: value, ..attribute(name, AttributeType::Int) }
 }
 
-/// An attribute with its name.
-pub type Named = (&'static str, Attribute);
-
-pub fn int(name: &'static str, value: i64) -> Named {
-    (name, Attribute::Int(value))
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
-pub fn ints(name: &'static str, values: &[i64]) -> Named {
-    (name, Attribute::Ints(values.to_vec()))
+pub fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { f: value, ..attribute(name, AttributeType::Float) }
 }
 
-pub fn float(name: &'static str, value: f32) -> Named {
-    (name, Attribute::Float(value))
-}
-
-pub fn text(name: &'static str, value: &'static str) -> Named {
-    (name, Attribute::Text(value))
-}
-
-/// A dimension of a port: fixed or symbolic.
-#[derive(Debug, Clone)]
-pub enum Dim {
-    Fixed(usize),
-    Symbol(&'static str),
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: value.into(), ..attribute(name, AttributeType::String) }
 }
 
 /// ONNX element types.
-pub const FLOAT: i64 = 1;
-pub const INT64: i64 = 7;
-pub const BOOL: i64 = 9;
-pub const DOUBLE: i64 = 11;
+pub const FLOAT: i64 = DataType::Float as i64;
+pub const INT64: i64 = DataType::Int64 as i64;
+pub const BOOL: i64 = DataType::Bool as i64;
+pub const DOUBLE: i64 = DataType::Double as i64;
 
 /// A graph under construction.
 #[derive(Debug, Clone)]
 pub struct Onnx {
-    graph: Message,
-    nodes: usize,
+    graph: GraphProto,
     opset: i64,
 }
 
@@ -105,54 +59,51 @@ impl Default for Onnx {
     }
 }
 
+/// An input or an output; its shape may be left open.
+fn port(name: &str, dtype: i64, shape: Option<&[Dim]>) -> ValueInfoProto {
+    let dimension = |dim: &Dim| Dimension { value: Some(dim.clone()), ..Dimension::default() };
+    let shape = shape.map(|shape| TensorShapeProto { dim: shape.iter().map(dimension).collect() });
+    let tensor = Value::TensorType(Tensor { elem_type: dtype as i32, shape });
+    let r#type = Some(TypeProto { value: Some(tensor), ..TypeProto::default() });
+    ValueInfoProto { name: name.into(), r#type, ..ValueInfoProto::default() }
+}
+
 impl Onnx {
     pub fn opset(opset: i64) -> Self {
-        Self { graph: Message::default().text(2, "test"), nodes: 0, opset }
+        Self { graph: GraphProto { name: "test".into(), ..GraphProto::default() }, opset }
     }
 
     pub fn input(self, name: &str, shape: &[usize]) -> Self {
-        self.port(11, name, FLOAT, &shape.iter().map(|&extent| Dim::Fixed(extent)).collect::<Vec<_>>())
+        let shape: Vec<Dim> = shape.iter().map(|&extent| Dim::DimValue(extent as i64)).collect();
+        self.typed_input(name, FLOAT, &shape)
     }
 
-    pub fn typed_input(self, name: &str, dtype: i64, shape: &[Dim]) -> Self {
-        self.port(11, name, dtype, shape)
-    }
-
-    fn port(mut self, field: u64, name: &str, dtype: i64, shape: &[Dim]) -> Self {
-        let mut dims = Message::default();
-        for dim in shape {
-            let dim = match dim {
-                Dim::Fixed(extent) => Message::default().int(1, *extent as i64),
-                Dim::Symbol(name) => Message::default().text(2, name),
-            };
-            dims = dims.message(1, &dim);
-        }
-        let tensor = Message::default().int(1, dtype).message(2, &dims);
-        let port = Message::default().text(1, name).message(2, &Message::default().message(1, &tensor));
-        self.graph = self.graph.message(field, &port);
+    pub fn typed_input(mut self, name: &str, dtype: i64, shape: &[Dim]) -> Self {
+        self.graph.input.push(port(name, dtype, Some(shape)));
         self
     }
 
     /// An output whose shape the graph does not say.
     pub fn output(mut self, name: &str) -> Self {
-        let kind = Message::default().message(1, &Message::default().int(1, FLOAT));
-        self.graph = self.graph.message(12, &Message::default().text(1, name).message(2, &kind));
+        self.graph.output.push(port(name, FLOAT, None));
         self
     }
 
-    fn tensor(mut self, name: &str, dtype: i64, shape: &[usize], raw: &[u8]) -> Self {
-        let mut tensor = Message::default();
-        for &extent in shape {
-            tensor = tensor.int(1, extent as i64);
-        }
-        self.graph = self.graph.message(5, &tensor.int(2, dtype).text(8, name).bytes(9, raw));
+    fn tensor(mut self, name: &str, dtype: DataType, shape: &[usize], raw_data: Vec<u8>) -> Self {
+        self.graph.initializer.push(TensorProto {
+            name: name.into(),
+            dims: shape.iter().map(|&extent| extent as i64).collect(),
+            data_type: dtype.into(),
+            raw_data,
+            ..TensorProto::default()
+        });
         self
     }
 
     pub fn floats(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>());
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensor(name, FLOAT, shape, &raw)
+        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensor(name, DataType::Float, shape, raw)
     }
 
     /// Weights with made-up values of about -1 to 1.
@@ -170,40 +121,40 @@ impl Onnx {
     }
 
     pub fn indices(self, name: &str, shape: &[usize], values: &[i64]) -> Self {
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensor(name, INT64, shape, &raw)
+        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensor(name, DataType::Int64, shape, raw)
     }
 
     /// A node, named after its operation and its number.
-    pub fn node(mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Named]) -> Self {
-        let mut node = Message::default();
-        for input in inputs {
-            node = node.text(1, input);
-        }
-        for output in outputs {
-            node = node.text(2, output);
-        }
-        node = node.text(3, &format!("{op}_{}", self.nodes)).text(4, op);
-        for (name, attribute) in attributes {
-            let message = Message::default().text(1, name);
-            let message = match attribute {
-                Attribute::Float(value) => message.float(2, *value).int(20, 1),
-                Attribute::Int(value) => message.int(3, *value).int(20, 2),
-                Attribute::Text(value) => message.text(4, value).int(20, 3),
-                Attribute::Ints(values) => {
-                    values.iter().fold(message, |message, &value| message.int(8, value)).int(20, 7)
-                }
-            };
-            node = node.message(5, &message);
-        }
-        self.nodes += 1;
-        self.graph = self.graph.message(1, &node);
+    pub fn node(
+        mut self,
+        op: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[AttributeProto],
+    ) -> Self {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        self.graph.node.push(NodeProto {
+            input: owned(inputs),
+            output: owned(outputs),
+            name: format!("{op}_{}", self.graph.node.len()),
+            op_type: op.into(),
+            attribute: attributes.to_vec(),
+            ..NodeProto::default()
+        });
         self
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let opset = Message::default().text(1, "").int(2, self.opset);
-        Message::default().int(1, 8).text(2, "test").message(7, &self.graph).message(8, &opset).0
+        let opset = OperatorSetIdProto { version: self.opset, ..OperatorSetIdProto::default() };
+        let model = ModelProto {
+            ir_version: 8,
+            producer_name: "test".into(),
+            graph: Some(self.graph.clone()),
+            opset_import: vec![opset],
+            ..ModelProto::default()
+        };
+        model.encode_to_vec()
     }
 
     pub fn graph(&self, program: &str) -> Result<frontend::Graph, CompileError> {
