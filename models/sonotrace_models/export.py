@@ -4,11 +4,14 @@
   `f8` [1, 64, 32, 32].
 * `decoder`: these, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and `has_mask_input`
   [1], to `masks` [1, 1, 128, 128], logits, and `iou` [1, 1].
-* `tracker`: the features, `long_key` [1, 1024, 128], `long_value` and `long_identity` [1, 1024, 256], `long_valid`
-  [1, 4], `short_key` [1, 256, 128], `short_value` and `short_identity` [1, 256, 256], of the anchor `anchor_f4` and
-  `anchor_f8` as the features and `anchor_shares` [1, 11, 128, 128], and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to
-  `logits` [1, 11, 128, 128] and this frame's `key` [1, 256, 128], `value` [1, 256, 256], `flow` and `step` [1, 2, 64, 64].
+* `tracker`: the features; `slots_in_use` [1, 4]; of each memory in `MEMORIES`, `MEMORY_key` [1, 256, 128], `MEMORY_value` and
+  `MEMORY_identity` [1, 256, 256]; of the anchor `anchor_f4` and `anchor_f8` as the features and `anchor_shares`
+  [1, 11, 128, 128]; and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to `logits` [1, 11, 128, 128] and this frame's `key`
+  [1, 256, 128], `value` [1, 256, 256], `flow` and `step` [1, 2, 64, 64].
 * `memory`: `shares` [1, 11, 128, 128] to `identity` [1, 256, 256].
+
+All inputs of the tracker but `slots_in_use` are state that a session keeps in banks (`STATE`): features, memories, motion
+and shares of one frame each, of which the tracker reads several.
 
 Weights are rounded as the model file stores them (`quantize.round_weights`), so that graph and file agree.
 """
@@ -42,6 +45,23 @@ OPSET = 17
 RELATIVE_RMS_MAX = 1e-4
 """Largest difference between a graph and the network that it was made of."""
 FEATURE_NAMES = ("embedding", "f4", "f8")
+MEMORIES = ("reference", "recent1", "recent2", "recent3", "previous")
+"""What the tracker remembers: the long-term slots, and the frame before."""
+MEMORY_NAMES = ("key", "value", "identity")
+MOTION_NAMES = ("flow", "step")
+STATE: dict[str, Any] = {
+    "banks": {
+        "features": {"tensors": list(FEATURE_NAMES), "per_kept_frame": True},
+        "memory": {"tensors": list(MEMORY_NAMES)},
+        "motion": {"tensors": list(MOTION_NAMES)},
+        "shares": {"tensors": ["shares"]},
+    },
+    "ports": {f"{memory}_{name}": f"{name}@{memory}" for memory in MEMORIES for name in MEMORY_NAMES}
+    | {f"anchor_{name}": f"{name}@anchor" for name in ("f4", "f8", "shares")}
+    | {f"so_far_{name}": f"{name}@previous" for name in MOTION_NAMES},
+}
+"""Where a session keeps what one program gives and another takes: `TENSOR@SLOT`; a port of a tensor's own name is in the slot
+`frame`, the frame that is worked on."""
 
 
 @dataclass
@@ -94,11 +114,12 @@ class TrackerGraph(nn.Module):
         self.tracker = tracker
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        embedding, f4, f8, *memories = inputs[:10]
-        long, valid, short = Memory(*memories[:3]), memories[3], Memory(*memories[4:])
-        anchor_f4, anchor_f8, shares, *so_far = inputs[10:]
+        embedding, f4, f8, in_use, *rest = inputs
+        parts = len(MEMORIES) * len(MEMORY_NAMES)
+        *long, short = (Memory(*rest[at : at + len(MEMORY_NAMES)]) for at in range(0, parts, len(MEMORY_NAMES)))
+        anchor_f4, anchor_f8, shares, *so_far = rest[parts:]
         anchor = Anchor(Textures(anchor_f4, anchor_f8), shares, Moved(*so_far))
-        step = self.tracker(Features(embedding, f4, f8), long, valid, short, anchor)
+        step = self.tracker(Features(embedding, f4, f8), long, in_use, short, anchor)
         return step.logits, step.key, step.value, *step.moved
 
 
@@ -157,13 +178,12 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
         with torch.no_grad():
             seen = tracker.look(Features(*features))
             kept = [part.half().float() for part in (seen.key, seen.value, memory(shares))]
-        slots = [part.repeat(1, SLOTS, 1) for part in kept]
         inputs = dict(zip(FEATURE_NAMES, features, strict=True))
-        inputs |= dict(zip(("long_key", "long_value", "long_identity"), slots, strict=True))
-        inputs |= {"long_valid": torch.tensor([[1.0, 0.0, 0.0, 0.0]])}
-        inputs |= dict(zip(("short_key", "short_value", "short_identity"), kept, strict=True))
+        inputs |= {"slots_in_use": torch.tensor([[1.0, 0.0, 0.0, 0.0]])}
+        for memory_name in MEMORIES:
+            inputs |= {f"{memory_name}_{name}": part for name, part in zip(MEMORY_NAMES, kept, strict=True)}
         inputs |= {"anchor_f4": features[1].roll(1, 3), "anchor_f8": features[2].roll(1, 3), "anchor_shares": shares}
-        inputs |= {f"so_far_{name}": torch.full((1, 2, SIDE, SIDE), 0.5) for name in ("flow", "step")}
+        inputs |= {f"so_far_{name}": torch.full((1, 2, SIDE, SIDE), 0.5) for name in MOTION_NAMES}
         _write(out, "tracker", step, inputs, ("logits", "key", "value", "flow", "step"))
         _write(out, "memory", memory, {"shares": shares}, ("identity",))
     told = conventions(student.encoder, side, tracker is not None)
@@ -201,12 +221,13 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
         },
     }
     if has_tracker:
+        told["state"] = STATE
         told["tracker"] = {
             "slots": SLOTS,
             "tokens": TOKENS,
             "ids": IDS,
-            "memory": "long_* hold the slots' key, value and identity one after the other, the reference first, then a ring "
-            "of frames: each that was corrected, and every few others; long_valid is 1 for a slot in use",
+            "memory": "reference, then a ring of recent frames: each that was corrected, and every few others; previous is "
+            "the frame before; slots_in_use is 1 for the reference and the recent ones that hold a frame",
             "anchor": "its features and its masks' shares as they were remembered: the reference first, then each frame "
             "that was corrected, and every few others",
             "anchored_every": ANCHORED_EVERY,

@@ -30,19 +30,22 @@ def anchor(seed: int) -> Anchor:
     return Anchor(Textures(*(features(seed)[1:])), shares, Moved(flow, step))
 
 
-def memory(slots: int, seed: int) -> Memory:
+def memories(slots: int, seed: int) -> list[Memory]:
     generator = torch.Generator().manual_seed(seed)
-    return Memory(*(torch.randn(1, slots * TOKENS, width, generator=generator) for width in (128, 256, 256)))
+    whole = [torch.randn(1, slots * TOKENS, width, generator=generator).split(TOKENS, 1) for width in (128, 256, 256)]
+    return [Memory(*parts) for parts in zip(*whole, strict=True)]
+
+
+def memory(seed: int) -> Memory:
+    return memories(1, seed)[0]
 
 
 @torch.no_grad()
 def test_what_is_in_an_empty_slot_does_not_matter() -> None:
     tracker = Tracker().eval()
-    long, last = memory(SLOTS, 1), (memory(1, 2), anchor(3))
+    long, last = memories(SLOTS, 1), (memory(2), anchor(3))
     valid = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
-    other = Memory(*(part.clone() for part in long))
-    for part in other:
-        part[:, TOKENS : 2 * TOKENS] = 9
+    other = [long[0], Memory(*(torch.full_like(part, 9) for part in long[1])), *long[2:]]
     first, second = (tracker(features(0), slots, valid, *last).logits for slots in (long, other))
     torch.testing.assert_close(first, second)
     changed = tracker(features(0), other, torch.tensor([[1.0, 1.0, 1.0, 0.0]]), *last).logits
@@ -52,11 +55,11 @@ def test_what_is_in_an_empty_slot_does_not_matter() -> None:
 @torch.no_grad()
 def test_shapes() -> None:
     tracker = Tracker().eval()
-    step = tracker(features(0), memory(SLOTS, 1), torch.ones(1, SLOTS), memory(1, 2), anchor(3))
+    step = tracker(features(0), memories(SLOTS, 1), torch.ones(1, SLOTS), memory(2), anchor(3))
     assert step.logits.shape == (1, IDS, MASK_SIDE, MASK_SIDE)
     identity = tracker.identify(torch.rand(1, IDS, MASK_SIDE, MASK_SIDE))
-    assert Memory(step.key, step.value, identity)._fields == memory(1, 0)._fields
-    for own, kept in zip((step.key, step.value, identity), memory(1, 0), strict=True):
+    assert Memory(step.key, step.value, identity)._fields == memory(0)._fields
+    for own, kept in zip((step.key, step.value, identity), memory(0), strict=True):
         assert own.shape == kept.shape
 
 
@@ -107,7 +110,7 @@ def test_all_together_fit_the_budget() -> None:
     with FlopCounterMode(display=False) as counter:
         found = student.encoder(torch.zeros(1, 1, 256, 256))
         student.decoder(*found, prompt)
-        tracker(found, memory(SLOTS, 1), torch.ones(1, SLOTS), memory(1, 2), anchor(3))
+        tracker(found, memories(SLOTS, 1), torch.ones(1, SLOTS), memory(2), anchor(3))
         tracker.identify(torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE))
     macs = counter.get_total_flops() / 2
     assert macs <= MACS_MAX

@@ -15,6 +15,7 @@ wrong. The pyramid tells, for each pixel, which of both counts more, how far the
 background is beyond what they say.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ NEVER = -1e4
 
 
 class Memory(NamedTuple):
-    """What is kept of one or several frames; tokens of several follow each other."""
+    """What is kept of a frame."""
 
     key: Tensor
     """[batch, tokens, 128]"""
@@ -173,12 +174,14 @@ class Tracker(nn.Module):
         normed = self.norm(tokens)
         return Seen(tokens, normed, self.to_key(normed), F.silu(self.to_value(normed)))
 
-    def forward(self, features: Features, long: Memory, is_valid: Tensor, short: Memory, anchor: Anchor) -> Step:
+    def forward(
+        self, features: Features, long: Sequence[Memory], is_valid: Tensor, short: Memory, anchor: Anchor
+    ) -> Step:
         """The tracking step.
 
         Args:
             features: of the frame.
-            long: [batch, 4 * 256, ...]: the slots' memories.
+            long: the four slots' memories, the reference first.
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
             short: [batch, 256, ...]: the frame before.
             anchor: what is moved along.
@@ -186,14 +189,13 @@ class Tracker(nn.Module):
         tokens, normed_frame, key, value = self.look(features)
         gate = F.silu(self.to_gate(normed_frame))
         query = key * KEY**-0.5
-        scores = query @ long.key.transpose(1, 2)
         batch = len(tokens)
-        empty = (1 - is_valid) * NEVER
-        scores = (scores.reshape(batch, TOKENS, SLOTS, TOKENS) + empty[:, None, :, None]).reshape(batch, TOKENS, -1)
-        from_long = scores.softmax(-1) @ torch.cat([long.value, long.identity], -1)
+        empty = ((1 - is_valid) * NEVER)[:, None].split(1, -1)
+        scores = [query @ slot.key.transpose(1, 2) + never for slot, never in zip(long, empty, strict=True)]
+        from_long = attended(torch.cat(scores, -1), long)
         near = self.near(normed_frame)
         scores = query @ short.key.transpose(1, 2) + near.gather(2, self.offsets.expand(batch, -1, -1)) + self.outside
-        from_short = scores.softmax(-1) @ torch.cat([short.value, short.identity], -1)
+        from_short = attended(scores, [short])
         both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
         trust = self.trust_short(normed_frame).sigmoid()
         labels = from_long[..., -LABELS:] * (1 - trust) + from_short[..., -LABELS:] * trust
@@ -215,6 +217,16 @@ class Tracker(nn.Module):
         share = share.sigmoid()
         both = share * followed + (1 - share) * carried
         return LABEL_GAIN_MAX * belief.sigmoid() * both + background * self.is_background
+
+
+def attended(scores: Tensor, memories: Sequence[Memory]) -> Tensor:
+    """[batch, tokens, 512]: values and identities of all tokens of some memories, by the softmax of their scores,
+    [batch, tokens, memories * 256]. Memory by memory, so that each stays where it is kept."""
+    shares = scores.softmax(-1).split(TOKENS, -1)
+    value, identity = shares[0] @ memories[0].value, shares[0] @ memories[0].identity
+    for share, memory in zip(shares[1:], memories[1:], strict=True):
+        value, identity = value + share @ memory.value, identity + share @ memory.identity
+    return torch.cat([value, identity], -1)
 
 
 def _window() -> tuple[Tensor, Tensor]:

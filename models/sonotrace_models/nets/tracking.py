@@ -104,9 +104,8 @@ class Tracking:
 
     def find(self, features: Features) -> Tensor:
         """Tracks into the next frame; `remember` is to follow."""
-        long = Memory(*(torch.cat(parts, 1) for parts in zip(*self._slots, strict=True)))
         self._features = features
-        self._found = self.tracker(features, long, self._is_valid, self._short, self._anchor)
+        self._found = self.tracker(features, self._slots, self._is_valid, self._short, self._anchor)
         self.since_anchor += 1
         return self._found.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
 
