@@ -7,20 +7,20 @@ use sonotrace_hal::frame::FrameError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where in a file something is wrong.
+/// The place in a file that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// No particular place.
+    /// The whole file.
     Whole,
     /// This frame, counted from 1.
     Frame(u64),
     /// This byte, counted from 0.
     Byte(u64),
-    /// This line of a text, counted from 1.
+    /// This line of a text file, counted from 1.
     Line(u64),
     /// The field of this name.
     Field(&'static str),
-    /// This DICOM attribute; shown with its keyword.
+    /// This DICOM attribute; displayed with its keyword.
     Attribute(Tag),
 }
 
@@ -40,58 +40,58 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a recording was refused. The text names the file and the place in it and, where there is one, the remedy; it
-/// never holds text out of a DICOM file's patient or study attributes.
+/// Why a recording was refused. The text names the file, the place in it and, where there is one, the remedy. It never
+/// contains text from the patient or study attributes of a DICOM file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// The system would not read or write the file.
+    /// The operating system cannot read or write the file.
     #[error("{}: {source}", file.display())]
     Io {
         /// The file or folder.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Not a form that is read here.
+    /// Not a supported format.
     #[error("{}: {seen}; {fix}", file.display())]
     Unrecognised {
         /// The file or folder.
         file: PathBuf,
-        /// What it seems to be.
+        /// What was found.
         seen: String,
-        /// What to give instead.
+        /// What to do.
         fix: &'static str,
     },
-    /// An option has no meaning.
+    /// An option is out of range.
     #[error("option {option} is {seen}, not within {min}..={max}")]
     Option {
-        /// As it is written on the command line.
+        /// Its name on the command line.
         option: &'static str,
         /// The value given.
         seen: f64,
-        /// Least value allowed.
+        /// Smallest value allowed.
         min: f64,
         /// Largest value allowed.
         max: f64,
     },
-    /// More than the limits of this runtime or of [`crate::Options::bytes_max`].
-    #[error("{}{place}: {what}: {seen}, at most {max} can be taken; {fix}", file.display())]
+    /// Beyond a limit of the runtime, of this crate, or of [`crate::Options::bytes_max`].
+    #[error("{}{place}: {what}: {seen}, at most {max} are allowed; {fix}", file.display())]
     TooLarge {
         /// The file.
         file: PathBuf,
         /// Where in it.
         place: Place,
-        /// What is too large.
+        /// The quantity that is too large.
         what: &'static str,
-        /// How large.
+        /// Its value.
         seen: u64,
         /// The limit.
         max: u64,
         /// What to do.
         fix: &'static str,
     },
-    /// The file breaks its own format.
+    /// The file violates its format.
     #[error("{}{place}: {problem}", file.display())]
     Malformed {
         /// The file.
@@ -101,31 +101,31 @@ pub enum ReplayError {
         /// What is wrong.
         problem: String,
     },
-    /// The file is (or may be) sound, but it holds what cannot be replayed.
+    /// The file may be valid, but holds something that cannot be replayed.
     #[error("{}{place}: {what}; {fix}", file.display())]
     Unsupported {
         /// The file.
         file: PathBuf,
         /// Where in it.
         place: Place,
-        /// What it holds.
+        /// What it holds that is not supported.
         what: String,
         /// What to do.
         fix: &'static str,
     },
-    /// A frame that the runtime would refuse.
+    /// The runtime would refuse the frame.
     #[error("{}{place}: {source}", file.display())]
     Frame {
         /// The file.
         file: PathBuf,
         /// Where in it.
         place: Place,
-        /// Why.
+        /// The reason.
         source: FrameError,
     },
 }
 
-/// The file that errors name.
+/// The file that errors refer to, and constructors of these errors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a>(pub &'a Path);
 
@@ -156,4 +156,9 @@ impl Source<'_> {
     pub fn frame(self, place: Place, source: FrameError) -> ReplayError {
         ReplayError::Frame { file: self.0.into(), place, source }
     }
+}
+
+/// Text from a file for an error: without control characters, and at most `chars_max` characters.
+pub(crate) fn printable(text: &str, chars_max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
 }

@@ -1,7 +1,7 @@
-//! JPEG pictures as grey.
+//! Decodes JPEG to grey.
 //!
-//! Decoded by jpeg-decoder, which is no longer developed but withstands damaged files; `image`'s own decoder (zune-jpeg
-//! 0.5.15) panics on them within seconds of fuzzing.
+//! Uses jpeg-decoder, which is no longer developed but does not panic on damaged files. The decoder of `image`
+//! (zune-jpeg 0.5.15) panics on them within seconds of fuzzing.
 
 use crate::error::{Place, ReplayError, Source};
 use crate::grey::luma_of;
@@ -15,12 +15,15 @@ pub(crate) struct Grey {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// The pixels, row by row.
+    /// Grey levels, row by row.
     pub pixels: Vec<u8>,
 }
 
-/// Decodes a baseline or progressive JPEG of eight bits. Of YCbCr it takes the luma as it is stored. `is_rgb` says what
-/// three components are that come without a word on it (DICOM puts that word elsewhere).
+/// Decodes a baseline or progressive JPEG of eight bits. The grey levels of a YCbCr JPEG are its luma as stored.
+/// `is_rgb` is the colour space of three components where the JPEG does not state it: DICOM states it in an attribute.
+///
+/// # Errors
+/// A JPEG that cannot be decoded, is truncated, is not supported, or is larger than a frame may be.
 pub(crate) fn decode(
     source: Source<'_>,
     place: &Place,
@@ -32,27 +35,27 @@ pub(crate) fn decode(
     let mut decoder = Decoder::new(bytes);
     decoder.read_info().map_err(|error| malformed(error.to_string()))?;
     let Some(info) = decoder.info() else {
-        return Err(malformed("it has no frame header".to_owned()));
+        return Err(malformed("no frame header".to_owned()));
     };
     let (width, height) = check_picture_size(source, place.clone(), info.width.into(), info.height.into())?;
     let is_colour = match (info.pixel_format, info.coding_process) {
         (PixelFormat::L8, CodingProcess::DctSequential | CodingProcess::DctProgressive) => false,
         (PixelFormat::RGB24, CodingProcess::DctSequential | CodingProcess::DctProgressive) => true,
         (format, process) => {
-            let what = format!("a JPEG of {format:?} pixels, coded {process:?}");
-            let fix = "save it as baseline JPEG, grey or of three components";
+            let what = format!("JPEG with {format:?} pixels and {process:?} coding is not supported");
+            let fix = "save it as baseline JPEG with one or three components";
             return Err(source.unsupported(place.clone(), what, fix));
         }
     };
-    // Decoders fill in grey for what is missing, which is no picture to measure on.
+    // The decoder would fill missing parts with grey, which nobody should measure on.
     if !is_complete(bytes) {
-        return Err(malformed("it is cut off".to_owned()));
+        return Err(malformed("truncated".to_owned()));
     }
     let pixels = width as usize * height as usize;
     let components = if is_colour { 3 } else { 1 };
     decoder.set_max_decoding_buffer_size(components * pixels);
     if is_colour {
-        // Whatever the components are, they are wanted as they are stored.
+        // "RGB" means no conversion: the components come out as they are stored.
         decoder.set_color_transform(ColorTransform::RGB);
     }
     let decoded = decoder.decode().map_err(|error| malformed(error.to_string()))?;
@@ -62,32 +65,32 @@ pub(crate) fn decode(
         (true, false) => decoded.into_iter().step_by(3).collect(),
     };
     if pixels.len() as u64 != u64::from(width) * u64::from(height) {
-        return Err(malformed(format!("{} pixels came of {width}x{height}", pixels.len())));
+        return Err(malformed(format!("{} pixels decoded, {width}x{height} declared", pixels.len())));
     }
     Ok(Grey { width, height, pixels })
 }
 
-/// Whether an end-of-image marker follows the last scan: within entropy-coded data no such byte pair occurs.
+/// Whether an end-of-image marker follows the last scan. Entropy-coded data cannot contain this pair of bytes.
 fn is_complete(bytes: &[u8]) -> bool {
     let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
     last(0xd9) > last(0xda)
 }
 
-/// What the segments ahead of the first scan say three components are: red, green and blue, or luma and two of chroma.
-/// Judged as libjpeg does: by a JFIF segment, else an Adobe segment, else the components' names; else none.
+/// Whether three components are RGB (else YCbCr), as the segments before the first scan state it; `None` if they do
+/// not. Same rule as libjpeg: the JFIF segment decides, else the Adobe segment, else the component names.
 fn stored_as_rgb(bytes: &[u8]) -> Option<bool> {
     let (mut adobe, mut names) = (None, None);
     let mut at = 2;
     while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
         if marker == 0xff {
-            // A fill byte.
+            // Fill byte.
             at += 1;
             continue;
         }
         let content = bytes.get(at + 4..).unwrap_or_default();
         match marker {
             0xe0 if content.starts_with(b"JFIF") => return Some(false),
-            // Its transform: none, or YCbCr.
+            // The colour transform: 0 is none (RGB), otherwise YCbCr.
             0xee if content.starts_with(b"Adobe") => adobe = content.get(11).map(|&transform| transform == 0),
             0xc0..=0xc2 => names = content.get(6..15).map(|of_three| [of_three[0], of_three[3], of_three[6]]),
             0xda => break,

@@ -1,9 +1,9 @@
-//! Names in the order that people count in.
+//! Natural order of file names.
 
 use std::cmp::Ordering;
 
-/// Compares names with their runs of digits taken as numbers: `img2` comes before `img10`. Names that differ only in
-/// leading zeros are told apart by their text, so that the order is total.
+/// Compares names and takes runs of digits as numbers: `img2` comes before `img10`. Names that differ only in leading
+/// zeros are ordered by their bytes, so that the order is total.
 pub(crate) fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
     loop {
@@ -12,7 +12,7 @@ pub(crate) fn natural(a: &str, b: &str) -> Ordering {
         };
         let order = if l.is_ascii_digit() && r.is_ascii_digit() {
             let (number, number_right) = (digits(&mut left), digits(&mut right));
-            // Without leading zeros the longer number is the larger one, of however many digits.
+            // Without leading zeros, the number with more digits is larger.
             number.len().cmp(&number_right.len()).then_with(|| number.cmp(number_right))
         } else {
             (left, right) = (&left[1..], &right[1..]);
@@ -24,7 +24,7 @@ pub(crate) fn natural(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Takes the run of digits that `text` begins with, and gives it without leading zeros.
+/// Removes the run of digits at the start of `text` and returns it without leading zeros.
 fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (run, rest) = text.split_at(length);
@@ -39,21 +39,21 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn counts() {
+    fn numbers_are_ordered_by_value() {
         let mut names = ["img10.png", "img2.png", "img1.png", "img02.png", "a100b2", "a100b10", "img.png"];
         names.sort_by(|a, b| natural(a, b));
         assert_eq!(names, ["a100b2", "a100b10", "img.png", "img1.png", "img02.png", "img2.png", "img10.png"]);
     }
 
     #[test]
-    fn numbers_of_any_length() {
+    fn numbers_may_have_any_length() {
         let (small, large) = (format!("f{}", "9".repeat(60)), format!("f1{}", "0".repeat(60)));
         assert_eq!(natural(&small, &large), Ordering::Less);
     }
 
     proptest! {
         #[test]
-        fn is_an_order(a in "[a0-9]{0,6}", b in "[a0-9]{0,6}", c in "[a0-9]{0,6}") {
+        fn order_is_total(a in "[a0-9]{0,6}", b in "[a0-9]{0,6}", c in "[a0-9]{0,6}") {
             prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
             prop_assert_eq!(natural(&a, &b) == Ordering::Equal, a == b);
             if natural(&a, &b) != Ordering::Greater && natural(&b, &c) != Ordering::Greater {

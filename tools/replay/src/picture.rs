@@ -1,9 +1,9 @@
-//! PNG and JPEG pictures, one or a folder of them.
+//! PNG and JPEG pictures: one file or a folder of them.
 
 use crate::error::{Place, ReplayError, Source};
+use crate::file::read_file;
 use crate::grey::luma_of;
 use crate::jpeg::{self, Grey};
-use crate::open::read_file;
 use crate::options::Options;
 use crate::order::natural;
 use crate::recording::{
@@ -14,13 +14,13 @@ use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// Extensions of the pictures that a folder is searched for.
+/// Extensions of the files in a folder that are read.
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Reads one picture from the bytes of `file`.
 ///
 /// # Errors
-/// A picture that cannot be decoded, or is larger than a frame may be.
+/// A picture that cannot be decoded, or that is larger than a frame may be.
 pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(file);
@@ -31,34 +31,35 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     recorder.finish()
 }
 
-/// Reads the pictures of a folder, in the order of their names (`img2` before `img10`), as a cine.
+/// Reads the pictures of a folder as a cine, in natural order of their names (`img2` before `img10`).
 ///
 /// # Errors
-/// A folder without pictures, or the first picture that cannot be read, with its name.
+/// A folder without pictures; the first picture that cannot be read, with its name.
 pub fn read_folder(folder: &Path, options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(folder);
     let paths = pictures(source)?;
     let mut recorder = Recorder::new(source, options);
     for (index, path) in (0u64..).zip(&paths) {
-        let own = Source(path);
-        let grey = decode(own, &read_file(path)?)?;
+        let file = Source(path);
+        let grey = decode(file, &read_file(path)?)?;
         let mut descriptor = picture_descriptor(grey.width, grey.height, options);
         if paths.len() > 1 {
             descriptor.t_acq_ns = options.assumed_time_ns(index);
             descriptor.frame_rate_hz = options.frame_rate_hz;
         }
-        recorder.push_of(own, descriptor, grey.pixels, Place::Whole)?;
+        recorder.push_of(file, descriptor, grey.pixels, Place::Whole)?;
     }
     if paths.len() > 1 {
         let rate = options.frame_rate_hz;
-        recorder.note(format!("pictures carry no times: taken as {rate} per second; --fps changes it"));
+        recorder
+            .note(format!("picture files have no frame times: assumed {rate} per second; --fps changes it"));
     }
     note_on_scale(&mut recorder, options, "a picture file");
     recorder.finish()
 }
 
-/// The pictures of a folder, in order. Hidden files (such as other systems leave beside pictures) are passed over.
+/// The pictures of a folder, in natural order. Hidden files are skipped: some systems store metadata in them.
 fn pictures(source: Source<'_>) -> Result<Vec<PathBuf>, ReplayError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(source.0).map_err(|error| source.io(error))? {
@@ -77,7 +78,7 @@ fn pictures(source: Source<'_>) -> Result<Vec<PathBuf>, ReplayError> {
         return Err(ReplayError::Unrecognised {
             file: source.0.into(),
             seen: "a folder without pictures".to_owned(),
-            fix: "give a folder that holds .png, .jpg or .jpeg",
+            fix: "give a folder with .png, .jpg or .jpeg files",
         });
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -85,12 +86,12 @@ fn pictures(source: Source<'_>) -> Result<Vec<PathBuf>, ReplayError> {
     Ok(paths)
 }
 
-/// A picture as grey.
+/// Decodes a picture to grey.
 fn decode(source: Source<'_>, bytes: &[u8]) -> Result<Grey, ReplayError> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => jpeg::decode(source, &Place::Whole, bytes, false),
         Ok(ImageFormat::Png) => decode_png(source, bytes),
-        _ => Err(source.malformed(Place::Whole, "neither a PNG nor a JPEG, whatever its name says")),
+        _ => Err(source.malformed(Place::Whole, "neither a PNG nor a JPEG, in spite of its name")),
     }
 }
 
@@ -102,7 +103,7 @@ fn decode_png(source: Source<'_>, bytes: &[u8]) -> Result<Grey, ReplayError> {
     check_picture_size(source, Place::Whole, width.into(), height.into())?;
     let mut limited = reader();
     let mut limits = Limits::default();
-    // Four channels of 16 bits, twice for the decoder's own.
+    // Four channels of 16 bits, twice: the picture and the decoder's own buffer.
     limits.max_alloc = Some(16 * u64::from(SAMPLES_MAX) * u64::from(LINES_MAX));
     limited.limits(limits);
     let pixels = match limited.decode().map_err(malformed)? {

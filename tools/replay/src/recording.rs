@@ -1,34 +1,33 @@
-//! A recording in memory, and how a reader puts it together.
+//! A recording in memory, and the recorder that the readers build it with.
 
 use crate::error::{Place, ReplayError, Source};
 use crate::options::Options;
 use sonotrace_hal::frame::{
     Domain, Frame, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, LINES_MAX, SAMPLES_MAX, SampleType, flags,
 };
-use std::path::Path;
 
-/// Most frames of a recording.
+/// Largest number of frames in a recording.
 pub const FRAMES_MAX: u64 = 1 << 18;
-/// `clock_id` of recorded frames: their times are of the recording's own clock, never of the runtime's.
+/// `clock_id` of recorded frames: their times come from the recording's clock, not from the runtime's.
 pub const CLOCK_OF_RECORDING: u32 = 1;
-/// Longest side in pixels of the raster that is suggested for polar frames.
+/// Longest side in pixels of the display raster that is suggested for polar frames.
 const RASTER_SIDE: f32 = 640.0;
 
 /// One frame of a recording, as it goes into the frame ring.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
-    /// Its descriptor, checked; `t_enqueue_ns` is for whoever puts it into the ring to fill in.
+    /// Checked descriptor; `t_enqueue_ns` is filled in when the frame enters the ring.
     pub descriptor: FrameDescriptor,
-    /// Its samples.
+    /// Samples, as the descriptor lays them out.
     pub payload: Vec<u8>,
 }
 
-/// Where contours are best drawn.
+/// The display raster on which contours should be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisplayHint {
     /// The pictures' own pixels.
     Source,
-    /// A raster of this size, in the proportions of the first frame's field of view.
+    /// A raster of this size, with the aspect ratio of the first frame's field of view.
     Raster {
         /// Pixels across.
         width: u32,
@@ -37,25 +36,25 @@ pub enum DisplayHint {
     },
 }
 
-/// A recording: at least one frame, every one of them checked.
+/// A recording of at least one frame; all descriptors and payloads are checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// The frames, with sequence numbers from 1.
     pub frames: Vec<Recorded>,
-    /// Where contours are best drawn.
+    /// The display raster on which contours should be drawn.
     pub display: DisplayHint,
-    /// What the user should know, a sentence or two each: what was assumed, and what a measure cannot be trusted for.
+    /// Notes for the user: what was assumed, and which measurements to distrust.
     pub notes: Vec<String>,
 }
 
 impl Recording {
-    /// Bytes of the largest payload: what a frame ring's slots must hold.
+    /// Bytes of the largest payload: the payload size of a frame ring's slots.
     pub fn payload_bytes_max(&self) -> usize {
         self.frames.iter().map(|frame| frame.payload.len()).max().unwrap_or(0)
     }
 }
 
-/// Puts a recording together: numbers frames, counts geometry epochs, keeps to the limits.
+/// Builds a recording: numbers frames, counts geometry epochs, enforces the limits.
 pub(crate) struct Recorder<'a> {
     source: Source<'a>,
     bytes_max: u64,
@@ -88,7 +87,7 @@ impl<'a> Recorder<'a> {
         self.frames.len() as u64
     }
 
-    /// To be asked before memory for one more frame is claimed.
+    /// Checks that one more frame is within the limits; call it before its payload is allocated.
     pub fn make_room(&self, place: Place, payload_bytes: u64) -> Result<(), ReplayError> {
         if self.len() >= FRAMES_MAX {
             let fix = "cut the recording into shorter ones";
@@ -102,7 +101,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Adds a frame; its sequence number, flag, clock and geometry epoch are filled in here.
+    /// Adds a frame, and fills in its sequence number, replay flag, clock, payload size and geometry epoch.
     pub fn push(
         &mut self,
         descriptor: FrameDescriptor,
@@ -112,7 +111,7 @@ impl<'a> Recorder<'a> {
         self.push_of(self.source, descriptor, payload, place)
     }
 
-    /// Adds a frame that comes from a file of its own.
+    /// Like [`Self::push`], for a frame from another file than the recorder's, which errors then name.
     pub fn push_of(
         &mut self,
         source: Source<'_>,
@@ -124,7 +123,7 @@ impl<'a> Recorder<'a> {
         descriptor.seq = self.len() + 1;
         descriptor.flags |= flags::REPLAYED;
         descriptor.clock_id = CLOCK_OF_RECORDING;
-        // Longer payloads than u32 tells are longer than any frame may be, which the check below finds.
+        // A payload beyond u32 is larger than any frame may be: the check below refuses it.
         descriptor.payload_bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let check = descriptor.check().and_then(|frame| descriptor.check_payload(&payload).map(|()| frame));
         let frame = check.map_err(|error| source.frame(place, error))?;
@@ -139,18 +138,21 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Sets the rate of all frames so far, where it is known only now.
+    /// Sets the frame rate of all frames so far.
     pub fn set_frame_rate(&mut self, frame_rate_hz: f32) {
         for frame in &mut self.frames {
             frame.descriptor.frame_rate_hz = frame_rate_hz;
         }
     }
 
-    /// The recording, if it holds a frame.
+    /// The finished recording.
+    ///
+    /// # Errors
+    /// A recording without a frame.
     pub fn finish(self) -> Result<Recording, ReplayError> {
         let first = self.frames.first().and_then(|frame| frame.descriptor.check().ok());
         let Some(first) = first else {
-            return Err(self.source.malformed(Place::Whole, "holds no frame"));
+            return Err(self.source.malformed(Place::Whole, "contains no frame"));
         };
         let display = match first.domain {
             Domain::ScanConverted => DisplayHint::Source,
@@ -165,24 +167,24 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Refuses pictures that no frame may have the size of, before memory for their pixels is claimed.
+/// Checks that a picture is not larger than a frame may be; call it before its pixels are allocated.
 pub(crate) fn check_picture_size(
     source: Source<'_>,
     place: Place,
     width: u64,
     height: u64,
 ) -> Result<(u32, u32), ReplayError> {
-    let fix = "make the picture smaller";
+    let fix = "scale the picture down";
     if width > u64::from(SAMPLES_MAX) {
-        return Err(source.too_large(place, "pixels across", width, SAMPLES_MAX.into(), fix));
+        return Err(source.too_large(place, "pixels in width", width, SAMPLES_MAX.into(), fix));
     }
     if height > u64::from(LINES_MAX) {
-        return Err(source.too_large(place, "pixels down", height, LINES_MAX.into(), fix));
+        return Err(source.too_large(place, "pixels in height", height, LINES_MAX.into(), fix));
     }
     Ok((width as u32, height as u32))
 }
 
-/// The descriptor of a picture, of unknown scale unless a spacing is given.
+/// The descriptor of a picture: of unknown scale, unless [`Options::spacing_mm`] is given.
 pub(crate) fn picture_descriptor(width: u32, height: u32, options: &Options) -> FrameDescriptor {
     let kind = if options.spacing_mm.is_some() { GeometryKind::Raster } else { GeometryKind::RasterUnknown };
     let spacing_mm = options.spacing_mm.unwrap_or(0.0);
@@ -195,23 +197,18 @@ pub(crate) fn picture_descriptor(width: u32, height: u32, options: &Options) -> 
         geometry: kind as u32,
         spacing_x_mm: spacing_mm,
         spacing_y_mm: spacing_mm,
-        // A picture's grey levels are the display's own, whatever range they once spanned.
+        // Grey levels of a picture are display levels, so they are log-compressed already.
         amplitude_law: LAW_LOGARITHMIC,
         law_range_db: options.range_db,
         ..FrameDescriptor::blank()
     }
 }
 
-/// The note on pictures whose form has no place for a scale.
-pub(crate) fn note_on_scale(recorder: &mut Recorder<'_>, options: &Options, form: &str) {
+/// Adds the note on a missing scale, for a format that cannot store one.
+pub(crate) fn note_on_scale(recorder: &mut Recorder<'_>, options: &Options, format: &str) {
     if options.spacing_mm.is_none() {
         recorder.note(format!(
-            "no calibration: measures in pixels only, because {form} does not say how large a pixel is; give --spacing MM if you know it"
+            "no calibration, measurements are in pixels only: {format} does not store the pixel size; give --spacing MM if you know it"
         ));
     }
-}
-
-/// The name of the file beside `path` with this extension.
-pub(crate) fn beside(path: &Path, extension: &str) -> std::path::PathBuf {
-    path.with_extension(extension)
 }

@@ -1,9 +1,9 @@
-//! Clarius recordings, made by hand after the documentation and the real files' look.
+//! Clarius recordings, written by hand after the documentation and real files.
 #![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
 mod common;
 
-use common::{assert_sound, refusal, scratch, small, survive};
+use common::{assert_sound, refusal, scratch, small, survive, write_seed};
 use proptest::prelude::*;
 use sonotrace_hal::geometry::LineSample;
 use sonotrace_replay::{DisplayHint, Options, Recording, ReplayError, clarius, open};
@@ -48,7 +48,7 @@ fn read(raw: &[u8], yml: &str) -> Result<Recording, ReplayError> {
 }
 
 #[test]
-fn envelope() {
+fn envelope_is_read() {
     let recording = read(&raw(), &yml()).unwrap();
     assert_sound(&recording);
     let [first, second] = recording.frames.as_slice() else { panic!("{}", recording.frames.len()) };
@@ -67,7 +67,7 @@ fn envelope() {
 }
 
 #[test]
-fn opened_by_either_name() {
+fn either_file_opens_the_recording() {
     let folder = scratch("clarius");
     std::fs::write(folder.join("a.raw"), raw()).unwrap();
     let text = refusal(open(&folder.join("a.raw"), &options()));
@@ -80,7 +80,7 @@ fn opened_by_either_name() {
 }
 
 #[test]
-fn parameters_that_are_refused() {
+fn malformed_and_unsupported_parameters_are_refused() {
     let cases = [
         (
             "type: B pre-scan",
@@ -90,7 +90,7 @@ fn parameters_that_are_refused() {
         ("type: B pre-scan", "type: RF", "a.yml, line 10: radio-frequency data"),
         ("type: B pre-scan", "type: odd", "a.yml, line 10: data of type `odd`"),
         ("type: B pre-scan\n", "", "a.yml, field `type`: missing"),
-        ("compression: none", "compression: lz4", "a.yml, line 11: compressed with `lz4`; unpack it"),
+        ("compression: none", "compression: lz4", "a.yml, line 11: compressed with `lz4`; decompress it"),
         ("sampling rate: 15 MHz\n", "", "a.yml, field `sampling rate`: missing"),
         (
             "sampling rate: 15 MHz",
@@ -99,7 +99,7 @@ fn parameters_that_are_refused() {
         ),
         ("sampling rate: 15 MHz", "sampling rate: 0 MHz", "a.yml, field `sampling rate`: 0 Hz, not within"),
         ("sampling rate: 15 MHz", "sampling rate: nan MHz", "a.yml, line 12: `sampling rate`"),
-        ("number of lines: 5", "number of lines: 6", "a.yml, line 14: 5 lines are listed, `size` says 6"),
+        ("number of lines: 5", "number of lines: 6", "a.yml, line 14: 5 lines are listed, `size` declares 6"),
         ("number of lines: 5", "number of lines: 99999", "a.yml, line 9: lines: 99999, at most 4096"),
         ("number of lines: 5", "number of lines: -5", "a.yml, line 9: lines: 4294967295, at most 4096"),
         ("samples per line: 301", "samples per line: x", "a.yml, line 9: `size` is `x`, not a number"),
@@ -107,15 +107,23 @@ fn parameters_that_are_refused() {
         (
             "samples per line: 301",
             "samples per line: 300",
-            "a.raw, byte 12: 301 samples per line, but the .yml says 300",
+            "a.raw, byte 12: 301 samples per line, but the .yml declares 300",
         ),
-        ("frames: 2", "frames: 3", "a.raw, byte 4: 2 frames, but the .yml says 3"),
-        ("rx element: 0,", "rx element: 8,", "a.yml, line 16: line on element 47.75, evenly spaced ones"),
+        ("frames: 2", "frames: 3", "a.raw, byte 4: 2 frames, but the .yml declares 3"),
+        (
+            "rx element: 0,",
+            "rx element: 8,",
+            "a.yml, line 16: line on element 47.75, expected on 53.75; only",
+        ),
         ("rx element: 0,", "rx: 0,", "a.yml, line 15: `rx element` is missing"),
         ("angle: 0 °}\nfocus", "angle: 15 °}\nfocus", "a.yml, line 19: a line steered by 15 degrees"),
         ("angle: 0 °}\nfocus", "angle: -2.5 °}\nfocus", "a.yml, line 19: a line steered by -2.5 degrees"),
-        ("focus:", "probe: {elements: 192, radius: 45 mm}\nfocus:", "a.yml, line 20: from a curved probe"),
-        ("focus:", "probe:\n  radius: 45\nfocus:", "a.yml, line 21: from a curved probe"),
+        (
+            "focus:",
+            "probe: {elements: 192, radius: 45 mm}\nfocus:",
+            "a.yml, line 20: curved probes are not supported",
+        ),
+        ("focus:", "probe:\n  radius: 45\nfocus:", "a.yml, line 21: curved probes are not supported"),
         ("tgc: { 0.00mm,", "tgc: { 0.00cm,", "a.yml, line 8: `tgc` is `0.00cm`, not a number of mm"),
         ("tgc: { 0.00mm,", "tgc: { 0.00mm", "a.yml, line 8: `dB` is missing"),
         ("tgc: { 0.00mm,", "tgc: { 50.00mm,", "a.raw, frame 1: frame field `tgc.depth_mm`"),
@@ -128,8 +136,8 @@ fn parameters_that_are_refused() {
     let flat = yml().replace("focus:", "probe: {elements: 192, radius: 0 mm}\nfocus:");
     assert!(read(&raw(), &flat).is_ok());
     let deep = yml().replace("imaging depth: 15.4", "imaging depth: 30");
-    assert!(read(&raw(), &deep).unwrap().notes[2].contains("measures down may be wrong"));
-    // The degree sign as Latin-1 has it.
+    assert!(read(&raw(), &deep).unwrap().notes[2].contains("axial measurements may be wrong"));
+    // The degree sign in Latin-1.
     let latin: Vec<u8> = yml().chars().map(|c| c as u8).collect();
     assert_eq!(
         clarius::read(Path::new("a.raw"), &raw(), &latin, &options()).unwrap(),
@@ -140,7 +148,7 @@ fn parameters_that_are_refused() {
 }
 
 #[test]
-fn headers_that_are_refused() {
+fn malformed_headers_are_refused() {
     let with = |header| refusal(read(&raw_of(header, [1, 2]), &yml()));
     assert_eq!(
         with([1, 2, LINES, SAMPLES, 4]),
@@ -148,27 +156,30 @@ fn headers_that_are_refused() {
     );
     assert!(
         with([1, 3, LINES, SAMPLES, 1])
-            .starts_with("a.raw, frame 3: cut off: 3 frames of 5 x 301 need 4539 bytes")
+            .starts_with("a.raw, frame 3: truncated: 3 frames of 5 x 301 need 4539 bytes")
     );
-    assert!(with([1, 1, LINES, SAMPLES, 1]).starts_with("a.raw, byte 1533: 1513 bytes too many"));
+    assert!(
+        with([1, 1, LINES, SAMPLES, 1])
+            .starts_with("a.raw, byte 1533: 1513 bytes more than the header declares")
+    );
     assert!(with([1, u32::MAX, LINES, SAMPLES, 1]).starts_with("a.raw, byte 4: frames: 4294967295, at most"));
-    assert!(with([1, 2, u32::MAX, u32::MAX, 1]).starts_with("a.raw, frame 1: cut off"));
-    assert!(with([1, 0, LINES, SAMPLES, 1]).starts_with("a.raw, byte 20: 3026 bytes too many"));
+    assert!(with([1, 2, u32::MAX, u32::MAX, 1]).starts_with("a.raw, frame 1: truncated"));
+    assert!(with([1, 0, LINES, SAMPLES, 1]).starts_with("a.raw, byte 20: 3026 bytes more"));
     let none = [1, 0, LINES, SAMPLES, 1].map(u32::to_le_bytes).concat();
     let yml = yml().replace("frames: 2", "frames: 0");
-    assert_eq!(refusal(read(&none, &yml)), "a.raw: holds no frame");
+    assert_eq!(refusal(read(&none, &yml)), "a.raw: contains no frame");
 }
 
-/// Timestamps are the scanner's: handed on as they are, with a note where they go back.
+/// Times of the scanner are kept as they are; a note counts those that decrease.
 #[test]
-fn times_that_go_back() {
+fn decreasing_times_are_noted() {
     let recording = read(&raw_of([1, 2, LINES, SAMPLES, 1], [9, 4]), &yml()).unwrap();
     assert_eq!(recording.frames[1].descriptor.t_acq_ns, 4);
-    assert!(recording.notes[0].contains("1 frames bear an earlier time"));
+    assert!(recording.notes[0].contains("1 frames have an earlier time"));
 }
 
 #[test]
-fn cut_off_at_many_lengths() {
+fn truncated_files_are_refused() {
     let (raw, yml) = (raw(), yml());
     for length in (0..raw.len()).filter(|length| *length < 60 || length % 7 == 0 || *length > raw.len() - 20)
     {
@@ -181,11 +192,20 @@ fn cut_off_at_many_lengths() {
     }
 }
 
+/// The layout of fuzz target `replay_clarius`: kind, length of the `.yml` in units of eight bytes, both files.
+#[test]
+fn valid_files_seed_the_fuzz_targets() {
+    let (raw, mut yml) = (raw(), yml());
+    yml += &"\n".repeat(yml.len().next_multiple_of(8) - yml.len());
+    assert_sound(&read(&raw, &yml).unwrap());
+    write_seed("replay_clarius", "envelope", &[&[1, (yml.len() / 8) as u8], yml.as_bytes(), &raw]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn damaged(
+    fn damaged_files_give_errors_or_valid_frames(
         changes in prop::collection::vec((0..36usize, any::<u8>()), 0..3),
         text_changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {

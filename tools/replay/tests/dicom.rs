@@ -1,10 +1,10 @@
-//! DICOM files written by dicom-rs, and some that no library writes.
+//! DICOM files written by dicom-rs, and malformed ones that no library writes.
 #![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
 mod common;
 
 use common::dicom::{EXPLICIT, File, IMPLICIT, JPEG, PATIENT, RLE, Region};
-use common::{assert_sound, jpeg, ramp, refusal, small, survive};
+use common::{assert_sound, jpeg, ramp, refusal, small, survive, write_seed};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use image::ExtendedColorType;
@@ -50,7 +50,7 @@ fn descriptor(recording: &Recording) -> FrameDescriptor {
     recording.frames[0].descriptor
 }
 
-/// As PS3.5 annex G has it, by literals alone.
+/// Encodes planes as run lengths (PS3.5 annex G), with literals only.
 fn run_lengths(planes: &[&[u8]]) -> Vec<u8> {
     let segments: Vec<Vec<u8>> = planes
         .iter()
@@ -67,7 +67,7 @@ fn run_lengths(planes: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn native_grey_in_both_little_endian_syntaxes() {
+fn native_grey_is_read_in_both_little_endian_syntaxes() {
     for syntax in [EXPLICIT, IMPLICIT] {
         let bytes = File::new(syntax, WIDTH, HEIGHT).native(&grey());
         let recording = read(&bytes);
@@ -81,12 +81,12 @@ fn native_grey_in_both_little_endian_syntaxes() {
 }
 
 #[test]
-fn levels_of_more_or_fewer_bits() {
+fn levels_of_any_bits_stored_are_scaled() {
     let words: Vec<u8> =
         [0u16, 4095, 2048, 16].iter().copied().cycle().take(PIXELS).flat_map(u16::to_le_bytes).collect();
     let recording = read(&file().bits(16, 12).native(&words));
     assert_eq!(recording.frames[0].payload[..4], [0, 255, 128, 1]);
-    // Above the bits stored something else may lie.
+    // Unused high bits are ignored.
     let above: Vec<u8> = words.chunks(2).flat_map(|word| [word[0], word[1] | 0xf0]).collect();
     assert_eq!(read(&file().bits(16, 12).native(&above)).frames, recording.frames);
     let recording = read(&file().bits(16, 16).native(&[0x00, 0x80].repeat(PIXELS)));
@@ -100,7 +100,7 @@ fn levels_of_more_or_fewer_bits() {
 }
 
 #[test]
-fn native_colours() {
+fn native_colours_become_luma() {
     let (r, g, b) = (200u8, 60u8, 20u8);
     let luma = ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8) as u8;
     let interleaved = [r, g, b].repeat(PIXELS);
@@ -116,7 +116,7 @@ fn native_colours() {
 }
 
 #[test]
-fn run_length_frames() {
+fn run_length_frames_are_decoded() {
     let second: Vec<u8> = grey().iter().map(|level| level ^ 0x55).collect();
     let fragments = vec![run_lengths(&[&grey()]), run_lengths(&[&second])];
     let bytes = File::new(RLE, WIDTH, HEIGHT).frames(2).fragments(fragments);
@@ -134,12 +134,12 @@ fn run_length_frames() {
     let cut = run_lengths(&[&grey()[..100]]);
     let bytes = File::new(RLE, WIDTH, HEIGHT).frames(2).fragments(vec![run_lengths(&[&grey()]), cut]);
     assert!(
-        refused(&bytes).starts_with("a.dcm, frame 2: cannot decode its run lengths: segment 1 is too short")
+        refused(&bytes).starts_with("a.dcm, frame 2: cannot decode the run lengths: segment 1 is too short")
     );
 }
 
 #[test]
-fn jpeg_frames() {
+fn jpeg_frames_are_decoded() {
     let (width, height) = (64, 48);
     let grey = ramp(width, height);
     let colours: Vec<u8> = grey.iter().flat_map(|&level| [level; 3]).collect();
@@ -152,7 +152,7 @@ fn jpeg_frames() {
     assert_eq!(recording.frames.len(), 2);
     assert!(near(&recording.frames[1].payload));
 
-    // One picture in two fragments, and two pictures in three.
+    // One frame in two fragments, and two frames in three fragments.
     let (head, tail) = coded.split_at(coded.len() / 4 * 2);
     let bytes = file().colour("YBR_FULL_422", 0).fragments(vec![head.to_vec(), tail.to_vec()]);
     assert!(near(&read(&bytes).frames[0].payload));
@@ -168,20 +168,20 @@ fn jpeg_frames() {
     assert!(near(&back));
 
     let text = refused(&File::new(JPEG, 32, 48).fragments(vec![single.clone()]));
-    assert_eq!(text, "a.dcm, frame 1: its JPEG is 64x48, the file announces 32x48");
+    assert_eq!(text, "a.dcm, frame 1: the JPEG is 64x48, the file declares 32x48");
     let half = single[..single.len() / 2].to_vec();
     let text = refused(&file().frames(2).fragments(vec![single.clone(), half]));
-    assert_eq!(text, "a.dcm, frame 2: cannot decode the JPEG: it is cut off");
+    assert_eq!(text, "a.dcm, frame 2: cannot decode the JPEG: truncated");
     let text = refused(&file().frames(3).fragments(vec![single.clone(), single]));
-    assert_eq!(text, "a.dcm, frame 3: missing: 3 frames are announced, 2 are present");
+    assert_eq!(text, "a.dcm, frame 3: missing: 3 frames are declared, 2 are present");
 }
 
-/// Red, green and blue in a JPEG that does not say so, in a file that does.
+/// The JPEG does not state its colour space; the attributes of the file state RGB.
 #[test]
-fn jpeg_of_unmarked_rgb() {
+fn attributes_give_the_colour_space_of_an_unmarked_jpeg() {
     let (width, height) = (32, 16);
     let stored = [200u8, 60, 20].repeat((width * height) as usize);
-    // What the encoder makes of "Y, Cb, Cr": it has no say in what the numbers mean, so its own conversion is undone.
+    // The encoder converts RGB to YCbCr. The inverse conversion first makes it store the wanted numbers.
     let to_rgb = |y: f64, cb: f64, cr: f64| {
         let level = |value: f64| value.round().clamp(0.0, 255.0) as u8;
         [
@@ -190,7 +190,7 @@ fn jpeg_of_unmarked_rgb() {
             level(y + 1.772 * (cb - 128.0)),
         ]
     };
-    // A combination within the gamut: Y 120, Cb 120, Cr 130.
+    // A colour inside the gamut: Y 120, Cb 120, Cr 130.
     let colours = to_rgb(120.0, 120.0, 130.0).repeat(stored.len() / 3);
     let mut coded = jpeg(width, height, &colours, ExtendedColorType::Rgb8);
     let at = coded.windows(4).position(|bytes| bytes == b"JFIF").unwrap();
@@ -198,14 +198,14 @@ fn jpeg_of_unmarked_rgb() {
     let bytes = File::new(JPEG, width as u16, height as u16).colour("RGB", 0).fragments(vec![coded.clone()]);
     let luma = (0.299 * 120.0 + 0.587 * 120.0 + 0.114 * 130.0f64).round() as u8;
     assert!(read(&bytes).frames[0].payload.iter().all(|level| level.abs_diff(luma) <= 2));
-    // And one that says that it is YCbCr is believed, whatever the file says.
+    // A JPEG that states YCbCr overrides the attributes of the file.
     coded[at..at + 4].copy_from_slice(b"JFIF");
     let bytes = File::new(JPEG, width as u16, height as u16).colour("RGB", 0).fragments(vec![coded]);
     assert!(read(&bytes).frames[0].payload.iter().all(|level| level.abs_diff(120) <= 1));
 }
 
 #[test]
-fn frame_times() {
+fn frame_times_come_from_the_first_valid_source() {
     let native = [grey(), grey(), grey()].concat();
     let times = |file: &mut File| {
         let recording = read(&file.frames(3).native(&native));
@@ -222,9 +222,9 @@ fn frame_times() {
     assert_eq!(seen, [0, 100_000, 200_000]);
     let (seen, rate, notes) = times(&mut file());
     assert_eq!((seen, rate), (vec![0, 40_000, 80_000], 25.0));
-    assert!(notes.contains("it gives no times") && notes.contains("--fps"), "{notes}");
+    assert!(notes.contains("no frame times") && notes.contains("--fps"), "{notes}");
 
-    // The pointer says which of two holds.
+    // The frame increment pointer selects one of two sources.
     let mut both = file();
     both.text(tags::FRAME_TIME_VECTOR, VR::DS, "0\\40\\60").text(tags::FRAME_TIME, VR::DS, "10");
     assert_eq!(times(&mut both).0, [0, 10_000, 20_000]);
@@ -235,9 +235,11 @@ fn frame_times() {
     ));
     assert_eq!(times(&mut both).0, [0, 40_000, 100_000]);
 
-    for (vector, part) in
-        [("0\\40", "does not hold 3 times"), ("0\\40\\-60", "go forward"), ("0\\x\\60", "go forward")]
-    {
+    for (vector, part) in [
+        ("0\\40", "does not hold 3 times"),
+        ("0\\40\\-60", "ascending order"),
+        ("0\\x\\60", "ascending order"),
+    ] {
         let (seen, _, notes) = times(file().text(tags::FRAME_TIME_VECTOR, VR::DS, vector));
         assert_eq!(seen, [0, 40_000, 80_000]);
         assert!(notes.contains(part), "{notes}");
@@ -265,7 +267,7 @@ fn region_gives_millimetres_and_content() {
         (GeometryKind::Raster as u32, 0.2, 0.3)
     );
     let view = seen.check().unwrap().geometry.field_of_view();
-    // Without a reference pixel the probe is above the region's middle.
+    // Without a reference pixel, the region's middle is the probe's axis.
     let expected = [-0.8, 0.0, 0.8, 2.4];
     for (seen, expected) in [view.x0, view.y0, view.x1, view.y1].into_iter().zip(expected) {
         assert!((seen - expected).abs() < 1e-5, "{view:?}");
@@ -282,7 +284,7 @@ fn region_gives_millimetres_and_content() {
 fn region_reference_pixel_is_the_origin() {
     let region = Region { reference: Some(([3, 1], [0.1, 0.5])), ..Region::default() };
     let seen = descriptor(&calibrated(&[region], &Options::default()));
-    // Counted from the region's first pixel.
+    // The reference pixel is relative to the region's first pixel.
     let at = seen.check().unwrap().geometry.to_plane(LineSample { line: 3.0, sample: 7.0 });
     assert!((at.x - 1.0).abs() < 1e-5 && (at.y - 5.0).abs() < 1e-5, "{at:?}");
     let far = Region { reference: Some(([3, 1], [1e30, f64::NAN])), ..Region::default() };
@@ -290,7 +292,7 @@ fn region_reference_pixel_is_the_origin() {
 }
 
 #[test]
-fn regions_that_are_not_tissue_are_passed_over() {
+fn regions_without_tissue_are_skipped() {
     let spectrum = Region { spatial_format: 3, data_type: 3, units: [4, 7], ..Region::default() };
     let flow = Region { data_type: 2, ..Region::default() };
     let second = Region { delta: [0.05, 0.05], ..Region::default() };
@@ -305,7 +307,7 @@ fn regions_that_are_not_tissue_are_passed_over() {
 }
 
 #[test]
-fn regions_that_cannot_be_believed() {
+fn implausible_regions_are_ignored() {
     let cases = [
         (Region { units: [3, 4], ..Region::default() }, "units are not centimetres"),
         (Region { units: [0, 0], ..Region::default() }, "units are not centimetres"),
@@ -318,7 +320,7 @@ fn regions_that_cannot_be_believed() {
         let recording = calibrated(&[region], &Options::default());
         let seen = descriptor(&recording);
         assert_eq!(seen.geometry, GeometryKind::RasterUnknown as u32);
-        // Where the scan is does not hang on its scale.
+        // The content rectangle does not depend on the scale.
         assert_eq!([seen.content_column, seen.content_columns], [4, 8]);
         let note = &recording.notes[0];
         assert!(
@@ -329,8 +331,8 @@ fn regions_that_cannot_be_believed() {
     let nowhere = [
         (Region { columns: [4, 40], ..Region::default() }, "outside the picture of 16x12"),
         (Region { rows: [4, u32::MAX], ..Region::default() }, "outside the picture of 16x12"),
-        (Region { rows: [9, 2], ..Region::default() }, "does not say where"),
-        (Region { rows: [9, 9], ..Region::default() }, "does not say where"),
+        (Region { rows: [9, 2], ..Region::default() }, "does not store its place"),
+        (Region { rows: [9, 9], ..Region::default() }, "does not store its place"),
     ];
     for (region, reason) in nowhere {
         let recording = calibrated(&[region], &Options::default());
@@ -340,9 +342,9 @@ fn regions_that_cannot_be_believed() {
     }
 }
 
-/// Some write the first pixel behind the region for its last.
+/// Some files store the end of the region exclusive.
 #[test]
-fn one_pixel_too_far_is_the_same_picture() {
+fn region_may_reach_one_pixel_outside_the_picture() {
     let region = Region { columns: [0, 16], rows: [0, 12], ..Region::default() };
     let seen = descriptor(&calibrated(&[region], &Options::default()));
     assert_eq!([seen.content_columns, seen.content_rows], [16, 12]);
@@ -350,7 +352,7 @@ fn one_pixel_too_far_is_the_same_picture() {
 }
 
 #[test]
-fn a_picture_made_smaller_is_calibrated_by_its_former_size() {
+fn a_scaled_picture_is_calibrated_by_its_original_size() {
     let region = Region { columns: [8, 23], rows: [3, 20], ..Region::default() };
     let recording = calibrated(&[region], &Options::default());
     assert_eq!(descriptor(&recording).geometry, GeometryKind::RasterUnknown as u32);
@@ -364,7 +366,7 @@ fn a_picture_made_smaller_is_calibrated_by_its_former_size() {
     let recording = calibrated(&[region], &options);
     let seen = descriptor(&recording);
     assert_eq!((seen.spacing_x_mm, seen.spacing_y_mm), (0.4, 0.6));
-    // Rows 1.5 to 10.5: whole ones only.
+    // Rows 1.5 to 10.5: only whole rows count.
     assert_eq!(
         [seen.content_column, seen.content_row, seen.content_columns, seen.content_rows],
         [4, 2, 8, 8]
@@ -373,15 +375,15 @@ fn a_picture_made_smaller_is_calibrated_by_its_former_size() {
     assert!((view.y0 - 0.3).abs() < 1e-5, "{view:?}");
 
     let other = Options { calibrated_size: Some((32, 30)), ..Options::default() };
-    assert!(calibrated(&[region], &other).notes[0].contains("other proportions"));
+    assert!(calibrated(&[region], &other).notes[0].contains("another aspect ratio"));
     let small = Options { calibrated_size: Some((20, 15)), ..Options::default() };
-    assert!(calibrated(&[region], &small).notes[0].contains("outside even the 20x15"));
-    // It holds for pictures whose region happens to lie inside, too.
+    assert!(calibrated(&[region], &small).notes[0].contains("outside the 20x15 of --calibrated-size"));
+    // It also applies to a region that is inside the picture.
     assert_eq!(descriptor(&calibrated(&[Region::default()], &options)).spacing_x_mm, 0.4);
 }
 
 #[test]
-fn a_spacing_goes_before_the_regions() {
+fn spacing_overrides_the_regions() {
     let options = Options { spacing_mm: Some(0.5), ..Options::default() };
     let recording = calibrated(&[Region::default()], &options);
     let seen = descriptor(&recording);
@@ -391,7 +393,7 @@ fn a_spacing_goes_before_the_regions() {
 }
 
 #[test]
-fn burnt_in_text_is_flagged() {
+fn burnt_in_text_and_other_modalities_are_reported() {
     let bytes = file().text(tags::BURNED_IN_ANNOTATION, VR::CS, "YES").native(&grey());
     assert!(descriptor(&read(&bytes)).flags & flags::BURNT_IN_OVERLAY != 0);
     let bytes = file().text(tags::MODALITY, VR::CS, "MR").native(&grey());
@@ -399,21 +401,21 @@ fn burnt_in_text_is_flagged() {
 }
 
 #[test]
-fn what_is_not_read_says_so() {
+fn unsupported_and_malformed_files_are_refused() {
     let lossless = File::new("1.2.840.10008.1.2.4.70", WIDTH, HEIGHT).fragments(vec![vec![0; 10]]);
     let text = refused(&lossless);
     assert!(
-        text.contains("JPEG Lossless") && text.contains("is not read here") && text.contains("gdcmconv"),
+        text.contains("JPEG Lossless") && text.contains("is not supported") && text.contains("gdcmconv"),
         "{text}"
     );
     let palette = file().text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "PALETTE COLOR").native(&grey());
     assert!(refused(&palette).contains("(0028,0004) PhotometricInterpretation: palette colours"));
     let unknown = file().text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, PATIENT).native(&grey());
-    assert!(refused(&unknown).contains("a colour form that is not read here"));
+    assert!(refused(&unknown).contains("the colour space is not supported"));
     let samples = file().number(tags::SAMPLES_PER_PIXEL, 3).native(&grey());
-    assert!(refused(&samples).contains("goes with 1 samples per pixel, not 3"));
+    assert!(refused(&samples).contains("needs 1 samples per pixel, not 3"));
     let signed = file().number(tags::PIXEL_REPRESENTATION, 1).native(&grey());
-    assert!(refused(&signed).contains("signed, are not read here"));
+    assert!(refused(&signed).contains("signed, are not supported"));
     let bits = file().number(tags::BITS_STORED, 9).native(&grey());
     assert!(refused(&bits).contains("samples of 9 bits in 8"));
     assert!(refused(&file().bytes()).contains("(7fe0,0010) PixelData: missing"));
@@ -421,7 +423,7 @@ fn what_is_not_read_says_so() {
     without.object.remove_element(tags::ROWS);
     assert!(refused(&without.native(&grey())).contains("(0028,0010) Rows: missing"));
     let short = file().frames(3).native(&[grey(), grey()].concat());
-    assert!(refused(&short).starts_with("a.dcm, frame 3: missing: 3 frames are announced, 2 are present"));
+    assert!(refused(&short).starts_with("a.dcm, frame 3: missing: 3 frames are declared, 2 are present"));
     let none = file().text(tags::NUMBER_OF_FRAMES, VR::IS, "0").native(&grey());
     assert!(refused(&none).contains("NumberOfFrames: not a number of frames"));
     let half = file().text(tags::NUMBER_OF_FRAMES, VR::IS, "1.5").native(&grey());
@@ -429,16 +431,16 @@ fn what_is_not_read_says_so() {
     let many = file().text(tags::NUMBER_OF_FRAMES, VR::IS, "4000000000").native(&grey());
     assert!(refused(&many).contains("frames: 4000000000, at most"));
     let large = File::new(EXPLICIT, 65535, 65535).native(&grey());
-    assert!(refused(&large).contains("pixels across: 65535"));
+    assert!(refused(&large).contains("pixels in width: 65535"));
     let options = Options { bytes_max: 300, ..Options::default() };
     let two = file().frames(2).native(&[grey(), grey()].concat());
     let text = refusal(dicom::read(Path::new("a.dcm"), &two, &options));
     assert!(text.starts_with("a.dcm, frame 2: bytes in memory: 384, at most 300"), "{text}");
 }
 
-/// What makes dicom-rs 0.10 claim gigabytes, overflow its stack, and panic.
+/// With these, dicom-rs 0.10 allocates gigabytes, overflows its stack, and panics.
 #[test]
-fn files_that_no_library_writes() {
+fn malformed_elements_are_refused() {
     let whole = file().native(&grey());
     let meta = whole.windows(4).position(|bytes| bytes == [8, 0, 0x16, 0]).unwrap();
     let with = |rest: &[u8]| [&whole[..meta], rest].concat();
@@ -447,12 +449,12 @@ fn files_that_no_library_writes() {
     const ITEM_END: [u8; 8] = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0];
     const SEQUENCE_END: [u8; 8] = [0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
 
-    let announced = with(&[0x10, 0, 0x10, 0, b'U', b'T', 0, 0, 0xf0, 0xff, 0xff, 0xff]);
-    assert!(refused(&announced).contains("(0010,0010) announces 4294967280 bytes, 0 are left"));
+    let too_long = with(&[0x10, 0, 0x10, 0, b'U', b'T', 0, 0, 0xf0, 0xff, 0xff, 0xff]);
+    assert!(refused(&too_long).contains("(0010,0010) declares 4294967280 bytes, 0 are left"));
     let nested = with(&[&SEQUENCE[..], &ITEM].concat().repeat(100_000));
     assert!(refused(&nested).contains("sequences nested deeper than 32"));
     let stray = with(&[&SEQUENCE[..], &ITEM_END, &ITEM].concat());
-    assert!(refused(&stray).contains("an item or delimiter where none should be"));
+    assert!(refused(&stray).contains("unexpected item or delimiter"));
     let open = with(&[&SEQUENCE[..], &ITEM].concat());
     assert!(refused(&open).contains("the file ends within an element"));
     let pixels =
@@ -462,23 +464,23 @@ fn files_that_no_library_writes() {
     assert!(refused(&typeless).contains("an element without a type"));
 }
 
-/// Sequences and items of undefined length, and of unknown type within a typed file, are walked through.
+/// Sequences and items of undefined length, also of unknown type in a file with types.
 #[test]
-fn undefined_lengths() {
+fn undefined_lengths_are_read() {
     let bytes = file().regions(&[Region::default()]).native(&grey());
     let expected = read(&bytes);
     let at = bytes.windows(6).position(|bytes| bytes == [0x18, 0, 0x11, 0x60, b'S', b'Q']).unwrap();
     let pixels = bytes.windows(6).position(|bytes| bytes == [8, 0, 0x60, 0, b'C', b'S']).unwrap();
     assert!(pixels < at);
-    let behind = bytes.windows(6).position(|bytes| bytes == [0x28, 0, 2, 0, b'U', b'S']).unwrap();
+    let after = bytes.windows(6).position(|bytes| bytes == [0x28, 0, 2, 0, b'U', b'S']).unwrap();
     const OPEN: [u8; 4] = [0xff; 4];
     const ITEM_END: [u8; 8] = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0];
     const SEQUENCE_END: [u8; 8] = [0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
-    // Whatever the library wrote: the item's elements begin with the region's format.
+    // The library may write either form of length: the item's elements begin with the spatial format.
     let format = bytes.windows(6).position(|bytes| bytes == [0x18, 0, 0x12, 0x60, b'U', b'S']).unwrap();
-    let ends = bytes[format..behind].windows(4).position(|bytes| bytes == [0xfe, 0xff, 0x0d, 0xe0]);
-    let elements = &bytes[format..ends.map_or(behind, |end| format + end)];
-    // An element of unknown type holds elements without types.
+    let ends = bytes[format..after].windows(4).position(|bytes| bytes == [0xfe, 0xff, 0x0d, 0xe0]);
+    let elements = &bytes[format..ends.map_or(after, |end| format + end)];
+    // An element of unknown type contains elements without types.
     let unknown = [
         &[9, 0, 0x10, 0, b'U', b'N', 0, 0][..],
         &OPEN,
@@ -499,7 +501,7 @@ fn undefined_lengths() {
         elements,
         &ITEM_END,
         &SEQUENCE_END,
-        &bytes[behind..],
+        &bytes[after..],
     ]
     .concat();
     assert_eq!(read(&rebuilt), expected);
@@ -516,12 +518,22 @@ fn samples() -> Vec<Vec<u8>> {
     ]
 }
 
+/// The layout of fuzz target `replay_pictures`: 2 for DICOM (the high bit adds a calibrated size), the file.
 #[test]
-fn cut_off_at_every_length() {
+fn valid_files_seed_the_fuzz_targets() {
+    for (number, bytes) in (0u8..).zip(samples()) {
+        read(&bytes);
+        write_seed("replay_pictures", &format!("dicom_{number}"), &[&[2], &bytes]);
+        write_seed("replay_pictures", &format!("dicom_calibrated_{number}"), &[&[128], &bytes]);
+    }
+}
+
+#[test]
+fn truncated_files_are_refused() {
     for bytes in samples() {
         for length in 0..bytes.len() {
             let result = dicom::read(Path::new("a.dcm"), &bytes[..length], &small());
-            // Behind the last fragment only the delimiter is lacking; that shows, too.
+            // This includes a missing delimiter after the last fragment.
             let text = refusal(result);
             assert!(text.starts_with("a.dcm, ") && !text.contains(PATIENT), "{text}");
         }
@@ -532,7 +544,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn damaged(
+    fn damaged_files_give_errors_or_valid_frames(
         which in 0..4usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {

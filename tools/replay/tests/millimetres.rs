@@ -1,5 +1,5 @@
-//! Millimetres, from samples to measures: a disc of known place and size is painted into frames of every geometry and
-//! form, sampled as for the network, and its contour measured as for an overlay. All of it is right to 1 %.
+//! Measurements in millimetres are right to 1 %: a disc of known position and size is painted into frames of every
+//! geometry and format, sampled as for the network, and its contour is measured as for an overlay.
 #![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
 mod common;
@@ -13,8 +13,8 @@ use sonotrace::vision::{
 };
 use sonotrace_hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LINEAR, LAW_LOGARITHMIC, SampleType};
 use sonotrace_hal::geometry::{Geometry, LineSample, Point};
-use sonotrace_hal::sim::{Output, Probe, SimConfig, Simulator};
 use sonotrace_replay::{Options, Recorded, open};
+use sonotrace_sim::{Output, Probe, SimConfig, Simulator};
 
 /// Side of the network's input.
 const SIZE: u32 = 256;
@@ -28,18 +28,18 @@ struct Disc {
 }
 
 impl Disc {
-    /// How much of a sample lies in it, for samples so far from their neighbours along both of their axes.
+    /// The fraction of a sample inside the disc; `steps` are the vectors to the neighbours along both axes.
     fn covers(&self, at: Point, steps: [Point; 2]) -> f32 {
         let from = [at.x - self.x, at.y - self.y];
         let distance = from[0].hypot(from[1]).max(1e-6);
-        // The sample's extent towards the middle.
+        // The sample's extent towards the centre.
         let extent: f32 =
             steps.iter().map(|step| (step.x * from[0] + step.y * from[1]).abs() / distance).sum();
         (0.5 + (self.radius - distance) / extent.max(1e-6)).clamp(0.0, 1.0)
     }
 }
 
-/// The samples of a frame that shows a bright disc and nothing else.
+/// The samples of a frame that shows one bright disc.
 fn painted(descriptor: &FrameDescriptor, disc: Disc) -> Vec<u8> {
     let geometry = descriptor.check().unwrap().geometry;
     let at =
@@ -52,7 +52,7 @@ fn painted(descriptor: &FrameDescriptor, disc: Disc) -> Vec<u8> {
         disc.covers(here, [step(at(line, sample + 1)), step(at(line + 1, sample))])
     });
     if descriptor.domain == Domain::PolarIq as u32 {
-        // Half the range is the edge, of decibels as of grey levels.
+        // The edge is at half the range, in decibels as in grey levels.
         let amplitude =
             |covered: f32| 32_767.0 * 10f32.powf((covered - 1.0) * descriptor.law_range_db / 20.0);
         return covered
@@ -63,7 +63,7 @@ fn painted(descriptor: &FrameDescriptor, disc: Disc) -> Vec<u8> {
     covered.map(|covered| (255.0 * covered).round() as u8).collect()
 }
 
-/// Samples a frame, takes the contour of what is brighter than half, and holds its measures to the disc's.
+/// Samples a frame, traces the contour at half brightness, and compares its measurements with the disc.
 #[track_caller]
 fn assert_right(what: &str, frame: &Recorded, disc: Disc) {
     let checked = frame.descriptor.check().unwrap();
@@ -102,7 +102,7 @@ fn assert_right(what: &str, frame: &Recorded, disc: Disc) {
     within("circumference", ellipse.circumference_mm, 2.0 * pi * radius, percent * 2.0 * pi * radius);
     within("centroid across", measures.centroid[0], x, percent * radius);
     within("centroid down", measures.centroid[1], y, percent * radius);
-    // On the display it is as large as the display's scale makes it.
+    // The area on the display follows from the display's scale.
     let scale = raster.pixel_area();
     let shown: Vec<Vertex> = px;
     let area_px = measure([&shown[..]]).unwrap().area;
@@ -113,9 +113,9 @@ fn recorded(descriptor: FrameDescriptor, disc: Disc) -> Recorded {
     Recorded { payload: painted(&descriptor, disc), descriptor }
 }
 
-/// The simulator's own geometries, envelope and IQ.
+/// The simulator's geometries, as envelope and as IQ.
 #[test]
-fn on_the_simulator() {
+fn measurements_are_right_on_simulated_frames() {
     let deg = core::f32::consts::PI / 180.0;
     let heart = SimConfig::default();
     let probes = [
@@ -168,9 +168,9 @@ fn picture(width: u32, height: u32, spacing_mm: [f32; 2]) -> FrameDescriptor {
     }
 }
 
-/// Pictures whose pixels are square or not, larger and smaller than the network's input, with borders.
+/// Pictures with square and other pixels, larger and smaller than the network's input, with and without borders.
 #[test]
-fn on_pictures_of_known_scale() {
+fn measurements_are_right_on_pictures_of_known_scale() {
     let disc = Disc { x: 52.0, y: 44.0, radius: 26.0 };
     for (width, height, spacing_mm) in
         [(640, 480, [0.2, 0.2]), (200, 160, [0.6, 0.6]), (300, 400, [0.4, 0.25]), (1024, 768, [0.12, 0.12])]
@@ -188,9 +188,9 @@ fn on_pictures_of_known_scale() {
     }
 }
 
-/// A DICOM region's calibration, its reference pixel not at the region's corner.
+/// A DICOM region whose reference pixel is not at the region's corner.
 #[test]
-fn on_a_dicom_calibration() {
+fn measurements_are_right_on_a_calibrated_dicom() {
     let folder = scratch("millimetres_dicom");
     // 0.25 mm a pixel; x 0 in column 220, y 0 in row 30, the region's top.
     let region = Region {
@@ -210,7 +210,7 @@ fn on_a_dicom_calibration() {
     std::fs::write(&path, File::new(EXPLICIT, 440, 300).regions(&[region]).native(&pixels)).unwrap();
     let recording = open(&path, &Options::default()).unwrap();
     let frame = &recording.frames[0];
-    // Where the plane's origin lies is the reader's affair; the disc is where its pixels are.
+    // The reader chooses the origin of the plane; the disc is given in pixels.
     let Geometry::Raster(raster) = frame.descriptor.check().unwrap().geometry else {
         panic!("not a picture")
     };
@@ -221,7 +221,7 @@ fn on_a_dicom_calibration() {
 
 /// A Clarius recording: elements of 0.2 mm, samples of 1540 m/s over twice 15 MHz.
 #[test]
-fn on_a_clarius_recording() {
+fn measurements_are_right_on_a_clarius_recording() {
     let folder = scratch("millimetres_clarius");
     let (lines, samples) = (96u32, 500u32);
     let mut yml = format!(
@@ -254,9 +254,9 @@ fn on_a_clarius_recording() {
     assert_right("Clarius", frame, Disc { x: middle_mm, y: disc.y + at_first_mm, ..disc });
 }
 
-/// An envelope that is still linear: the edge of the disc is where half of its decibels are left.
+/// A linear envelope: the edge of the disc is at half of its decibels.
 #[test]
-fn on_a_linear_envelope() {
+fn measurements_are_right_on_a_linear_envelope() {
     let simulator = Simulator::new(SimConfig { density: 0.02, ..SimConfig::default() }).unwrap();
     let mut descriptor = simulator.frame(0).descriptor;
     (descriptor.flags, descriptor.amplitude_law, descriptor.law_range_db) = (0, LAW_LINEAR, 40.0);

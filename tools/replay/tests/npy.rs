@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{assert_sound, refusal, scratch, small, survive};
+use common::{assert_sound, refusal, scratch, small, survive, write_seed};
 use proptest::prelude::*;
 use sonotrace_hal::frame::{
     Domain, FrameDescriptor, GeometryKind, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, SampleType,
@@ -17,7 +17,7 @@ const LINEAR: &str = r#"{
   "amplitude_law": "logarithmic", "range_db": 60, "speed_of_sound_m_s": 1540, "frame_rate_hz": 20
 }"#;
 
-/// As NumPy writes it: version 1, a dictionary padded to a multiple of 64.
+/// Encodes an array as NumPy does: version 1, the head padded to a multiple of 64 bytes.
 fn npy_of(descr: &str, fortran: bool, shape: &str, samples: &[u8]) -> Vec<u8> {
     let fortran = if fortran { "True" } else { "False" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
@@ -32,7 +32,17 @@ fn read(npy: &[u8], json: &str) -> Result<Recording, ReplayError> {
     npy::read(Path::new("a.npy"), npy, json.as_bytes(), &Options::default())
 }
 
-/// A frame of each domain and geometry.
+/// Every geometry, and every domain.
+const KINDS: [(GeometryKind, Domain); 6] = [
+    (GeometryKind::Linear, Domain::PolarEnvelope),
+    (GeometryKind::Convex, Domain::PolarEnvelope),
+    (GeometryKind::Phased, Domain::PolarIq),
+    (GeometryKind::Linear, Domain::PolarIq),
+    (GeometryKind::Raster, Domain::ScanConverted),
+    (GeometryKind::RasterUnknown, Domain::ScanConverted),
+];
+
+/// A frame of this domain and geometry.
 fn descriptor(kind: GeometryKind, domain: Domain) -> FrameDescriptor {
     let sample_type = if domain == Domain::PolarIq { SampleType::I16Pair } else { SampleType::U8 };
     let (lines, samples) = (6, 10);
@@ -75,6 +85,7 @@ fn descriptor(kind: GeometryKind, domain: Domain) -> FrameDescriptor {
             content_row: 2,
             content_columns: 8,
             content_rows: 3,
+            speed_of_sound_m_s: 1_540.0,
             amplitude_law: LAW_LOGARITHMIC,
             flags: flags::BURNT_IN_OVERLAY,
             ..blank
@@ -88,20 +99,11 @@ fn payloads(descriptor: &FrameDescriptor) -> Vec<Vec<u8>> {
     (0..3u32).map(|frame| (0..bytes).map(|at| (at * 7 + frame * 31) as u8).collect()).collect()
 }
 
-/// Everything that a file keeps comes back as it was.
+/// Everything that a file stores is the same after writing and reading.
 #[test]
-fn round_trip() {
-    use GeometryKind::{Convex, Linear, Phased, Raster, RasterUnknown};
-    let kinds = [
-        (Linear, Domain::PolarEnvelope),
-        (Convex, Domain::PolarEnvelope),
-        (Phased, Domain::PolarIq),
-        (Linear, Domain::PolarIq),
-        (Raster, Domain::ScanConverted),
-        (RasterUnknown, Domain::ScanConverted),
-    ];
+fn written_frames_are_read_again() {
     let folder = scratch("round_trip");
-    for (kind, domain) in kinds {
+    for (kind, domain) in KINDS {
         let written = descriptor(kind, domain);
         let payloads = payloads(&written);
         let times_ns = [5, u64::MAX, 1 << 60];
@@ -143,17 +145,17 @@ fn round_trip() {
 }
 
 #[test]
-fn what_cannot_be_written() {
+fn frames_that_cannot_be_written_are_refused() {
     let encode = |frames: &[(FrameDescriptor, Vec<u8>)]| {
         let frames = frames.iter().map(|(descriptor, payload)| (descriptor, payload.as_slice()));
         npy::encode(Path::new("a.npy"), frames).unwrap_err().to_string()
     };
-    assert_eq!(encode(&[]), "a.npy: there is no frame to write");
+    assert_eq!(encode(&[]), "a.npy: no frame to write");
     let good = descriptor(GeometryKind::Linear, Domain::PolarEnvelope);
     let payload = vec![0; good.payload_bytes as usize];
     let other = FrameDescriptor { right_mm: 21.0, ..good };
     let text = encode(&[(good, payload.clone()), (other, payload.clone())]);
-    assert!(text.starts_with("a.npy, frame 2: not like the first frame"), "{text}");
+    assert!(text.starts_with("a.npy, frame 2: differs from the first frame"), "{text}");
     let bad = FrameDescriptor { lines: 0, ..good };
     assert!(encode(&[(bad, payload.clone())]).starts_with("a.npy, frame 1: frame field `lines`"));
     assert!(encode(&[(good, vec![])]).starts_with("a.npy, frame 1: frame payload holds 0 bytes"));
@@ -162,7 +164,7 @@ fn what_cannot_be_written() {
 }
 
 #[test]
-fn shapes_and_times() {
+fn shapes_and_times_are_read() {
     let recording = read(&npy_of("|u1", false, "(4, 5)", &[9; 20]), LINEAR).unwrap();
     assert_eq!((recording.frames.len(), recording.frames[0].descriptor.lines), (1, 4));
     let recording = read(&npy_of("|u1", false, "(2, 4, 5)", &[9; 40]), LINEAR).unwrap();
@@ -178,27 +180,27 @@ fn shapes_and_times() {
     let no_rate = LINEAR.replace(r#", "frame_rate_hz": 20"#, "");
     let recording = read(&npy_of("|u1", false, "(2, 4, 5)", &[9; 40]), &no_rate).unwrap();
     assert_eq!(recording.frames[1].descriptor.t_acq_ns, 40_000_000);
-    assert!(recording.notes[0].contains("25 per second"), "{:?}", recording.notes);
+    assert!(recording.notes[0].contains("assumed 25 frames per second"), "{:?}", recording.notes);
 }
 
 #[test]
-fn arrays_that_are_refused() {
+fn malformed_and_unsupported_arrays_are_refused() {
     let refused = |npy: &[u8]| refusal(read(npy, LINEAR));
     let cases = [
         (npy_of("<f4", false, "(4, 5)", &[0; 80]), "a.npy, field `descr`: samples are <f4; save them as u8"),
         (npy_of(">i2", false, "(4, 5, 2)", &[0; 80]), "a.npy, field `descr`: samples are >i2"),
         (
             npy_of("|u1", true, "(4, 5)", &[0; 20]),
-            "a.npy, field `fortran_order`: is in Fortran order; save np.",
+            "a.npy, field `fortran_order`: array is in Fortran order; save np.",
         ),
         (npy_of("|u1", false, "(20,)", &[0; 20]), "a.npy, field `shape`: shape is [20]; give u8 as"),
         (npy_of("|u1", false, "()", &[0; 1]), "a.npy, field `shape`: shape is []"),
         (npy_of("<i2", false, "(4, 5)", &[0; 40]), "a.npy, field `shape`: shape is [4, 5]"),
         (npy_of("<i2", false, "(2,)", &[0; 4]), "a.npy, field `shape`: shape is [2]"),
-        (npy_of("|u1", false, "(3, 4, 5)", &[0; 45]), "a.npy, frame 3: cut off: the shape needs 60 bytes"),
-        (npy_of("|u1", false, "(4, 5)", &[0; 21]), "a.npy, byte 148: 1 bytes too many"),
-        (npy_of("|u1", false, "(0, 4, 5)", &[]), "a.npy: holds no frame"),
-        (npy_of("|u1", false, "(1, 0, 5)", &[]), "a.npy: holds no frame"),
+        (npy_of("|u1", false, "(3, 4, 5)", &[0; 45]), "a.npy, frame 3: truncated: the shape needs 60 bytes"),
+        (npy_of("|u1", false, "(4, 5)", &[0; 21]), "a.npy, byte 148: 1 bytes more than the shape needs"),
+        (npy_of("|u1", false, "(0, 4, 5)", &[]), "a.npy: contains no frame"),
+        (npy_of("|u1", false, "(1, 0, 5)", &[]), "a.npy: contains no frame"),
         (npy_of("|u1", false, "(1, 5000, 5)", &[]), "a.npy, field `shape`: lines: 5000, at most 4096"),
         (
             npy_of("|u1", false, "(1, 5, 9000)", &[]),
@@ -212,14 +214,14 @@ fn arrays_that_are_refused() {
         (npy_of("|u1", false, &"(".repeat(1000), &[]), "a.npy, byte 8: bytes of head: 1"),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "a.npy, byte 8: bytes of head: 4294967"),
         (b"\x93NUMPY\x09\x00\x10\x00".to_vec(), "a.npy, byte 0: not the head of a .npy"),
-        (b"\x93NUMPY\x01\x00\x10\x00{}".to_vec(), "a.npy, byte 12: cut off within its head"),
+        (b"\x93NUMPY\x01\x00\x10\x00{}".to_vec(), "a.npy, byte 12: truncated within its head"),
         (npy_of("|u1", false, "(4, 1)", &[0; 4]), "a.npy, frame 1: frame field `samples` is 1"),
     ];
     for (npy, expected) in cases {
         let text = refused(&npy);
         assert!(text.starts_with(expected), "{text}\nand not {expected}");
     }
-    // Thirty of these are more than npyz can take in an hour.
+    // npyz needs more than an hour for thirty of these.
     for deep in ["(", "[", "{'a':", "-", "'"] {
         let shape = deep.repeat((1024 - 100) / deep.len());
         assert!(refused(&npy_of("|u1", false, &shape, &[])).contains("not the head of a plain array"));
@@ -233,9 +235,8 @@ fn arrays_that_are_refused() {
     }
 }
 
-/// What npyz writes is read, and what is written npyz reads.
 #[test]
-fn agrees_with_npyz() {
+fn npyz_reads_our_arrays_and_writes_readable_ones() {
     use npyz::WriterBuilder;
     let samples: Vec<u8> = (0..40).collect();
     let mut theirs = Vec::new();
@@ -268,7 +269,7 @@ fn agrees_with_npyz() {
 }
 
 #[test]
-fn descriptions_that_are_refused() {
+fn malformed_descriptions_are_refused() {
     let npy = npy_of("|u1", false, "(2, 4, 5)", &[9; 40]);
     let with = |from: &str, to: &str| {
         assert!(LINEAR.contains(from));
@@ -279,16 +280,16 @@ fn descriptions_that_are_refused() {
         (r#""range_db": 60, "#, "", "a.json, line 4: missing field `range_db`"),
         ("logarithmic", "sqrt", "a.json, line 3: unknown variant `sqrt`, expected `linear` or `logarithmic`"),
         (r#""linear""#, r#""trapezoid""#, "a.json, line 2: unknown variant `trapezoid`"),
-        (r#""left_mm": -10, "#, "", "a.json, field `left_mm`: missing, and its geometry needs it"),
+        (r#""left_mm": -10, "#, "", "a.json, field `left_mm`: missing, but required by the geometry"),
         (
             r#""left_mm": -10"#,
             r#""left_mm": -10, "apex_radius_mm": 5"#,
-            "a.json, field `apex_radius_mm`: has no meaning",
+            "a.json, field `apex_radius_mm`: not used by the geometry",
         ),
         (r#""linear""#, r#""convex""#, "a.json, field `apex_radius_mm`: missing"),
-        (r#""linear""#, r#""raster""#, "a.json, field `right_mm`: has no meaning"),
+        (r#""linear""#, r#""raster""#, "a.json, field `right_mm`: not used by the geometry"),
         (r#""speed_of_sound_m_s": 1540, "#, "", "a.json, field `speed_of_sound_m_s`: missing"),
-        ("1540", "1540, \"t_acq_ns\": [1]", "a.json, field `t_acq_ns`: holds 1 times for 2 frames"),
+        ("1540", "1540, \"t_acq_ns\": [1]", "a.json, field `t_acq_ns`: 1 times for 2 frames"),
         ("1540", "1540, \"t_acq_ns\": [-1, 2]", "a.json, line 3: invalid value: integer `-1`, expected u64"),
         (
             "1540",
@@ -305,9 +306,14 @@ fn descriptions_that_are_refused() {
         let text = with(from, to);
         assert!(text.starts_with(expected), "{text}\nand not {expected}");
     }
+    // Names in an error are printable and short.
+    let text = with("left_mm", &format!(r"\u001b[31m{}", "x".repeat(10_000)));
+    assert!(text.starts_with("a.json, line 2: unknown field `[31mxxx") && text.len() < 1000, "{text}");
     let raster = r#"{"geometry": "raster", "spacing_x_mm": 0.1, "spacing_y_mm": 0.1, "amplitude_law": "linear", "range_db": 60}"#;
     let iq = npy_of("<i2", false, "(1, 4, 5, 2)", &[0; 80]);
     assert_eq!(refusal(read(&iq, raster)), "a.json, field `geometry`: a raster, but the samples are IQ");
+    let infinite = raster.replace("60}", "60, \"speed_of_sound_m_s\": 1e39}");
+    assert_eq!(refusal(read(&npy, &infinite)), "a.json, field `speed_of_sound_m_s`: not a finite number");
     assert!(read(&npy, raster).unwrap().frames[0].descriptor.check().unwrap().geometry.is_millimetres());
     assert!(refusal(read(&npy, &"[".repeat(10_000))).starts_with("a.json, line 1: "));
     let long = LINEAR.to_owned() + &" ".repeat(1 << 24);
@@ -319,9 +325,9 @@ fn descriptions_that_are_refused() {
     assert!(text.contains("a.npy: needs ") && text.contains("a.json beside it; describe"), "{text}");
 }
 
-/// Neither of the two is readable when cut off.
+/// Neither of the two files may be truncated.
 #[test]
-fn cut_off_at_every_length() {
+fn truncated_files_are_refused() {
     let npy = npy_of("|u1", false, "(2, 4, 5)", &[9; 40]);
     for length in 0..npy.len() {
         assert!(refusal(read(&npy[..length], LINEAR)).starts_with("a.npy, "));
@@ -331,11 +337,28 @@ fn cut_off_at_every_length() {
     }
 }
 
+/// The layouts of fuzz targets. `replay_npy`: kind, length of the `.json` in two bytes, both files. `frame_descriptor`:
+/// descriptor, payload.
+#[test]
+fn valid_files_seed_the_fuzz_targets() {
+    for (kind, domain) in KINDS {
+        let name = format!("{kind:?}_{domain:?}");
+        let descriptor = descriptor(kind, domain);
+        let payloads = payloads(&descriptor);
+        let frames = payloads.iter().map(|payload| (&descriptor, payload.as_slice()));
+        let (npy, json) = npy::encode(Path::new("a.npy"), frames).unwrap();
+        assert_sound(&read(&npy, &json).unwrap());
+        let length = (json.len() as u16).to_le_bytes();
+        write_seed("replay_npy", &name, &[&[3], &length, json.as_bytes(), &npy]);
+        write_seed("frame_descriptor", &name, &[bytemuck::bytes_of(&descriptor), &payloads[0]]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn damaged(
+    fn damaged_files_give_errors_or_valid_frames(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         json_changes in prop::collection::vec((any::<prop::sample::Index>(), 32..127u8), 0..3),
     ) {

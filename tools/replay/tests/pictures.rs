@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{assert_sound, jpeg, png, ramp, refusal, scratch, small, survive};
+use common::{assert_sound, jpeg, png, ramp, refusal, scratch, small, survive, write_seed};
 use image::ExtendedColorType;
 use proptest::prelude::*;
 use sonotrace_hal::frame::GeometryKind;
@@ -35,7 +35,7 @@ fn spacing_gives_millimetres() {
 }
 
 #[test]
-fn options_are_checked() {
+fn options_out_of_range_are_refused() {
     for spacing_mm in [f32::NAN, 0.0, -1.0, f32::INFINITY] {
         let options = Options { spacing_mm: Some(spacing_mm), ..Options::default() };
         let text = refusal(open(Path::new("nowhere"), &options));
@@ -45,7 +45,7 @@ fn options_are_checked() {
     assert!(refusal(open(Path::new("nowhere"), &options)).contains("--calibrated-size"));
 }
 
-/// Luma of colour JPEG is what was encoded, and that of colour PNG within rounding of it.
+/// Luma of a colour JPEG and of a colour PNG is that of the encoded colour, within rounding.
 #[test]
 fn colours_become_luma() {
     let colours: Vec<u8> = (0..64 * 48).flat_map(|_| [200, 60, 20]).collect();
@@ -60,7 +60,7 @@ fn colours_become_luma() {
 }
 
 #[test]
-fn folder_in_natural_order_with_new_epochs() {
+fn folder_is_read_in_natural_order_with_geometry_epochs() {
     let folder = scratch("folder");
     for (name, width, level) in [("img10.png", 20, 10), ("img2.png", 16, 2), ("img1.png", 16, 1)] {
         std::fs::write(folder.join(name), png(width, 12, &vec![level; 12 * width as usize])).unwrap();
@@ -78,11 +78,15 @@ fn folder_in_natural_order_with_new_epochs() {
         )
     });
     assert_eq!(seen.collect::<Vec<_>>(), [(1, 1, 0, 16), (2, 1, 20_000_000, 16), (10, 2, 40_000_000, 20)]);
-    assert!(recording.notes.iter().any(|note| note.contains("50 per second")), "{:?}", recording.notes);
+    assert!(
+        recording.notes.iter().any(|note| note.contains("assumed 50 per second")),
+        "{:?}",
+        recording.notes
+    );
 }
 
 #[test]
-fn the_unreadable_file_of_a_folder_is_named() {
+fn unreadable_files_are_named() {
     let folder = scratch("unreadable");
     std::fs::write(folder.join("a1.png"), png(8, 8, &[1; 64])).unwrap();
     std::fs::write(folder.join("a2.png"), b"\x89PNG\r\n\x1a\nnonsense").unwrap();
@@ -99,19 +103,19 @@ fn the_unreadable_file_of_a_folder_is_named() {
     assert!(refusal(open(&nowhere, &Options::default())).contains("lzop -d"));
 }
 
-/// A PNG that announces more pixels than a frame may have is refused before any are decoded.
+/// A picture that declares more pixels than a frame may have is refused before any are decoded.
 #[test]
-fn absurd_sizes() {
+fn sizes_beyond_the_limits_are_refused() {
     let huge = png(8193, 4, &[0; 4 * 8193]);
     let text = refusal(picture::read(Path::new("a.png"), &huge, &Options::default()));
-    assert_eq!(text, "a.png: pixels across: 8193, at most 8192 can be taken; make the picture smaller");
+    assert_eq!(text, "a.png: pixels in width: 8193, at most 8192 are allowed; scale the picture down");
     let text = refusal(picture::read(Path::new("a.png"), &png(4, 4097, &[0; 4 * 4097]), &Options::default()));
-    assert!(text.contains("pixels down: 4097, at most 4096"), "{text}");
+    assert!(text.contains("pixels in height: 4097, at most 4096"), "{text}");
     let mut jpeg = jpeg(16, 16, &[0; 256], ExtendedColorType::L8);
     let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     jpeg[frame + 5..frame + 9].fill(0xff);
     let text = refusal(picture::read(Path::new("a.jpg"), &jpeg, &Options::default()));
-    assert!(text.contains("pixels across: 65535"), "{text}");
+    assert!(text.contains("pixels in width: 65535"), "{text}");
     let tiny = png(1, 1, &[0]);
     let text = refusal(picture::read(Path::new("a.png"), &tiny, &Options::default()));
     assert!(text.contains("frame field `lines` is 1"), "{text}");
@@ -121,21 +125,21 @@ fn absurd_sizes() {
 }
 
 #[test]
-fn cut_off_pictures_are_refused_at_every_length() {
+fn truncated_pictures_are_refused() {
     let (width, height) = (40, 24);
     let grey = ramp(width, height);
     let jpeg = jpeg(width, height, &grey, ExtendedColorType::L8);
     for length in 0..jpeg.len() - 1 {
         refusal(picture::read(Path::new("a.jpg"), &jpeg[..length], &Options::default()));
     }
-    // Of a PNG only the end marker of twelve bytes may be lacking.
+    // In a PNG only the end marker of twelve bytes may be missing.
     let png = png(width, height, &grey);
     for length in 0..png.len() - 12 {
         refusal(picture::read(Path::new("a.png"), &png[..length], &Options::default()));
     }
 }
 
-/// One frame of a GIF to be.
+/// One frame of a GIF.
 struct GifFrame {
     at: (u16, u16),
     size: (u16, u16),
@@ -183,7 +187,7 @@ fn three_frames() -> Vec<u8> {
         2,
         &[
             frame((0, 0), (3, 2), &[1, 1, 1, 0, 0, 2], 4, Keep),
-            // Transparent over white, white over black; then as if it had never been.
+            // Transparent over white, white over black; removed before the next frame.
             frame((0, 0), (1, 2), &[3, 1], 10, Previous),
             frame((1, 0), (1, 1), &[0], 4, Background),
             frame((0, 1), (1, 1), &[1], 4, Keep),
@@ -192,7 +196,7 @@ fn three_frames() -> Vec<u8> {
 }
 
 #[test]
-fn gif_composites_and_times() {
+fn gif_frames_are_composited_and_timed() {
     let recording = gif::read(Path::new("a.gif"), &three_frames(), &Options::default()).unwrap();
     assert_sound(&recording);
     let red = 77;
@@ -200,7 +204,7 @@ fn gif_composites_and_times() {
         [255, 255, 255, 0, 0, red],
         [255, 255, 255, 255, 0, red],
         [255, 0, 255, 0, 0, red],
-        // The third left a hole in its place.
+        // The third frame left a transparent pixel.
         [255, 0, 255, 255, 0, red],
     ];
     for (frame, expected) in recording.frames.iter().zip(expected) {
@@ -213,7 +217,7 @@ fn gif_composites_and_times() {
 }
 
 #[test]
-fn gif_without_delays() {
+fn gif_without_delays_gets_assumed_times() {
     let frame = |level| GifFrame {
         at: (0, 0),
         size: (2, 2),
@@ -228,7 +232,7 @@ fn gif_without_delays() {
 }
 
 #[test]
-fn gif_limits() {
+fn gif_beyond_the_limits_is_refused() {
     let one = GifFrame {
         at: (0, 0),
         size: (1, 1),
@@ -238,9 +242,9 @@ fn gif_limits() {
     };
     let wide = animate(9000, 4, &[one]);
     assert!(
-        refusal(gif::read(Path::new("a.gif"), &wide, &Options::default())).contains("pixels across: 9000")
+        refusal(gif::read(Path::new("a.gif"), &wide, &Options::default())).contains("pixels in width: 9000")
     );
-    // A thousand frames of a pixel each on a large canvas: refused while they are counted.
+    // A thousand frames of one pixel on a large canvas: refused at the frame that exceeds the limit.
     let frames = (0..1000).map(|_| GifFrame {
         at: (0, 0),
         size: (1, 1),
@@ -254,7 +258,7 @@ fn gif_limits() {
 }
 
 #[test]
-fn gif_cut_off_at_every_length() {
+fn truncated_gif_is_refused() {
     let bytes = three_frames();
     for length in 0..bytes.len() {
         refusal(gif::read(Path::new("a.gif"), &bytes[..length], &Options::default()));
@@ -263,11 +267,29 @@ fn gif_cut_off_at_every_length() {
     assert!(text.starts_with("a.gif, frame 5: cannot decode the GIF"), "{text}");
 }
 
+/// The layout of fuzz target `replay_pictures`: 0 for PNG and JPEG, 1 for GIF, the file.
+#[test]
+fn valid_files_seed_the_fuzz_targets() {
+    let grey = ramp(24, 16);
+    let colours: Vec<u8> = grey.iter().flat_map(|&level| [level, 255 - level, level / 2]).collect();
+    let pictures = [
+        ("png", png(24, 16, &grey)),
+        ("jpeg_grey", jpeg(24, 16, &grey, ExtendedColorType::L8)),
+        ("jpeg_colour", jpeg(24, 16, &colours, ExtendedColorType::Rgb8)),
+    ];
+    for (name, bytes) in pictures {
+        assert_sound(&picture::read(Path::new("a.png"), &bytes, &Options::default()).unwrap());
+        write_seed("replay_pictures", name, &[&[0], &bytes]);
+    }
+    assert_sound(&gif::read(Path::new("a.gif"), &three_frames(), &Options::default()).unwrap());
+    write_seed("replay_pictures", "gif", &[&[1], &three_frames()]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn damaged_pictures(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn damaged_files_give_errors_or_valid_frames(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let grey = ramp(24, 16);
         let files = [
             ("a.png", png(24, 16, &grey)),

@@ -1,4 +1,4 @@
-//! Real recordings, where there are any: see `shared/data/README.md` for what they are.
+//! Real recordings, if present; `shared/data/README.md` describes them.
 #![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
 mod common;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// A 30-frame JPEG cine of 320x240 whose region was calibrated on 640x480.
 #[test]
-fn dicom_cine_whose_picture_was_made_smaller() {
+fn scaled_dicom_cine_is_calibrated_by_its_original_size() {
     let Some(data) = real_data() else { return };
     let path = data.join("dicom/examples_ybr_color.dcm");
     let recording = open(&path, &Options::default()).unwrap();
@@ -24,7 +24,7 @@ fn dicom_cine_whose_picture_was_made_smaller() {
     let note = &recording.notes[0];
     assert!(note.contains("columns 84..595 and rows 31..414, outside the picture of 320x240"), "{note}");
     assert!(note.contains("--calibrated-size 640x480"), "{note}");
-    // Means of the first and the last frame as Pillow decodes them.
+    // Mean grey level of the first and the last frame, as decoded by Pillow.
     let mean =
         |payload: &[u8]| payload.iter().map(|&level| f64::from(level)).sum::<f64>() / payload.len() as f64;
     let means = [mean(&recording.frames[0].payload), mean(&recording.frames[29].payload)];
@@ -52,14 +52,14 @@ fn clarius_doppler_iq_is_refused() {
     assert!(text.contains("carotid_iq.yml, line 10: Doppler IQ, not B-mode"), "{text}");
 }
 
-/// The scanner's own picture of the recording: rows 187 to 612 show 30 mm.
+/// The scanner's own picture of the recording; rows 187 to 612 are 30 mm.
 struct Own {
     grey: Vec<f64>,
     width: usize,
     rows: std::ops::Range<usize>,
 }
 
-/// Millimetres per pixel of that picture, by its own ruler.
+/// Millimetres per pixel of that picture, from its ruler.
 const OWN_PITCH_MM: f64 = 30.0 / 426.0;
 
 impl Own {
@@ -71,10 +71,10 @@ impl Own {
         Self { grey, width: 544, rows: 187..613 }
     }
 
-    /// Whether a pixel shows nothing but the B-mode picture: no colour box, colour bar, text, logo or ruler.
+    /// Whether a pixel belongs to the B-mode picture only: not to the colour box, colour bar, text, logo or ruler.
     fn is_plain(row: usize, column: usize) -> bool {
         let (row, column) = (row as f64, column as f64);
-        // The box leans to the right by 66 columns on its way from row 251 to row 498.
+        // The box is sheared: 66 columns to the right from row 251 to row 498.
         let lean = (row - 251.0) * 66.0 / 247.0;
         let in_box = (246.0..=503.0).contains(&row) && (100.0 + lean..=391.0 + lean).contains(&column);
         let in_bar = (335.0..=465.0).contains(&row) && column < 90.0;
@@ -83,8 +83,8 @@ impl Own {
         !(in_box || in_bar || in_logo || in_ruler) && row < 611.0
     }
 
-    /// Correlation of its plain pixels with the recording, scan-converted here: scaled about the top of the picture's
-    /// middle, and moved by so many pixels.
+    /// Correlation of its plain pixels with the scan-converted recording, which is scaled about the middle of the
+    /// picture's top edge and moved by a number of pixels.
     fn correlation(&self, recording: &Recording, scale: [f64; 2], moved: [f64; 2]) -> f64 {
         let frame = &recording.frames[0];
         let geometry = frame.descriptor.check().unwrap().geometry;
@@ -114,8 +114,8 @@ impl Own {
     }
 }
 
-/// Scan-converted at the scale and place that the readers give, the envelope is the scanner's own picture; and no other
-/// scale or place fits better by more than a hundredth, or half a millimetre.
+/// Scan-converted with the reader's geometry, the envelope matches the scanner's own picture. The best fit is within 1
+/// % in scale and 0.2 mm in position.
 #[test]
 fn clarius_envelope_is_the_scanners_own_picture() {
     let Some(data) = real_data() else { return };
@@ -133,10 +133,10 @@ fn clarius_envelope_is_the_scanners_own_picture() {
     let own = Own::read(&data);
     let as_given = own.correlation(&recording, [1.0; 2], [0.0; 2]);
     println!("correlation as given: {as_given:.4}");
-    // Measured 0.934; the rest is the scanner's own smoothing and grey curve. Half a millimetre off it is 0.75.
+    // Measured: 0.934; the scanner's smoothing and grey curve differ. Half a millimetre off gives 0.75.
     assert!(as_given > 0.92, "{as_given}");
 
-    // Uphill, with halved steps.
+    // Hill climbing with halved steps.
     let (mut best, mut fit) = (as_given, [1.0, 1.0, 0.0, 0.0]);
     let mut steps = [0.02, 0.02, 4.0, 4.0];
     while steps[2] > 0.2 {
@@ -160,7 +160,7 @@ fn clarius_envelope_is_the_scanners_own_picture() {
     let moved_mm = [fit[2] * OWN_PITCH_MM, fit[3] * OWN_PITCH_MM];
     assert!(moved_mm[0].abs() < 0.2 && moved_mm[1].abs() < 0.2, "{moved_mm:?}");
 
-    // What would be wrong shows: 3 % in scale either way, and the delay that is not to be added (16 samples, 0.8 mm).
+    // Errors are detected: 3 % in scale in either direction, and adding the delay (16 samples, 0.8 mm).
     let wrong = [
         own.correlation(&recording, [1.03, 1.0], [0.0; 2]),
         own.correlation(&recording, [1.0, 1.03], [0.0; 2]),

@@ -1,24 +1,24 @@
 //! Clarius raw data: the envelope of a linear array before scan conversion.
 //!
-//! `NAME.raw` holds a header of five little-endian 32-bit words (id, frames, lines, samples per line, bytes per sample)
-//! and, for each frame, its time in nanoseconds (64 bits) and its samples; `NAME.yml` says what they are. So documented
-//! in clariusdev/raw.
+//! `NAME.raw` holds a header of five little-endian 32-bit words (id, frames, lines, samples per line, bytes per
+//! sample). For each frame follow its time in nanoseconds (64 bits) and its samples. `NAME.yml` describes the samples.
+//! Source: clariusdev/raw.
 //!
-//! Depths: sample `i` lies `i * c / (2 * sampling rate)` below the probe's face. The `delay samples` of the `.yml` are
-//! not added: they lie ahead of the first sample that is stored, and the scanner's own picture and rulers begin at that
-//! first sample. (Held against the picture that belongs to clariusdev/raw's carotid recording: its rows fit to 0.05 mm
-//! without them, and are off by their 0.8 mm with them. Its `roi` says the same: the last sample is the one at the
-//! imaging depth without them.)
+//! Depth: sample `i` is `i * c / (2 * sampling rate)` below the probe's face. The `delay samples` of the `.yml` are not
+//! added: they come before the first stored sample, and the scanner's own picture and ruler start at the first stored
+//! sample. Measured on the carotid recording of clariusdev/raw, whose picture is known: its rows fit to 0.05 mm without
+//! the delay, and are 0.8 mm off with it. Its `roi` agrees: without the delay, the last sample is at the imaging depth.
 //!
-//! Lateral positions follow from the element that each line is received on and from the distance between elements, which
-//! is not in the files: [`Options::pitch_mm`](crate::Options::pitch_mm).
+//! Lateral position: each line is received on an element. The distance between elements is not in the files:
+//! [`Options::pitch_mm`](crate::Options::pitch_mm).
 
 mod parameters;
 mod raw;
 
 use crate::error::{Place, ReplayError, Source};
+use crate::file::beside;
 use crate::options::Options;
-use crate::recording::{Recorder, Recording, beside};
+use crate::recording::{Recorder, Recording};
 use parameters::Parameters;
 use raw::Raw;
 use sonotrace_hal::frame::{
@@ -26,14 +26,14 @@ use sonotrace_hal::frame::{
 };
 use std::path::Path;
 
-/// Speed of sound that the scanner computes depths with.
+/// Speed of sound that the scanner assumes.
 const SPEED_OF_SOUND_M_S: f32 = 1540.0;
 
 /// Reads an envelope recording from the bytes of `file` (a `.raw`) and of the `.yml` beside it.
 ///
 /// # Errors
-/// Data of another kind (IQ, RF), compressed or of steered lines; a header that does not go with the parameters or the
-/// file's length; parameters that are missing or not understood, with their line; no [`Options::pitch_mm`].
+/// Other data than an envelope (IQ, RF); compressed samples; steered lines; a header that contradicts the parameters or
+/// the file's length; missing or malformed parameters, with their line; no [`Options::pitch_mm`].
 pub fn read(file: &Path, raw: &[u8], yml: &[u8], options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(file);
@@ -44,8 +44,8 @@ pub fn read(file: &Path, raw: &[u8], yml: &[u8], options: &Options) -> Result<Re
     let raw = Raw::parse(source, raw)?;
     raw.check_against(source, &parameters)?;
     let Some(pitch_mm) = options.pitch_mm else {
-        let what = "the distance from one element of the probe to the next is not in the recording";
-        let fix = "give --pitch MM (0.2 for a linear probe of 192 elements on 38 mm)";
+        let what = "the distance between the probe's elements is not in the recording";
+        let fix = "give --pitch MM (0.2 for a linear probe with 192 elements on 38 mm)";
         return Err(source.unsupported(Place::Whole, what, fix));
     };
 
@@ -61,20 +61,20 @@ pub fn read(file: &Path, raw: &[u8], yml: &[u8], options: &Options) -> Result<Re
         recorder.push(FrameDescriptor { t_acq_ns: time_ns, ..descriptor }, samples.to_vec(), place)?;
     }
     if backward > 0 {
-        recorder.note(format!("{backward} frames bear an earlier time than the frame before them"));
+        recorder.note(format!("{backward} frames have an earlier time than the frame before them"));
     }
     recorder.note(format!(
-        "taken as a linear array with {pitch_mm} mm between elements, as given with --pitch: the recording does not say, and what comes from a curved probe would be distorted"
+        "assumed a linear array with {pitch_mm} mm between elements, as given with --pitch: the recording does not store it, and frames of a curved probe would be distorted"
     ));
     recorder.note(format!(
-        "taken as log-compressed over {} dB: the recording does not say; --range-db changes it",
+        "assumed log compression over {} dB: the recording does not store it; --range-db changes it",
         options.range_db
     ));
     let depth_mm = descriptor.last_depth_mm;
     if parameters.imaging_depth_mm.is_some_and(|mm| (depth_mm / mm - 1.0).abs() > 0.1) {
-        let announced_mm = parameters.imaging_depth_mm.unwrap_or(0.0);
+        let declared_mm = parameters.imaging_depth_mm.unwrap_or(0.0);
         recorder.note(format!(
-            "its samples reach to {depth_mm:.1} mm, its imaging depth is {announced_mm} mm: measures down may be wrong"
+            "the samples reach a depth of {depth_mm:.1} mm, the imaging depth is {declared_mm} mm: axial measurements may be wrong"
         ));
     }
     recorder.finish()
@@ -87,7 +87,7 @@ fn descriptor(
     source: Source<'_>,
 ) -> Result<FrameDescriptor, ReplayError> {
     let [first, last] = parameters.element_range(source)?;
-    // From the middle of the lines, which is the middle of the probe's face where they span all of it.
+    // Zero is the middle of the lines: the middle of the probe's face, if the lines cover all of it.
     let half_mm = (last - first) / 2.0 * f64::from(pitch_mm);
     let step_mm = f64::from(SPEED_OF_SOUND_M_S) * 1e3 / (2.0 * parameters.sampling_rate_hz);
     let mut tgc = [TgcPoint::default(); TGC_POINTS];
@@ -116,8 +116,8 @@ fn descriptor(
     })
 }
 
-/// As many points of a gain curve as a descriptor takes: the first, the last, and evenly between. What it tells has been
-/// applied by the scanner, so nothing is computed from it.
+/// A gain curve reduced to the number of points that a descriptor holds: first, last, and evenly spaced ones between.
+/// The scanner has already applied the curve, so nothing is computed from it.
 fn thinned(points: &[[f32; 2]]) -> Vec<[f32; 2]> {
     if points.len() <= TGC_POINTS {
         return points.to_vec();

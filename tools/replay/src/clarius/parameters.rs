@@ -1,35 +1,38 @@
-//! The parameters of a recording.
+//! The parameters of a recording: the `.yml`.
 //!
-//! What the scanner writes looks like YAML and is not (`tgc: { 0.00mm, 23.00dB }{ 30.00mm, 26.00dB }`): YAML libraries
-//! refuse it. It is one parameter to a line, so that is how it is read; lines that are not needed are passed over.
+//! The scanner writes text that resembles YAML but is not (`tgc: { 0.00mm, 23.00dB }{ 30.00mm, 26.00dB }`): YAML
+//! libraries refuse it. Every parameter has a line of its own, so the text is read line by line; unknown lines are
+//! skipped.
 
-use crate::error::{Place, ReplayError, Source};
+use crate::error::{Place, ReplayError, Source, printable};
 use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX};
 
-/// Largest `.yml` that is read; those of the largest recordings have about a hundred kilobytes.
+/// Largest `.yml` in bytes; the largest recordings have about a hundred kilobytes.
 const YML_BYTES_MAX: usize = 1 << 22;
-/// How far from evenly spaced lines may be, in parts of the step between them.
+/// Tolerance of evenly spaced lines, as a fraction of the distance between two lines.
 const UNEVEN_MAX: f64 = 0.02;
+/// Longest text from the file in an error, in characters.
+const TEXT_CHARS_MAX: usize = 40;
 
 /// A scan line.
 #[derive(Debug, Clone, Copy)]
 struct Line {
-    /// The element, counted from 0, that it is received on; fractions lie between elements.
+    /// Receiving element, counted from 0; a fraction is a place between two elements.
     rx_element: f64,
-    /// Its direction in degrees.
+    /// Steering angle.
     angle_deg: f64,
-    /// Where it stands in the file.
+    /// Line in the file.
     at: u64,
 }
 
-/// What a `.yml` says.
+/// The parameters that the reader uses.
 #[derive(Debug)]
 pub(super) struct Parameters {
-    /// What the samples are, and where that stands.
+    /// Type of the samples, and its line in the file.
     kind: (String, u64),
-    /// How they are compressed, and where that stands.
+    /// Compression, and its line in the file.
     compression: Option<(String, u64)>,
-    /// Where a probe is said to be curved.
+    /// The line in the file that gives the probe a radius.
     curved: Option<u64>,
     /// Number of frames.
     pub frames: Option<u32>,
@@ -46,11 +49,11 @@ pub(super) struct Parameters {
     /// Points of the gain curve: depth in mm and gain in dB.
     pub tgc: Vec<[f32; 2]>,
     scan_lines: Vec<Line>,
-    /// Where the lines begin.
+    /// The line in the file where the scan lines begin.
     lines_at: u64,
 }
 
-/// One line of the text: `key: value` at the left margin, or something indented below it.
+/// One line of the text: `key: value` at the left margin, or an indented entry of the section above.
 struct Entry<'a> {
     at: u64,
     is_indented: bool,
@@ -59,13 +62,13 @@ struct Entry<'a> {
 }
 
 impl Parameters {
-    /// Reads the text, line by line.
+    /// Parses the text, line by line.
     pub fn parse(source: Source<'_>, yml: &[u8]) -> Result<Self, ReplayError> {
         if yml.len() > YML_BYTES_MAX {
-            let fix = "it should hold parameters only";
-            return Err(source.too_large(Place::Whole, "bytes", yml.len() as u64, YML_BYTES_MAX as u64, fix));
+            let (seen, max) = (yml.len() as u64, YML_BYTES_MAX as u64);
+            return Err(source.too_large(Place::Whole, "bytes", seen, max, "give parameters only"));
         }
-        // The degree sign comes in more than one encoding, and nothing that is not ASCII is needed.
+        // The degree sign occurs in several encodings; everything that is used is ASCII.
         let text = String::from_utf8_lossy(yml);
         let mut found = Found::default();
         let mut section = "";
@@ -78,38 +81,39 @@ impl Parameters {
         found.finish(source)
     }
 
-    /// Whether the samples are an envelope of parallel lines, as it is stored.
+    /// Checks that the samples are an uncompressed envelope of parallel lines.
     pub fn check_kind(&self, source: Source<'_>) -> Result<(), ReplayError> {
         let (kind, at) = (self.kind.0.as_str(), self.kind.1);
         let refuse = |at: u64, what: String, fix| Err(source.unsupported(Place::Line(at), what, fix));
         let fix = "give the recording's env.raw, of type `B pre-scan`";
         if kind != "B pre-scan" {
             let what = match kind {
-                // The scanner keeps IQ for colour and pulsed Doppler only.
+                // The scanner stores IQ for colour and pulsed Doppler only.
                 "IQ" => "Doppler IQ, not B-mode".to_owned(),
                 "RF" => "radio-frequency data, not an envelope".to_owned(),
-                _ => format!("data of type `{}`, not an envelope", shortened(kind)),
+                _ => format!("data of type `{}`, not an envelope", printable(kind, TEXT_CHARS_MAX)),
             };
             return refuse(at, what, fix);
         }
         if let Some((compression, at)) = &self.compression
             && compression != "none"
         {
-            let what = format!("compressed with `{}`", shortened(compression));
-            return refuse(*at, what, "unpack it, and set `compression: none`");
+            let what = format!("compressed with `{}`", printable(compression, TEXT_CHARS_MAX));
+            return refuse(*at, what, "decompress it, and set `compression: none`");
         }
         if let Some(at) = self.curved {
             let fix = "convert it to .npy with geometry `convex`";
-            return refuse(at, "from a curved probe, which is not read here".to_owned(), fix);
+            return refuse(at, "curved probes are not supported".to_owned(), fix);
         }
         if let Some(line) = self.scan_lines.iter().find(|line| line.angle_deg != 0.0) {
-            let what = format!("a line steered by {} degrees, not straight ahead", line.angle_deg);
+            let what =
+                format!("a line steered by {} degrees: only parallel lines are supported", line.angle_deg);
             return refuse(line.at, what, fix);
         }
         Ok(())
     }
 
-    /// The elements of the first and the last line, if the lines between them are evenly spaced.
+    /// The elements of the first and the last line; the lines between them must be evenly spaced.
     pub fn element_range(&self, source: Source<'_>) -> Result<[f64; 2], ReplayError> {
         let [first, .., last] = self.scan_lines.as_slice() else {
             return Err(source.malformed(Place::Line(self.lines_at), "fewer than two lines"));
@@ -120,9 +124,8 @@ impl Parameters {
             // Written so that NaN fails.
             let is_even = (line.rx_element - expected).abs() <= UNEVEN_MAX * step;
             if !is_even {
-                let what =
-                    format!("line on element {}, evenly spaced ones would be on {expected}", line.rx_element);
-                let fix = "only evenly spaced lines from left to right can be replayed";
+                let what = format!("line on element {}, expected on {expected}", line.rx_element);
+                let fix = "only evenly spaced lines from left to right are supported";
                 return Err(source.unsupported(Place::Line(line.at), what, fix));
             }
         }
@@ -130,7 +133,7 @@ impl Parameters {
     }
 }
 
-/// The parameters as they come.
+/// The parameters found so far.
 #[derive(Default)]
 struct Found {
     kind: Option<(String, u64)>,
@@ -154,11 +157,15 @@ impl Found {
             number(text, unit).ok_or_else(|| {
                 let unit =
                     if unit.is_empty() { "a number".to_owned() } else { format!("a number of {unit}") };
-                let problem =
-                    format!("`{}` is `{}`, not {unit}", shortened(entry.key), shortened(text.trim()));
+                let problem = format!(
+                    "`{}` is `{}`, not {unit}",
+                    printable(entry.key, TEXT_CHARS_MAX),
+                    printable(text.trim(), TEXT_CHARS_MAX)
+                );
                 source.malformed(place.clone(), problem)
             })
         };
+        let part = |name| field(value, name).ok_or_else(|| missing(source, &place, name));
         match (entry.is_indented, section) {
             (false, "frames") => self.frames = Some(whole(number(value, "")?)),
             (false, "frame rate") => self.frame_rate_hz = Some(number(value, "Hz")? as f32),
@@ -168,14 +175,13 @@ impl Found {
             (false, "compression") => self.compression = Some((value.to_owned(), entry.at)),
             (false, "lines") => self.lines_at = Some(entry.at),
             (false, "size") => {
-                let part = |name| field(value, name).ok_or_else(|| missing(source, &place, name));
                 let lines = whole(number(part("number of lines")?, "")?);
                 let samples = whole(number(part("samples per line")?, "")?);
                 for (what, seen, max) in
                     [("lines", lines, LINES_MAX), ("samples per line", samples, SAMPLES_MAX)]
                 {
                     if seen > max {
-                        let fix = "frames of this size cannot be replayed";
+                        let fix = "give a recording of smaller frames";
                         return Err(source.too_large(place, what, seen.into(), max.into(), fix));
                     }
                 }
@@ -189,19 +195,17 @@ impl Found {
                 }
             }
             (true, "lines") => {
-                let part = |name| field(value, name).ok_or_else(|| missing(source, &place, name));
                 let rx_element = number(part("rx element")?, "")?;
-                // The degree sign may be any of several.
+                // The degree sign may be any of several characters.
                 let angle = part("angle")?.trim_end_matches(|c: char| !c.is_ascii_digit() && c != '.');
                 let angle_deg = number(angle, "")?;
                 self.scan_lines.push(Line { rx_element, angle_deg, at: entry.at });
                 if self.scan_lines.len() > LINES_MAX as usize {
-                    let (seen, fix) =
-                        (self.scan_lines.len() as u64, "frames of this size cannot be replayed");
+                    let (seen, fix) = (self.scan_lines.len() as u64, "give a recording of smaller frames");
                     return Err(source.too_large(place, "lines", seen, LINES_MAX.into(), fix));
                 }
             }
-            // Not in the recordings known here; a radius would change where every sample lies.
+            // Not seen in any recording so far; a radius would change the place of every sample.
             (_, "probe") => {
                 let radius = if entry.key == "radius" { Some(value) } else { field(value, "radius") };
                 let digits = radius.map(|text| text.trim_start_matches([' ', '"']));
@@ -209,7 +213,7 @@ impl Found {
                     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
                     text[..end].parse().unwrap_or(f64::NAN)
                 });
-                // Written so that what is no number counts as curved.
+                // Text that is not a number parses as NaN above, and counts as curved.
                 if leading.is_some_and(|radius: f64| radius != 0.0) {
                     self.curved = Some(entry.at);
                 }
@@ -220,16 +224,16 @@ impl Found {
     }
 
     fn finish(self, source: Source<'_>) -> Result<Parameters, ReplayError> {
-        let lacks = |name: &'static str| source.malformed(Place::Field(name), "missing");
-        let [lines, samples] = self.size.ok_or_else(|| lacks("size"))?;
-        let kind = self.kind.ok_or_else(|| lacks("type"))?;
-        let lines_at = self.lines_at.ok_or_else(|| lacks("lines"))?;
-        // Other kinds of data may list other lines; they are refused for what they are.
+        let missing_field = |name: &'static str| source.malformed(Place::Field(name), "missing");
+        let [lines, samples] = self.size.ok_or_else(|| missing_field("size"))?;
+        let kind = self.kind.ok_or_else(|| missing_field("type"))?;
+        let lines_at = self.lines_at.ok_or_else(|| missing_field("lines"))?;
+        // Other types may list other lines; `check_kind` refuses them by type.
         if kind.0 == "B pre-scan" && self.scan_lines.len() != lines as usize {
-            let problem = format!("{} lines are listed, `size` says {lines}", self.scan_lines.len());
+            let problem = format!("{} lines are listed, `size` declares {lines}", self.scan_lines.len());
             return Err(source.malformed(Place::Line(lines_at), problem));
         }
-        let sampling_rate_hz = self.sampling_rate_hz.ok_or_else(|| lacks("sampling rate"))?;
+        let sampling_rate_hz = self.sampling_rate_hz.ok_or_else(|| missing_field("sampling rate"))?;
         if !(1e5..=1e9).contains(&sampling_rate_hz) {
             let problem = format!("{sampling_rate_hz} Hz, not within 0.1 MHz to 1 GHz");
             return Err(source.malformed(Place::Field("sampling rate"), problem));
@@ -252,7 +256,7 @@ impl Found {
 }
 
 impl<'a> Entry<'a> {
-    /// An entry, unless the line is blank or a comment. Of a list's item the key is empty.
+    /// The entry of a line; `None` for a blank line or a comment. The key of a list item is empty.
     fn of(line: &'a str, at: u64) -> Option<Self> {
         let text = line.trim();
         if text.is_empty() || text.starts_with('#') {
@@ -278,22 +282,17 @@ fn field<'a>(map: &'a str, name: &str) -> Option<&'a str> {
     fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
-/// A finite number with this unit behind it.
+/// A finite number followed by this unit.
 fn number(text: &str, unit: &str) -> Option<f64> {
     let number = text.trim().strip_suffix(unit)?.trim_end();
     number.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A count; what is none becomes one that nothing agrees with.
+/// A count; any other number becomes `u32::MAX`, which is above every limit.
 fn whole(number: f64) -> u32 {
     if number >= 0.0 && number.fract() == 0.0 && number < f64::from(u32::MAX) {
         number as u32
     } else {
         u32::MAX
     }
-}
-
-/// Text from a file for a message: not too long, and nothing that a terminal obeys.
-fn shortened(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(40).collect()
 }

@@ -1,15 +1,15 @@
-//! The samples.
+//! The `.raw`: header, times and samples.
 
 use super::parameters::Parameters;
 use crate::error::{Place, ReplayError, Source};
 use crate::recording::FRAMES_MAX;
 
-/// Bytes of the header.
+/// Size of the header in bytes.
 const HEADER_BYTES: usize = 20;
-/// Bytes of a frame's time.
+/// Size of a frame's time in bytes.
 const TIME_BYTES: usize = 8;
 
-/// A `.raw` of single-byte samples, its header found to go with its length.
+/// A `.raw` of single-byte samples, whose length matches its header.
 #[derive(Debug)]
 pub(super) struct Raw<'a> {
     lines: u32,
@@ -19,10 +19,10 @@ pub(super) struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Reads the header.
+    /// Reads the header, and checks that exactly its frames follow.
     pub fn parse(source: Source<'_>, raw: &'a [u8]) -> Result<Self, ReplayError> {
         let Some((header, bytes)) = raw.split_first_chunk::<HEADER_BYTES>() else {
-            let problem = format!("cut off: {} bytes, the header alone has {HEADER_BYTES}", raw.len());
+            let problem = format!("truncated: {} bytes, the header has {HEADER_BYTES}", raw.len());
             return Err(source.malformed(Place::Byte(raw.len() as u64), problem));
         };
         let [_, frames, lines, samples, sample_bytes] =
@@ -36,34 +36,37 @@ impl<'a> Raw<'a> {
             let fix = "cut the recording into shorter ones";
             return Err(source.too_large(Place::Byte(4), "frames", frames.into(), FRAMES_MAX, fix));
         }
-        // In 128 bits nothing overflows.
+        // No overflow in 128 bits.
         let frame_bytes = TIME_BYTES as u128 + u128::from(lines) * u128::from(samples);
         let needed = u128::from(frames) * frame_bytes;
         let seen = bytes.len() as u128;
         if seen < needed {
             let problem = format!(
-                "cut off: {frames} frames of {lines} x {samples} need {needed} bytes behind the header, {seen} are there"
+                "truncated: {frames} frames of {lines} x {samples} need {needed} bytes after the header, {seen} follow"
             );
             return Err(source.malformed(Place::Frame(1 + (seen / frame_bytes) as u64), problem));
         }
         if seen > needed {
             let place = Place::Byte(HEADER_BYTES as u64 + needed as u64);
-            return Err(source.malformed(place, format!("{} bytes too many for its header", seen - needed)));
+            return Err(
+                source.malformed(place, format!("{} bytes more than the header declares", seen - needed))
+            );
         }
         Ok(Self { lines, samples, frames, bytes })
     }
 
-    /// Whether the header says the same as the parameters.
+    /// Checks that the header agrees with the parameters.
     pub fn check_against(&self, source: Source<'_>, parameters: &Parameters) -> Result<(), ReplayError> {
         let both = [
             (4, "frames", self.frames, parameters.frames.unwrap_or(self.frames)),
             (8, "lines", self.lines, parameters.lines),
             (12, "samples per line", self.samples, parameters.samples),
         ];
-        for (byte, what, seen, announced) in both {
-            if seen != announced {
-                let problem =
-                    format!("{seen} {what}, but the .yml says {announced}: they are not of one recording");
+        for (byte, what, seen, declared) in both {
+            if seen != declared {
+                let problem = format!(
+                    "{seen} {what}, but the .yml declares {declared}: the two are of different recordings"
+                );
                 return Err(source.malformed(Place::Byte(byte), problem));
             }
         }

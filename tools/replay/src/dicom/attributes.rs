@@ -1,18 +1,16 @@
-//! The attributes that are looked at, and no others.
+//! The attributes that the reader uses; all others are skipped.
 
 use super::elements::{Element, Elements};
 use super::region::Region;
+use super::value::Value;
 use crate::error::{Place, ReplayError, Source};
-use crate::recording::FRAMES_MAX;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_encoding::decode::BasicDecode;
-use dicom_encoding::decode::basic::LittleEndianBasicDecoder;
 
-/// What is known of the image. Attributes that the file lacks are none.
+/// The attributes of an image. Those that are missing in the file are `None`.
 #[derive(Debug, Default)]
 pub(super) struct Attributes<'a> {
-    /// Whether the modality is ultrasound.
+    /// Modality: whether it is ultrasound.
     pub modality_is_ultrasound: Option<bool>,
     /// Samples Per Pixel.
     pub samples_per_pixel: Option<u16>,
@@ -36,11 +34,11 @@ pub(super) struct Attributes<'a> {
     pub high_bit: Option<u16>,
     /// Pixel Representation.
     pub pixel_representation: Option<u16>,
-    /// Whether Burned In Annotation says yes.
+    /// Burned In Annotation: whether it is `YES`.
     pub is_burnt_in: bool,
-    /// Frame Time: from one frame to the next.
+    /// Frame Time: time between two frames.
     pub frame_time_ms: Option<f64>,
-    /// Frame Time Vector: from one frame to the next, the first zero.
+    /// Frame Time Vector: time since the frame before, for each frame; zero for the first.
     pub frame_time_vector_ms: Vec<f64>,
     /// Cine Rate.
     pub cine_rate_hz: Option<f64>,
@@ -48,7 +46,7 @@ pub(super) struct Attributes<'a> {
     pub display_rate_hz: Option<f64>,
     /// Sequence Of Ultrasound Regions.
     pub regions: Vec<Region>,
-    /// Pixel Data, and its fragments if it is encapsulated.
+    /// Pixel Data, with its fragments if it is encapsulated.
     pub pixels: Option<(Element<'a>, Option<Vec<Element<'a>>>)>,
 }
 
@@ -91,77 +89,12 @@ impl<'a> Attributes<'a> {
                 tags::PIXEL_DATA => {
                     let fragments = if element.is_open { Some(elements.items(&element)?) } else { None };
                     found.pixels = Some((element, fragments));
-                    // Elements behind the pixels (padding, signatures) tell nothing that is needed.
+                    // Nothing after the pixels (padding, signatures) is used.
                     break;
                 }
                 _ => {}
             }
         }
         Ok(found)
-    }
-}
-
-/// An element's value, to be understood as one type or another.
-pub(super) struct Value<'a> {
-    pub source: Source<'a>,
-    pub element: Element<'a>,
-}
-
-impl<'a> Value<'a> {
-    /// Text without the blanks around it.
-    pub fn text(&self) -> &'a [u8] {
-        let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
-        let value = self.element.value;
-        let start = value.iter().take_while(|byte| is_blank(byte)).count();
-        let end = value.len() - value.iter().rev().take_while(|byte| is_blank(byte)).count();
-        value.get(start..end).unwrap_or_default()
-    }
-
-    /// Numbers in text, with backslashes between them (`DS`, `IS`); what is no number becomes NaN. There is no use for
-    /// more than one to a frame.
-    pub fn numbers(&self) -> Vec<f64> {
-        let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
-        let texts = self.text().split(|&byte| byte == b'\\').take(FRAMES_MAX as usize + 1);
-        texts.map(|text| parse(text).unwrap_or(f64::NAN)).collect()
-    }
-
-    /// The first number in text, if it is finite.
-    pub fn number(&self) -> Option<f64> {
-        let first = self.text().split(|&byte| byte == b'\\').next()?;
-        std::str::from_utf8(first).ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite())
-    }
-
-    /// A tag (`AT`).
-    pub fn tag(&self) -> Option<Tag> {
-        LittleEndianBasicDecoder.decode_tag(self.element.value).ok()
-    }
-
-    /// Unsigned, of 16 bits (`US`).
-    pub fn u16(&self) -> Result<u16, ReplayError> {
-        self.needed(2, LittleEndianBasicDecoder.decode_us(self.element.value).ok())
-    }
-
-    /// Unsigned, of 32 bits (`UL`).
-    pub fn u32(&self) -> Result<u32, ReplayError> {
-        self.needed(4, LittleEndianBasicDecoder.decode_ul(self.element.value).ok())
-    }
-
-    /// Signed, of 32 bits (`SL`).
-    pub fn i32(&self) -> Result<i32, ReplayError> {
-        self.needed(4, LittleEndianBasicDecoder.decode_sl(self.element.value).ok())
-    }
-
-    /// Floating point, of 64 bits (`FD`).
-    pub fn f64(&self) -> Result<f64, ReplayError> {
-        self.needed(8, LittleEndianBasicDecoder.decode_fd(self.element.value).ok())
-    }
-
-    /// What was decoded; nothing was if the value is shorter than the type.
-    fn needed<T>(&self, bytes: usize, decoded: Option<T>) -> Result<T, ReplayError> {
-        decoded.ok_or_else(|| {
-            let seen = self.element.value.len();
-            let place = Place::Attribute(self.element.tag);
-            self.source.malformed(place, format!("holds {seen} bytes, {bytes} are needed"))
-        })
     }
 }

@@ -1,5 +1,5 @@
-//! Walks the elements of a data set without copying, without recursion and without trust in any length (PS3.5 section 7).
-//! Each header is decoded by dicom-rs; where it may lie and what may follow it is decided here.
+//! Walks the elements of a data set (PS3.5 section 7): without copies, without recursion, and with every length
+//! checked. dicom-rs decodes each header; this module decides where a header is and which elements may follow it.
 
 use crate::error::{Place, ReplayError, Source};
 use dicom_core::{Tag, VR};
@@ -7,7 +7,7 @@ use dicom_encoding::decode::Decode;
 use dicom_encoding::decode::explicit_le::ExplicitVRLittleEndianDecoder;
 use dicom_encoding::decode::implicit_le::StandardImplicitVRLittleEndianDecoder;
 
-/// Group of items and delimiters, which bear no type in any encoding.
+/// Group of items and delimiters, which have no type in any encoding.
 const DELIMITERS: u16 = 0xfffe;
 /// Item of a sequence, or fragment of encapsulated pixel data.
 const ITEM: Tag = Tag(DELIMITERS, 0xe000);
@@ -15,68 +15,68 @@ const ITEM: Tag = Tag(DELIMITERS, 0xe000);
 const ITEM_END: Tag = Tag(DELIMITERS, 0xe00d);
 /// End of a sequence of undefined length.
 const SEQUENCE_END: Tag = Tag(DELIMITERS, 0xe0dd);
-/// How deeply sequences may be nested; real ultrasound images stay below five.
+/// Largest depth of nested sequences; ultrasound images have fewer than five.
 const DEPTH_MAX: usize = 32;
-/// How many items a sequence may have, fragments of pixel data included: several to each frame of a long cine.
+/// Largest number of items in a sequence, or of fragments in pixel data: several for each frame of a long cine.
 const ITEMS_MAX: usize = 1 << 20;
 
 /// One data element, or one item.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Element<'a> {
-    /// Its tag.
+    /// Tag.
     pub tag: Tag,
-    /// The value; without the delimiter that ends one of undefined length.
+    /// Value, without the delimiter that ends a value of undefined length.
     pub value: &'a [u8],
-    /// Where the value lies in the file.
+    /// Offset of the value in the file.
     pub value_at: usize,
-    /// Whether its length was undefined: a sequence, or encapsulated pixel data.
+    /// Whether the length is undefined: a sequence, or encapsulated pixel data.
     pub is_open: bool,
-    /// Whether elements within bear their type.
+    /// Whether nested elements have a type.
     is_explicit: bool,
 }
 
-/// What is open while the end of something of undefined length is looked for.
+/// One level of nesting, while the end of an undefined length is searched for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Sequence,
     Item,
 }
 
-/// A header: tag, and how long the value behind it is (none: undefined).
+/// A header: tag, and length of the value (`None` if undefined).
 struct Header {
     tag: Tag,
     length: Option<usize>,
-    /// Value representation `UN`: if of undefined length, its elements do not bear their types (PS3.5 section 6.2.2).
+    /// Type `UN`: with undefined length, nested elements have no types (PS3.5 section 6.2.2).
     is_unknown: bool,
 }
 
-/// An iterator over elements of one level.
+/// An iterator over the elements of one level.
 #[derive(Debug, Clone)]
 pub(super) struct Elements<'a> {
     source: Source<'a>,
-    /// The file up to where this level ends.
+    /// The file up to the end of this level.
     bytes: &'a [u8],
     at: usize,
     is_explicit: bool,
 }
 
 impl<'a> Elements<'a> {
-    /// Elements of `bytes` from `at` on.
+    /// The elements of `bytes` from offset `at` on.
     pub fn new(source: Source<'a>, bytes: &'a [u8], at: usize, is_explicit: bool) -> Self {
         Self { source, bytes, at, is_explicit }
     }
 
-    /// The byte that comes next.
+    /// Offset of the next element.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// The tag that comes next, if there is one.
+    /// Tag of the next element; `None` at the end.
     pub fn peek(&self) -> Option<Tag> {
         ExplicitVRLittleEndianDecoder::default().decode_tag(&mut self.bytes.get(self.at..)?).ok()
     }
 
-    /// The next element; none at the end.
+    /// The next element; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Element<'a>>, ReplayError> {
         if self.at == self.bytes.len() {
             return Ok(None);
@@ -111,7 +111,7 @@ impl<'a> Elements<'a> {
         let mut items = Vec::new();
         while let Some(item) = within.next()? {
             if item.tag != ITEM {
-                return Err(self.malformed(item.value_at, "an element where an item should be"));
+                return Err(self.malformed(item.value_at, "an element instead of an item"));
             }
             if items.len() == ITEMS_MAX {
                 return Err(self.malformed(item.value_at, format!("more than {ITEMS_MAX} items")));
@@ -135,28 +135,28 @@ impl<'a> Elements<'a> {
         self.source.malformed(Place::Byte(at as u64), problem)
     }
 
-    /// Where a value of this length ends.
+    /// End of a value of this length.
     fn end_of(&self, at: usize, length: usize, tag: Tag) -> Result<usize, ReplayError> {
         let left = self.bytes.len() - at;
         if length > left {
             let name = format!("({:04x},{:04x})", tag.group(), tag.element());
             return Err(self.malformed(
                 at,
-                format!("{name} announces {length} bytes, {left} are left: the file is damaged or cut off"),
+                format!("{name} declares {length} bytes, {left} are left: the file is damaged or truncated"),
             ));
         }
         Ok(at + length)
     }
 
-    /// Reads a header and moves `at` behind it.
+    /// Decodes a header and moves `at` to the byte after it.
     fn header(&self, at: &mut usize, is_explicit: bool) -> Result<Header, ReplayError> {
         let start = *at;
-        let cut_off = || self.malformed(start, "the file ends within an element: it is cut off");
-        let mut rest = self.bytes.get(start..).ok_or_else(cut_off)?;
+        let truncated = || self.malformed(start, "the file ends within an element: it is truncated");
+        let mut rest = self.bytes.get(start..).ok_or_else(truncated)?;
         let explicit = ExplicitVRLittleEndianDecoder::default();
-        let tag = explicit.decode_tag(&mut { rest }).map_err(|_| cut_off())?;
+        let tag = explicit.decode_tag(&mut { rest }).map_err(|_| truncated())?;
         let has_type = is_explicit && tag.group() != DELIMITERS;
-        // A type that is none would be taken for an unknown one; it shows that this is no element.
+        // dicom-rs takes an invalid type for `UN`, but no element has one: the file is damaged.
         if has_type && rest.get(4..6).is_some_and(|vr| !vr.iter().all(u8::is_ascii_uppercase)) {
             return Err(self.malformed(start, "an element without a type: the file is damaged"));
         }
@@ -164,14 +164,14 @@ impl<'a> Elements<'a> {
             true => explicit.decode_header(&mut rest),
             false => StandardImplicitVRLittleEndianDecoder::default().decode_header(&mut rest),
         };
-        let (header, bytes) = decoded.map_err(|_| cut_off())?;
+        let (header, bytes) = decoded.map_err(|_| truncated())?;
         *at += bytes;
         let length = header.len.get().map(|length| length as usize);
-        // Of implicit encodings the type is the dictionary's, and tells nothing of the file.
+        // In implicit encodings the type comes from the dictionary, not from the file.
         Ok(Header { tag, length, is_unknown: has_type && header.vr == VR::UN })
     }
 
-    /// Where something of undefined length, whose contents begin at `from`, ends, and where what follows it begins.
+    /// End of the contents of undefined length that begin at `from`, and offset of the next element.
     fn close(&self, from: usize, first: Open, is_explicit: bool) -> Result<(usize, usize), ReplayError> {
         let mut open = vec![(first, is_explicit)];
         let mut at = from;
@@ -188,7 +188,7 @@ impl<'a> Elements<'a> {
                 }
                 (Open::Sequence, ITEM) => {}
                 (Open::Item, tag) if tag.group() != DELIMITERS => {}
-                _ => return Err(self.malformed(start, "an item or delimiter where none should be")),
+                _ => return Err(self.malformed(start, "unexpected item or delimiter")),
             }
             match header.length {
                 Some(length) => at = self.end_of(at, length, header.tag)?,

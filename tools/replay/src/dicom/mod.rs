@@ -1,13 +1,15 @@
 //! Ultrasound images and cines in DICOM.
 //!
-//! Read after PS3.3 (ultrasound image module C.8.5.6, region calibration C.8.5.5), PS3.5 (encoding; run lengths in annex
-//! G) and PS3.10 (files): uncompressed, RLE and baseline JPEG, grey or colour. A region's calibration is believed only
-//! where it can hold for the picture that it comes with (see `region.rs`).
+//! Follows PS3.3 (ultrasound image module C.8.5.6, region calibration C.8.5.5), PS3.5 (encoding; run lengths in annex
+//! G) and PS3.10 (files): uncompressed, RLE and baseline JPEG; grey or colour. A region's calibration is used only if
+//! it can be true for the file's picture (see `region.rs`).
 //!
-//! Headers, values, the dictionary and transfer syntaxes are dicom-rs'; the walk from one element to the next is ours, in
-//! `elements.rs`, and borrows and skips. The whole-file reader of dicom-rs 0.10 (`dicom-object`) claims any length that a
-//! file announces (four gigabytes, for two bytes) and ends in a stack overflow on nested sequences, and it cannot be
-//! told not to. The tests write their files with it. Of the patient and the study nothing is ever looked at, so that nothing of them can be shown.
+//! dicom-rs decodes headers and values, and provides the dictionary and the transfer syntaxes. The walk from element to
+//! element is our own (`elements.rs`): it borrows values and skips unused ones. The whole-file reader of dicom-rs 0.10
+//! (`dicom-object`) allocates any length that a file declares (four gigabytes for two bytes) and overflows the stack on
+//! nested sequences; it has no limits to set. The tests write their files with it.
+//!
+//! Attributes of the patient and the study are never read, so no message can contain them.
 
 mod attributes;
 mod elements;
@@ -16,6 +18,7 @@ mod region;
 mod rle;
 mod syntax;
 mod times;
+mod value;
 
 use crate::error::{Place, ReplayError, Source};
 use crate::options::Options;
@@ -26,10 +29,10 @@ use sonotrace_hal::frame::flags;
 use std::path::Path;
 use syntax::Syntax;
 
-/// Length of the preamble, behind which `DICM` stands.
+/// Length of the preamble; `DICM` follows it.
 const PREAMBLE_BYTES: usize = 128;
 
-/// Whether this is a DICOM file.
+/// Whether these are the bytes of a DICOM file.
 pub fn is_dicom(bytes: &[u8]) -> bool {
     bytes.get(PREAMBLE_BYTES..).is_some_and(|rest| rest.starts_with(b"DICM"))
 }
@@ -37,8 +40,8 @@ pub fn is_dicom(bytes: &[u8]) -> bool {
 /// Reads an ultrasound image or cine from the bytes of `file`.
 ///
 /// # Errors
-/// A file that breaks the format, with the byte, attribute or frame; a compression or colour form that is not read here,
-/// with what to do; sizes beyond the limits. A calibration that cannot be believed is a note, not an error.
+/// A file that violates the format, with the byte, attribute or frame; an unsupported compression or colour space, with
+/// the remedy; sizes beyond the limits. An unusable calibration is not an error: a note says why.
 pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(file);
@@ -53,7 +56,7 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
 
     let mut recorder = Recorder::new(source, options);
     if attributes.modality_is_ultrasound == Some(false) {
-        recorder.note("its modality is not ultrasound: what is found on it means little");
+        recorder.note("the modality is not ultrasound: results are not meaningful");
     }
     let times = times::times(&attributes, layout.frames, options, &mut recorder);
     let picture = picture_descriptor(layout.width, layout.height, options);

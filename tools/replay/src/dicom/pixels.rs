@@ -1,4 +1,4 @@
-//! Pixel data as grey frames.
+//! Decodes pixel data to grey frames.
 
 use super::attributes::Attributes;
 use super::elements::Element;
@@ -11,48 +11,48 @@ use crate::recording::{FRAMES_MAX, check_picture_size};
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-/// What a pixel's samples are (PS3.3 section C.7.6.3.1.2).
+/// Photometric Interpretation: the meaning of a pixel's samples (PS3.3 section C.7.6.3.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Photometric {
-    /// Grey, least value white.
+    /// Grey; the lowest value is white.
     Monochrome1,
-    /// Grey, least value black.
+    /// Grey; the lowest value is black.
     Monochrome2,
     /// Red, green, blue.
     Rgb,
-    /// Luma and two of chroma, full range.
+    /// Luma and two chroma components, full range.
     YbrFull,
-    /// The same with chroma for every other pixel: two pixels are luma, luma, chroma, chroma.
+    /// The same with chroma for every second pixel: two pixels are luma, luma, chroma, chroma.
     YbrFull422,
 }
 
-/// How the pixels lie.
+/// Layout of the pixels.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Pixels across.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// Height in pixels.
     pub height: u32,
-    /// Frames announced.
+    /// Declared number of frames.
     pub frames: u64,
     coding: Coding,
     photometric: Photometric,
-    /// Red, then green, then blue, each of the whole picture.
+    /// Whether components are stored as planes: all of red, then green, then blue.
     is_planar: bool,
     bytes_per_sample: usize,
     bits_stored: u32,
 }
 
-/// The pictures of a file, each still as it is stored.
+/// The frames of a file, as they are stored.
 pub(super) enum Coded<'a> {
-    /// One after the other.
+    /// Uncompressed frames, one after the other.
     Native(&'a [u8]),
-    /// One to a fragment; of JPEG there may be more fragments to a picture.
+    /// Fragments of each frame. JPEG may have several a frame, run lengths have one.
     Encapsulated(Vec<Vec<&'a [u8]>>),
 }
 
 impl Layout {
-    /// What the attributes say about the pixels, if it can be read.
+    /// The layout that the attributes describe, if it is supported.
     pub fn new(source: Source<'_>, attributes: &Attributes<'_>, coding: Coding) -> Result<Self, ReplayError> {
         let needed = |value: Option<u16>, tag: Tag| {
             value.ok_or_else(|| source.malformed(Place::Attribute(tag), "missing"))
@@ -77,13 +77,13 @@ impl Layout {
         if !is_understood {
             let signed = if is_signed { "signed" } else { "unsigned" };
             let what = format!(
-                "samples of {bits_stored} bits in {bits_allocated}, highest bit {high_bit}, {signed}, are not read here"
+                "samples of {bits_stored} bits in {bits_allocated}, highest bit {high_bit}, {signed}, are not supported"
             );
             let place = Place::Attribute(tags::BITS_ALLOCATED);
             return Err(source.unsupported(
                 place,
                 what,
-                "save it with 8 bits, or as grey with up to 16, unsigned",
+                "save it as unsigned 8 bits, or as grey with up to 16 bits",
             ));
         }
         let frames = attributes.frames.unwrap_or(1);
@@ -104,7 +104,7 @@ impl Layout {
         })
     }
 
-    /// Finds the pictures in the pixel data; every one that is announced is there.
+    /// Finds the frames in the pixel data, and checks that no declared one is missing.
     pub fn frames<'a>(
         &self,
         source: Source<'_>,
@@ -112,10 +112,10 @@ impl Layout {
     ) -> Result<Coded<'a>, ReplayError> {
         let place = Place::Attribute(tags::PIXEL_DATA);
         let Some((element, fragments)) = &attributes.pixels else {
-            return Err(source.malformed(place, "missing: the file holds no picture, or is cut off"));
+            return Err(source.malformed(place, "missing: the file has no picture, or is truncated"));
         };
         let missing = |present: u64| {
-            let problem = format!("missing: {} frames are announced, {present} are present", self.frames);
+            let problem = format!("missing: {} frames are declared, {present} are present", self.frames);
             source.malformed(Place::Frame(present + 1), problem)
         };
         match (self.coding, fragments) {
@@ -133,12 +133,16 @@ impl Layout {
                 }
                 Ok(Coded::Encapsulated(pictures))
             }
-            (Coding::Native, Some(_)) => Err(source.malformed(place, "in fragments, though not compressed")),
-            (_, None) => Err(source.malformed(place, "not in fragments, though compressed")),
+            (Coding::Native, Some(_)) => {
+                Err(source.malformed(place, "in fragments, but the transfer syntax is not compressed"))
+            }
+            (_, None) => {
+                Err(source.malformed(place, "not in fragments, but the transfer syntax is compressed"))
+            }
         }
     }
 
-    /// Bytes of an uncompressed frame; at least one.
+    /// Size of an uncompressed frame in bytes; at least one.
     fn native_bytes(&self) -> usize {
         let pixels = self.width as usize * self.height as usize;
         let bytes = match self.photometric {
@@ -149,8 +153,9 @@ impl Layout {
         bytes.max(1)
     }
 
-    /// Fragments by picture: the first fragment is a table of offsets. One fragment to each is the rule, and for run
-    /// lengths the law; where there are more, those of one JPEG follow the one that begins it.
+    /// Groups fragments by frame; the first fragment is the offset table. A frame of run lengths always has one
+    /// fragment. A JPEG usually has one too; otherwise a fragment that does not start an image continues the one
+    /// before.
     fn group<'a>(&self, fragments: &[Element<'a>]) -> Vec<Vec<&'a [u8]>> {
         let fragments = fragments.get(1..).unwrap_or_default();
         let is_one_each = self.coding == Coding::RunLength || fragments.len() as u64 == self.frames;
@@ -166,7 +171,7 @@ impl Layout {
         pictures
     }
 
-    /// One frame as grey.
+    /// Decodes one frame to grey.
     pub fn grey(
         &self,
         source: Source<'_>,
@@ -174,7 +179,7 @@ impl Layout {
         coded: &Coded<'_>,
         index: usize,
     ) -> Result<Vec<u8>, ReplayError> {
-        let cut = || source.malformed(place.clone(), "cut off");
+        let cut = || source.malformed(place.clone(), "truncated");
         match coded {
             Coded::Native(bytes) => {
                 let frame_bytes = self.native_bytes();
@@ -194,7 +199,7 @@ impl Layout {
                 };
                 match self.coding {
                     Coding::RunLength => self.run_length_grey(bytes).map_err(|problem| {
-                        source.malformed(place.clone(), format!("cannot decode its run lengths: {problem}"))
+                        source.malformed(place.clone(), format!("cannot decode the run lengths: {problem}"))
                     }),
                     Coding::Jpeg | Coding::Native => self.jpeg_grey(source, place, bytes),
                 }
@@ -215,7 +220,7 @@ impl Layout {
             Photometric::Rgb if self.is_planar => {
                 let (red, rest) = frame.split_at(pixels);
                 let (green, blue) = rest.split_at(pixels);
-                red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| luma(r, g, b)).collect()
+                luma_of_planes(red, green, blue)
             }
             Photometric::Rgb => {
                 frame.as_chunks().0.iter().map(|&[red, green, blue]| luma(red, green, blue)).collect()
@@ -236,10 +241,8 @@ impl Layout {
         };
         let planes = rle::planes(fragment, count, pixels)?;
         Ok(match (planes.as_slice(), self.photometric) {
-            ([red, green, blue], Photometric::Rgb) => {
-                red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| luma(r, g, b)).collect()
-            }
-            // The more significant bytes come first.
+            ([red, green, blue], Photometric::Rgb) => luma_of_planes(red, green, blue),
+            // The plane of the more significant bytes comes first.
             ([high, low], _) => high
                 .iter()
                 .zip(low)
@@ -255,7 +258,7 @@ impl Layout {
         let grey = jpeg::decode(source, place, bytes, self.photometric == Photometric::Rgb)?;
         if (grey.width, grey.height) != (self.width, self.height) {
             let problem = format!(
-                "its JPEG is {}x{}, the file announces {}x{}",
+                "the JPEG is {}x{}, the file declares {}x{}",
                 grey.width, grey.height, self.width, self.height
             );
             return Err(source.malformed(place.clone(), problem));
@@ -264,15 +267,19 @@ impl Layout {
         Ok(if is_inverted { grey.pixels.iter().map(|&level| 255 - level).collect() } else { grey.pixels })
     }
 
-    /// A stored grey level on the scale of 0 to 255, black to white.
+    /// Scales a stored grey level to 0 (black) to 255 (white).
     fn level(&self, stored: u32) -> u8 {
-        // Above the bits stored there may be something else (overlays, once).
+        // Unused high bits may hold other data, such as overlays in old files.
         let most = (1 << self.bits_stored) - 1;
         let level = ((stored & most) * 255 + most / 2) / most;
         // At most 255: the masked value is at most `most`.
         let level = level as u8;
         if self.photometric == Photometric::Monochrome1 { 255 - level } else { level }
     }
+}
+
+fn luma_of_planes(red: &[u8], green: &[u8], blue: &[u8]) -> Vec<u8> {
+    red.iter().zip(green).zip(blue).map(|((&red, &green), &blue)| luma(red, green, blue)).collect()
 }
 
 fn photometric(
@@ -292,18 +299,16 @@ fn photometric(
         Some(b"YBR_FULL") => (Photometric::YbrFull, 3),
         Some(b"YBR_FULL_422") => (Photometric::YbrFull422, 3),
         Some(b"PALETTE COLOR") => {
-            return Err(source.unsupported(place, "palette colours are not read here", fix));
+            return Err(source.unsupported(place, "palette colours are not supported", fix));
         }
-        Some(_) => return Err(source.unsupported(place, "a colour form that is not read here", fix)),
+        Some(_) => return Err(source.unsupported(place, "the colour space is not supported", fix)),
     };
     if samples != samples_needed {
-        let problem = format!("goes with {samples_needed} samples per pixel, not {samples}");
+        let problem = format!("needs {samples_needed} samples per pixel, not {samples}");
         return Err(source.malformed(place, problem));
     }
     if photometric == Photometric::YbrFull422 && coding == Coding::Native && !columns.is_multiple_of(2) {
-        return Err(
-            source.malformed(place, format!("shares chroma between pairs of pixels, not {columns} across"))
-        );
+        return Err(source.malformed(place, format!("needs an even number of columns, not {columns}")));
     }
     Ok(photometric)
 }

@@ -1,12 +1,12 @@
-//! Ultrasound region calibration (PS3.3 section C.8.5.5): where on the picture the scan is, and how large a pixel is.
+//! Ultrasound region calibration (PS3.3 section C.8.5.5): place of the scan on the picture, and pixel pitch.
 //!
-//! The first two-dimensional tissue region gives the content's rectangle; its physical deltas, where they are
-//! centimetres and positive, the pixel pitch. A calibration holds for the picture that it was made on: files whose
-//! pictures were made smaller later keep the old one. A region that reaches outside its picture shows that this
-//! happened, and nothing about it is believed unless the user says how large the picture once was.
+//! The first two-dimensional tissue region gives the content rectangle. Its physical deltas give the pixel pitch, if
+//! they are positive and in centimetres. Some files were scaled down later and kept the calibration of the larger
+//! picture: a region that reaches outside the picture shows this. Such a region is ignored, unless the user gives the
+//! original size ([`Options::calibrated_size`]).
 
-use super::attributes::Value;
 use super::elements::Elements;
+use super::value::Value;
 use crate::error::{ReplayError, Source};
 use crate::options::Options;
 use crate::recording::Recorder;
@@ -19,25 +19,25 @@ const SPATIAL_2D: u16 = 1;
 const DATA_TISSUE: u16 = 1;
 /// Physical Units: centimetres.
 const UNITS_CM: u16 = 3;
-/// Pixel pitches that are believed, in millimetres.
+/// Plausible pixel pitches in millimetres.
 const PITCH_MM: std::ops::RangeInclusive<f64> = 1e-4..=10.0;
 
-/// One ultrasound region; what the file does not say is none.
+/// One ultrasound region. Attributes that are missing in the file are `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Region {
     /// Region Spatial Format.
     spatial_format: Option<u16>,
     /// Region Data Type.
     data_type: Option<u16>,
-    /// Region Location Min X0, Min Y0, Max X1, Max Y1: the outermost pixels within.
+    /// Region Location Min X0, Min Y0, Max X1, Max Y1: the outermost pixels, inclusive.
     location: [Option<u32>; 4],
     /// Physical Units X and Y Direction.
     units: [Option<u16>; 2],
-    /// Reference Pixel X0 and Y0, from the region's first pixel.
+    /// Reference Pixel X0 and Y0, relative to the region's first pixel.
     reference: [Option<i32>; 2],
-    /// Reference Pixel Physical Value X and Y, in the units.
+    /// Reference Pixel Physical Value X and Y, in `units`.
     reference_value: [Option<f64>; 2],
-    /// Physical Delta X and Y, in the units.
+    /// Physical Delta X and Y, in `units`.
     delta: [Option<f64>; 2],
 }
 
@@ -72,22 +72,22 @@ impl Region {
         self.spatial_format == Some(SPATIAL_2D) && self.data_type == Some(DATA_TISSUE)
     }
 
-    /// Pixel pitch across and down in millimetres, or why there is none.
+    /// Horizontal and vertical pixel pitch in millimetres, or the reason why there is none.
     fn pitch_mm(&self) -> Result<[f64; 2], String> {
         if self.units != [Some(UNITS_CM); 2] {
-            return Err("its units are not centimetres both ways".to_owned());
+            return Err("its units are not centimetres in both directions".to_owned());
         }
         let [Some(x_cm), Some(y_cm)] = self.delta else {
-            return Err("it does not say how large a pixel is".to_owned());
+            return Err("it does not store the pixel size".to_owned());
         };
         let pitch_mm = [10.0 * x_cm, 10.0 * y_cm];
         if !pitch_mm.iter().all(|pitch| PITCH_MM.contains(pitch)) {
-            return Err(format!("its pixels would be {} x {} mm large", pitch_mm[0], pitch_mm[1]));
+            return Err(format!("its pixels would be {} x {} mm", pitch_mm[0], pitch_mm[1]));
         }
         Ok(pitch_mm)
     }
 
-    /// First pixel within and first pixel behind, across and down, as edges of the picture that the region was made on.
+    /// Start and end (exclusive) of the columns and of the rows, in pixels of the picture that was calibrated.
     fn edges(&self) -> Option<[[f64; 2]; 2]> {
         let [Some(left), Some(top), Some(right), Some(bottom)] = self.location else { return None };
         (right > left && bottom > top).then(|| {
@@ -97,7 +97,7 @@ impl Region {
     }
 }
 
-/// The descriptor of the pictures: `picture`, with what can be believed about its scale and content.
+/// The descriptor `picture` with its content rectangle and scale, as far as the regions give them. Notes say why not.
 pub(super) fn calibrate(
     regions: &[Region],
     picture: FrameDescriptor,
@@ -120,7 +120,7 @@ pub(super) fn calibrate(
         Err(reason) => {
             if options.spacing_mm.is_none() {
                 recorder.note(format!(
-                    "no calibration: measures in pixels only, because {reason}; give --spacing MM if you know it"
+                    "no calibration, measurements are in pixels only: {reason}; give --spacing MM if you know it"
                 ));
             }
             picture
@@ -128,15 +128,15 @@ pub(super) fn calibrate(
     }
 }
 
-/// The first tissue region that is in centimetres, or else the first tissue region; with its number, from 1.
+/// The first tissue region in centimetres, else the first tissue region; with its number, counted from 1.
 fn choose(regions: &[Region]) -> Option<(usize, &Region)> {
     let mut tissue = (1..).zip(regions).filter(|(_, region)| region.is_tissue());
     let in_cm = tissue.clone().find(|(_, region)| region.units == [Some(UNITS_CM); 2]);
     in_cm.or_else(|| tissue.next())
 }
 
-/// Fits a region to the picture, or says why that cannot be done. Where only the scale is in doubt, the content is kept
-/// and a note says why.
+/// Applies a region to the descriptor of the picture, or returns the reason why it cannot. If only the scale is
+/// unusable, the content rectangle is kept and a note says why.
 fn place(
     region: &Region,
     name: &str,
@@ -147,34 +147,34 @@ fn place(
     let size = [picture.samples, picture.lines];
     let calibrated_size = options.calibrated_size.map(|(width, height)| [width, height]);
     let Some(edges) = region.edges() else {
-        return Err(format!("{name} does not say where on the picture it lies"));
+        return Err(format!("{name} does not store its place on the picture"));
     };
     let on = calibrated_size.unwrap_or(size);
-    // Some write the first pixel behind the region for its last: one pixel too far is no other picture.
+    // Some files store the end exclusive: one pixel outside does not mean that the picture was scaled.
     if (0..2).any(|axis| edges[axis][1] > f64::from(on[axis]) + 1.0) {
         let [[left, right], [top, bottom]] = edges;
         let spans = format!("spans columns {left}..{} and rows {top}..{}", right - 1.0, bottom - 1.0);
         return Err(match calibrated_size {
             None => format!(
-                "{name} {spans}, outside the picture of {}x{}: it was calibrated on a larger picture. Give that picture's size, such as --calibrated-size 640x480",
+                "{name} {spans}, outside the picture of {}x{}: it was calibrated on a larger picture, whose size can be given, for example --calibrated-size 640x480",
                 size[0], size[1]
             ),
             Some([width, height]) => {
-                format!("{name} {spans}, outside even the {width}x{height} of --calibrated-size")
+                format!("{name} {spans}, outside the {width}x{height} of --calibrated-size")
             }
         });
     }
-    // From pixels of the picture that the region was made on to pixels of this one.
+    // From pixels of the picture that was calibrated to pixels of this one.
     let scale = [0, 1].map(|axis| f64::from(size[axis]) / f64::from(on[axis]));
     if (scale[0] / scale[1] - 1.0).abs() > 0.01 {
         recorder.note(
-            "--calibrated-size has other proportions than the picture: right only if the picture was squeezed, wrong if it was cropped",
+            "--calibrated-size has another aspect ratio than the picture: correct if the picture was squeezed, wrong if it was cropped",
         );
     }
-    // Whole pixels within the region. A millionth of a pixel is rounding, not content.
+    // Whole pixels inside the region; a millionth of a pixel is a rounding error.
     let first = [0, 1].map(|axis| (edges[axis][0] * scale[axis] - 1e-6).ceil().max(0.0) as u32);
-    let behind = [0, 1].map(|axis| ((edges[axis][1] * scale[axis] + 1e-6).floor() as u32).min(size[axis]));
-    let extent = [0, 1].map(|axis| behind[axis].saturating_sub(first[axis]));
+    let end = [0, 1].map(|axis| ((edges[axis][1] * scale[axis] + 1e-6).floor() as u32).min(size[axis]));
+    let extent = [0, 1].map(|axis| end[axis].saturating_sub(first[axis]));
     if extent.iter().any(|&pixels| pixels < 2) {
         return Err(format!("{name} is smaller than two pixels"));
     }
@@ -187,7 +187,7 @@ fn place(
     };
     if let Some(spacing_mm) = options.spacing_mm {
         recorder.note(format!(
-            "{spacing_mm} mm per pixel, as given with --spacing; {name} gives the scan's place"
+            "{spacing_mm} mm per pixel, as given with --spacing; the place of the scan is from {name}"
         ));
         return Ok(descriptor);
     }
@@ -195,13 +195,13 @@ fn place(
         Ok(pitch_mm) => [0, 1].map(|axis| pitch_mm[axis] / scale[axis]),
         Err(reason) => {
             recorder.note(format!(
-                "no calibration: measures in pixels only, because of {name}: {reason}; give --spacing MM if you know it"
+                "no calibration, measurements are in pixels only: {name}: {reason}; give --spacing MM if you know it"
             ));
             return Ok(descriptor);
         }
     };
     if !pitch_mm.iter().all(|pitch| PITCH_MM.contains(pitch)) {
-        recorder.note(format!("no calibration: measures in pixels only, because --calibrated-size makes pixels {} x {} mm large", pitch_mm[0], pitch_mm[1]));
+        recorder.note(format!("no calibration, measurements are in pixels only: with --calibrated-size, pixels would be {} x {} mm", pitch_mm[0], pitch_mm[1]));
         return Ok(descriptor);
     }
     descriptor.geometry = GeometryKind::Raster as u32;
@@ -215,15 +215,15 @@ fn place(
         pitch_mm[0],
         pitch_mm[1],
         first[0],
-        behind[0] - 1,
+        end[0] - 1,
         first[1],
-        behind[1] - 1
+        end[1] - 1
     ));
     Ok(descriptor)
 }
 
-/// Millimetres at the centre of the picture's first pixel. Where the region does not say (or not believably), its middle
-/// is the probe's axis and its top edge the probe's face.
+/// Position in millimetres of the centre of the picture's first pixel, from the region's reference pixel. If that is
+/// missing or implausible, the region's middle is the probe's axis and its top edge is the probe's face.
 fn origin_mm(region: &Region, edges: [[f64; 2]; 2], scale: [f64; 2], pitch_mm: [f64; 2]) -> [f32; 2] {
     let [[left, right], [top, _]] = edges;
     let assumed_zero = [(left + right) / 2.0, top];
@@ -233,8 +233,8 @@ fn origin_mm(region: &Region, edges: [[f64; 2]; 2], scale: [f64; 2], pitch_mm: [
             10.0 * region.reference_value[axis].unwrap_or(0.0) + (0.5 - centre * scale[axis]) * pitch_mm[axis]
         });
         let assumed = (0.5 - assumed_zero[axis] * scale[axis]) * pitch_mm[axis];
-        let is_believable = |mm: &f64| mm.abs() <= f64::from(DEPTH_MAX_MM);
-        let mm = from_reference.filter(is_believable).or(Some(assumed).filter(is_believable));
+        let is_plausible = |mm: &f64| mm.abs() <= f64::from(DEPTH_MAX_MM);
+        let mm = from_reference.filter(is_plausible).or(Some(assumed).filter(is_plausible));
         mm.unwrap_or(0.0) as f32
     })
 }

@@ -1,23 +1,23 @@
-//! Run lengths (PS3.5 annex G): a fragment of up to 15 segments, each the bytes of one plane.
+//! Decodes run lengths (PS3.5 annex G): a fragment of up to 15 segments, each one plane of bytes.
 
-/// Length of the header: the number of segments, and where each of them begins.
+/// Length of the header: the number of segments, and the offset of each one.
 const HEADER_BYTES: usize = 64;
 
 /// The planes of one frame, of `pixels` bytes each.
 ///
 /// # Errors
-/// What is wrong with the fragment.
+/// The problem with the fragment, for the caller's error.
 pub(super) fn planes(fragment: &[u8], planes: usize, pixels: usize) -> Result<Vec<Vec<u8>>, String> {
     let word = |index: usize| {
         let bytes = fragment.get(4 * index..)?.first_chunk()?;
         usize::try_from(u32::from_le_bytes(*bytes)).ok()
     };
     if fragment.len() < HEADER_BYTES {
-        return Err("its header is cut off".to_owned());
+        return Err("the header is truncated".to_owned());
     }
     let count = word(0).unwrap_or(0);
     if count != planes {
-        return Err(format!("it holds {count} segments, {planes} are needed"));
+        return Err(format!("{count} segments, {planes} are needed"));
     }
     let segment = |index: usize| {
         let start = word(1 + index).filter(|&start| start >= HEADER_BYTES)?;
@@ -25,27 +25,28 @@ pub(super) fn planes(fragment: &[u8], planes: usize, pixels: usize) -> Result<Ve
         fragment.get(start..end)
     };
     let plane = |index: usize| {
-        let segment = segment(index).ok_or_else(|| format!("segment {} lies outside", index + 1))?;
+        let segment =
+            segment(index).ok_or_else(|| format!("segment {} is outside the fragment", index + 1))?;
         unpack(segment, pixels).ok_or_else(|| format!("segment {} is too short", index + 1))
     };
     (0..planes).map(plane).collect()
 }
 
-/// One segment, as far as its plane reaches; what is behind that is padding. The memory grows with what is found.
+/// Decodes one segment up to the end of its plane; padding may follow. Memory is allocated only as data is decoded.
 fn unpack(mut segment: &[u8], pixels: usize) -> Option<Vec<u8>> {
     let mut plane = Vec::new();
     while plane.len() < pixels {
         let (&code, rest) = segment.split_first()?;
         let left = pixels - plane.len();
         segment = match code {
-            // So many bytes as they are.
+            // Literal bytes.
             0..=127 => {
                 let (literal, rest) = rest.split_at_checked(usize::from(code) + 1)?;
                 plane.extend_from_slice(&literal[..literal.len().min(left)]);
                 rest
             }
             128 => rest,
-            // One byte so many times.
+            // A repeated byte.
             _ => {
                 let (&byte, rest) = rest.split_first()?;
                 plane.resize(plane.len() + (257 - usize::from(code)).min(left), byte);
@@ -71,7 +72,7 @@ mod tests {
         header.iter().flat_map(|word| word.to_le_bytes()).chain(segments.concat()).collect()
     }
 
-    /// The example of annex G: runs, literals, a code without a meaning.
+    /// Runs, literals, and the code that does nothing.
     #[test]
     fn literals_and_runs() {
         let coded = fragment(&[&[254, 7, 128, 1, 8, 9, 0], &[252, 1]]);
@@ -79,12 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn short_or_misplaced() {
-        assert_eq!(planes(&[0; 10], 1, 4).unwrap_err(), "its header is cut off");
+    fn short_or_misplaced_segments_are_refused() {
+        assert_eq!(planes(&[0; 10], 1, 4).unwrap_err(), "the header is truncated");
         assert_eq!(planes(&fragment(&[&[254, 7]]), 1, 4).unwrap_err(), "segment 1 is too short");
-        assert_eq!(planes(&fragment(&[&[254, 7]]), 3, 4).unwrap_err(), "it holds 1 segments, 3 are needed");
+        assert_eq!(planes(&fragment(&[&[254, 7]]), 3, 4).unwrap_err(), "1 segments, 3 are needed");
         let mut coded = fragment(&[&[252, 7]]);
         coded[4] = 200;
-        assert_eq!(planes(&coded, 1, 4).unwrap_err(), "segment 1 lies outside");
+        assert_eq!(planes(&coded, 1, 4).unwrap_err(), "segment 1 is outside the fragment");
     }
 }

@@ -1,4 +1,4 @@
-//! How a file is encoded, by its transfer syntax (PS3.5 annex A).
+//! The encoding of a file, from its transfer syntax (PS3.5 annex A).
 
 use super::elements::Elements;
 use crate::error::{Place, ReplayError, Source};
@@ -7,28 +7,28 @@ use dicom_dictionary_std::uids;
 use dicom_encoding::TransferSyntaxIndex;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
-/// How pixels are stored.
+/// Compression of the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// As they are.
+    /// Uncompressed.
     Native,
     /// Run lengths (PS3.5 annex G).
     RunLength,
-    /// JPEG of eight bits, one picture per frame.
+    /// JPEG of eight bits, one image a frame.
     Jpeg,
 }
 
-/// How a file is encoded.
+/// The encoding of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Syntax {
-    /// Whether elements bear their type.
+    /// Whether elements have a type.
     pub is_explicit: bool,
-    /// How pixels are stored.
+    /// Compression of the pixels.
     pub coding: Coding,
 }
 
 impl Syntax {
-    /// Reads the file's meta information and stops in front of the data set.
+    /// Reads the file's meta information, and stops before the data set.
     pub fn read(source: Source<'_>, meta: &mut Elements<'_>) -> Result<Self, ReplayError> {
         let place = Place::Attribute(TRANSFER_SYNTAX_UID);
         let mut syntax = None;
@@ -39,19 +39,19 @@ impl Syntax {
             }
         }
         let Some(uid) = syntax else {
-            return Err(source.malformed(place, "missing: it is not known how to read the file"));
+            return Err(source.malformed(place, "missing: the encoding of the file is unknown"));
         };
         let uid = std::str::from_utf8(uid).unwrap_or_default().trim_end_matches(['\0', ' ']);
         let (is_explicit, coding) = match uid {
             uids::IMPLICIT_VR_LITTLE_ENDIAN => (false, Coding::Native),
             uids::EXPLICIT_VR_LITTLE_ENDIAN => (true, Coding::Native),
             uids::RLE_LOSSLESS => (true, Coding::RunLength),
-            // Of the extended process those with twelve bits are refused by the decoder.
+            // The JPEG decoder refuses twelve bits, which the extended process allows.
             uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT => (true, Coding::Jpeg),
             _ => {
                 let name =
                     TransferSyntaxRegistry.get(uid).map_or("of an unknown kind", |syntax| syntax.name());
-                let what = format!("transfer syntax {name} is not read here");
+                let what = format!("transfer syntax {name} is not supported");
                 return Err(source.unsupported(
                     place,
                     what,

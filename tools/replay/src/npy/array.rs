@@ -1,13 +1,13 @@
-//! The array: its shape and where its samples begin (NumPy enhancement proposal 1).
+//! The array: its shape, and the place of its samples (NumPy enhancement proposal 1).
 //!
-//! Only the head that NumPy writes for a plain array is understood, by hand: the parser of npyz 0.9 takes any Python
-//! literal and, for thirty opening brackets, hours. The tests hold the two against each other.
+//! Parses only the head that NumPy writes for a plain array. The parser of npyz 0.9 accepts any Python literal, and
+//! takes hours for thirty opening brackets. The tests compare the two.
 
 use crate::error::{Place, ReplayError, Source};
 use crate::recording::FRAMES_MAX;
 use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX, SampleType};
 
-/// Longest head: that of a plain array has 128 bytes.
+/// Largest head in bytes; that of a plain array has 128.
 const HEAD_BYTES_MAX: usize = 1024;
 
 /// An array of frames.
@@ -19,14 +19,14 @@ pub(super) struct Array<'a> {
     pub lines: u32,
     /// Samples per line, or pixels per row.
     pub samples: u32,
-    /// What a sample is: [`SampleType::U8`] or [`SampleType::I16Pair`].
+    /// [`SampleType::U8`] or [`SampleType::I16Pair`].
     pub sample_type: SampleType,
     /// The samples of all frames.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Array<'a> {
-    /// Reads the header and finds the samples that it announces.
+    /// Reads the head, and checks that exactly the samples of its shape follow.
     pub fn parse(source: Source<'_>, npy: &'a [u8]) -> Result<Self, ReplayError> {
         let (text_at, head_bytes) = match *npy {
             [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, low, high, ..] => {
@@ -39,13 +39,13 @@ impl<'a> Array<'a> {
                 return Err(source.malformed(Place::Byte(0), "not the head of a .npy of version 1, 2 or 3"));
             }
         };
-        let cut_off = || source.malformed(Place::Byte(npy.len() as u64), "cut off within its head");
+        let truncated = || source.malformed(Place::Byte(npy.len() as u64), "truncated within its head");
         if head_bytes > HEAD_BYTES_MAX {
             let fix = "save a plain array of u8 or i16";
             let seen = head_bytes as u64;
             return Err(source.too_large(Place::Byte(8), "bytes of head", seen, HEAD_BYTES_MAX as u64, fix));
         }
-        let (head, bytes) = npy.split_at_checked(head_bytes).ok_or_else(cut_off)?;
+        let (head, bytes) = npy.split_at_checked(head_bytes).ok_or_else(truncated)?;
         let text = head.get(text_at..).and_then(|text| std::str::from_utf8(text).ok());
         let Some(head) = text.and_then(Head::parse) else {
             let problem =
@@ -66,18 +66,18 @@ impl<'a> Array<'a> {
         within("frames", frames, FRAMES_MAX)?;
         within("lines", lines, LINES_MAX.into())?;
         within("samples per line", samples, SAMPLES_MAX.into())?;
-        // No overflow: all three are small by now.
+        // No overflow: all three are within their limits.
         let frame_bytes = lines * samples * u64::from(sample_type.bytes());
         let needed = frames * frame_bytes;
         let seen = bytes.len() as u64;
         if seen < needed {
-            let problem = format!("cut off: the shape needs {needed} bytes of samples, {seen} are there");
-            // Not a division by zero: what needs more than nothing has frames of more than nothing.
+            let problem = format!("truncated: the shape needs {needed} bytes of samples, {seen} follow");
+            // Not a division by zero: `needed` is above `seen`, so no factor of it is zero.
             return Err(source.malformed(Place::Frame(1 + seen / frame_bytes), problem));
         }
         if seen > needed {
             let place = Place::Byte(head_bytes as u64 + needed);
-            return Err(source.malformed(place, format!("{} bytes too many for its shape", seen - needed)));
+            return Err(source.malformed(place, format!("{} bytes more than the shape needs", seen - needed)));
         }
         Ok(Self { frames, lines: lines as u32, samples: samples as u32, sample_type, bytes })
     }
@@ -88,7 +88,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// What the head says.
+/// The fields of the head.
 #[derive(Debug, Default)]
 struct Head<'a> {
     descr: Option<&'a str>,
@@ -97,7 +97,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Reads the dictionary; none if it is not of the form that NumPy writes, or lacks a key.
+    /// Parses the dictionary; `None` if NumPy would not write it, or if a key is missing.
     fn parse(text: &'a str) -> Option<Self> {
         let mut rest = text;
         let mut head = Self::default();
@@ -116,8 +116,8 @@ impl<'a> Head<'a> {
                 }
                 "shape" => {
                     eat(&mut rest, "(")?;
-                    let (extents, behind) = rest.split_once(')')?;
-                    rest = behind;
+                    let (extents, after) = rest.split_once(')')?;
+                    rest = after;
                     // A comma may follow the last extent.
                     let extents = extents.split(',').map(str::trim).filter(|extent| !extent.is_empty());
                     head.shape = Some(extents.map(|extent| extent.parse().ok()).collect::<Option<_>>()?);
@@ -135,13 +135,13 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Takes `token` from the text, behind blanks.
+/// Removes blanks and then `token` from the start of the text.
 fn eat(text: &mut &str, token: &str) -> Option<()> {
     *text = text.trim_start().strip_prefix(token)?;
     Some(())
 }
 
-/// Takes a string in quotation marks from the text, without escapes.
+/// Removes a quoted string from the start of the text and returns its content; there are no escapes.
 fn quoted<'a>(text: &mut &'a str) -> Option<&'a str> {
     let mark = text.trim_start().chars().next().filter(|mark| matches!(mark, '\'' | '"'))?;
     let (string, rest) = text.trim_start().get(1..)?.split_once(mark)?;
@@ -149,7 +149,7 @@ fn quoted<'a>(text: &mut &'a str) -> Option<&'a str> {
     Some(string)
 }
 
-/// What a sample is, and the shape without the pair's own extent.
+/// The sample type, and the shape without the extent of a pair.
 fn layout<'a>(source: Source<'_>, head: &'a Head<'_>) -> Result<(SampleType, &'a [u64]), ReplayError> {
     let shape = head.shape();
     let layout = match (head.descr.unwrap_or_default(), shape) {
@@ -164,7 +164,7 @@ fn layout<'a>(source: Source<'_>, head: &'a Head<'_>) -> Result<(SampleType, &'a
     };
     if head.is_fortran_order == Some(true) && shape.len() > 1 {
         let fix = "save np.ascontiguousarray(array)";
-        return Err(source.unsupported(Place::Field("fortran_order"), "is in Fortran order", fix));
+        return Err(source.unsupported(Place::Field("fortran_order"), "array is in Fortran order", fix));
     }
     Ok(layout)
 }

@@ -1,32 +1,34 @@
-//! The description beside an array.
+//! The description of an array: the `.json` beside it.
 
-use crate::error::{Place, ReplayError, Source};
+use crate::error::{Place, ReplayError, Source, printable};
 use serde::{Deserialize, Serialize};
 use sonotrace_hal::frame::{
     AmplitudeLaw, Domain, Frame, FrameDescriptor, GeometryKind, LAW_LINEAR, LAW_LOGARITHMIC, SampleType,
     TGC_POINTS, TgcPoint, flags,
 };
 
-/// Largest description that is read: the longest list of times has a third of this.
+/// Largest description in bytes; the longest possible list of times takes a third of it.
 const JSON_BYTES_MAX: usize = 1 << 24;
+/// Longest text of a parser's error, in characters: it can contain names from the file.
+const PROBLEM_CHARS_MAX: usize = 600;
 
-/// Name of a geometry.
+/// Name of a geometry; the numbers are those of the descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Shape {
-    Linear,
-    Convex,
-    Phased,
-    Raster,
-    RasterUnknown,
+    Linear = GeometryKind::Linear as isize,
+    Convex = GeometryKind::Convex as isize,
+    Phased = GeometryKind::Phased as isize,
+    Raster = GeometryKind::Raster as isize,
+    RasterUnknown = GeometryKind::RasterUnknown as isize,
 }
 
-/// Name of an amplitude law.
+/// Name of an amplitude law; the numbers are those of the descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Law {
-    Linear,
-    Logarithmic,
+    Linear = LAW_LINEAR as isize,
+    Logarithmic = LAW_LOGARITHMIC as isize,
 }
 
 /// The part of a picture that shows the scan, in pixels.
@@ -39,77 +41,73 @@ pub(super) struct ContentPart {
     rows: u32,
 }
 
-/// The description, field by field as in the file. Field names end in their unit.
+/// The description, with the fields of the file. Field names end in their unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Description {
     geometry: Shape,
     amplitude_law: Law,
     range_db: f32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     apex_radius_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_angle_rad: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_angle_rad: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     left_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     right_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_depth_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_depth_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     top_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     spacing_x_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     spacing_y_mm: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<ContentPart>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     speed_of_sound_m_s: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     frame_rate_hz: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     gain_db: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     tgc: Option<Vec<[f32; 2]>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     tgc_pending: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     burnt_in_overlay: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub t_acq_ns: Option<Vec<u64>>,
 }
 
-/// What a geometry makes of a field.
+/// Whether a geometry uses a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
-    Needed,
-    Allowed,
-    Meaningless,
+enum Use {
+    Required,
+    Optional,
+    Unused,
 }
 
 impl Description {
-    /// Reads a description.
+    /// Parses a description.
     pub fn parse(source: Source<'_>, json: &[u8]) -> Result<Self, ReplayError> {
         if json.len() > JSON_BYTES_MAX {
-            let fix = "it should hold a description only";
-            return Err(source.too_large(
-                Place::Whole,
-                "bytes",
-                json.len() as u64,
-                JSON_BYTES_MAX as u64,
-                fix,
-            ));
+            let (seen, max) = (json.len() as u64, JSON_BYTES_MAX as u64);
+            return Err(source.too_large(Place::Whole, "bytes", seen, max, "give a description only"));
         }
-        serde_json::from_slice(json)
-            .map_err(|error| source.malformed(Place::Line(error.line() as u64), error.to_string()))
+        serde_json::from_slice(json).map_err(|error| {
+            let problem = printable(&error.to_string(), PROBLEM_CHARS_MAX);
+            source.malformed(Place::Line(error.line() as u64), problem)
+        })
     }
 
-    /// The descriptor that all frames share, without its times.
+    /// The descriptor that all frames share, without acquisition times.
     pub fn descriptor(
         &self,
         source: Source<'_>,
@@ -127,21 +125,10 @@ impl Description {
                 return Err(source.malformed(Place::Field("geometry"), "a raster, but the samples are IQ"));
             }
         };
-        let kind = match self.geometry {
-            Shape::Linear => GeometryKind::Linear,
-            Shape::Convex => GeometryKind::Convex,
-            Shape::Phased => GeometryKind::Phased,
-            Shape::Raster => GeometryKind::Raster,
-            Shape::RasterUnknown => GeometryKind::RasterUnknown,
-        };
-        let law = match self.amplitude_law {
-            Law::Linear => LAW_LINEAR,
-            Law::Logarithmic => LAW_LOGARITHMIC,
-        };
         let points = self.tgc.as_deref().unwrap_or_default();
         if points.len() > TGC_POINTS {
             let (seen, max) = (points.len() as u64, TGC_POINTS as u64);
-            let fix = "keep the points that matter";
+            let fix = "keep the most important points";
             return Err(source.too_large(Place::Field("tgc"), "points", seen, max, fix));
         }
         let mut tgc = [TgcPoint::default(); TGC_POINTS];
@@ -159,7 +146,7 @@ impl Description {
             lines,
             samples,
             stride_bytes: samples * sample_type.bytes(),
-            geometry: kind as u32,
+            geometry: self.geometry as u32,
             apex_radius_mm: number(self.apex_radius_mm),
             first_angle_rad: number(self.first_angle_rad),
             last_angle_rad: number(self.last_angle_rad),
@@ -175,7 +162,7 @@ impl Description {
             content_columns: content.columns,
             content_rows: content.rows,
             speed_of_sound_m_s: number(self.speed_of_sound_m_s),
-            amplitude_law: law,
+            amplitude_law: self.amplitude_law as u32,
             law_range_db: self.range_db,
             gain_db: number(self.gain_db),
             frame_rate_hz: number(self.frame_rate_hz),
@@ -185,35 +172,27 @@ impl Description {
         })
     }
 
-    /// Whether the geometry's fields are there, and no others.
+    /// Checks that every field required by the geometry is present, and no unused one.
     fn check_fields(&self, source: Source<'_>) -> Result<(), ReplayError> {
-        use Need::{Allowed, Meaningless, Needed};
-        // In this order: linear, sector, raster, raster of unknown scale.
+        use Use::{Optional, Required, Unused};
+        // Columns: linear, sector, raster, raster of unknown scale.
         let fields = [
+            ("apex_radius_mm", self.apex_radius_mm.is_some(), [Unused, Required, Unused, Unused]),
+            ("first_angle_rad", self.first_angle_rad.is_some(), [Unused, Required, Unused, Unused]),
+            ("last_angle_rad", self.last_angle_rad.is_some(), [Unused, Required, Unused, Unused]),
+            ("left_mm", self.left_mm.is_some(), [Required, Unused, Optional, Unused]),
+            ("right_mm", self.right_mm.is_some(), [Required, Unused, Unused, Unused]),
+            ("first_depth_mm", self.first_depth_mm.is_some(), [Required, Required, Unused, Unused]),
+            ("last_depth_mm", self.last_depth_mm.is_some(), [Required, Required, Unused, Unused]),
+            ("top_mm", self.top_mm.is_some(), [Unused, Unused, Optional, Unused]),
+            ("spacing_x_mm", self.spacing_x_mm.is_some(), [Unused, Unused, Required, Unused]),
+            ("spacing_y_mm", self.spacing_y_mm.is_some(), [Unused, Unused, Required, Unused]),
+            ("content", self.content.is_some(), [Unused, Unused, Optional, Optional]),
             (
-                "apex_radius_mm",
-                self.apex_radius_mm.is_some(),
-                [Meaningless, Needed, Meaningless, Meaningless],
+                "speed_of_sound_m_s",
+                self.speed_of_sound_m_s.is_some(),
+                [Required, Required, Optional, Optional],
             ),
-            (
-                "first_angle_rad",
-                self.first_angle_rad.is_some(),
-                [Meaningless, Needed, Meaningless, Meaningless],
-            ),
-            (
-                "last_angle_rad",
-                self.last_angle_rad.is_some(),
-                [Meaningless, Needed, Meaningless, Meaningless],
-            ),
-            ("left_mm", self.left_mm.is_some(), [Needed, Meaningless, Allowed, Meaningless]),
-            ("right_mm", self.right_mm.is_some(), [Needed, Meaningless, Meaningless, Meaningless]),
-            ("first_depth_mm", self.first_depth_mm.is_some(), [Needed, Needed, Meaningless, Meaningless]),
-            ("last_depth_mm", self.last_depth_mm.is_some(), [Needed, Needed, Meaningless, Meaningless]),
-            ("top_mm", self.top_mm.is_some(), [Meaningless, Meaningless, Allowed, Meaningless]),
-            ("spacing_x_mm", self.spacing_x_mm.is_some(), [Meaningless, Meaningless, Needed, Meaningless]),
-            ("spacing_y_mm", self.spacing_y_mm.is_some(), [Meaningless, Meaningless, Needed, Meaningless]),
-            ("content", self.content.is_some(), [Meaningless, Meaningless, Allowed, Allowed]),
-            ("speed_of_sound_m_s", self.speed_of_sound_m_s.is_some(), [Needed, Needed, Allowed, Allowed]),
         ];
         let column = match self.geometry {
             Shape::Linear => 0,
@@ -221,18 +200,22 @@ impl Description {
             Shape::Raster => 2,
             Shape::RasterUnknown => 3,
         };
-        for (name, is_given, needs) in fields {
-            let problem = match (needs[column], is_given) {
-                (Needed, false) => "missing, and its geometry needs it",
-                (Meaningless, true) => "has no meaning for its geometry: leave it out",
+        for (name, is_given, uses) in fields {
+            let problem = match (uses[column], is_given) {
+                (Required, false) => "missing, but required by the geometry",
+                (Unused, true) => "not used by the geometry: remove it",
                 _ => continue,
             };
             return Err(source.malformed(Place::Field(name), problem));
         }
+        // The check of the descriptor ignores this field of a raster; JSON numbers beyond f32 become infinite.
+        if self.speed_of_sound_m_s.is_some_and(f32::is_infinite) {
+            return Err(source.malformed(Place::Field("speed_of_sound_m_s"), "not a finite number"));
+        }
         Ok(())
     }
 
-    /// The description of frames like this one; none if it has a vendor's amplitude table, which has no name here.
+    /// The description of frames with this descriptor; `None` for a vendor's amplitude table, which has no name here.
     pub fn of(descriptor: &FrameDescriptor, frame: &Frame, t_acq_ns: Vec<u64>) -> Option<Self> {
         let shape = match descriptor.geometry {
             1 => Shape::Linear,
@@ -250,6 +233,8 @@ impl Description {
         let is_sector = matches!(shape, Shape::Convex | Shape::Phased);
         let is_polar = is_linear || is_sector;
         let is_raster = shape == Shape::Raster;
+        // The check of the descriptor ignores this field of a raster.
+        let has_speed = descriptor.speed_of_sound_m_s.is_finite() && descriptor.speed_of_sound_m_s != 0.0;
         let given = |is_given: bool, value: f32| is_given.then_some(value);
         let points = &frame.tgc[..frame.tgc_points as usize];
         let content = (descriptor.content_columns > 0).then_some(ContentPart {
@@ -273,7 +258,7 @@ impl Description {
             spacing_x_mm: given(is_raster, descriptor.spacing_x_mm),
             spacing_y_mm: given(is_raster, descriptor.spacing_y_mm),
             content,
-            speed_of_sound_m_s: given(is_polar, descriptor.speed_of_sound_m_s),
+            speed_of_sound_m_s: given(is_polar || has_speed, descriptor.speed_of_sound_m_s),
             frame_rate_hz: given(descriptor.frame_rate_hz > 0.0, descriptor.frame_rate_hz),
             gain_db: given(descriptor.gain_db != 0.0, descriptor.gain_db),
             tgc: (!points.is_empty()).then(|| points.iter().map(|p| [p.depth_mm, p.gain_db]).collect()),

@@ -1,11 +1,11 @@
-//! NumPy arrays with a description beside them: the form in which simulated and converted frames are handed around.
+//! NumPy arrays with a description beside them: the exchange format for simulated and converted frames.
 //!
-//! `NAME.npy` holds the samples, little-endian and in C order; `NAME.json` says where they lie.
+//! `NAME.npy` holds the samples, little-endian and in C order. `NAME.json` describes their geometry and times.
 //!
-//! | samples | shape | with geometry |
+//! | samples | shape | geometry |
 //! |---|---|---|
 //! | `u8`, an envelope | `[frames, lines, samples]` or `[lines, samples]` | `linear`, `convex`, `phased` |
-//! | `i16`, IQ, in-phase first | `[frames, lines, samples, 2]` or `[lines, samples, 2]` | the same |
+//! | `i16`, IQ, I first | `[frames, lines, samples, 2]` or `[lines, samples, 2]` | `linear`, `convex`, `phased` |
 //! | `u8`, pictures | `[frames, rows, columns]` or `[rows, columns]` | `raster`, `raster_unknown` |
 //!
 //! ```json
@@ -16,12 +16,12 @@
 //! }
 //! ```
 //!
-//! `convex` and `phased` have `apex_radius_mm`, `first_angle_rad` and `last_angle_rad` in place of `left_mm` and
-//! `right_mm`; `raster` has `spacing_x_mm`, `spacing_y_mm`, and may have `left_mm`, `top_mm` and `content` (column, row,
-//! columns, rows). All may have `frame_rate_hz`, `t_acq_ns` (one for each frame), `tgc` (up to eight points of depth in
-//! mm and gain in dB), `tgc_pending`, `gain_db` and `burnt_in_overlay`. The fields mean what those of
-//! [`FrameDescriptor`](sonotrace_hal::frame::FrameDescriptor) mean. What is missing, unknown, or without meaning for
-//! the geometry, is refused by name.
+//! `convex` and `phased` require `apex_radius_mm`, `first_angle_rad` and `last_angle_rad` instead of `left_mm` and
+//! `right_mm`. `raster` requires `spacing_x_mm` and `spacing_y_mm`; `left_mm` and `top_mm` are optional. Both kinds of
+//! raster may have `content` (column, row, columns, rows). Optional for all are `frame_rate_hz`, `t_acq_ns` (one time a
+//! frame), `tgc` (up to eight points of depth in mm and gain in dB), `tgc_pending`, `gain_db` and `burnt_in_overlay`.
+//! The meaning of each field is that of the same field of [`FrameDescriptor`](sonotrace_hal::frame::FrameDescriptor).
+//! A field that is missing, unknown, or unused by the geometry is refused by name.
 
 mod array;
 mod description;

@@ -1,15 +1,15 @@
-//! From frames to an array and its description.
+//! Writes frames as an array and its description.
 
 use super::description::Description;
 use crate::error::{Place, ReplayError, Source};
-use crate::recording::beside;
+use crate::file::beside;
 use sonotrace_hal::frame::{Frame, FrameDescriptor, SampleType, flags};
 use std::path::Path;
 
-/// Writes frames of one geometry to `file` (a `.npy`) and the `.json` beside it, to be read with [`super::read`].
+/// Writes frames of one geometry to `file` (a `.npy`) and to the `.json` beside it. [`super::read`] reads them again.
 ///
 /// # Errors
-/// As [`encode`]; or a file that cannot be written.
+/// Those of [`encode`]; a file that cannot be written.
 pub fn write<'a>(
     file: &Path,
     frames: impl IntoIterator<Item = (&'a FrameDescriptor, &'a [u8])>,
@@ -20,14 +20,15 @@ pub fn write<'a>(
     std::fs::write(&description, json).map_err(|error| Source(&description).io(error))
 }
 
-/// The bytes of the `.npy` and the text of the `.json` that hold these frames; `file` is for errors to name.
+/// Encodes frames of one geometry as the bytes of the `.npy` and the text of the `.json`. Errors name `file`.
 ///
-/// Each frame's samples and acquisition time are kept, and what the frames share. Sequence numbers, clocks, checksums,
-/// and the flags for frozen frames and gaps belong to the run that the frames came from: they are not kept.
+/// Stored are the samples and acquisition time of each frame, and the geometry and acquisition settings that all frames
+/// share. Sequence numbers, clocks, checksums, and the flags for frozen frames and gaps belong to the run that the
+/// frames came from: they are not stored.
 ///
 /// # Errors
-/// No frame at all; a frame that does not pass its checks or is not like the first one, with its number; a vendor's
-/// amplitude table, which has a meaning only within one session's configuration.
+/// No frame; a frame that does not pass its checks or differs from the first one, with its number; a vendor's amplitude
+/// table, because it is defined only by one session's configuration.
 pub fn encode<'a>(
     file: &Path,
     frames: impl IntoIterator<Item = (&'a FrameDescriptor, &'a [u8])>,
@@ -42,9 +43,8 @@ pub fn encode<'a>(
         let frame = check.map_err(|error| source.frame(place.clone(), error))?;
         let (shared, _) = first.get_or_insert((shared(descriptor), frame));
         if *shared != self::shared(descriptor) {
-            return Err(
-                source.malformed(place, "not like the first frame: one file holds frames of one geometry")
-            );
+            return Err(source
+                .malformed(place, "differs from the first frame: one file holds frames of one geometry"));
         }
         times_ns.push(frame.t_acq_ns);
         let line_bytes = (frame.samples * frame.sample_type.bytes()) as usize;
@@ -53,11 +53,11 @@ pub fn encode<'a>(
         }
     }
     let Some((descriptor, frame)) = first else {
-        return Err(source.malformed(Place::Whole, "there is no frame to write"));
+        return Err(source.malformed(Place::Whole, "no frame to write"));
     };
     let count = times_ns.len() as u64;
     let Some(description) = Description::of(&descriptor, &frame, times_ns) else {
-        let fix = "convert its amplitudes first";
+        let fix = "convert the amplitudes to a linear or logarithmic law first";
         return Err(source.unsupported(Place::Whole, "frames with a vendor's amplitude table", fix));
     };
     let (lines, per_line) = (u64::from(frame.lines), u64::from(frame.samples));
@@ -69,7 +69,7 @@ pub fn encode<'a>(
     Ok((npy, json + "\n"))
 }
 
-/// The descriptor without what each frame has of its own.
+/// The descriptor without the fields that differ from frame to frame.
 fn shared(descriptor: &FrameDescriptor) -> FrameDescriptor {
     FrameDescriptor {
         seq: 0,
@@ -84,12 +84,12 @@ fn shared(descriptor: &FrameDescriptor) -> FrameDescriptor {
     }
 }
 
-/// A `.npy` of version 1, its samples aligned to 64 bytes as the format wants it.
+/// A `.npy` of version 1; its samples are aligned to 64 bytes, as the format requires.
 fn array(descr: &str, shape: &[u64], samples: &[u8]) -> Vec<u8> {
     const HEAD: &[u8] = b"\x93NUMPY\x01\x00";
     let shape = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
-    // With two bytes for its own length and a line feed at its end.
+    // Two bytes for the length of the text, and a line feed at its end.
     let head_bytes = (HEAD.len() + 2 + text.len() + 1).next_multiple_of(64);
     let text_bytes = head_bytes - HEAD.len() - 2;
     let padded = format!("{text:<width$}\n", width = text_bytes - 1);

@@ -1,4 +1,4 @@
-//! DICOM files, written by dicom-rs.
+//! Writes DICOM files with dicom-rs.
 
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
@@ -10,10 +10,10 @@ pub const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 pub const RLE: &str = "1.2.840.10008.1.2.5";
 pub const JPEG: &str = "1.2.840.10008.1.2.4.50";
 
-/// A name that no message may hold.
+/// A name that no message may contain.
 pub const PATIENT: &str = "SECRET^PATIENT";
 
-/// An ultrasound file to be.
+/// Builder of an ultrasound file.
 #[derive(Clone)]
 pub struct File {
     pub syntax: &'static str,
@@ -21,7 +21,7 @@ pub struct File {
 }
 
 impl File {
-    /// A file of one grey frame's attributes; the pixels are still to come.
+    /// The attributes of one grey frame, without pixels.
     pub fn new(syntax: &'static str, columns: u16, rows: u16) -> Self {
         let object = InMemDicomObject::new_empty();
         let mut file = Self { syntax, object };
@@ -104,7 +104,7 @@ impl File {
     }
 }
 
-/// An ultrasound region to be.
+/// An item of the Sequence Of Ultrasound Regions.
 #[derive(Debug, Clone, Copy)]
 pub struct Region {
     pub spatial_format: u16,
@@ -114,7 +114,7 @@ pub struct Region {
     pub rows: [u32; 2],
     pub units: [u16; 2],
     pub delta: [f64; 2],
-    /// Reference pixel, and its physical value.
+    /// Reference pixel and its physical value.
     pub reference: Option<([i32; 2], [f64; 2])>,
 }
 

@@ -1,12 +1,12 @@
-//! What the tests share: files made by other hands than the readers', and real data where there are any.
-#![allow(dead_code, reason = "every test uses a part of it")]
+//! Shared by the tests: files written by other libraries than the readers use, and the folder of real data.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod dicom;
 
 use sonotrace_replay::{Options, Recording, ReplayError};
 use std::path::{Path, PathBuf};
 
-/// The folder with real data, or none after saying that the test skips.
+/// The folder with real data; prints that the test skips if there is none.
 pub fn real_data() -> Option<PathBuf> {
     match std::env::var_os("SONOTRACE_DATA") {
         Some(folder) => Some(folder.into()),
@@ -21,7 +21,7 @@ pub fn real_data() -> Option<PathBuf> {
     }
 }
 
-/// A folder of a test's own, emptied.
+/// An empty folder for one test.
 pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
@@ -29,7 +29,14 @@ pub fn scratch(name: &str) -> PathBuf {
     folder
 }
 
-/// The text of an error that must be there.
+/// Writes an input of a fuzz target: `parts` one after the other.
+pub fn write_seed(target: &str, name: &str, parts: &[&[u8]]) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(target);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(name), parts.concat()).unwrap();
+}
+
+/// The text of an expected error.
 #[track_caller]
 pub fn refusal(result: Result<Recording, ReplayError>) -> String {
     match result {
@@ -38,7 +45,7 @@ pub fn refusal(result: Result<Recording, ReplayError>) -> String {
     }
 }
 
-/// Whether every frame is one that the runtime takes.
+/// Asserts that the runtime accepts every frame.
 #[track_caller]
 pub fn assert_sound(recording: &Recording) {
     assert!(!recording.frames.is_empty());
@@ -50,12 +57,12 @@ pub fn assert_sound(recording: &Recording) {
     }
 }
 
-/// A grey ramp with some structure.
+/// A grey ramp with texture.
 pub fn ramp(width: u32, height: u32) -> Vec<u8> {
     (0..height).flat_map(|y| (0..width).map(move |x| (x * 3 + y * 5 + (x * y) % 7) as u8)).collect()
 }
 
-/// A PNG of grey pixels.
+/// Encodes grey pixels as PNG.
 pub fn png(width: u32, height: u32, grey: &[u8]) -> Vec<u8> {
     let picture = image::GrayImage::from_raw(width, height, grey.to_vec()).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -63,7 +70,7 @@ pub fn png(width: u32, height: u32, grey: &[u8]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A JPEG of pixels in this form, of the best quality.
+/// Encodes pixels of this colour type as JPEG of the best quality.
 pub fn jpeg(width: u32, height: u32, pixels: &[u8], colour: image::ExtendedColorType) -> Vec<u8> {
     let mut bytes = Vec::new();
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 100)
@@ -72,7 +79,8 @@ pub fn jpeg(width: u32, height: u32, pixels: &[u8], colour: image::ExtendedColor
     bytes
 }
 
-/// Reads damaged bytes: neither a panic nor a frame that the runtime would refuse. Gives the error's text.
+/// Asserts that damaged bytes give an error that names the file, or frames that the runtime accepts. Returns the
+/// error's text.
 #[track_caller]
 pub fn survive(result: Result<Recording, ReplayError>, file: &str) -> Option<String> {
     match result {
@@ -88,7 +96,7 @@ pub fn survive(result: Result<Recording, ReplayError>, file: &str) -> Option<Str
     }
 }
 
-/// Options with little memory, so that damaged sizes show.
+/// Options with a low memory limit, so that damaged sizes exceed it.
 pub fn small() -> Options {
     Options { bytes_max: 1 << 22, ..Options::default() }
 }
