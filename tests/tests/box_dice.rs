@@ -1,11 +1,11 @@
 //! The deployed file on real images: mean Dice with the ground-truth box, against the same graphs in ONNX Runtime.
 
 use image::GrayImage;
-use sonotrace::exec::{Executor, memory_required};
-use sonotrace::model::Model;
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::format::AlignedBytes;
+use sonotrace::format::Model;
 use sonotrace::vision::{Field, GreyTable, InputGrid, Normalisation, Sampler, mask};
 use sonotrace_cli::embedded;
-use sonotrace_compiler::aligned::AlignedBytes;
 use sonotrace_hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, SampleType};
 use std::path::Path;
 
@@ -61,9 +61,10 @@ impl Network<'_> {
         let sampler =
             Sampler::build(&frame, conventions.input_size, &mut self.table).expect("a picture is sampled");
         let encoder = self.executor.program("encoder").expect("there is an encoder");
-        let input = self.executor.input_mut(encoder, 0, 0);
+        self.executor.begin_apart(encoder).expect("there is a copy of the features");
+        let input = self.executor.input_mut(0);
         sampler.sample(&self.table, &frame, picture.as_raw(), &grey, input).expect("the frame fits");
-        self.executor.run_to_end(encoder, 0);
+        self.executor.finish();
         *sampler.grid()
     }
 
@@ -75,6 +76,7 @@ impl Network<'_> {
             let model = self.executor.model();
             model.inputs(record).iter().map(|port| model.name(port.name).to_owned()).collect()
         };
+        self.executor.begin_apart(decoder).expect("there is a copy of the features");
         for (port, name) in names.iter().enumerate() {
             let told: &[f32] = match name.as_str() {
                 "point_coords" => &[x0, y0, x1, y1].map(|edge| edge as f32),
@@ -83,13 +85,13 @@ impl Network<'_> {
                 // The encoder's.
                 _ => continue,
             };
-            let values = self.executor.input_mut(decoder, port, 0);
+            let values = self.executor.input_mut(port);
             values.fill(if name == "point_labels" { -1.0 } else { 0.0 });
             values[..told.len()].copy_from_slice(told);
         }
-        self.executor.run_to_end(decoder, 0);
+        self.executor.finish();
         let side = conventions.mask_size as usize;
-        let logits = &self.executor.output(decoder, 0, 0)[..side * side];
+        let logits = &self.executor.output(0)[..side * side];
         mask::upsample(logits, side, grid.size() as usize, &mut self.field).expect("the mask is square");
         let (columns, rows) = (grid.columns() as usize, grid.rows() as usize);
         let field =
@@ -102,10 +104,13 @@ impl Network<'_> {
 fn dices(ultrasound: &Path, set: &str, names: &[String]) -> Vec<f64> {
     let file = embedded::model();
     let model = Model::parse(file).expect("the embedded model is sound");
-    let mut region = AlignedBytes::zeroed(memory_required(file, 1).expect("its header is sound").bytes);
+    let mut region = AlignedBytes::zeroed(
+        memory_required(file, &ExecutorConfig::default()).expect("its header is sound").bytes,
+    );
     let pixels = Sampler::table_len(model.conventions().input_size);
     let mut network = Network {
-        executor: Executor::new(model, 1, region.bytes_mut()).expect("the region is large enough"),
+        executor: Executor::new(model, ExecutorConfig::default(), region.bytes_mut())
+            .expect("the region is large enough"),
         table: vec![bytemuck::Zeroable::zeroed(); pixels],
         field: vec![0.0; pixels],
     };

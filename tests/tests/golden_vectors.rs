@@ -1,7 +1,7 @@
 //! Every program against the golden vectors of its graph: inputs and outputs that ONNX Runtime computed in f32.
 
 use npyz::npz::NpzArchive;
-use sonotrace_compiler::aligned::AlignedBytes;
+use sonotrace::format::AlignedBytes;
 use sonotrace_compiler::parity::{relative_rms, run_compiled};
 use sonotrace_compiler::{Options, Weights, compile};
 use std::io::{Read, Seek};
@@ -25,7 +25,7 @@ fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit
     let options = Options { weights, ..Options::default() };
     let compiled = compile(&[(program.clone(), PathBuf::from(graph))], &options).expect("the graph compiles");
     let aligned = AlignedBytes::new(&compiled.bytes);
-    let model = sonotrace::model::Model::parse(aligned.bytes()).expect("the file is sound");
+    let model = sonotrace::format::Model::parse(aligned.bytes()).expect("the file is sound");
     let (_, record) = model.program(&program).expect("the program is there");
     let mut archive = NpzArchive::open(golden).expect("the golden file opens");
     for prefix in prefixes {

@@ -1,7 +1,8 @@
-//! Clarius samples and parameters of any bytes: refused by name, or frames that the runtime takes.
+//! Clarius samples and parameters of any bytes give an error that names the file, or valid frames.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sonotrace_fuzz::check_recording;
 use sonotrace_replay::{Options, clarius};
 use std::path::Path;
 
@@ -18,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let mut raw: Vec<u8> = [1u32, 2, 3, 12, 1].iter().flat_map(|word| word.to_le_bytes()).collect();
     raw.resize(20 + 2 * (8 + 36), 7);
     if kind & 1 == 0 {
-        // Changes of three bytes each: which file and where, what to do, value.
+        // Changes of four bytes each: file and operation, place, value.
         let changes = rest.chunks_exact(4).take(usize::from(count));
         for change in changes {
             let file = if change[0] % 2 == 0 { &mut raw } else { &mut parameters };
@@ -26,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
             match change[0] / 2 % 4 {
                 0 | 1 => file[at] = change[3],
                 2 => file.insert(at, change[3]),
-                // One byte stays, so that there is a place for the next change.
+                // One byte is left for the next change.
                 _ if file.len() > 1 => drop(file.remove(at)),
                 _ => {}
             }
@@ -36,9 +37,5 @@ fuzz_target!(|data: &[u8]| {
         (parameters, raw) = (text.to_vec(), samples.to_vec());
     }
     let options = Options { bytes_max: 1 << 20, pitch_mm: Some(0.2), ..Options::default() };
-    if let Ok(recording) = clarius::read(Path::new("a.raw"), &raw, &parameters, &options) {
-        for frame in &recording.frames {
-            frame.descriptor.check().expect("a frame that was given out passes its checks");
-        }
-    }
+    check_recording(clarius::read(Path::new("a.raw"), &raw, &parameters, &options), &options);
 });

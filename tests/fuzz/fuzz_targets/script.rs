@@ -1,12 +1,15 @@
-//! Scripts of any text: refused with the line, or written back as the same script.
+//! Scripts of any text give an error that names the line, or are the same after writing and parsing again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sonotrace_hal::sim::script::Script;
+use sonotrace_sim::script::Script;
 
 fuzz_target!(|text: &str| {
-    if let Ok(script) = Script::parse(text) {
-        let written = script.to_string();
-        assert_eq!(Script::parse(&written).expect("what was written is a script"), script);
+    match Script::parse(text) {
+        Ok(script) => {
+            let written = script.to_string();
+            assert_eq!(Script::parse(&written).expect("a written script is valid"), script);
+        }
+        Err(error) => assert!(error.to_string().contains("line"), "does not name the line: {error}"),
     }
 });

@@ -1,4 +1,4 @@
-//! A device that does anything, through the C interface: every call answers, and every frame is accounted for.
+//! Any sequence of calls of the C interface: every call returns, and every frame is counted once.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,6 +10,7 @@ use sonotrace_ffi::session::{
     Counters, Session, sonotrace_close, sonotrace_memory_required, sonotrace_open, sonotrace_step,
 };
 use sonotrace_ffi::status::Status;
+use sonotrace_fuzz::Memory;
 use sonotrace_hal::event::Event;
 use sonotrace_hal::frame::FrameDescriptor;
 use sonotrace_hal::overlay::{OBJECTS_MAX, Overlay};
@@ -20,10 +21,12 @@ struct Page<T: ?Sized>(T);
 
 static MODEL: &Page<[u8]> = &Page(*include_bytes!("../../../runtime/tests/data/disc.sono"));
 
-/// Most bytes of samples in a frame.
+/// Size of a frame slot's payload.
 const PAYLOAD_BYTES: u64 = 4096;
+/// Largest memory of a session.
+const MEMORY_MAX: usize = 1 << 20;
 
-/// Bytes that are taken one after another; zeros once they are used up.
+/// The input, read from front to back; zeros after its end.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -44,7 +47,7 @@ impl Bytes<'_> {
     }
 }
 
-/// A good frame of one of the geometries.
+/// A valid frame of one of the geometries.
 fn good(kind: u8, seq: u64) -> FrameDescriptor {
     let linear = FrameDescriptor {
         seq,
@@ -86,20 +89,23 @@ fn good(kind: u8, seq: u64) -> FrameDescriptor {
     }
 }
 
-fn open(config: &Config, region: &mut [u64]) -> Option<*mut Session> {
+/// Opens a session in memory of exactly the size that it requires, if that is small.
+fn open(config: &Config) -> Option<(*mut Session, Memory)> {
     let (mut bytes, mut align, mut session) = (0, 0, null_mut());
     let model = &MODEL.0;
-    // SAFETY: all point to what they say.
+    // SAFETY: all pointers are valid.
     let status =
         unsafe { sonotrace_memory_required(model.as_ptr(), model.len(), config, &mut bytes, &mut align) };
-    if status != Status::Ok || bytes + align > 8 * region.len() {
+    if status != Status::Ok || bytes > MEMORY_MAX {
         return None;
     }
-    let memory = region.as_mut_ptr().cast::<u8>();
-    let memory = memory.wrapping_add(memory.align_offset(align));
-    // SAFETY: all point to what they say; the region outlives the session.
-    let status = unsafe { sonotrace_open(model.as_ptr(), model.len(), config, memory, bytes, &mut session) };
-    (status == Status::Ok).then_some(session)
+    let mut memory = Memory::new(bytes, align);
+    // SAFETY: all pointers are valid; the caller keeps the memory until the session is closed.
+    let status = unsafe {
+        sonotrace_open(model.as_ptr(), model.len(), config, memory.as_mut_ptr(), bytes, &mut session)
+    };
+    assert_eq!(status, Status::Ok, "the memory that is required is enough");
+    Some((session, memory))
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -115,8 +121,7 @@ fuzz_target!(|data: &[u8]| {
         payload_bytes: PAYLOAD_BYTES,
         ..Config::default()
     };
-    let mut region = vec![0u64; 1 << 17];
-    let Some(session) = open(&config, &mut region) else { return };
+    let Some((session, _memory)) = open(&config) else { return };
     let (mut committed, mut seq) = (0u64, 0u64);
     while !bytes.0.is_empty() {
         match bytes.byte() % 8 {
@@ -164,7 +169,7 @@ fuzz_target!(|data: &[u8]| {
                 // SAFETY: open, and room for a pointer.
                 if unsafe { sonotrace_overlay_poll(session, &mut overlay) } == Status::Ok {
                     // SAFETY: valid until the next call on this side.
-                    look_at(unsafe { &*overlay });
+                    check_overlay(unsafe { &*overlay });
                 }
             }
             5 => {
@@ -172,7 +177,7 @@ fuzz_target!(|data: &[u8]| {
                     (Event { t_ns: 0, seq: 0, kind: 0, detail: 0, value: 0 }, [0u8; 80]);
                 // SAFETY: open, and room for one.
                 if unsafe { sonotrace_event_next(session, &mut event) } == Status::Ok {
-                    // SAFETY: both point to what they say.
+                    // SAFETY: both pointers are valid.
                     let status =
                         unsafe { sonotrace_event_text(&event, text.as_mut_ptr().cast(), text.len()) };
                     assert_eq!(status, Status::Ok);
@@ -197,11 +202,11 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(counters.overlays + dropped, committed);
 });
 
-/// What has to hold of every overlay.
-fn look_at(overlay: &Overlay) {
+/// Checks an overlay.
+fn check_overlay(overlay: &Overlay) {
     assert!(overlay.object_count as usize <= OBJECTS_MAX);
     for object in overlay.objects() {
-        assert_eq!(object.rings_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
+        assert_eq!(object.polygons_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
         let points = object.contour_px().iter().chain(object.contour_mm());
         assert!(points.flatten().all(|value| value.is_finite()));
         assert!(object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);
