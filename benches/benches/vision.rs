@@ -1,4 +1,4 @@
-//! Time of what is done around the networks: `cargo bench -p sonotrace-benches --bench vision [-- RUNS]`.
+//! Times of the work around the networks: `cargo bench -p sonotrace-benches --bench vision [-- RUNS]`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Cargo itself passes `--bench`.

@@ -2,53 +2,81 @@
 
 pub mod vision;
 
-use sonotrace::exec::{Executor, memory_required};
+use hdrhistogram::Histogram;
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::file::ModelFile;
-use sonotrace::model::Model;
+use sonotrace::format::Model;
 use sonotrace::region::Region;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
+
+/// Decimal digits that quantiles are exact to.
+const DIGITS: u8 = 3;
 
 /// Times of one thing, repeated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Times {
     /// What was timed.
     pub name: String,
-    /// Nanoseconds of each run, shortest first.
-    pub sorted_ns: Vec<u64>,
+    /// Nanoseconds of each run.
+    pub ns: Histogram<u64>,
 }
 
 impl Times {
-    /// Times of `runs` calls of `work`.
-    pub fn of(name: impl Into<String>, runs: usize, mut work: impl FnMut()) -> Self {
-        let mut sorted_ns: Vec<u64> = (0..runs.max(1))
-            .map(|_| {
-                let start = Instant::now();
-                work();
-                start.elapsed().as_nanos() as u64
-            })
-            .collect();
-        sorted_ns.sort_unstable();
-        Self { name: name.into(), sorted_ns }
+    /// No times yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        let ns = Histogram::new(DIGITS).expect("three digits are within what a histogram can have");
+        Self { name: name.into(), ns }
     }
 
-    /// The time that a share of the runs does not exceed (nearest rank).
+    /// Times of `runs` calls of `work`, at least one.
+    pub fn of(name: impl Into<String>, runs: usize, mut work: impl FnMut()) -> Self {
+        let mut times = Self::new(name);
+        for _ in 0..runs.max(1) {
+            times.time(&mut work);
+        }
+        times
+    }
+
+    /// Times of the longest step in each of `runs` runs, at least one; `step` returns whether it was the last one of
+    /// its run.
+    pub fn of_longest_step(name: impl Into<String>, runs: usize, mut step: impl FnMut() -> bool) -> Self {
+        let mut times = Self::new(name);
+        for _ in 0..runs.max(1) {
+            let (mut longest_ns, mut is_last) = (0, false);
+            while !is_last {
+                let start = Instant::now();
+                is_last = step();
+                longest_ns = start.elapsed().as_nanos().max(longest_ns);
+            }
+            times.ns.saturating_record(longest_ns as u64);
+        }
+        times
+    }
+
+    /// Calls `work` and adds the time that it took.
+    pub fn time(&mut self, work: impl FnOnce()) {
+        let start = Instant::now();
+        work();
+        self.ns.saturating_record(start.elapsed().as_nanos() as u64);
+    }
+
+    /// The time that a share of the runs does not exceed, to three digits.
     pub fn quantile_ns(&self, share: f64) -> u64 {
-        let rank = (share * self.sorted_ns.len() as f64).ceil() as usize;
-        self.sorted_ns[rank.clamp(1, self.sorted_ns.len()) - 1]
+        self.ns.value_at_quantile(share)
     }
 
     /// One line of a table: p50, p99, p99.9 and max in milliseconds.
     pub fn line(&self) -> String {
         let ms = |share: f64| self.quantile_ns(share) as f64 / 1e6;
         let (p50, p99, p999, max) = (ms(0.5), ms(0.99), ms(0.999), ms(1.0));
-        format!("{:<16} {p50:>10.3} {p99:>10.3} {p999:>10.3} {max:>10.3}", self.name)
+        format!("{:<30} {p50:>10.3} {p99:>10.3} {p999:>10.3} {max:>10.3}", self.name)
     }
 }
 
 /// Head of the table of [`Times::line`].
-pub const HEAD: &str = "ms                      p50        p99      p99.9        max";
+pub const HEAD: &str = "ms                                    p50        p99      p99.9        max";
 
 /// Loads a model file and runs each of its programs `runs` times, in turn, so that a disturbance hits all alike.
 ///
@@ -63,25 +91,21 @@ pub fn programs(path: &Path, runs: usize) -> Result<Vec<Times>, Box<dyn Error>> 
         let _ = std::hint::black_box(Model::parse(file.bytes()));
     });
     let model = Model::parse(file.bytes())?;
-    let mut region = Region::new(memory_required(file.bytes(), 1)?.bytes)?;
-    let mut executor = Executor::new(model, 1, region.as_mut_slice())?;
+    let config = ExecutorConfig::default();
+    let mut region = Region::new(memory_required(file.bytes(), &config)?.bytes)?;
+    let mut executor = Executor::new(model, config, region.as_mut_slice())?;
     let mut tests = Vec::new();
     let self_test = Times::of("self-test", 1, || tests.push(executor.self_test()));
     tests.into_iter().collect::<Result<Vec<f32>, _>>()?;
-    let mut ns = vec![Vec::new(); model.programs().len()];
+    let mut programs: Vec<Times> =
+        model.programs().iter().map(|record| Times::new(model.name(record.name))).collect();
     for _ in 0..runs.max(1) {
-        for (program, ns) in ns.iter_mut().enumerate() {
-            let start = Instant::now();
-            executor.run_to_end(program, 0);
-            ns.push(start.elapsed().as_nanos() as u64);
+        for (program, times) in programs.iter_mut().enumerate() {
+            executor.begin_apart(program)?;
+            times.time(|| executor.finish());
         }
     }
-    let mut times = vec![load, verify, self_test];
-    for (record, mut sorted_ns) in model.programs().iter().zip(ns) {
-        sorted_ns.sort_unstable();
-        times.push(Times { name: model.name(record.name).to_owned(), sorted_ns });
-    }
-    Ok(times)
+    Ok([vec![load, verify, self_test], programs].concat())
 }
 
 #[cfg(test)]
@@ -94,12 +118,13 @@ mod tests {
         let times = programs(&path, 3).expect("the small model runs");
         let names: Vec<&str> = times.iter().map(|times| times.name.as_str()).collect();
         assert_eq!(names, ["load and verify", "verify again", "self-test", "encoder", "decoder"]);
-        assert!(times[3..].iter().all(|times| times.sorted_ns.len() == 3));
+        assert!(times[3..].iter().all(|times| times.ns.len() == 3));
     }
 
     #[test]
     fn quantiles_are_of_nearest_rank() {
-        let times = Times { name: String::new(), sorted_ns: (1..=1000).collect() };
+        let mut times = Times::new("");
+        (1..=1000).for_each(|ns| times.ns.saturating_record(ns));
         let quantiles = [0.5, 0.99, 0.999, 1.0].map(|share| times.quantile_ns(share));
         assert_eq!(quantiles, [500, 990, 999, 1000]);
     }

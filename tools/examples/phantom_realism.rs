@@ -18,7 +18,7 @@ mod picture;
 use anyhow::{Context, Result, bail};
 use measure::Measures;
 use picture::Picture;
-use sonotrace_hal::sim::{SimConfig, Simulator};
+use sonotrace_sim::{SimConfig, Simulator};
 use std::path::Path;
 
 /// Two images of middling quality, unless others are asked for.

@@ -8,7 +8,7 @@
 
 use anyhow::{Context, Result};
 use sonotrace::vision::{GreyTable, LutEntry, Normalisation, Sampler};
-use sonotrace_hal::sim::{Anatomy, Probe, SimConfig, SimFrame, Simulator, heart};
+use sonotrace_sim::{Anatomy, Probe, SimConfig, SimFrame, Simulator, heart};
 use std::fmt::Write as _;
 use std::path::Path;
 

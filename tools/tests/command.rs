@@ -255,9 +255,16 @@ fn bad_models_get_an_error() {
 #[test]
 fn inspect_shows_programs_and_plan() {
     let printed = succeed(&sonotrace(&folder("inspect"), &["inspect", "--ops"]));
-    for word in
-        ["program encoder", "program decoder", "GMAC", "embedding", "frame state", "provenance", "MatMul"]
-    {
+    for word in [
+        "program encoder",
+        "program decoder",
+        "GMAC",
+        "embedding",
+        "bank features",
+        "features@frame",
+        "provenance",
+        "matmul",
+    ] {
         assert!(printed.contains(word), "{word:?} is not in: {printed}");
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use sonotrace_hal::geometry::{Geometry, Point};
-use sonotrace_hal::sim::{Simulator, heart};
+use sonotrace_sim::{Simulator, heart};
 use std::path::Path;
 
 /// Label of the left ventricle's cavity, as CAMUS has it.

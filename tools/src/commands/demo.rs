@@ -8,15 +8,15 @@ use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject};
-use sonotrace::hal::sim::heart::MYOCARDIUM;
-use sonotrace::hal::sim::phantom::TruthObject;
-use sonotrace::hal::sim::{SimConfig, Simulator};
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::{Display, DisplayRaster};
 use sonotrace_replay::Recorded;
+use sonotrace_sim::heart::MYOCARDIUM;
+use sonotrace_sim::phantom::TruthObject;
+use sonotrace_sim::{SimConfig, Simulator};
 use std::path::PathBuf;
 
 /// Arguments of `demo`.
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let click = |object: &TruthObject| {
         let [x, y] = raster.to_display(object.click_mm);
         let kind = PromptKind::Click { at: Point { x, y }, is_positive: true };
-        Prompt { object: object.id, seq: 0, space: Space::Display, kind }
+        Prompt { object: object.id, seq: 0, space: PointSpace::Display, kind }
     };
     let prompts: Vec<Prompt> = objects.iter().filter(|object| object.id != MYOCARDIUM).map(click).collect();
     let config = SessionConfig {
@@ -136,7 +136,7 @@ fn scores(overlay: &Overlay, truth: &[TruthObject]) -> Vec<(u32, f64)> {
     let score = |object: &OverlayObject| {
         let true_contour = &truth.iter().find(|truth| truth.id == object.id)?.contour_mm;
         let ring = |points: &[[f32; 2]]| points.iter().map(|&[x, y]| Point { x, y }).collect::<Vec<_>>();
-        let rings: Vec<Vec<Point>> = object.rings_mm().map(ring).collect();
+        let rings: Vec<Vec<Point>> = object.polygons_mm().map(ring).collect();
         let rings: Vec<&[Point]> = rings.iter().map(Vec::as_slice).collect();
         Some((object.id, dice(&rings, &[true_contour])))
     };

@@ -3,10 +3,10 @@
 use crate::chosen::Chosen;
 use anyhow::Result;
 use clap::Args;
-use sonotrace::exec::MemoryLayout;
+use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
+use sonotrace::format::{Model, Operation, PortRecord, ProgramRecord, TensorSpace};
 use sonotrace::kernels;
-use sonotrace::model::Model;
-use sonotrace::model::format::{OpKind, PortRecord, Space, conv};
+use sonotrace::region::Region;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -37,14 +37,21 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
     use std::fmt::Write as _;
     let mut text = String::new();
     let header = model.header();
-    let layout = MemoryLayout::new(header, 1)?;
+    let config = ExecutorConfig::default();
+    let required = ExecutorLayout::new(header, &config)?.required();
+    let mut region = Region::new(required.bytes)?;
+    let executor = Executor::new(*model, config, region.as_mut_slice())?;
     writeln!(text, "file            {file_bytes:>12} bytes, format version {}", header.version)?;
     writeln!(text, "weights         {:>12} bytes", model.weights().len())?;
     writeln!(text, "scratch         {:>12} bytes, shared by all programs", header.scratch_bytes)?;
-    writeln!(text, "thread scratch  {:>12} bytes", header.thread_scratch_bytes)?;
-    writeln!(text, "session state   {:>12} bytes", header.session_state_bytes)?;
-    writeln!(text, "frame state     {:>12} bytes for each kept frame", header.frame_state_bytes)?;
-    writeln!(text, "executor memory {:>12} bytes with one kept frame", layout.required().bytes)?;
+    writeln!(text, "thread scratch  {:>12} bytes for each thread", header.thread_scratch_bytes)?;
+    for (at, bank) in header.banks().iter().enumerate() {
+        let kept = if bank.per_kept_frame == 1 { " with one kept frame" } else { "" };
+        let (name, copies) = (model.name(bank.name), executor.copies(at));
+        writeln!(text, "bank {name:<10} {:>12} bytes a copy, copies{kept}: {copies}", bank.copy_bytes)?;
+    }
+    writeln!(text, "executor memory {:>12} bytes with one kept frame and one thread", required.bytes)?;
+    writeln!(text, "instructions    {}", kernels::arch::names().collect::<Vec<_>>().join(", "))?;
     let c = model.conventions();
     if c.input_size > 0 {
         writeln!(
@@ -53,39 +60,42 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
             c.input_size, c.mask_size, c.point_slots, c.mask_candidates, c.mean, c.std
         )?;
     }
-    for program in model.programs() {
+    for (index, program) in model.programs().iter().enumerate() {
         let ops = model.program_ops(program);
-        let macs: u64 = ops.iter().map(macs).sum();
-        writeln!(
-            text,
-            "\nprogram {}: {} operations, {:.3} GMAC",
-            model.name(program.name),
-            ops.len(),
-            macs as f64 / 1e9
-        )?;
+        let operations: Vec<Operation> = ops.iter().filter_map(|op| Operation::decode(op).ok()).collect();
+        let macs: u64 = operations.iter().zip(ops).map(|(operation, op)| operation.macs(&op.dims)).sum();
+        let (name, gmacs) = (model.name(program.name), macs as f64 / 1e9);
+        writeln!(text, "\nprogram {name}: {} operations, {gmacs:.3} GMAC", ops.len())?;
         for (direction, ports) in [("in ", model.inputs(program)), ("out", model.outputs(program))] {
             for port in ports {
-                writeln!(text, "  {direction} {:<16} {}", model.name(port.name), shape(model, port))?;
+                writeln!(
+                    text,
+                    "  {direction} {:<16} {}",
+                    model.name(port.name),
+                    place(model, program, port)
+                )?;
             }
         }
-        let mut kinds = BTreeMap::<String, u32>::new();
-        for op in ops {
-            *kinds.entry(kernels::kind_of(op).map_or("?".into(), |kind| format!("{kind:?}"))).or_default() +=
-                1;
+        let mut kinds = BTreeMap::<&str, u32>::new();
+        for operation in &operations {
+            *kinds.entry(operation.kind().name()).or_default() += 1;
         }
         let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(text, "  ops {}", kinds.join(", "))?;
-        for (at, op) in ops.iter().enumerate().filter(|_| with_ops) {
+        for (at, (op, operation)) in ops.iter().zip(&operations).enumerate().filter(|_| with_ops) {
+            let bound = &executor.ops(index)[at];
             let out = &model.tensors()[op.operands[0].tensor as usize];
             writeln!(
                 text,
-                "  {at:>4} {:<14} dims {:?} tiles {:<4} out {} at {}+{}  {}",
-                kernels::kind_of(op).map_or("?".into(), |kind| format!("{kind:?}")),
+                "  {at:>4} {:<14} {:<13} dims {:?} {} {} tiles, out {} at {}+{}  {}",
+                operation.kind().name(),
+                operation.function_name(),
                 op.dims,
-                op.tiles,
-                space(out.space),
+                bound.kernel_name(),
+                bound.tiles(),
+                out.space().map_or("", TensorSpace::name),
                 out.offset,
-                out.elements * 4,
+                out.bytes(),
                 model.name(op.name)
             )?;
         }
@@ -95,28 +105,17 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
     Ok(text)
 }
 
-/// Multiplications of an operation's product; 0 for any other.
-fn macs(op: &sonotrace::model::format::OpRecord) -> u64 {
-    let d = op.dims.map(u64::from);
-    let taps = u64::from(op.params[conv::KERNEL_H]) * u64::from(op.params[conv::KERNEL_W]);
-    match kernels::kind_of(op) {
-        Some(OpKind::MatMul) => d.iter().product(),
-        Some(OpKind::Conv | OpKind::DepthwiseConv) => d.iter().product::<u64>() * taps,
-        _ => 0,
-    }
-}
-
-fn shape(model: &Model<'_>, port: &PortRecord) -> String {
+/// Shape of a port and where it lies: `bank@slot` for state.
+fn place(model: &Model<'_>, program: &ProgramRecord, port: &PortRecord) -> String {
     let shape: Vec<_> = port.shape[..port.rank as usize].iter().map(ToString::to_string).collect();
-    let place = space(model.tensors()[port.tensor as usize].space);
-    format!("[{}] in {place}", shape.join(", "))
-}
-
-fn space(code: u32) -> &'static str {
-    match code {
-        code if code == Space::Scratch as u32 => "scratch",
-        code if code == Space::FrameState as u32 => "frame state",
-        code if code == Space::SessionState as u32 => "session state",
-        _ => "weights",
-    }
+    let tensor = model.tensor_of(port);
+    let space = match tensor.space() {
+        Some(TensorSpace::State) => {
+            let slot = &program.slots()[tensor.slot as usize];
+            let bank = &model.header().banks()[slot.bank as usize];
+            format!("{}@{}", model.name(bank.name), model.name(slot.name))
+        }
+        space => space.map_or("", TensorSpace::name).to_owned(),
+    };
+    format!("[{}] in {space}", shape.join(", "))
 }

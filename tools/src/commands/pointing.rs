@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use sonotrace::hal::command::{Prompt, PromptKind, Space};
+use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::OBJECTS_MAX;
 
@@ -59,12 +59,12 @@ impl Pointing {
             let object = rectangle.object.unwrap_or(next);
             next += u32::from(rectangle.object.is_none());
             let kind = PromptKind::Box { from: rectangle.from, to: rectangle.to };
-            prompts.push(Prompt { object, seq: 0, space: Space::Display, kind });
+            prompts.push(Prompt { object, seq: 0, space: PointSpace::Display, kind });
         }
         for click in &self.click {
             let kind = PromptKind::Click { at: click.at, is_positive: click.is_positive };
             let object = click.object.unwrap_or(next);
-            prompts.push(Prompt { object, seq: 0, space: Space::Display, kind });
+            prompts.push(Prompt { object, seq: 0, space: PointSpace::Display, kind });
         }
         let mut objects: Vec<u32> = prompts.iter().map(|prompt| prompt.object).collect();
         objects.sort_unstable();

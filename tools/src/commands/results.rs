@@ -2,6 +2,7 @@
 
 use super::scan::{Scanned, progress};
 use crate::output::annotate::{Click, OverlayStyle, draw_drops, draw_overlay};
+use crate::output::draw;
 use crate::output::gif::Animation;
 use crate::output::jsonl::OverlayLines;
 use crate::output::latency_svg::{FrameLatency, latency_svg};
@@ -9,7 +10,7 @@ use crate::output::picture::DisplayPicture;
 use crate::output::report::Report;
 use crate::output::stages::StageTimes;
 use anyhow::{Context, Result};
-use image::{DynamicImage, RgbImage};
+use image::RgbImage;
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
 use sonotrace::session::{DropReason, SessionConfig, memory_parts};
@@ -18,6 +19,7 @@ use sonotrace_replay::Recorded;
 use std::fs::{File, create_dir_all};
 use std::io::BufWriter;
 use std::path::Path;
+use tiny_skia::Pixmap;
 
 /// Longest side of the animation.
 const ANIMATION_SIDE_MAX: u32 = 480;
@@ -79,7 +81,7 @@ impl Results<'_> {
         }
         lines.finish()?;
         let title = format!("{}, policy {}", self.model, self.policy);
-        let svg = latency_svg(&title, &times, &latencies, self.config.budget_ns);
+        let svg = latency_svg(&title, &times, &latencies, self.config.budget_ns)?;
         std::fs::write(out.join("latency.svg"), svg).context("cannot write latency.svg")?;
         self.animate(create("overlay.gif")?)?;
         let report = self.report(&times)?;
@@ -125,7 +127,7 @@ impl Results<'_> {
         let (width, height) = self.canvas(&first.descriptor.check()?);
         let mut animation = Animation::new(writer, width, height, self.frame_ms)?;
         let mut canvas = Canvas::new(width, height);
-        let mut shown: Option<RgbImage> = None;
+        let mut shown: Option<Pixmap> = None;
         let mut dropped = 0;
         let bar = progress(self.frames.len() as u64, "drawing");
         for recorded in self.frames {
@@ -140,7 +142,7 @@ impl Results<'_> {
             if let Some(picture) = &shown {
                 let mut picture = picture.clone();
                 draw_drops(&mut picture, dropped);
-                animation.frame(&picture)?;
+                animation.frame(&draw::to_rgb(&picture))?;
             }
         }
         bar.finish_and_clear();
@@ -154,7 +156,7 @@ impl Results<'_> {
     /// A frame that is refused.
     pub fn picture(&self, recorded: &Recorded, overlay: &Overlay) -> Result<RgbImage> {
         let (width, height) = self.display_size(&recorded.descriptor.check()?);
-        Canvas::new(width, height).draw(self, recorded, overlay, &[])
+        Ok(draw::to_rgb(&Canvas::new(width, height).draw(self, recorded, overlay, &[])?))
     }
 
     /// The size of the picture that is shown, in words.
@@ -200,7 +202,7 @@ impl Canvas {
         recorded: &Recorded,
         overlay: &Overlay,
         scores: &[(u32, f64)],
-    ) -> Result<RgbImage> {
+    ) -> Result<Pixmap> {
         let frame = recorded.descriptor.check()?;
         let scale = self.width as f32 / results.display_size(&frame).0 as f32;
         let fitting = self.picture.take().filter(|(picture, _)| picture.fits(&frame.geometry));
@@ -215,7 +217,7 @@ impl Canvas {
             }
         };
         let grey = picture.draw(&frame, &recorded.payload, results.config.vendor_tables)?;
-        let mut image = DynamicImage::ImageLuma8(grey).to_rgb8();
+        let mut image = draw::from_grey(grey)?;
         let clicks: Vec<Click> = match overlay.seq {
             1 => {
                 let click = |&(at, is_positive): &(Point, bool)| Click { at_px: [at.x, at.y], is_positive };

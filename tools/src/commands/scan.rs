@@ -2,18 +2,18 @@
 
 use crate::watch::{Seen, watch};
 use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
 use sonotrace::exec::MemoryRequired;
+use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome};
 use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
-use sonotrace::model::Model;
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_replay::Recorded;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ const OVERLAYS_QUEUED: u32 = 8;
 const COMMANDS_QUEUED: u32 = 64;
 /// Events that can wait to be written out.
 const EVENTS_QUEUED: u32 = 256;
-/// How long a thread sleeps that has nothing to do.
-const NAP: Duration = Duration::from_micros(200);
+/// How long the session's thread waits before the first frame: the first wait on a channel allocates, later ones do not.
+const WARM_UP: Duration = Duration::from_millis(1);
 
 /// What a scan came to.
 #[derive(Debug)]
@@ -124,24 +124,28 @@ pub fn scan(
     }
     // Room for all, so that the session's thread does not allocate.
     let mut dropped = Vec::with_capacity(frames.len());
-    let is_fed = AtomicBool::new(false);
-    let is_over = AtomicBool::new(false);
     let mut overlays = Vec::with_capacity(frames.len());
     let bar = progress(frames.len() as u64, "scanning");
+    // Wake-ups, one place each: a thread needs no second one before it has answered the first.
+    let (pushed, wait_for_push) = bounded(1);
+    let (polled, wait_for_poll) = bounded(1);
+    let (shown, wait_for_overlay) = bounded(1);
     let (scanned, fed) = thread::scope(|scope| {
-        let session_thread = scope.spawn(|| {
+        let dropped = &mut dropped;
+        let session_thread = scope.spawn(move || {
             prefault_stack();
-            let (session, seen) = watch(|| {
-                run_session(&mut session, &is_fed, &mut dropped);
+            let _ = wait_for_push.recv_timeout(WARM_UP);
+            let _ = (polled.try_send(()), shown.try_send(()));
+            watch(|| {
+                run_session(&mut session, &wait_for_push, [&polled, &shown], dropped);
                 session
-            });
-            is_over.store(true, Ordering::Release);
-            (session, seen)
+            })
         });
-        let feeding_thread = scope.spawn(|| {
+        let feeding_thread = scope.spawn(move || -> Result<()> {
+            // The session's thread must be ready before the first frame.
+            let _ = wait_for_poll.recv();
             let period_ns = (1e9 / frame_rate_hz) as u64;
             let start_ns = clock.now_ns();
-            let mut result = Ok(());
             for (index, frame) in (0u64..).zip(frames) {
                 match policy {
                     Policy::Newest => {
@@ -149,33 +153,26 @@ pub fn scan(
                         thread::sleep(Duration::from_nanos(due_ns.saturating_sub(clock.now_ns())));
                     }
                     // Replay may wait for the session; a scanner never does.
-                    Policy::All => {
-                        while producer.backlog() > 0 {
-                            thread::sleep(NAP);
-                        }
-                    }
+                    Policy::All => while producer.backlog() > 0 && wait_for_poll.recv().is_ok() {},
                 }
                 let descriptor = FrameDescriptor { t_enqueue_ns: clock.now_ns(), ..frame.descriptor };
-                if let Err(error) = producer.push(&descriptor, &frame.payload) {
-                    result = Err(error);
-                    break;
-                }
+                // The session counts a frame that was evicted.
+                let _ = producer.push(&descriptor, &frame.payload)?;
+                let _ = pushed.try_send(());
             }
-            is_fed.store(true, Ordering::Release);
-            result
+            Ok(())
         });
-        // Asked before the ring is emptied, so that the last overlays are not missed.
         loop {
-            let was_over = is_over.load(Ordering::Acquire);
+            // Checked before the ring is emptied, so that the last overlays are not missed.
+            let is_over = wait_for_overlay.recv().is_err();
             while let Some(view) = overlays_out.take() {
                 overlays.push(*view);
                 bar.set_position(overlays.last().map_or(0, |overlay: &Overlay| overlay.seq));
             }
             events_out.drain();
-            if was_over {
+            if is_over {
                 break;
             }
-            thread::sleep(NAP);
         }
         (session_thread.join(), feeding_thread.join())
     });
@@ -210,21 +207,32 @@ impl Scanned {
     }
 }
 
-/// The real-time thread's loop: until the ring has been fed all frames and is empty.
+/// The real-time thread's loop, until no more frames will be pushed and the ring is empty. Wakes the acquisition thread
+/// after each step, and the one that fetches overlays after each outcome.
 fn run_session<C: Clock>(
     session: &mut Session<'_, C>,
-    is_fed: &AtomicBool,
+    wait_for_push: &Receiver<()>,
+    [polled, shown]: [&Sender<()>; 2],
     dropped: &mut Vec<(u64, DropReason)>,
 ) {
+    let mut is_fed = false;
     loop {
-        // Read before the poll: what was fed before is seen by it.
-        let was_fed = is_fed.load(Ordering::Acquire);
         match session.poll() {
-            Poll::Idle if was_fed => return,
-            Poll::Idle => thread::sleep(NAP),
-            Poll::Dropped { seq, reason } => dropped.push((seq, reason)),
-            Poll::Working | Poll::Overlay(_) | Poll::Update(_) => {}
+            Poll::Idle if is_fed => return,
+            Poll::Idle => {
+                is_fed = wait_for_push.recv().is_err();
+                continue;
+            }
+            Poll::Working => {}
+            Poll::Dropped { seq, reason } => {
+                dropped.push((seq, reason));
+                let _ = shown.try_send(());
+            }
+            Poll::Overlay(_) | Poll::Update(_) => {
+                let _ = shown.try_send(());
+            }
         }
+        let _ = polled.try_send(());
     }
 }
 

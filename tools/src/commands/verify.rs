@@ -3,8 +3,8 @@
 use super::compile::{Storage, program};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use sonotrace::model::Model;
-use sonotrace_compiler::aligned::AlignedBytes;
+use sonotrace::format::AlignedBytes;
+use sonotrace::format::Model;
 use sonotrace_compiler::parity::{Parity, layers, outputs};
 use sonotrace_compiler::{Options, frontend};
 use std::path::PathBuf;

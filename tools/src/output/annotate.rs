@@ -1,11 +1,17 @@
 //! An overlay on a picture: contours in the colour of their state, a legend, and a scale bar.
 
 use super::draw::{self, Colour, Vertex};
-use image::RgbImage;
+use super::text::{text, width_px};
 use sonotrace_hal::overlay::{Overlay, OverlayObject, State, valid};
+use tiny_skia::Pixmap;
 
 const WHITE: Colour = [236, 240, 241];
 const DIM: Colour = [168, 176, 180];
+/// Clicks on what belongs to an object, and on what does not.
+const POSITIVE: Colour = [90, 255, 120];
+const NEGATIVE: Colour = [255, 80, 70];
+/// Width of crosses and scale bars, per height of a capital.
+const THIN: f32 = 0.15;
 /// How much of the colour of its state the inside of a contour has.
 pub(super) const FILL_OPACITY: f32 = 0.13;
 
@@ -46,35 +52,33 @@ pub const fn state_colour(state: State) -> Colour {
         State::Fresh => [46, 230, 110],
         State::Tracked => [40, 210, 240],
         State::Attention => [255, 152, 20],
-        State::Stale => [150, 150, 150],
+        State::Stale => [185, 185, 185],
         State::Lost => [255, 70, 60],
     }
 }
 
 /// Draws an overlay: each object's contour (dashed where it is stale) with a cross at its centroid, clicks, a legend of
 /// the objects at the top left, the frame's numbers at the top right, and the scale bar at the bottom.
-pub fn draw_overlay(image: &mut RgbImage, overlay: &Overlay, style: &OverlayStyle<'_>) {
+pub fn draw_overlay(picture: &mut Pixmap, overlay: &Overlay, style: &OverlayStyle<'_>) {
     let onto = |[x, y]: Vertex| [(x + 0.5) * style.scale - 0.5, (y + 0.5) * style.scale - 0.5];
-    let size_px = text_size_px(image);
+    let size_px = text_size_px(picture);
     for object in overlay.objects() {
-        draw_object(image, object, overlay.object_count > 1, size_px, onto);
+        draw_object(picture, object, overlay.object_count > 1, size_px, onto);
     }
     for click in style.clicks {
-        let (at, colour) =
-            (onto(click.at_px), if click.is_positive { [90, 255, 120] } else { [255, 80, 70] });
-        draw::dot(image, at, 4.5, [0, 0, 0], 0.6);
-        draw::dot(image, at, 3.2, colour, 1.0);
+        let colour = if click.is_positive { POSITIVE } else { NEGATIVE };
+        draw::dot(picture, onto(click.at_px), 0.35 * size_px, colour);
     }
-    draw_legend(image, overlay, style, size_px);
-    draw_numbers(image, overlay, size_px);
+    draw_legend(picture, overlay, style, size_px);
+    draw_numbers(picture, overlay, size_px);
     if let Some(mm_per_px) = style.mm_per_px {
-        draw_scale_bar(image, mm_per_px / style.scale, size_px);
+        draw_scale_bar(picture, mm_per_px / style.scale, size_px);
     }
 }
 
 /// Height of a capital: to be read on small pictures, and no more than needed on large ones.
-fn text_size_px(image: &RgbImage) -> f32 {
-    (image.height() as f32 / 48.0).clamp(8.0, 20.0)
+fn text_size_px(picture: &Pixmap) -> f32 {
+    (picture.height() as f32 / 48.0).clamp(8.0, 20.0)
 }
 
 /// State of an object. One without a meaning is shown as what the user must not trust.
@@ -83,7 +87,7 @@ fn state_of(wire: u32) -> State {
 }
 
 fn draw_object(
-    image: &mut RgbImage,
+    picture: &mut Pixmap,
     object: &OverlayObject,
     is_numbered: bool,
     size_px: f32,
@@ -91,51 +95,47 @@ fn draw_object(
 ) {
     let state = state_of(object.state);
     let rings: Vec<Vec<Vertex>> =
-        object.rings_px().map(|ring| ring.iter().map(|&at| onto(at)).collect()).collect();
-    if rings.is_empty() || object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
+        object.polygons_px().map(|ring| ring.iter().map(|&at| onto(at)).collect()).collect();
+    if object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
         return;
     }
-    let colour = state_colour(state);
-    let width_px = size_px / 6.0;
-    let sides: Vec<[Vertex; 2]> = if state == State::Stale {
-        rings.iter().flat_map(|ring| draw::dashed(ring, 3.0 * width_px, 2.5 * width_px)).collect()
+    let Some(contour) = draw::closed(&rings) else { return };
+    let (colour, line_px) = (state_colour(state), size_px / 6.0);
+    if state == State::Stale {
+        let line = draw::dashed(line_px, 3.0 * line_px, 2.5 * line_px);
+        draw::edged_stroke(picture, &contour, &line, colour);
     } else {
-        draw::fill(image, &rings, colour, FILL_OPACITY);
-        rings.iter().flat_map(|ring| draw::closed(ring)).collect()
-    };
-    draw::strokes(image, &sides, width_px + 1.6, [0, 0, 0], 0.45);
-    draw::strokes(image, &sides, width_px, colour, 1.0);
-    let centre = onto(object.centroid_px);
-    draw::cross(image, centre, 0.45 * size_px, width_px + 1.2, [0, 0, 0], 0.45);
-    draw::cross(image, centre, 0.45 * size_px, 1.2, colour, 1.0);
+        draw::fill(picture, &contour, colour, FILL_OPACITY);
+        draw::edged_stroke(picture, &contour, &draw::solid(line_px), colour);
+    }
+    draw::cross(picture, onto(object.centroid_px), 0.45 * size_px, THIN * size_px, colour);
     // At the rightmost point, because the centroid of a bent object may lie in another.
     let rightmost = rings.iter().flatten().max_by(|a, b| a[0].total_cmp(&b[0]));
     if let (true, Some([x, y])) = (is_numbered, rightmost) {
         let at = [x + 0.6 * size_px, y + 0.5 * size_px];
-        draw::text(image, at, size_px, colour, &object.id.to_string());
+        text(picture, at, 1.25 * size_px, colour, &object.id.to_string());
     }
 }
 
 /// Two lines for each object: its name beside a swatch of its state's colour, and below it state and measures.
-fn draw_legend(image: &mut RgbImage, overlay: &Overlay, style: &OverlayStyle<'_>, size_px: f32) {
+fn draw_legend(picture: &mut Pixmap, overlay: &Overlay, style: &OverlayStyle<'_>, size_px: f32) {
     let left = size_px;
     let mut base = 2.2 * size_px;
     for object in overlay.objects() {
         let colour = state_colour(state_of(object.state));
         let swatch = [left + 0.4 * size_px, base - 0.5 * size_px];
-        draw::dot(image, swatch, 0.5 * size_px, [0, 0, 0], 0.7);
-        draw::dot(image, swatch, 0.36 * size_px, colour, 1.0);
+        draw::dot(picture, swatch, 0.36 * size_px, colour);
         let name = style.names.iter().find(|(id, _)| *id == object.id);
         let name = name.map_or_else(|| format!("Object {}", object.id), |(_, name)| (*name).to_owned());
         let label = if overlay.object_count > 1 { format!("{} {name}", object.id) } else { name };
-        draw::text(image, [left + 1.3 * size_px, base], size_px, WHITE, &label);
+        text(picture, [left + 1.3 * size_px, base], size_px, WHITE, &label);
         base += 1.7 * size_px;
         let mut at = left + 1.3 * size_px;
-        at = draw::text(image, [at, base], size_px, colour, state_of(object.state).name());
+        at = text(picture, [at, base], size_px, colour, state_of(object.state).name());
         let dice = style.dice.iter().find(|(id, _)| *id == object.id);
         let dice = dice.map(|(_, dice)| format!("Dice {dice:.2}"));
         for item in area_text(object).into_iter().chain(dice) {
-            at = draw::text(image, [at + 1.4 * size_px, base], size_px, WHITE, &item);
+            at = text(picture, [at + 1.4 * size_px, base], size_px, WHITE, &item);
         }
         base += 2.2 * size_px;
     }
@@ -158,7 +158,7 @@ fn area_text(object: &OverlayObject) -> Option<String> {
 }
 
 /// Frame number, latency and the overlay's state, flush right.
-fn draw_numbers(image: &mut RgbImage, overlay: &Overlay, size_px: f32) {
+fn draw_numbers(picture: &mut Pixmap, overlay: &Overlay, size_px: f32) {
     let state = state_of(overlay.state);
     let age_ms = overlay.age_ns as f64 * 1e-6;
     let last = match state {
@@ -171,20 +171,20 @@ fn draw_numbers(image: &mut RgbImage, overlay: &Overlay, size_px: f32) {
         (last, state_colour(state)),
     ];
     for (index, (line, colour)) in lines.iter().enumerate() {
-        let left = image.width() as f32 - size_px - super::font::width_px(line, size_px);
-        draw::text(image, [left, (2.2 + 1.7 * index as f32) * size_px], size_px, *colour, line);
+        let left = picture.width() as f32 - size_px - width_px(line, size_px);
+        text(picture, [left, (2.2 + 1.7 * index as f32) * size_px], size_px, *colour, line);
     }
 }
 
 /// Writes at the bottom left how many frames were dropped so far; nothing while there are none.
-pub fn draw_drops(image: &mut RgbImage, dropped: u64) {
+pub fn draw_drops(picture: &mut Pixmap, dropped: u64) {
     if dropped == 0 {
         return;
     }
-    let size_px = text_size_px(image);
+    let size_px = text_size_px(picture);
     let line = if dropped == 1 { "1 frame dropped".to_owned() } else { format!("{dropped} frames dropped") };
-    let base = image.height() as f32 - 1.5 * size_px;
-    draw::text(image, [size_px, base], size_px, state_colour(State::Attention), &line);
+    let base = picture.height() as f32 - 1.5 * size_px;
+    text(picture, [size_px, base], size_px, state_colour(State::Attention), &line);
 }
 
 /// The length of a scale bar.
@@ -214,31 +214,28 @@ pub fn scale_bar(width_px: u32, mm_per_px: f32) -> Option<ScaleBar> {
     Some(ScaleBar { length_mm, length_px: length_mm / mm_per_px })
 }
 
-fn draw_scale_bar(image: &mut RgbImage, mm_per_px: f32, size_px: f32) {
-    let Some(bar) = scale_bar(image.width(), mm_per_px) else { return };
-    let (right, y) = (image.width() as f32 - 1.5 * size_px, image.height() as f32 - 1.5 * size_px);
+fn draw_scale_bar(picture: &mut Pixmap, mm_per_px: f32, size_px: f32) {
+    let Some(bar) = scale_bar(picture.width(), mm_per_px) else { return };
+    let label = format!("{} mm", bar.length_mm);
+    let (right, y) = (picture.width() as f32 - 1.5 * size_px, picture.height() as f32 - 1.5 * size_px);
     let (left, tick) = (right - bar.length_px, 0.35 * size_px);
-    let pieces = [
+    let bar = [
         [[left, y], [right, y]],
         [[left, y - tick], [left, y + tick]],
         [[right, y - tick], [right, y + tick]],
     ];
-    draw::strokes(image, &pieces, 3.4, [0, 0, 0], 0.7);
-    draw::strokes(image, &pieces, 1.3, WHITE, 1.0);
-    let label = format!("{} mm", bar.length_mm);
-    let at = 0.5 * (left + right - super::font::width_px(&label, size_px));
-    draw::text(
-        image,
-        [at.min(right - super::font::width_px(&label, size_px)), y - size_px],
-        size_px,
-        WHITE,
-        &label,
-    );
+    if let Some(bar) = draw::lines(&bar) {
+        draw::edged_stroke(picture, &bar, &draw::solid(THIN * size_px), WHITE);
+    }
+    let label_px = width_px(&label, size_px);
+    let at = (0.5 * (left + right - label_px)).min(right - label_px);
+    text(picture, [at, y - size_px], size_px, WHITE, &label);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::{GrayImage, RgbImage};
 
     fn square(state: State) -> Overlay {
         let mut overlay = Overlay::blank();
@@ -250,7 +247,7 @@ mod tests {
         object.id = 1;
         object.state = state as u32;
         object.valid = valid::PIXELS | valid::MILLIMETRES;
-        (object.points, object.rings, object.ring_points[0]) = (4, 1, 4);
+        (object.points, object.polygons, object.polygon_points[0]) = (4, 1, 4);
         object.area_mm2 = 1240.0;
         object.area_px2 = 10_000.0;
         object.centroid_px = [320.0, 240.0];
@@ -263,10 +260,14 @@ mod tests {
         overlay
     }
 
+    fn black(width: u32, height: u32) -> Pixmap {
+        draw::from_grey(GrayImage::new(width, height)).unwrap()
+    }
+
     fn drawn(overlay: &Overlay, style: &OverlayStyle<'_>) -> RgbImage {
-        let mut image = RgbImage::new(640, 480);
-        draw_overlay(&mut image, overlay, style);
-        image
+        let mut picture = black(640, 480);
+        draw_overlay(&mut picture, overlay, style);
+        draw::to_rgb(&picture)
     }
 
     #[test]
@@ -298,12 +299,10 @@ mod tests {
     /// On a picture of half the size the contour lies at half the coordinates, pixel edges kept.
     #[test]
     fn smaller_pictures_are_drawn_to_scale() {
-        let mut image = RgbImage::new(320, 240);
-        draw_overlay(
-            &mut image,
-            &square(State::Fresh),
-            &OverlayStyle { scale: 0.5, ..OverlayStyle::default() },
-        );
+        let mut picture = black(320, 240);
+        let style = OverlayStyle { scale: 0.5, ..OverlayStyle::default() };
+        draw_overlay(&mut picture, &square(State::Fresh), &style);
+        let image = draw::to_rgb(&picture);
         // 190 lies at (190 + 0.5) / 2 - 0.5 = 94.75.
         let column: Vec<u8> = (91..99).map(|y| image.get_pixel(150, y).0[1]).collect();
         let brightest = column.iter().enumerate().max_by_key(|(_, green)| **green).unwrap().0;

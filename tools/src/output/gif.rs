@@ -7,15 +7,14 @@ use gif::{DisposalMethod, Encoder, Frame, Repeat};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use sonotrace_hal::overlay::State;
+use std::collections::HashMap;
 use std::io::Write;
 
-/// Grey levels of the palette; they come first in it.
+/// Grey levels of the palette.
 const GREYS: usize = 64;
 /// Differences up to this are left as they are on the screen: below one step of grey, they are noise to the eye and
 /// most of the file to the encoder.
 const UNSEEN: u8 = 3;
-/// Bits of each channel by which colours are looked up.
-const LOOKUP_BITS: u32 = 5;
 /// Viewers slow down frames that are shorter than this.
 const FRAME_MS_MIN: f64 = 20.0;
 
@@ -112,11 +111,12 @@ impl<W: Write> Animation<W> {
     }
 }
 
-/// Greys, and the colours of the states as they come out when they are blended on greys.
+/// Greys, and the colours of the states as they come out when they are blended on greys. It is the same for every
+/// frame, so that what does not change keeps its index.
 struct Palette {
     colours: Vec<Colour>,
-    /// Index of the nearest colour for each colour of [`LOOKUP_BITS`] bits a channel.
-    nearest: Vec<u8>,
+    /// Index of the nearest colour for each colour that was asked for so far.
+    nearest: HashMap<Colour, u8>,
 }
 
 impl Palette {
@@ -139,31 +139,20 @@ impl Palette {
             blend(0.8, 3);
             blend(1.0, 1);
         }
-        let side = 1u32 << LOOKUP_BITS;
-        let centre = |code: u32| (code * 255 / (side - 1)) as u8;
-        let nearest = (0..side.pow(3))
-            .map(|code| {
-                nearest(
-                    &colours,
-                    [centre(code / side / side), centre(code / side % side), centre(code % side)],
-                )
-            })
-            .collect();
-        Self { colours, nearest }
+        Self { colours, nearest: HashMap::new() }
     }
 
-    fn index(&self, colour: Colour) -> u8 {
-        let [red, green, blue] = colour.map(usize::from);
-        if red == green && green == blue {
-            return ((red * (GREYS - 1) + 127) / 255) as u8;
-        }
-        let top = (1usize << LOOKUP_BITS) - 1;
-        let code = |channel: usize| (channel * top + 127) / 255;
-        self.nearest[(code(red) * (top + 1) + code(green)) * (top + 1) + code(blue)]
+    fn index(&mut self, colour: Colour) -> u8 {
+        let distance = |other: &Colour| -> i32 {
+            colour.iter().zip(other).map(|(&a, &b)| (i32::from(a) - i32::from(b)).pow(2)).sum()
+        };
+        let colours = &self.colours;
+        let search = || (0..colours.len()).min_by_key(|&index| distance(&colours[index])).unwrap_or(0) as u8;
+        *self.nearest.entry(colour).or_insert_with(search)
     }
 
     /// The new index of a pixel that shows `shown`, unless the difference would not be seen.
-    fn change(&self, colour: Colour, shown: &mut u8) -> Option<u8> {
+    fn change(&mut self, colour: Colour, shown: &mut u8) -> Option<u8> {
         let on_screen = self.colours[usize::from(*shown)];
         let index = self.index(colour);
         if index == *shown || colour.iter().zip(on_screen).all(|(&new, old)| new.abs_diff(old) <= UNSEEN) {
@@ -172,13 +161,6 @@ impl Palette {
         *shown = index;
         Some(index)
     }
-}
-
-fn nearest(colours: &[Colour], wanted: Colour) -> u8 {
-    let distance = |colour: &Colour| -> i32 {
-        colour.iter().zip(wanted).map(|(&a, b)| (i32::from(a) - i32::from(b)).pow(2)).sum()
-    };
-    (0..colours.len()).min_by_key(|&index| distance(&colours[index])).unwrap_or(0) as u8
 }
 
 #[cfg(test)]
@@ -233,10 +215,11 @@ mod tests {
 
     #[test]
     fn every_state_has_its_own_colour() {
-        let palette = Palette::new();
+        let mut palette = Palette::new();
         assert!(palette.colours.len() < 256);
         for state in [State::Fresh, State::Tracked, State::Attention, State::Stale, State::Lost] {
-            let shown = palette.colours[usize::from(palette.index(state_colour(state)))];
+            let index = palette.index(state_colour(state));
+            let shown = palette.colours[usize::from(index)];
             let worst = shown.iter().zip(state_colour(state)).map(|(a, b)| a.abs_diff(b)).max().unwrap();
             assert!(worst <= 4, "{state:?}: {shown:?}");
         }

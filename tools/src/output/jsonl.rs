@@ -147,8 +147,8 @@ fn object(object: &OverlayObject) -> Result<Object> {
         (false, false) => Some("no contour"),
     };
     let ring = |points: &[[f32; 2]]| points.iter().copied().map(rounded_pair).collect::<Vec<_>>();
-    let mut rings_px = object.rings_px().map(ring);
-    let mut rings_mm = object.rings_mm().map(ring);
+    let mut polygons_px = object.polygons_px().map(ring);
+    let mut polygons_mm = object.polygons_mm().map(ring);
     let length = |mm: f32| has_mm.then(|| rounded(mm));
     Ok(Object {
         id: object.id,
@@ -157,10 +157,10 @@ fn object(object: &OverlayObject) -> Result<Object> {
         area_mm2: length(object.area_mm2),
         perimeter_mm: length(object.perimeter_mm),
         centroid_px: has_pixels.then(|| rounded_pair(object.centroid_px)),
-        contour_px: rings_px.next().filter(|_| has_pixels).unwrap_or_default(),
-        contour_mm: rings_mm.next().filter(|_| has_mm),
-        holes_px: if has_pixels { rings_px.collect() } else { Vec::new() },
-        holes_mm: has_mm.then(|| rings_mm.collect()),
+        contour_px: polygons_px.next().filter(|_| has_pixels).unwrap_or_default(),
+        contour_mm: polygons_mm.next().filter(|_| has_mm),
+        holes_px: if has_pixels { polygons_px.collect() } else { Vec::new() },
+        holes_mm: has_mm.then(|| polygons_mm.collect()),
         long_axis_mm: length(object.long_axis_mm),
         short_axis_mm: length(object.short_axis_mm),
         ellipse: (object.valid & valid::ELLIPSE != 0).then(|| Ellipse {
@@ -195,7 +195,7 @@ mod tests {
         (overlay.state, overlay.object_count) = (State::Tracked as u32, 1);
         let object = &mut overlay.objects[0];
         (object.id, object.state, object.valid, object.points) = (3, State::Tracked as u32, valid, 3);
-        (object.rings, object.ring_points[0]) = (1, 3);
+        (object.polygons, object.polygon_points[0]) = (1, 3);
         (object.long_axis_mm, object.short_axis_mm) = (5.0, 2.4);
         (object.confidence, object.area_mm2, object.perimeter_mm) = (0.912_345, 6.000_04, 12.0);
         object.centroid_px = [11.333_333, -0.000_1];
@@ -242,7 +242,7 @@ mod tests {
     fn holes_ellipses_and_answers_have_fields_of_their_own() {
         let mut overlay = triangle(valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
         let object = &mut overlay.objects[0];
-        (object.points, object.rings, object.ring_points[1]) = (6, 2, 3);
+        (object.points, object.polygons, object.polygon_points[1]) = (6, 2, 3);
         object.contour_px[3..6].copy_from_slice(&[[11.0, 10.5], [11.0, 11.0], [11.5, 10.5]]);
         object.contour_mm[3..6].copy_from_slice(&[[1.0, 0.5], [1.0, 1.0], [1.5, 0.5]]);
         object.ellipse.semi_major_mm = 2.345_67;
@@ -306,7 +306,7 @@ mod tests {
     fn counts_are_not_believed() {
         let mut overlay = triangle(valid::PIXELS);
         overlay.object_count = u32::MAX;
-        (overlay.objects[0].points, overlay.objects[0].ring_points[0]) = (u32::MAX, u32::MAX);
+        (overlay.objects[0].points, overlay.objects[0].polygon_points[0]) = (u32::MAX, u32::MAX);
         let line: Value = serde_json::from_str(&written(&overlay)).unwrap();
         assert_eq!(line["objects"].as_array().unwrap().len(), sonotrace_hal::overlay::OBJECTS_MAX);
         assert_eq!(line["objects"][0]["contour_px"].as_array().unwrap().len(), 256);

@@ -1,22 +1,47 @@
 //! `latency.svg`: latency by percentile, as HdrHistogram plots it, and frame by frame.
-//!
-//! Written by hand: the plot needs an axis of percentiles, and no font may have to be found to lay it out.
 
 use super::stages::{StageTimes, TOTAL};
-use std::fmt::Write;
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
+use plotters::coord::ranged1d::Ranged;
+use plotters::coord::types::{RangedCoordf64, RangedCoordu64};
+use plotters::element::DashedPathElement;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const WIDTH: f64 = 940.0;
-const HEIGHT: f64 = 660.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 760.0;
+const FONT: &str = "Helvetica, Arial, sans-serif";
+const WIDTH: u32 = 940;
+const HEIGHT: u32 = 660;
+const LEFT: i32 = 64;
+const RIGHT: i32 = 760;
+/// plotters places everything on whole pixels. Each of the picture's has so many of them, so that curves are smooth.
+const FINE: i32 = 8;
+/// The budget's dashes.
+const DASH_PX: i32 = 8;
+const GAP_PX: i32 = 5;
+/// Units of one nine on the axis of percentiles.
+const NINE: u64 = 1_000_000_000;
+/// Steps in which the curves of percentiles are drawn.
+const STEPS: u64 = 300;
 /// Most points of the frame-by-frame line: one a pixel.
 const COLUMNS: usize = (RIGHT - LEFT) as usize;
 /// Colours that colour-blind readers tell apart (Okabe and Ito, 2008).
-const COLOURS: [&str; 6] = ["#56b4e9", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#999999"];
-const TOTAL_COLOUR: &str = "#1a1a1a";
-const MISS_COLOUR: &str = "#d00000";
-/// The budget's line.
-const DASHES: &str = "7 5";
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0x56, 0xb4, 0xe9),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0x99, 0x99, 0x99),
+];
+const TOTAL_COLOUR: RGBColor = RGBColor(0x1a, 0x1a, 0x1a);
+/// The budget's line, and frames beyond it.
+const MISS_COLOUR: RGBColor = RGBColor(0xd0, 0, 0);
+const DROP_COLOUR: RGBColor = RGBColor(0x80, 0x80, 0x80);
+const TEXT_COLOUR: RGBColor = RGBColor(0x33, 0x33, 0x33);
+const AXIS_COLOUR: RGBColor = RGBColor(0x77, 0x77, 0x77);
+const GRID_COLOUR: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 
 /// What one frame took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,222 +52,173 @@ pub struct FrameLatency {
     pub latency_ns: Option<u64>,
 }
 
-/// One set of axes.
-struct Axes {
-    top: f64,
-    bottom: f64,
-    x_max: f64,
-    x_min: f64,
-    y_max_ms: f64,
-}
-
-impl Axes {
-    fn x(&self, value: f64) -> f64 {
-        LEFT + (RIGHT - LEFT) * (value - self.x_min) / (self.x_max - self.x_min)
-    }
-
-    fn y(&self, ms: f64) -> f64 {
-        self.bottom - (self.bottom - self.top) * (ms / self.y_max_ms).min(1.0)
-    }
-}
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<WithKeyPoints<RangedCoordu64>, RangedCoordf64>>;
 
 /// The plot of a run as the text of an SVG file. Above: each stage's and the total's latency by percentile, on a scale
 /// on which every further nine takes as much room as the one before, with the budget dashed. Below: the total of each
-/// frame (the longest, where several share a pixel), misses as red dots, dropped frames as ticks under the axis.
-pub fn latency_svg(title: &str, times: &StageTimes, frames: &[FrameLatency], budget_ns: u64) -> String {
-    let longest_ns = frames.iter().filter_map(|frame| frame.latency_ns).max().unwrap_or(0);
-    let longest_ns = longest_ns.max(times.quantile_ns(TOTAL, 1.0).unwrap_or(0)).max(budget_ns);
-    let y_max_ms = 1.08 * milliseconds(longest_ns).max(1e-3);
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_plot(&mut out, title, times, frames, budget_ns, y_max_ms);
-    out
-}
-
-fn write_plot(
-    out: &mut String,
+/// frame (the longest, where several share a pixel), misses as red dots, dropped frames as ticks on the axis.
+///
+/// # Errors
+/// None that is known: the text is written to memory.
+pub fn latency_svg(
     title: &str,
     times: &StageTimes,
     frames: &[FrameLatency],
     budget_ns: u64,
-    y_max_ms: f64,
-) -> std::fmt::Result {
-    writeln!(
-        out,
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#333">
-<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>
-<text x="{LEFT}" y="26" font-size="16" font-weight="bold">{}</text>"##,
-        escaped(title)
-    )?;
-    percentile_plot(out, times, budget_ns, y_max_ms)?;
-    frame_plot(out, frames, budget_ns, y_max_ms)?;
-    writeln!(out, "</svg>")
+) -> Result<String> {
+    let longest_ns = frames.iter().filter_map(|frame| frame.latency_ns).max().unwrap_or(0);
+    let longest_ns = longest_ns.max(times.quantile_ns(TOTAL, 1.0).unwrap_or(0)).max(budget_ns);
+    let y_max_ms = 1.08 * milliseconds(longest_ns).max(1e-3);
+    let mut svg = String::new();
+    let size = [WIDTH, HEIGHT].map(|side| side * FINE as u32);
+    let root = SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area();
+    root.fill(&WHITE)?;
+    let (upper, lower) = root.split_vertically(fine(390));
+    upper.draw_text(title, &text_style(16, FontStyle::Bold), (fine(LEFT), fine(12)))?;
+    percentile_plot(&upper, times, budget_ns, y_max_ms)?;
+    frame_plot(&lower, frames, budget_ns, y_max_ms)?;
+    root.present()?;
+    drop((root, upper, lower));
+    let attributes = |size: [u32; 2]| format!(r#"<svg width="{}" height="{}""#, size[0], size[1]);
+    Ok(svg.replacen(&attributes(size), &attributes([WIDTH, HEIGHT]), 1))
 }
 
-/// Where a share lies on the axis of percentiles: one unit for each nine.
-fn nines(share: f64) -> f64 {
-    -(1.0 - share).log10()
+/// Where a share lies on the axis of percentiles: every nine takes as much room as the one before.
+fn nines(share: f64) -> u64 {
+    (-(1.0 - share).log10() * NINE as f64).round() as u64
 }
 
-fn percentile_plot(out: &mut String, times: &StageTimes, budget_ns: u64, y_max_ms: f64) -> std::fmt::Result {
+/// The share at a place on the axis of percentiles.
+fn share(at: u64) -> f64 {
+    1.0 - 10f64.powf(-(at as f64) / NINE as f64)
+}
+
+fn percentile_plot(area: &Area<'_>, times: &StageTimes, budget_ns: u64, y_max_ms: f64) -> Result<()> {
     // The last percentile that frames can tell: one in all of them; to the next whole nine, so that the axis ends on one.
-    let x_max = (times.frames().max(1) as f64).log10().ceil().clamp(2.0, 6.0);
-    let axes = Axes { top: 58.0, bottom: 350.0, x_min: 0.0, x_max, y_max_ms };
-    writeln!(out, r#"<text x="{LEFT}" y="48">latency (ms) by percentile</text>"#)?;
-    let shares = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999];
-    let ticks = shares.into_iter().filter(|&share| nines(share) <= x_max + 1e-6);
-    let ticks = ticks.map(|share| (nines(share), format!("{}%", (share * 1e8).round() / 1e6)));
-    frame_and_ticks(out, &axes, ticks)?;
-    budget_line(out, &axes, budget_ns)?;
-    let mut legend_y = axes.top + 14.0;
+    let x_max = NINE * (times.frames().max(1) as f64).log10().ceil().clamp(2.0, 6.0) as u64;
+    let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(nines);
+    let ticks = ticks.into_iter().filter(|&at| at <= x_max).collect();
+    let percent = |&at: &u64| format!("{}%", (share(at) * 1e6).round() / 1e4);
+    label(area, "latency (ms) by percentile", [LEFT, 44], HPos::Left)?;
+    let mut chart = axes(area, 58, [0, x_max], ticks, &percent, y_max_ms)?;
     let count = times.names().count();
-    for index in (0..count).rev() {
+    for (line, index) in (0..count).rev().enumerate() {
         let Some(name) = times.names().nth(index) else { continue };
         let is_total = name == TOTAL;
-        let (colour, width) =
+        let (colour, width_px) =
             if is_total { (TOTAL_COLOUR, 2.4) } else { (COLOURS[index % COLOURS.len()], 1.6) };
-        let mut points = String::new();
-        for step in 0..=300 {
-            let at = x_max * f64::from(step) / 300.0;
-            let time_ns = times.quantile_ns(name, 1.0 - 10f64.powf(-at)).unwrap_or(0);
-            write!(points, "{:.1},{:.1} ", axes.x(at), axes.y(milliseconds(time_ns)))?;
-        }
-        polyline(out, &points, colour, width)?;
-        let stroke = format!(r#"stroke="{colour}" stroke-width="{width}""#);
-        legend_entry(out, legend_y, name, &stroke)?;
-        legend_y += 18.0;
+        let points = (0..=STEPS).map(|step| {
+            let at = x_max * step / STEPS;
+            let time_ns = times.quantile_ns(name, share(at)).unwrap_or(0);
+            (at, milliseconds(time_ns))
+        });
+        chart.draw_series(LineSeries::new(points, stroke(colour, width_px)))?;
+        legend_entry(area, line, name, stroke(colour, width_px), 0)?;
     }
-    let stroke = format!(r#"stroke="{MISS_COLOUR}" stroke-width="1.4" stroke-dasharray="{DASHES}""#);
-    legend_entry(out, legend_y, &format!("budget {:.1} ms", milliseconds(budget_ns)), &stroke)
+    budget_line(&mut chart, [0, x_max], budget_ns)?;
+    let budget = format!("budget {:.1} ms", milliseconds(budget_ns));
+    legend_entry(area, count, &budget, stroke(MISS_COLOUR, 1.4), GAP_PX)
 }
 
-fn frame_plot(out: &mut String, frames: &[FrameLatency], budget_ns: u64, y_max_ms: f64) -> std::fmt::Result {
-    let first = frames.iter().map(|frame| frame.seq).min().unwrap_or(0) as f64;
-    let last = (frames.iter().map(|frame| frame.seq).max().unwrap_or(0) as f64).max(first + 1.0);
-    let axes = Axes { top: 426.0, bottom: 610.0, x_min: first, x_max: last, y_max_ms };
+fn frame_plot(area: &Area<'_>, frames: &[FrameLatency], budget_ns: u64, y_max_ms: f64) -> Result<()> {
+    let first = frames.iter().map(|frame| frame.seq).min().unwrap_or(0);
+    let last = frames.iter().map(|frame| frame.seq).max().unwrap_or(0).max(first + 1);
     let misses =
         frames.iter().filter(|frame| frame.latency_ns.is_some_and(|latency| latency > budget_ns)).count();
     let drops = frames.iter().filter(|frame| frame.latency_ns.is_none()).count();
     let counts = format!("{} frames, {misses} over budget, {drops} dropped", frames.len());
-    writeln!(out, r#"<text x="{LEFT}" y="416">total latency (ms) by frame: {counts}</text>"#)?;
-    let step = round_step((last - first) / 8.0).max(1.0);
-    let ticks = std::iter::successors(Some((first / step).ceil() * step), |tick| Some(tick + step));
-    frame_and_ticks(
-        out,
-        &axes,
-        ticks.take_while(|&tick| tick <= last).map(|tick| (tick, format!("{tick}"))),
-    )?;
-    budget_line(out, &axes, budget_ns)?;
-    let column = |seq: u64| ((seq as f64 - first) / (last - first) * (COLUMNS - 1) as f64).round() as usize;
+    label(area, &format!("total latency (ms) by frame: {counts}"), [LEFT, 22], HPos::Left)?;
+    label(area, "frame", [(LEFT + RIGHT) / 2, 258], HPos::Center)?;
+    let ticks = RangedCoordu64::from(first..last).key_points(10);
+    let mut chart = axes(area, 36, [first, last], ticks, &u64::to_string, y_max_ms)?;
+    budget_line(&mut chart, [first, last], budget_ns)?;
+    let column = |seq: u64| (seq - first) as f64 / (last - first) as f64 * (COLUMNS - 1) as f64;
     let mut longest: Vec<Option<(u64, u64)>> = vec![None; COLUMNS];
     for frame in frames {
-        let place = &mut longest[column(frame.seq).min(COLUMNS - 1)];
+        let place = &mut longest[column(frame.seq).round() as usize];
         if let Some(latency_ns) = frame.latency_ns {
             if place.is_none_or(|(_, so_far)| latency_ns > so_far) {
                 *place = Some((frame.seq, latency_ns));
             }
         } else {
-            writeln!(
-                out,
-                r##"<line class="drop" x1="{0:.1}" y1="{1}" x2="{0:.1}" y2="{2}" stroke="#777" stroke-width="1"/>"##,
-                axes.x(frame.seq as f64),
-                axes.bottom,
-                axes.bottom + 5.0
-            )?;
+            let tick = vec![(frame.seq, 0.0), (frame.seq, 0.03 * y_max_ms)];
+            chart.draw_series([PathElement::new(tick, stroke(DROP_COLOUR, 1.0))])?;
         }
     }
-    let mut points = String::new();
-    for (seq, latency_ns) in longest.iter().flatten() {
-        write!(points, "{:.1},{:.1} ", axes.x(*seq as f64), axes.y(milliseconds(*latency_ns)))?;
-    }
-    polyline(out, &points, TOTAL_COLOUR, 1.2)?;
-    for (seq, latency_ns) in longest.iter().flatten().filter(|(_, latency_ns)| *latency_ns > budget_ns) {
-        let (x, y) = (axes.x(*seq as f64), axes.y(milliseconds(*latency_ns)));
-        writeln!(out, r#"<circle class="miss" cx="{x:.1}" cy="{y:.1}" r="3" fill="{MISS_COLOUR}"/>"#)?;
-    }
-    writeln!(out, r#"<text x="{}" y="648" text-anchor="middle">frame</text>"#, 0.5 * (LEFT + RIGHT))
+    let longest = || longest.iter().flatten().map(|&(seq, latency_ns)| (seq, milliseconds(latency_ns)));
+    chart.draw_series(LineSeries::new(longest(), stroke(TOTAL_COLOUR, 1.2)))?;
+    let misses = longest().filter(|&(_, ms)| ms > milliseconds(budget_ns));
+    chart.draw_series(misses.map(|at| Circle::new(at, fine(3), MISS_COLOUR.filled())))?;
+    Ok(())
 }
 
-/// Grid, border and labels of a set of axes.
-fn frame_and_ticks(
-    out: &mut String,
-    axes: &Axes,
-    ticks: impl Iterator<Item = (f64, String)>,
-) -> std::fmt::Result {
-    let step = round_step(axes.y_max_ms / 5.0);
-    let mut ms = 0.0;
-    while ms <= axes.y_max_ms {
-        let y = axes.y(ms);
-        // Steps of whole tenths of a decade: twelve digits hide what adding them up has rounded.
-        let label = (ms * 1e12).round() / 1e12;
-        writeln!(
-            out,
-            r##"<line x1="{LEFT}" y1="{y:.1}" x2="{RIGHT}" y2="{y:.1}" stroke="#e4e4e4"/><text x="{}" y="{:.1}" text-anchor="end">{label}</text>"##,
-            LEFT - 8.0,
-            y + 4.0
-        )?;
-        ms += step;
-    }
-    for (at, label) in ticks {
-        let x = axes.x(at);
-        writeln!(
-            out,
-            r##"<line x1="{x:.1}" y1="{}" x2="{x:.1}" y2="{}" stroke="#e4e4e4"/><text x="{x:.1}" y="{}" text-anchor="middle">{label}</text>"##,
-            axes.top,
-            axes.bottom,
-            axes.bottom + 19.0
-        )?;
-    }
-    writeln!(
-        out,
-        r##"<rect x="{LEFT}" y="{}" width="{}" height="{}" fill="none" stroke="#777"/>"##,
-        axes.top,
-        RIGHT - LEFT,
-        axes.bottom - axes.top
-    )
+/// A set of axes with its grid, `top` pixels below the area's edge, with these ticks across.
+fn axes<'a>(
+    area: &Area<'a>,
+    top: i32,
+    ends: [u64; 2],
+    ticks: Vec<u64>,
+    tick_label: &dyn Fn(&u64) -> String,
+    y_max_ms: f64,
+) -> Result<Chart<'a>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(fine(top))
+        .margin_right(fine(WIDTH as i32 - RIGHT))
+        .y_label_area_size(fine(LEFT))
+        .x_label_area_size(fine(40))
+        .build_cartesian_2d((ends[0]..ends[1]).with_key_points(ticks), 0.0..y_max_ms)?;
+    chart
+        .configure_mesh()
+        .y_labels(6)
+        .y_label_formatter(&|ms| format!("{}", (ms * 1e9).round() / 1e9))
+        .x_label_formatter(tick_label)
+        .label_style(text_style(12, FontStyle::Normal))
+        .axis_style(stroke(AXIS_COLOUR, 1.0))
+        .bold_line_style(stroke(GRID_COLOUR, 1.0))
+        .light_line_style(TRANSPARENT)
+        .set_all_tick_mark_size(fine(4))
+        .draw()?;
+    Ok(chart)
 }
 
-fn budget_line(out: &mut String, axes: &Axes, budget_ns: u64) -> std::fmt::Result {
-    let y = axes.y(milliseconds(budget_ns));
-    writeln!(
-        out,
-        r#"<line class="budget" x1="{LEFT}" y1="{y:.1}" x2="{RIGHT}" y2="{y:.1}" stroke="{MISS_COLOUR}" stroke-width="1.4" stroke-dasharray="{DASHES}"/>"#
-    )
+fn budget_line(chart: &mut Chart<'_>, ends: [u64; 2], budget_ns: u64) -> Result<()> {
+    let points = ends.map(|x| (x, milliseconds(budget_ns)));
+    let style = stroke(MISS_COLOUR, 1.4);
+    chart.draw_series(DashedLineSeries::new(points, fine(DASH_PX), fine(GAP_PX), style))?;
+    Ok(())
 }
 
-/// One line of the legend, to the right of the axes.
-fn legend_entry(out: &mut String, y: f64, text: &str, stroke: &str) -> std::fmt::Result {
-    let x = RIGHT + 16.0;
-    writeln!(
-        out,
-        r#"<line x1="{x}" y1="{0:.1}" x2="{1}" y2="{0:.1}" {stroke}/><text x="{2}" y="{y:.1}">{3}</text>"#,
-        y - 4.0,
-        x + 22.0,
-        x + 28.0,
-        escaped(text)
-    )
+/// One line of the legend, to the right of the axes; its sample is dashed where gaps are given.
+fn legend_entry(area: &Area<'_>, line: usize, text: &str, style: ShapeStyle, gap_px: i32) -> Result<()> {
+    let (left, y) = (RIGHT + 16, 68 + 18 * line as i32);
+    let sample = [left, left + DASH_PX + GAP_PX + DASH_PX].map(|x| (fine(x), fine(y)));
+    area.draw(&DashedPathElement::new(sample, fine(DASH_PX), fine(gap_px), style))?;
+    label(area, text, [left + 28, y], HPos::Left)
 }
 
-fn polyline(out: &mut String, points: &str, colour: &str, width: f64) -> std::fmt::Result {
-    let points = points.trim_end();
-    writeln!(
-        out,
-        r#"<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round"/>"#
-    )
+/// Writes a text with its middle at the height `y`, and `x` where the anchor says.
+fn label(area: &Area<'_>, text: &str, [x, y]: [i32; 2], anchor: HPos) -> Result<()> {
+    let style = text_style(12, FontStyle::Normal).pos(Pos::new(anchor, VPos::Center));
+    Ok(area.draw_text(text, &style, (fine(x), fine(y)))?)
+}
+
+fn fine(px: i32) -> i32 {
+    FINE * px
+}
+
+fn stroke(colour: RGBColor, width_px: f64) -> ShapeStyle {
+    colour.stroke_width((f64::from(FINE) * width_px).round() as u32)
+}
+
+fn text_style(size_px: i32, style: FontStyle) -> TextStyle<'static> {
+    // plotters writes sizes divided by 1.24.
+    let size = 1.24 * f64::from(fine(size_px));
+    TextStyle::from((FONT, size, style)).color(&TEXT_COLOUR)
 }
 
 fn milliseconds(time_ns: u64) -> f64 {
     time_ns as f64 * 1e-6
-}
-
-/// The smallest of 1, 2, 5, 10, ... that is not below a value above zero.
-fn round_step(least: f64) -> f64 {
-    let decade = 10f64.powf(least.log10().floor());
-    [1.0, 2.0, 5.0].map(|step| step * decade).into_iter().find(|&step| step >= least).unwrap_or(10.0 * decade)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -261,62 +237,98 @@ mod tests {
             }
             list.push(FrameLatency { seq, latency_ns: (!is_dropped).then_some(total) });
         }
-        latency_svg("a < b & c", &times, &list, budget_ns)
+        latency_svg("a < b & c", &times, &list, budget_ns).unwrap()
+    }
+
+    /// The points of every line of a colour, in pixels of the picture.
+    fn curves(svg: &str, colour: RGBColor) -> Vec<Vec<[f64; 2]>> {
+        let stroke = format!(r##"stroke="#{:02X}{:02X}{:02X}""##, colour.0, colour.1, colour.2);
+        let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains(&stroke));
+        let points = |line: &str| {
+            let points = line.split("points=\"").nth(1).unwrap().split('"').next().unwrap();
+            let pair = |point: &str| {
+                let (x, y) = point.split_once(',').unwrap();
+                [x, y].map(|at| at.parse::<f64>().unwrap() / f64::from(FINE))
+            };
+            points.split_whitespace().map(pair).collect()
+        };
+        lines.map(points).collect()
+    }
+
+    fn has_text(svg: &str, text: &str) -> bool {
+        svg.contains(&format!(">\n{text}\n</text>"))
     }
 
     #[test]
     fn misses_and_drops_are_marked() {
         let svg = run(100, 33_000_000);
         // Of the ten slow frames, 50 and 100 are among the four dropped ones.
-        assert_eq!(svg.matches(r#"class="miss""#).count(), 8);
-        assert_eq!(svg.matches(r#"class="drop""#).count(), 4);
-        assert_eq!(svg.matches(r#"class="budget""#).count(), 2);
-        assert!(svg.contains("100 frames, 8 over budget, 4 dropped"));
-        assert_eq!(run(100, 50_000_000).matches(r#"class="miss""#).count(), 0);
+        assert_eq!(svg.matches("<circle").count(), 8);
+        assert_eq!(curves(&svg, DROP_COLOUR).len(), 4);
+        assert!(has_text(&svg, "total latency (ms) by frame: 100 frames, 8 over budget, 4 dropped"));
+        assert!(has_text(&svg, "budget 33.0 ms"));
+        assert_eq!(run(100, 50_000_000).matches("<circle").count(), 0);
+        // The budget's dashes lie at its height in both sets of axes, and in the legend.
+        let heights: std::collections::BTreeSet<i64> =
+            curves(&svg, MISS_COLOUR).iter().flatten().map(|[_, y]| y.round() as i64).collect();
+        let height = |bottom: f64, of: f64| (bottom - of * 33.0 / (1.08 * 40.0)).round() as i64;
+        assert_eq!(Vec::from_iter(heights), [68 + 3 * 18, height(350.0, 292.0), height(620.0, 194.0)]);
     }
 
     #[test]
     fn there_is_a_curve_for_each_stage_the_total_and_the_frames() {
         let svg = run(100, 33_000_000);
-        assert_eq!(svg.matches("<polyline").count(), 4);
-        for name in ["encode", "decode", "total", "90%", "99%", "a &lt; b &amp; c"] {
-            assert!(svg.contains(&format!(">{name}</text>")), "{name}");
+        let drawn = |colour| curves(&svg, colour).iter().filter(|points| points.len() > 2).count();
+        assert_eq!([COLOURS[0], COLOURS[1], TOTAL_COLOUR].map(drawn), [1, 1, 2]);
+        for name in ["encode", "decode", "total", "0%", "50%", "90%", "99%", "a &lt; b &amp; c"] {
+            assert!(has_text(&svg, name), "{name}");
         }
-        assert!(!svg.contains("99.9%"), "a hundred frames do not tell the 99.9th percentile");
-        assert!(run(20_000, 33_000_000).contains(">99.99%</text>"));
+        assert!(!has_text(&svg, "99.9%"), "a hundred frames do not tell the 99.9th percentile");
+        assert!(has_text(&run(20_000, 33_000_000), "99.99%"));
     }
 
     /// The total's curve starts at its shortest time and ends at its longest, at the heights of its axis.
     #[test]
     fn curves_are_to_scale() {
         let svg = run(100, 33_000_000);
-        let line =
-            svg.lines().find(|line| line.contains(TOTAL_COLOUR) && line.contains("<polyline")).unwrap();
-        let points: Vec<f64> =
-            line.split('"').nth(1).unwrap().split([' ', ',']).map(|n| n.parse().unwrap()).collect();
+        let curves = curves(&svg, TOTAL_COLOUR);
+        let total = &curves[0];
         let y = |ms: f64| 350.0 - 292.0 * ms / (1.08 * 40.0);
-        assert!((points[1] - y(10.0)).abs() < 0.2, "{} for 10 ms, not {}", points[1], y(10.0));
-        assert!((points[points.len() - 1] - y(40.0)).abs() < 0.2);
-        assert!((points[0] - LEFT).abs() < 0.1 && (points[points.len() - 2] - RIGHT).abs() < 0.1);
+        let ([left, low], [right, high]) = (total[0], total[total.len() - 1]);
+        assert!((low - y(10.0)).abs() < 0.2, "{low} for 10 ms, not {}", y(10.0));
+        assert!((high - y(40.0)).abs() < 0.2);
+        assert!((left - f64::from(LEFT)).abs() < 0.2 && (right - f64::from(RIGHT)).abs() < 0.2);
     }
 
     #[test]
     fn long_runs_stay_small_and_keep_every_column_with_a_miss() {
         let svg = run(200_000, 33_000_000);
-        assert!(svg.matches(r#"class="miss""#).count() <= COLUMNS);
-        let points = svg.lines().rfind(|line| line.contains("<polyline")).unwrap();
-        assert!(points.matches(',').count() <= COLUMNS);
+        let misses = svg.matches("<circle").count();
+        // Every tenth frame is one, but for the dropped: there is one in each column.
+        assert_eq!(misses, COLUMNS);
+        let curves = curves(&svg, TOTAL_COLOUR);
+        assert!(curves.iter().all(|points| points.len() <= COLUMNS));
     }
 
     #[test]
     fn nothing_to_plot_is_an_empty_plot() {
-        let svg = latency_svg("empty", &StageTimes::new(&[]).unwrap(), &[], 0);
+        let svg = latency_svg("empty", &StageTimes::new(&[]).unwrap(), &[], 0).unwrap();
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 
     #[test]
-    fn steps_are_round() {
-        assert_eq!([0.3, 1.0, 1.1, 4.0, 60.0].map(round_step), [0.5, 1.0, 2.0, 5.0, 100.0]);
+    fn ticks_are_round() {
+        let svg = run(100, 33_000_000);
+        for tick in ["0", "10", "20", "30", "40", "60", "80", "100"] {
+            assert!(has_text(&svg, tick), "{tick}");
+        }
+    }
+
+    #[test]
+    fn the_picture_has_its_size() {
+        let head =
+            format!(r#"<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {} {}""#, 8 * WIDTH, 8 * HEIGHT);
+        assert!(run(10, 1).starts_with(&head));
     }
 }

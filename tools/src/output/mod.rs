@@ -2,7 +2,7 @@
 //! and its table and plot.
 //!
 //! * [`picture`]: a frame as the display shows it.
-//! * [`draw`]: anti-aliased lines, fills and markers; [`font`]: the strokes of letters.
+//! * [`draw`]: anti-aliased lines, fills and markers; [`text`]: letters.
 //! * [`annotate`]: an overlay on a picture.
 //! * [`gif`]: pictures as an animation.
 //! * [`jsonl`]: overlays and drops as lines of JSON.
@@ -14,10 +14,10 @@
 pub mod annotate;
 pub mod dice;
 pub mod draw;
-pub mod font;
 pub mod gif;
 pub mod jsonl;
 pub mod latency_svg;
 pub mod picture;
 pub mod report;
 pub mod stages;
+pub mod text;

@@ -7,16 +7,14 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use sonotrace::exec::{Executor, memory_required};
-use sonotrace::model::Model;
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::format::Model;
 use sonotrace::region::Region;
 use sonotrace::session::{DecoderPrompt, GridClick, Programs};
 use sonotrace::vision::{GreyTable, InputGrid, LutEntry, Normalisation, Sampler};
 use sonotrace_replay::{Options, open};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Arguments of `eval clicks`.
 #[derive(Debug, Args)]
@@ -129,28 +127,30 @@ fn spread(rows: Vec<Row>, limit: usize) -> Vec<Row> {
 fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, usize)> {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {eta} left")?;
     let bar = ProgressBar::new(rows.len() as u64).with_style(style);
-    let next = AtomicUsize::new(0);
-    let found = Mutex::new(Vec::new());
-    let work = || -> Result<()> {
+    let (hand_out, rows_left) = crossbeam_channel::unbounded();
+    (0..rows.len()).try_for_each(|row| hand_out.send(row))?;
+    // The workers end when the channel does.
+    drop(hand_out);
+    let work = || -> Result<Vec<_>> {
         let model = Model::parse(bytes)?;
-        let mut region = Region::new(memory_required(bytes, 1)?.bytes)?;
+        let mut region = Region::new(memory_required(bytes, &ExecutorConfig::default())?.bytes)?;
         let mut segmenter = Segmenter::new(model, region.as_mut_slice())?;
-        while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let mut found = Vec::new();
+        for row in rows_left.iter().map(|row| &rows[row]) {
             let of_row = segmenter.image(folder, row).with_context(|| format!("{} {}", row.set, row.name))?;
-            found.lock().map_err(|_| anyhow!("another thread failed"))?.push((row, of_row));
+            found.push((row, of_row));
             bar.inc(1);
         }
-        Ok(())
+        Ok(found)
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows.len());
-    std::thread::scope(|scope| {
+    let found: Result<Vec<_>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| anyhow!("an evaluating thread panicked"))?)
-    })?;
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.map(|found| found.map_err(|_| anyhow!("an evaluating thread panicked"))?).collect()
+    });
     bar.finish_and_clear();
-    let mut found = found.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+    let mut found = found?.concat();
     found.sort_by(|(a, _), (b, _)| (&a.set, &a.name).cmp(&(&b.set, &b.name)));
     let left_out = found.iter().map(|(_, (_, left_out))| left_out).sum();
     Ok((found.into_iter().flat_map(|(_, (outcomes, _))| outcomes).collect(), left_out))
@@ -172,7 +172,7 @@ impl<'m> Segmenter<'m> {
         let conventions = *model.conventions();
         let size = conventions.input_size;
         Ok(Self {
-            executor: Executor::new(model, 1, region)?,
+            executor: Executor::new(model, ExecutorConfig::default(), region)?,
             programs,
             table: vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(size)],
             normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
@@ -197,9 +197,10 @@ impl<'m> Segmenter<'m> {
             return Ok((Vec::new(), small.len()));
         }
         let grey = GreyTable::new(&frame, self.normalisation, &[])?;
-        let input = self.executor.input_mut(self.programs.encoder, self.programs.image, 0);
+        self.programs.begin_encoder(&mut self.executor, 0);
+        let input = self.executor.input_mut(self.programs.image);
         sampler.sample(&self.table, &frame, &recorded.payload, &grey, input)?;
-        self.executor.run_to_end(self.programs.encoder, 0);
+        self.executor.finish();
         let mut outcomes = Vec::new();
         for (id, truth) in &large {
             let (dice_box, dice) = self.object(truth, &grid)?;
@@ -232,11 +233,11 @@ impl<'m> Segmenter<'m> {
     /// The chosen mask's logits, and the mask on the input grid.
     fn ask(&mut self, prompt: &DecoderPrompt, before: Option<&[f32]>, grid: &InputGrid) -> (Vec<f32>, Mask) {
         let programs = self.programs;
-        prompt.feed(&mut self.executor, &programs, 0, before);
-        self.executor.run_to_end(programs.decoder, 0);
-        let chosen = prompt.choose(self.executor.output(programs.decoder, programs.iou, 0));
+        prompt.begin(&mut self.executor, &programs, 0, before);
+        self.executor.finish();
+        let chosen = prompt.choose(self.executor.output(programs.iou));
         let pixels = self.mask_side * self.mask_side;
-        let masks = self.executor.output(programs.decoder, programs.masks, 0);
+        let masks = self.executor.output(programs.masks);
         let logits = masks[chosen * pixels..][..pixels].to_vec();
         let mask = enlarged(&logits, self.mask_side, grid);
         (logits, mask)
