@@ -1,4 +1,4 @@
-//! From a verified record to a bound operation: kernel, operands, tile grid.
+//! Binds a verified record: kernel, operands, tile grid.
 
 use crate::grid::UnitGrid;
 use crate::memory::{Element, FloatSource, FloatTarget, Source, SpaceOf, Spaces, Target, Tile};
@@ -12,15 +12,15 @@ use sonotrace_format::{
     DIMS, Dtype, Model, NO_TENSOR, OpRecord, Operation, TensorLayout, TensorRecord, TensorSpace,
 };
 
-/// Why an operation cannot be bound. None of it happens to a model that this build's verifier accepted.
+/// Error of binding an operation. None occurs for a model that this build's verifier accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The record has no meaning.
+    /// The record is invalid.
     Record(&'static str),
-    /// No kernel reads or writes this operand's type.
+    /// No kernel supports the type of this operand.
     Operand {
-        /// Place among the operands.
+        /// Index among the operands.
         slot: usize,
     },
     /// The kernel needs more scratch than a thread has.
@@ -36,7 +36,7 @@ impl core::fmt::Display for BindError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Record(problem) => f.write_str(problem),
-            Self::Operand { slot } => write!(f, "no kernel takes the type of operand {slot}"),
+            Self::Operand { slot } => write!(f, "no kernel supports the type of operand {slot}"),
             Self::Scratch { needed, available } => {
                 write!(f, "the kernel needs {needed} bytes of scratch, a thread has {available}")
             }
@@ -46,7 +46,7 @@ impl core::fmt::Display for BindError {
 
 impl core::error::Error for BindError {}
 
-/// What an operation's file says of its kernel.
+/// Kernel of an operation.
 pub(crate) trait Kernel: Sized {
     /// The typed operation.
     type Operation;
@@ -54,13 +54,15 @@ pub(crate) trait Kernel: Sized {
     /// Resolves everything that is the same for all tiles.
     fn bind(operation: &Self::Operation, binder: &Binder<'_>) -> Result<Self, BindError>;
 
-    /// Tiles that the work is cut into; 1 or more.
-    fn tiles(&self) -> u32;
+    /// Returns the tile grid. A product has a grid of its own, in which each unit is a tile.
+    fn grid(&self, binder: &Binder<'_>) -> UnitGrid {
+        binder.unit_grid()
+    }
 
     /// Runs one tile.
     fn run(&self, tile: Tile<'_>);
 
-    /// Its name in reports: `{instruction set}-{types}`.
+    /// Returns its name in reports: `{instruction set}-{types}`.
     fn name(&self) -> &'static str {
         "portable-f32"
     }
@@ -69,21 +71,19 @@ pub(crate) trait Kernel: Sized {
 /// The list of kernels: the operation, and its kernel's type.
 macro_rules! kernels {
     ($($operation:ident => $kernel:path,)*) => {
-        /// The kernel of an operation, bound.
+        /// A bound kernel.
         #[derive(Debug)]
         enum Bound { $($operation($kernel),)* }
 
         impl Bound {
-            fn bind(operation: &Operation, binder: &Binder<'_>) -> Result<Self, BindError> {
+            fn bind(operation: &Operation, binder: &Binder<'_>) -> Result<(Self, UnitGrid), BindError> {
                 match operation {
                     $(Operation::$operation(operation) => {
-                        <$kernel as Kernel>::bind(operation, binder).map(Self::$operation)
+                        let kernel = <$kernel as Kernel>::bind(operation, binder)?;
+                        let grid = kernel.grid(binder);
+                        Ok((Self::$operation(kernel), grid))
                     })*
                 }
-            }
-
-            fn tiles(&self) -> u32 {
-                match self { $(Self::$operation(kernel) => kernel.tiles(),)* }
             }
 
             fn name(&self) -> &'static str {
@@ -112,17 +112,17 @@ kernels! {
     GridSample => grid_sample::GridSample,
 }
 
-/// How operations are bound.
+/// Options for binding operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BindOptions {
-    /// Elementary operations of a tile, about, of operations that are no products.
+    /// Approximate work of a tile of an operation that is not a product, in elementary operations.
     pub tile_work: u64,
-    /// Multiply-accumulates that a tile of a product stays below.
+    /// Maximum multiply-accumulates of a tile of a product.
     pub tile_macs: u64,
 }
 
 impl Default for BindOptions {
-    /// [`TILE_WORK`] and [`TILE_MACS_MAX`].
+    /// Returns [`TILE_WORK`] and [`TILE_MACS_MAX`].
     fn default() -> Self {
         Self { tile_work: TILE_WORK, tile_macs: TILE_MACS_MAX }
     }
@@ -132,7 +132,7 @@ impl Default for BindOptions {
 #[derive(Debug)]
 pub struct BoundOp {
     bound: Bound,
-    tiles: u32,
+    grid: UnitGrid,
 }
 
 impl BoundOp {
@@ -143,18 +143,17 @@ impl BoundOp {
     pub fn bind(model: &Model<'_>, record: &OpRecord, options: &BindOptions) -> Result<Self, BindError> {
         let operation = Operation::decode(record).map_err(BindError::Record)?;
         let binder = Binder { model, record, operation, options: *options };
-        let bound = Bound::bind(&operation, &binder)?;
-        let tiles = bound.tiles();
-        Ok(Self { bound, tiles })
+        let (bound, grid) = Bound::bind(&operation, &binder)?;
+        Ok(Self { bound, grid })
     }
 
-    /// Tiles that its work is cut into; 1 or more.
+    /// Returns the number of tiles; at least 1.
     #[inline]
     pub fn tiles(&self) -> u32 {
-        self.tiles
+        self.grid.tiles()
     }
 
-    /// The name of its kernel: `{instruction set}-{types}`.
+    /// Returns the name of its kernel: `{instruction set}-{types}`.
     pub fn kernel_name(&self) -> &'static str {
         self.bound.name()
     }
@@ -162,21 +161,23 @@ impl BoundOp {
     /// Runs one tile.
     ///
     /// # Safety
-    /// * The spaces are those of the model and program that the operation was bound for: as large as its header says,
-    ///   aligned to 64 bytes, initialised, alive.
-    /// * `tile` is below [`Self::tiles`], and runs once at a time.
-    /// * Until all tiles are done, nobody but tiles of this operation touches its output, and nobody writes what it reads; slots
-    ///   that the program writes name copies of their own.
-    /// * `scratch` is this thread's own, aligned to 64 bytes, with as many bytes as the model's header says.
+    /// * `spaces` are those of the model and program that the operation was bound for: as large as the model's header
+    ///   states, aligned to 64 bytes, initialised and alive.
+    /// * `tile` is below [`Self::tiles`], and no other thread runs it at the same time.
+    /// * Until all tiles are done, only tiles of this operation access its output, and nothing writes what it reads. No
+    ///   other slot names the copy of a slot that the program writes.
+    ///
+    /// # Panics
+    /// If `scratch` is not aligned to 64 bytes, or too short for the operation.
     #[inline]
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub unsafe fn run(&self, spaces: &Spaces, tile: u32, scratch: &mut [u8]) {
-        // SAFETY: as this function's caller promises.
-        self.bound.run(unsafe { Tile::new(spaces, tile, scratch) });
+        // SAFETY: guaranteed by the caller.
+        self.bound.run(unsafe { Tile::new(spaces, self.grid.units_of(tile), scratch) });
     }
 }
 
-/// What a kernel is bound from.
+/// Model, record and options from which a kernel is bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Binder<'a> {
     model: &'a Model<'a>,
@@ -194,38 +195,38 @@ pub(crate) enum Panels {
 }
 
 impl<'a> Binder<'a> {
-    /// Extents that the operation iterates over.
+    /// Returns the extents that the operation iterates over.
     pub fn dims(&self) -> &'a [u32; DIMS] {
         &self.record.dims
     }
 
-    /// Strides of an operand.
+    /// Returns the strides of an operand.
     pub fn strides(&self, slot: usize) -> [u32; DIMS] {
         self.record.operands[slot].strides
     }
 
-    /// Element of an operand at index zero.
+    /// Returns the position of an operand's element at index zero.
     pub fn start(&self, slot: usize) -> usize {
         self.record.operands[slot].offset as usize
     }
 
-    /// The tile grid of an operation that is no product.
+    /// Returns the tile grid of an operation that is not a product.
     pub fn unit_grid(&self) -> UnitGrid {
         let (units, unit_work) = (self.operation.units(self.dims()), self.operation.unit_work(self.dims()));
         UnitGrid::new(units, unit_work, self.options.tile_work)
     }
 
-    /// Multiply-accumulates that a tile of a product stays below.
+    /// Returns the maximum multiply-accumulates of a tile of a product.
     pub fn tile_macs(&self) -> u64 {
         self.options.tile_macs
     }
 
-    /// Sizes of the packed weights.
+    /// Returns the sizes of the packed weights.
     pub fn panel_shape(&self) -> Option<PanelShape> {
         self.operation.panels(self.dims())
     }
 
-    /// Scratch that the operation's definition grants a tile, bytes.
+    /// Returns the scratch of a tile by the operation's definition, bytes.
     pub fn scratch_bytes(&self) -> usize {
         self.operation.scratch_bytes(self.dims()).min(self.model.header().thread_scratch_bytes) as usize
     }
@@ -269,17 +270,17 @@ impl<'a> Binder<'a> {
         Ok(Target::verified(space, offset, elements))
     }
 
-    /// A strided f32 input.
+    /// Returns a strided f32 input.
     pub fn f32(&self, slot: usize) -> Result<Source<f32>, BindError> {
         self.source(slot, Dtype::F32, TensorLayout::Strided)
     }
 
-    /// An index table.
+    /// Returns an index table.
     pub fn i32(&self, slot: usize) -> Result<Source<i32>, BindError> {
         self.source(slot, Dtype::I32, TensorLayout::Strided)
     }
 
-    /// A strided input of any float type.
+    /// Returns a strided input of any float type.
     pub fn floats(&self, slot: usize) -> Result<FloatSource, BindError> {
         let error = BindError::Operand { slot };
         match self.tensor(slot).and_then(TensorRecord::dtype).ok_or(error)? {
@@ -290,12 +291,12 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// A strided input that may be missing.
+    /// Returns an optional strided input.
     pub fn floats_if_any(&self, slot: usize) -> Result<Option<FloatSource>, BindError> {
         self.tensor(slot).map(|_| self.floats(slot)).transpose()
     }
 
-    /// Packed weights; none if the operand is strided.
+    /// Returns packed weights; `None` if the operand is strided.
     pub fn panels(&self, slot: usize) -> Result<Option<Panels>, BindError> {
         let error = BindError::Operand { slot };
         let tensor = self.tensor(slot).ok_or(error)?;
@@ -311,12 +312,12 @@ impl<'a> Binder<'a> {
         Ok(Some(panels))
     }
 
-    /// The f32 output.
+    /// Returns the f32 output.
     pub fn output(&self) -> Result<Target<f32>, BindError> {
         self.target(Dtype::F32)
     }
 
-    /// The output of any float type.
+    /// Returns the output of any float type.
     pub fn any_output(&self) -> Result<FloatTarget, BindError> {
         let error = BindError::Operand { slot: 0 };
         match self.tensor(0).and_then(TensorRecord::dtype).ok_or(error)? {

@@ -1,6 +1,7 @@
 //! Dense convolutions: products whose rows are gathered from an image.
 
 use crate::bind::{BindError, Binder, Kernel};
+use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
 use crate::product::{Columns, Epilogue, ProductGrid, ROWS, multiply};
 use crate::window::WindowAxis;
@@ -61,12 +62,12 @@ impl Kernel for Conv {
         })
     }
 
-    fn tiles(&self) -> u32 {
+    fn grid(&self, _: &Binder<'_>) -> UnitGrid {
         self.grid.tiles()
     }
 
     fn run(&self, tile: Tile<'_>) {
-        let piece = self.grid.piece(tile.index);
+        let piece = self.grid.piece(tile.units.start);
         let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
         let image =
             &tile.inputs.read(self.image)[self.image_start + piece.batch as usize * self.image_steps[0]..];
@@ -84,8 +85,8 @@ impl Kernel for Conv {
 }
 
 impl Conv {
-    /// Packs what the window of each pixel covers, in groups of [`ROWS`] pixels, interleaved over `k`; zero outside the image and
-    /// in pixels that fill up the last group.
+    /// Packs the window of each pixel, in groups of [`ROWS`] pixels, interleaved over `k`; zero outside the image and
+    /// in the padding of the last group.
     fn gather(&self, image: &[f32], pixels: &Range<usize>, packed: &mut [f32]) {
         let [_, row_step, column_step, channel_step] = self.image_steps;
         let [rows, columns] = self.axes;

@@ -2,7 +2,6 @@
 
 use crate::bind::{BindError, Binder, Kernel};
 use crate::elementwise::unary;
-use crate::grid::UnitGrid;
 use crate::memory::{FloatSource, Source, Target, Tile};
 use crate::walk::Dims;
 use crate::window::WindowAxis;
@@ -18,7 +17,7 @@ const ROW: usize = 4;
 const COLUMN: usize = 5;
 const GROUP: usize = 6;
 
-/// The channels of an image by themselves: batch, group and multiplier, then the rows of each, for the operands in `N` slots.
+/// Separate channels of an image: batch, group and multiplier, then the rows of each, for the operands in `N` slots.
 #[derive(Debug)]
 pub(crate) struct Channels<const N: usize> {
     batches: Dims<N>,
@@ -45,7 +44,7 @@ impl<const N: usize> Channels<N> {
         }
     }
 
-    /// A unit, the row of a channel: its number, and the channel's offsets in the operands.
+    /// Returns the row of a unit, which is one row of a channel, and the offsets of its channel in the operands.
     pub fn row(&self, unit: u64) -> (usize, [usize; N]) {
         let (row, channel) = ((unit % self.rows as u64) as usize, unit / self.rows as u64);
         let channels = self.channels.count();
@@ -65,7 +64,6 @@ pub(crate) struct DepthwiseConv {
     weights: FloatSource,
     weight_steps: [usize; 2],
     bias: Option<FloatSource>,
-    grid: UnitGrid,
 }
 
 impl Kernel for DepthwiseConv {
@@ -81,12 +79,7 @@ impl Kernel for DepthwiseConv {
             weights: binder.floats(2)?,
             weight_steps: [ROW, COLUMN].map(|dim| binder.strides(2)[dim] as usize),
             bias: binder.floats_if_any(3)?,
-            grid: binder.unit_grid(),
         })
-    }
-
-    fn tiles(&self) -> u32 {
-        self.grid.tiles()
     }
 
     fn run(&self, tile: Tile<'_>) {
@@ -96,7 +89,7 @@ impl Kernel for DepthwiseConv {
         let [out_row_step, image_row_step] = self.channels.row_steps;
         let [out_step, image_step] = self.channels.column_steps;
         let mut sums = [0.0f32; CHUNK];
-        for unit in self.grid.units_of(tile.index) {
+        for unit in tile.units {
             let (y, [out_at, image_at, weights_at, bias_at]) = self.channels.row(unit);
             let bias = self.bias.map_or(0.0, |bias| bias.at(tile.inputs, bias_at));
             for first in (0..self.channels.columns).step_by(CHUNK) {

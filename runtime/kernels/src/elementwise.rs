@@ -1,91 +1,58 @@
 //! Element-wise functions over strided operands.
 
 use crate::bind::{BindError, Binder, Kernel};
-use crate::grid::UnitGrid;
 use crate::math;
 use crate::memory::{FloatSource, FloatTarget, Inputs, Tile};
-use crate::walk::Dims;
-use sonotrace_format::DIMS;
+use crate::walk::{CHUNK, Chunk, Rows};
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op;
-
-/// Elements that are loaded, computed and written together.
-const CHUNK: usize = 256;
 
 /// Bound element-wise operation.
 #[derive(Debug)]
 pub(crate) struct Elementwise {
     function: Function,
-    rows: Dims<4>,
-    starts: [usize; 4],
-    columns: usize,
-    /// Columns of a unit: rows are cut into runs.
-    run: usize,
-    steps: [usize; 4],
+    rows: Rows<4>,
     output: FloatTarget,
     inputs: [Option<FloatSource>; 3],
-    grid: UnitGrid,
 }
 
 impl Kernel for Elementwise {
     type Operation = op::Elementwise;
 
     fn bind(operation: &op::Elementwise, binder: &Binder<'_>) -> Result<Self, BindError> {
-        let slots = [0, 1, 2, 3];
         Ok(Self {
             function: operation.function,
-            rows: Dims::new(binder, 0..DIMS - 1, slots),
-            starts: slots.map(|slot| binder.start(slot)),
-            columns: binder.dims()[DIMS - 1] as usize,
-            run: op::Elementwise::run(binder.dims()) as usize,
-            steps: slots.map(|slot| binder.strides(slot)[DIMS - 1] as usize),
+            rows: Rows::new(binder, [0, 1, 2, 3], op::Elementwise::run(binder.dims())),
             output: binder.any_output()?,
             inputs: [binder.floats_if_any(1)?, binder.floats_if_any(2)?, binder.floats_if_any(3)?],
-            grid: binder.unit_grid(),
         })
     }
 
-    fn tiles(&self) -> u32 {
-        self.grid.tiles()
-    }
-
     fn run(&self, tile: Tile<'_>) {
-        let units = self.grid.units_of(tile.index);
-        let runs = self.columns.div_ceil(self.run) as u64;
-        let mut walk = self.rows.walk(units.start / runs, self.starts);
         let mut output = self.output.open(tile.output);
         let [mut a, mut b, mut c, mut out] = [[0.0f32; CHUNK]; 4];
-        for unit in units {
-            let first = (unit % runs) as usize * self.run;
-            let end = self.columns.min(first + self.run);
-            for from in (first..end).step_by(CHUNK) {
-                let length = CHUNK.min(end - from);
-                let at: [usize; 4] =
-                    core::array::from_fn(|slot| walk.offsets[slot] + from * self.steps[slot]);
-                let a = self.view(tile.inputs, 1, at, &mut a[..length]);
-                let b = self.view(tile.inputs, 2, at, &mut b[..length]);
-                let c = self.view(tile.inputs, 3, at, &mut c[..length]);
-                output.fill(at[0], self.steps[0], &mut out[..length], |out| {
-                    out.copy_from_slice(a);
-                    match self.function {
-                        Function::Unary(function) => unary(function, out),
-                        Function::Binary(function) => binary(function, out, b),
-                        Function::Ternary(function) => ternary(function, out, b, c),
-                    }
-                });
-            }
-            if end == self.columns {
-                walk.next();
-            }
-        }
+        let steps = self.rows.steps;
+        self.rows.for_each_chunk(tile.units, |Chunk { offsets, length, .. }| {
+            let a = self.view(tile.inputs, 1, offsets, &mut a[..length]);
+            let b = self.view(tile.inputs, 2, offsets, &mut b[..length]);
+            let c = self.view(tile.inputs, 3, offsets, &mut c[..length]);
+            output.fill(offsets[0], steps[0], &mut out[..length], |out| {
+                out.copy_from_slice(a);
+                match self.function {
+                    Function::Unary(function) => unary(function, out),
+                    Function::Binary(function) => binary(function, out, b),
+                    Function::Ternary(function) => ternary(function, out, b, c),
+                }
+            });
+        });
     }
 }
 
 impl Elementwise {
-    /// Elements of an input as f32; empty for one that the function does not take.
+    /// Returns elements of an input as f32; empty for an input that the function does not have.
     fn view<'a>(&self, inputs: Inputs<'a>, slot: usize, at: [usize; 4], buffer: &'a mut [f32]) -> &'a [f32] {
         match self.inputs[slot - 1] {
-            Some(input) => input.view(inputs, at[slot], self.steps[slot], buffer),
+            Some(input) => input.view(inputs, at[slot], self.rows.steps[slot], buffer),
             None => &[],
         }
     }
@@ -109,7 +76,7 @@ const fn truth(is_true: bool) -> f32 {
     if is_true { 1.0 } else { 0.0 }
 }
 
-/// Functions of one input, in place; also activations behind a product.
+/// Computes a function of one input, in place; also activations of a product.
 pub(crate) fn unary(unary: Unary, values: &mut [f32]) {
     use UnaryFunction as F;
     let Unary { function, p, q } = unary;
@@ -143,7 +110,7 @@ pub(crate) fn unary(unary: Unary, values: &mut [f32]) {
     }
 }
 
-/// Functions of two inputs, into the first.
+/// Computes a function of two inputs into the first.
 fn binary(function: BinaryFunction, a: &mut [f32], b: &[f32]) {
     use BinaryFunction as F;
     match function {
@@ -162,7 +129,7 @@ fn binary(function: BinaryFunction, a: &mut [f32], b: &[f32]) {
     }
 }
 
-/// Functions of three inputs, into the first.
+/// Computes a function of three inputs into the first.
 fn ternary(function: TernaryFunction, a: &mut [f32], b: &[f32], c: &[f32]) {
     let inputs = a.iter_mut().zip(b).zip(c);
     match function {

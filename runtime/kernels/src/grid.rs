@@ -1,8 +1,8 @@
-//! Tile grids: how the work of an operation is cut.
+//! Tile grids: split the work of an operation into tiles.
 
 use core::ops::Range;
 
-/// Units cut into nearly equal runs.
+/// Units split into nearly equal runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UnitGrid {
     units: u64,
@@ -10,19 +10,19 @@ pub(crate) struct UnitGrid {
 }
 
 impl UnitGrid {
-    /// The grid of `units` with `unit_work` elementary operations each, and about `tile_work` in a tile.
+    /// Creates a grid of `units` with `unit_work` elementary operations each, and about `tile_work` in a tile.
     pub fn new(units: u64, unit_work: u64, tile_work: u64) -> Self {
         let tiles =
             units.saturating_mul(unit_work).div_ceil(tile_work.max(1)).min(units).clamp(1, u32::MAX.into());
         Self { units, tiles: tiles as u32 }
     }
 
-    /// Number of tiles.
+    /// Returns the number of tiles.
     pub fn tiles(&self) -> u32 {
         self.tiles
     }
 
-    /// The units of a tile.
+    /// Returns the units of a tile.
     pub fn units_of(&self, tile: u32) -> Range<u64> {
         let tiles = u64::from(self.tiles);
         let from = |tile: u64| (u128::from(self.units) * u128::from(tile) / u128::from(tiles)) as u64;

@@ -1,7 +1,6 @@
-//! Sampling an image at computed places (ONNX GridSample, bilinear): what moves masks along with the tissue.
+//! Samples an image at computed positions (ONNX GridSample, bilinear). Networks use it to move masks with the tissue.
 
 use crate::bind::{BindError, Binder, Kernel};
-use crate::grid::UnitGrid;
 use crate::memory::{FloatSource, Source, Target, Tile};
 use crate::walk::Dims;
 use sonotrace_format::DIMS;
@@ -21,10 +20,10 @@ const CHANNEL: usize = 7;
 pub(crate) struct GridSample {
     is_zero_outside: bool,
     extents: [usize; 2],
-    /// Factor and addend from a place to a pixel, for rows and columns.
+    /// Factor and addend from a position to a pixel index, for rows and columns.
     to_pixels: [(f32, f32); 2],
     y_offset: usize,
-    /// Pixels of output and places.
+    /// Pixels of output and positions.
     pixels: Dims<2>,
     starts: [usize; 2],
     pixels_per_batch: u64,
@@ -36,7 +35,6 @@ pub(crate) struct GridSample {
     output: Target<f32>,
     image: Source<f32>,
     places: Source<f32>,
-    grid: UnitGrid,
 }
 
 impl Kernel for GridSample {
@@ -59,17 +57,12 @@ impl Kernel for GridSample {
             output: binder.output()?,
             image: binder.f32(1)?,
             places: binder.f32(2)?,
-            grid: binder.unit_grid(),
         })
-    }
-
-    fn tiles(&self) -> u32 {
-        self.grid.tiles()
     }
 
     fn run(&self, tile: Tile<'_>) {
         let places = tile.inputs.read(self.places);
-        let units = self.grid.units_of(tile.index);
+        let units = tile.units;
         let mut walk = self.pixels.walk(units.start, self.starts);
         let mut output = tile.output.open(self.output);
         let [batch_step, row_step, column_step, channel_step] = self.image_steps;
@@ -102,17 +95,17 @@ impl Kernel for GridSample {
     }
 }
 
-/// The two pixels about a place along an axis of `extent` pixels, each with its weight; both inside. NaN places give NaN
-/// weights.
+/// Returns the two pixels around a position on an axis of `extent` pixels, each with its weight; both are inside. A NaN
+/// position gives NaN weights.
 fn taps(at: f32, extent: usize, is_zero_outside: bool) -> [(usize, f32); 2] {
     let last = extent - 1;
-    // Farther out nothing changes any more, and whole numbers stay exact.
+    // The clamp does not change the result, and keeps whole numbers exact.
     let at = if is_zero_outside { at.clamp(-1.0, extent as f32) } else { at.clamp(0.0, last as f32) };
     let low = libm::floorf(at);
     let share = at - low;
     [(low, 1.0 - share), (low + 1.0, share)].map(|(pixel, weight)| {
         let is_inside = pixel >= 0.0 && pixel <= last as f32;
-        // The conversion saturates: what lies outside reads a pixel at the border.
+        // The conversion saturates: a position outside reads a pixel at the border.
         ((pixel as usize).min(last), if is_inside || weight.is_nan() { weight } else { 0.0 })
     })
 }

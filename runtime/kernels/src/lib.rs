@@ -1,13 +1,13 @@
-//! What operations compute, one tile at a time: one file an operation.
+//! Kernels of the operations, one file each. A kernel computes one tile at a time.
 //!
-//! An operation of a verified model is bound once: its parameters, operands and tile grid become a [`BoundOp`], and from then
-//! on nothing is looked up. A tile reads its operands, uses only the scratch that it is given, and writes elements that no other
-//! tile of the operation writes; so tiles may run in any order, on any thread, with the same result bit for bit.
+//! An operation of a verified model is bound once: its parameters, operands and tile grid become a [`BoundOp`], so that
+//! a run needs no lookup. A tile reads its operands, uses only the scratch of its thread, and writes elements that no
+//! other tile of the operation writes. So tiles may run in any order, on any thread, with the same result bit for bit.
 //!
-//! The portable kernels are the reference that any faster kernel is held to. [`arch`] has the instruction sets.
+//! The portable kernels are the reference for faster kernels. [`arch`] detects the instruction sets.
 //!
-//! * [`bind`]: from a record to a bound operation.
-//! * [`memory`]: where the tensors of a run lie: the only unsafe code of the portable kernels.
+//! * [`bind`]: binds a record to its kernel.
+//! * [`memory`]: positions of a run's tensors; the only unsafe code of the portable kernels.
 //! * [`math`]: elementary functions with the same bits everywhere.
 //!
 //! To add an operation, write its file and add its line to the list in [`bind`].

@@ -1,7 +1,7 @@
 //! Elementary functions in single precision, without branches, so that a compiler can vectorise a loop over them, and
 //! with the same bits on every processor.
 
-/// `e^x`. Error at most 2 ulp; 0 below -87.3, infinity above 88.7.
+/// Computes `e^x`. Error at most 2 ulp; 0 below -87.3, infinity above 88.7.
 ///
 /// Cody-Waite reduction by ln 2 and a degree-6 polynomial on [-ln2/2, ln2/2] (Cephes' `expf` coefficients).
 #[inline]
@@ -40,7 +40,7 @@ fn pow2(n: i32) -> f32 {
     f32::from_bits(((n + 127) << 23) as u32)
 }
 
-/// Gauss error function. Error at most 4e-7 absolute.
+/// Computes the Gauss error function. Error at most 4e-7 absolute.
 ///
 /// Odd rational minimax approximation on [-4, 4], beyond which the result is ±1 in single precision (the coefficients
 /// are those of Eigen's and XLA's `erf`).
@@ -63,19 +63,19 @@ pub fn erf(x: f32) -> f32 {
     x * p / q
 }
 
-/// `1 / (1 + e^-x)`.
+/// Computes `1 / (1 + e^-x)`.
 #[inline]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// Gaussian error linear unit, `x * (1 + erf(x / sqrt 2)) / 2` (Hendrycks & Gimpel 2016).
+/// Computes the Gaussian error linear unit, `x * (1 + erf(x / sqrt 2)) / 2` (Hendrycks & Gimpel 2016).
 #[inline]
 pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// GELU by its tanh approximation (the same paper).
+/// Computes GELU by its tanh approximation (the same paper).
 #[inline]
 pub fn gelu_tanh(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_6;

@@ -1,12 +1,13 @@
 //! Matrix products.
 
 use crate::bind::{BindError, Binder, Kernel};
+use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
 use crate::product::{Columns, Epilogue, ProductGrid, multiply, pack_rows};
 use crate::walk::Dims;
 use sonotrace_format::op;
 
-/// Dims of batches, of rows, columns and of the sum.
+/// Number of batch dims; dims of rows, columns and the sum.
 const BATCHES: usize = 5;
 const M: usize = 5;
 const N: usize = 6;
@@ -61,12 +62,12 @@ impl Kernel for MatMul {
         })
     }
 
-    fn tiles(&self) -> u32 {
+    fn grid(&self, _: &Binder<'_>) -> UnitGrid {
         self.grid.tiles()
     }
 
     fn run(&self, tile: Tile<'_>) {
-        let piece = self.grid.piece(tile.index);
+        let piece = self.grid.piece(tile.units.start);
         let [out, a, b, c] = self.batches.walk(piece.batch, self.starts).offsets;
         let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
         let [row_step, k_step] = self.row_steps;

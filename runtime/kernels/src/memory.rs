@@ -1,23 +1,24 @@
-//! Where the tensors of a run lie: the one place where planned places become slices.
+//! Positions of a run's tensors. Only this file converts planned offsets to slices.
 //!
-//! A `Source` or `Target` is a place in a space, made when an operation is bound and held to the verified tensor. A run says
-//! where each space starts ([`Spaces`]). So a tile resolves an operand with one addition.
+//! A `Source` or `Target` is a position in a memory space, created from a verified tensor when an operation is bound. A
+//! run provides the start of each space ([`Spaces`]), so a tile resolves an operand with one addition.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use sonotrace_format::SLOTS_MAX;
 
-/// Place of the scratch among the spaces.
+/// Index of the scratch among the spaces.
 const SCRATCH: u8 = 0;
-/// Place of the weights.
+/// Index of the weights.
 const WEIGHTS: u8 = 1;
-/// Place of a program's first slot.
+/// Index of a program's first slot.
 const FIRST_SLOT: u8 = 2;
 const SPACES: usize = 2 + SLOTS_MAX;
 
-/// Element types of tensors: plain data for which all bits are a value.
+/// Element types of tensors: plain data for which any bits are a valid value.
 pub(crate) trait Element: bytemuck::Pod {}
 
 impl Element for f32 {}
@@ -25,26 +26,26 @@ impl Element for f16 {}
 impl Element for i8 {}
 impl Element for i32 {}
 
-/// Where each space of a run starts: scratch, weights, and the copy of a bank for each slot of the program.
+/// Start of each memory space of a run: scratch, weights, and the copy of a bank for each slot of the program.
 #[derive(Debug, Clone, Copy)]
 pub struct Spaces {
     starts: [NonNull<u8>; SPACES],
 }
 
-// SAFETY: addresses alone; whoever reads or writes there made the promises of `BoundOp::run`.
+// SAFETY: holds addresses only; code that reads or writes there relies on the conditions of `BoundOp::run`.
 unsafe impl Send for Spaces {}
 // SAFETY: as for Send.
 unsafe impl Sync for Spaces {}
 
 impl Spaces {
-    /// Spaces without slots.
+    /// Creates spaces without slots.
     pub fn new(scratch: NonNull<u8>, weights: &[u8]) -> Self {
         let mut starts = [NonNull::dangling(); SPACES];
         (starts[SCRATCH as usize], starts[WEIGHTS as usize]) = (scratch, NonNull::from(weights).cast());
         Self { starts }
     }
 
-    /// Says where the copy of a slot starts.
+    /// Sets the start of a slot's copy.
     ///
     /// # Panics
     /// If there is no such slot.
@@ -53,7 +54,7 @@ impl Spaces {
         self.starts[FIRST_SLOT as usize + slot] = start;
     }
 
-    /// Where the copy of a slot starts.
+    /// Returns the start of a slot's copy.
     ///
     /// # Panics
     /// If there is no such slot.
@@ -62,7 +63,7 @@ impl Spaces {
     }
 }
 
-/// A place in a space.
+/// A position in a memory space.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     offset_bytes: usize,
@@ -100,7 +101,7 @@ impl<T> Clone for Target<T> {
 
 impl<T> Copy for Target<T> {}
 
-/// Which space a tensor lies in.
+/// Memory space of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SpaceOf {
     Scratch,
@@ -119,43 +120,45 @@ impl SpaceOf {
 }
 
 impl<T: Element> Source<T> {
-    /// A tensor of this type: `elements` of it from `offset_bytes` of its space on, as verified.
+    /// Creates the source of a verified tensor of this type, with `elements` elements from `offset_bytes` of its space
+    /// on.
     pub(super) fn verified(space: SpaceOf, offset_bytes: usize, elements: u32) -> Self {
         Self { place: Place { offset_bytes, elements, space: space.index() }, _elements: PhantomData }
     }
 }
 
 impl<T: Element> Target<T> {
-    /// A tensor of this type that is not in the weights, as verified.
+    /// Creates the target of a verified tensor of this type, which is not in the weights.
     pub(super) fn verified(space: SpaceOf, offset_bytes: usize, elements: u32) -> Self {
         debug_assert_ne!(space, SpaceOf::Weights);
         Self { place: Place { offset_bytes, elements, space: space.index() }, _elements: PhantomData }
     }
 }
 
-/// What a tile reads.
+/// Inputs of a tile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'t>(&'t Spaces);
 
 impl<'t> Inputs<'t> {
-    /// The elements of a tensor.
+    /// Returns the elements of a tensor.
     #[inline]
     pub fn read<T: Element>(self, source: Source<T>) -> &'t [T] {
         let Place { offset_bytes, elements, space } = source.place;
-        // SAFETY: the tensor lies inside its space, which the run's spaces cover (promise of `BoundOp::run`).
+        // SAFETY: the tensor lies inside its space, which the run's spaces cover (guaranteed by the caller of
+        // `BoundOp::run`).
         let first = unsafe { self.0.starts[usize::from(space)].add(offset_bytes) };
-        // SAFETY: verified: inside the space and aligned to 64; initialised, since regions are zeroed when they are cut and any
-        // bits are a value; no operation that runs now writes it.
+        // SAFETY: the verifier checked that it is inside the space and aligned to 64; it is initialised, because
+        // regions are zeroed before use and any bits are a valid value; no running operation writes it.
         unsafe { core::slice::from_raw_parts(first.cast().as_ptr(), elements as usize) }
     }
 }
 
-/// The right to write what one tile writes. Neither `Copy` nor shared between threads.
+/// Permission to write the output of one tile. Neither `Copy` nor shared between threads.
 #[derive(Debug)]
 pub(crate) struct OutputPlace<'t>(&'t Spaces, PhantomData<*mut u8>);
 
 impl<'t> OutputPlace<'t> {
-    /// The elements of the output.
+    /// Returns the elements of the output.
     #[inline]
     pub fn open<T: Element>(self, target: Target<T>) -> Output<'t, T> {
         let Place { offset_bytes, elements, space } = target.place;
@@ -165,7 +168,8 @@ impl<'t> OutputPlace<'t> {
     }
 }
 
-/// The elements of an operation's output, for one tile: it writes those that are its own, and reads none that it did not write.
+/// The elements of an operation's output, for one tile. The tile writes only its own elements, and reads none that it
+/// did not write.
 #[derive(Debug)]
 pub(crate) struct Output<'t, T> {
     first: NonNull<T>,
@@ -174,24 +178,24 @@ pub(crate) struct Output<'t, T> {
 }
 
 impl<T: Element> Output<'_, T> {
-    /// A run of adjacent elements, all of them this tile's own.
+    /// Returns a run of adjacent elements, all of them of this tile.
     ///
     /// # Panics
-    /// If it reaches outside; a bound operation never does.
+    /// If the run reaches outside the tensor; a bound operation never does that.
     #[inline]
     pub fn row(&mut self, from: usize, length: usize) -> &mut [T] {
         assert!(from <= self.elements && length <= self.elements - from);
         // SAFETY: inside the tensor (asserted above).
         let first = unsafe { self.first.add(from) };
-        // SAFETY: inside; only this tile touches these elements (promise of `BoundOp::run`), and `&mut self` keeps two such
-        // slices from existing at a time.
+        // SAFETY: inside the tensor; only this tile accesses these elements (guaranteed by the caller of
+        // `BoundOp::run`), and `&mut self` prevents two such slices at a time.
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), length) }
     }
 
     /// Writes `values` to the elements `from`, `from + stride`, ...
     ///
     /// # Panics
-    /// If the last of them lies outside; a bound operation never gets there.
+    /// If the last of them lies outside the tensor; a bound operation never does that.
     #[inline]
     pub fn write(&mut self, from: usize, stride: usize, values: &[T]) {
         if stride == 1 {
@@ -203,32 +207,32 @@ impl<T: Element> Output<'_, T> {
         for (step, &value) in values.iter().enumerate() {
             // SAFETY: at most the last element, which lies inside (asserted above).
             let element = unsafe { self.first.add(from + step * stride) };
-            // SAFETY: inside, and this tile's own.
+            // SAFETY: inside the tensor, and an element of this tile.
             unsafe { element.write(value) };
         }
     }
 }
 
-/// One tile of an operation, with all it may touch.
+/// One tile of an operation, with all memory that it may access.
 #[derive(Debug)]
 pub(crate) struct Tile<'t> {
-    /// Its number.
-    pub index: u32,
+    /// Its part of the operation's units.
+    pub units: Range<u64>,
     pub inputs: Inputs<'t>,
     pub output: OutputPlace<'t>,
-    /// The thread's own; aligned to 64.
+    /// Scratch of this thread alone; aligned to 64.
     pub scratch: &'t mut [u8],
 }
 
 impl<'t> Tile<'t> {
     /// # Safety
     /// As [`crate::BoundOp::run`].
-    pub unsafe fn new(spaces: &'t Spaces, index: u32, scratch: &'t mut [u8]) -> Self {
-        Self { index, inputs: Inputs(spaces), output: OutputPlace(spaces, PhantomData), scratch }
+    pub unsafe fn new(spaces: &'t Spaces, units: Range<u64>, scratch: &'t mut [u8]) -> Self {
+        Self { units, inputs: Inputs(spaces), output: OutputPlace(spaces, PhantomData), scratch }
     }
 }
 
-/// Floats in any of the types that tensors hold.
+/// Source of floats in any type that tensors have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum FloatSource {
     F32(Source<f32>),
@@ -249,7 +253,7 @@ impl FloatSource {
         }
     }
 
-    /// One element as f32.
+    /// Returns one element as f32.
     #[inline]
     pub fn at(self, inputs: Inputs<'_>, at: usize) -> f32 {
         match self {
@@ -259,7 +263,7 @@ impl FloatSource {
         }
     }
 
-    /// The elements as f32: in place where they are adjacent f32, else loaded into `buffer`.
+    /// Returns the elements as f32: in place if they are adjacent f32, else loaded into `buffer`.
     #[inline]
     pub fn view<'a>(
         self,
@@ -286,7 +290,7 @@ fn strided<T: Copy>(values: &[T], from: usize, stride: usize, to: &mut [f32], co
     }
 }
 
-/// Floats to be written in any of the types that tensors hold.
+/// Target of floats in any type that tensors have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum FloatTarget {
     F32(Target<f32>),
@@ -313,8 +317,8 @@ impl FloatTarget {
 }
 
 impl FloatOutput<'_> {
-    /// Lets `fill` write `length` elements at `from`, `from + stride`, ...: in place where they are adjacent f32, else by way
-    /// of `buffer`, rounded to the nearest (ties to even), saturating.
+    /// Lets `fill` write the elements at `from`, `from + stride`, ..., as many as `buffer` has: in place if they are
+    /// adjacent f32, else through `buffer`, rounded to nearest (ties to even), saturating.
     #[inline]
     pub fn fill(&mut self, from: usize, stride: usize, buffer: &mut [f32], fill: impl FnOnce(&mut [f32])) {
         match self {

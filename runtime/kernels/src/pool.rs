@@ -2,7 +2,6 @@
 
 use crate::bind::{BindError, Binder, Kernel};
 use crate::depthwise::Channels;
-use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
 use crate::window::WindowAxis;
 use sonotrace_format::op::{self, PoolFunction};
@@ -15,7 +14,6 @@ pub(crate) struct Pool {
     axes: [WindowAxis; 2],
     output: Target<f32>,
     image: Source<f32>,
-    grid: UnitGrid,
 }
 
 impl Kernel for Pool {
@@ -28,12 +26,7 @@ impl Kernel for Pool {
             axes: WindowAxis::both(&operation.window),
             output: binder.output()?,
             image: binder.f32(1)?,
-            grid: binder.unit_grid(),
         })
-    }
-
-    fn tiles(&self) -> u32 {
-        self.grid.tiles()
     }
 
     fn run(&self, tile: Tile<'_>) {
@@ -42,7 +35,7 @@ impl Kernel for Pool {
         let [rows, columns] = self.axes;
         let [out_row_step, row_step] = self.channels.row_steps;
         let [out_step, column_step] = self.channels.column_steps;
-        for unit in self.grid.units_of(tile.index) {
+        for unit in tile.units {
             let (y, [out_at, image_at]) = self.channels.row(unit);
             for x in 0..self.channels.columns {
                 let (mut sum, mut largest, mut count) = (0.0f64, f32::NEG_INFINITY, 0u32);

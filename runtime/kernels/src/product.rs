@@ -1,10 +1,11 @@
 //! The blocked product that matrix products and convolutions share (Goto & van de Geijn 2008).
 //!
-//! A tile is some rows by some columns of the result. Its rows are packed once into groups of four, interleaved over `k`; then,
-//! panel by panel of 16 columns, each group is multiplied with the panel, with a block of sums in registers.
+//! A tile is a block of rows and columns of the result. Its rows are packed once into groups of four, interleaved over
+//! `k`. Then each group is multiplied with each panel of 16 columns, with a block of sums in registers.
 
 use crate::bind::{BindError, Binder, Panels};
 use crate::elementwise::unary;
+use crate::grid::UnitGrid;
 use crate::memory::{FloatSource, Inputs, Output, Source};
 use core::ops::Range;
 use half::slice::HalfFloatSliceExt;
@@ -16,7 +17,7 @@ pub(crate) const ROWS: usize = 4;
 /// Columns of the block of sums: half a panel, so that sums and operands fit sixteen registers of four floats.
 const COLUMNS: usize = 8;
 
-/// How a product is cut into tiles.
+/// Tile grid of a product.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProductGrid {
     pub m: usize,
@@ -27,7 +28,7 @@ pub(crate) struct ProductGrid {
     tiles: u32,
 }
 
-/// A tile's place in the product.
+/// Position of a tile in the product.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub batch: u64,
@@ -36,12 +37,12 @@ pub(crate) struct Piece {
 }
 
 impl ProductGrid {
-    /// Tiles of as many rows as scratch allows, and as many columns as keep a tile below its work.
+    /// Creates tiles of as many rows as scratch allows, and as many columns as the maximum work allows.
     ///
     /// # Errors
-    /// [`BindError::Scratch`] if there is not room for one group of rows and one panel.
+    /// [`BindError::Scratch`] if one group of rows and one panel do not fit.
     pub fn new(binder: &Binder<'_>, batches: u64, m: u64) -> Result<Self, BindError> {
-        let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is no product"))?;
+        let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
         let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
         let (needed, available) = (row_bytes.saturating_mul(ROWS + PANEL), binder.scratch_bytes());
         if needed > available {
@@ -57,15 +58,16 @@ impl ProductGrid {
         let tile_columns = panels as usize * PANEL;
         let tiles = m.div_ceil(tile_rows as u64) * n.div_ceil(tile_columns as u64);
         let tiles = tiles.checked_mul(batches).and_then(|tiles| u32::try_from(tiles).ok());
-        let tiles = tiles.ok_or(BindError::Record("has more tiles than can be counted"))?;
+        let tiles = tiles.ok_or(BindError::Record("has too many tiles"))?;
         Ok(Self { m: m as usize, n: n as usize, k: k as usize, tile_rows, tile_columns, tiles })
     }
 
-    pub fn tiles(&self) -> u32 {
-        self.tiles
+    /// Returns the unit grid, in which each tile is one unit.
+    pub fn tiles(&self) -> UnitGrid {
+        UnitGrid::new(self.tiles.into(), 1, 1)
     }
 
-    pub fn piece(&self, tile: u32) -> Piece {
+    pub fn piece(&self, tile: u64) -> Piece {
         let (across, down) = (self.n.div_ceil(self.tile_columns), self.m.div_ceil(self.tile_rows));
         let tile = tile as usize;
         let (column, row) = (tile % across * self.tile_columns, tile / across % down * self.tile_rows);
@@ -76,7 +78,7 @@ impl ProductGrid {
         }
     }
 
-    /// Cuts a thread's scratch: packed rows, and one panel.
+    /// Splits a thread's scratch into packed rows and one panel.
     pub fn cut<'s>(&self, scratch: &'s mut [u8], rows: &Range<usize>) -> (&'s mut [f32], &'s mut [f32]) {
         let (packed, panel) = bytemuck::cast_slice_mut::<u8, f32>(scratch)
             .split_at_mut(self.k * rows.len().next_multiple_of(ROWS));
@@ -84,7 +86,7 @@ impl ProductGrid {
     }
 }
 
-/// What is done with the sums: where they go, what is added, the activation. Strides are over columns.
+/// Processing of the sums: output, bias, activation. Strides are over columns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
     pub out_step: usize,
@@ -93,7 +95,7 @@ pub(crate) struct Epilogue {
     pub activation: Unary,
 }
 
-/// Where the columns of a product come from.
+/// Source of the columns of a product.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Columns {
     Packed(Panels),
@@ -107,7 +109,8 @@ pub(crate) enum Columns {
 }
 
 impl Columns {
-    /// The panel whose first column is `first`, as f32 `[k][16]`, and the scale of each column if its weights are integers.
+    /// Returns the panel whose first column is `first`, as f32 `[k][16]`, and the scale of each column if its weights
+    /// are integers.
     fn panel<'a>(
         &self,
         inputs: Inputs<'a>,
@@ -150,7 +153,7 @@ impl Columns {
     }
 }
 
-/// Four consecutive weights of 16 columns at a time, as f32.
+/// Converts weights to f32, four consecutive weights of 16 columns at a time.
 fn widen(weights: &[i8], panel: &mut [f32]) {
     for (group, to) in weights.chunks_exact(GROUP * PANEL).zip(panel.chunks_mut(GROUP * PANEL)) {
         let mut words = [0i32; PANEL];
@@ -165,8 +168,8 @@ fn widen(weights: &[i8], panel: &mut [f32]) {
     }
 }
 
-/// Packs adjacent or strided rows in groups of [`ROWS`], interleaved over `k`; rows that fill up the last group are zero.
-/// `start` gives the first element of a row.
+/// Packs adjacent or strided rows in groups of [`ROWS`], interleaved over `k`; the last group is padded with zero rows.
+/// `start` returns the position of a row's first element.
 pub(crate) fn pack_rows(
     values: &[f32],
     rows: &Range<usize>,
@@ -187,15 +190,15 @@ pub(crate) fn pack_rows(
             if k_step == 1 {
                 to.zip(&from[..k]).for_each(|(to, &value)| *to = value);
             } else {
-                // The step is 0 where one element stands for all.
+                // The step is 0 if one element is repeated.
                 to.enumerate().for_each(|(k, to)| *to = from[k * k_step]);
             }
         }
     }
 }
 
-/// Multiplies the packed rows of a piece with its columns, and writes. `place` gives the offsets of a row in the output and in
-/// the addend, at column 0.
+/// Multiplies the packed rows of a piece with its columns and writes the result. `place` returns the offsets of a row
+/// in the output and in the addend, at column 0.
 pub(crate) fn multiply(
     grid: &ProductGrid,
     piece: &Piece,
@@ -233,7 +236,7 @@ pub(crate) fn multiply(
     }
 }
 
-/// A block of sums over all of `k`: four packed rows by eight columns of a panel, from `FIRST` on.
+/// Computes a block of sums over all of `k`: four packed rows by eight columns of a panel, starting at `FIRST`.
 #[inline]
 fn block<const FIRST: usize>(a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; ROWS] {
     let mut sums = [[0.0f32; COLUMNS]; ROWS];

@@ -1,37 +1,44 @@
-//! Operations over trailing dims: for each kept index, the elements under it.
+//! Operations over trailing dims: iterates over the elements under each kept index.
 //!
-//! Where the elements under one kept index are adjacent, each index is worked on by itself. Where instead the elements of
-//! neighbouring kept indices are adjacent (channels of an image that are normalised at each pixel), a block of neighbours is
-//! worked on together, so that memory is read in order.
+//! If the elements under one kept index are adjacent, each index is processed separately. If the elements of
+//! neighbouring kept indices are adjacent (channels of an image, normalised at each pixel), a block of neighbours is
+//! processed together, so that memory is read in order.
 
 use crate::bind::Binder;
 use crate::walk::Dims;
 use core::ops::Range;
 use sonotrace_format::DIMS;
 
-/// Most neighbours in a block.
+/// Maximum neighbours in a block.
 pub(crate) const BLOCK: usize = 64;
+/// Maximum elements in a chunk.
+pub(crate) const CHUNK: usize = 64;
+/// Partial results that are computed side by side over adjacent elements.
+const LANES: usize = 8;
 
-/// Where the elements of an operation over trailing dims lie, for the operands in `N` slots: the output, the input, others.
+/// Positions of the elements of an operation over trailing dims, for the operands in `N` slots: the output, the input,
+/// others.
 #[derive(Debug)]
 pub(crate) struct Trailing<const N: usize> {
-    /// Kept dims but the last.
+    /// Kept dims except the last.
     outer: Dims<N>,
     starts: [usize; N],
     /// Extent and steps of the last kept dim.
     neighbours: usize,
     neighbour_steps: [usize; N],
-    /// Inner dims but the last.
+    /// Inner dims except the last.
     inner: Dims<N>,
     columns: usize,
     steps: [usize; N],
+    /// Whether neighbours are processed together. (At the end of a tile, a block may have a single index; it is
+    /// processed in the same way, so that the result does not depend on the tiles.)
     is_blocked: bool,
 }
 
 /// Neighbouring kept indices.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block<const N: usize> {
-    /// How many; 1 where neighbours are worked on one by one.
+    /// Number of indices; 1 if neighbours are processed separately.
     pub count: usize,
     /// Offsets of the operands at the first element of the first index.
     pub offsets: [usize; N],
@@ -42,10 +49,47 @@ pub(crate) struct Block<const N: usize> {
 pub(crate) struct Run<const N: usize> {
     /// Offsets of the operands at the first element.
     pub offsets: [usize; N],
-    /// Elements from one to the next.
+    /// Elements from one to the next, by operand.
     pub steps: [usize; N],
-    /// How many.
+    /// Number of elements.
     pub length: usize,
+}
+
+/// Elements that are loaded, computed and written together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chunk<const N: usize> {
+    /// Offsets of the operands at the first element.
+    pub offsets: [usize; N],
+    /// Elements from one to the next, by operand.
+    pub steps: [usize; N],
+    /// Number of elements.
+    pub length: usize,
+    /// Index in the block of the first element, if the elements belong to neighbours.
+    index: Option<usize>,
+}
+
+impl<const N: usize> Chunk<N> {
+    /// Applies `f` to each value and the entry of its index in the block.
+    #[inline]
+    pub fn apply(&self, values: &mut [f32], of_index: &[f32; BLOCK], f: impl Fn(f32, f32) -> f32) {
+        match self.index {
+            None => values.iter_mut().for_each(|value| *value = f(*value, of_index[0])),
+            Some(index) => {
+                values.iter_mut().zip(&of_index[index..]).for_each(|(value, &own)| *value = f(*value, own));
+            }
+        }
+    }
+
+    /// Adds each value to the sum of its index in the block.
+    #[inline]
+    pub fn add_to(&self, sums: &mut [f64; BLOCK], values: &[f32]) {
+        match self.index {
+            None => sums[0] += f64::from(values.iter().sum::<f32>()),
+            Some(index) => {
+                sums[index..].iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+        }
+    }
 }
 
 impl<const N: usize> Trailing<N> {
@@ -73,18 +117,12 @@ impl<const N: usize> Trailing<N> {
         }
     }
 
-    /// Whether neighbours are worked on together. (A block may still have one index, at the end of a tile; it is worked on in the
-    /// same way, so that the tiles do not show in the result.)
-    pub fn is_blocked(&self) -> bool {
-        self.is_blocked
-    }
-
-    /// Elements under each kept index.
+    /// Returns the number of elements under each kept index.
     pub fn count(&self) -> u64 {
         self.inner.count() * self.columns as u64
     }
 
-    /// Steps from one kept index of a block to the next.
+    /// Returns the steps from one kept index of a block to the next.
     pub fn neighbour_steps(&self) -> [usize; N] {
         self.neighbour_steps
     }
@@ -106,8 +144,8 @@ impl<const N: usize> Trailing<N> {
         }
     }
 
-    /// Calls `work` with the inner indices under the first index of a block, in order: as long runs, or one by one where
-    /// neighbours are worked on together.
+    /// Calls `work` with the inner indices under the first index of a block, in order: as long runs, or one by one if
+    /// neighbours are processed together.
     pub fn for_each_run(&self, block: Block<N>, mut work: impl FnMut(Run<N>)) {
         let mut walk = self.inner.walk(0, block.offsets);
         for _ in 0..self.inner.count() {
@@ -121,6 +159,60 @@ impl<const N: usize> Trailing<N> {
             }
             walk.next();
         }
+    }
+
+    /// Calls `work` with the elements under a block in chunks of at most [`CHUNK`]: neighbours if they are processed
+    /// together, else adjacent elements.
+    pub fn for_each_chunk(&self, block: Block<N>, mut work: impl FnMut(Chunk<N>)) {
+        let is_blocked = self.is_blocked;
+        self.for_each_run(block, |run| {
+            let (length, steps) =
+                if is_blocked { (block.count, self.neighbour_steps) } else { (run.length, run.steps) };
+            for from in (0..length).step_by(CHUNK) {
+                let offsets = core::array::from_fn(|slot| run.offsets[slot] + from * steps[slot]);
+                let index = is_blocked.then_some(from);
+                work(Chunk { offsets, steps, length: CHUNK.min(length - from), index });
+            }
+        });
+    }
+
+    /// Folds the elements of `values`, the input, under each index of a block: combines `start` with
+    /// `map(element, index in the block)` of each. `start` is neutral to `combine`.
+    #[inline]
+    pub fn fold(
+        &self,
+        values: &[f32],
+        block: Block<N>,
+        start: f64,
+        map: impl Fn(f64, usize) -> f64,
+        combine: impl Fn(f64, f64) -> f64,
+    ) -> [f64; BLOCK] {
+        // One result for each index of a block, or the lanes of one index.
+        let mut results = [start; BLOCK];
+        self.for_each_run(block, |run| {
+            let (from, step) = (run.offsets[1], run.steps[1]);
+            if self.is_blocked {
+                for (at, (result, &value)) in
+                    results.iter_mut().zip(&values[from..][..block.count]).enumerate()
+                {
+                    *result = combine(*result, map(value.into(), at));
+                }
+            } else if step == 1 {
+                for chunk in values[from..][..run.length].chunks(LANES) {
+                    for (result, &value) in results.iter_mut().zip(chunk) {
+                        *result = combine(*result, map(value.into(), 0));
+                    }
+                }
+            } else {
+                for_each(values, from, step, run.length, |value| {
+                    results[0] = combine(results[0], map(value.into(), 0));
+                });
+            }
+        });
+        if !self.is_blocked {
+            results[0] = results[1..LANES].iter().fold(results[0], |result, &lane| combine(result, lane));
+        }
+        results
     }
 }
 

@@ -1,4 +1,4 @@
-//! Walking over some dimensions of an operation.
+//! Iterates over some dimensions of an operation.
 
 use crate::bind::Binder;
 use core::ops::Range;
@@ -12,7 +12,7 @@ pub(crate) struct Dims<const N: usize> {
 }
 
 impl<const N: usize> Dims<N> {
-    /// The dimensions in `range`, for the operands in the given slots.
+    /// Selects the dimensions in `range`, for the operands in the given slots.
     pub fn new(binder: &Binder<'_>, range: Range<usize>, slots: [usize; N]) -> Self {
         let mut dims = Self { extents: [1; DIMS], strides: [[0; DIMS]; N] };
         for dim in range {
@@ -24,12 +24,12 @@ impl<const N: usize> Dims<N> {
         dims
     }
 
-    /// Indices.
+    /// Returns the number of indices.
     pub fn count(&self) -> u64 {
         self.extents.iter().map(|&extent| u64::from(extent)).product()
     }
 
-    /// A walk from the flat index `start` on; offsets count from `base`.
+    /// Starts a walk at the flat index `start`; `base` holds the offsets at index 0.
     pub fn walk(&self, start: u64, base: [usize; N]) -> Walk<'_, N> {
         let mut walk = Walk { dims: self, index: [0; DIMS], offsets: base };
         if start == 0 {
@@ -53,12 +53,12 @@ impl<const N: usize> Dims<N> {
 pub(crate) struct Walk<'d, const N: usize> {
     dims: &'d Dims<N>,
     index: [u32; DIMS],
-    /// Offsets of the operands at the present index.
+    /// Offsets of the operands at the current index.
     pub offsets: [usize; N],
 }
 
 impl<const N: usize> Walk<'_, N> {
-    /// Moves to the next index; after the last one it is back at the first.
+    /// Moves to the next index; from the last one, to the first.
     #[inline]
     pub fn next(&mut self) {
         for dim in (0..DIMS).rev() {
@@ -80,6 +80,65 @@ impl<const N: usize> Walk<'_, N> {
                 return;
             }
             self.index[dim] = 0;
+        }
+    }
+}
+
+/// Rows along the last dimension, for the operands in `N` slots.
+#[derive(Debug)]
+pub(crate) struct Rows<const N: usize> {
+    rows: Dims<N>,
+    starts: [usize; N],
+    columns: usize,
+    /// Columns of a unit: rows are split into runs.
+    run: usize,
+    /// Strides over columns.
+    pub steps: [usize; N],
+}
+
+/// Elements of a row that are loaded, computed and written together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chunk<const N: usize> {
+    pub row: u64,
+    /// The first column.
+    pub column: usize,
+    /// Offsets of the operands at that column.
+    pub offsets: [usize; N],
+    /// Number of elements; at most [`CHUNK`].
+    pub length: usize,
+}
+
+/// Maximum elements in a chunk.
+pub(crate) const CHUNK: usize = 256;
+
+impl<const N: usize> Rows<N> {
+    /// Creates rows in units of `run` columns.
+    pub fn new(binder: &Binder<'_>, slots: [usize; N], run: u64) -> Self {
+        let last = DIMS - 1;
+        Self {
+            rows: Dims::new(binder, 0..last, slots),
+            starts: slots.map(|slot| binder.start(slot)),
+            columns: binder.dims()[last] as usize,
+            run: run as usize,
+            steps: slots.map(|slot| binder.strides(slot)[last] as usize),
+        }
+    }
+
+    /// Calls `work` with the chunks of a range of units.
+    #[inline]
+    pub fn for_each_chunk(&self, units: Range<u64>, mut work: impl FnMut(Chunk<N>)) {
+        let runs = self.columns.div_ceil(self.run) as u64;
+        let mut walk = self.rows.walk(units.start / runs, self.starts);
+        for unit in units {
+            let first = (unit % runs) as usize * self.run;
+            let end = self.columns.min(first + self.run);
+            for column in (first..end).step_by(CHUNK) {
+                let offsets = core::array::from_fn(|slot| walk.offsets[slot] + column * self.steps[slot]);
+                work(Chunk { row: unit / runs, column, offsets, length: CHUNK.min(end - column) });
+            }
+            if end == self.columns {
+                walk.next();
+            }
         }
     }
 }

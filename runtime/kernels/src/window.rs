@@ -14,7 +14,7 @@ pub(crate) struct WindowAxis {
 }
 
 impl WindowAxis {
-    /// Both axes, rows first.
+    /// Returns both axes, rows first.
     pub fn both(window: &Window) -> [Self; 2] {
         [0, 1].map(|axis| Self {
             kernel: window.kernel[axis],
@@ -25,24 +25,24 @@ impl WindowAxis {
         })
     }
 
-    /// Elements of the kernel.
+    /// Returns the number of kernel elements.
     pub fn kernel(&self) -> usize {
         self.kernel as usize
     }
 
-    /// Input pixels from one output to the next.
+    /// Returns the input pixels from one output to the next.
     pub fn stride(&self) -> usize {
         self.stride as usize
     }
 
-    /// Input position of an output position and kernel element, if inside the image.
+    /// Returns the input position of an output position and kernel element, if inside the image.
     #[inline]
     pub fn input_at(&self, out: usize, tap: usize) -> Option<usize> {
         let at = self.position(out, tap);
         (0..i64::from(self.input)).contains(&at).then_some(at as usize)
     }
 
-    /// Of `count` outputs, those whose input position of a kernel element lies inside the image.
+    /// Returns those of `count` outputs whose input position for a kernel element lies inside the image.
     #[inline]
     pub fn outputs_inside(&self, tap: usize, count: usize) -> Range<usize> {
         let (first, stride) = (self.position(0, tap), i64::from(self.stride));

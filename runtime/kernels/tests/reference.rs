@@ -1,9 +1,9 @@
-//! Every kernel against a slow, obvious one: index by index, in double precision, over odd shapes, transposed and repeated
-//! operands, every type that tensors hold.
+//! Every kernel against a slow, simple reference: index by index, in double precision, over odd shapes, transposed and
+//! repeated operands, and all element types.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{Bench, Case, Chance, pack_f32, pack_i8, small_tiles};
+use common::{Bench, Case, Random, pack_f32, pack_i8, small_tiles};
 use half::f16;
 use proptest::prelude::*;
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
@@ -14,7 +14,7 @@ use sonotrace_kernels::BindOptions;
 
 type Index = [usize; DIMS];
 
-/// An operand's values as f64, with where they lie.
+/// An operand's values as f64, with their strides.
 struct Values {
     values: Vec<f64>,
     strides: [u32; DIMS],
@@ -46,7 +46,7 @@ impl Values {
     }
 }
 
-/// All indices of some extents, in order.
+/// Returns all indices of some extents, in order.
 fn indices(dims: &[u32; DIMS]) -> Vec<Index> {
     let count: usize = dims.iter().map(|&extent| extent as usize).product();
     let index = |mut flat: usize| {
@@ -134,7 +134,8 @@ fn function(function: Function, [a, b, c]: [f64; 3]) -> f64 {
     }
 }
 
-/// The input pixels that the window of an output pixel covers: kernel row and column, and row and column of the image if inside.
+/// Returns the input pixels that the window of an output pixel covers: kernel row and column, and row and column of the
+/// image if inside.
 fn covered(window: &Window, y: usize, x: usize) -> Vec<([usize; 2], Option<[usize; 2]>)> {
     let position = |axis: usize, out: usize, tap: usize| {
         let at = (out * window.stride[axis] as usize + tap * window.dilation[axis] as usize) as i64;
@@ -152,8 +153,8 @@ fn with(index: &Index, changes: &[(usize, usize)]) -> Index {
     index
 }
 
-/// The expected value at each place of the output; NaN where nothing is written. `weights` are those of a product, by output
-/// channel and depth.
+/// Returns the expected value of each output element; NaN where nothing is written. `weights` returns those of a
+/// product, by output channel and depth.
 fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
     let values: Vec<Option<Values>> =
         case.inputs.iter().map(|input| input.as_ref().map(Values::of)).collect();
@@ -308,16 +309,16 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                 put(&index, (first..first + op.taps as usize).map(tap).sum());
             }
         }
-        Operation::GridSample(_) => unreachable!("held to its own reference below"),
+        Operation::GridSample(_) => unreachable!("has its own reference below"),
     }
     result
 }
 
-/// Strides of a dense tensor over some of the dims, in a random order of the axes in memory, with the dims it does not have
-/// repeated; and its elements.
-fn shuffled(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, chance: &mut Chance) -> ([u32; DIMS], usize) {
+/// Returns the strides of a dense tensor over the dims that it `has`, in a random order in memory, with stride 0 over
+/// the others; and its number of elements.
+fn shuffled(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, random: &mut Random) -> ([u32; DIMS], usize) {
     let mut order: Vec<usize> = (0..DIMS).filter(|&dim| has(dim)).collect();
-    (1..order.len()).rev().for_each(|at| order.swap(at, chance.below(at + 1)));
+    (1..order.len()).rev().for_each(|at| order.swap(at, random.below(at + 1)));
     let (mut strides, mut next) = ([0; DIMS], 1);
     for dim in order {
         // A dim of one element may have any stride.
@@ -327,11 +328,11 @@ fn shuffled(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, chance: &mut Chance
     (strides, next as usize)
 }
 
-/// A strided constant of a random type.
-fn any_floats(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, chance: &mut Chance) -> Constant {
-    let (strides, elements) = shuffled(dims, has, chance);
-    let values = chance.floats(elements);
-    match chance.below(3) {
+/// Returns a strided constant of a random type.
+fn any_floats(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, random: &mut Random) -> Constant {
+    let (strides, elements) = shuffled(dims, has, random);
+    let values = random.floats(elements);
+    match random.below(3) {
         0 => Constant::f32(&values, strides),
         1 => {
             let halves: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
@@ -344,20 +345,20 @@ fn any_floats(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, chance: &mut Chan
     }
 }
 
-fn f32s(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, chance: &mut Chance) -> Constant {
-    let (strides, elements) = shuffled(dims, has, chance);
-    Constant::f32(&chance.floats(elements), strides)
+fn f32s(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, random: &mut Random) -> Constant {
+    let (strides, elements) = shuffled(dims, has, random);
+    Constant::f32(&random.floats(elements), strides)
 }
 
-fn output(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, chance: &mut Chance) -> Output {
-    let (strides, elements) = shuffled(dims, has, chance);
+fn output(dims: &[u32; DIMS], has: impl Fn(usize) -> bool, random: &mut Random) -> Output {
+    let (strides, elements) = shuffled(dims, has, random);
     Output::f32(elements as u64, strides)
 }
 
-/// Small extents, some of them 1.
-fn extents(chance: &mut Chance, dims: std::ops::Range<usize>, most: usize) -> [u32; DIMS] {
+/// Returns small extents, some of them 1.
+fn extents(random: &mut Random, dims: std::ops::Range<usize>, most: usize) -> [u32; DIMS] {
     let mut extents = [1; DIMS];
-    dims.for_each(|dim| extents[dim] = 1 + (chance.below(most) * chance.below(2)) as u32);
+    dims.for_each(|dim| extents[dim] = 1 + (random.below(most) * random.below(2)) as u32);
     extents
 }
 
@@ -380,20 +381,20 @@ fn check(case: &Case, weights: &dyn Fn(usize, usize) -> f64) {
 
 const NONE: &dyn Fn(usize, usize) -> f64 = &|_, _| f64::NAN;
 
-fn any_activation(chance: &mut Chance) -> Unary {
+fn any_activation(random: &mut Random) -> Unary {
     use UnaryFunction as F;
-    match chance.below(4) {
+    match random.below(4) {
         0 => Unary::COPY,
-        1 => Unary::plain([F::Relu, F::Gelu, F::Sigmoid, F::Silu][chance.below(4)]),
+        1 => Unary::plain([F::Relu, F::Gelu, F::Sigmoid, F::Silu][random.below(4)]),
         2 => Unary::clamp(-0.25, 0.5),
         _ => Unary { function: F::LeakyRelu, p: 0.1, q: 0.0 },
     }
 }
 
-/// Weights of `n` channels and `k` inputs in a random type of panels, and their values.
-fn panels(n: usize, k: usize, chance: &mut Chance) -> (Constant, Vec<f64>) {
-    let values = chance.floats(n * k);
-    match chance.below(3) {
+/// Returns weights of `n` channels and `k` inputs in a random type of panels, and their values.
+fn panels(n: usize, k: usize, random: &mut Random) -> (Constant, Vec<f64>) {
+    let values = random.floats(n * k);
+    match random.below(3) {
         0 => {
             let packed = pack_f32(n, k, |channel, at| values[channel * k + at]);
             let panels = Constant::panels(bytemuck::cast_slice(&packed), Dtype::F32);
@@ -417,26 +418,26 @@ fn panels(n: usize, k: usize, chance: &mut Chance) -> (Constant, Vec<f64>) {
 
 fn cases(count: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let is_told = std::env::var_os("PROPTEST_CASES").is_some();
-    ProptestConfig { cases: if is_told { config.cases } else { count }, ..config }
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_set { config.cases } else { count }, ..config }
 }
 
-fn any_window(chance: &mut Chance) -> Window {
-    let side = |chance: &mut Chance| 1 + chance.below(3) as u32;
+fn any_window(random: &mut Random) -> Window {
+    let side = |random: &mut Random| 1 + random.below(3) as u32;
     Window {
-        kernel: [side(chance), side(chance)],
-        stride: [side(chance), side(chance)],
-        dilation: [side(chance), side(chance)],
-        pad: [chance.below(4) as i32 - 1, chance.below(4) as i32 - 1],
-        input: [1 + chance.below(12) as u32, 1 + chance.below(12) as u32],
+        kernel: [side(random), side(random)],
+        stride: [side(random), side(random)],
+        dilation: [side(random), side(random)],
+        pad: [random.below(4) as i32 - 1, random.below(4) as i32 - 1],
+        input: [1 + random.below(12) as u32, 1 + random.below(12) as u32],
     }
 }
 
-/// An image with rows and columns of the window's input over dims 4 and 5, and other dims as given.
-fn image(dims: &[u32; DIMS], window: &Window, has: &[usize], chance: &mut Chance) -> Constant {
+/// Returns an image with rows and columns of the window's input over dims 4 and 5, and other dims as given.
+fn image(dims: &[u32; DIMS], window: &Window, has: &[usize], random: &mut Random) -> Constant {
     let mut dims = *dims;
     (dims[4], dims[5]) = (window.input[0], window.input[1]);
-    f32s(&dims, |dim| has.contains(&dim), chance)
+    f32s(&dims, |dim| has.contains(&dim), random)
 }
 
 proptest! {
@@ -444,153 +445,153 @@ proptest! {
 
     #[test]
     fn element_wise(seed: u64) {
-        let chance = &mut Chance(seed);
-        let dims = extents(chance, 3..8, 9);
+        let random = &mut Random(seed);
+        let dims = extents(random, 3..8, 9);
         let all: Vec<Function> = UnaryFunction::ALL
             .iter()
             .map(|&function| Function::Unary(Unary { function, p: -0.5, q: 0.75 }))
             .chain(BinaryFunction::ALL.iter().map(|&function| Function::Binary(function)))
             .chain(TernaryFunction::ALL.iter().map(|&function| Function::Ternary(function)))
             .collect();
-        let function = all[chance.below(all.len())];
+        let function = all[random.below(all.len())];
         let mut inputs = [None, None, None];
         for input in inputs.iter_mut().take(function.inputs()) {
             // Some operands are repeated over some dims.
-            let mask = chance.word() | chance.word();
-            *input = Some(any_floats(&dims, |dim| mask >> dim & 1 == 1, chance));
+            let mask = random.word() | random.word();
+            *input = Some(any_floats(&dims, |dim| mask >> dim & 1 == 1, random));
         }
-        let case = Case::new("element-wise", Elementwise { function }, dims, output(&dims, |_| true, chance), inputs);
+        let case = Case::new("element-wise", Elementwise { function }, dims, output(&dims, |_| true, random), inputs);
         check(&case, NONE);
     }
 
     #[test]
     fn trailing_dims(seed: u64) {
-        let chance = &mut Chance(seed);
-        let dims = extents(chance, 3..8, 80);
+        let random = &mut Random(seed);
+        let dims = extents(random, 3..8, 80);
         let elements: u64 = dims.iter().map(|&extent| u64::from(extent)).product();
         prop_assume!(elements < 20_000);
-        let kept_dims = chance.below(DIMS + 1) as u32;
-        let input = f32s(&dims, |_| true, chance);
-        let epsilon = [1e-5, 1e-2][chance.below(2)];
-        let statistics = Statistics::ALL[chance.below(2)];
-        let reduction = Reduction::ALL[chance.below(Reduction::ALL.len())];
+        let kept_dims = random.below(DIMS + 1) as u32;
+        let input = f32s(&dims, |_| true, random);
+        let epsilon = [1e-5, 1e-2][random.below(2)];
+        let statistics = Statistics::ALL[random.below(2)];
+        let reduction = Reduction::ALL[random.below(Reduction::ALL.len())];
         let is_kept = |dim: usize| dim < kept_dims as usize;
-        let reduced = output(&dims, is_kept, chance);
-        let same = output(&dims, |_| true, chance);
-        let scale = (chance.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), chance));
-        let shift = (chance.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), chance));
+        let reduced = output(&dims, is_kept, random);
+        let same = output(&dims, |_| true, random);
+        let scale = (random.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), random));
+        let shift = (random.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), random));
         let one = |input: &Constant| [Some(input.clone()), None, None];
         check(&Case::new("reduce", Reduce { reduction, kept_dims }, dims, reduced, one(&input)), NONE);
         check(&Case::new("softmax", Softmax { kept_dims }, dims, same, one(&input)), NONE);
-        // The variance of one element is 0: what is divided by is the epsilon alone.
+        // The variance of one element is 0: the divisor is the root of epsilon alone.
         let normalize = Normalize { statistics, kept_dims, epsilon };
         check(&Case::new("normalize", normalize, dims, same, [Some(input), scale, shift]), NONE);
     }
 
     #[test]
     fn products(seed: u64) {
-        let chance = &mut Chance(seed);
-        let mut dims = extents(chance, 2..8, 40);
+        let random = &mut Random(seed);
+        let mut dims = extents(random, 2..8, 40);
         (dims[2], dims[3]) = (1 + dims[2] % 3, 1 + dims[3] % 3);
         let (n, k) = (dims[6] as usize, dims[7] as usize);
-        let a = f32s(&dims, |dim| dim != 6, chance);
-        let is_packed = chance.below(2) == 0;
+        let a = f32s(&dims, |dim| dim != 6, random);
+        let is_packed = random.below(2) == 0;
         let (b, weights) = match is_packed {
-            true => panels(n, k, chance),
-            false => (f32s(&dims, |dim| dim != 5, chance), Vec::new()),
+            true => panels(n, k, random),
+            false => (f32s(&dims, |dim| dim != 5, random), Vec::new()),
         };
-        let mask = chance.word();
-        let c = (chance.below(3) > 0).then(|| any_floats(&dims, |dim| dim != 7 && mask >> dim & 1 == 1, chance));
-        let operation = MatMul { activation: any_activation(chance) };
-        let out = output(&dims, |dim| dim != 7, chance);
+        let mask = random.word();
+        let c = (random.below(3) > 0).then(|| any_floats(&dims, |dim| dim != 7 && mask >> dim & 1 == 1, random));
+        let operation = MatMul { activation: any_activation(random) };
+        let out = output(&dims, |dim| dim != 7, random);
         check(&Case::new("matmul", operation, dims, out, [Some(a), Some(b), c]), &|channel, at| weights[channel * k + at]);
     }
 
     #[test]
     fn convolutions(seed: u64) {
-        let chance = &mut Chance(seed);
-        let window = any_window(chance);
-        let mut dims = extents(chance, 4..8, 9);
-        (dims[0], dims[6]) = (1 + chance.below(2) as u32, 1 + chance.below(40) as u32);
+        let random = &mut Random(seed);
+        let window = any_window(random);
+        let mut dims = extents(random, 4..8, 9);
+        (dims[0], dims[6]) = (1 + random.below(2) as u32, 1 + random.below(40) as u32);
         let (n, k) = (dims[6] as usize, dims[7] as usize * window.taps() as usize);
-        let (b, weights) = panels(n, k, chance);
-        let a = image(&dims, &window, &[0, 4, 5, 7], chance);
-        let c = (chance.below(2) == 0).then(|| any_floats(&dims, |dim| dim == 6, chance));
-        let operation = Conv { window, activation: any_activation(chance) };
-        let out = output(&dims, |dim| dim != 7, chance);
+        let (b, weights) = panels(n, k, random);
+        let a = image(&dims, &window, &[0, 4, 5, 7], random);
+        let c = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim == 6, random));
+        let operation = Conv { window, activation: any_activation(random) };
+        let out = output(&dims, |dim| dim != 7, random);
         check(&Case::new("conv", operation, dims, out, [Some(a), Some(b), c]), &|channel, at| weights[channel * k + at]);
     }
 
     #[test]
-    fn channels_by_themselves(seed: u64) {
-        let chance = &mut Chance(seed);
-        let window = any_window(chance);
-        let mut dims = extents(chance, 4..8, 9);
-        (dims[0], dims[7]) = (1 + chance.below(2) as u32, 1 + chance.below(3) as u32);
-        let a = image(&dims, &window, &[0, 4, 5, 6], chance);
+    fn depthwise_and_pool(seed: u64) {
+        let random = &mut Random(seed);
+        let window = any_window(random);
+        let mut dims = extents(random, 4..8, 9);
+        (dims[0], dims[7]) = (1 + random.below(2) as u32, 1 + random.below(3) as u32);
+        let a = image(&dims, &window, &[0, 4, 5, 6], random);
         let mut kernel = dims;
         (kernel[4], kernel[5]) = (window.kernel[0], window.kernel[1]);
-        let b = any_floats(&kernel, |dim| (4..8).contains(&dim), chance);
-        let c = (chance.below(2) == 0).then(|| any_floats(&dims, |dim| dim >= 6, chance));
-        let operation = DepthwiseConv { window, activation: any_activation(chance) };
-        let out = output(&dims, |_| true, chance);
+        let b = any_floats(&kernel, |dim| (4..8).contains(&dim), random);
+        let c = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim >= 6, random));
+        let operation = DepthwiseConv { window, activation: any_activation(random) };
+        let out = output(&dims, |_| true, random);
         check(&Case::new("depthwise", operation, dims, out, [Some(a.clone()), Some(b), c]), NONE);
         dims[7] = 1;
-        let function = PoolFunction::ALL[chance.below(4)];
-        let out = output(&dims, |_| true, chance);
+        let function = PoolFunction::ALL[random.below(4)];
+        let out = output(&dims, |_| true, random);
         check(&Case::new("pool", Pool { function, window }, dims, out, [Some(a), None, None]), NONE);
     }
 
     #[test]
     fn tables(seed: u64) {
-        let chance = &mut Chance(seed);
-        let dims = extents(chance, 3..8, 9);
-        // The axis that is read along is innermost or outermost in memory.
-        let axis = 3 + chance.below(5);
-        let length = 1 + chance.below(7) as u32;
+        let random = &mut Random(seed);
+        let dims = extents(random, 3..8, 9);
+        // The indexed axis is anywhere in memory order.
+        let axis = 3 + random.below(5);
+        let length = 1 + random.below(7) as u32;
         let mut source = dims;
         source[axis] = length;
-        let mut a = any_floats(&source, |_| true, chance);
+        let mut a = any_floats(&source, |_| true, random);
         let axis_stride = if length == 1 { 0 } else { a.strides[axis] };
         a.strides[axis] = 0;
-        let mask = chance.word() | 1 << axis;
-        let (strides, elements) = shuffled(&dims, |dim| mask >> dim & 1 == 1, chance);
-        let indices: Vec<i32> = (0..elements).map(|_| chance.below(length as usize) as i32).collect();
+        let mask = random.word() | 1 << axis;
+        let (strides, elements) = shuffled(&dims, |dim| mask >> dim & 1 == 1, random);
+        let indices: Vec<i32> = (0..elements).map(|_| random.below(length as usize) as i32).collect();
         let gather = Gather { axis_stride, axis_length: length };
         let table = Constant::indices(&indices, strides);
-        let out = output(&dims, |_| true, chance);
+        let out = output(&dims, |_| true, random);
         check(&Case::new("gather", gather, dims, out, [Some(a.clone()), Some(table), None]), NONE);
         if a.dtype != Dtype::F32 {
             return Ok(());
         }
-        let taps = 1 + chance.below(4) as u32;
+        let taps = 1 + random.below(4) as u32;
         let entries = (dims[axis] * taps) as usize;
-        let indices: Vec<i32> = (0..entries).map(|_| chance.below(length as usize) as i32).collect();
+        let indices: Vec<i32> = (0..entries).map(|_| random.below(length as usize) as i32).collect();
         let resample = Resample { axis: axis as u32, taps, input_length: length, input_stride: axis_stride };
-        let factors = Constant::f32(&chance.floats(entries), [0; DIMS]);
+        let factors = Constant::f32(&random.floats(entries), [0; DIMS]);
         let table = Constant::indices(&indices, [0; DIMS]);
         check(&Case::new("resample", resample, dims, out, [Some(a), Some(table), Some(factors)]), NONE);
     }
 
-    /// Sampling between pixels: the definition of ONNX GridSample, written out.
+    /// Bilinear sampling against the definition of ONNX GridSample.
     #[test]
     fn places(seed: u64) {
-        let chance = &mut Chance(seed);
-        let mut dims = extents(chance, 4..8, 9);
-        (dims[0], dims[6]) = (1 + chance.below(2) as u32, 1);
-        let input = [1 + chance.below(9) as u32, 1 + chance.below(9) as u32];
+        let random = &mut Random(seed);
+        let mut dims = extents(random, 4..8, 9);
+        (dims[0], dims[6]) = (1 + random.below(2) as u32, 1);
+        let input = [1 + random.below(9) as u32, 1 + random.below(9) as u32];
         let window = Window { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [0; 2], input };
-        let a = image(&dims, &window, &[0, 4, 5, 7], chance);
-        let (mut strides, pixels) = shuffled(&dims, |dim| [0, 4, 5].contains(&dim), chance);
+        let a = image(&dims, &window, &[0, 4, 5, 7], random);
+        let (mut strides, pixels) = shuffled(&dims, |dim| [0, 4, 5].contains(&dim), random);
         strides.iter_mut().for_each(|stride| *stride *= 2);
-        let places: Vec<f32> = chance.floats(2 * pixels).iter().map(|at| 1.7 * at).collect();
+        let places: Vec<f32> = random.floats(2 * pixels).iter().map(|at| 1.7 * at).collect();
         let op = GridSample {
-            outside: Outside::ALL[chance.below(2)],
-            aligns_corners: chance.below(2) == 0,
+            outside: Outside::ALL[random.below(2)],
+            aligns_corners: random.below(2) == 0,
             input,
             y_offset: 1,
         };
-        let out = output(&dims, |dim| dim != 6, chance);
+        let out = output(&dims, |dim| dim != 6, random);
         let b = Constant::f32(&places, strides);
         let case = Case::new("grid sample", op, dims, out, [Some(a.clone()), Some(b.clone()), None]);
         let (image, at) = (Values::of(&a), Values::of(&b));
@@ -620,7 +621,7 @@ proptest! {
     }
 }
 
-/// Outputs of other types are rounded to the nearest, ties to even, and saturate.
+/// Outputs of other types are rounded to nearest, ties to even, and saturate.
 #[test]
 fn outputs_of_other_types() {
     let values =

@@ -1,15 +1,15 @@
-//! Tiles may run in any order: the bits of the result are the same. They share no element, and their number does not show.
+//! Tiles may run in any order and any number, with the same bits of the result. They share no element.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{Bench, Case, Chance, bits, cases, sampling, small_tiles};
+use common::{Bench, Case, Random, bits, cases, sampling, small_tiles};
 use sonotrace_format::op::Outside;
 use sonotrace_kernels::BindOptions;
 
-/// The result of one thread, tile after tile.
+/// Returns the result of one thread that runs the tiles in order.
 fn expected(case: &Case) -> Vec<u32> {
     let out = case.run(&small_tiles());
-    assert!(out.iter().all(|value| !value.is_nan()), "{}: the tiles leave elements out", case.name);
+    assert!(out.iter().all(|value| !value.is_nan()), "{}: the tiles do not write all elements", case.name);
     bits(&out)
 }
 
@@ -21,9 +21,9 @@ fn any_order_of_tiles_gives_the_same_bits() {
             let mut bench = Bench::new(&file, &small_tiles());
             assert!(bench.op.tiles() > 8, "{}: too few tiles to share", case.name);
             let mut order: Vec<u32> = (0..bench.op.tiles()).rev().collect();
-            let mut chance = Chance(seed);
+            let mut random = Random(seed);
             if seed > 0 {
-                (1..order.len()).rev().for_each(|at| order.swap(at, chance.below(at + 1)));
+                (1..order.len()).rev().for_each(|at| order.swap(at, random.below(at + 1)));
             }
             order.into_iter().for_each(|tile| bench.run(tile));
             assert!(bits(bench.output()) == expected, "{}, order {seed}", case.name);
@@ -31,7 +31,7 @@ fn any_order_of_tiles_gives_the_same_bits() {
     }
 }
 
-/// Each tile writes elements that no other writes, and all together write all.
+/// Each element is written by exactly one tile.
 #[test]
 fn tiles_share_no_element() {
     for case in cases() {
@@ -50,9 +50,9 @@ fn tiles_share_no_element() {
     }
 }
 
-/// Into how many tiles the work is cut does not show.
+/// The result does not depend on the number of tiles.
 #[test]
-fn the_number_of_tiles_does_not_show() {
+fn the_number_of_tiles_does_not_change_the_result() {
     for case in cases() {
         let expected = expected(&case);
         let one = BindOptions { tile_work: u64::MAX, tile_macs: u64::MAX };
@@ -63,36 +63,40 @@ fn the_number_of_tiles_does_not_show() {
     }
 }
 
-/// A network that went wrong may ask for any place; what it gets lies inside the image, or is NaN.
+/// A network may compute any position. The result is interpolated inside the image, or NaN.
 #[test]
-fn no_place_is_outside_the_image() {
+fn no_position_reads_outside_the_image() {
     for outside in [Outside::Border, Outside::Zeros] {
-        for wild in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e9, -1e9] {
+        for extreme in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e9, -1e9] {
             let mut case = sampling(outside);
             let with = |case: &mut Case, at: usize, value: f32| {
                 case.inputs[1].as_mut().unwrap().bytes[4 * at..4 * at + 4]
                     .copy_from_slice(&value.to_le_bytes());
             };
-            // Two places inside; then the x of one and the y of the other are wild.
+            // Two positions inside; then the x of one and the y of the other are extreme.
             for (at, value) in [(6, 0.1), (7, 0.2), (12, -0.3), (13, 0.4)] {
                 with(&mut case, at, value);
             }
-            let tame = expected(&case);
-            with(&mut case, 6, wild);
-            with(&mut case, 13, wild);
+            let inside = expected(&case);
+            with(&mut case, 6, extreme);
+            with(&mut case, 13, extreme);
             let out = case.run(&BindOptions::default());
             let changed: Vec<usize> =
-                (0..out.len()).filter(|&at| out[at].to_bits() != tame[at]).map(|at| at % 143).collect();
+                (0..out.len()).filter(|&at| out[at].to_bits() != inside[at]).map(|at| at % 143).collect();
             assert!(
                 !changed.is_empty() && changed.iter().all(|at| [3, 6].contains(at)),
-                "{outside:?} {wild}"
+                "{outside:?} {extreme}"
             );
             let image: &[f32] = bytemuck::cast_slice(&case.inputs[0].as_ref().unwrap().bytes);
             let reach = image.iter().fold(0.0f32, |reach, value| reach.max(value.abs()));
             let is_inside = |value: &f32| value.is_nan() || value.abs() <= 1.0001 * reach;
-            assert!(out.iter().all(is_inside), "{outside:?} {wild}");
-            let expected_nan = if wild.is_nan() { 40 } else { 0 };
-            assert_eq!(out.iter().filter(|value| value.is_nan()).count(), expected_nan, "{outside:?} {wild}");
+            assert!(out.iter().all(is_inside), "{outside:?} {extreme}");
+            let expected_nan = if extreme.is_nan() { 40 } else { 0 };
+            assert_eq!(
+                out.iter().filter(|value| value.is_nan()).count(),
+                expected_nan,
+                "{outside:?} {extreme}"
+            );
         }
     }
 }

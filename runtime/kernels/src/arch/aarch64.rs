@@ -1,7 +1,7 @@
 //! AArch64.
 
 super::tokens! { is_aarch64_feature_detected:
-    /// 128-bit vectors; every board has them.
+    /// 128-bit vectors; present on every board.
     Neon = "neon";
     /// Dot products of bytes.
     DotProduct = "dotprod";

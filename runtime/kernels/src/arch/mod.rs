@@ -1,12 +1,12 @@
-//! Instruction sets. A token proves that the processor at hand has one: its field is private and [`new`](x86_64::Avx2::new)
-//! gives none elsewhere, so code that holds a token may use the instructions.
+//! Instruction sets. A token proves that this processor has one: its field is private and [`new`](x86_64::Avx2::new)
+//! returns `None` on other processors, so code that holds a token may use the instructions.
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
-/// Defines tokens: name, and the features that it stands for.
+/// Defines tokens: name, and the features that it requires.
 macro_rules! tokens {
     ($detect:ident: $($(#[$doc:meta])* $name:ident = $($feature:tt),+;)*) => {
         $(
@@ -15,8 +15,8 @@ macro_rules! tokens {
             pub struct $name(());
 
             impl $name {
-                /// The token, if this processor (and its operating system) has the instructions. Without the feature `std`
-                /// that is what the build was told of its target.
+                /// Returns the token if this processor and its operating system support the instructions. Without the
+                /// feature `std`, the features of the build target decide.
                 pub fn new() -> Option<Self> {
                     #[cfg(feature = "std")]
                     let has_it = $(std::arch::$detect!($feature))&&+;
@@ -27,7 +27,7 @@ macro_rules! tokens {
             }
         )*
 
-        /// Names of the instruction sets of this processor that kernels can be chosen by.
+        /// Returns the names of this processor's instruction sets, by which kernels can be chosen.
         pub fn names() -> impl Iterator<Item = &'static str> {
             [$($name::new().map(|_| stringify!($name)),)*].into_iter().flatten()
         }
@@ -35,7 +35,7 @@ macro_rules! tokens {
 }
 use tokens;
 
-/// Names of the instruction sets of this processor that kernels can be chosen by.
+/// Returns the names of this processor's instruction sets, by which kernels can be chosen.
 pub fn names() -> impl Iterator<Item = &'static str> {
     #[cfg(target_arch = "aarch64")]
     return aarch64::names();

@@ -1,5 +1,5 @@
-//! Operations by hand, each in a file of its own, and memory to run their tiles in.
-// Each test file uses a part of this; what fails here fails the test.
+//! Hand-written operations, each in its own model file, and memory to run their tiles.
+// Each test file uses a part of this; a panic here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use core::ptr::NonNull;
@@ -11,11 +11,11 @@ use sonotrace_format::single::{Constant, Output, file_of};
 use sonotrace_format::{AlignedBytes, DIMS, Dtype, Model, Operation};
 use sonotrace_kernels::{BindOptions, BoundOp, Spaces};
 
-/// Numbers that look like chance: SplitMix64.
+/// Pseudo-random numbers: SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Chance(pub u64);
+pub struct Random(pub u64);
 
-impl Chance {
+impl Random {
     pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -28,7 +28,7 @@ impl Chance {
         (self.word() % limit as u64) as usize
     }
 
-    /// Floats of -1 to 1.
+    /// Returns floats from -1 to 1.
     pub fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| (self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
     }
@@ -55,7 +55,7 @@ impl Case {
         Self { name, operation: operation.into(), dims, output, inputs }
     }
 
-    /// The model file of the operation, which the verifier accepts.
+    /// Returns the model file of the operation, which the verifier accepts.
     pub fn file(&self) -> AlignedBytes {
         let file = file_of(&self.operation, self.dims, self.output, &self.inputs);
         if let Err(error) = Model::parse(file.bytes()) {
@@ -64,7 +64,7 @@ impl Case {
         file
     }
 
-    /// The f32 output, tile after tile.
+    /// Runs the tiles in order and returns the f32 output.
     pub fn run(&self, options: &BindOptions) -> Vec<f32> {
         let file = self.file();
         let mut bench = Bench::new(&file, options);
@@ -75,7 +75,7 @@ impl Case {
     }
 }
 
-/// A bound operation with memory of its own.
+/// A bound operation with its own memory.
 pub struct Bench<'f> {
     pub op: BoundOp,
     pub spaces: Spaces,
@@ -89,7 +89,7 @@ impl<'f> Bench<'f> {
         let model = Model::parse(file.bytes()).unwrap();
         let header = model.header();
         let mut memory = AlignedBytes::zeroed(header.scratch_bytes as usize);
-        // What no tile writes stays NaN.
+        // Elements that no tile writes stay NaN.
         bytemuck::cast_slice_mut::<u8, f32>(memory.bytes_mut()).fill(f32::NAN);
         let spaces = Spaces::new(NonNull::from(memory.bytes_mut()).cast(), model.weights());
         let scratch = AlignedBytes::zeroed(header.thread_scratch_bytes as usize);
@@ -99,24 +99,24 @@ impl<'f> Bench<'f> {
     /// Runs a tile on this thread.
     pub fn run(&mut self, tile: u32) {
         let mut scratch = self.scratch();
-        // SAFETY: the spaces are this bench's own, and nobody else runs its tiles.
+        // SAFETY: the spaces and the scratch belong to this bench, and nothing else runs its tiles.
         unsafe { self.op.run(&self.spaces, tile, scratch.bytes_mut()) };
     }
 
-    /// Scratch for a thread, full of what another operation may have left there.
+    /// Returns scratch for a thread, filled with arbitrary bytes, as another operation may leave them.
     pub fn scratch(&self) -> AlignedBytes {
         let mut scratch = self.scratch.clone();
         scratch.bytes_mut().fill(0xff);
         scratch
     }
 
-    /// The elements of an f32 output.
+    /// Returns the elements of an f32 output.
     pub fn output(&self) -> &[f32] {
         let elements = Model::parse(self.file.bytes()).unwrap().tensors()[0].elements as usize;
         &bytemuck::cast_slice(self.memory.bytes())[..elements]
     }
 
-    /// The bytes of the output and of what fills up its last line.
+    /// Returns the bytes of the output, including the padding of its last line.
     pub fn output_bytes(&self) -> &[u8] {
         self.memory.bytes()
     }
@@ -126,7 +126,7 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// Weights in f32 panels: `[ceil(n / 16)][k][16]`.
+/// Packs weights into f32 panels: `[ceil(n / 16)][k][16]`.
 pub fn pack_f32(n: usize, k: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut panels = vec![0.0; n.div_ceil(16) * k * 16];
     for (panel, values) in panels.chunks_exact_mut(k * 16).enumerate() {
@@ -139,7 +139,7 @@ pub fn pack_f32(n: usize, k: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32
     panels
 }
 
-/// Weights in i8 panels: scales, sums, `[ceil(n / 16)][ceil(k / 4)][16][4]`.
+/// Packs weights into i8 panels: scales, sums, `[ceil(n / 16)][ceil(k / 4)][16][4]`.
 pub fn pack_i8(n: usize, k: usize, scales: &[f32], at: impl Fn(usize, usize) -> i8) -> Vec<u8> {
     let channels = n.div_ceil(16) * 16;
     let weight = |channel: usize, k_at: usize| if channel < n && k_at < k { at(channel, k_at) } else { 0 };
@@ -160,10 +160,10 @@ pub fn pack_i8(n: usize, k: usize, scales: &[f32], at: impl Fn(usize, usize) -> 
     bytes
 }
 
-/// Three products of 70 x 33 by 33 x 50, both strided, with bias and GELU.
+/// Returns three products of 70 x 33 by 33 x 50, both strided, with bias and GELU.
 pub fn matmul() -> Case {
     let (batch, m, n, k) = (3, 70, 50, 33);
-    let mut chance = Chance(1);
+    let mut random = Random(1);
     let gelu = Unary::plain(UnaryFunction::Gelu);
     Case::new(
         "matmul",
@@ -171,21 +171,22 @@ pub fn matmul() -> Case {
         [1, 1, 1, 1, batch, m, n, k],
         Output::f32((batch * m * n).into(), [0, 0, 0, 0, m * n, n, 1, 0]),
         [
-            Some(Constant::f32(&chance.floats((batch * m * k) as usize), [0, 0, 0, 0, m * k, k, 0, 1])),
-            Some(Constant::f32(&chance.floats((batch * k * n) as usize), [0, 0, 0, 0, k * n, 0, 1, n])),
-            Some(Constant::f32(&chance.floats(n as usize), [0, 0, 0, 0, 0, 0, 1, 0])),
+            Some(Constant::f32(&random.floats((batch * m * k) as usize), [0, 0, 0, 0, m * k, k, 0, 1])),
+            Some(Constant::f32(&random.floats((batch * k * n) as usize), [0, 0, 0, 0, k * n, 0, 1, n])),
+            Some(Constant::f32(&random.floats(n as usize), [0, 0, 0, 0, 0, 0, 1, 0])),
         ],
     )
 }
 
-/// Two images of 5 channels, 3 x 3 kernels, stride 2, one row and column of padding, weights in panels.
+/// Returns the convolution of two images of 5 channels, 3 x 3 kernels, stride 2, one row and column of padding, weights
+/// in panels.
 pub fn convolution() -> Case {
     let (batch, out_h, out_w, out_c, in_c, in_h, in_w) = (2, 9, 11, 20, 5, 17, 21);
     let window =
         Window { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], pad: [1, 1], input: [in_h, in_w] };
-    let mut chance = Chance(2);
-    let image = chance.floats((batch * in_c * in_h * in_w) as usize);
-    let weights = chance.floats((out_c * in_c * 9) as usize);
+    let mut random = Random(2);
+    let image = random.floats((batch * in_c * in_h * in_w) as usize);
+    let weights = random.floats((out_c * in_c * 9) as usize);
     let panels = pack_f32(out_c as usize, (in_c * 9) as usize, |o, k| weights[o * (in_c * 9) as usize + k]);
     Case::new(
         "convolution",
@@ -198,33 +199,34 @@ pub fn convolution() -> Case {
         [
             Some(Constant::f32(&image, [in_c * in_h * in_w, 0, 0, 0, in_w, 1, 0, in_h * in_w])),
             Some(Constant::panels(bytemuck::cast_slice(&panels), Dtype::F32)),
-            Some(Constant::f32(&chance.floats(out_c as usize), [0, 0, 0, 0, 0, 0, 1, 0])),
+            Some(Constant::f32(&random.floats(out_c as usize), [0, 0, 0, 0, 0, 0, 1, 0])),
         ],
     )
 }
 
-/// `a * b + c`: `a` transposed, `b` repeated over rows, `c` plain.
+/// Returns `a * b + c`: `a` transposed, `b` repeated over rows, `c` plain.
 pub fn elementwise() -> Case {
     let (planes, rows, columns) = (6, 35, 70);
     let elements = planes * rows * columns;
-    let mut chance = Chance(3);
+    let mut random = Random(3);
     Case::new(
         "element-wise",
         Elementwise { function: Function::Ternary(TernaryFunction::MulAdd) },
         [1, 1, 1, 1, 1, planes, rows, columns],
         Output::f32(elements.into(), [0, 0, 0, 0, 0, rows * columns, columns, 1]),
         [
-            Some(Constant::f32(&chance.floats(elements as usize), [0, 0, 0, 0, 0, rows * columns, 1, rows])),
-            Some(Constant::f32(&chance.floats((planes * columns) as usize), [0, 0, 0, 0, 0, columns, 0, 1])),
+            Some(Constant::f32(&random.floats(elements as usize), [0, 0, 0, 0, 0, rows * columns, 1, rows])),
+            Some(Constant::f32(&random.floats((planes * columns) as usize), [0, 0, 0, 0, 0, columns, 0, 1])),
             Some(Constant::f32(
-                &chance.floats(elements as usize),
+                &random.floats(elements as usize),
                 [0, 0, 0, 0, 0, rows * columns, columns, 1],
             )),
         ],
     )
 }
 
-/// Rows of 77 elements, which are adjacent or whose neighbours are.
+/// Returns an operation over rows of 77 elements: those of a row are adjacent, or (`is_blocked`) those of neighbouring
+/// rows.
 pub fn rows_of(name: &'static str, operation: impl Into<Operation>, is_blocked: bool) -> Case {
     let (planes, rows, columns) = (4, 25, 77);
     let elements = planes * rows * columns;
@@ -232,18 +234,18 @@ pub fn rows_of(name: &'static str, operation: impl Into<Operation>, is_blocked: 
         false => [0, 0, 0, 0, 0, rows * columns, columns, 1],
         true => [0, 0, 0, 0, 0, rows * columns, 1, rows],
     };
-    let input = Constant::f32(&Chance(4).floats(elements as usize), strides);
+    let input = Constant::f32(&Random(4).floats(elements as usize), strides);
     let dims = [1, 1, 1, 1, 1, planes, rows, columns];
     Case::new(name, operation, dims, Output::f32(elements.into(), strides), [Some(input), None, None])
 }
 
-/// Two images of 20 channels, sampled at 13 x 11 places, some of them outside, all of them numbers.
+/// Returns the sampling of two images of 20 channels at 13 x 11 positions, some of them outside, none NaN.
 pub fn sampling(outside: Outside) -> Case {
     let (batch, out_h, out_w, channels, in_h, in_w) = (2, 13, 11, 20, 6, 9);
-    let mut chance = Chance(5);
-    let image = chance.floats((batch * channels * in_h * in_w) as usize);
+    let mut random = Random(5);
+    let image = random.floats((batch * channels * in_h * in_w) as usize);
     let places: Vec<f32> =
-        chance.floats((2 * batch * out_h * out_w) as usize).iter().map(|at| 1.5 * at).collect();
+        random.floats((2 * batch * out_h * out_w) as usize).iter().map(|at| 1.5 * at).collect();
     Case::new(
         "sampling",
         GridSample { outside, aligns_corners: false, input: [in_h, in_w], y_offset: 1 },
@@ -260,7 +262,7 @@ pub fn sampling(outside: Outside) -> Case {
     )
 }
 
-/// One case for each way of cutting work.
+/// Returns a case for each way of splitting work.
 pub fn cases() -> [Case; 8] {
     let normalize = Normalize { statistics: Statistics::MeanVariance, kept_dims: 7, epsilon: 1e-5 };
     let softmax = Softmax { kept_dims: 7 };
@@ -276,7 +278,7 @@ pub fn cases() -> [Case; 8] {
     ]
 }
 
-/// Options that cut the cases into some ten tiles.
+/// Returns options that split the cases into about ten tiles.
 pub fn small_tiles() -> BindOptions {
     BindOptions { tile_work: 1500, tile_macs: 8000 }
 }
