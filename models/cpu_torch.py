@@ -1,8 +1,8 @@
-"""Lets PyPI's CUDA build of torch be imported on a machine without a GPU, without gigabytes of CUDA libraries.
+"""Makes PyPI's CUDA build of torch importable on a machine without a GPU, without gigabytes of CUDA libraries.
 
 `setup.sh` runs it once after installing torch without its dependencies. It writes small shared libraries under torch/lib
-that carry the names and symbols that the wheel links against; calling one fails, importing and computing on the CPU
-works. Needs gcc and binutils. On a machine with a GPU, install torch with its dependencies instead.
+with the names and symbols that the wheel links against. Importing torch and computing on the CPU then work; calling a
+stub fails. Needs gcc and binutils. On a machine with a GPU, install torch with its dependencies instead.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ USERS = [
     *("libtorch_global_deps", "libcaffe2_nvrtc"),
 ]
 UNVERSIONED = re.compile(r"(cu|nccl|nvrtc|nvshmem|nvml|cudnn|_ZN.*nvshmem_ext)")
-"""Symbols of CUDA's libraries that carry no version to tell which library they are of."""
+"""CUDA symbols without a version: the version cannot identify their library."""
 
 
 def output(*command: str) -> list[str]:
@@ -31,7 +31,7 @@ def output(*command: str) -> list[str]:
 
 
 def symbols_of(folder: Path) -> dict[str, list[tuple[str, str | None]]]:
-    """Per library: the symbols that torch's own libraries want of it, each with its version."""
+    """The symbols that torch's libraries import from each stubbed library, each with its version."""
     library_of_version: dict[str, str] = {}
     versions_of: dict[str, set[str | None]] = defaultdict(set)
     for user in USERS:
@@ -56,7 +56,7 @@ def symbols_of(folder: Path) -> dict[str, list[tuple[str, str | None]]]:
 
 
 def write_stub(target: Path, symbols: list[tuple[str, str | None]], scratch: Path) -> None:
-    """Compiles one library with functions of these names, and versions."""
+    """Compiles one shared library that defines functions with these names and versions."""
     by_version: dict[str, list[str]] = defaultdict(list)
     code = ["int stub;"]
     for at, (name, version) in enumerate(sorted(symbols, key=str)):

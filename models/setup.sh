@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Python environment in which everything here runs: `models/setup.sh FOLDER`, then `. FOLDER/bin/activate`.
-# With an NVIDIA GPU: torch with the CUDA libraries that it names. Without: torch alone, and stand-ins for these.
+# Creates a Python environment for everything in this folder: `models/setup.sh FOLDER`, then `. FOLDER/bin/activate`.
+# With an NVIDIA GPU, torch is installed with its CUDA libraries. Without one, torch is installed alone, with stubs for them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:?usage: models/setup.sh FOLDER}

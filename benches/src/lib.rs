@@ -1,6 +1,10 @@
-//! Benchmarks measure; tests check. What is measured here also runs small as a test, so that it does not rot.
+//! Benchmarks. Each also runs as a small test, so that it keeps working.
 
+pub mod polls;
+mod scene;
 pub mod vision;
+
+pub use scene::Scene;
 
 use hdrhistogram::Histogram;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
@@ -8,13 +12,15 @@ use sonotrace::file::ModelFile;
 use sonotrace::format::Model;
 use sonotrace::region::Region;
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Decimal digits that quantiles are exact to.
+/// Precision of quantiles, decimal digits.
 const DIGITS: u8 = 3;
+/// Longest time that is resolved; a longer one counts as this.
+const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// Times of one thing, repeated.
+/// Times of repeated runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Times {
     /// What was timed.
@@ -24,14 +30,15 @@ pub struct Times {
 }
 
 impl Times {
-    /// No times yet.
+    /// Creates an empty set of times.
     pub fn new(name: impl Into<String>) -> Self {
-        let ns = Histogram::new(DIGITS).expect("three digits are within what a histogram can have");
+        let ns = Histogram::new_with_max(LONGEST_NS, DIGITS);
+        let ns = ns.expect("a histogram supports three digits");
         Self { name: name.into(), ns }
     }
 
-    /// Times of `runs` calls of `work`, at least one.
-    pub fn of(name: impl Into<String>, runs: usize, mut work: impl FnMut()) -> Self {
+    /// Times `runs` calls of `work`, at least one.
+    pub fn of(name: impl Into<String>, runs: u64, mut work: impl FnMut()) -> Self {
         let mut times = Self::new(name);
         for _ in 0..runs.max(1) {
             times.time(&mut work);
@@ -39,9 +46,9 @@ impl Times {
         times
     }
 
-    /// Times of the longest step in each of `runs` runs, at least one; `step` returns whether it was the last one of
-    /// its run.
-    pub fn of_longest_step(name: impl Into<String>, runs: usize, mut step: impl FnMut() -> bool) -> Self {
+    /// Times the longest step in each of `runs` runs, at least one; `step` returns whether it was the last step of its
+    /// run.
+    pub fn of_longest_step(name: impl Into<String>, runs: u64, mut step: impl FnMut() -> bool) -> Self {
         let mut times = Self::new(name);
         for _ in 0..runs.max(1) {
             let (mut longest_ns, mut is_last) = (0, false);
@@ -62,32 +69,48 @@ impl Times {
         self.ns.saturating_record(start.elapsed().as_nanos() as u64);
     }
 
-    /// The time that a share of the runs does not exceed, to three digits.
+    /// Returns the time that a share of the runs does not exceed, to three digits.
     pub fn quantile_ns(&self, share: f64) -> u64 {
         self.ns.value_at_quantile(share)
     }
 
-    /// One line of a table: p50, p99, p99.9 and max in milliseconds.
+    /// Returns one line of a table: p50, p99, p99.9 and max in milliseconds.
     pub fn line(&self) -> String {
         let ms = |share: f64| self.quantile_ns(share) as f64 / 1e6;
         let (p50, p99, p999, max) = (ms(0.5), ms(0.99), ms(0.999), ms(1.0));
-        format!("{:<30} {p50:>10.3} {p99:>10.3} {p999:>10.3} {max:>10.3}", self.name)
+        format!("{:<46} {p50:>10.3} {p99:>10.3} {p999:>10.3} {max:>10.3}", self.name)
     }
 }
 
 /// Head of the table of [`Times::line`].
-pub const HEAD: &str = "ms                                    p50        p99      p99.9        max";
+pub const HEAD: &str =
+    "ms                                                     p50        p99      p99.9        max";
 
-/// Loads a model file and runs each of its programs `runs` times, in turn, so that a disturbance hits all alike.
+/// Reads the arguments of a benchmark: a model file (the packaged one by default) and a number of runs.
 ///
 /// # Errors
-/// A file that cannot be opened or is refused, or memory that cannot be had.
-pub fn programs(path: &Path, runs: usize) -> Result<Vec<Times>, Box<dyn Error>> {
+/// If the number of runs cannot be parsed.
+pub fn arguments(runs: u64) -> Result<(PathBuf, u64), std::num::ParseIntError> {
+    // Cargo itself passes `--bench`.
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let packaged = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/sonosamlite.sono"));
+    Ok((
+        arguments.next().map_or_else(packaged, PathBuf::from),
+        arguments.next().map_or(Ok(runs), |runs| runs.parse())?,
+    ))
+}
+
+/// Loads a model file and runs each of its programs `runs` times, in turn, so that a disturbance affects all programs
+/// equally.
+///
+/// # Errors
+/// If the file cannot be opened or is refused, or the memory cannot be mapped.
+pub fn programs(path: &Path, runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut loads = Vec::new();
     let load = Times::of("load and verify", 1, || loads.push(ModelFile::open(path)));
     let file = loads.pop().ok_or("nothing was loaded")??;
     let verify = Times::of("verify again", runs, || {
-        // Refusals show below.
+        // An error is returned below.
         let _ = std::hint::black_box(Model::parse(file.bytes()));
     });
     let model = Model::parse(file.bytes())?;
@@ -124,8 +147,10 @@ mod tests {
     #[test]
     fn quantiles_are_of_nearest_rank() {
         let mut times = Times::new("");
-        (1..=1000).for_each(|ns| times.ns.saturating_record(ns));
-        let quantiles = [0.5, 0.99, 0.999, 1.0].map(|share| times.quantile_ns(share));
-        assert_eq!(quantiles, [500, 990, 999, 1000]);
+        (1..=1000).for_each(|ns| times.ns.saturating_record(1_000_000 * ns));
+        let quantiles = [0.5, 0.99, 0.999, 1.0].map(|share| times.quantile_ns(share) as f64 / 1e6);
+        for (seen, expected) in quantiles.into_iter().zip([500.0, 990.0, 999.0, 1000.0]) {
+            assert!((seen - expected).abs() <= 1e-3 * expected, "{seen} ms, expected {expected}");
+        }
     }
 }

@@ -1,9 +1,7 @@
-//! Work around the networks on each frame: tables, sampling, contours.
+//! Times the work around the networks on each frame: tables, sampling, contours.
 
-use crate::Times;
-use sonotrace::hal::frame::{
-    Domain, FrameDescriptor, FrameError, GeometryKind, LAW_LINEAR, LAW_LOGARITHMIC, SampleType,
-};
+use crate::{Scene, Times};
+use sonotrace::hal::frame::FrameError;
 use sonotrace::vision::{
     Field, GreyTable, Link, LutEntry, Normalisation, Pick, STEP_WORK, SampleCursor, Sampler, StepBudget,
     Tracing, VisionError, measure, trace,
@@ -13,64 +11,20 @@ use std::hint::black_box;
 
 /// Side of the network's input.
 const SIZE: u32 = 256;
+/// Number of kinds of frames that are sampled: those of ordinary size.
+const SCENES: usize = 3;
 
-/// A phased array's envelope of 128 lines.
-fn envelope() -> FrameDescriptor {
-    FrameDescriptor {
-        payload_bytes: 128 * 512,
-        seq: 1,
-        domain: Domain::PolarEnvelope as u32,
-        sample_type: SampleType::U8 as u32,
-        lines: 128,
-        samples: 512,
-        stride_bytes: 512,
-        geometry: GeometryKind::Phased as u32,
-        first_angle_rad: -0.65,
-        last_angle_rad: 0.65,
-        first_depth_mm: 1.0,
-        last_depth_mm: 150.0,
-        speed_of_sound_m_s: 1540.0,
-        amplitude_law: LAW_LOGARITHMIC,
-        law_range_db: 60.0,
-        ..FrameDescriptor::blank()
-    }
-}
-
-/// The same as IQ.
-fn iq() -> FrameDescriptor {
-    FrameDescriptor {
-        payload_bytes: 4 * 128 * 512,
-        domain: Domain::PolarIq as u32,
-        sample_type: SampleType::I16Pair as u32,
-        stride_bytes: 4 * 512,
-        amplitude_law: LAW_LINEAR,
-        ..envelope()
-    }
-}
-
-/// A large picture.
-fn picture() -> FrameDescriptor {
-    FrameDescriptor {
-        payload_bytes: 1024 * 768,
-        domain: Domain::ScanConverted as u32,
-        lines: 768,
-        samples: 1024,
-        stride_bytes: 1024,
-        geometry: GeometryKind::RasterUnknown as u32,
-        ..envelope()
-    }
-}
-
-/// Times the making of a table, in the rows that a session makes per frame and whole; sampling of each kind of frame; and
-/// contours, of an annulus and of noise. Of sampling and contours also the longest of the steps in which a session does
-/// them. Each `runs` times.
+/// Times filling a table (the rows of one frame in a session, and all rows), sampling each kind of frame, and tracing
+/// the contours of an annulus and of noise. For sampling and contours, also times the longest step of a session. Each
+/// `runs` times.
 ///
 /// # Errors
-/// None, unless there is a defect.
-pub fn vision(runs: usize) -> Result<Vec<Times>, Box<dyn Error>> {
+/// Only for a defect.
+pub fn vision(runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut table: Vec<LutEntry> = vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(SIZE)];
     let mut out = vec![0.0f32; Sampler::table_len(SIZE)];
-    let frame = envelope().check()?;
+    let scenes = Scene::all();
+    let frame = scenes[0].descriptor(1, &[]).check()?;
     let sampler = Sampler::new(&frame, SIZE)?;
     let mut times = Vec::new();
     for (name, rows) in [("table, 64 rows", 96..160), ("table, whole", 0..SIZE)] {
@@ -78,8 +32,8 @@ pub fn vision(runs: usize) -> Result<Vec<Times>, Box<dyn Error>> {
         times.push(Times::of(name, runs, || result = sampler.fill(rows.clone(), black_box(&mut table))));
         result?;
     }
-    for (name, descriptor) in [("envelope", envelope()), ("IQ", iq()), ("picture", picture())] {
-        times.extend(sampling(name, &descriptor, runs, &mut table, &mut out)?);
+    for scene in &scenes[..SCENES] {
+        times.extend(sampling(scene, runs, &mut table, &mut out)?);
     }
     let annulus = |at: usize| {
         let (x, y) = ((at % SIZE as usize) as f32, (at / SIZE as usize) as f32);
@@ -98,20 +52,18 @@ pub fn vision(runs: usize) -> Result<Vec<Times>, Box<dyn Error>> {
 }
 
 fn sampling(
-    name: &str,
-    descriptor: &FrameDescriptor,
-    runs: usize,
+    scene: &Scene,
+    runs: u64,
     table: &mut [LutEntry],
     out: &mut [f32],
 ) -> Result<[Times; 2], Box<dyn Error>> {
-    let frame = descriptor.check().map_err(|error: FrameError| error.to_string())?;
-    let payload: Vec<u8> =
-        (0..frame.payload_bytes).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let (name, payload) = (scene.name, scene.payload());
+    let frame = scene.descriptor(1, &payload).check().map_err(|error: FrameError| error.to_string())?;
     let sampler = Sampler::build(&frame, SIZE, table)?;
     let normalisation = Normalisation { mean: 0.25, std: 0.2 };
     let mut result = Ok(());
     let whole = Times::of(format!("sample {name}"), runs, || {
-        // The table of grey levels is made for each frame, as in a session.
+        // The table of grey levels is computed for each frame, as in a session.
         result = GreyTable::new(&frame, normalisation, &[])
             .and_then(|grey| sampler.sample(table, &frame, &payload, &grey, out));
     });
@@ -134,7 +86,7 @@ fn sampling(
     Ok([whole, step])
 }
 
-fn contour(name: &str, logit: impl Fn(usize) -> f32, runs: usize) -> Result<[Times; 2], VisionError> {
+fn contour(name: &str, logit: impl Fn(usize) -> f32, runs: u64) -> Result<[Times; 2], VisionError> {
     let side = SIZE as usize;
     let logits: Vec<f32> = (0..side * side).map(logit).collect();
     let field = Field::new(&logits, side, side, side)?;

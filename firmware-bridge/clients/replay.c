@@ -1,13 +1,13 @@
-/* A device's side of sonotrace, in C: two sessions at once, then another model in the memory of the first.
+/* A device's use of sonotrace, in C: two sessions at once, then a session with another model.
  *
  *     replay MODEL OTHER_MODEL FRAMES PROMPTS OVERLAYS OTHER_OVERLAYS
  *
- * FRAMES holds frames one after another, each a descriptor and its samples. PROMPTS is text, a prompt a line: before
- * which frame (counted from 1), then kind, object, space, is_positive, x0, y0, x1, y1. OVERLAYS receives the overlays of
- * MODEL over all frames, as they lie in memory, OTHER_OVERLAYS those of OTHER_MODEL over the first three.
+ * FRAMES contains frames one after another, each a descriptor and its samples. PROMPTS is text with one prompt per
+ * line: the frame (counted from 1) before which it is sent, then kind, object, space, is_positive, x0, y0, x1, y1.
+ * OVERLAYS receives MODEL's overlays of all frames, as they are in memory, OTHER_OVERLAYS those of OTHER_MODEL for the
+ * first three frames.
  *
- * The clock is the frames' own: it stands at a frame's acquisition until the next one comes. So the same files give the
- * same bytes.
+ * The clock shows the acquisition time of the current frame, so the same files give the same bytes.
  */
 
 #include "sonotrace.h"
@@ -29,7 +29,7 @@ static uint64_t read_clock(void *user) {
   return *(const uint64_t *)user;
 }
 
-/* Ends the program where a call did not do what was asked. */
+/* Exits if a call failed. */
 static void must(sonotrace_status_e status, const char *what) {
   if (status != SONOTRACE_STATUS_OK) {
     fprintf(stderr, "%s: %s: %s\n", what, sonotrace_status_name(status), sonotrace_last_error());
@@ -64,13 +64,13 @@ static struct scan open_scan(const sonotrace_model_t *model) {
   const uint8_t *data = sonotrace_model_data(model);
   size_t data_bytes = sonotrace_model_bytes(model);
   must(sonotrace_memory_required(data, data_bytes, &config, &bytes, &align), "memory");
-  /* aligned_alloc wants a multiple of the alignment. */
+  /* aligned_alloc requires a multiple of the alignment. */
   scan.region = aligned_alloc(align, (bytes + align - 1) / align * align);
   if (scan.region == NULL) {
     fprintf(stderr, "no memory for %zu bytes\n", bytes);
     exit(1);
   }
-  /* One byte less is refused, and says what is needed. */
+  /* One byte less is refused, and the error gives the size needed. */
   if (sonotrace_open(data, data_bytes, &config, scan.region, bytes - 1, &scan.session) !=
           SONOTRACE_STATUS_REGION ||
       strstr(sonotrace_last_error(), "needs") == NULL) {
@@ -97,7 +97,7 @@ static void close_scan(struct scan scan, uint64_t frames) {
   free(scan.region);
 }
 
-/* Hands a frame to a session and brings it to its outcome; writes the overlay, if there is one and a file for it. */
+/* Sends a frame to a session and steps until it has an outcome. Writes its overlays to the file, if there is one. */
 static void frame_through(struct scan scan, const sonotrace_frame_descriptor_t *descriptor,
                           const uint8_t *payload, FILE *overlays) {
   sonotrace_frame_slot_t slot;
@@ -123,9 +123,9 @@ static void frame_through(struct scan scan, const sonotrace_frame_descriptor_t *
   }
 }
 
-/* Runs up to frames_max frames of a file through a session, and through another one beside it that is given no prompts
- * and must show no objects. Returns how many frames there were. */
-static uint64_t run(struct scan scan, const struct scan *beside, const char *frames_path,
+/* Runs up to frames_max frames of a file through a session, and through a second one, if any, that gets no prompts.
+ * Returns the number of frames. */
+static uint64_t run(struct scan scan, const struct scan *second, const char *frames_path,
                     const struct timed_prompt *prompts, unsigned prompt_count, unsigned frames_max,
                     const char *overlays_path) {
   FILE *frames = opened(frames_path, "rb");
@@ -147,8 +147,8 @@ static uint64_t run(struct scan scan, const struct scan *beside, const char *fra
       }
     }
     frame_through(scan, &descriptor, payload, overlays);
-    if (beside != NULL) {
-      frame_through(*beside, &descriptor, payload, NULL);
+    if (second != NULL) {
+      frame_through(*second, &descriptor, payload, NULL);
     }
   }
   fclose(frames);
@@ -192,8 +192,8 @@ int main(int argc, char **argv) {
   unsigned prompt_count = read_prompts(argv[4], prompts);
 
   sonotrace_model_t *model = mapped(argv[1]);
-  struct scan scan = open_scan(model), beside = open_scan(model);
-  uint64_t frames = run(scan, &beside, argv[3], prompts, prompt_count, UINT32_MAX, argv[5]);
+  struct scan scan = open_scan(model), second = open_scan(model);
+  uint64_t frames = run(scan, &second, argv[3], prompts, prompt_count, UINT32_MAX, argv[5]);
   sonotrace_event_t event;
   char text[160];
   unsigned events = 0;
@@ -202,10 +202,10 @@ int main(int argc, char **argv) {
     events += 1;
   }
   close_scan(scan, frames);
-  close_scan(beside, frames);
+  close_scan(second, frames);
   sonotrace_model_unmap(model);
 
-  /* Between scans, another model. */
+  /* Another model, after the first scan. */
   model = mapped(argv[2]);
   scan = open_scan(model);
   uint64_t other_frames = run(scan, NULL, argv[3], prompts, prompt_count, 3, argv[6]);

@@ -1,8 +1,8 @@
-/* The C interface of sonotrace: made from its Rust source, do not edit.
+/* The C interface of sonotrace: generated from its Rust source, do not edit.
  *
- * A session lives in memory that the caller hands over and starts no thread. Each of its sides may be used by one thread
- * at a time: frames in, prompts in, the step that computes, overlays out, events out; counters can be read by any. A
- * second thread on one side gets SONOTRACE_STATUS_BUSY. No call waits for another, none allocates after opening.
+ * A session lives in memory that the caller provides and starts no thread. Each of its sides may be used by one thread
+ * at a time: frames in, prompts in, the step that computes, overlays out, events out; any thread may read the counters.
+ * A second thread on one side gets SONOTRACE_STATUS_BUSY. No call waits for another, none allocates after opening.
  */
 
 #ifndef SONOTRACE_H
@@ -47,7 +47,7 @@
 // A box around the object.
 #define SONOTRACE_PROMPT_BOX 2
 
-// Follow this object no longer.
+// Stop tracking this object.
 #define SONOTRACE_PROMPT_REMOVE 3
 
 // Points are in the probe's plane: millimetres, or source pixels where the scale is unknown.
@@ -59,50 +59,50 @@
 // Points are pixels of the declared display.
 #define SONOTRACE_SPACE_DISPLAY 3
 
-// Work on the newest frame there is; older ones are given back and counted. For live scanning.
+// Work on the newest queued frame; older ones are dropped and counted. For live scanning.
 #define SONOTRACE_POLICY_NEWEST 1
 
-// Work on each frame, in order. For replay.
+// Work on every frame, in order. For replay.
 #define SONOTRACE_POLICY_ALL 2
 
-// Most amplitude tables.
+// Maximum number of amplitude tables.
 #define SONOTRACE_VENDOR_TABLES_MAX 64
 
-// What a call came to.
+// Result of a call.
 enum sonotrace_status_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  // It was done.
+  // Success.
   SONOTRACE_STATUS_OK = 0,
-  // There is nothing to hand out now.
+  // Nothing is queued.
   SONOTRACE_STATUS_EMPTY = 1,
   // A pointer is null.
   SONOTRACE_STATUS_NULL_POINTER = 2,
-  // The handle is not that of an open session.
+  // The handle does not refer to an open session.
   SONOTRACE_STATUS_NOT_A_SESSION = 3,
   // Another thread is in a call on the same side of the session.
   SONOTRACE_STATUS_BUSY = 4,
-  // A setting has no meaning, or the structure has another size than this library's.
+  // A setting is invalid, or the structure's size differs from this library's.
   SONOTRACE_STATUS_CONFIG = 5,
   // The model file is refused.
   SONOTRACE_STATUS_MODEL = 6,
   // The file cannot be opened.
   SONOTRACE_STATUS_FILE = 7,
-  // The region is too small or does not start where it must.
+  // The region is too small or misaligned.
   SONOTRACE_STATUS_REGION = 8,
   // The session cannot be opened with this model, or failed its self-test.
   SONOTRACE_STATUS_SESSION = 9,
-  // A frame was committed that had not been acquired, or announces more than its slot holds.
+  // A frame was committed without being acquired, or a descriptor is invalid.
   SONOTRACE_STATUS_FRAME = 10,
-  // A prompt has no meaning.
+  // A prompt is invalid.
   SONOTRACE_STATUS_PROMPT = 11,
-  // All places for prompts are taken: try again after a step.
+  // The queue of prompts is full: try again after a step.
   SONOTRACE_STATUS_FULL = 12,
   // The other side of a ring has broken its protocol.
   SONOTRACE_STATUS_RING = 13,
-  // A defect of this library, which ended the call. The session is poisoned.
+  // A defect of this library ended the call. The session is poisoned.
   SONOTRACE_STATUS_PANIC = 14,
   // A defect ended an earlier call on this session: it can only be closed.
   SONOTRACE_STATUS_POISONED = 15,
@@ -115,7 +115,7 @@ typedef uint32_t sonotrace_status_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// What one step came to.
+// Result of one step.
 enum sonotrace_step_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -151,7 +151,7 @@ enum sonotrace_domain_e
   // In-phase and quadrature pairs per scan line and depth sample, before envelope detection. Full scale is an
   // envelope of 32767.
   SONOTRACE_DOMAIN_POLAR_IQ = 2,
-  // Raw radio-frequency samples: not supported, and refused with an error that says so.
+  // Raw radio-frequency samples: not supported, and refused with their own error.
   SONOTRACE_DOMAIN_POLAR_RF = 3,
   // A picture, already scan-converted.
   SONOTRACE_DOMAIN_SCAN_CONVERTED = 4,
@@ -172,8 +172,8 @@ enum sonotrace_sample_type_e
  {
   // Unsigned byte.
   SONOTRACE_SAMPLE_TYPE_U8 = 1,
-  // Signed 16-bit integer, the type of radio-frequency samples. No supported domain has it: with it a front end can
-  // describe a radio-frequency frame, which is refused by name.
+  // Signed 16-bit integer, the type of radio-frequency samples. No supported domain has it. A front end can use it
+  // to describe a radio-frequency frame, which is refused with its own error.
   SONOTRACE_SAMPLE_TYPE_I16 = 2,
   // Pair of signed 16-bit integers, in-phase first.
   SONOTRACE_SAMPLE_TYPE_I16_PAIR = 3,
@@ -246,7 +246,7 @@ enum sonotrace_rung_e
  {
   // The encoder, and the decoder for each object.
   SONOTRACE_RUNG_FULL = 0,
-  // Nothing: the last contours are repeated, marked stale.
+  // No computation: the last contours are repeated, marked stale.
   SONOTRACE_RUNG_REPEAT = 3,
 };
 #ifndef __cplusplus
@@ -282,23 +282,24 @@ typedef uint32_t sonotrace_prompt_outcome_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A model file that is mapped, opaque to C.
+// A mapped model file, opaque to C.
 typedef struct sonotrace_model_t sonotrace_model_t;
 
 // A session, opaque to C. It lies at the start of the caller's region.
 typedef struct sonotrace_session_t sonotrace_session_t;
 
-// What the user points at.
+// A prompt of the user.
 typedef struct {
   // `SONOTRACE_PROMPT_CLICK`, `_BOX` or `_REMOVE`.
   uint32_t kind;
-  // The device's number for the object, from 1. A new number begins a new object; a known one corrects it.
+  // The device's number for the object, from 1. A new number starts a new object; a known number corrects that
+  // object.
   uint32_t object;
   // Sequence number of the frame that was on the screen; 0 for the next frame (on a frozen image: the one shown).
   uint64_t seq;
   // `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`.
   uint32_t space;
-  // Of a click: 1 inside the object, 0 on something that is not part of it.
+  // For a click: 1 on the object, 0 outside it.
   uint32_t is_positive;
   // Position of a click, or one corner of a box: x, y.
   float from[2];
@@ -306,49 +307,48 @@ typedef struct {
   float to[2];
 } sonotrace_prompt_t;
 
-// A session's settings: begin with `sonotrace_config_default`. All of them hold from opening to closing.
+// A session's settings: start from `sonotrace_config_default`. They are fixed from opening to closing.
 typedef struct {
   // Size of this structure: set by `sonotrace_config_default`, checked by every call that takes one.
   uint32_t config_bytes;
   // `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
   uint32_t policy;
-  // Time from a frame's commit to its overlay's, beyond which the overlay is a deadline miss.
+  // Time from a frame's commit to its overlay's commit. A later overlay is a deadline miss.
   uint64_t budget_ns;
-  // Longest time that one step computes for, up to one tile more.
+  // Time that one step computes. A step may take up to one tile longer.
   uint64_t slice_ns;
-  // Frames whose features are kept, so that a prompt on one of them can still be served.
+  // Frames whose features are kept, so that prompts on them can be served.
   uint32_t kept_frames;
-  // Rows of a new geometry's sampling table that are made on each frame.
+  // Rows of a new geometry's sampling table that are computed per frame.
   uint32_t table_rows_per_frame;
-  // Width of the display that contours are given for; 0, with `display_height` 0, for the pixels of pictures
-  // themselves.
+  // Width of the display, in whose pixels contours are reported. If width and height are 0: the picture's own pixels.
   uint32_t display_width;
   // Height of the display.
   uint32_t display_height;
-  // Confidence below which an object asks for attention.
+  // Confidence below which an object's state is attention.
   float attention_below;
   // Confidence below which an object counts as lost.
   float lost_below;
-  // Frames that can wait.
+  // Capacity of the queue of frames.
   uint32_t frames_queued;
-  // Overlays that can wait to be fetched.
+  // Capacity of the queue of overlays.
   uint32_t overlays_queued;
-  // Prompts that can wait.
+  // Capacity of the queue of prompts.
   uint32_t commands_queued;
-  // Events that can wait to be fetched.
+  // Capacity of the queue of events.
   uint32_t events_queued;
-  // Most bytes of samples in a frame.
+  // Largest payload of a frame, in bytes.
   uint64_t payload_bytes;
   // Amplitude tables that frames may name, 256 bytes each, one after the other; copied when the session is opened.
   const uint8_t *vendor_tables;
-  // Amplitude tables in `vendor_tables`.
+  // Number of amplitude tables in `vendor_tables`.
   uint32_t vendor_table_count;
   // Zero.
   uint32_t reserved;
-  // The clock, in nanoseconds since any start; it never goes back. Null for the system's monotonic clock. Called from
-  // the threads that step and that commit frames.
+  // The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
+  // clock. Called from the threads that step and that commit frames.
   uint64_t (*now_ns)(void *user);
-  // Handed to `now_ns`.
+  // Argument of `now_ns`.
   void *clock_user;
 } sonotrace_config_t;
 
@@ -376,7 +376,7 @@ typedef struct {
   uint64_t seq;
   // When the frame was acquired, on the clock `clock_id`.
   uint64_t t_acq_ns;
-  // When it was put into the ring, on the runtime's clock.
+  // When it was queued in the ring, on the runtime's clock.
   uint64_t t_enqueue_ns;
   // The clock of `t_acq_ns`; 0 is the runtime's own.
   uint32_t clock_id;
@@ -444,15 +444,15 @@ typedef struct {
 
 // A slot to fill with a frame.
 typedef struct {
-  // The descriptor, as the slot's last frame left it: begin with `sonotrace_frame_descriptor_init`.
+  // The descriptor. It still describes the slot's last frame: start from `sonotrace_frame_descriptor_init`.
   sonotrace_frame_descriptor_t *descriptor;
   // Room for the samples.
   uint8_t *payload;
-  // Bytes of that room.
+  // Size of that room in bytes.
   size_t payload_capacity;
 } sonotrace_frame_slot_t;
 
-// The answer to one prompt.
+// The reply to one prompt.
 typedef struct {
   // The ticket that the prompt got when it was queued.
   uint32_t ticket;
@@ -534,7 +534,7 @@ typedef struct {
   uint64_t age_ns;
   // Time spent in each stage, in order: queue, sample, encode, decode, contour.
   uint64_t stage_ns[SONOTRACE_STAGES];
-  // Counts steps of the session, so that a watchdog sees that it is alive.
+  // Counts steps of the session, so that a watchdog can check that it runs.
   uint64_t heartbeat;
   // A sonotrace_state_e: the worst of the objects'.
   uint32_t state;
@@ -548,7 +548,7 @@ typedef struct {
   uint32_t flags;
   // Valid entries of `answers`.
   uint32_t answer_count;
-  // Prompts that were answered since the last overlay.
+  // Replies to prompts since the last overlay.
   sonotrace_prompt_answer_t answers[SONOTRACE_ANSWERS_MAX];
   // The objects.
   sonotrace_overlay_object_t objects[SONOTRACE_OBJECTS_MAX];
@@ -564,36 +564,36 @@ typedef struct {
   uint32_t kind;
   // A number whose meaning depends on the kind.
   uint32_t detail;
-  // Another such number.
+  // A second number whose meaning depends on the kind.
   uint64_t value;
 } sonotrace_event_t;
 
-// Totals since a session was opened. Always: frames committed = `overlays` + all `dropped_` + frames that wait or are in
-// work.
+// Totals since a session was opened. At any time, frames committed = `overlays` + all `dropped_` + frames that are
+// queued or in work.
 typedef struct {
-  // Overlays committed, one a frame.
+  // Overlays committed, one per frame.
   uint64_t overlays;
-  // Frames that gave way to a newer one.
+  // Frames superseded by a newer one.
   uint64_t dropped_superseded;
   // Frames whose descriptor or payload was refused.
   uint64_t dropped_malformed;
-  // Frames not later than a delivered one.
+  // Frames not newer than a delivered one.
   uint64_t dropped_out_of_order;
-  // Frames that came while the image was frozen.
+  // Frames that arrived while the image was frozen.
   uint64_t dropped_frozen;
-  // Frames whose turn had not come when the session was closed.
+  // Frames still queued when the session was closed.
   uint64_t dropped_shut_down;
-  // Overlays that were not fetched before they were given back.
+  // Overlays evicted before they were fetched.
   uint64_t overlays_unfetched;
-  // Overlays that were later than the budget.
+  // Overlays later than the budget.
   uint64_t deadline_misses;
-  // Of `overlays`: those that repeat contours of an earlier frame, marked stale.
+  // Part of `overlays`: those that repeat contours of an earlier frame, marked stale.
   uint64_t repeats;
   // Further overlays of a frozen frame.
   uint64_t updates;
-  // Frames that never came, by their numbers.
+  // Frames that never arrived: gaps in the sequence numbers.
   uint64_t frames_missing;
-  // Times that the stream began again.
+  // Restarts of the stream.
   uint64_t restarts;
   // Changes of geometry.
   uint64_t geometry_changes;
@@ -603,11 +603,11 @@ typedef struct {
   uint64_t prompts_too_old;
   // Prompts that could not be served for another reason.
   uint64_t prompts_refused;
-  // Prompts that closing left unanswered.
+  // Prompts still unanswered when the session was closed.
   uint64_t prompts_unanswered;
-  // Commands that had no meaning.
+  // Invalid commands.
   uint64_t bad_commands;
-  // Steps so far: a watchdog sees the session live by it.
+  // Steps so far. A watchdog can check that it grows.
   uint64_t heartbeat;
 } sonotrace_counters_t;
 
@@ -615,63 +615,65 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// The library's version, `major.minor.patch`, as NUL-terminated ASCII that lives for ever.
+// The library's version, `major.minor.patch`, as static NUL-terminated ASCII.
 const char *sonotrace_version(void);
 
-// Hands in a prompt. `ticket`, which may be null, receives the number that its answer will bear on an overlay.
+// Queues a prompt. `ticket`, which may be null, receives the prompt's number. The overlay that replies to the prompt
+// has the same number.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for a
-// number.
+// `session` comes from `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for
+// a number.
 sonotrace_status_e sonotrace_prompt(sonotrace_session_t *session,
                                     const sonotrace_prompt_t *prompt,
                                     uint32_t *ticket);
 
-// Says that the image is frozen (1) or live again (0). Frames that come while it is frozen are dropped and counted;
-// prompts are served on the frame that is shown.
+// Reports that the image is frozen (1) or live again (0). Frames that arrive while it is frozen are dropped and
+// counted; prompts are served on the frame that is shown.
 //
 // # Safety
-// `session` was given by `sonotrace_open`.
+// `session` comes from `sonotrace_open`.
 sonotrace_status_e sonotrace_set_frozen(sonotrace_session_t *session,
                                         uint32_t is_frozen);
 
-// Fills in the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
+// Writes the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
 //
 // # Safety
 // `config` is null or points to room for a `sonotrace_config_t`.
 sonotrace_status_e sonotrace_config_default(sonotrace_config_t *config);
 
-// Fills in magic, version and size of a descriptor, and zero everywhere else.
+// Sets magic, version and size of a descriptor, and zeroes the rest.
 //
 // # Safety
 // `descriptor` is null or points to room for one.
 sonotrace_status_e sonotrace_frame_descriptor_init(sonotrace_frame_descriptor_t *descriptor);
 
-// Checks a descriptor as the session will: `SONOTRACE_STATUS_FRAME`, and in the last error's text the field that does not
-// hold.
+// Checks a descriptor as the session does. Returns `SONOTRACE_STATUS_FRAME` if a field is invalid; the last error's
+// text names the field.
 //
 // # Safety
 // `descriptor` is null or points to one.
 sonotrace_status_e sonotrace_frame_descriptor_check(const sonotrace_frame_descriptor_t *descriptor);
 
-// The slot to fill next, at once: it is the caller's until it is committed. Until then, each acquire gives the same.
+// Acquires the slot to fill next. Never waits. The slot is the caller's until it is committed; until then, each
+// acquire returns the same slot.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `slot` is null or points to room for one.
+// `session` comes from `sonotrace_open`; `slot` is null or points to room for one.
 sonotrace_status_e sonotrace_frame_acquire(sonotrace_session_t *session,
                                            sonotrace_frame_slot_t *slot);
 
-// Queues the frame that was acquired; its `t_enqueue_ns` is filled in by the session's clock. Never waits: where the
-// session is behind, the oldest frame that waits is given back (`evicted`, which may be null, then receives 1) and
-// counted. A descriptor is checked when the frame's turn comes, and counted as malformed if it does not hold.
+// Queues the acquired frame and sets its `t_enqueue_ns` from the session's clock. Never waits: if the queue is full,
+// its oldest frame is evicted and counted, and `evicted`, which may be null, receives 1. The session checks the
+// descriptor when it takes the frame, and counts an invalid one as malformed.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `evicted` is null or points to room for a number.
+// `session` comes from `sonotrace_open`; `evicted` is null or points to room for a number.
 sonotrace_status_e sonotrace_frame_commit(sonotrace_session_t *session,
                                           uint32_t *evicted);
 
-// Maps a model file read-only, so that nobody can change or shorten it while it is used. To be done before scanning: it
-// reads the file and allocates. Any number of sessions may share it.
+// Maps a model file read-only, so that no process can change or truncate it while it is used. Call it before scanning:
+// it reads the file and allocates. Any number of sessions may share a model.
 //
 // # Safety
 // `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
@@ -697,43 +699,43 @@ size_t sonotrace_model_bytes(const sonotrace_model_t *model);
 void sonotrace_model_unmap(sonotrace_model_t *model);
 
 // The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next call on this side.
-// `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
+// Returns `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `overlay` is null or points to room for a pointer.
+// `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
 sonotrace_status_e sonotrace_overlay_poll(sonotrace_session_t *session,
                                           const sonotrace_overlay_t **overlay);
 
-// The next event, oldest first. `SONOTRACE_STATUS_EMPTY` if there is none.
+// The next event, oldest first. Returns `SONOTRACE_STATUS_EMPTY` if there is none.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `event` is null or points to room for one.
+// `session` comes from `sonotrace_open`; `event` is null or points to room for one.
 sonotrace_status_e sonotrace_event_next(sonotrace_session_t *session, sonotrace_event_t *event);
 
-// Writes an event as one line of text, NUL-terminated, cut to `text_bytes` (at least 1).
+// Writes an event as one line of NUL-terminated text, truncated to `text_bytes` (at least 1).
 //
 // # Safety
 // `event` is null or points to one, `text` is null or points to room for `text_bytes` bytes.
 sonotrace_status_e sonotrace_event_text(const sonotrace_event_t *event, char *text, size_t text_bytes);
 
-// How much memory a session needs, and where it must start: a multiple of `align`. The model's first 4096 bytes suffice.
-// The model itself and thread stacks are not in it.
+// Computes the memory that a session needs, in bytes, and the alignment of its start. The model's first 4096 bytes
+// suffice. The model itself and thread stacks are not included.
 //
 // # Safety
-// Each pointer is null or points to what its name says: `model_bytes` bytes, one configuration with its tables, room for
-// a `size_t` each.
+// Each pointer is null or valid for what its name says: `model_bytes` bytes, one configuration with its tables, room
+// for a `size_t` each.
 sonotrace_status_e sonotrace_memory_required(const uint8_t *model,
                                              size_t model_bytes,
                                              const sonotrace_config_t *config,
                                              size_t *bytes,
                                              size_t *align);
 
-// Opens a session in `region`: verifies the model, lays everything out, and runs each program once as self-test. From
-// its return on no call allocates. The region and the model are the session's until it is closed.
+// Opens a session in `region`: verifies the model, lays out the memory, and runs each program once as a self-test. No
+// later call allocates. The session uses the region and the model until it is closed.
 //
 // # Safety
-// Each pointer is null or points to what its name says; `region_bytes` bytes at `region` are nobody else's until the
-// session is closed, and the model does not change until then.
+// Each pointer is null or valid for what its name says; nothing else uses the `region_bytes` bytes at `region` until
+// the session is closed, and the model does not change until then.
 sonotrace_status_e sonotrace_open(const uint8_t *model,
                                   size_t model_bytes,
                                   const sonotrace_config_t *config,
@@ -741,36 +743,36 @@ sonotrace_status_e sonotrace_open(const uint8_t *model,
                                   size_t region_bytes,
                                   sonotrace_session_t **session);
 
-// Goes on with the frame in work, or takes the next one, for one slice. Waits for nothing. `step` and `seq` (the frame's
+// Continues the frame in work, or takes the next one, for one slice. Never waits. `step` and `seq` (the frame's
 // sequence number, or 0) may be null.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `step` and `seq` are null or point to room for their values.
+// `session` comes from `sonotrace_open`; `step` and `seq` are null or point to room for their values.
 sonotrace_status_e sonotrace_step(sonotrace_session_t *session,
                                   sonotrace_step_e *step,
                                   uint64_t *seq);
 
-// Totals as of the last step. Any thread may ask.
+// Reads the totals as of the last step. Any thread may call it.
 //
 // # Safety
-// `session` was given by `sonotrace_open`; `counters` is null or points to room for them.
+// `session` comes from `sonotrace_open`; `counters` is null or points to room for them.
 sonotrace_status_e sonotrace_counters(const sonotrace_session_t *session, sonotrace_counters_t *counters);
 
-// Ends a session: frames that wait are counted as shut down. Its region and model are the caller's again; the handle is
-// no session any more. `counters`, if not null, receives the final totals. A poisoned session is closed, too: the call says
-// `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
+// Closes a session: queued frames are counted in `dropped_shut_down`. The region and the model are the caller's again,
+// and the handle is no longer valid. `counters`, if not null, receives the final totals. A poisoned session is closed,
+// too: the call returns `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
 //
 // # Safety
-// `session` was given by `sonotrace_open`, no other thread is in a call on it or will be; `counters` is null or points
-// to room for them.
+// `session` comes from `sonotrace_open`, and no other thread is in a call on it or will be; `counters` is null or
+// points to room for them.
 sonotrace_status_e sonotrace_close(sonotrace_session_t *session,
                                    sonotrace_counters_t *counters);
 
-// What the last failed call of this thread had to say: the thing, the limit, the value seen. NUL-terminated UTF-8, empty
-// if none has failed; valid until the next failure on this thread.
+// The text of this thread's last failed call: what is wrong, the limit, the value seen. NUL-terminated UTF-8, empty if
+// no call has failed; valid until the next failure on this thread.
 const char *sonotrace_last_error(void);
 
-// The name of a status, in lower case, NUL-terminated; it lives for ever.
+// The name of a status, in lower case: static NUL-terminated ASCII.
 const char *sonotrace_status_name(uint32_t status);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-//! Prompts and freezing in.
+//! The user's side: prompts and freezing.
 
 use crate::session::{Session, call_on};
 use crate::status::{Failure, Status};
@@ -8,7 +8,7 @@ use sonotrace::hal::command::{COMMAND_ABI_VERSION, COMMAND_MAGIC, Command, Comma
 pub const SONOTRACE_PROMPT_CLICK: u32 = 1;
 /// A box around the object.
 pub const SONOTRACE_PROMPT_BOX: u32 = 2;
-/// Follow this object no longer.
+/// Stop tracking this object.
 pub const SONOTRACE_PROMPT_REMOVE: u32 = 3;
 /// Points are in the probe's plane: millimetres, or source pixels where the scale is unknown.
 pub const SONOTRACE_SPACE_PLANE: u32 = 1;
@@ -17,19 +17,20 @@ pub const SONOTRACE_SPACE_LINE_SAMPLE: u32 = 2;
 /// Points are pixels of the declared display.
 pub const SONOTRACE_SPACE_DISPLAY: u32 = 3;
 
-/// What the user points at.
+/// A prompt of the user.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Prompt {
     /// `SONOTRACE_PROMPT_CLICK`, `_BOX` or `_REMOVE`.
     pub kind: u32,
-    /// The device's number for the object, from 1. A new number begins a new object; a known one corrects it.
+    /// The device's number for the object, from 1. A new number starts a new object; a known number corrects that
+    /// object.
     pub object: u32,
     /// Sequence number of the frame that was on the screen; 0 for the next frame (on a frozen image: the one shown).
     pub seq: u64,
     /// `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`.
     pub space: u32,
-    /// Of a click: 1 inside the object, 0 on something that is not part of it.
+    /// For a click: 1 on the object, 0 outside it.
     pub is_positive: u32,
     /// Position of a click, or one corner of a box: x, y.
     pub from: [f32; 2],
@@ -37,11 +38,12 @@ pub struct Prompt {
     pub to: [f32; 2],
 }
 
-/// Hands in a prompt. `ticket`, which may be null, receives the number that its answer will bear on an overlay.
+/// Queues a prompt. `ticket`, which may be null, receives the prompt's number. The overlay that replies to the prompt
+/// has the same number.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for a
-/// number.
+/// `session` comes from `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for
+/// a number.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
@@ -65,7 +67,7 @@ pub unsafe extern "C" fn sonotrace_prompt(
             ticket: 0,
             seq,
             object,
-            // Of no account where nothing is pointed at.
+            // Ignored for a removal.
             space: if kind == SONOTRACE_PROMPT_REMOVE { SONOTRACE_SPACE_PLANE } else { space },
             is_positive,
             reserved: 0,
@@ -75,7 +77,7 @@ pub unsafe extern "C" fn sonotrace_prompt(
         let prompt = match record.check()? {
             Command::Prompt { prompt, .. } => prompt,
             Command::Freeze | Command::Resume => {
-                return Err(Failure::new(Status::Prompt, format_args!("prompt kind {kind} has no meaning")));
+                return Err(Failure::new(Status::Prompt, format_args!("prompt kind {kind} is unknown")));
             }
         };
         let number = session.commands.enter("user's")?.prompt(prompt)?;
@@ -87,11 +89,11 @@ pub unsafe extern "C" fn sonotrace_prompt(
     })
 }
 
-/// Says that the image is frozen (1) or live again (0). Frames that come while it is frozen are dropped and counted;
-/// prompts are served on the frame that is shown.
+/// Reports that the image is frozen (1) or live again (0). Frames that arrive while it is frozen are dropped and
+/// counted; prompts are served on the frame that is shown.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`.
+/// `session` comes from `sonotrace_open`.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]

@@ -1,19 +1,20 @@
-//! Settings, as C hands them over.
+//! The settings of a session in C.
 
 use crate::status::{Failure, Status, call};
 use core::ffi::c_void;
 use sonotrace::hal::clock::{Clock, SystemClock};
+use sonotrace::hal::ring::RingSizes;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
 
-/// Work on the newest frame there is; older ones are given back and counted. For live scanning.
+/// Work on the newest queued frame; older ones are dropped and counted. For live scanning.
 pub const SONOTRACE_POLICY_NEWEST: u32 = 1;
-/// Work on each frame, in order. For replay.
+/// Work on every frame, in order. For replay.
 pub const SONOTRACE_POLICY_ALL: u32 = 2;
-/// Most amplitude tables.
+/// Maximum number of amplitude tables.
 pub const SONOTRACE_VENDOR_TABLES_MAX: u32 = 64;
 
-/// A session's settings: begin with `sonotrace_config_default`. All of them hold from opening to closing.
+/// A session's settings: start from `sonotrace_config_default`. They are fixed from opening to closing.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Config {
@@ -21,47 +22,46 @@ pub struct Config {
     pub config_bytes: u32,
     /// `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
     pub policy: u32,
-    /// Time from a frame's commit to its overlay's, beyond which the overlay is a deadline miss.
+    /// Time from a frame's commit to its overlay's commit. A later overlay is a deadline miss.
     pub budget_ns: u64,
-    /// Longest time that one step computes for, up to one tile more.
+    /// Time that one step computes. A step may take up to one tile longer.
     pub slice_ns: u64,
-    /// Frames whose features are kept, so that a prompt on one of them can still be served.
+    /// Frames whose features are kept, so that prompts on them can be served.
     pub kept_frames: u32,
-    /// Rows of a new geometry's sampling table that are made on each frame.
+    /// Rows of a new geometry's sampling table that are computed per frame.
     pub table_rows_per_frame: u32,
-    /// Width of the display that contours are given for; 0, with `display_height` 0, for the pixels of pictures
-    /// themselves.
+    /// Width of the display, in whose pixels contours are reported. If width and height are 0: the picture's own pixels.
     pub display_width: u32,
     /// Height of the display.
     pub display_height: u32,
-    /// Confidence below which an object asks for attention.
+    /// Confidence below which an object's state is attention.
     pub attention_below: f32,
     /// Confidence below which an object counts as lost.
     pub lost_below: f32,
-    /// Frames that can wait.
+    /// Capacity of the queue of frames.
     pub frames_queued: u32,
-    /// Overlays that can wait to be fetched.
+    /// Capacity of the queue of overlays.
     pub overlays_queued: u32,
-    /// Prompts that can wait.
+    /// Capacity of the queue of prompts.
     pub commands_queued: u32,
-    /// Events that can wait to be fetched.
+    /// Capacity of the queue of events.
     pub events_queued: u32,
-    /// Most bytes of samples in a frame.
+    /// Largest payload of a frame, in bytes.
     pub payload_bytes: u64,
     /// Amplitude tables that frames may name, 256 bytes each, one after the other; copied when the session is opened.
     pub vendor_tables: *const u8,
-    /// Amplitude tables in `vendor_tables`.
+    /// Number of amplitude tables in `vendor_tables`.
     pub vendor_table_count: u32,
     /// Zero.
     pub reserved: u32,
-    /// The clock, in nanoseconds since any start; it never goes back. Null for the system's monotonic clock. Called from
-    /// the threads that step and that commit frames.
+    /// The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
+    /// clock. Called from the threads that step and that commit frames.
     pub now_ns: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
-    /// Handed to `now_ns`.
+    /// Argument of `now_ns`.
     pub clock_user: *mut c_void,
 }
 
-/// Fills in the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
+/// Writes the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
 ///
 /// # Safety
 /// `config` is null or points to room for a `sonotrace_config_t`.
@@ -114,12 +114,13 @@ impl Config {
     /// Reads a configuration that C points at.
     ///
     /// # Safety
-    /// `config` is null or points to a `sonotrace_config_t`, whose `vendor_tables` are as many as it says.
+    /// `config` is null or points to a `sonotrace_config_t`, whose `vendor_tables` points to `vendor_table_count`
+    /// tables.
     pub(crate) unsafe fn read(config: *const Self) -> Result<Self, Failure> {
         if config.is_null() {
             return Err(Failure::null("config"));
         }
-        // The size first: an older caller's structure may end before the rest.
+        // Read the size first: an older caller's structure may be shorter.
         // SAFETY: not null, and its first field is a u32 in every version.
         let seen = unsafe { config.cast::<u32>().read() };
         let own = size_of::<Self>();
@@ -127,7 +128,7 @@ impl Config {
             return Err(Failure::new(
                 Status::Config,
                 format_args!(
-                    "`config_bytes` is {seen}, this library's is {own}: begin with sonotrace_config_default"
+                    "`config_bytes` is {seen}, this library's is {own}: start from sonotrace_config_default"
                 ),
             ));
         }
@@ -156,7 +157,7 @@ impl Config {
         Ok(())
     }
 
-    /// The session's settings, with amplitude tables that live elsewhere.
+    /// The runtime's settings, with borrowed amplitude tables.
     pub(crate) fn session<'a>(&self, vendor_tables: &'a [[u8; 256]]) -> SessionConfig<'a> {
         SessionConfig {
             policy: if self.policy == SONOTRACE_POLICY_ALL { Policy::All } else { Policy::Newest },
@@ -174,12 +175,23 @@ impl Config {
         }
     }
 
+    /// Capacities of the rings.
+    pub(crate) fn rings(&self) -> RingSizes {
+        RingSizes {
+            frames: self.frames_queued,
+            payload_bytes: usize::try_from(self.payload_bytes).unwrap_or(usize::MAX),
+            overlays: self.overlays_queued,
+            commands: self.commands_queued,
+            events: self.events_queued,
+        }
+    }
+
     pub(crate) fn clock(&self) -> CallerClock {
         CallerClock { now_ns: self.now_ns, user: self.clock_user, system: SystemClock::start() }
     }
 }
 
-/// The clock that C gave, or the system's.
+/// The caller's clock, or the system's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallerClock {
     now_ns: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
@@ -187,7 +199,7 @@ pub(crate) struct CallerClock {
     system: SystemClock,
 }
 
-// SAFETY: the caller's clock may be called from any thread with its own argument, as the fields of the configuration say.
+// SAFETY: the caller's clock may be called from any thread with its own argument, as the configuration requires.
 unsafe impl Send for CallerClock {}
 // SAFETY: as for Send.
 unsafe impl Sync for CallerClock {}
@@ -195,7 +207,7 @@ unsafe impl Sync for CallerClock {}
 impl Clock for CallerClock {
     fn now_ns(&self) -> u64 {
         match self.now_ns {
-            // SAFETY: a clock may be called from the session's threads with its own argument, as its field says.
+            // SAFETY: a clock may be called from the session's threads with its own argument, as its field requires.
             Some(now_ns) => unsafe { now_ns(self.user) },
             None => self.system.now_ns(),
         }

@@ -1,4 +1,4 @@
-//! Frames in.
+//! The acquisition side: frames in.
 
 use crate::session::{Session, call_on};
 use crate::status::{Failure, Status, call};
@@ -9,15 +9,15 @@ use sonotrace::hal::frame::FrameDescriptor;
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct FrameSlot {
-    /// The descriptor, as the slot's last frame left it: begin with `sonotrace_frame_descriptor_init`.
+    /// The descriptor. It still describes the slot's last frame: start from `sonotrace_frame_descriptor_init`.
     pub descriptor: *mut FrameDescriptor,
     /// Room for the samples.
     pub payload: *mut u8,
-    /// Bytes of that room.
+    /// Size of that room in bytes.
     pub payload_capacity: usize,
 }
 
-/// Fills in magic, version and size of a descriptor, and zero everywhere else.
+/// Sets magic, version and size of a descriptor, and zeroes the rest.
 ///
 /// # Safety
 /// `descriptor` is null or points to room for one.
@@ -34,8 +34,8 @@ pub unsafe extern "C" fn sonotrace_frame_descriptor_init(descriptor: *mut FrameD
     })
 }
 
-/// Checks a descriptor as the session will: `SONOTRACE_STATUS_FRAME`, and in the last error's text the field that does not
-/// hold.
+/// Checks a descriptor as the session does. Returns `SONOTRACE_STATUS_FRAME` if a field is invalid; the last error's
+/// text names the field.
 ///
 /// # Safety
 /// `descriptor` is null or points to one.
@@ -52,10 +52,11 @@ pub unsafe extern "C" fn sonotrace_frame_descriptor_check(descriptor: *const Fra
     })
 }
 
-/// The slot to fill next, at once: it is the caller's until it is committed. Until then, each acquire gives the same.
+/// Acquires the slot to fill next. Never waits. The slot is the caller's until it is committed; until then, each
+/// acquire returns the same slot.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `slot` is null or points to room for one.
+/// `session` comes from `sonotrace_open`; `slot` is null or points to room for one.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
@@ -70,21 +71,22 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *m
         let mut filling = acquisition.frames.acquire()?;
         let descriptor: *mut FrameDescriptor = filling.descriptor_mut();
         let payload = filling.payload_mut();
-        let handed = FrameSlot { descriptor, payload: payload.as_mut_ptr(), payload_capacity: payload.len() };
-        // Not committed, the slot stays with this side.
+        let acquired =
+            FrameSlot { descriptor, payload: payload.as_mut_ptr(), payload_capacity: payload.len() };
+        // Until it is committed, the slot stays with this side.
         acquisition.is_acquired = true;
         // SAFETY: not null, and room for one, as the caller promises.
-        unsafe { slot.write(handed) };
+        unsafe { slot.write(acquired) };
         Ok(())
     })
 }
 
-/// Queues the frame that was acquired; its `t_enqueue_ns` is filled in by the session's clock. Never waits: where the
-/// session is behind, the oldest frame that waits is given back (`evicted`, which may be null, then receives 1) and
-/// counted. A descriptor is checked when the frame's turn comes, and counted as malformed if it does not hold.
+/// Queues the acquired frame and sets its `t_enqueue_ns` from the session's clock. Never waits: if the queue is full,
+/// its oldest frame is evicted and counted, and `evicted`, which may be null, receives 1. The session checks the
+/// descriptor when it takes the frame, and counts an invalid one as malformed.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `evicted` is null or points to room for a number.
+/// `session` comes from `sonotrace_open`; `evicted` is null or points to room for a number.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]

@@ -1,19 +1,19 @@
 //! The C interface of sonotrace, for device firmware.
 //!
-//! Names begin with `sonotrace_`. A session lives in memory that the caller hands over ([`memory_required`] says how
-//! much) and starts no thread. Each of its sides may be used by one thread at a time: acquisition
+//! Names begin with `sonotrace_`. A session lives in memory that the caller provides ([`memory_required`] returns the
+//! size) and starts no thread. Each of its sides may be used by one thread at a time: acquisition
 //! ([`frame_acquire`](frames::sonotrace_frame_acquire), [`frame_commit`](frames::sonotrace_frame_commit)), the worker
-//! ([`step`](session::sonotrace_step)), and the user's ([`prompt`](commands::sonotrace_prompt), freezing), the display's
-//! ([`overlay_poll`](overlays::sonotrace_overlay_poll)) and the log's
-//! ([`event_next`](overlays::sonotrace_event_next)); counters can be read by any. A second thread on one side gets
+//! ([`step`](session::sonotrace_step)), and the user's ([`prompt`](commands::sonotrace_prompt), freezing), the
+//! display's ([`overlay_poll`](overlays::sonotrace_overlay_poll)) and the log's
+//! ([`event_next`](overlays::sonotrace_event_next)); any thread may read the counters. A second thread on one side gets
 //! `BUSY`, never undefined behaviour. No call waits for another.
 //!
-//! Every function that can fail returns a [`Status`]; [`sonotrace_last_error`](status::sonotrace_last_error) then says
-//! what, with the limit and the value seen. No panic leaves the library.
+//! Every function that can fail returns a [`Status`]; [`sonotrace_last_error`](status::sonotrace_last_error) then
+//! gives the reason, with the limit and the value seen. No panic leaves the library.
 //!
 //! * [`config`]: settings; [`model`]: model files; [`session`]: memory, opening, stepping, closing.
 //! * [`frames`], [`commands`], [`overlays`]: the calls of the other sides.
-//! * [`status`]: what can go wrong, and how it is told; `part`: the sides, each for one thread at a time.
+//! * [`status`]: status codes and error texts; `part`: the sides, each for one thread at a time.
 //!
 //! [`memory_required`]: session::sonotrace_memory_required
 //! [`Status`]: status::Status
@@ -31,13 +31,13 @@ mod part;
 pub mod session;
 pub mod status;
 
-/// The version as C text, made from the crate's own at compile time.
+/// The version as C text, made from the crate's version at compile time.
 const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
     Ok(version) => version,
-    Err(_) => panic!("a version holds no NUL"),
+    Err(_) => panic!("a version contains no NUL"),
 };
 
-/// The library's version, `major.minor.patch`, as NUL-terminated ASCII that lives for ever.
+/// The library's version, `major.minor.patch`, as static NUL-terminated ASCII.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_version() -> *const c_char {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_is_the_runtimes() {
+    fn version_matches_the_runtime() {
         // SAFETY: the pointer is to a constant that ends in NUL.
         let seen = unsafe { CStr::from_ptr(sonotrace_version()) };
         assert_eq!(seen.to_str(), Ok(sonotrace::VERSION));

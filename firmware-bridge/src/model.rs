@@ -5,12 +5,12 @@ use core::ffi::{CStr, c_char};
 use sonotrace::file::ModelFile;
 use std::path::Path;
 
-/// A model file that is mapped, opaque to C.
+/// A mapped model file, opaque to C.
 #[derive(Debug)]
 pub struct MappedModel(ModelFile);
 
-/// Maps a model file read-only, so that nobody can change or shorten it while it is used. To be done before scanning: it
-/// reads the file and allocates. Any number of sessions may share it.
+/// Maps a model file read-only, so that no process can change or truncate it while it is used. Call it before scanning:
+/// it reads the file and allocates. Any number of sessions may share a model.
 ///
 /// # Safety
 /// `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn sonotrace_model_bytes(model: *const MappedModel) -> usi
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sonotrace_model_unmap(model: *mut MappedModel) {
     if !model.is_null() {
-        // SAFETY: made by `Box::into_raw` in `sonotrace_model_map`, and given up here once.
+        // SAFETY: made by `Box::into_raw` in `sonotrace_model_map`, and freed here once.
         drop(unsafe { Box::from_raw(model) });
     }
 }

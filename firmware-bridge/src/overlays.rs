@@ -8,10 +8,10 @@ use sonotrace::hal::event::Event;
 use sonotrace::hal::overlay::Overlay;
 
 /// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next call on this side.
-/// `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
+/// Returns `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `overlay` is null or points to room for a pointer.
+/// `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
@@ -29,14 +29,14 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
         let next = side.take().map(core::ptr::from_ref);
         // SAFETY: not null, and room for a pointer, as the caller promises.
         unsafe { overlay.write(next.unwrap_or(core::ptr::null())) };
-        next.map(drop).ok_or_else(|| Failure::new(Status::Empty, "no overlay waits"))
+        next.map(drop).ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))
     })
 }
 
-/// The next event, oldest first. `SONOTRACE_STATUS_EMPTY` if there is none.
+/// The next event, oldest first. Returns `SONOTRACE_STATUS_EMPTY` if there is none.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `event` is null or points to room for one.
+/// `session` comes from `sonotrace_open`; `event` is null or points to room for one.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
@@ -48,14 +48,14 @@ pub unsafe extern "C" fn sonotrace_event_next(session: *mut Session, event: *mut
             return Err(Failure::null("event"));
         }
         let next = session.events.enter("log's")?.take();
-        let next = next.ok_or_else(|| Failure::new(Status::Empty, "no event waits"))?;
+        let next = next.ok_or_else(|| Failure::new(Status::Empty, "no event is queued"))?;
         // SAFETY: not null, and room for one, as the caller promises.
         unsafe { event.write(next) };
         Ok(())
     })
 }
 
-/// Writes an event as one line of text, NUL-terminated, cut to `text_bytes` (at least 1).
+/// Writes an event as one line of NUL-terminated text, truncated to `text_bytes` (at least 1).
 ///
 /// # Safety
 /// `event` is null or points to one, `text` is null or points to room for `text_bytes` bytes.
@@ -72,10 +72,10 @@ pub unsafe extern "C" fn sonotrace_event_text(
         }
         // SAFETY: not null, and points to one, as the caller promises; any bytes are an event.
         let event = unsafe { event.read() };
-        // SAFETY: not null, and room for as many bytes, as the caller promises.
+        // SAFETY: not null, and room for `text_bytes` bytes, as the caller promises.
         let room = unsafe { core::slice::from_raw_parts_mut(text.cast::<u8>(), text_bytes) };
         let mut cut = Cut::new(room);
-        // What does not fit is left out.
+        // Text that does not fit is left out.
         let _ = write!(cut, "{event}");
         let end = cut.used();
         room[end] = 0;

@@ -1,4 +1,4 @@
-//! One side of a session, for one thread at a time: a second one is turned away, not made to wait.
+//! One side of a session, for one thread at a time: a second thread gets an error and does not wait.
 
 use crate::status::{Failure, Status};
 use core::cell::UnsafeCell;
@@ -12,7 +12,7 @@ pub(crate) struct Part<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `enter` gives the value to one thread at a time, and a value that is Send may pass from thread to thread.
+// SAFETY: `enter` lends the value to one thread at a time, and a value that is Send may pass from thread to thread.
 unsafe impl<T: Send> Sync for Part<T> {}
 
 impl<T> Part<T> {
@@ -20,9 +20,9 @@ impl<T> Part<T> {
         Self { is_busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
-    /// Enters, unless somebody else is in. Never waits.
+    /// Takes the part, unless another thread has it. Never waits.
     pub fn enter(&self, side: &'static str) -> Result<Entered<'_, T>, Failure> {
-        // Acquire, with the Release of the drop: this thread goes on with what the last one left.
+        // Acquire pairs with the Release in `drop`: this thread sees the writes of the last one.
         if self.is_busy.swap(true, Ordering::Acquire) {
             return Err(Failure::new(
                 Status::Busy,
@@ -45,7 +45,7 @@ impl<T> Deref for Entered<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: whoever made this turned `is_busy` from false to true, so there is no other.
+        // SAFETY: `enter` changed `is_busy` from false to true, so there is no other `Entered`.
         unsafe { &*self.0.value.get() }
     }
 }
@@ -68,13 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_in_at_a_time() {
+    fn one_thread_enters_at_a_time() {
         let part = Part::new(3);
-        let mut entered = part.enter("worker").expect("nobody is in");
-        assert_eq!(part.enter("worker").expect_err("somebody is in").status, Status::Busy);
+        let mut entered = part.enter("worker").expect("the part is free");
+        assert_eq!(part.enter("worker").expect_err("the part is taken").status, Status::Busy);
         *entered += 1;
         drop(entered);
-        assert_eq!(*part.enter("worker").expect("nobody is in"), 4);
+        assert_eq!(*part.enter("worker").expect("the part is free"), 4);
         assert_eq!(part.into_inner(), 4);
     }
 }

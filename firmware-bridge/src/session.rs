@@ -1,4 +1,4 @@
-//! A session in the caller's memory: how much, opening, stepping, counting, closing.
+//! A session in the caller's memory: its size, opening, stepping, counters, closing.
 
 use crate::config::{CallerClock, Config};
 use crate::part::Part;
@@ -8,20 +8,17 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use sonotrace::format::Model;
-use sonotrace::hal::ring::{
-    ALIGN, CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
-    OverlayRing,
-};
+use sonotrace::hal::ring::{ALIGN, CommandProducer, EventConsumer, FrameProducer, OverlayConsumer, Rings};
 use sonotrace::memory::RawRegion;
 use sonotrace::session::{self as runtime, DropReason, Poll, Ports, memory_required};
 
-/// Says that a handle is that of an open session.
+/// State of an open session.
 const OPEN: u64 = u64::from_le_bytes(*b"SNTOPEN1");
-/// Says that a panic ended a call on an open session, which may be updated by half since.
+/// State after a panic in a call: the session may be half updated.
 const POISONED: u64 = u64::from_le_bytes(*b"SNTPOISN");
-/// Says that a session was closed.
+/// State of a closed session.
 const CLOSED: u64 = 0;
-/// Bytes of a model file that say how much memory it needs.
+/// First bytes of a model file, which suffice to compute its memory.
 const HEAD_BYTES: usize = 4096;
 
 /// A session, opaque to C. It lies at the start of the caller's region.
@@ -40,40 +37,40 @@ pub struct Session {
 /// The side that computes.
 pub(crate) struct Worker(runtime::Session<'static, CallerClock>);
 
-/// The side that brings frames.
+/// The side that supplies frames.
 pub(crate) struct Acquisition {
     pub frames: FrameProducer<'static>,
     pub is_acquired: bool,
 }
 
-/// Totals since a session was opened. Always: frames committed = `overlays` + all `dropped_` + frames that wait or are in
-/// work.
+/// Totals since a session was opened. At any time, frames committed = `overlays` + all `dropped_` + frames that are
+/// queued or in work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Counters {
-    /// Overlays committed, one a frame.
+    /// Overlays committed, one per frame.
     pub overlays: u64,
-    /// Frames that gave way to a newer one.
+    /// Frames superseded by a newer one.
     pub dropped_superseded: u64,
     /// Frames whose descriptor or payload was refused.
     pub dropped_malformed: u64,
-    /// Frames not later than a delivered one.
+    /// Frames not newer than a delivered one.
     pub dropped_out_of_order: u64,
-    /// Frames that came while the image was frozen.
+    /// Frames that arrived while the image was frozen.
     pub dropped_frozen: u64,
-    /// Frames whose turn had not come when the session was closed.
+    /// Frames still queued when the session was closed.
     pub dropped_shut_down: u64,
-    /// Overlays that were not fetched before they were given back.
+    /// Overlays evicted before they were fetched.
     pub overlays_unfetched: u64,
-    /// Overlays that were later than the budget.
+    /// Overlays later than the budget.
     pub deadline_misses: u64,
-    /// Of `overlays`: those that repeat contours of an earlier frame, marked stale.
+    /// Part of `overlays`: those that repeat contours of an earlier frame, marked stale.
     pub repeats: u64,
     /// Further overlays of a frozen frame.
     pub updates: u64,
-    /// Frames that never came, by their numbers.
+    /// Frames that never arrived: gaps in the sequence numbers.
     pub frames_missing: u64,
-    /// Times that the stream began again.
+    /// Restarts of the stream.
     pub restarts: u64,
     /// Changes of geometry.
     pub geometry_changes: u64,
@@ -83,11 +80,11 @@ pub struct Counters {
     pub prompts_too_old: u64,
     /// Prompts that could not be served for another reason.
     pub prompts_refused: u64,
-    /// Prompts that closing left unanswered.
+    /// Prompts still unanswered when the session was closed.
     pub prompts_unanswered: u64,
-    /// Commands that had no meaning.
+    /// Invalid commands.
     pub bad_commands: u64,
-    /// Steps so far: a watchdog sees the session live by it.
+    /// Steps so far. A watchdog can check that it grows.
     pub heartbeat: u64,
 }
 
@@ -119,7 +116,7 @@ impl Counters {
 
 const COUNTERS: usize = size_of::<Counters>() / 8;
 
-/// The counters as any thread may read them, each by itself.
+/// Counters that any thread may read; each of them is atomic by itself.
 struct Published([AtomicU64; COUNTERS]);
 
 impl Published {
@@ -130,7 +127,7 @@ impl Published {
     fn store(&self, counters: Counters) {
         let words: [u64; COUNTERS] = bytemuck::cast(counters);
         for (word, value) in self.0.iter().zip(words) {
-            // Relaxed: each stands for itself, nothing is published through it.
+            // Relaxed: each counter is independent, and no other data is published through it.
             word.store(value, Ordering::Relaxed);
         }
     }
@@ -142,31 +139,28 @@ impl Published {
 
 /// Where each part of a session lies in its region.
 struct Layout {
-    frames: Range<usize>,
-    overlays: Range<usize>,
-    commands: Range<usize>,
-    events: Range<usize>,
+    rings: [Range<usize>; 4],
     vendor_tables: Range<usize>,
     memory: Range<usize>,
 }
 
 impl Layout {
     fn new(head: &[u8], config: &Config) -> Result<Self, Failure> {
-        let ring = |error| Failure::new(Status::Config, error);
-        let payload = usize::try_from(config.payload_bytes).unwrap_or(usize::MAX);
+        let rings = config.rings().region_bytes().map_err(|error| Failure::new(Status::Config, error))?;
+        let [frames, overlays, commands, events] = rings;
         let mut end = size_of::<Session>();
         let mut take = |bytes: usize| {
             let from = end.next_multiple_of(ALIGN);
             end = from.checked_add(bytes).ok_or_else(|| {
-                Failure::new(Status::Config, format_args!("{bytes} bytes more do not fit the address space"))
+                Failure::new(
+                    Status::Config,
+                    format_args!("another {bytes} bytes do not fit into the address space"),
+                )
             })?;
             Ok::<_, Failure>(from..end)
         };
         Ok(Self {
-            frames: take(FrameRing::region_bytes(config.frames_queued, payload).map_err(ring)?)?,
-            overlays: take(OverlayRing::region_bytes(config.overlays_queued).map_err(ring)?)?,
-            commands: take(CommandRing::region_bytes(config.commands_queued).map_err(ring)?)?,
-            events: take(EventRing::region_bytes(config.events_queued).map_err(ring)?)?,
+            rings: [take(frames)?, take(overlays)?, take(commands)?, take(events)?],
             vendor_tables: take(256 * config.vendor_table_count as usize)?,
             memory: take(memory_required(head, &config.session(&[]))?.bytes)?,
         })
@@ -183,21 +177,21 @@ const REGION_ALIGN: usize = if align_of::<Session>() > ALIGN { align_of::<Sessio
 /// The bytes that C points at.
 ///
 /// # Safety
-/// `data` is null or points to `bytes` bytes that nobody changes for as long as the slice is used.
+/// `data` is null or points to `bytes` bytes that do not change while the slice is used.
 unsafe fn bytes_of<'a>(name: &'static str, data: *const u8, bytes: usize) -> Result<&'a [u8], Failure> {
     if data.is_null() {
         return Err(Failure::null(name));
     }
-    // SAFETY: not null, and as many bytes, as the caller promises.
+    // SAFETY: not null, and `bytes` bytes, as the caller promises.
     Ok(unsafe { core::slice::from_raw_parts(data, bytes) })
 }
 
-/// How much memory a session needs, and where it must start: a multiple of `align`. The model's first 4096 bytes suffice.
-/// The model itself and thread stacks are not in it.
+/// Computes the memory that a session needs, in bytes, and the alignment of its start. The model's first 4096 bytes
+/// suffice. The model itself and thread stacks are not included.
 ///
 /// # Safety
-/// Each pointer is null or points to what its name says: `model_bytes` bytes, one configuration with its tables, room for
-/// a `size_t` each.
+/// Each pointer is null or valid for what its name says: `model_bytes` bytes, one configuration with its tables, room
+/// for a `size_t` each.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sonotrace_memory_required(
@@ -224,12 +218,12 @@ pub unsafe extern "C" fn sonotrace_memory_required(
     })
 }
 
-/// Opens a session in `region`: verifies the model, lays everything out, and runs each program once as self-test. From
-/// its return on no call allocates. The region and the model are the session's until it is closed.
+/// Opens a session in `region`: verifies the model, lays out the memory, and runs each program once as a self-test. No
+/// later call allocates. The session uses the region and the model until it is closed.
 ///
 /// # Safety
-/// Each pointer is null or points to what its name says; `region_bytes` bytes at `region` are nobody else's until the
-/// session is closed, and the model does not change until then.
+/// Each pointer is null or valid for what its name says; nothing else uses the `region_bytes` bytes at `region` until
+/// the session is closed, and the model does not change until then.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sonotrace_open(
@@ -263,7 +257,8 @@ pub unsafe extern "C" fn sonotrace_open(
             ));
         }
         let start = NonNull::new(region).ok_or(Failure::null("region"))?;
-        // SAFETY: as many bytes, the session's until it is closed, as the caller promises; they may be uninitialised.
+        // SAFETY: `region_bytes` bytes, the session's until it is closed, as the caller promises; they may be
+        // uninitialised.
         let mut whole = unsafe { RawRegion::<'static>::from_raw(start, region_bytes) };
         let mut taken = 0;
         let mut part = |range: &Range<usize>| {
@@ -271,27 +266,16 @@ pub unsafe extern "C" fn sonotrace_open(
             taken = range.end;
             whole.take(range.len())
         };
-        let [frames, overlays, commands, events] =
-            [&layout.frames, &layout.overlays, &layout.commands, &layout.events]
-                .map(|range| part(range).zeroed());
+        let rings = layout.rings.each_ref().map(|range| part(range).zeroed());
         let vendor_tables = part(&layout.vendor_tables).zeroed::<u8>();
         let memory = part(&layout.memory);
         if config.vendor_table_count > 0 {
-            // SAFETY: as many tables as the configuration says, as the caller promises.
+            // SAFETY: `vendor_table_count` tables, as the caller promises.
             let given = unsafe { bytes_of("vendor_tables", config.vendor_tables, vendor_tables.len()) }?;
             vendor_tables.copy_from_slice(given);
         }
-        let payload = usize::try_from(config.payload_bytes).unwrap_or(usize::MAX);
-        let frames = FrameRing::create(frames, config.frames_queued, payload)?;
-        let overlays = OverlayRing::create(overlays, config.overlays_queued)?;
-        let commands = CommandRing::create(commands, config.commands_queued)?;
-        let events = EventRing::create(events, config.events_queued)?;
-        let ports = Ports {
-            frames: frames.consumer()?,
-            commands: commands.consumer()?,
-            overlays: overlays.producer()?,
-            events: events.producer()?,
-        };
+        let rings = Rings::create(rings, &config.rings())?;
+        let ports = Ports::of(&rings)?;
         let clock = config.clock();
         let worker = runtime::Session::open(
             Model::parse(model)?,
@@ -303,10 +287,10 @@ pub unsafe extern "C" fn sonotrace_open(
         let opened = Session {
             state: AtomicU64::new(OPEN),
             worker: Part::new(Worker(worker)),
-            acquisition: Part::new(Acquisition { frames: frames.producer()?, is_acquired: false }),
-            commands: Part::new(commands.producer()?),
-            overlays: Part::new(overlays.consumer()?),
-            events: Part::new(events.consumer()?),
+            acquisition: Part::new(Acquisition { frames: rings.frames.producer()?, is_acquired: false }),
+            commands: Part::new(rings.commands.producer()?),
+            overlays: Part::new(rings.overlays.consumer()?),
+            events: Part::new(rings.events.consumer()?),
             clock,
             counters: Published::new(),
         };
@@ -323,14 +307,14 @@ impl Session {
     /// The session behind a handle.
     ///
     /// # Safety
-    /// `session` is null or was given by `sonotrace_open`, and its region has not been given to anything else since.
+    /// `session` is null or comes from `sonotrace_open`, and its region has not been reused since.
     pub(crate) unsafe fn behind<'a>(session: *const Self) -> Result<&'a Self, Failure> {
         if session.is_null() {
             return Err(Failure::null("session"));
         }
         // SAFETY: the region starts with a session, open or closed, as the caller promises.
         let session = unsafe { &*session };
-        // Relaxed: a thread learns of the handle from the one that opened it.
+        // Relaxed: passing the handle from the thread that opened it synchronises the two.
         match session.state.load(Ordering::Relaxed) {
             OPEN => Ok(session),
             POISONED => Err(Failure::new(Status::Poisoned, POISONED_TEXT)),
@@ -342,7 +326,7 @@ impl Session {
 const POISONED_TEXT: &str =
     "a defect of the library ended an earlier call on this session: close it and open another";
 
-/// Runs the body of a call on a session. A panic ends here, and poisons the session: it may be updated by half.
+/// Runs the body of a call on a session. Catches a panic and poisons the session, which may be half updated.
 pub(crate) fn call_on(
     session: Result<&Session, Failure>,
     body: impl FnOnce(&Session) -> Result<(), Failure>,
@@ -365,7 +349,7 @@ const _: () = {
     is_shared::<Session>();
 };
 
-/// What one step came to.
+/// Result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Step {
@@ -381,11 +365,11 @@ pub enum Step {
     Update = 4,
 }
 
-/// Goes on with the frame in work, or takes the next one, for one slice. Waits for nothing. `step` and `seq` (the frame's
+/// Continues the frame in work, or takes the next one, for one slice. Never waits. `step` and `seq` (the frame's
 /// sequence number, or 0) may be null.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `step` and `seq` are null or point to room for their values.
+/// `session` comes from `sonotrace_open`; `step` and `seq` are null or point to room for their values.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
@@ -414,10 +398,10 @@ pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, 
     })
 }
 
-/// Totals as of the last step. Any thread may ask.
+/// Reads the totals as of the last step. Any thread may call it.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`; `counters` is null or points to room for them.
+/// `session` comes from `sonotrace_open`; `counters` is null or points to room for them.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
@@ -434,13 +418,13 @@ pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *
     })
 }
 
-/// Ends a session: frames that wait are counted as shut down. Its region and model are the caller's again; the handle is
-/// no session any more. `counters`, if not null, receives the final totals. A poisoned session is closed, too: the call says
-/// `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
+/// Closes a session: queued frames are counted in `dropped_shut_down`. The region and the model are the caller's again,
+/// and the handle is no longer valid. `counters`, if not null, receives the final totals. A poisoned session is closed,
+/// too: the call returns `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
 ///
 /// # Safety
-/// `session` was given by `sonotrace_open`, no other thread is in a call on it or will be; `counters` is null or points
-/// to room for them.
+/// `session` comes from `sonotrace_open`, and no other thread is in a call on it or will be; `counters` is null or
+/// points to room for them.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut Counters) -> Status {
@@ -449,7 +433,7 @@ pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut C
         let behind = unsafe { Session::behind(session) };
         let is_poisoned = behind.as_ref().is_err_and(|failure| failure.status == Status::Poisoned);
         if is_poisoned {
-            // SAFETY: a session is there: it said that it is poisoned.
+            // SAFETY: its state is poisoned, so the session is there.
             let poisoned = unsafe { &*session };
             poisoned.state.store(CLOSED, Ordering::Relaxed);
             if !counters.is_null() {
@@ -459,10 +443,10 @@ pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut C
             return Err(Failure::new(Status::Poisoned, POISONED_TEXT));
         }
         let opened = behind?;
-        // Whoever is still in a call on the worker's side is not closed under.
+        // Do not close while another thread is in a call on the worker's side.
         drop(opened.worker.enter("worker")?);
         opened.state.store(CLOSED, Ordering::Relaxed);
-        // SAFETY: written by `sonotrace_open`, read out once: the mark of an open session is gone.
+        // SAFETY: written by `sonotrace_open`, read once, because its state is now closed.
         let taken = unsafe { session.read() };
         let worker = taken.worker.into_inner().0;
         let heartbeat = worker.heartbeat();
@@ -481,7 +465,7 @@ mod tests {
     use crate::config::sonotrace_config_default;
     use sonotrace::region::Region;
 
-    /// After a panic in a call, every later call says so; closing ends it.
+    /// After a panic in a call, every later call returns `Poisoned`, until the session is closed.
     #[test]
     fn a_panic_poisons_the_session() {
         let model = Region::holding(include_bytes!("../../runtime/tests/data/disc.sono")).expect("memory");
@@ -492,7 +476,7 @@ mod tests {
         // SAFETY: filled in by the line above.
         let config = unsafe { config.assume_init() };
         let (mut bytes, mut align) = (0, 0);
-        // SAFETY: all of them are places of this function's.
+        // SAFETY: all of them point to this function's variables.
         let status = unsafe {
             sonotrace_memory_required(model.as_ptr(), model.len(), &config, &mut bytes, &mut align)
         };

@@ -1,4 +1,4 @@
-//! What can go wrong, and how C is told: a status from every call, and a text for the last failure of each thread.
+//! Errors in C: a status from every call, and a text for the last failure of each thread.
 
 use core::ffi::{CStr, c_char};
 use core::fmt::{Display, Write};
@@ -9,45 +9,45 @@ use sonotrace::session::SessionError;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a call came to.
+/// Result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Status {
-    /// It was done.
+    /// Success.
     Ok = 0,
-    /// There is nothing to hand out now.
+    /// Nothing is queued.
     Empty = 1,
     /// A pointer is null.
     NullPointer = 2,
-    /// The handle is not that of an open session.
+    /// The handle does not refer to an open session.
     NotASession = 3,
     /// Another thread is in a call on the same side of the session.
     Busy = 4,
-    /// A setting has no meaning, or the structure has another size than this library's.
+    /// A setting is invalid, or the structure's size differs from this library's.
     Config = 5,
     /// The model file is refused.
     Model = 6,
     /// The file cannot be opened.
     File = 7,
-    /// The region is too small or does not start where it must.
+    /// The region is too small or misaligned.
     Region = 8,
     /// The session cannot be opened with this model, or failed its self-test.
     Session = 9,
-    /// A frame was committed that had not been acquired, or announces more than its slot holds.
+    /// A frame was committed without being acquired, or a descriptor is invalid.
     Frame = 10,
-    /// A prompt has no meaning.
+    /// A prompt is invalid.
     Prompt = 11,
-    /// All places for prompts are taken: try again after a step.
+    /// The queue of prompts is full: try again after a step.
     Full = 12,
     /// The other side of a ring has broken its protocol.
     Ring = 13,
-    /// A defect of this library, which ended the call. The session is poisoned.
+    /// A defect of this library ended the call. The session is poisoned.
     Panic = 14,
     /// A defect ended an earlier call on this session: it can only be closed.
     Poisoned = 15,
 }
 
-/// Longest text of a failure.
+/// Longest text of a failure, in bytes.
 const TEXT_BYTES: usize = 240;
 
 /// A failure: its text is the thread's last error.
@@ -57,8 +57,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure, and its text as the last error of this thread, cut to what there is room for. That nothing waits is no
-    /// error, and leaves no text.
+    /// Makes a failure and stores its text, truncated, as this thread's last error. `Status::Empty` is no error and
+    /// stores no text.
     pub fn new(status: Status, text: impl Display) -> Self {
         if status != Status::Empty {
             LAST_ERROR.with_borrow_mut(|kept| kept.write(text));
@@ -77,12 +77,12 @@ struct CText([u8; TEXT_BYTES + 1]);
 impl CText {
     fn write(&mut self, text: impl Display) {
         self.0.fill(0);
-        // What does not fit is left out.
+        // Text that does not fit is left out.
         let _ = write!(Cut::new(&mut self.0), "{text}");
     }
 }
 
-/// Takes as much text as fits, and leaves room for a NUL behind it.
+/// Truncates text to the room, less one byte for a NUL after it.
 pub(crate) struct Cut<'a> {
     room: &'a mut [u8],
     used: usize,
@@ -153,7 +153,7 @@ thread_local! {
     static LAST_ERROR: RefCell<CText> = const { RefCell::new(CText([0; TEXT_BYTES + 1])) };
 }
 
-/// Runs the body of a call; a panic ends here.
+/// Runs the body of a call and catches a panic.
 pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => Status::Ok,
@@ -165,15 +165,15 @@ pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     }
 }
 
-/// What the last failed call of this thread had to say: the thing, the limit, the value seen. NUL-terminated UTF-8, empty
-/// if none has failed; valid until the next failure on this thread.
+/// The text of this thread's last failed call: what is wrong, the limit, the value seen. NUL-terminated UTF-8, empty if
+/// no call has failed; valid until the next failure on this thread.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_last_error() -> *const c_char {
     LAST_ERROR.with_borrow(|kept| kept.0.as_ptr().cast::<c_char>())
 }
 
-/// The name of a status, in lower case, NUL-terminated; it lives for ever.
+/// The name of a status, in lower case: static NUL-terminated ASCII.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_on_their_own_thread() {
+    fn failures_are_reported_on_their_own_thread() {
         assert_eq!(last_error(), "");
         assert_eq!(call(|| Err(Failure::null("config"))), Status::NullPointer);
         assert_eq!(last_error(), "`config` is null");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_and_panics_are_caught() {
+    fn long_texts_are_truncated_and_panics_are_caught() {
         let long = "é".repeat(1000);
         assert_eq!(call(|| Err(Failure::new(Status::Config, &long))), Status::Config);
         assert_eq!(last_error(), "é".repeat(TEXT_BYTES / 2));

@@ -1,5 +1,5 @@
-//! The C client, compiled by the system's compiler against the committed header, sees what Rust sees: its overlays are
-//! the same to the byte.
+//! The C client, compiled by the system's compiler against the committed header, gets the same overlays as Rust, to the
+//! byte.
 #![allow(clippy::unwrap_used)]
 
 use sonotrace::exec::MemoryRequired;
@@ -16,7 +16,7 @@ use sonotrace_sim::{SimConfig, SimFrame, Simulator};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A prompt, and the frame (counted from 1) that it is made before.
+/// A prompt, and the frame (counted from 1) before which it is sent.
 type Timed = (u64, Prompt);
 
 fn prompts() -> Vec<Timed> {
@@ -33,7 +33,7 @@ fn prompts() -> Vec<Timed> {
     ]
 }
 
-/// As the client reads it.
+/// A prompt as a line of the client's input.
 fn line((before, prompt): &Timed) -> String {
     let (kind, is_positive, from, to) = match prompt.kind {
         PromptKind::Click { at, is_positive } => (1, u32::from(is_positive), at, Point::default()),
@@ -98,7 +98,7 @@ fn in_rust(model: &Path, frames: &[SimFrame]) -> Vec<u8> {
     overlays
 }
 
-/// Compiles the client in `folder`; the library lies where this test does.
+/// Compiles the client into `folder`. The library is in the folder of this test's executable.
 fn client(folder: &Path) -> PathBuf {
     let bridge = Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = std::env::current_exe().unwrap().with_file_name("libsonotrace_ffi.a");
@@ -118,7 +118,7 @@ fn client(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_c_client_s_overlays_are_rust_s_to_the_byte() {
+fn overlays_in_c_and_rust_are_byte_identical() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let (small, other) = (root.join("runtime/tests/data/disc.sono"), root.join("models/sonosamlite.sono"));
     let folder = std::env::temp_dir().join(format!("sonotrace-client-{}", std::process::id()));
@@ -145,7 +145,7 @@ fn the_c_client_s_overlays_are_rust_s_to_the_byte() {
     assert_eq!(overlays.len(), frames.len() * size_of::<Overlay>());
     assert!(overlays == in_rust(&small, &frames), "the overlays differ");
     assert!(other_overlays == in_rust(&other, &frames[..3]), "the other model's overlays differ");
-    // They do show something.
+    // The overlays are not empty.
     let shown = overlays.chunks_exact(size_of::<Overlay>());
     let objects: usize =
         shown.map(|bytes| bytemuck::pod_read_unaligned::<Overlay>(bytes).objects().len()).sum();

@@ -1,11 +1,11 @@
-//! The committed C header is the one that the Rust source makes.
+//! The committed C header matches the Rust source.
 #![allow(clippy::unwrap_used)]
 
 use sonotrace_hal::{frame, overlay};
 use std::fmt::Write;
 use std::path::Path;
 
-/// Constants that C needs beside the types: their names in C, and their values.
+/// Constants that C needs besides the types: their names in C, and their values.
 fn constants() -> Vec<(&'static str, u64)> {
     use overlay::{overlay_flags, valid};
     vec![
@@ -38,7 +38,7 @@ fn constants() -> Vec<(&'static str, u64)> {
     ]
 }
 
-/// What the docs of the Rust types say of other items, as C calls them.
+/// Phrases in the docs of the Rust types that name other items, and their replacements for C.
 const WORDS: [(&str, &str); 18] = [
     ("[`Domain`]", "sonotrace_domain_e"),
     ("[`SampleType`]", "sonotrace_sample_type_e"),
@@ -60,7 +60,7 @@ const WORDS: [(&str, &str); 18] = [
     (" is believed before [`Self::check`]", " is believed before it is checked"),
 ];
 
-/// The header, from the source as it is.
+/// The header, generated from the current source.
 fn header(folder: &Path) -> String {
     let mut config = cbindgen::Config::from_file(folder.join("cbindgen.toml")).unwrap();
     let mut defines = String::new();
@@ -96,9 +96,9 @@ fn header(folder: &Path) -> String {
     made
 }
 
-/// With `SONOTRACE_BLESS=1` the header is written anew.
+/// `SONOTRACE_BLESS=1` rewrites the header.
 #[test]
-fn the_committed_header_is_the_source_s() {
+fn the_committed_header_matches_the_source() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let made = header(folder);
     let path = folder.join("include/sonotrace.h");

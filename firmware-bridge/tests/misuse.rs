@@ -1,6 +1,6 @@
-//! Calls that make no sense get a status and a text, and cost nothing else.
+//! Invalid calls return a status and a text, and have no other effect.
 #![allow(clippy::unwrap_used)]
-// The same reason holds for each call of a list.
+// One SAFETY comment covers all calls of a list.
 #![allow(clippy::multiple_unsafe_ops_per_block)]
 
 use sonotrace::hal::event::Event;
@@ -44,7 +44,7 @@ fn config() -> Config {
 
 fn required(model: &[u8], config: &Config) -> Result<(usize, usize), (Status, String)> {
     let (mut bytes, mut align) = (0, 0);
-    // SAFETY: all point to what they say.
+    // SAFETY: all pointers are valid.
     let status =
         unsafe { sonotrace_memory_required(model.as_ptr(), model.len(), config, &mut bytes, &mut align) };
     if status == Status::Ok { Ok((bytes, align)) } else { Err((status, text())) }
@@ -60,7 +60,7 @@ fn open() -> Opened {
     let (bytes, _) = required(&MODEL.0, &config()).unwrap();
     let mut region = Region::new(bytes).unwrap();
     let (memory, mut session) = (region.as_mut_slice(), null_mut());
-    // SAFETY: all point to what they say, and live as long as the session.
+    // SAFETY: all pointers are valid, and stay so as long as the session.
     let status = unsafe {
         sonotrace_open(MODEL.0.as_ptr(), MODEL.0.len(), &config(), memory.as_mut_ptr(), bytes, &mut session)
     };
@@ -69,7 +69,7 @@ fn open() -> Opened {
 }
 
 #[test]
-fn settings_that_mean_nothing_are_named() {
+fn invalid_settings_are_named() {
     let refused = |change: fn(&mut Config)| {
         let mut config = config();
         change(&mut config);
@@ -90,20 +90,20 @@ fn settings_that_mean_nothing_are_named() {
 }
 
 #[test]
-fn models_that_are_none_are_refused() {
+fn invalid_models_are_refused() {
     assert_eq!(required(&MODEL.0[..4095], &config()).unwrap_err().0, Status::Model);
     assert_eq!(required(b"not a model", &config()).unwrap_err().0, Status::Model);
     let mut damaged = MODEL.0.to_vec();
-    // The first section begins behind the head.
+    // The first section starts after the head.
     damaged[4096] ^= 1;
     let (bytes, _) = required(&damaged, &config()).unwrap();
     let mut region = Region::new(bytes).unwrap();
     let mut session = null_mut();
-    // Where a page begins, as a mapped file does.
+    // Page-aligned, as a mapped file is.
     let mut aligned = Region::new(damaged.len()).unwrap();
     aligned.as_mut_slice().copy_from_slice(&damaged);
     let model = aligned.as_mut_slice();
-    // SAFETY: all point to what they say.
+    // SAFETY: all pointers are valid.
     let status = unsafe {
         sonotrace_open(
             model.as_ptr(),
@@ -167,7 +167,7 @@ fn null_is_refused_everywhere() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let mut model = null_mut();
     // SAFETY: NUL-terminated, and room for a pointer.
     let status = unsafe { sonotrace_model_map(c"/nowhere/at/all.sono".as_ptr(), &mut model) };
@@ -179,13 +179,13 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_closed_session_is_no_session() {
+fn calls_on_a_closed_session_are_refused() {
     let opened = open();
     let mut counters = Counters::default();
     // SAFETY: open, and closed once.
     assert_eq!(unsafe { sonotrace_close(opened.session, &mut counters) }, Status::Ok);
     assert_eq!(counters, Counters::default());
-    // SAFETY: its region is still there.
+    // SAFETY: the session's region still exists.
     let again = unsafe {
         [
             sonotrace_close(opened.session, null_mut()),
@@ -199,7 +199,7 @@ fn a_closed_session_is_no_session() {
 }
 
 #[test]
-fn frames_and_prompts_that_mean_nothing_are_refused_and_the_scan_goes_on() {
+fn invalid_frames_and_prompts_are_refused_and_the_scan_continues() {
     let opened = open();
     let session = opened.session;
     // SAFETY: open; null is allowed.
@@ -230,7 +230,7 @@ fn frames_and_prompts_that_mean_nothing_are_refused_and_the_scan_goes_on() {
     let good = Prompt { kind: 1, object: 1, space: 1, is_positive: 1, ..Prompt::default() };
     let prompt = |prompt: Prompt| {
         let mut ticket = 0;
-        // SAFETY: open, and all point to what they say.
+        // SAFETY: open, and all pointers are valid.
         (unsafe { sonotrace_prompt(session, &prompt, &mut ticket) }, ticket)
     };
     for bad in [
@@ -258,7 +258,7 @@ fn frames_and_prompts_that_mean_nothing_are_refused_and_the_scan_goes_on() {
     let mut line = [0x55u8; 24];
     // SAFETY: open, and room for one.
     assert_eq!(unsafe { sonotrace_event_next(session, &mut event) }, Status::Ok);
-    // SAFETY: both point to what they say.
+    // SAFETY: both pointers are valid.
     assert_eq!(unsafe { sonotrace_event_text(&event, line.as_mut_ptr().cast(), line.len()) }, Status::Ok);
     assert_eq!(CStr::from_bytes_with_nul(&line).unwrap().to_str().unwrap().len(), 23, "cut to the room");
     // SAFETY: open, and closed once.
@@ -266,13 +266,13 @@ fn frames_and_prompts_that_mean_nothing_are_refused_and_the_scan_goes_on() {
     assert_eq!(counters.prompts_unanswered, 16);
 }
 
-/// Sides of a session on threads of their own: frames and prompts in, overlays out, while it steps.
+/// Each side of a session on its own thread: frames and prompts in, overlays out, while it steps.
 #[test]
 fn sides_may_be_on_different_threads() {
     const FRAMES: u64 = 300;
     #[derive(Clone, Copy)]
     struct Handle(*mut Session);
-    // SAFETY: each side of a session may be used by one thread; the test keeps to that.
+    // SAFETY: each side of a session may be used by one thread, as in this test.
     unsafe impl Send for Handle {}
     let opened = open();
     let handle = Handle(opened.session);
@@ -335,7 +335,7 @@ fn sides_may_be_on_different_threads() {
                     // SAFETY: valid until the next call on this side.
                     let seq = unsafe { &*overlay }.seq;
                     assert!(seq >= last);
-                    // A prompt that comes while no frame waits is answered on a further overlay of the frame before.
+                    // A prompt that arrives while no frame is queued is answered on an update of the last overlay.
                     count += u64::from(seq > last);
                     last = seq;
                 }

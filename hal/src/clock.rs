@@ -1,4 +1,4 @@
-//! The clock, injected: the runtime never reads the machine's own, so that a whole scan can be replayed from a seed.
+//! The injected clock: the runtime never reads the machine's own, so that a whole scan can be replayed from a seed.
 
 #[cfg(target_has_atomic = "64")]
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ impl ManualClock {
 
     /// Advances the clock by `step_ns`.
     pub fn advance_ns(&self, step_ns: u64) {
-        // Relaxed: the value publishes nothing else.
+        // Relaxed: the value publishes no other memory.
         self.0.fetch_add(step_ns, Ordering::Relaxed);
     }
 

@@ -60,7 +60,7 @@ pub struct Prompt {
 pub enum Command {
     /// A prompt.
     Prompt {
-        /// The prompt's number in order of arrival, from 1, by which its answer refers to it.
+        /// The prompt's number in order of arrival, from 1. The reply contains it.
         ticket: u32,
         /// The prompt.
         prompt: Prompt,
@@ -87,8 +87,8 @@ pub enum CommandError {
     /// A coordinate is NaN or infinite.
     #[error("a prompt's coordinate is not finite")]
     NotFinite,
-    /// A field holds a value that has no meaning.
-    #[error("command field `{field}` is {seen}, which has no meaning")]
+    /// A field holds an invalid value.
+    #[error("command field `{field}` is {seen}, which is not a valid value")]
     Unknown {
         /// Name of the field.
         field: &'static str,
@@ -100,7 +100,7 @@ pub enum CommandError {
     NoFreeSlot,
 }
 
-/// A command as it is stored in a slot. Nothing in it is believed before [`CommandRecord::check`].
+/// A command as it is stored in a slot. It is not trusted before [`CommandRecord::check`].
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct CommandRecord {

@@ -15,7 +15,7 @@ pub const EVENT_MAGIC: u32 = u32::from_le_bytes(*b"SNTE");
 pub enum Severity {
     /// A normal part of a scan.
     Info,
-    /// The device or the user should look.
+    /// Needs the attention of the device or of the user.
     Warning,
 }
 
@@ -42,7 +42,7 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// How important it is.
+            /// Its severity.
             pub const fn severity(self) -> Severity {
                 match self {
                     $(Self::$name => Severity::$severity,)*
@@ -82,8 +82,8 @@ event_kinds! {
     Frozen = 8, Info, "frozen";
     /// The image is live again.
     Resumed = 9, Info, "live again";
-    /// A prompt was answered; detail: wire value of the outcome; value: ticket of the prompt.
-    PromptAnswered = 10, Info, "prompt {value} answered with outcome {detail}", detail, value;
+    /// A prompt has an outcome; detail: wire value of the outcome; value: ticket of the prompt.
+    PromptAnswered = 10, Info, "prompt {value} has outcome {detail}", detail, value;
     /// An object was lost; detail: its number.
     ObjectLost = 11, Warning, "object {detail} is lost", detail;
     /// An object was reprojected into another geometry; detail: its number.
@@ -92,7 +92,7 @@ event_kinds! {
     DeadlineMissed = 13, Warning, "overlay later than its budget by {value} ns", value;
     /// Overlays were evicted unread; value: how many so far.
     OverlaysUnfetched = 14, Warning, "overlays are not fetched: {value} so far", value;
-    /// The command ring held a command that has no meaning.
+    /// The command ring held a malformed command.
     BadCommand = 15, Warning, "a malformed command was ignored";
 }
 
@@ -109,18 +109,18 @@ pub struct Event {
     pub kind: u32,
     /// A number whose meaning depends on the kind.
     pub detail: u32,
-    /// Another such number.
+    /// A second number whose meaning depends on the kind.
     pub value: u64,
 }
 
 impl Event {
-    /// How important it is. An event of an unknown kind is a warning.
+    /// Its severity. An event of an unknown kind is a warning.
     pub fn severity(&self) -> Severity {
         EventKind::from_wire(self.kind).map_or(Severity::Warning, EventKind::severity)
     }
 }
 
-/// Passes an event to the logging that this build has: `log`, `defmt`, both or none. Not for the real-time thread.
+/// Passes an event to the logging features of this build: `log`, `defmt`, both or none. Not for the real-time thread.
 pub fn write_out(event: &Event) {
     #[cfg(feature = "log")]
     match event.severity() {

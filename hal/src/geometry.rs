@@ -2,7 +2,7 @@
 //!
 //! The probe's plane is measured in millimetres: `x` to the right of the probe's axis, `y` down into the body, the
 //! middle of the probe's face at the origin. Line and sample positions are real numbers; the centres of samples are at
-//! integers. A picture has a plane of its own: in millimetres if its pixel pitch is known, else in pixels.
+//! integers. A picture has its own plane: in millimetres if its pixel pitch is known, else in pixels.
 
 /// A point in the probe's plane (millimetres, or pixels where the scale is unknown).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -36,12 +36,12 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// Extent across.
+    /// Horizontal extent.
     pub fn width(&self) -> f32 {
         self.x1 - self.x0
     }
 
-    /// Extent down.
+    /// Vertical extent.
     pub fn height(&self) -> f32 {
         self.y1 - self.y0
     }
@@ -141,8 +141,8 @@ impl Geometry {
         }
     }
 
-    /// Whether a point of the plane is the same place in the body in both geometries while the probe does not move: both
-    /// planes are in millimetres and of one probe (depth, sector or zoom may change, the transducer may not).
+    /// Whether a point of the plane is the same position in the body in both geometries while the probe does not move:
+    /// both planes are in millimetres and of one probe (depth, sector or zoom may change, the transducer may not).
     pub fn shares_plane_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Linear(_), Self::Linear(_)) => true,

@@ -1,4 +1,4 @@
-//! The result for one frame, as the device gets it: contours, measures, state and age.
+//! The result for one frame, as the device receives it: contours, measures, state and age.
 //!
 //! Fixed layout, `repr(C)`, no pointers: an overlay is one slot of the overlay ring. A contour is a list of closed
 //! polygons: the outline of the object, then the boundaries of its largest holes. The last point of a polygon joins the
@@ -23,7 +23,7 @@ pub const HOLE_POINTS_MAX: usize = 32;
 pub const POLYGONS_MAX: usize = 1 + HOLES_MAX;
 /// Maximum number of points of a contour, all polygons together.
 pub const CONTOUR_POINTS_MAX: usize = OUTER_POINTS_MAX + HOLES_MAX * HOLE_POINTS_MAX;
-/// Maximum number of prompts that one overlay answers.
+/// Maximum number of replies to prompts on one overlay.
 pub const ANSWERS_MAX: usize = 16;
 /// Number of stages that a frame's time is divided into.
 pub const STAGES: usize = 5;
@@ -81,7 +81,7 @@ impl State {
 pub enum Rung {
     /// The encoder, and the decoder for each object.
     Full = 0,
-    /// Nothing: the last contours are repeated, marked stale.
+    /// No computation: the last contours are repeated, marked stale.
     Repeat = 3,
 }
 
@@ -97,7 +97,7 @@ impl Rung {
 
 /// Bits of [`Overlay::flags`].
 pub mod overlay_flags {
-    /// A further overlay of a frozen frame, after prompts changed its contours. Counted apart.
+    /// A further overlay of a frozen frame, after prompts changed its contours. Counted separately.
     pub const UPDATE: u32 = 1 << 0;
     /// Frames are missing before this one, by its sequence number or by its own flag.
     pub const GAP_BEFORE: u32 = 1 << 1;
@@ -146,7 +146,7 @@ impl PromptOutcome {
     }
 }
 
-/// The answer to one prompt.
+/// The reply to one prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct PromptAnswer {
@@ -248,7 +248,7 @@ pub struct Overlay {
     pub age_ns: u64,
     /// Time spent in each stage, as [`STAGE_NAMES`] names them.
     pub stage_ns: [u64; STAGES],
-    /// Counts steps of the session, so that a watchdog sees that it is alive.
+    /// Counts steps of the session, so that a watchdog can check that it runs.
     pub heartbeat: u64,
     /// A [`State`]: the worst of the objects'.
     pub state: u32,
@@ -262,7 +262,7 @@ pub struct Overlay {
     pub flags: u32,
     /// Valid entries of `answers`.
     pub answer_count: u32,
-    /// Prompts that were answered since the last overlay.
+    /// Replies to prompts since the last overlay.
     pub answers: [PromptAnswer; ANSWERS_MAX],
     /// The objects.
     pub objects: [OverlayObject; OBJECTS_MAX],
@@ -274,12 +274,12 @@ impl Overlay {
         Self { magic: OVERLAY_MAGIC, abi_version: OVERLAY_ABI_VERSION, ..Self::zeroed() }
     }
 
-    /// The valid objects: at most [`OBJECTS_MAX`], whatever the count says.
+    /// The valid objects: at most [`OBJECTS_MAX`], even if the count is larger.
     pub fn objects(&self) -> &[OverlayObject] {
         &self.objects[..(self.object_count as usize).min(OBJECTS_MAX)]
     }
 
-    /// The valid answers: at most [`ANSWERS_MAX`], whatever the count says.
+    /// The valid replies: at most [`ANSWERS_MAX`], even if the count is larger.
     pub fn answers(&self) -> &[PromptAnswer] {
         &self.answers[..(self.answer_count as usize).min(ANSWERS_MAX)]
     }
@@ -307,7 +307,7 @@ impl OverlayObject {
         self.split(self.contour_mm())
     }
 
-    /// Splits points into polygons. Counts beyond the points that exist are reduced to them.
+    /// Splits points into polygons. Counts are limited to the points that exist.
     fn split<'a>(&'a self, points: &'a [[f32; 2]]) -> impl Iterator<Item = &'a [[f32; 2]]> {
         let mut rest = points;
         self.polygon_points[..(self.polygons as usize).min(POLYGONS_MAX)].iter().map_while(move |&count| {

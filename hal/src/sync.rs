@@ -1,4 +1,4 @@
-//! Atomics: the machine's own, or loom's in model tests of the ring.
+//! Atomics: those of `core`, or loom's in model tests of the ring.
 #[cfg(not(loom))]
 pub use core::sync::atomic::{AtomicU32, Ordering};
 #[cfg(loom)]

@@ -89,7 +89,7 @@ fn increasing(seqs: &[u32]) -> bool {
     seqs.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Which side runs in a second thread, the other in the first: loom looks at them in that order.
+/// The side that runs in the second thread; the other runs in the first. loom explores the threads in this order.
 #[derive(Debug, Clone, Copy)]
 enum Side {
     Producer,
@@ -147,7 +147,7 @@ fn exchange(spawned: Side, capacity: u32, frames: u32, takes: u32) {
     every_slot_once(shared, consumer);
 }
 
-/// As [`exchange`], with a consumer that wants the newest only.
+/// As [`exchange`], with a consumer that takes the newest frame only.
 fn newest(spawned: Side, capacity: u32, frames: u32) {
     let model = Model::new(capacity);
     let shared: &'static Shared = model.0;
@@ -168,8 +168,8 @@ fn newest(spawned: Side, capacity: u32, frames: u32) {
     every_slot_once(shared, consumer);
 }
 
-/// A producer that, as the command ring's, commits only if the ring is not full: no command is evicted, and all are taken
-/// in order.
+/// A producer that commits only if the ring is not full, like the command ring's: no command is evicted, and all are
+/// taken in order.
 fn command(spawned: Side, capacity: u32, wanted: u32, takes: u32) {
     let model = Model::new(capacity);
     let shared: &'static Shared = model.0;
@@ -197,7 +197,7 @@ fn command(spawned: Side, capacity: u32, wanted: u32, takes: u32) {
     every_slot_once(shared, consumer);
 }
 
-/// With an empty queue, every slot passes through the producer once, whoever held it.
+/// With an empty queue, every slot passes through the producer once, whichever side held it.
 fn every_slot_once(shared: &Shared, consumer: IndexConsumer<'_>) {
     drop(consumer);
     let control = shared.memory.control();
@@ -266,7 +266,7 @@ fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usiz
     count.load(SeqCst)
 }
 
-/// Fewest interleavings of a model that works: see [`Model`].
+/// Minimum number of interleavings of a model that works: see [`Model`].
 const LEAST: usize = 200;
 
 #[test]
@@ -311,7 +311,7 @@ fn a_ring_is_used_as_soon_as_its_magic_is_seen() {
     explore(3, publish);
 }
 
-/// Orderings that no model needs, with the reason.
+/// Orderings that no model requires, with the reason.
 const UNSEEN: [(Site, &str); 0] = [];
 
 #[test]

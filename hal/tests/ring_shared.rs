@@ -1,4 +1,4 @@
-//! Rings in memory that several parties map: each side has a region of its own over the same bytes, as two processes do.
+//! Rings in memory that several parties map: each side has its own region over the same bytes, as two processes do.
 #![cfg(not(loom))]
 
 use sonotrace_hal::frame::{FRAME_MAGIC, FrameDescriptor};

@@ -8,7 +8,7 @@ const FRAMES: u32 = 1_000_000;
 const SLOT_BYTES: usize = 64;
 const CONTENT: u32 = 7;
 
-/// Fills a slot with a frame's number, in every word multiplied by a factor of its own.
+/// Fills a slot with a frame's number, multiplied by a different factor in every word.
 fn fill(bytes: &mut [u8], seq: u32) {
     for (at, word) in bytes.chunks_exact_mut(4).enumerate() {
         word.copy_from_slice(&seq.wrapping_mul(at as u32 * 2 + 1).to_le_bytes());

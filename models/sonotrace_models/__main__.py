@@ -29,7 +29,7 @@ from sonotrace_models.weights import keep_weights, with_weights
 
 @dataclass
 class PackConfig:
-    """Stage 0: all images of one or several data folders on the input grid."""
+    """Stage 0: resamples all images of one or more data folders to the input grid."""
 
     data: list[Path]
     """Folders with MANIFEST.csv and a folder per set."""
@@ -43,13 +43,13 @@ class EmbedConfig:
     pack: Path = Path("work/pack")
     out: Path = Path("work/embeddings")
     sets: list[str] | None = None
-    """Sets whose train split is wanted; all where none is named."""
+    """Sets whose train split is embedded; all by default."""
     train_most: int | None = None
-    """Images of the train split, a fair sample; all where none is given."""
+    """Number of train images, a random sample; all by default."""
     is_mirroring: bool = True
-    """Whether these are wanted mirrored too."""
+    """Also embed the train images mirrored."""
     batch: int = 1
-    """Images at a time; a GPU likes 32."""
+    """Images per batch; 32 is fast on a GPU."""
 
 
 @dataclass
@@ -62,12 +62,12 @@ class LoopsConfig:
 
 @dataclass
 class KeepConfig:
-    """What was trained, in 8 bits: to be handed on, and to go on from."""
+    """Saves trained weights in 8 bits, for distribution and further training."""
 
     student: Path | None = None
     tracker: Path | None = None
     teacher: Path | None = None
-    """SonoSAM's decoder, or all of it."""
+    """Weights of SonoSAM: of its decoder, or of the whole network."""
     out: Path = Path("work/weights")
 
 
@@ -91,7 +91,7 @@ Stage = (
 
 
 def keep(config: KeepConfig) -> None:
-    """Writes `sonosamlite`, `tracker` and `sonosam.safetensors`, of those that are given."""
+    """Writes `sonosamlite`, `tracker` and `sonosam.safetensors`, each if its weights are given."""
     nets: list[tuple[str, nn.Module]] = []
     if config.student is not None:
         nets.append(("sonosamlite", with_weights(SonoSamLite(), config.student)))
@@ -108,7 +108,7 @@ def keep(config: KeepConfig) -> None:
 
 
 def main() -> int:
-    """Runs one stage; 2 where its data is not as it should be."""
+    """Runs one stage. Returns 2 on a `DataError`."""
     config = tyro.cli(Stage, prog="python -m sonotrace_models")
     torch.set_float32_matmul_precision("high")
     try:

@@ -1,17 +1,17 @@
-"""Stage 5: static ONNX graphs, golden vectors, and the conventions by which a session feeds the programs.
+"""Stage 5: static ONNX graphs, golden vectors, and the conventions that a session needs to run the programs.
 
 * `encoder`: `image` [1, 1, 256, 256], normalised, to features: `embedding` [1, 256, 16, 16], `f4` [1, 32, 64, 64] and
   `f8` [1, 64, 32, 32].
-* `decoder`: these, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and `has_mask_input`
-  [1], to `masks` [1, 1, 128, 128], logits, and `iou` [1, 1].
-* `tracker`: the features; `slots_in_use` [1, 4]; of each memory in `MEMORIES`, `MEMORY_key` [1, 256, 128], `MEMORY_value` and
-  `MEMORY_identity` [1, 256, 256]; of the anchor `anchor_f4` and `anchor_f8` as the features and `anchor_shares`
-  [1, 11, 128, 128]; and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to `logits` [1, 11, 128, 128] and this frame's `key`
-  [1, 256, 128], `value` [1, 256, 256], `flow` and `step` [1, 2, 64, 64].
+* `decoder`: the features, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and
+  `has_mask_input` [1], to `masks` [1, 1, 128, 128], logits, and `iou` [1, 1].
+* `tracker`: the features; `slots_in_use` [1, 4]; for each memory in `MEMORIES`, `MEMORY_key` [1, 256, 128], `MEMORY_value`
+  and `MEMORY_identity` [1, 256, 256]; for the anchor, `anchor_f4` and `anchor_f8` in the shapes of the features, and
+  `anchor_shares` [1, 11, 128, 128]; and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to `logits` [1, 11, 128, 128] and
+  this frame's `key` [1, 256, 128], `value` [1, 256, 256], `flow` and `step` [1, 2, 64, 64].
 * `memory`: `shares` [1, 11, 128, 128] to `identity` [1, 256, 256].
 
-All inputs of the tracker but `slots_in_use` are state that a session keeps in banks (`STATE`): features, memories, motion
-and shares of one frame each, of which the tracker reads several.
+All inputs of the tracker except `slots_in_use` are persistent state in banks (`STATE`). There are banks of features,
+memories, motion and shares. A bank has a slot for each frame that is in use, and the tracker reads several slots of a bank.
 
 Weights are rounded as the model file stores them (`quantize.round_weights`), so that graph and file agree.
 """
@@ -43,10 +43,10 @@ from sonotrace_models.weights import with_weights
 
 OPSET = 17
 RELATIVE_RMS_MAX = 1e-4
-"""Largest difference between a graph and the network that it was made of."""
+"""Maximum relative RMS difference between a graph and its network."""
 FEATURE_NAMES = ("embedding", "f4", "f8")
 MEMORIES = ("reference", "recent1", "recent2", "recent3", "previous")
-"""What the tracker remembers: the long-term slots, and the frame before."""
+"""The tracker's memories: the long-term slots, and the previous frame."""
 MEMORY_NAMES = ("key", "value", "identity")
 MOTION_NAMES = ("flow", "step")
 STATE: dict[str, Any] = {
@@ -60,19 +60,19 @@ STATE: dict[str, Any] = {
     | {f"anchor_{name}": f"{name}@anchor" for name in ("f4", "f8", "shares")}
     | {f"so_far_{name}": f"{name}@previous" for name in MOTION_NAMES},
 }
-"""Where a session keeps what one program gives and another takes: `TENSOR@SLOT`; a port of a tensor's own name is in the slot
-`frame`, the frame that is worked on."""
+"""Banks of persistent state, and the ports that are bound to `TENSOR@SLOT`. A port with the name of a bank's tensor is bound
+to the slot `frame`, the frame in work."""
 
 
 @dataclass
 class ExportConfig:
-    """Configuration."""
+    """Stage 5: ONNX graphs, golden vectors and conventions."""
 
     student: Path = Path("work/runs/student/best.pt")
     tracker: Path | None = Path("work/runs/tracker/best.pt")
-    """None leaves tracker and memory out."""
+    """None exports no tracker and no memory program."""
     confidence: Path | None = Path("work/runs/confidence.json")
-    """None leaves it out."""
+    """None exports no confidence."""
     out: Path = Path("work/export")
 
 
@@ -94,7 +94,7 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """The decoder with its inputs one by one."""
+    """The decoder with separate inputs."""
 
     def __init__(self, net: SonoSamLite) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class DecoderGraph(nn.Module):
 
 
 class TrackerGraph(nn.Module):
-    """The tracking step with its inputs one by one."""
+    """The tracking step with separate inputs."""
 
     def __init__(self, tracker: Tracker) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def export(config: ExportConfig) -> None:
 
 
 def example_image(encoder: Encoder) -> Tensor:
-    """[1, 1, 256, 256]: drawn, so that golden vectors hold no one's picture, with the data's grey levels."""
+    """[1, 1, 256, 256]: a synthetic image with the data's grey levels, so that golden vectors hold no patient's image."""
     generator = torch.Generator().manual_seed(7)
     at = torch.linspace(-1, 1, SIZE)
     disc = ((at[None] + 0.1) ** 2 / 0.2 + (at[:, None] - 0.05) ** 2 / 0.1 < 1).float()
@@ -186,19 +186,19 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
         inputs |= {f"so_far_{name}": torch.full((1, 2, SIDE, SIDE), 0.5) for name in MOTION_NAMES}
         _write(out, "tracker", step, inputs, ("logits", "key", "value", "flow", "step"))
         _write(out, "memory", memory, {"shares": shares}, ("identity",))
-    told = conventions(student.encoder, side, tracker is not None)
+    written = conventions(student.encoder, side, tracker is not None)
     if confidence is not None:
-        told["confidence"] = {
+        written["confidence"] = {
             "rule": "1 / (1 + exp(-(bias + sum of weights * evidence)))",
             "definitions": EVIDENCE,
             **asdict(confidence),
         }
-    (out / "conventions.json").write_text(json.dumps(told, indent=1))
+    (out / "conventions.json").write_text(json.dumps(written, indent=1))
 
 
 def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str, object]:
-    """What a session has to know to feed the programs."""
-    told: dict[str, object] = {
+    """The conventions that a session needs to run the programs. The model file holds a hash of them, texts included."""
+    written: dict[str, object] = {
         "input": [1, 1, SIZE, SIZE],
         "mean": encoder.mean.item(),
         "std": encoder.std.item(),
@@ -221,8 +221,8 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
         },
     }
     if has_tracker:
-        told["state"] = STATE
-        told["tracker"] = {
+        written["state"] = STATE
+        written["tracker"] = {
             "slots": SLOTS,
             "tokens": TOKENS,
             "ids": IDS,
@@ -238,11 +238,11 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "shares": "softmax of 0, the background's, and the objects' refined odds",
             "trust": REFINED_TRUST,
         }
-    return told
+    return written
 
 
 def _fix_shapes(path: Path, outputs: tuple[Tensor, ...]) -> None:
-    """Writes the outputs' shapes into the graph; the exporter loses track of some."""
+    """Writes the outputs' shapes into the graph; the exporter omits some."""
     graph = onnx.load(path)
     for port, value in zip(graph.graph.output, outputs, strict=True):
         for dimension, extent in zip(port.type.tensor_type.shape.dim, value.shape, strict=True):
@@ -251,11 +251,11 @@ def _fix_shapes(path: Path, outputs: tuple[Tensor, ...]) -> None:
 
 
 def _write(out: Path, name: str, module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]) -> None:
-    """One graph, checked against the network, and its golden vectors."""
+    """Writes one graph, checked against the network, and its golden vectors."""
     path = out / f"{name}.onnx"
     values = tuple(inputs.values())
     with torch.no_grad(), warnings.catch_warnings():
-        # The exporter that makes static graphs warns that it is the old one, and of shapes that are constant by design.
+        # The exporter for static graphs warns that it is deprecated, and about shapes that are constant by design.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
@@ -276,7 +276,7 @@ def _write(out: Path, name: str, module: nn.Module, inputs: dict[str, Tensor], o
     for output, ours, theirs in zip(outputs, expected, given, strict=True):
         error = float(np.square(ours.numpy() - theirs).mean() ** 0.5 / max(float(ours.square().mean()) ** 0.5, 1e-9))
         if error > RELATIVE_RMS_MAX:
-            raise ValueError(f"{path}: output {output} differs from the network by {error:.1e} of its size")
+            raise ValueError(f"{path}: output {output} differs from the network by a relative RMS of {error:.1e}")
         print(f"{name:8} {output:10} {tuple(theirs.shape)!s:20} differs by {error:.1e}")
     golden: dict[str, Any] = {f"in_{key}": value.numpy().astype(np.float16) for key, value in inputs.items()}
     golden |= {f"out_{key}": value for key, value in zip(outputs, given, strict=True)}

@@ -1,5 +1,5 @@
-"""What training minimises. Masks are logits [rows, masks, side, side]; truth is [rows, 1, side, side] in [0, 1], the share
-of each pixel that is covered."""
+"""Training losses. Masks are logits [rows, masks, side, side]; truth is [rows, 1, side, side] in [0, 1], the covered share of
+each pixel."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor
 FOCAL_WEIGHT = 10.0
 FOCAL_GAMMA = 2.0
 BOUNDARY_WEIGHT = 4.0
-"""How much more a pixel near the true boundary counts in the focal term."""
+"""Extra weight of a pixel near the true boundary in the focal loss."""
 BOUNDARY_SHARE = 1 / 32
 """Width of that band, as a share of the side."""
 
@@ -19,8 +19,8 @@ _dice = DiceLoss(sigmoid=True, reduction="none", soft_label=True, smooth_nr=1.0,
 
 
 def dice_focal(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """[rows, masks] each: Dice loss and focal loss, whose sum is minimised (paper, equation 1); the latter weighted towards
-    the boundary."""
+    """[rows, masks] each: Dice loss and focal loss, whose sum is minimised (paper, equation 1). The focal loss is weighted
+    towards the boundary."""
     truth = truth.expand_as(logits)
     dice = _dice(logits, truth)[..., 0, 0]
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
@@ -38,18 +38,18 @@ def boundary_weight(truth: Tensor) -> Tensor:
 
 
 class Taught(NamedTuple):
-    """What the teacher says."""
+    """The teacher's masks."""
 
     probability: Tensor
     """[rows, 1, side, side]: its best mask"""
     is_there: Tensor
-    """[rows]: 1 where there is one, or 0"""
+    """[rows]: 1 if there is a mask, else 0"""
 
 
 def distillation(logits: Tensor, taught: Taught) -> Tensor:
     """[rows, masks]: KL divergence of the student's per-pixel distribution from the teacher's, weighted towards the
-    boundary that the teacher sees, where the two differ; 0 where the teacher says nothing."""
-    # In f32: bf16 knows nothing between 0.996 and 1.
+    teacher's boundary, where the two differ; 0 for rows without a teacher's mask."""
+    # In f32: bf16 has no value between 0.996 and 1.
     teacher = taught.probability.float().expand_as(logits).clamp(1e-4, 1 - 1e-4)
     entropy = -(teacher * teacher.log() + (1 - teacher) * (1 - teacher).log())
     divergence = F.binary_cross_entropy_with_logits(logits, teacher, reduction="none") - entropy
@@ -59,7 +59,7 @@ def distillation(logits: Tensor, taught: Taught) -> Tensor:
 
 @torch.no_grad()
 def overlap(logits: Tensor, truth: Tensor) -> Tensor:
-    """[rows, masks]: intersection over union of the thresholded masks, what the IoU head is to tell."""
+    """[rows, masks]: intersection over union of the thresholded masks, the target of the IoU head."""
     predicted, truth = logits > 0, (truth >= 0.5).expand_as(logits)
     union = (predicted | truth).sum((-1, -2))
     return (predicted & truth).sum((-1, -2)) / union.clamp(min=1)

@@ -1,4 +1,4 @@
-"""Simulated users, in training: a first prompt, then clicks where the answer is wrong (paper, 2.5)."""
+"""Simulated users in training: a first prompt, then clicks where the mask is wrong (paper, 2.5)."""
 
 from dataclasses import dataclass, replace
 
@@ -11,24 +11,24 @@ from sonotrace_models.data.fields import chance, uniform
 from sonotrace_models.nets.decoder import BOX_FROM, BOX_TO, NEGATIVE, PAD, POINT_SLOTS, POSITIVE, Prompt
 
 JITTER = 0.2
-"""Most that a first click is off the centroid, or a box's side off the object's, as a share of the object's extent."""
+"""Maximum offset of a first click from the centroid, or of a box's side from the object's, as a share of its extent."""
 CENTRE_SHARE = 0.6
-"""Share of corrections in the thick of an error, where a user clicks, rather than anywhere in it."""
+"""Share of corrections in the thickest part of an error, where users click, rather than anywhere in it."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points that were given so far, one row an object."""
+    """The points given so far, one row per object."""
 
     coords: Tensor
     labels: Tensor
     used: Tensor
     """[rows]: slots in use"""
     is_box: Tensor
-    """[rows]: whether it began with a box"""
+    """[rows]: whether the first prompt was a box"""
 
     def where(self, condition: Tensor, other: "Points") -> "Points":
-        """These where `condition` ([rows] bool), else the others."""
+        """These points where `condition` ([rows] bool) holds, else those of `other`."""
         return Points(
             torch.where(condition[:, None, None], self.coords, other.coords),
             torch.where(condition[:, None], self.labels, other.labels),
@@ -37,16 +37,16 @@ class Points:
         )
 
     def prompt(self, mask: Tensor, has_mask: Tensor) -> Prompt:
-        """With the answer before."""
+        """A prompt of these points and the previous mask."""
         return Prompt(self.coords, self.labels, mask, has_mask)
 
 
 def carried_box(carried: Tensor, is_box: Tensor) -> Points:
-    """The box of a mask that was carried here from another frame.
+    """The box of a mask that was propagated from another frame.
 
     Args:
-        carried: [rows, side, side] bool.
-        is_box: [rows] bool: where the box is given; it never is where nothing was carried.
+        carried: [rows, side, side] bool: the propagated mask.
+        is_box: [rows] bool: whether to give the box; an empty mask has none.
     """
     rows, device = len(carried), carried.device
     pitch = SIZE // carried.shape[-1]
@@ -86,7 +86,7 @@ def first_points(truth: Tensor, generator: Generator, box_share: float) -> Point
 
 
 def correct(points: Points, predicted: Tensor, truth: Tensor, generator: Generator) -> Points:
-    """One more click, of the dominant kind of error; [rows, side, side] bool each. Where all is right, inside."""
+    """Adds a click on the larger kind of error, or inside the object if there is no error; [rows, side, side] bool each."""
     rows = torch.arange(len(truth), device=truth.device)
     missed, leaked = truth & ~predicted, predicted & ~truth
     is_positive = missed.sum((1, 2)) >= leaked.sum((1, 2))
@@ -107,7 +107,7 @@ def _thick_or_any(region: Tensor, generator: Generator) -> Tensor:
     rows, side = len(region), region.shape[-1]
     noise = torch.rand(region.shape, generator=generator, device=region.device)
     window = side // 12 | 1
-    # A square window, along one axis after the other: a tenth of the work.
+    # A square window, applied one axis at a time: a tenth of the work.
     across = F.avg_pool2d(region[:, None].float(), (1, window), 1, (0, window // 2))
     thickness = F.avg_pool2d(across, (window, 1), 1, (window // 2, 0))[:, 0]
     is_thick = chance(generator, rows, CENTRE_SHARE)[:, None, None]

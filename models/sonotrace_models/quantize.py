@@ -1,10 +1,10 @@
-"""Int8 as the runtime is to compute it, simulated in floating point; differentiable, for fine-tuning.
+"""Simulates int8 arithmetic as planned for the runtime, in floating point; differentiable, for fine-tuning.
 
 *Linear layers*: weights int8 with a scale per output channel, activations int8 with a scale per row (token) found at run
-time, products summed exactly, the result scaled back. *Convolutions* that are not depthwise take the same form over their
-patches: a row is what one output pixel sees, so that a dark region keeps its own scale. *Depthwise convolutions*, the
+time, products summed exactly, the result scaled back. *Convolutions* that are not depthwise are computed in the same way over
+patches: a row is the patch of one output pixel, so that a dark region has its own scale. *Depthwise convolutions*, the
 products of attention, normalisation and activation functions stay in floating point: they are a small share of the work,
-and depthwise layers are what int8 spoils first.
+and depthwise layers are the most sensitive to int8.
 """
 
 import copy
@@ -21,7 +21,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class _RoundThrough(torch.autograd.Function):
-    """Rounds to the nearest, halves to even; gradients pass as if it did nothing."""
+    """Rounds to nearest, halves to even; gradients pass unchanged."""
 
     @staticmethod
     def forward(_context: object, x: Tensor) -> Tensor:
@@ -33,12 +33,12 @@ class _RoundThrough(torch.autograd.Function):
 
 
 def int8_scale(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """What one step of int8 stands for, for all that lies along `dim`: its largest magnitude over 127."""
+    """The value of one int8 step, shared by all elements along `dim`: their largest magnitude over 127."""
     return x.detach().abs().amax(dim, keepdim=True).clamp(min=1e-12) / LEVELS
 
 
 def fake_int8(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """`x` rounded to int8 and back, with one scale for all that lies along `dim`."""
+    """`x` rounded to int8 and converted back, with one scale for all elements along `dim`."""
     scale = int8_scale(x, dim)
     return _RoundThrough.apply(x / scale) * scale
 
@@ -67,8 +67,8 @@ class Int8Conv2d(nn.Conv2d):
 
 
 class Int8ConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution whose stride is its kernel, in int8: rows are input pixels, and each of a kernel's places
-    is an output channel of its own."""
+    """A transposed convolution whose stride is its kernel, in int8: rows are input pixels, and each position in the kernel
+    is a separate output channel."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert tuple(self.kernel_size) == tuple(self.stride)
@@ -81,7 +81,7 @@ WEIGHT_DIMS: dict[type[nn.Module], tuple[int, ...]] = {
     nn.Conv2d: (1, 2, 3),
     nn.ConvTranspose2d: (0,),
 }
-"""Dimensions of a weight that share a scale: all but the output channel (and, transposed, the place in the kernel)."""
+"""Dimensions of a weight that share a scale: all but the output channel (and, if transposed, the kernel position)."""
 
 REPLACED: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: Int8Linear,
@@ -107,7 +107,7 @@ def dense_weights(net: nn.Module) -> dict[str, tuple[int, ...]]:
 @torch.no_grad()
 def round_weights(net: Net) -> Net:
     """A copy of a network with its weights as the model file stores them: dense layers' as int8 times a scale, so that the
-    compiler's 8 bits hold them exactly, and all else in f16."""
+    compiler's 8 bits hold them exactly, and all others in f16."""
     copied = copy.deepcopy(net)
     dense = dense_weights(copied)
     for name, tensor in [*copied.named_parameters(), *copied.named_buffers()]:

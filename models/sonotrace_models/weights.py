@@ -1,7 +1,7 @@
 """Trained weights in files.
 
-A run keeps full precision (`best.pt`). To be handed on, they are kept as the model file stores them, a quarter of the size
-(`NAME.safetensors`): dense layers' weights as int8 with a scale per output channel, all else in f16.
+A run saves full precision (`best.pt`). For distribution, weights are saved as the model file stores them, at a quarter of the
+size (`NAME.safetensors`): dense layers' weights as int8 with a scale per output channel, all others in f16.
 """
 
 import pickle
@@ -17,7 +17,7 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.quantize import dense_weights, int8_scale
 
 SCALE = ".int8_scale"
-"""Ending of the name under which the scales of an int8 tensor are kept."""
+"""Suffix of the name under which the scales of an int8 tensor are stored."""
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -38,20 +38,20 @@ def keep_weights(net: nn.Module, path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dictionary in f32, of a file that `keep_weights` or a run wrote.
+    """A state dictionary in f32, from a file that `keep_weights` or a run wrote.
 
     Raises:
         DataError: there is no such file, or it holds something else.
     """
     if not path.is_file():
-        raise DataError(f"there are no weights at {path}: train them, or name those that are there")
+        raise DataError(f"there are no weights at {path}: train them, or give the path of existing weights")
     try:
         if path.suffix != ".safetensors":
             state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
             return state
         kept = load_file(path)
     except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path} is no file of weights: {error}") from error
+        raise DataError(f"{path} is not a weights file: {error}") from error
     scales = {name: kept.pop(name) for name in list(kept) if name.endswith(SCALE)}
     return {
         name: value.float() * scales.get(name + SCALE, 1.0)
@@ -62,7 +62,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def with_weights(net: Net, path: Path) -> Net:
-    """The network, with the weights of a file.
+    """Loads the weights of a file into a network and returns it.
 
     Raises:
         DataError: there is no such file, or it holds another network's weights.
@@ -71,5 +71,5 @@ def with_weights(net: Net, path: Path) -> Net:
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise DataError(f"{path} holds weights of another network than {type(net).__name__}: {error}") from error
+        raise DataError(f"{path} does not hold weights of {type(net).__name__}: {error}") from error
     return net

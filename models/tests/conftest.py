@@ -1,4 +1,4 @@
-"""A small data folder, drawn: bright pictures with dark discs, in the layout of the real one."""
+"""A small synthetic data folder: bright images with dark discs, in the layout of the real one."""
 
 import csv
 from pathlib import Path
@@ -16,7 +16,7 @@ IMAGES = {"train": 6, "val": 3, "test": 3}
 
 
 def draw(folder: Path) -> None:
-    """Writes the pictures, masks and manifest."""
+    """Writes the images, masks and manifest."""
     numbers = np.random.default_rng(0)
     (folder / "DISCS" / "images").mkdir(parents=True)
     (folder / "DISCS" / "masks").mkdir()
@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def packed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It, packed."""
+    """The packed data folder."""
     folder = tmp_path_factory.mktemp("pack")
     pack([data], folder)
     return folder

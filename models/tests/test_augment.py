@@ -1,4 +1,4 @@
-"""Appearance: grey levels change, and what they must not change stays."""
+"""Augmentation of appearance: grey levels change, black pixels stay black."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ CHANGES = [attenuate, lift, shadow, haze, speckle, crop_to_sector, Appearance()]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: getattr(change, "__name__", "all"))
-def test_a_change_changes_some_pictures_and_keeps_their_black(change: Appearance) -> None:
+def test_augmentations_change_some_images_and_keep_black_pixels(change: Appearance) -> None:
     grey = torch.rand(32, 1, 256, 256, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
     grey[..., 200:] = 0
     changed = change(grey, torch.Generator().manual_seed(1))
@@ -26,17 +26,17 @@ def test_all_changes_together_stay_in_range() -> None:
     assert 0 <= changed.min() < changed.max() <= 1
 
 
-def test_a_shadow_lies_below_what_throws_it_and_takes_nothing_else() -> None:
+def test_a_shadow_starts_at_a_depth_and_has_a_limited_width() -> None:
     grey = torch.ones(64, 1, 256, 256)
     dark = 1 - shadow(grey, torch.Generator().manual_seed(0))[:, 0]
-    is_thrown = dark.amax((1, 2)) > 0.15
-    assert 4 < is_thrown.sum() < 32
-    assert dark[~is_thrown].max() < 0.15
-    # Down each beam, which slants by less than a pixel a row, it gets no lighter until it leaves the picture.
+    is_shadowed = dark.amax((1, 2)) > 0.15
+    assert 4 < is_shadowed.sum() < 32
+    assert dark[~is_shadowed].max() < 0.15
+    # Along a beam, which slants by less than a pixel per row, the shadow does not get lighter inside the image.
     below = F.max_pool2d(dark[:, 1:], (1, 3), 1, (0, 1))
     assert (below - dark[:, :-1])[..., 2:-2].min() > -0.02
-    # It has sides.
-    assert (dark[is_thrown].amin((1, 2)) < 0.01).all()
+    # It does not cover a whole image.
+    assert (dark[is_shadowed].amin((1, 2)) < 0.01).all()
 
 
 def test_frames_of_a_sequence_have_the_same_shadow() -> None:

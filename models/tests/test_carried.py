@@ -1,4 +1,4 @@
-"""Masks that were carried from another frame, in training and in evaluation."""
+"""Masks that were propagated from another frame, in training and in evaluation."""
 
 import pytest
 import torch
@@ -19,20 +19,20 @@ def ellipses(rows: int) -> Tensor:
     return ((((at - x) / 18) ** 2 + ((at[:, None] - y) / 30) ** 2) < 1).float()[:, None]
 
 
-def test_carried_masks_are_off_as_tracked_ones_are() -> None:
+def test_simulated_propagated_masks_have_realistic_errors() -> None:
     truth = ellipses(100)
     logits, is_carried = carried_masks(truth, 0.8, torch.Generator().manual_seed(0))
     assert 60 < is_carried.sum() < 95
     assert (logits[~is_carried] == 0).all()
     shared = overlap(logits, truth)[is_carried, 0]
     dice = 2 * shared / (1 + shared)
-    # Around the 0.90 at which the user steps in.
+    # Around the 0.90 at which the user intervenes.
     assert 0.85 < dice.median() < 0.95
     assert dice.min() > 0.7
     assert dice.max() > 0.95
 
 
-def test_a_correction_comes_with_the_carried_masks_box_and_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correction_is_prompted_with_the_propagated_masks_box_and_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     net = SonoSamLite().eval()
     asked = list[Prompt]()

@@ -29,7 +29,7 @@ def test_packing_keeps_objects_and_counts_grey_levels_of_the_valid_area(packed: 
     assert pack_.normalisation.std == pytest.approx(grey.std())
 
 
-def test_what_is_wrong_with_a_folder_is_said(data: Path, tmp_path: Path) -> None:
+def test_errors_name_the_file_and_the_problem(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"MANIFEST.csv does not exist"):
         read_manifest(tmp_path)
     with pytest.raises(DataError, match="pack --out"):

@@ -1,4 +1,4 @@
-"""With its weights the decoder is LiteMedSAM's; on another grid it means the same; maps are where the prompt is."""
+"""The decoder equals LiteMedSAM's with its weights and computes the same on another grid; maps are where the prompt is."""
 
 from typing import cast
 
@@ -56,7 +56,7 @@ def test_the_baseline_equals_litemedsam(*, has_box: bool) -> None:
 
 
 @torch.no_grad()
-def test_a_decoder_on_a_finer_grid_means_the_same() -> None:
+def test_a_decoder_on_a_finer_grid_computes_the_same() -> None:
     torch.manual_seed(0)
     coarse = Decoder(16, subpixels=2, has_skips=True).eval()
     _, prompt_encoder, mask_decoder = litemedsam()
@@ -65,7 +65,7 @@ def test_a_decoder_on_a_finer_grid_means_the_same() -> None:
     for module in (dense.to4, dense.to8, dense.to16, coarse.keep, coarse.hypernetwork):
         for parameter in module.parameters():
             parameter.normal_(0, 0.05)
-    # What is the same everywhere is the same on every grid: no positions, no edges.
+    # A constant input gives the same result on every grid if positions and edges have no effect.
     coarse.gaussian.zero_()
     centre = torch.zeros(3, 3)
     centre[1, 1] = 1

@@ -1,4 +1,4 @@
-"""The cache of embeddings: it goes on where it was stopped, and finds images by name."""
+"""The cache of embeddings: it resumes after an interruption, and finds images by name."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 
 
-def test_it_goes_on_after_a_stop_and_keeps_what_is_whole(
+def test_it_resumes_after_an_interruption_and_keeps_complete_entries(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[float] = []
@@ -27,7 +27,7 @@ def test_it_goes_on_after_a_stop_and_keeps_what_is_whole(
     pack = Pack(packed)
     with pytest.raises(KeyboardInterrupt):
         embed(pack, tmp_path)
-    # As if stopped in the middle of a write.
+    # As if interrupted during a write.
     with (tmp_path / "embeddings.f16").open("ab") as file:
         file.write(b"\0" * 1000)
     kept, made = made, []
@@ -68,7 +68,7 @@ def test_sets_narrow_the_train_split_and_leave_the_other_splits_whole(
         embed(pack, tmp_path / "unknown", sets=["DISKS"])
 
 
-def test_several_images_are_encoded_as_each_alone() -> None:
+def test_a_batch_is_encoded_like_single_images() -> None:
     images = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     encode = encoder()
     torch.testing.assert_close(encode(images)[1:], encode(images[1:]))

@@ -1,4 +1,4 @@
-"""Loops, tracker, confidence and their evaluation end to end on drawn hearts."""
+"""Loops, tracker, confidence and their evaluation end to end on synthetic hearts."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ from sonotrace_models.train.tracker import TrackerConfig, train_tracker
 
 
 def draw(folder: Path) -> None:
-    """A patient a split, two frames each."""
+    """One patient per split, with two frames each."""
     numbers = np.random.default_rng(0)
     for kind in ("images", "masks"):
         (folder / "CAMUS" / kind).mkdir(parents=True)
@@ -45,11 +45,11 @@ def draw(folder: Path) -> None:
 def drawn_truth(
     _net: SonoSamLite, _features: Features, truth: Mask, _before: Tensor | None, most: int
 ) -> tuple[Tensor, int]:
-    """What a user reaches with a network that has learnt something."""
+    """Replaces `click_until_good`: the masks that a user reaches with a trained network."""
     return torch.from_numpy(np.where(truth[::2, ::2], 10.0, -10.0)).float(), most
 
 
-def test_a_tracker_is_trained_gone_on_from_and_evaluated(
+def test_a_tracker_is_trained_trained_further_and_evaluated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "data")
@@ -80,17 +80,17 @@ def test_a_tracker_is_trained_gone_on_from_and_evaluated(
     torch.testing.assert_close(before["to_key.weight"], after["to_key.weight"], atol=1e-4, rtol=0)
     torch.testing.assert_close(alone["key8.0.weight"], before["motion.key8.0.weight"], atol=1e-4, rtol=0)
 
-    # A tracker carries what it was shown before it has learnt anything, and loses it bit by bit.
+    # An untrained tracker propagates its first masks, and loses them gradually.
     monkeypatch.setattr("sonotrace_models.train.confidence.click_until_good", drawn_truth)
     confidence = tmp_path / "confidence.json"
     train_confidence(ConfidenceConfig(packed, loops, student, second, confidence, 1, 1))
     assert 0 < json.loads(confidence.read_text())["auroc_val"] <= 1
 
     evaluate_cine(CineConfig(packed, loops, student, second, confidence, most=1, out=tmp_path / "cine"))
-    told = json.loads((tmp_path / "cine" / "cine.json").read_text())
-    assert told["tracker"]["LV"]["loops"] == 1
-    assert told["auroc"] == json.loads(confidence.read_text())["auroc_val"]
-    # A network at random needs the user on every frame.
-    assert told["re-prompting"]["LA"]["interventions"] == 19
+    report = json.loads((tmp_path / "cine" / "cine.json").read_text())
+    assert report["tracker"]["LV"]["loops"] == 1
+    assert report["auroc"] == json.loads(confidence.read_text())["auroc_val"]
+    # An untrained network needs an intervention on every frame.
+    assert report["re-prompting"]["LA"]["interventions"] == 19
     for picture in ("cine.png", "frames.png"):
         assert (tmp_path / "cine" / picture).stat().st_size > 1000

@@ -1,4 +1,4 @@
-"""Loops made of two frames, on drawn hearts."""
+"""Loops made from two frames, on synthetic hearts."""
 
 import numpy as np
 import pytest
@@ -19,22 +19,22 @@ from sonotrace_models.data.loops import (
 )
 
 
-def test_the_field_carries_one_mask_onto_the_other() -> None:
+def test_the_field_maps_one_mask_onto_the_other() -> None:
     diastole, systole = heart(44, 100), heart(34, 84)
     fields = backward_fields(landmarks(diastole), landmarks(systole))
     assert fields.shape == (PHASES, LATTICE, LATTICE, 2)
     source = torch.from_numpy(diastole.astype(np.float32))[None, None].expand(PHASES, -1, -1, -1)
-    carried = warp_ids(source, to_grid(torch.from_numpy(fields)))[:, 0].numpy()
+    warped = warp_ids(source, to_grid(torch.from_numpy(fields)))[:, 0].numpy()
     for id_ in (LV, LA):
         overlap = (
-            2 * ((carried[-1] == id_) & (systole == id_)).sum() / ((carried[-1] == id_).sum() + (systole == id_).sum())
+            2 * ((warped[-1] == id_) & (systole == id_)).sum() / ((warped[-1] == id_).sum() + (systole == id_).sum())
         )
         assert overlap > 0.95
-        areas = (carried == id_).sum((1, 2))
-        assert (np.diff(areas) <= 0).mean() > 0.8, "it shrinks towards end-systole"
+        areas = (warped == id_).sum((1, 2))
+        assert (np.diff(areas) <= 0).mean() > 0.8, "areas shrink towards end-systole"
 
 
-def test_hearts_that_do_not_correspond_are_refused() -> None:
+def test_hearts_that_do_not_correspond_are_rejected() -> None:
     apart = heart(44, 100)
     apart[141:] = np.roll(apart[141:], 40, axis=0)
     apart[141:181] = 0

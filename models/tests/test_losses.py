@@ -11,21 +11,21 @@ def square(side: int = 64) -> torch.Tensor:
     return truth
 
 
-def test_a_confident_right_mask_costs_nothing_and_a_wrong_one_much() -> None:
+def test_a_confident_mask_has_a_low_loss_if_right_and_a_high_one_if_wrong() -> None:
     truth = square()
     right, wrong = (torch.cat(dice_focal(sign * (truth - 0.5) * 40, truth)).sum() for sign in (1, -1))
     assert right.item() < 1e-3
     assert wrong.item() > 1
 
 
-def test_soft_truth_is_best_met_by_itself() -> None:
+def test_a_soft_truth_has_the_lowest_loss_itself() -> None:
     truth = square()
     truth[..., 16, :] *= 0.3
     exact = torch.logit(truth.clamp(1e-6, 1 - 1e-6))
     assert sum(dice_focal(exact, truth)) < sum(dice_focal((truth - 0.5) * 40, truth))
 
 
-def test_distillation_is_zero_for_the_teachers_own_answer_and_positive_for_others() -> None:
+def test_distillation_is_zero_for_the_teachers_own_mask_and_positive_for_others() -> None:
     teacher = square() * 0.7 + 0.1
     taught = Taught(teacher, torch.ones(1))
     assert distillation(torch.logit(teacher), taught).abs().item() < 1e-6
@@ -33,13 +33,13 @@ def test_distillation_is_zero_for_the_teachers_own_answer_and_positive_for_other
     assert distillation(torch.zeros_like(teacher), Taught(teacher, torch.zeros(1))).item() == 0
 
 
-def test_distillation_bears_probabilities_in_half_the_bits() -> None:
+def test_distillation_accepts_bf16_probabilities() -> None:
     sure = torch.zeros(1, 1, 32, 32, dtype=torch.bfloat16)
     sure[..., 8:20, 8:20] = 1
     assert distillation(torch.zeros(1, 1, 32, 32), Taught(sure, torch.ones(1))).isfinite().all()
 
 
-def test_the_boundary_counts_more() -> None:
+def test_the_boundary_has_more_weight() -> None:
     weight = boundary_weight(square())[0, 0]
     assert weight[32, 32] == 1
     assert weight[0, 0] == 1

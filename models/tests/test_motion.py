@@ -1,4 +1,4 @@
-"""Motion between frames: what is compared, how masks move, what a flow costs, and that it can be learnt."""
+"""Motion between frames: correlation, warping, losses, and learning."""
 
 import torch
 from torch import Tensor
@@ -11,11 +11,11 @@ from sonotrace_models.train.motion import flow_loss, label_loss, weights_of
 
 
 def flow(dx: float, dy: float, batch: int = 1, side: int = SIDE) -> Tensor:
-    """The same everywhere."""
+    """A constant flow."""
     return torch.tensor([float(dx), float(dy)]).reshape(1, 2, 1, 1).expand(batch, 2, side, side)
 
 
-def test_each_place_is_compared_with_those_about_it() -> None:
+def test_correlation_compares_each_cell_with_its_neighbourhood() -> None:
     key, old = torch.randn(2, 3, 5, 6), torch.randn(2, 3, 5, 6)
     compared = correlation(key, old)
     assert compared.shape == (2, OFFSETS, 5, 6)
@@ -28,25 +28,25 @@ def test_each_place_is_compared_with_those_about_it() -> None:
                 torch.testing.assert_close(compared[:, at, y, x], expected)
 
 
-def test_what_was_elsewhere_moves_here() -> None:
+def test_warping_samples_at_the_flow() -> None:
     cells = torch.rand(1, 3, SIDE, SIDE)
     torch.testing.assert_close(follow(cells, flow(0, 0)), cells, atol=1e-5, rtol=0)
-    # What is here now was one cell to the right and two up; at the border it stays the border's.
+    # The content of each cell was one cell to the right and two up; outside, the border's value is repeated.
     shifted = follow(cells, flow(1, -2))
     torch.testing.assert_close(shifted[:, :, 2:, :-1], cells[:, :, :-2, 1:], atol=1e-5, rtol=0)
     torch.testing.assert_close(shifted[:, :, 2:, -1], cells[:, :, :-2, -1], atol=1e-5, rtol=0)
-    # A mask's pixels are half as large as a cell: the same flow moves them by twice as many.
+    # A mask pixel is half as large as a cell, so the same flow is twice as many pixels.
     mask = torch.rand(1, 2, 2 * SIDE, 2 * SIDE)
     torch.testing.assert_close(follow(mask, flow(1.5, 0, side=2 * SIDE))[..., :-3], mask[..., 3:], atol=1e-4, rtol=0)
 
 
-def test_the_true_flow_costs_nothing_and_another_its_distance() -> None:
-    # The picture slides by 6 pixels to the right from one frame to the next: what is here was 6 pixels to the left.
+def test_the_flow_loss_is_the_distance_from_the_true_flow() -> None:
+    # The image moves 6 pixels to the right between the frames, so each cell's content was 6 pixels further left.
     still = torch.zeros(1, dtype=torch.bool)
     shifts = torch.tensor([[0.0, 0.0], [-6 / 128, 0.0]])
     field = affine(identity(2, torch.device("cpu")), torch.zeros(2), torch.ones(2), shifts, still.expand(2))
     before, now = origins_of(field)[:, None]
-    # Not at the border, beyond which a flow finds what is at the border.
+    # Not near the border, because a flow to the outside repeats the border's value.
     weights = torch.zeros(1, SIDE, SIDE)
     weights[:, 3:-3, 3:-3] = 1
     assert flow_loss(flow(-1.5, 0), now, before, weights)[1] < 1e-3
@@ -55,10 +55,10 @@ def test_the_true_flow_costs_nothing_and_another_its_distance() -> None:
     weights[:, :, SIDE // 2 :] = 0
     broken = flow(-1.5, 0).clone()
     broken[..., SIDE // 2 :] = 9
-    assert flow_loss(broken, now, before, weights)[1] < 1e-3, "what does not count costs nothing"
+    assert flow_loss(broken, now, before, weights)[1] < 1e-3, "cells of weight 0 have no effect"
 
 
-def test_cells_that_show_nothing_have_no_origin() -> None:
+def test_cells_outside_the_image_have_no_origin() -> None:
     field = affine(
         identity(1, torch.device("cpu")),
         torch.zeros(1),
@@ -74,7 +74,7 @@ def test_cells_that_show_nothing_have_no_origin() -> None:
     torch.testing.assert_close(origins_of(identity(1, torch.device("cpu")))[0, 3, :, 0], at)
 
 
-def test_labels_that_end_up_elsewhere_cost_their_area() -> None:
+def test_the_label_loss_is_the_misplaced_area() -> None:
     shares = torch.zeros(1, 11, 2 * SIDE, 2 * SIDE)
     shares[:, 0] = 1
     shares[:, 0, 40:60, 40:60], shares[:, 4, 40:60, 40:60] = 0, 1
@@ -85,7 +85,7 @@ def test_labels_that_end_up_elsewhere_cost_their_area() -> None:
     torch.testing.assert_close(label_loss(flow(0, 0), after, shares).item(), expected, atol=1e-5, rtol=0)
 
 
-def test_what_is_black_hardly_counts() -> None:
+def test_black_cells_have_a_low_weight() -> None:
     grey = torch.zeros(1, 256, 256)
     grey[:, :, 128:] = 0.5
     weights = weights_of(grey)
@@ -94,13 +94,13 @@ def test_what_is_black_hardly_counts() -> None:
     assert (weights[:, :, : SIDE // 2] < 0.1).all()
 
 
-def test_nothing_moves_before_anything_is_learnt_and_motion_is_learnt() -> None:
+def test_the_initial_flow_is_zero_and_motion_is_learnt() -> None:
     torch.manual_seed(0)
     motion = Motion()
     optimizer = torch.optim.Adam(motion.parameters(), 3e-3)
 
     def pair() -> tuple[Textures, Textures, Tensor]:
-        """Speckle that slid by up to 1.5 cells, as two features of it."""
+        """Textures of speckle before and after a motion of up to 1.5 cells, and the flow."""
         cells = (3 * torch.rand(4, 2, 1, 1) - 1.5).expand(4, 2, SIDE, SIDE)
         noise = torch.randn(4, 32, SIDE, SIDE)
         f4 = follow(noise, cells)
@@ -122,9 +122,9 @@ def test_nothing_moves_before_anything_is_learnt_and_motion_is_learnt() -> None:
     assert sum(errors[-10:]) < 0.5 * sum(errors[:10])
 
 
-def test_flows_one_after_the_other() -> None:
+def test_flows_compose() -> None:
     torch.testing.assert_close(after(flow(2, 1), flow(-0.5, 3)), flow(1.5, 4), atol=1e-4, rtol=0)
-    # A flow that grows to the right by a tenth of a cell a cell: ten cells on it is one more.
+    # The flow grows to the right by a tenth of a cell per cell, so ten cells further right it is larger by one.
     grows = flow(0, 0).clone()
     grows[:, 0] = torch.arange(SIDE) / 10
     chained = after(grows, flow(10, 0))
@@ -132,8 +132,8 @@ def test_flows_one_after_the_other() -> None:
 
 
 @torch.no_grad()
-def test_what_nothing_is_added_to_stays_where_it_was() -> None:
-    """Before anything is learnt a frame has moved as far as the one before, and its step is none."""
+def test_an_untrained_network_keeps_the_previous_flow() -> None:
+    """Before training, a frame's flow is the previous frame's flow, and its step is zero."""
     torch.manual_seed(0)
     textures = Textures(torch.randn(1, 32, SIDE, SIDE), torch.randn(1, 64, SIDE // 2, SIDE // 2))
     found = Motion()(textures, textures, Moved(flow(1.5, -2), flow(0.5, 0))).moved

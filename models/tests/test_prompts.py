@@ -46,7 +46,7 @@ def test_a_correction_is_in_the_larger_error_and_of_its_kind() -> None:
         assert (truth ^ predicted)[torch.arange(40), y, x].all()
 
 
-def test_where_all_is_right_the_user_confirms() -> None:
+def test_without_an_error_the_user_clicks_inside() -> None:
     truth = squares()[:4, ::2, ::2]
     generator = torch.Generator().manual_seed(0)
     points = first_points(squares()[:4], generator, box_share=0.0)
@@ -54,7 +54,7 @@ def test_where_all_is_right_the_user_confirms() -> None:
     assert (corrected.labels[:, 1] == POSITIVE).all()
 
 
-def test_a_carried_mask_is_corrected_by_the_first_click_with_or_without_its_box() -> None:
+def test_a_propagated_mask_is_corrected_by_the_first_click_with_or_without_its_box() -> None:
     truth = torch.zeros(40, 128, 128, dtype=torch.bool)
     truth[:, 20:80, 20:80] = True
     carried = torch.zeros_like(truth)
@@ -75,7 +75,7 @@ def test_a_carried_mask_is_corrected_by_the_first_click_with_or_without_its_box(
             assert points.labels[row, :2].tolist() == [BOX_FROM, BOX_TO]
 
 
-def test_nothing_carried_has_no_box() -> None:
+def test_an_empty_propagated_mask_has_no_box() -> None:
     box = carried_box(torch.zeros(4, 128, 128, dtype=torch.bool), torch.ones(4, dtype=torch.bool))
     assert not box.is_box.any()
     assert box.used.tolist() == [0] * 4

@@ -16,11 +16,11 @@ def test_first_click_is_the_centroid_of_a_solid_object() -> None:
 
 
 def test_first_click_is_on_the_object_where_the_centroid_is_not() -> None:
-    ring = disc(32, 32, 20) & ~disc(32, 32, 12)
-    x, y, label = first_click(ring)
+    annulus = disc(32, 32, 20) & ~disc(32, 32, 12)
+    x, y, label = first_click(annulus)
     assert label == POSITIVE
-    assert ring[int(y), int(x)]
-    # In the thick of the wall, which is eight pixels.
+    assert annulus[int(y), int(x)]
+    # In the middle of the annulus, which is eight pixels wide.
     assert 14 <= np.hypot(x - 32, y - 32) <= 18
 
 

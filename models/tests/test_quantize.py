@@ -53,7 +53,7 @@ def test_gradients_pass_through_the_rounding() -> None:
     torch.testing.assert_close(x.grad, torch.ones(1, 3))
 
 
-def test_depthwise_convolutions_and_what_is_named_stay_exact() -> None:
+def test_depthwise_convolutions_and_named_modules_stay_exact() -> None:
     tracker = simulate_int8(Tracker(), kept=("bank",))
     kinds = {name: type(module).__name__ for name, module in tracker.named_modules()}
     assert kinds["propagate.local.0"] == "Conv2d"
@@ -74,7 +74,7 @@ def test_rounded_weights_are_integers_times_a_scale_of_their_channel() -> None:
         integers = rows / (rows.abs().amax(1, keepdim=True) / 127)
         torch.testing.assert_close(integers, integers.round(), rtol=0, atol=1e-3)
         assert (rounded.weight - layer.weight).abs().max() < 0.01 * layer.weight.abs().max()
-        # Once more changes nothing, and nothing of the original was touched.
+        # Rounding again changes nothing.
         torch.testing.assert_close(round_weights(rounded).weight, rounded.weight)
     depthwise = round_weights(nn.Conv2d(6, 6, 3, groups=6))
     torch.testing.assert_close(depthwise.weight, depthwise.weight.half().float(), rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""Figure 7's report: every network, its tables, and what one has more than another."""
+"""Figure 7's report: the tables of every network, and the gain of one over another."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from sonotrace_models.nets.sonosam import SonoSamLite
 
 
 def results(by_object: list[float], sets: str) -> ClickResults:
-    """Of one-letter sets, with the same Dice at every click and with the box."""
+    """Results for one-letter sets, with the same Dice at every click and with the box."""
     dice = np.array(by_object)
     return ClickResults([(at, 1) for at in range(len(dice))], list(sets), np.tile(dice[:, None], (1, 10)), dice)
 
@@ -24,24 +24,24 @@ def test_a_gain_counts_each_set_once_and_each_object_against_itself() -> None:
     after = results([0.3, 0.5, 0.7, 0.9, 0.9], "AAABB")
     gain, error = after.gain_over(before)["3"]
     assert gain == pytest.approx((0.1 + 0.2) / 2)
-    # A gains alike on each of its objects; B's two gains, 0 and 0.4, have a standard error of 0.2.
+    # A's gains are equal for all objects; B's two gains, 0 and 0.4, have a standard error of 0.2.
     assert error == pytest.approx(1.96 * 0.2 / 2)
     assert after.gain_over(before)["box"] == after.gain_over(before)["10"]
     assert before.gain_over(before)["1"] == (0, 0)
 
 
-def test_of_one_object_nobody_can_tell_how_sure_a_gain_is() -> None:
+def test_the_error_of_a_gain_is_nan_for_one_object() -> None:
     gain, error = results([0.5], "A").gain_over(results([0.4], "A"))["1"]
     assert gain == pytest.approx(0.1)
     assert np.isnan(error)
 
 
-def test_gains_on_other_objects_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 objects are not the same as 3 others"):
+def test_gains_on_different_objects_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"different objects \(2 and 3\)"):
         results([0.5, 0.5], "AA").gain_over(results([0.5, 0.5, 0.5], "AAA"))
 
 
-def test_networks_are_told_side_by_side(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_networks_are_reported_side_by_side(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [tmp_path / name / "best.pt" for name in ("first", "second")]
     for seed, path in enumerate(runs):
         torch.manual_seed(seed)
@@ -51,13 +51,15 @@ def test_networks_are_told_side_by_side(packed: Path, tmp_path: Path, capsys: py
     evaluated = evaluate_segmenters(config)
     assert list(evaluated) == ["first", "second"]
     assert evaluated["first"].table["DISCS"]["objects"] == 2
-    told = json.loads((tmp_path / "out" / "clicks.json").read_text())
-    assert np.array(told["second"]["by_click"]["DISCS"]) == pytest.approx(evaluated["second"].results.by_click.mean(0))
+    report = json.loads((tmp_path / "out" / "clicks.json").read_text())
+    assert np.array(report["second"]["by_click"]["DISCS"]) == pytest.approx(
+        evaluated["second"].results.by_click.mean(0)
+    )
     assert (tmp_path / "out" / "clicks.png").stat().st_size > 1000
     printed = capsys.readouterr().out
     gain, error = evaluated["second"].results.gain_over(evaluated["first"].results)["3"]
     assert f"3 {gain:+.4f} ± {error:.4f}" in printed
 
     same = ClicksConfig(packed, [runs[0], runs[0]], split="test", out=tmp_path / "out")
-    with pytest.raises(DataError, match="there is another first already"):
+    with pytest.raises(DataError, match="two networks named first"):
         evaluate_segmenters(same)

@@ -1,4 +1,4 @@
-"""Stages end to end on a small data folder: they run, go on where they were stopped, and export what the runtime takes."""
+"""Stages end to end on a small data folder: they run, resume, and export what the runtime loads."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def config(packed: Path, run: Path, steps: int) -> StudentConfig:
     return StudentConfig(pack=packed, encoder=None, best_masks=None, folder=run, schedule=schedule)
 
 
-def test_a_run_goes_on_where_it_was_stopped(packed: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_from_its_checkpoint(packed: Path, tmp_path: Path) -> None:
     train_student(config(packed, tmp_path / "run", 2))
     first = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     train_student(config(packed, tmp_path / "run", 4))
@@ -49,7 +49,7 @@ def test_a_run_ends_when_its_time_is_spent(packed: Path, tmp_path: Path) -> None
     assert (tmp_path / "run" / "best.pt").is_file()
 
 
-def test_the_teacher_learns_on_after_it_was_validated(packed: Path, tmp_path: Path) -> None:
+def test_the_teacher_trains_on_after_validation(packed: Path, tmp_path: Path) -> None:
     torch.save(SonoSam().decoder.state_dict(), tmp_path / "decoder.pt")
     schedule = Schedule(steps=2, batch=1, validate_every=1, compiled=False)
     folder = tmp_path / "whole"
@@ -70,13 +70,13 @@ def test_the_same_command_runs_on_several_processes(packed: Path, tmp_path: Path
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 1
 
 
-def test_graphs_answer_as_the_networks_do(tmp_path: Path) -> None:
+def test_graphs_agree_with_the_networks(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student, tracker = SonoSamLite(), Tracker()
     torch.save(student.state_dict(), tmp_path / "student.pt")
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
-    told = {"evidence": ["iou"], "weights": [3.0], "bias": -1.0, "auroc_val": 0.9}
-    (tmp_path / "confidence.json").write_text(json.dumps(told))
+    confidence = {"evidence": ["iou"], "weights": [3.0], "bias": -1.0, "auroc_val": 0.9}
+    (tmp_path / "confidence.json").write_text(json.dumps(confidence))
     files = [tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")]
     export(ExportConfig(*files))
     for name in ("encoder", "decoder", "tracker", "memory"):

@@ -1,4 +1,4 @@
-"""From the teacher's embeddings to the student's distillation, with a teacher that has not seen all images."""
+"""From the teacher's embeddings to the student's distillation, with embeddings of some images only."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sonotrace_models.weights import read_weights
 SCHEDULE = Schedule(steps=1, batch=2, compiled=False)
 
 
-def test_a_teacher_that_saw_some_images_teaches_those(
+def test_a_teacher_with_some_embeddings_makes_masks_of_those_images(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack = Pack(packed)
@@ -60,7 +60,7 @@ def test_a_teacher_that_saw_some_images_teaches_those(
     train_student(StudentConfig(packed, encoder=None, best_masks=out, folder=tmp_path / "student", schedule=SCHEDULE))
     assert torch.load(tmp_path / "student" / "last.pt", weights_only=True)["step"] == 1
 
-    # And the teacher goes on, from itself or from the student.
+    # The teacher can be trained further from its own weights or from the student's.
     for stage, name in (("sonosam", "iou_token"), ("student", "decoder.iou_token")):
         start = tmp_path / f"{stage}.pt"
         state = read_weights(tmp_path / stage / "best.pt")

@@ -1,4 +1,4 @@
-"""The tracker's step: empty slots do not count, ids are apart, it fits its budget with the student."""
+"""The tracker's step: empty slots have no effect, ids are independent, tracker and student fit the budget."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def memory(seed: int) -> Memory:
 
 
 @torch.no_grad()
-def test_what_is_in_an_empty_slot_does_not_matter() -> None:
+def test_empty_slots_have_no_effect() -> None:
     tracker = Tracker().eval()
     long, last = memories(SLOTS, 1), (memory(2), anchor(3))
     valid = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
@@ -64,26 +64,26 @@ def test_shapes() -> None:
 
 
 @torch.no_grad()
-def test_before_anything_is_learnt_labels_are_carried_and_all_ids_are_alike() -> None:
+def test_an_untrained_tracker_propagates_labels_in_the_same_way_for_all_ids() -> None:
     torch.manual_seed(0)
     tracker, frame = Tracker().eval(), features(0)
     ids = torch.zeros(1, 256, 256)
     ids[:, 40:120, 60:140], ids[:, 150:230, 100:200] = 3, 8
 
-    def carried(shown: torch.Tensor) -> torch.Tensor:
+    def propagated(shown: torch.Tensor) -> torch.Tensor:
         tracking = Tracking(tracker, 1, torch.device("cpu"))
         tracking.refer(frame, shares_of(shown))
         return tracking.advance(frame).argmax(1)
 
-    found, truth = carried(ids), shares_of(ids).argmax(1)
+    found, truth = propagated(ids), shares_of(ids).argmax(1)
     for id_ in (3, 8):
         assert 2 * ((found == id_) & (truth == id_)).sum() > 0.85 * ((found == id_).sum() + (truth == id_).sum())
     table = torch.arange(IDS)
     table[3], table[8] = 10, 1
-    torch.testing.assert_close(carried(table[ids.long()].float()), table[found])
+    torch.testing.assert_close(propagated(table[ids.long()].float()), table[found])
 
 
-def test_cells_are_taken_apart_and_put_together() -> None:
+def test_interleave_inverts_separate() -> None:
     x = torch.rand(2, 3, 8, 8)
     assert separate(x, 2).shape == (2, 12, 4, 4)
     torch.testing.assert_close(interleave(separate(x, 2), 2), x)
@@ -114,4 +114,4 @@ def test_all_together_fit_the_budget() -> None:
         tracker.identify(torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE))
     macs = counter.get_total_flops() / 2
     assert macs <= MACS_MAX
-    assert macs == pytest.approx(3.35e9, rel=0.01), "the card says 3.35 GMAC"
+    assert macs == pytest.approx(3.35e9, rel=0.01), "the model card states 3.35 GMAC"

@@ -59,7 +59,7 @@ def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
 
 
 @torch.no_grad()
-def test_what_is_remembered_may_differ_from_what_was_found() -> None:
+def test_remembered_masks_may_differ_from_the_tracked_ones() -> None:
     torch.manual_seed(0)
     tracker = Tracker().eval()
 
@@ -81,7 +81,7 @@ def advanced(tracker: Tracker, frames: int) -> Tensor:
 
 
 @torch.no_grad()
-def test_a_refined_mask_lies_between_the_tracked_and_the_redrawn() -> None:
+def test_a_refined_mask_is_the_weighted_mean_of_tracked_and_redrawn() -> None:
     torch.manual_seed(0)
     tracker, net = Tracker().eval(), SonoSamLite().eval()
     start = [torch.where(shares()[0, id_] > 0.5, 8.0, -8.0) for id_ in (1, 2)]
@@ -99,7 +99,7 @@ def test_a_refined_mask_lies_between_the_tracked_and_the_redrawn() -> None:
 
 
 @torch.no_grad()
-def test_a_correction_is_kept_beside_the_reference() -> None:
+def test_a_correction_is_stored_beside_the_reference() -> None:
     torch.manual_seed(0)
     tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"))
     tracking.refer(features(0), shares())
@@ -114,7 +114,7 @@ def test_a_correction_is_kept_beside_the_reference() -> None:
 
 
 @torch.no_grad()
-def test_a_corrected_frames_wrong_masks_are_not_kept() -> None:
+def test_a_correction_overwrites_the_frames_wrong_masks() -> None:
     torch.manual_seed(0)
     tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"), kept_every=1)
     tracking.refer(features(0), shares())
@@ -131,7 +131,7 @@ def test_a_corrected_frames_wrong_masks_are_not_kept() -> None:
 
 
 @torch.no_grad()
-def test_only_what_was_shown_is_tracked() -> None:
+def test_only_ids_of_the_reference_are_tracked() -> None:
     torch.manual_seed(0)
     tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"))
     tracking.refer(features(0), shares())
@@ -145,14 +145,14 @@ def test_shares_add_up() -> None:
     torch.testing.assert_close(made.sum(1), torch.ones(1, MASK_SIDE, MASK_SIDE))
     assert made[0, 1].sum() == 25 * 30
     torch.testing.assert_close(shares_from(torch.randn(2, IDS, 128, 128)).sum(1), torch.ones(2, 128, 128))
-    # One object and its background: odds tell all.
+    # With one object and the background, its odds determine all shares.
     logits = torch.full((1, IDS, 128, 128), -1e4)
     logits[:, :2] = torch.randn(1, 2, 128, 128)
     torch.testing.assert_close(shares_from(odds_of(logits)), logits.softmax(1), atol=1e-4, rtol=0)
 
 
 class Scripted(Follower):
-    """Gives the truth, but for some frames on which the first object is lost."""
+    """Returns the truth, except on some frames where the first object is lost."""
 
     def __init__(self, ids: Tensor, lost: Sequence[int]) -> None:
         self.ids, self.lost, self.corrected = ids, lost, list[int]()
@@ -170,7 +170,7 @@ class Scripted(Follower):
         self.corrected.append(self.at)
 
 
-def test_the_user_steps_in_where_the_mask_is_bad_and_nowhere_else() -> None:
+def test_the_user_intervenes_only_on_bad_masks() -> None:
     ids = torch.zeros(FRAMES, 256, 256)
     ids[:, 40:140, 60:160], ids[:, 150:220, 60:160] = LV, LA
     loop = Loop(torch.rand(FRAMES, 1, 256, 256, generator=torch.Generator().manual_seed(0)), ids)
@@ -187,7 +187,7 @@ def test_the_user_steps_in_where_the_mask_is_bad_and_nowhere_else() -> None:
 
 
 class Unmoved(Follower):
-    """Gives the first masks on every frame."""
+    """Returns the first masks on every frame."""
 
     def start(self, features: Features, logits: Sequence[Tensor]) -> None:
         self.logits = list(logits)
@@ -196,10 +196,10 @@ class Unmoved(Follower):
         return self.logits
 
     def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
-        raise AssertionError("nobody intervenes here")
+        raise AssertionError("no intervention is expected")
 
 
-def test_a_follower_left_alone_is_off_by_what_it_does_not_follow() -> None:
+def test_masks_without_interventions_are_compared_with_the_truth() -> None:
     ids = torch.zeros(FRAMES, 256, 256)
     ids[:, 40:140, 60:160], ids[:, 150:220, 60:160] = LV, LA
     ids[5, 100:140, 60:160] = 0
@@ -208,14 +208,14 @@ def test_a_follower_left_alone_is_off_by_what_it_does_not_follow() -> None:
     play_alone(Unmoved(), Loop(torch.zeros(FRAMES, 1, 256, 256), ids), frames, results)
     assert len(results["LV"].alone_dice) == FRAMES - 1
     assert min(results["LA"].alone_dice) > 0.99
-    # Ten parts where there are six: 2 * 6 / (10 + 6).
+    # The mask covers ten parts, the truth six of them: the Dice is 2 * 6 / (10 + 6).
     np.testing.assert_allclose(results["LV"].alone_area[4], 10 / 6, rtol=0.02)
     np.testing.assert_allclose(results["LV"].alone_dice[4], 12 / 16, rtol=0.02)
     np.testing.assert_allclose(results["LV"].alone_area[5], 1, rtol=0.02)
 
 
 @torch.no_grad()
-def test_what_moved_is_told_until_there_is_a_new_anchor() -> None:
+def test_motion_accumulates_until_there_is_a_new_anchor() -> None:
     torch.manual_seed(0)
     tracker = Tracker().eval()
     torch.nn.init.constant_(tracker.motion.coarse_flow.get_parameter("bias"), 0.75)
@@ -226,7 +226,7 @@ def test_what_moved_is_told_until_there_is_a_new_anchor() -> None:
     for frame in (1, 2):
         tracking.advance(features(frame))
         assert tracking._anchor.shares is reference.shares
-        # A cell and a half a frame, but at the border.
+        # 1.5 cells per frame, except near the border.
         flow, step = (part[..., 8:-8, 8:-8] for part in tracking._anchor.so_far)
         torch.testing.assert_close(flow, torch.full_like(flow, 1.5 * frame))
         torch.testing.assert_close(step, torch.full_like(step, 1.5))
@@ -245,7 +245,7 @@ def test_what_moved_is_told_until_there_is_a_new_anchor() -> None:
 
 @torch.no_grad()
 def test_masks_follow_the_motion() -> None:
-    """Before anything else is learnt, the mask goes where the flow says, by parts of a token."""
+    """In an untrained tracker, the mask follows the flow by fractions of a token."""
     torch.manual_seed(0)
     tracker = Tracker().eval()
 
@@ -256,5 +256,5 @@ def test_masks_follow_the_motion() -> None:
         found = tracking.advance(features(0)).argmax(1)[0]
         return float((found == 1).nonzero().float().mean())
 
-    # A cell is two pixels of a mask.
+    # A cell is two mask pixels wide.
     assert abs(centre(1.0) - centre(0.0) - 2) < 0.4

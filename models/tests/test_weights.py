@@ -28,7 +28,7 @@ def test_kept_weights_are_those_of_the_model_file(tmp_path: Path) -> None:
     assert load_file(path)["propagate.local.0.weight"].dtype == torch.float16
 
 
-def test_keeping_what_was_kept_changes_nothing(tmp_path: Path) -> None:
+def test_saving_8_bit_weights_again_changes_nothing(tmp_path: Path) -> None:
     torch.manual_seed(2)
     once, twice = tmp_path / "once.safetensors", tmp_path / "twice.safetensors"
     keep_weights(Encoder(), once)
@@ -39,7 +39,7 @@ def test_keeping_what_was_kept_changes_nothing(tmp_path: Path) -> None:
             assert torch.equal(value, second[name]), name
 
 
-def test_grey_levels_are_normalised_as_the_weights_say(tmp_path: Path) -> None:
+def test_the_weights_contain_the_normalisation_of_grey_levels(tmp_path: Path) -> None:
     encoder = Encoder()
     encoder.adopt(Normalisation(mean=0.2, std=0.1))
     keep_weights(encoder, tmp_path / "encoder.safetensors")
@@ -47,25 +47,25 @@ def test_grey_levels_are_normalised_as_the_weights_say(tmp_path: Path) -> None:
     assert again.normalise(torch.tensor([0.2, 0.4])).tolist() == pytest.approx([0.0, 2.0], abs=1e-6)
 
 
-def test_a_run_is_read_as_it_is(tmp_path: Path) -> None:
+def test_a_runs_weights_are_read_unchanged(tmp_path: Path) -> None:
     net = Encoder()
     torch.save(net.state_dict(), tmp_path / "best.pt")
     read = read_weights(tmp_path / "best.pt")
     assert all(torch.equal(value, read[name]) for name, value in net.state_dict().items())
 
 
-def test_what_is_not_there_or_of_another_network_is_told(tmp_path: Path) -> None:
+def test_missing_and_wrong_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no weights at"):
         read_weights(tmp_path / "none.pt")
     (tmp_path / "text.safetensors").write_text("not weights")
-    with pytest.raises(DataError, match="no file of weights"):
+    with pytest.raises(DataError, match="not a weights file"):
         read_weights(tmp_path / "text.safetensors")
     (tmp_path / "text.pt").write_text("not weights")
-    with pytest.raises(DataError, match="no file of weights"):
+    with pytest.raises(DataError, match="not a weights file"):
         read_weights(tmp_path / "text.pt")
     (tmp_path / "empty.pt").write_text("")
-    with pytest.raises(DataError, match="no file of weights"):
+    with pytest.raises(DataError, match="not a weights file"):
         read_weights(tmp_path / "empty.pt")
     keep_weights(Encoder(), tmp_path / "encoder.safetensors")
-    with pytest.raises(DataError, match="another network than Tracker"):
+    with pytest.raises(DataError, match="does not hold weights of Tracker"):
         with_weights(Tracker(), tmp_path / "encoder.safetensors")

@@ -1,10 +1,10 @@
-//! sonotrace: draws and follows anatomy on live ultrasound, in memory that was fixed before the first frame.
+//! sonotrace: segments and tracks anatomy on live ultrasound, in memory fixed before the first frame.
 //!
 //! * [`format`](mod@format): the model file, parsed and verified once, used in place.
-//! * [`kernels`]: what its operations compute.
-//! * [`exec`]: its programs, run in slices that can be stopped.
-//! * [`vision`]: from samples to the network's input, and from its output to contours and measures.
-//! * [`session`]: one scan: frames in, prompts in, overlays out.
+//! * [`kernels`]: the kernels of its operations.
+//! * [`exec`]: runs its programs, in slices.
+//! * [`vision`]: computes the network's input from samples, and contours and measures from its output.
+//! * [`session`]: one scan: takes frames and prompts, delivers overlays.
 //! * [`memory`]: the caller's memory; `region`, `file` (feature `std`): locked memory and mapped model files.
 //!
 //! Without the default feature `std` the crate is `no_std`. Nothing here allocates after a session has started.
@@ -27,7 +27,7 @@ pub use sonotrace_kernels as kernels;
 /// The library's version, `major.minor.patch`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-// A session and its executor may move to the thread that they run on.
+// A session and its executor can be moved to another thread.
 const _: () = {
     const fn is_send<T: Send>() {}
     is_send::<memory::RawRegion<'static>>();

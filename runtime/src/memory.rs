@@ -1,7 +1,7 @@
-//! The caller's memory: raw bytes that are cut into parts, each written once before it is used.
+//! The caller's memory: raw bytes that are split into parts, each written before it is used.
 //!
-//! Whoever allocated a region may have left it uninitialised and its pages missing. Every part is zeroed when it is taken, so
-//! from then on the bytes are initialised and the pages present.
+//! A region may be uninitialised and its pages missing. Each part is zeroed or filled before it is used; from then on
+//! its bytes are initialised and its pages present.
 
 use bytemuck::Pod;
 use core::marker::PhantomData;
@@ -16,13 +16,13 @@ pub struct RawRegion<'m> {
     _borrow: PhantomData<&'m mut [MaybeUninit<u8>]>,
 }
 
-// SAFETY: owns its memory like a `&mut [MaybeUninit<u8>]` does, and that is Send.
+// SAFETY: owns its memory like a `&mut [MaybeUninit<u8>]` does, which is Send.
 unsafe impl Send for RawRegion<'_> {}
-// SAFETY: a shared reference gives out its size and address only.
+// SAFETY: a shared reference gives access only to the size and the address.
 unsafe impl Sync for RawRegion<'_> {}
 
 impl<'m> From<&'m mut [u8]> for RawRegion<'m> {
-    /// Initialised memory stays so: nothing here writes an uninitialised byte.
+    /// Wraps initialised memory. It stays initialised: nothing here writes an uninitialised byte.
     fn from(memory: &'m mut [u8]) -> Self {
         Self { bytes: memory.len(), start: NonNull::from(memory).cast(), _borrow: PhantomData }
     }
@@ -35,30 +35,31 @@ impl<'m> From<&'m mut [MaybeUninit<u8>]> for RawRegion<'m> {
 }
 
 impl<'m> RawRegion<'m> {
-    /// Memory that another language allocated.
+    /// Wraps memory that another language allocated.
     ///
     /// # Safety
-    /// `bytes` bytes from `start` on are one allocation, nobody else's for `'m`; they may be uninitialised.
+    /// The `bytes` bytes from `start` on are one allocation, valid and exclusively borrowed for `'m`; they may be
+    /// uninitialised.
     pub unsafe fn from_raw(start: NonNull<u8>, bytes: usize) -> Self {
         Self { start, bytes, _borrow: PhantomData }
     }
 
-    /// Bytes.
+    /// Returns the size in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether it starts at a multiple of `align`.
+    /// Returns whether it starts at a multiple of `align`.
     pub fn is_aligned_to(&self, align: usize) -> bool {
         self.start.align_offset(align) == 0
     }
 
-    /// Takes the first `bytes` bytes off.
+    /// Splits off the first `bytes` bytes.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If the region has fewer.
     pub fn take(&mut self, bytes: usize) -> Self {
-        assert!(bytes <= self.bytes, "{bytes} bytes of {} are taken", self.bytes);
+        assert!(bytes <= self.bytes, "{bytes} bytes taken from a region of {}", self.bytes);
         let part = Self { start: self.start, bytes, _borrow: PhantomData };
         // SAFETY: at most the end of the region (asserted above).
         self.start = unsafe { self.start.add(bytes) };
@@ -66,27 +67,27 @@ impl<'m> RawRegion<'m> {
         part
     }
 
-    /// The whole as elements that are zero; bytes behind the last whole one are not used.
+    /// Zeroes the region and returns it as a slice; bytes after the last whole element are not used.
     ///
     /// # Panics
-    /// If it does not start where an element may.
+    /// If the start is not aligned for `T`.
     pub fn zeroed<T: Pod>(self) -> &'m mut [T] {
         assert!(self.is_aligned_to(align_of::<T>()));
         // SAFETY: the region is exclusively borrowed, and zeros may be written to uninitialised memory.
         unsafe { self.start.write_bytes(0, self.bytes) };
         let count = self.bytes / size_of::<T>();
-        // SAFETY: inside the region, aligned (asserted above), initialised by the line above, for which all bits of plain data
-        // are a value; exclusively borrowed for 'm.
+        // SAFETY: inside the region, aligned (asserted above), zeroed above, and any bits are a valid value of `Pod`
+        // data; exclusively borrowed for 'm.
         unsafe { core::slice::from_raw_parts_mut(self.start.cast().as_ptr(), count) }
     }
 
-    /// The whole as `count` elements that `make` makes, by index. They are never dropped.
+    /// Fills the region with `count` elements, which `make` creates by index, and returns them. They are never dropped.
     ///
     /// # Errors
     /// The first error of `make`.
     ///
     /// # Panics
-    /// If there is not room for them, or it does not start where an element may.
+    /// If the elements do not fit, or the start is not aligned for `T`.
     pub fn filled<T: Send, E>(
         self,
         count: usize,
@@ -113,11 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_apart_and_zero() {
+    fn parts_are_disjoint_and_zero() {
         let mut memory = [MaybeUninit::<u64>::uninit(); 16];
         let bytes: &mut [MaybeUninit<u8>] = {
             let start = memory.as_mut_ptr().cast::<MaybeUninit<u8>>();
-            // SAFETY: the same memory, of which no byte need be initialised.
+            // SAFETY: the same memory; `MaybeUninit` bytes need no initialisation.
             unsafe { core::slice::from_raw_parts_mut(start, 128) }
         };
         let mut region = RawRegion::from(bytes);

@@ -1,9 +1,9 @@
-//! Memory for a scan: mapped once, locked and touched before the first frame, so that no page fault comes later.
+//! Memory for a scan: mapped, locked and touched before the first frame, so that it causes no page fault later.
 
 use memmap2::{MmapMut, MmapOptions};
 use std::io;
 
-/// An anonymous private mapping, zeroed, every page present, and locked where the system allows it.
+/// An anonymous private mapping, zeroed, with every page present, and locked if the system allows it.
 #[derive(Debug)]
 pub struct Region {
     map: MmapMut,
@@ -11,25 +11,25 @@ pub struct Region {
 }
 
 impl Region {
-    /// A region of `bytes`, aligned to a page. Every page is touched; locking is tried, and [`Region::is_locked`] says
-    /// whether it was granted (`RLIMIT_MEMLOCK` decides).
+    /// Maps a region of `bytes`, aligned to a page, and touches every page. Tries to lock it; [`Region::is_locked`]
+    /// returns whether the system allowed it (`RLIMIT_MEMLOCK`).
     ///
     /// # Errors
-    /// The system's, if it has no such memory; `InvalidInput` for 0 bytes.
+    /// The system's error if it cannot provide the memory; `InvalidInput` for 0 bytes.
     pub fn new(bytes: usize) -> io::Result<Self> {
         if bytes == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a region of 0 bytes was asked for"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a region cannot have 0 bytes"));
         }
         let mut map = MmapOptions::new().len(bytes).populate().map_anon()?;
         let is_locked = map.lock().is_ok();
-        // A write to each page makes it this process's own, whatever populating left out.
+        // Write to each page, so that it is present and private even if `populate` left it out.
         for page in map.chunks_mut(4096) {
             page[0] = 0;
         }
         Ok(Self { map, is_locked })
     }
 
-    /// A region that holds a copy of `bytes`, such as a model file that was not mapped.
+    /// Maps a region and copies `bytes` into it, such as a model file that was not mapped.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -39,36 +39,36 @@ impl Region {
         Ok(region)
     }
 
-    /// The memory.
+    /// Returns the memory.
     pub fn as_slice(&self) -> &[u8] {
         &self.map
     }
 
-    /// The memory, to be written.
+    /// Returns the memory for writing.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.map
     }
 
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub fn bytes(&self) -> usize {
         self.map.len()
     }
 
-    /// Whether the system locked it into memory.
+    /// Returns whether the system locked the region into memory.
     pub fn is_locked(&self) -> bool {
         self.is_locked
     }
 }
 
-/// Stack that a session's thread will not outgrow: the deepest call of a step needs a tenth of it.
+/// Stack depth that a session's thread does not exceed: the deepest call of a step needs a tenth of it.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Touches the calling thread's stack to a depth that no step of a session exceeds, so that none of its pages is
-/// missing later. To be called on the session's thread before its loop; the thread has at least 512 KiB of stack.
+/// Touches the calling thread's stack to a depth that no step of a session exceeds, so that the stack causes no page
+/// fault later. Call it on the session's thread before its loop; the thread needs at least 512 KiB of stack.
 #[inline(never)]
 pub fn prefault_stack() {
     let mut stack = [0u8; STACK_BYTES];
-    // Kept from being optimised away, and read back so that no page is left out.
+    // `black_box` keeps the compiler from removing the writes.
     for page in std::hint::black_box(&mut stack).chunks_mut(4096) {
         page[0] = 1;
     }

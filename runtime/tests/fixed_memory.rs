@@ -1,14 +1,11 @@
-//! A session lives in the memory that it was opened with: as much as it says it needs, not a byte more, no page that
-//! is missing later, and no allocation.
+//! A session uses only the memory that it was opened with: exactly the stated size, without page faults and without
+//! allocations.
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/allocations.rs"]
 mod allocations;
 mod common;
-use common::{
-    Memory, RingRegions, Scan, boxed, click, disc, disc_model, every_frame, frame, open_in, remove,
-    ring_bytes,
-};
+use common::{Memory, QUEUED, Scan, boxed, click, disc, disc_model, every_frame, frame, remove};
 use sonotrace::exec::{ExecError, Executor, ExecutorConfig, ExecutorLayout};
 use sonotrace::format::ModelError;
 use sonotrace::hal::clock::ManualClock;
@@ -17,17 +14,17 @@ use sonotrace::hal::overlay::State;
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Poll, SessionConfig, SessionError, memory_parts, memory_required};
 
-/// Calls of this thread to the allocator, freeing included, and its page faults, both since it began.
+/// Returns this thread's calls to the allocator, freeing included, and its page faults, both since it started.
 fn calls_and_faults() -> (u64, u64) {
-    // SAFETY: rusage is plain data, for which all zeros is a value.
+    // SAFETY: rusage is plain data, for which all zeros are a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the call fills the structure it is given.
+    // SAFETY: the call writes only to the given structure.
     assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) }, 0);
     (allocations::calls(), (usage.ru_minflt + usage.ru_majflt) as u64)
 }
 
-/// Holds a number of page faults to what is expected. Not on aarch64: there the tests also run under qemu's emulation,
-/// where the faults that are counted are the emulator's.
+/// Checks a number of page faults. Not on aarch64: there the tests also run under qemu, where the emulator's faults are
+/// counted.
 fn assert_faults(what: &str, seen: u64, expected: std::ops::RangeInclusive<u64>) {
     if cfg!(not(target_arch = "aarch64")) {
         assert!(expected.contains(&seen), "page faults {what}: {seen}, expected {expected:?}");
@@ -39,12 +36,17 @@ fn region(bytes: usize) -> Region {
 }
 
 fn rings() -> [Region; 4] {
-    ring_bytes().map(region)
+    QUEUED.region_bytes().unwrap().map(region)
 }
 
-fn regions(rings: &mut [Region; 4]) -> RingRegions<'_> {
-    let [frames, overlays, commands, events] = rings.each_mut().map(Region::as_mut_slice);
-    RingRegions { frames, overlays, commands, events }
+/// Opens a scan over the small model.
+fn open_in<'m>(
+    rings: &'m mut [Region; 4],
+    memory: &'m mut [u8],
+    config: SessionConfig<'m>,
+    clock: &'m ManualClock,
+) -> Result<Scan<'m, &'m ManualClock>, SessionError> {
+    Scan::open(disc_model(), rings.each_mut().map(Region::as_mut_slice), &QUEUED, memory, config, clock)
 }
 
 /// Opens a session in `memory` and drops it.
@@ -53,18 +55,18 @@ fn opens_in(
     memory: &mut [u8],
     config: SessionConfig<'_>,
 ) -> Result<(), SessionError> {
-    open_in(regions(rings), memory, config, &ManualClock::new(0)).map(|_| ())
+    open_in(rings, memory, config, &ManualClock::new(0)).map(|_| ())
 }
 
 #[test]
-fn exactly_the_memory_it_says_is_enough() {
+fn exactly_the_stated_memory_is_enough() {
     for kept_frames in [1, 2, 7] {
         let config = SessionConfig { kept_frames, ..every_frame() };
         let needed = memory_required(disc(), &config).unwrap();
         let (mut rings, mut memory) = (rings(), region(needed.bytes));
         assert_eq!(memory.bytes(), needed.bytes);
         let clock = ManualClock::new(0);
-        let mut scan = open_in(regions(&mut rings), memory.as_mut_slice(), config, &clock).unwrap();
+        let mut scan = open_in(&mut rings, memory.as_mut_slice(), config, &clock).unwrap();
         assert_eq!(scan.session.memory(), needed);
         scan.prompt(click(1, 0.0, 20.0)).unwrap();
         assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 1);
@@ -73,7 +75,7 @@ fn exactly_the_memory_it_says_is_enough() {
 }
 
 #[test]
-fn one_byte_less_is_refused_with_what_is_needed() {
+fn one_byte_less_is_refused_with_the_size_needed() {
     let needed = memory_required(disc(), &every_frame()).unwrap().bytes;
     let mut memory = region(needed);
     let error = opens_in(&mut rings(), &mut memory.as_mut_slice()[..needed - 1], every_frame()).unwrap_err();
@@ -81,7 +83,7 @@ fn one_byte_less_is_refused_with_what_is_needed() {
     assert!(error.to_string().contains(&needed.to_string()), "{error}");
 }
 
-/// The parts that the memory is made of, added up, are the whole; each ends where the next begins.
+/// Returns the end of each part of the memory, and checks that the parts add up to the whole.
 fn boundaries(config: &SessionConfig<'_>) -> Vec<usize> {
     let mut end = 0;
     let parts = memory_parts(disc(), config).unwrap();
@@ -97,7 +99,7 @@ fn boundaries(config: &SessionConfig<'_>) -> Vec<usize> {
     ends
 }
 
-/// From nothing to enough, through every size at which one part more fits: each refusal says what is needed.
+/// Sizes from nothing to enough, also those at which one more part fits: each error states the size needed.
 #[test]
 fn a_region_that_grows_is_refused_until_it_is_enough() {
     let config = every_frame();
@@ -121,7 +123,7 @@ fn a_region_that_grows_is_refused_until_it_is_enough() {
     assert!(refused > needed / 64);
 }
 
-/// The executor by itself is as exact.
+/// The same for the executor alone.
 #[test]
 fn an_executor_s_region_that_grows_is_refused_until_it_is_enough() {
     let model = disc_model();
@@ -150,7 +152,7 @@ fn a_misaligned_region_is_refused() {
 }
 
 #[test]
-fn a_number_of_kept_frames_that_makes_no_sense_is_refused() {
+fn an_invalid_number_of_kept_frames_is_refused() {
     for kept_frames in [0, 65, u32::MAX] {
         let config = SessionConfig { kept_frames, ..every_frame() };
         let expected =
@@ -160,7 +162,8 @@ fn a_number_of_kept_frames_that_makes_no_sense_is_refused() {
     }
 }
 
-/// A scan with clicks, boxes, corrections, removals, prompts of both ages, a lost object and a change of depth.
+/// Runs a scan with clicks, boxes, corrections, removals, prompts on kept and on old frames, a lost object and a change
+/// of depth. Returns the number of objects shown.
 fn scan_frames(scan: &mut Scan<'_, &ManualClock>, clock: &ManualClock, payload: &[u8], count: u64) -> u64 {
     let mut shown = 0;
     for seq in 1..=count {
@@ -189,11 +192,11 @@ fn scan_frames(scan: &mut Scan<'_, &ManualClock>, clock: &ManualClock, payload: 
     shown
 }
 
-/// Frames of the long scan; fewer on aarch64, where the tests also run under qemu's emulation.
+/// Frames of the long scan; fewer on aarch64, where the tests also run under qemu.
 const LONG_SCAN: u64 = if cfg!(target_arch = "aarch64") { 300 } else { 3000 };
 
-/// Not one call to the allocator and not one page fault (so no growth either) over 3000 frames from the moment that the
-/// session is open. A rehearsal before it brings in the program's own code, which the system loads when it first runs.
+/// No call to the allocator and no page fault (so no growth either) over 3000 frames after the session is open. A
+/// rehearsal before it loads the program's own code, which the system loads on first use.
 #[test]
 fn a_scan_neither_allocates_nor_faults() {
     let on_its_own_thread = || {
@@ -204,7 +207,7 @@ fn a_scan_neither_allocates_nor_faults() {
         let needed = memory_required(disc(), &every_frame()).unwrap().bytes;
         let (mut rings, mut memory) = (rings(), region(needed));
         prefault_stack();
-        let mut scan = open_in(regions(&mut rings), memory.as_mut_slice(), every_frame(), &clock).unwrap();
+        let mut scan = open_in(&mut rings, memory.as_mut_slice(), every_frame(), &clock).unwrap();
         let (calls, faults) = calls_and_faults();
         let shown = scan_frames(&mut scan, &clock, &payload, LONG_SCAN);
         let (calls_after, faults_after) = calls_and_faults();
@@ -217,7 +220,7 @@ fn a_scan_neither_allocates_nor_faults() {
     std::thread::Builder::new().stack_size(1 << 20).spawn(on_its_own_thread).unwrap().join().unwrap();
 }
 
-/// The counters count: an allocation is seen, and (not under emulation) so is a fault.
+/// The counters detect an allocation, and (not under emulation) a fault.
 #[test]
 fn the_counters_see_an_allocation_and_a_fault() {
     let (calls, _) = calls_and_faults();

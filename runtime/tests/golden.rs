@@ -1,4 +1,4 @@
-//! The stored answers of the models are reproduced, on whatever machine this runs.
+//! The models reproduce their stored outputs on every machine.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,7 @@ use sonotrace::format::Model;
 use sonotrace::format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole, SectionKind};
 use std::path::Path;
 
-/// Parses a file, runs its self-test in exactly the memory that its head asks for.
+/// Parses a file and runs its self-test in exactly the memory that its head requires.
 fn self_test(file: &[u8]) -> Result<f32, ExecError> {
     let model = Model::parse(file)?;
     let required = memory_required(file, &ExecutorConfig::default())?;
@@ -17,15 +17,15 @@ fn self_test(file: &[u8]) -> Result<f32, ExecError> {
 }
 
 #[test]
-fn the_small_model_reproduces_its_stored_answers() {
+fn the_small_model_reproduces_its_stored_outputs() {
     let error = self_test(disc()).unwrap();
     println!("disc.sono: largest relative rms error {error:.1e}");
     assert!(error < GOLDEN_RELATIVE_RMS_MAX);
 }
 
-/// Under emulation this takes most of the time of the runtime's tests, so it is run once and in one piece.
+/// Under emulation this takes most of the time of the runtime's tests, so it runs only once.
 #[test]
-fn the_built_in_model_reproduces_its_stored_answers() {
+fn the_built_in_model_reproduces_its_stored_outputs() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sonosamlite.sono");
     let file = AlignedBytes::new(&std::fs::read(path).unwrap());
     let error = self_test(file.bytes()).unwrap();
@@ -33,9 +33,9 @@ fn the_built_in_model_reproduces_its_stored_answers() {
     assert!(error < GOLDEN_RELATIVE_RMS_MAX);
 }
 
-/// An answer that is off by more than the bound is found, and named by program and port.
+/// The error names the program and port of an output whose error exceeds the bound.
 #[test]
-fn a_wrong_answer_fails_the_self_test() {
+fn a_wrong_output_fails_the_self_test() {
     let model = common::disc_model();
     for (index, record) in model.golden().iter().enumerate() {
         if record.role != GoldenRole::Output as u32 {
@@ -59,9 +59,9 @@ fn a_wrong_answer_fails_the_self_test() {
     }
 }
 
-/// A NaN is no answer, however little it differs from anything.
+/// A NaN fails, although it never exceeds a bound.
 #[test]
-fn an_answer_that_is_not_a_number_fails_the_self_test() {
+fn a_nan_output_fails_the_self_test() {
     let mut file = AlignedBytes::new(disc());
     let record = *common::disc_model().golden().iter().find(|r| r.role == GoldenRole::Output as u32).unwrap();
     let values: &mut [u16] = section_mut(file.bytes_mut(), SectionKind::GoldenData);

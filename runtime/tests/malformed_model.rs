@@ -1,9 +1,9 @@
-//! Damaged and dishonest model files: refused with the error that names what is wrong, or safe to run.
+//! Damaged and manipulated model files: refused with an error that names the problem, or safe to run.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 use bytemuck::Pod;
-use common::{AlignedBytes, Chance, disc, refresh_hashes, section_mut, section_record};
+use common::{AlignedBytes, Random, disc, refresh_hashes, section_mut, section_record};
 use proptest::prelude::*;
 use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
 use sonotrace::format::panels::PanelShape;
@@ -13,20 +13,20 @@ use sonotrace::format::{
     TensorRecord, TensorSpace,
 };
 
-/// An accepted file that asks for more memory or work than this is not run here.
+/// Accepted files that need more memory or work than this are not run here.
 const MEMORY_MAX: usize = 1 << 24;
 const WORK_MAX: u64 = 1 << 22;
 
-/// What became of a file.
+/// Result for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tried {
     Refused,
-    /// Accepted, but it asks for too much to be run here.
+    /// Accepted, but too large to run here.
     Accepted,
     Ran,
 }
 
-/// Parses a file and, if it is accepted, runs all it holds.
+/// Parses a file and, if it is accepted, runs all its programs.
 fn try_file(bytes: &[u8]) -> Tried {
     let file = AlignedBytes::new(bytes);
     let Ok(model) = Model::parse(file.bytes()) else { return Tried::Refused };
@@ -43,7 +43,7 @@ fn try_file(bytes: &[u8]) -> Tried {
     let mut executor = Executor::new(model, config, region.bytes_mut()).unwrap();
     let _ = executor.self_test();
     for program in 0..model.programs().len() {
-        // A change may ask for more copies than a bank has.
+        // The changed file may need more copies than a bank has.
         if executor.begin_apart(program).is_ok() {
             executor.finish();
         }
@@ -51,7 +51,7 @@ fn try_file(bytes: &[u8]) -> Tried {
     Tried::Ran
 }
 
-/// The small model with a change to it, and hashes that fit again; and why it is refused.
+/// Changes the small model, updates its hashes, and returns the error of parsing it.
 fn refusal(change: impl FnOnce(&mut [u8])) -> ModelError {
     let mut file = AlignedBytes::new(disc());
     change(file.bytes_mut());
@@ -62,7 +62,7 @@ fn refusal(change: impl FnOnce(&mut [u8])) -> ModelError {
     }
 }
 
-/// As [`refusal`], for a change of one record of a section.
+/// Changes one record of a section; otherwise as [`refusal`].
 fn refusal_of<T: Pod>(kind: SectionKind, index: usize, change: impl FnOnce(&mut T)) -> ModelError {
     refusal(|file| change(&mut section_mut::<T>(file, kind)[index]))
 }
@@ -75,7 +75,7 @@ fn tensor_problem(index: usize, problem: &'static str) -> ModelError {
     ModelError::Record { table: "tensor", index: index as u32, problem }
 }
 
-/// The first operation for which `is_it` holds.
+/// Returns the first operation for which `is_it` is true.
 fn find_op(is_it: impl Fn(&OpRecord) -> bool) -> (usize, OpRecord) {
     let model = common::disc_model();
     let index = model.ops().iter().position(is_it).unwrap();
@@ -90,7 +90,7 @@ fn find_kind(kind: OpKind) -> (usize, OpRecord) {
     find_op(|op| kind_of(op) == Some(kind))
 }
 
-/// Changes a word of an operation's record: what its typed form cannot say.
+/// Changes a word of an operation's record, to values that its typed form does not allow.
 fn with_word(index: usize, word: usize, change: impl Fn(&mut u32)) -> ModelError {
     refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
         change(&mut bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(op))[word]);
@@ -99,10 +99,10 @@ fn with_word(index: usize, word: usize, change: impl Fn(&mut u32)) -> ModelError
 
 /// Words of an operation's record.
 const FUNCTION: usize = 1;
-/// Behind kind, function, dims and operands.
+/// After kind, function, dims and operands.
 const PARAMS: usize = 2 + 8 + 4 * 10;
 const FLOATS: usize = PARAMS + 12;
-/// Places among the parameters of a convolution.
+/// Words of a convolution's parameters.
 const KERNEL_ROWS: usize = PARAMS;
 const STRIDE_COLUMNS: usize = PARAMS + 3;
 const DILATION_ROWS: usize = PARAMS + 4;
@@ -113,11 +113,11 @@ fn the_file_itself_is_accepted_and_runs() {
     assert_eq!(try_file(disc()), Tried::Ran);
     let mut file = disc().to_vec();
     refresh_hashes(&mut file);
-    assert!(file == disc(), "hashes that were right stay as they are");
+    assert!(file == disc(), "correct hashes do not change");
 }
 
 #[test]
-fn a_file_cut_short_anywhere_is_refused() {
+fn a_truncated_file_is_refused() {
     let whole = disc().len();
     let ends = SectionKind::ALL.iter().flat_map(|&kind| {
         let record = section_record(disc(), kind);
@@ -138,9 +138,9 @@ fn a_file_cut_short_anywhere_is_refused() {
     }
 }
 
-/// With its announced length and its hashes made to fit, a shortened file still lacks what its sections say.
+/// With a matching length and hashes, the sections of a truncated file still end beyond it.
 #[test]
-fn a_file_cut_short_that_says_so_is_refused() {
+fn a_truncated_file_with_a_matching_header_is_refused() {
     for length in (HEAD_BYTES..disc().len()).step_by(509) {
         let mut file = AlignedBytes::new(&disc()[..length]);
         let header_bytes = size_of::<FileHeader>();
@@ -149,14 +149,14 @@ fn a_file_cut_short_that_says_so_is_refused() {
         refresh_hashes(file.bytes_mut());
         let error = Model::parse(file.bytes()).unwrap_err();
         assert!(
-            matches!(error, ModelError::Section { problem: "ends behind the file", .. }),
+            matches!(error, ModelError::Section { problem: "ends beyond the end of the file", .. }),
             "{length}: {error}"
         );
     }
 }
 
 #[test]
-fn bytes_behind_the_end_are_refused() {
+fn bytes_after_the_end_are_refused() {
     let mut bytes = disc().to_vec();
     bytes.push(0);
     let file = AlignedBytes::new(&bytes);
@@ -168,7 +168,7 @@ fn bytes_behind_the_end_are_refused() {
 }
 
 #[test]
-fn bytes_at_an_odd_address_are_refused() {
+fn misaligned_bytes_are_refused() {
     let mut memory = AlignedBytes::zeroed(disc().len() + 64);
     for by in [1, 4, 8, 32, 63] {
         memory.bytes_mut()[by..by + disc().len()].copy_from_slice(disc());
@@ -177,9 +177,9 @@ fn bytes_at_an_odd_address_are_refused() {
     }
 }
 
-/// Not one byte of the first page can change unnoticed, nor one of any section.
+/// A change of any byte of the first page is detected, and a change of a section.
 #[test]
-fn every_changed_byte_is_noticed() {
+fn every_changed_byte_is_detected() {
     let mut file = AlignedBytes::new(disc());
     for at in 0..HEAD_BYTES {
         file.bytes_mut()[at] ^= 1 << (at % 8);
@@ -204,7 +204,7 @@ fn every_changed_byte_is_noticed() {
     assert!(Model::parse(file.bytes()).is_ok());
 }
 
-/// A bit of the head that is turned by someone who can compute hashes: refused, or harmless.
+/// A changed bit of the head, with updated hashes: refused or harmless.
 #[test]
 fn every_changed_bit_of_the_head_is_refused_or_harmless() {
     let used = size_of::<FileHeader>() + SectionKind::ALL.len() * size_of::<SectionRecord>();
@@ -219,7 +219,7 @@ fn every_changed_bit_of_the_head_is_refused_or_harmless() {
 }
 
 #[test]
-fn the_section_table_keeps_its_rules() {
+fn invalid_section_tables_are_refused() {
     let with_record = |kind: SectionKind, change: fn(&mut SectionRecord)| {
         refusal(|file| {
             let bytes = size_of::<SectionRecord>();
@@ -229,18 +229,18 @@ fn the_section_table_keeps_its_rules() {
     };
     let wrong = |kind: SectionKind, problem| ModelError::Section { index: kind as u32 - 1, problem };
     let kind = SectionKind::Tensors;
-    assert_eq!(with_record(kind, |r| r.kind = 3), wrong(kind, "sections are not in their order"));
+    assert_eq!(with_record(kind, |r| r.kind = 3), wrong(kind, "sections are out of order"));
     assert_eq!(with_record(kind, |r| r.layout = 2), wrong(kind, "unknown layout: compile the model again"));
-    assert_eq!(with_record(kind, |r| r.offset += 64), wrong(kind, "does not start on a page of its own"));
+    assert_eq!(with_record(kind, |r| r.offset += 64), wrong(kind, "does not start on its own page"));
     assert_eq!(
         with_record(kind, |r| r.offset -= 4096 * (r.offset / 4096 - 1)),
-        wrong(kind, "does not start on a page of its own")
+        wrong(kind, "does not start on its own page")
     );
     assert_eq!(with_record(kind, |r| r.bytes = u64::MAX), wrong(kind, "length overflows"));
-    assert_eq!(with_record(kind, |r| r.bytes = 1 << 40), wrong(kind, "ends behind the file"));
+    assert_eq!(with_record(kind, |r| r.bytes = 1 << 40), wrong(kind, "ends beyond the end of the file"));
     assert_eq!(with_record(kind, |r| r.bytes -= 1), wrong(kind, "is not a whole number of records"));
     let kind = SectionKind::Conventions;
-    assert_eq!(with_record(kind, |r| r.bytes = 0), wrong(kind, "is not one record"));
+    assert_eq!(with_record(kind, |r| r.bytes = 0), wrong(kind, "does not hold exactly one record"));
     let names = refusal(|file| section_mut::<u8>(file, SectionKind::Names)[0] = 0xff);
     assert_eq!(names, wrong(SectionKind::Names, "is not UTF-8 text"));
 }
@@ -264,7 +264,7 @@ fn tensors_that_are_live_together_may_not_overlap() {
                 continue;
             }
             let error = refusal_of(SectionKind::Tensors, second, |t: &mut TensorRecord| t.offset = a.offset);
-            // The first such pair is named: moved there, the tensor may also meet another one.
+            // The error names the first pair: the moved tensor may overlap another one, too.
             let ModelError::Overlap { program, first: one, second: other } = error else {
                 panic!("tensors {first} and {second}: {error}")
             };
@@ -276,9 +276,9 @@ fn tensors_that_are_live_together_may_not_overlap() {
     assert!(pairs > 20, "{pairs} pairs");
 }
 
-/// Two operands of one operation that trade places, so that a large one comes to lie over its neighbour.
+/// Two operands of one operation swap positions, so that the larger one overlaps its neighbour.
 #[test]
-fn tensors_with_swapped_places_are_found() {
+fn tensors_with_swapped_positions_are_refused() {
     let model = common::disc_model();
     let (_, softmax) = find_kind(OpKind::Softmax);
     let scores = softmax.operands[1].tensor as usize;
@@ -306,17 +306,17 @@ fn a_tensor_outside_its_space_is_refused() {
         let index = model.tensors().iter().position(|t| t.space == space as u32).unwrap();
         let moved =
             |offset: u64| refusal_of(SectionKind::Tensors, index, |t: &mut TensorRecord| t.offset = offset);
-        assert_eq!(moved(1 << 30), tensor_problem(index, "ends behind its space"), "{space:?}");
+        assert_eq!(moved(1 << 30), tensor_problem(index, "ends beyond its memory space"), "{space:?}");
         assert_eq!(moved(u64::MAX - 63), tensor_problem(index, "its end overflows"), "{space:?}");
         assert_eq!(moved(32), tensor_problem(index, "does not start at a multiple of 64 bytes"));
     }
     let state = model.tensors().iter().position(|t| t.space() == Some(TensorSpace::State)).unwrap();
-    // By one line only: the bank holds the embedding and nothing else.
+    // By one cache line only: the bank holds the embedding and nothing else.
     let error = refusal_of(SectionKind::Tensors, state, |t: &mut TensorRecord| t.offset = 64);
-    assert_eq!(error, tensor_problem(state, "ends behind its space"));
+    assert_eq!(error, tensor_problem(state, "ends beyond its memory space"));
     // In a slot that its program does not have.
     let error = refusal_of(SectionKind::Tensors, state, |t: &mut TensorRecord| t.slot = 1);
-    assert_eq!(error, tensor_problem(state, "lies in no slot of its program"));
+    assert_eq!(error, tensor_problem(state, "its program has no such slot"));
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn an_operand_that_reaches_too_far_is_refused() {
     for (index, op) in common::disc_model().ops().iter().enumerate() {
         for slot in 0..4 {
             let operand = op.operands[slot];
-            // Panels have no strides, and what an operation does not iterate over has no reach.
+            // Panels have no strides, and dims of one element or with stride 0 have no reach.
             let is_panel = operand.tensor != NO_TENSOR
                 && common::disc_model().tensors()[operand.tensor as usize].layout()
                     != Some(TensorLayout::Strided);
@@ -333,27 +333,27 @@ fn an_operand_that_reaches_too_far_is_refused() {
             let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
                 op.operands[slot].strides[dim] = u32::MAX;
             });
-            assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"), "slot {slot}");
+            assert_eq!(error, op_problem(index, "an operand reaches beyond its tensor"), "slot {slot}");
             let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| {
                 op.operands[slot].offset = 1 << 29;
             });
-            assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"), "slot {slot}");
+            assert_eq!(error, op_problem(index, "an operand reaches beyond its tensor"), "slot {slot}");
         }
     }
 }
 
-/// One element too far is too far.
+/// One element beyond the end is refused.
 #[test]
 fn an_operand_may_reach_the_last_element_and_no_further() {
     let (index, op) = find_kind(OpKind::Softmax);
     let tensor = common::disc_model().tensors()[op.operands[0].tensor as usize];
     let product: u32 = op.dims.iter().product();
-    assert_eq!(u64::from(product), tensor.elements, "the output is dense, so its last element is the last");
+    assert_eq!(u64::from(product), tensor.elements, "the output is dense and fills its tensor");
     let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].offset = 1);
-    assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"));
+    assert_eq!(error, op_problem(index, "an operand reaches beyond its tensor"));
 }
 
-/// Panels of 8-bit weights hold their scales too, to the last byte; the small model's are made such.
+/// Panels of 8-bit weights include their scales, to the last byte. The test converts panels of the small model.
 #[test]
 fn panels_of_8_bits_have_room_for_their_scales() {
     let (index, op) = find_op(|op| {
@@ -373,7 +373,7 @@ fn panels_of_8_bits_have_room_for_their_scales() {
         of_8_bits(t);
         t.elements -= 1;
     });
-    assert_eq!(error, op_problem(index, "an operand reaches behind its tensor"));
+    assert_eq!(error, op_problem(index, "an operand reaches beyond its tensor"));
     let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| {
         of_8_bits(t);
         t.layout = TensorLayout::Strided as u32;
@@ -398,7 +398,7 @@ fn an_index_outside_its_axis_is_refused() {
 }
 
 #[test]
-fn less_thread_scratch_than_an_operation_needs_is_refused() {
+fn too_little_thread_scratch_is_refused() {
     let error = refusal(|file| {
         let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);
         header.thread_scratch_bytes -= 64;
@@ -410,10 +410,10 @@ fn less_thread_scratch_than_an_operation_needs_is_refused() {
     );
 }
 
-/// A slot that an operation writes says so, and no other: two runs' tiles would meet in one copy.
+/// `is_written` must be right: otherwise two slots could write to the same copy.
 #[test]
-fn slots_say_whether_they_are_written() {
-    let problem = "a slot is written and says that it is not, or the other way round";
+fn a_wrong_is_written_is_refused() {
+    let problem = "is_written of a slot is wrong";
     for index in 0..2 {
         let error = refusal_of(SectionKind::Programs, index, |program: &mut ProgramRecord| {
             program.slots[0].is_written ^= 1;
@@ -421,16 +421,19 @@ fn slots_say_whether_they_are_written() {
         assert_eq!(error, ModelError::Record { table: "program", index: index as u32, problem });
     }
     let error = refusal_of(SectionKind::Programs, 0, |program: &mut ProgramRecord| program.slots[0].bank = 1);
-    assert!(matches!(error, ModelError::Record { problem: "lies in a slot of no bank", .. }), "{error}");
+    assert!(
+        matches!(error, ModelError::Record { problem: "its slot refers to a missing bank", .. }),
+        "{error}"
+    );
 }
 
-/// An operation that reads what it writes, itself or by way of a tensor in the same bytes.
+/// An operation that reads its output, directly or through a tensor in the same bytes.
 #[test]
 fn an_output_that_is_an_input_is_refused() {
     let model = common::disc_model();
     let mut tried = 0;
     for (index, op) in model.ops().iter().enumerate() {
-        // Kinds whose first input is iterated over as the output is.
+        // Kinds whose first input has the extents of the output.
         let is_plain = matches!(kind_of(op), Some(OpKind::Elementwise | OpKind::Softmax | OpKind::Normalize));
         if !is_plain {
             continue;
@@ -446,7 +449,7 @@ fn an_output_that_is_an_input_is_refused() {
         let writes_first =
             output.space() == Some(TensorSpace::Scratch) && at == Some((output.program, output.first_op));
         let problem = if writes_first {
-            "reads a tensor before anything wrote it"
+            "reads a tensor before it is written"
         } else {
             "reads the tensor that it writes"
         };
@@ -454,13 +457,13 @@ fn an_output_that_is_an_input_is_refused() {
         tried += 1;
     }
     assert!(tried > 5);
-    // A state, which has no lifetime: the encoder's last operation writes the embedding.
+    // State has no lifetime: the encoder's last operation writes the embedding.
     let is_state =
         |op: &OpRecord| model.tensors()[op.operands[0].tensor as usize].space() == Some(TensorSpace::State);
     let (index, _) = find_op(is_state);
     let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[1] = op.operands[0]);
     assert_eq!(error, op_problem(index, "reads the tensor that it writes"));
-    // And for two tensors, of which one is laid over the other.
+    // The same for two tensors at the same position.
     let (_, softmax) = find_kind(OpKind::Softmax);
     let (output, input) = (softmax.operands[0].tensor, softmax.operands[1].tensor);
     let error = refusal_of(SectionKind::Tensors, output as usize, |t: &mut TensorRecord| {
@@ -472,10 +475,10 @@ fn an_output_that_is_an_input_is_refused() {
 #[test]
 fn a_tensor_that_is_read_before_it_is_written_is_refused() {
     let model = common::disc_model();
-    // The second operation of the encoder, moved before the first, which writes what it reads.
+    // The second operation of the encoder reads the output of the first, and is moved before it.
     let error = refusal(|file| section_mut::<OpRecord>(file, SectionKind::Ops).swap(0, 1));
-    assert_eq!(error, op_problem(0, "touches a tensor outside its stated lifetime"));
-    // A lifetime made longer, so that it says that the tensor is live: it is still not written.
+    assert_eq!(error, op_problem(0, "accesses a tensor outside its stated lifetime"));
+    // With an extended lifetime the tensor is live, but still not written.
     let tensor = model.ops()[1].operands[0].tensor as usize;
     assert_eq!(model.tensors()[tensor].space(), Some(TensorSpace::Scratch));
     let error = refusal(|file| {
@@ -486,8 +489,8 @@ fn a_tensor_that_is_read_before_it_is_written_is_refused() {
         op.operands[1].strides = [0; 8];
         op.operands[1].offset = 0;
     });
-    assert_eq!(error, op_problem(0, "reads a tensor before anything wrote it"));
-    // An input that is no longer marked as one, so that nobody fills it.
+    assert_eq!(error, op_problem(0, "reads a tensor before it is written"));
+    // An input that is no longer marked as one, so that it is not filled.
     let port = model.inputs(&model.programs()[0])[0];
     let error = refusal_of(SectionKind::Tensors, port.tensor as usize, |t: &mut TensorRecord| t.flags = 0);
     assert_eq!(error, ModelError::Record { table: "port", index: 0, problem: "its tensor is not an input" });
@@ -499,21 +502,21 @@ fn an_access_outside_the_stated_lifetime_is_refused() {
     let (index, op) = find_kind(OpKind::Softmax);
     let tensor = op.operands[1].tensor as usize;
     let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.last_op -= 1);
-    assert_eq!(error, op_problem(index, "touches a tensor outside its stated lifetime"));
+    assert_eq!(error, op_problem(index, "accesses a tensor outside its stated lifetime"));
     let late = model.tensors()[tensor].first_op;
     let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.first_op += 1);
-    assert_eq!(error, op_problem(late as usize, "touches a tensor outside its stated lifetime"));
+    assert_eq!(error, op_problem(late as usize, "accesses a tensor outside its stated lifetime"));
     let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.last_op = 10_000);
     assert_eq!(error, tensor_problem(tensor, "its lifetime is not within its program"));
     let error = refusal_of(SectionKind::Tensors, tensor, |t: &mut TensorRecord| t.program = 1);
     assert!(
-        matches!(error, ModelError::Record { problem: "touches a tensor of another program", .. }),
+        matches!(error, ModelError::Record { problem: "accesses a tensor of another program", .. }),
         "{error}"
     );
 }
 
 #[test]
-fn records_that_refer_to_nothing_are_refused() {
+fn invalid_records_are_refused() {
     let (index, _) = find_kind(OpKind::Softmax);
     let op = |change: fn(&mut OpRecord)| refusal_of(SectionKind::Ops, index, change);
     assert_eq!(op(|op| op.kind = 0), op_problem(index, "unknown kind"));
@@ -521,17 +524,17 @@ fn records_that_refer_to_nothing_are_refused() {
     assert_eq!(op(|op| op.dims[3] = 0), op_problem(index, "a dimension is 0"));
     let large = "iterates over more elements than allowed";
     assert_eq!(op(|op| op.dims = [u32::MAX; 8]), op_problem(index, large));
-    assert_eq!(
-        with_word(index, PARAMS, |w| *w = 9),
-        op_problem(index, "keeps more dimensions than there are")
-    );
+    assert_eq!(with_word(index, PARAMS, |w| *w = 9), op_problem(index, "keeps more dimensions than it has"));
     assert_eq!(
         with_word(index, FLOATS, |w| *w = f32::NAN.to_bits()),
         op_problem(index, "a parameter is not finite")
     );
-    assert_eq!(op(|op| op.operands[1].tensor = 9999), op_problem(index, "an operand refers to no tensor"));
+    assert_eq!(
+        op(|op| op.operands[1].tensor = 9999),
+        op_problem(index, "an operand refers to a missing tensor")
+    );
     assert_eq!(op(|op| op.operands[1].tensor = NO_TENSOR), op_problem(index, "an operand is missing"));
-    assert_eq!(op(|op| op.operands[2] = op.operands[1]), op_problem(index, "has an operand too many"));
+    assert_eq!(op(|op| op.operands[2] = op.operands[1]), op_problem(index, "has too many operands"));
     let (elementwise, _) = find_kind(OpKind::Elementwise);
     assert_eq!(with_word(elementwise, FUNCTION, |w| *w = 77), op_problem(elementwise, "unknown function"));
     let (convolution, _) = find_kind(OpKind::Conv);
@@ -540,18 +543,18 @@ fn records_that_refer_to_nothing_are_refused() {
         assert_eq!(error, op_problem(convolution, "kernel, stride or dilation is not within 1..=4096"));
     }
     let error = with_word(convolution, INPUT_ROWS, |w| *w += 1);
-    assert_eq!(error, op_problem(convolution, "an operand reaches behind its tensor"));
+    assert_eq!(error, op_problem(convolution, "an operand reaches beyond its tensor"));
     let (sampling, _) = find_kind(OpKind::GridSample);
     assert_eq!(with_word(sampling, FUNCTION, |w| *w = 3), op_problem(sampling, "unknown function"));
     let problem = "input rows or columns are not within 1..=1048576";
     let [image_rows, image_columns, y_offset] = [PARAMS, PARAMS + 1, PARAMS + 2];
     assert_eq!(with_word(sampling, image_columns, |w| *w = 0), op_problem(sampling, problem));
-    let problem = "an operand reaches behind its tensor";
+    let problem = "an operand reaches beyond its tensor";
     assert_eq!(with_word(sampling, image_rows, |w| *w += 1), op_problem(sampling, problem));
     assert_eq!(with_word(sampling, y_offset, |w| *w = 2), op_problem(sampling, problem));
     for (index, dim) in [(convolution, 2), (sampling, 3), (sampling, 6)] {
         let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.dims[dim] = 2);
-        assert_eq!(error, op_problem(index, "a dimension that has no meaning is not 1"));
+        assert_eq!(error, op_problem(index, "an unused dimension is not 1"));
     }
     let model = common::disc_model();
     let weights =
@@ -559,20 +562,20 @@ fn records_that_refer_to_nothing_are_refused() {
     let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.operands[0].tensor = weights);
     assert_eq!(error, op_problem(index, "writes into the weights"));
     let port = refusal_of(SectionKind::Ports, 0, |port: &mut PortRecord| port.tensor = u32::MAX);
-    assert_eq!(port, ModelError::Record { table: "port", index: 0, problem: "refers to no tensor" });
+    assert_eq!(port, ModelError::Record { table: "port", index: 0, problem: "refers to a missing tensor" });
     let name =
         refusal_of(SectionKind::Programs, 1, |program: &mut ProgramRecord| program.name.bytes = 1 << 20);
-    let problem = "its name lies outside the names";
+    let problem = "its name lies outside the names section";
     assert_eq!(name, ModelError::Record { table: "program", index: 1, problem });
     let gap = refusal_of(SectionKind::Programs, 1, |program: &mut ProgramRecord| program.first_op += 1);
-    let problem = "its operations or ports do not follow those of the program before";
+    let problem = "its operations or ports do not follow those of the previous program";
     assert_eq!(gap, ModelError::Record { table: "program", index: 1, problem });
     let error = refusal_of(SectionKind::Tensors, 0, |t: &mut TensorRecord| t.flags = TENSOR_IS_INPUT << 1);
     assert_eq!(error, tensor_problem(0, "an unknown flag is set"));
 }
 
 #[test]
-fn conventions_that_make_no_sense_are_refused() {
+fn invalid_conventions_are_refused() {
     let with = |change: fn(&mut ConventionsRecord)| refusal_of(SectionKind::Conventions, 0, change);
     let wrong = |problem| ModelError::Record { table: "conventions", index: 0, problem };
     assert_eq!(with(|c| c.input_size = 64), wrong("sizes differ from the header's"));
@@ -587,26 +590,26 @@ fn conventions_that_make_no_sense_are_refused() {
     }
 }
 
-/// The small model with some bytes, bits or words of its sections changed, and the hashes with them.
+/// Returns the small model with some bytes, bits or words of its sections changed, and updated hashes.
 fn changed(seed: u64, changes: usize) -> Vec<u8> {
-    let mut chance = Chance(seed);
+    let mut random = Random(seed);
     let mut file = disc().to_vec();
     for _ in 0..changes {
         // Operations and tensors more often than the rest.
-        let kind = SectionKind::ALL[[0, 1, 2, 2, 3, 3, 4, 5, 6, 7][chance.below(10)]];
+        let kind = SectionKind::ALL[[0, 1, 2, 2, 3, 3, 4, 5, 6, 7][random.below(10)]];
         let record = section_record(disc(), kind);
-        let at = record.offset as usize + chance.below(record.bytes as usize);
+        let at = record.offset as usize + random.below(record.bytes as usize);
         let word = at / 4 * 4;
         let seen = u32::from_le_bytes(file[word..word + 4].try_into().unwrap());
-        let value = match chance.below(4) {
+        let value = match random.below(4) {
             0 => {
-                file[at] = chance.word() as u8;
+                file[at] = random.word() as u8;
                 continue;
             }
-            1 => seen ^ 1 << chance.below(32),
-            2 => [0, 1, 2, 7, 16, 63, 64, 4096, i32::MAX as u32, u32::MAX][chance.below(10)],
-            // A little more or less than it was: the change that a check is most likely to let pass.
-            _ => seen.wrapping_add([1, u32::MAX, 64][chance.below(3)]),
+            1 => seen ^ 1 << random.below(32),
+            2 => [0, 1, 2, 7, 16, 63, 64, 4096, i32::MAX as u32, u32::MAX][random.below(10)],
+            // A small difference: the change that a check is most likely to miss.
+            _ => seen.wrapping_add([1, u32::MAX, 64][random.below(3)]),
         };
         file[word..word + 4].copy_from_slice(&value.to_le_bytes());
     }
@@ -614,7 +617,7 @@ fn changed(seed: u64, changes: usize) -> Vec<u8> {
     file
 }
 
-/// The changes below are no mere noise: some are found by the verifier, and some files are still good ones.
+/// The random changes are useful: the verifier refuses some files, and others still run.
 #[test]
 fn some_changed_records_are_refused_and_some_run() {
     let tried: Vec<Tried> = (0..200).map(|seed| try_file(&changed(seed, 1))).collect();
@@ -627,13 +630,13 @@ fn some_changed_records_are_refused_and_some_run() {
 proptest! {
     #![proptest_config(common::cases(2000))]
 
-    /// Refused, or run without harm.
+    /// Changed records are refused, or run without harm.
     #[test]
     fn changed_records_are_refused_or_harmless(seed: u64, changes in 1usize..4) {
         try_file(&changed(seed, changes));
     }
 
-    /// Bytes that were never a model.
+    /// Random bytes are refused.
     #[test]
     fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..9000), is_named: bool) {
         let mut bytes = bytes;
@@ -644,7 +647,7 @@ proptest! {
     }
 }
 
-/// An output stride that puts two indices on one element: tiles on two threads would write it at once.
+/// An output stride that maps two indices to one element: tiles on two threads could write it at the same time.
 #[test]
 fn an_output_written_twice_is_refused() {
     let model = common::disc_model();

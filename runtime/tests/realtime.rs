@@ -1,8 +1,9 @@
-//! A scan under RealtimeSanitizer: what runs for each frame, from the ring's push to the overlay's take, neither
-//! allocates nor locks nor asks the system for anything that can block.
+//! A scan under RealtimeSanitizer: the code that runs for each frame, from the push of the frame to the take of the
+//! overlay, does not allocate, lock or make a system call that can block.
 //!
-//! With `--cfg sonotrace_rtsan` and `-Zsanitizer=realtime` the functions of that path are marked nonblocking, and a call
-//! from them to anything that may block ends the test; a canary shows that it does. Without, these are plain tests.
+//! With `--cfg sonotrace_rtsan` and `-Zsanitizer=realtime` the functions of that path are marked nonblocking, and a
+//! call from them to anything that may block ends the test; a canary checks that it does. Without these flags, these
+//! are plain tests.
 #![cfg_attr(sonotrace_rtsan, feature(sanitize))]
 #![allow(clippy::unwrap_used)]
 
@@ -14,10 +15,10 @@ use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::overlay::Overlay;
 use sonotrace::session::{DropReason, Poll, SessionConfig};
 
-/// One turn of a device's loop: a frame in, the prompts in, slices until its outcome, the overlay out. Marked as a whole,
-/// so that nothing between the marked functions is left out.
+/// Runs one iteration of a device's loop: pushes a frame and prompts, polls until the outcome, takes the overlay.
+/// Marked as a whole, so that code between the marked functions is checked, too.
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-fn turn<C: Clock>(
+fn run_frame<C: Clock>(
     scan: &mut Scan<'_, C>,
     descriptor: &FrameDescriptor,
     payload: &[u8],
@@ -44,7 +45,7 @@ fn turn<C: Clock>(
     outcome
 }
 
-/// Freezing, a prompt on the frozen image, the overlay that answers it, and going on.
+/// Freezes the image, prompts on it, takes the update and resumes.
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 fn freeze<C: Clock>(scan: &mut Scan<'_, C>, prompt: &Prompt) -> bool {
     let is_frozen = scan.commands.set_frozen(true).is_ok() && scan.prompt(*prompt).is_ok();
@@ -59,7 +60,7 @@ fn freeze<C: Clock>(scan: &mut Scan<'_, C>, prompt: &Prompt) -> bool {
     is_frozen && is_updated && is_fetched && scan.commands.set_frozen(false).is_ok()
 }
 
-/// Frames with prompts of every kind, bad frames, a lost object, and another geometry.
+/// Runs frames with prompts of every kind, bad frames, a lost object and another geometry.
 fn scan_through<C: Clock>(scan: &mut Scan<'_, C>) {
     let payload = samples(&frame(1));
     let mut overlay = Overlay::blank();
@@ -84,7 +85,7 @@ fn scan_through<C: Clock>(scan: &mut Scan<'_, C>) {
             15 => (crc, dropped(DropReason::Malformed)),
             _ => (good, Poll::Overlay(seq)),
         };
-        assert_eq!(turn(scan, &descriptor, &payload, prompts, &mut overlay), expected);
+        assert_eq!(run_frame(scan, &descriptor, &payload, prompts, &mut overlay), expected);
         objects_shown += overlay.objects().len();
     }
     assert!(objects_shown > 40, "{objects_shown}");
@@ -102,14 +103,14 @@ fn a_scan_never_blocks() {
 }
 
 #[test]
-fn a_scan_by_the_machine_s_clock_never_blocks() {
-    // Slices of 50 us, so that runs are stopped and gone on with.
+fn a_scan_with_the_system_clock_never_blocks() {
+    // Slices of 50 us, so that runs are stopped and resumed.
     let config = SessionConfig { slice_ns: 50_000, ..every_frame() };
     let mut memory = Memory::of(&config);
     scan_through(&mut memory.open(config, SystemClock::start()));
 }
 
-/// Tells the canary's process that it is one.
+/// Environment variable of the canary's process.
 #[cfg(sonotrace_rtsan)]
 const CANARY: &str = "SONOTRACE_REALTIME_CANARY";
 
@@ -120,7 +121,7 @@ fn allocates() -> usize {
     std::hint::black_box(vec![7u8; 100]).len()
 }
 
-/// The sanitizer is on: a marked function that allocates ends its process with a report.
+/// The sanitizer is active: a marked function that allocates ends its process with a report.
 #[cfg(sonotrace_rtsan)]
 #[test]
 fn a_marked_function_that_allocates_is_caught() {
@@ -134,6 +135,6 @@ fn a_marked_function_that_allocates_is_caught() {
         .output()
         .unwrap();
     let report = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "the canary lived: {report}");
-    assert!(report.contains("RealtimeSanitizer"), "the canary died of something else: {report}");
+    assert!(!output.status.success(), "the canary was not caught: {report}");
+    assert!(report.contains("RealtimeSanitizer"), "the canary ended for another reason: {report}");
 }

@@ -6,11 +6,11 @@
 mod allocations;
 mod common;
 
-use common::{AlignedBytes, EVENTS_QUEUED, disc, disc_model, every_frame};
+use common::{AlignedBytes, QUEUED, disc, disc_model, every_frame};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
-use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
+use sonotrace::hal::ring::{RingSizes, Rings};
 use sonotrace::session::{
     Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig, memory_required,
 };
@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 const SCRIPT: &str = include_str!("../../hal/sim/tests/data/ten_minutes.scan");
 
-/// The script's scan. On aarch64, where tests also run under emulation, at a tenth of its frame rate.
+/// Returns the steps of the script. On aarch64, where tests also run under emulation, at a tenth of its frame rate.
 fn steps() -> Vec<Step> {
     let script = match cfg!(target_arch = "aarch64") {
         true => SCRIPT.replace("rate 20 hz", "rate 2 hz"),
@@ -29,9 +29,9 @@ fn steps() -> Vec<Step> {
     ScriptedScan::new(&Script::parse(&script).unwrap()).unwrap().collect()
 }
 
-/// What a scan came to.
-struct Told {
-    /// Of every overlay, all its bytes.
+/// Result of a scan.
+struct ScanResult {
+    /// Hash over all bytes of all overlays.
     overlays: blake3::Hash,
     shown: u64,
     states: BTreeSet<u32>,
@@ -43,9 +43,9 @@ struct Told {
     allocations: u64,
 }
 
-/// One frame's outcome, held to what the script expects of it.
+/// Compares a frame's outcome with the script's expectation.
 fn check(outcome: Poll, seq: u64, expected: Expected, behind: &mut u32) {
-    // A restart shows only after some frames: those before are taken for late ones.
+    // A restart is detected only after some frames; those before it count as late.
     if expected == Expected::Restarted {
         *behind = 2;
     }
@@ -65,36 +65,26 @@ fn check(outcome: Poll, seq: u64, expected: Expected, behind: &mut u32) {
     }
 }
 
-/// Plays the steps. With [`Policy::All`] each frame is brought to its outcome, which is held to what is expected; with
-/// [`Policy::Newest`] the session gets so few polls a frame that it falls behind.
-fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>) -> Told {
+/// Plays the steps. Without `polls_per_frame`, polls until each frame's outcome and compares it with the expectation.
+/// With few polls per frame, the session falls behind.
+fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>) -> ScanResult {
     let slot_bytes = steps.iter().flat_map(|step| &step.deliveries).map(|d| d.payload.len()).min().unwrap();
-    // A good frame's size: the short payload's line more.
+    // The size of a good frame: one line more than the short payload.
     let slot_bytes = slot_bytes + slot_bytes / 31;
-    let bytes = |bytes: usize| AlignedBytes::zeroed(bytes);
-    let mut frame_memory = bytes(FrameRing::region_bytes(4, slot_bytes).unwrap());
-    let mut overlay_memory = bytes(OverlayRing::region_bytes(8).unwrap());
-    let mut command_memory = bytes(CommandRing::region_bytes(16).unwrap());
-    let mut event_memory = bytes(EventRing::region_bytes(EVENTS_QUEUED).unwrap());
-    let mut region = bytes(memory_required(disc(), &config).unwrap().bytes);
-    let frames = FrameRing::create(frame_memory.bytes_mut(), 4, slot_bytes).unwrap();
-    let overlays = OverlayRing::create(overlay_memory.bytes_mut(), 8).unwrap();
-    let commands = CommandRing::create(command_memory.bytes_mut(), 16).unwrap();
-    let events = EventRing::create(event_memory.bytes_mut(), EVENTS_QUEUED).unwrap();
-    let ports = Ports {
-        frames: frames.consumer().unwrap(),
-        commands: commands.consumer().unwrap(),
-        overlays: overlays.producer().unwrap(),
-        events: events.producer().unwrap(),
-    };
-    let (mut acquisition, mut display) = (frames.producer().unwrap(), overlays.consumer().unwrap());
-    let (mut user, mut log) = (commands.producer().unwrap(), events.consumer().unwrap());
+    let sizes = RingSizes { payload_bytes: slot_bytes, overlays: 8, ..QUEUED };
+    let mut rings = sizes.region_bytes().unwrap().map(AlignedBytes::zeroed);
+    let mut region = AlignedBytes::zeroed(memory_required(disc(), &config).unwrap().bytes);
+    let rings = Rings::create(rings.each_mut().map(AlignedBytes::bytes_mut), &sizes).unwrap();
+    let ports = Ports::of(&rings).unwrap();
+    let (mut acquisition, mut display) =
+        (rings.frames.producer().unwrap(), rings.overlays.consumer().unwrap());
+    let (mut user, mut log) = (rings.commands.producer().unwrap(), rings.events.consumer().unwrap());
     let clock = ManualClock::new(0);
     let mut session = Session::open(disc_model(), config, region.bytes_mut(), ports, &clock).unwrap();
     let memory = session.memory();
 
     let mut hash = blake3::Hasher::new();
-    let mut told = Told {
+    let mut result = ScanResult {
         overlays: hash.finalize(),
         shown: 0,
         states: BTreeSet::new(),
@@ -115,7 +105,7 @@ fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>)
                 Request::Resume => user.set_frozen(false).unwrap(),
                 Request::Prompt(prompt) => {
                     user.prompt(*prompt).unwrap();
-                    told.prompts += 1;
+                    result.prompts += 1;
                 }
             }
         }
@@ -125,11 +115,11 @@ fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>)
             let before = allocations::calls();
             let pushed = acquisition.push(&descriptor, &delivery.payload);
             if pushed.is_err() {
-                // What the ring itself refuses was never a frame.
+                // The ring itself refused the frame, so it was never committed.
                 assert_eq!(delivery.expected, Expected::Malformed);
                 continue;
             }
-            told.committed += 1;
+            result.committed += 1;
             match polls_per_frame {
                 Some(polls) => {
                     for _ in 0..polls {
@@ -146,33 +136,34 @@ fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>)
                     check(outcome, descriptor.seq, delivery.expected, &mut behind);
                 }
             }
-            told.allocations += allocations::calls() - before;
+            result.allocations += allocations::calls() - before;
         }
         // Prompts on a frozen image are served between its frames.
         while polls_per_frame.is_none() && session.poll() != Poll::Idle {}
         while let Some(overlay) = display.take() {
             hash.update(bytemuck::bytes_of(overlay));
-            look_at(overlay, &mut told);
+            record_overlay(overlay, &mut result);
         }
         while let Some(event) = log.take() {
-            told.events.insert(event.kind);
+            result.events.insert(event.kind);
         }
     }
     assert_eq!(session.memory(), memory);
-    told.counters = session.finish();
-    told.overlays = hash.finalize();
-    assert_eq!(u64::from(frames.counters().committed), told.committed);
-    told
+    result.counters = session.finish();
+    result.overlays = hash.finalize();
+    assert_eq!(u64::from(rings.frames.counters().committed), result.committed);
+    result
 }
 
-/// Notes what an overlay shows, and holds it to what must always hold.
-fn look_at(overlay: &Overlay, told: &mut Told) {
+/// Records the content of an overlay, and checks its invariants.
+fn record_overlay(overlay: &Overlay, result: &mut ScanResult) {
     for object in overlay.objects() {
-        told.shown += 1;
-        told.states.insert(object.state);
+        result.shown += 1;
+        result.states.insert(object.state);
         assert_eq!(object.points == 0, object.state == State::Lost as u32);
     }
-    told.answers
+    result
+        .answers
         .extend(overlay.answers().iter().map(|answer| PromptOutcome::from_wire(answer.outcome).unwrap()));
 }
 
@@ -187,8 +178,8 @@ fn replay() -> SessionConfig<'static> {
 }
 
 #[test]
-fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
-    // Each simulated for itself: what is replayed is the seed.
+fn ten_minutes_with_every_fault_are_accounted_for_and_replay_to_the_byte() {
+    // Each scan is simulated separately, from the same seed.
     let (first, second) = std::thread::scope(|scope| {
         let other = scope.spawn(steps);
         (steps(), other.join().unwrap())
@@ -199,9 +190,13 @@ fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
     });
     assert_eq!(one.counters.outcomes(), one.committed, "{:?}", one.counters);
     assert_eq!(one.allocations, 0, "calls to the allocator from the first frame to the last");
-    assert_eq!((one.overlays, one.counters), (two.overlays, two.counters), "the same seed, other overlays");
+    assert_eq!(
+        (one.overlays, one.counters),
+        (two.overlays, two.counters),
+        "the same seed gave other overlays"
+    );
 
-    // Everything that can happen did.
+    // Every fault and event occurred.
     let counters = &one.counters;
     let dropped = |reason| counters.dropped(reason);
     for reason in [DropReason::Malformed, DropReason::OutOfOrder, DropReason::Frozen] {
@@ -225,7 +220,7 @@ fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
         EventKind::ObjectReprojected,
     ];
     for kind in kinds {
-        assert!(one.events.contains(&(kind as u32)), "{kind:?} was never told");
+        assert!(one.events.contains(&(kind as u32)), "{kind:?} was never recorded");
     }
     assert!(one.states.contains(&(State::Stale as u32)) && one.states.contains(&(State::Fresh as u32)));
     assert!(one.shown > first.len() as u64, "{} objects on {} frames", one.shown, first.len());
@@ -238,8 +233,8 @@ fn ten_minutes_with_every_trap_are_accounted_for_and_replay_to_the_byte() {
     assert_eq!((slow.overlays, slow.counters), (again.overlays, again.counters));
 }
 
-/// Numbers that are left out of the sequence: of frames that the script takes and never delivers, of those that the ring
-/// refuses, and of those that come late.
+/// Returns the count of missing sequence numbers: of frames that the script never delivers, that the ring refuses, or
+/// that are late.
 fn left_out(steps: &[Step]) -> u64 {
     let is_refused = |fault: Option<Fault>| {
         matches!(fault, Some(Fault::ShortPayload | Fault::LongPayload | Fault::Large { .. } | Fault::Late))

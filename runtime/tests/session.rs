@@ -1,11 +1,11 @@
-//! What a scan does: one outcome for every frame, prompts served where they were made, objects carried on, and all of
-//! it the same again when the same frames come again.
+//! Scans: one outcome for every frame, prompts served on their frame, objects tracked, and the same overlays for the
+//! same frames.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 use common::{
-    AlignedBytes, COMMANDS_QUEUED, FIELD_MM, FRAMES_QUEUED, Memory, Scan, Ticking, boxed, click, disc,
-    disc_model, distance, every_frame, frame, on_display, only, picture, remove, samples, state,
+    AlignedBytes, FIELD_MM, Memory, QUEUED, Scan, Ticking, boxed, click, disc, disc_model, distance,
+    every_frame, frame, on_display, only, picture, remove, samples, state,
 };
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
@@ -15,21 +15,21 @@ use sonotrace::hal::overlay::{Overlay, Rung, State, valid};
 use sonotrace::session::{DropReason, Policy, Poll, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::Display;
 
-/// Radius that a disc of the small model has after a click, millimetres; the mask's cells are 5 mm, so about.
+/// Approximate radius of the small model's disc after a click, millimetres; the mask's cells are 5 mm.
 const CLICK_RADIUS_MM: f32 = 6.5 * 1.25;
 
 fn live() -> SessionConfig<'static> {
     SessionConfig { policy: Policy::Newest, ..every_frame() }
 }
 
-/// What an overlay shows, without the times that it took.
+/// Returns the bytes of an overlay without its times.
 fn shown(overlay: &Overlay) -> Vec<u8> {
     let timeless = Overlay { latency_ns: 0, age_ns: 0, stage_ns: [0; 5], heartbeat: 0, ..*overlay };
     bytemuck::bytes_of(&timeless).to_vec()
 }
 
 #[test]
-fn a_click_gives_a_fresh_contour_about_it() {
+fn a_click_gives_a_fresh_contour_around_it() {
     for at in [[0.0, 20.0], [-6.0, 14.5], [7.3, 26.1], [-9.0, 29.0], [3.1, 11.7]] {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&every_frame());
@@ -43,17 +43,17 @@ fn a_click_gives_a_fresh_contour_about_it() {
         let off_mm = distance(object.centroid_mm, at);
         assert!(off_px < 1.0, "{at:?}: centroid {:?}, {off_px} px off", object.centroid_px);
         assert!(off_mm < 0.01 * FIELD_MM, "{at:?}: centroid {:?}, {off_mm} mm off", object.centroid_mm);
-        // Between the inscribed disc and the mask's cells that it touches.
+        // The contour lies between the inscribed disc and the mask's cells that it touches.
         for point in object.contour_mm() {
             let radius = distance(*point, at);
             assert!((radius - CLICK_RADIUS_MM).abs() < 1.0, "{at:?}: contour at {radius} mm");
         }
-        // A disc of square cells: its axes and its ellipse's are about its diameter.
+        // A disc of square cells: its axes and those of its ellipse are about its diameter.
         let diameters = [object.long_axis_mm, object.short_axis_mm, 2.0 * object.ellipse.semi_major_mm];
         assert!(diameters.iter().all(|mm| (mm - 2.0 * CLICK_RADIUS_MM).abs() < 1.5), "{at:?}: {diameters:?}");
         assert!(distance(object.ellipse.centre_mm, object.centroid_mm) < 0.1);
         assert!((object.ellipse.circumference_mm / object.perimeter_mm - 1.0).abs() < 0.05);
-        // Pixels and millimetres tell the same: the display has 72 pixels over 40 mm.
+        // Pixels and millimetres agree: the display has 72 pixels for 40 mm.
         let scale = 72.0 / FIELD_MM;
         let ratio = object.area_px2 / object.area_mm2 / (scale * scale);
         assert!((ratio - 1.0).abs() < 0.001, "{ratio}");
@@ -88,7 +88,7 @@ fn the_same_point_in_every_space_gives_the_same_contour() {
 }
 
 #[test]
-fn an_object_is_carried_on_and_stays_in_place() {
+fn a_tracked_object_stays_in_place() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -98,14 +98,14 @@ fn an_object_is_carried_on_and_stays_in_place() {
         let overlay = scan.overlay_of(&frame(seq));
         let object = only(&overlay);
         assert_eq!((overlay.seq, state(object)), (seq, State::Tracked));
-        // A box of whole pixels carries it: half a pixel of the grid (0.6 mm) across and down is what it can lose.
+        // It is tracked by a box of whole pixels, so it can move by half a pixel of the grid (0.6 mm) across and down.
         let off_mm = distance(object.centroid_mm, [-5.0, 15.0]);
         assert!(off_mm < 1.3, "frame {seq}: {off_mm} mm off");
     }
 }
 
 #[test]
-fn a_box_gives_an_object_about_its_middle() {
+fn a_box_gives_an_object_around_its_middle() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -129,7 +129,7 @@ fn a_removed_object_is_gone_and_its_place_is_free() {
         scan.prompt(click(object, object as f32 * 2.0 - 11.0, 20.0)).unwrap();
     }
     assert_eq!(scan.overlay_of(&frame(1)).objects().len(), 10);
-    // There is no place for an eleventh, until one is removed.
+    // There is no room for an eleventh object until one is removed.
     scan.prompt(click(11, 0.0, 20.0)).unwrap();
     assert_eq!(scan.overlay_of(&frame(2)).objects().len(), 10);
     assert_eq!(scan.session.counters().prompts_refused, 1);
@@ -145,7 +145,7 @@ fn a_removed_object_is_gone_and_its_place_is_free() {
 }
 
 #[test]
-fn a_prompt_on_a_frame_that_is_kept_is_served_and_on_an_older_one_not() {
+fn prompts_on_kept_frames_are_served_and_on_older_ones_refused() {
     for kept_frames in [1, 2, 4] {
         let config = SessionConfig { kept_frames, ..every_frame() };
         let clock = ManualClock::new(0);
@@ -154,19 +154,19 @@ fn a_prompt_on_a_frame_that_is_kept_is_served_and_on_an_older_one_not() {
         for seq in 1..=8 {
             scan.overlay_of(&frame(seq));
         }
-        // With frame 9 in work, the frames 9 - kept + 1 to 9 are kept.
+        // While frame 9 is processed, the frames 9 - kept + 1 to 9 are kept.
         for (object, seq) in (5..=10).zip(5..=10) {
             scan.prompt(Prompt { seq, ..click(object, 0.0, 20.0) }).unwrap();
         }
         let overlay = scan.overlay_of(&frame(9));
         let counters = scan.session.counters();
         let kept = u64::from(kept_frames);
-        // Frame 10 has not been seen.
+        // Frame 10 has not arrived.
         assert_eq!((counters.prompts_served, counters.prompts_too_old), (kept, 6 - kept));
         assert_eq!(overlay.objects().len() as u64, kept);
         for object in overlay.objects() {
             assert!(object.id > 9 - kept_frames && object.id <= 9, "{}", object.id);
-            // Served on its own frame, then carried onto this one.
+            // Served on its own frame, then tracked on this one.
             let expected = if object.id == 9 { State::Fresh } else { State::Tracked };
             assert_eq!(state(object), expected, "object {}", object.id);
             assert!(distance(object.centroid_mm, [0.0, 20.0]) < 1.3);
@@ -197,24 +197,24 @@ fn prompts_outside_the_field_and_without_extent_are_refused() {
 }
 
 #[test]
-fn prompts_that_mean_nothing_are_not_accepted() {
+fn invalid_prompts_are_not_accepted() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
     assert_eq!(scan.prompt(click(0, 0.0, 20.0)), Err(CommandError::ObjectZero));
     assert_eq!(scan.prompt(click(1, f32::NAN, 20.0)), Err(CommandError::NotFinite));
     assert_eq!(scan.prompt(boxed(1, [0.0, 0.0, 1.0, f32::INFINITY])), Err(CommandError::NotFinite));
-    for _ in 0..COMMANDS_QUEUED {
+    for _ in 0..QUEUED.commands {
         scan.prompt(click(1, 0.0, 20.0)).unwrap();
     }
-    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Err(CommandError::Full { capacity: COMMANDS_QUEUED }));
+    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Err(CommandError::Full { capacity: QUEUED.commands }));
     scan.overlay_of(&frame(1));
-    assert_eq!(scan.session.counters().prompts_served, u64::from(COMMANDS_QUEUED));
-    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Ok(COMMANDS_QUEUED + 1));
+    assert_eq!(scan.session.counters().prompts_served, u64::from(QUEUED.commands));
+    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Ok(QUEUED.commands + 1));
 }
 
 #[test]
-fn confidence_says_whether_an_object_is_shown() {
+fn confidence_decides_the_state_of_an_object() {
     let at_most = |attention_below: f32, lost_below: f32| {
         let config = SessionConfig { attention_below, lost_below, ..every_frame() };
         let clock = ManualClock::new(0);
@@ -223,7 +223,7 @@ fn confidence_says_whether_an_object_is_shown() {
         scan.prompt(click(1, 0.0, 20.0)).unwrap();
         state(only(&scan.overlay_of(&frame(1))))
     };
-    // The small model says about 0.93 of a click's answer.
+    // The small model's confidence for a click is about 0.93.
     assert_eq!(at_most(0.9, 0.3), State::Fresh);
     assert_eq!(at_most(0.99, 0.3), State::Attention);
     assert_eq!(at_most(0.99, 0.98), State::Lost);
@@ -242,7 +242,7 @@ fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
     };
     let (unknown, known) = (centre(false), centre(true));
     assert!(distance(unknown.centroid_px, [20.0, 27.0]) < 1.0, "{:?}", unknown.centroid_px);
-    // One way led over millimetres, in single precision.
+    // One of them was converted through millimetres, in single precision.
     assert!(distance(unknown.centroid_px, known.centroid_px) < 1e-3);
     assert_eq!(unknown.valid, valid::PIXELS);
     assert_eq!(known.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
@@ -252,7 +252,7 @@ fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
     assert!((known.area_mm2 / known.area_px2 - 0.64).abs() < 0.001);
 }
 
-/// Damaged, frozen, repeated and late frames among good ones.
+/// Returns damaged, frozen, repeated and late frames among good ones, with the reasons for which they are dropped.
 fn mixed_frames() -> Vec<(FrameDescriptor, Option<DropReason>)> {
     let crc = |seq, is_right: bool| {
         let mut d = FrameDescriptor { flags: flags::CRC_PRESENT, ..frame(seq) };
@@ -274,13 +274,13 @@ fn mixed_frames() -> Vec<(FrameDescriptor, Option<DropReason>)> {
         (FrameDescriptor { last_depth_mm: f32::NAN, ..frame(5) }, Some(DropReason::Malformed)),
         (crc(5, false), Some(DropReason::Malformed)),
         (crc(5, true), None),
-        // A vendor's table that the session was not given.
+        // A vendor table that the session does not have.
         (FrameDescriptor { amplitude_law: 3, law_table: 1, ..frame(6) }, Some(DropReason::Malformed)),
         (frame(9), None),
     ]
 }
 
-/// CRC-32 (IEEE 802.3), bit by bit.
+/// Computes the CRC-32 (IEEE 802.3), bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
@@ -288,7 +288,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn every_frame_has_one_outcome_with_the_reason_for_it() {
+fn every_frame_has_one_outcome_with_its_reason() {
     for config in [every_frame(), live()] {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&config);
@@ -312,7 +312,8 @@ fn every_frame_has_one_outcome_with_the_reason_for_it() {
     }
 }
 
-/// Faster than the session works, with pushes between its slices and an end in the middle of a frame.
+/// Frames arrive between the slices, faster than the session processes them, and the scan ends in the middle of a
+/// frame.
 #[test]
 fn every_frame_has_one_outcome_when_the_ring_overflows() {
     for (policy, slice_ns) in
@@ -324,15 +325,15 @@ fn every_frame_has_one_outcome_when_the_ring_overflows() {
             let clock = Ticking::new(10);
             let mut memory = Memory::of(&config);
             let mut scan = memory.open(config, &clock);
-            let mut chance = common::Chance(end);
+            let mut random = common::Random(end);
             for seq in 1..=end {
-                let mixed = &mixed_frames()[chance.below(15)].0;
+                let mixed = &mixed_frames()[random.below(15)].0;
                 scan.push(&FrameDescriptor { seq, t_acq_ns: seq, ..*mixed });
-                for _ in 0..chance.below(6) {
+                for _ in 0..random.below(6) {
                     scan.session.poll();
                 }
             }
-            let committed = u64::from(scan.ring.counters().committed);
+            let committed = u64::from(scan.rings.frames.counters().committed);
             assert_eq!(committed, end);
             scan.finish_and_account();
         }
@@ -340,7 +341,7 @@ fn every_frame_has_one_outcome_when_the_ring_overflows() {
 }
 
 #[test]
-fn newest_passes_over_what_waits_and_all_does_not() {
+fn newest_skips_waiting_frames_and_all_does_not() {
     let with = |policy: Policy, count: u64| {
         let config = SessionConfig { policy, ..every_frame() };
         let clock = ManualClock::new(0);
@@ -356,14 +357,14 @@ fn newest_passes_over_what_waits_and_all_does_not() {
     };
     assert_eq!(with(Policy::Newest, 3), (vec![3], 2));
     assert_eq!(with(Policy::All, 3), (vec![1, 2, 3], 0));
-    // The ring queues four: with more, the oldest came back unread.
-    assert_eq!(FRAMES_QUEUED, 4);
+    // The ring queues four: with more, it evicts the oldest.
+    assert_eq!(QUEUED.frames, 4);
     assert_eq!(with(Policy::All, 9), (vec![6, 7, 8, 9], 5));
     assert_eq!(with(Policy::Newest, 9), (vec![9], 8));
 }
 
 #[test]
-fn the_end_in_the_middle_of_a_frame_counts_it_and_what_waits() {
+fn an_end_in_the_middle_of_a_frame_counts_it_and_waiting_frames() {
     let config = SessionConfig { slice_ns: 1, ..every_frame() };
     for polls in 1..20 {
         let clock = Ticking::new(10);
@@ -371,7 +372,7 @@ fn the_end_in_the_middle_of_a_frame_counts_it_and_what_waits() {
         let mut scan = memory.open(config, &clock);
         (1..=3).for_each(|seq| scan.push(&frame(seq)));
         for _ in 0..polls {
-            assert_eq!(scan.session.poll(), Poll::Working, "one slice is no frame");
+            assert_eq!(scan.session.poll(), Poll::Working, "a frame takes more slices");
         }
         let counters = scan.finish_and_account();
         assert_eq!((counters.dropped(DropReason::ShutDown), counters.overlays), (3, 0));
@@ -394,7 +395,7 @@ fn late_overlays_are_counted_as_deadline_misses() {
             assert!(overlay.stage_ns.iter().sum::<u64>() <= overlay.latency_ns);
             late += u64::from(overlay.latency_ns > config.budget_ns);
         }
-        assert_eq!(scan.session.counters().overlays, 10, "late ones are delivered all the same");
+        assert_eq!(scan.session.counters().overlays, 10, "late overlays are delivered, too");
         assert_eq!(scan.session.counters().deadline_misses, late);
         late
     };
@@ -403,18 +404,18 @@ fn late_overlays_are_counted_as_deadline_misses() {
 }
 
 #[test]
-fn an_overlay_tells_how_long_each_stage_took() {
+fn an_overlay_reports_the_time_of_each_stage() {
     let clock = ManualClock::new(5_000);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
-    // More work than one call does while the clock stands still.
+    // More work than one call does with a stopped clock.
     scan.prompt(click(1, 0.0, 20.0)).unwrap();
     scan.push(&FrameDescriptor { t_enqueue_ns: 2_000, ..frame(1) });
     assert_eq!(scan.session.poll(), Poll::Working);
     clock.advance_ns(4_000);
     assert_eq!(scan.outcome(), Poll::Overlay(1));
     let overlay = *scan.overlays.take().unwrap();
-    // The clock stood still in every stage; the frame had waited for 3000 ns, and was held up for 4000.
+    // The clock did not advance in any stage; the frame waited 3000 ns in the ring, and 4000 ns between two calls.
     assert_eq!(overlay.stage_ns, [3_000, 0, 0, 0, 0]);
     assert_eq!((overlay.latency_ns, overlay.rung), (7_000, Rung::Full as u32));
     assert_eq!(overlay.t_acq_ns, frame(1).t_acq_ns);
@@ -435,7 +436,7 @@ fn the_heartbeat_counts_every_poll() {
     }
 }
 
-/// A scan of 40 frames with prompts of all kinds; its overlays.
+/// Runs a scan of 40 frames with prompts of all kinds. Returns its overlays and its number of polls.
 fn small_scan<C: Clock>(config: SessionConfig<'_>, clock: C) -> (Vec<Overlay>, u64) {
     let mut memory = Memory::of(&config);
     let mut scan: Scan<'_, C> = memory.open(config, clock);
@@ -444,7 +445,7 @@ fn small_scan<C: Clock>(config: SessionConfig<'_>, clock: C) -> (Vec<Overlay>, u
         let prompt = match seq {
             2 => Some(click(1, -6.0, 12.0)),
             5 => Some(boxed(2, [2.0, 20.0, 14.0, 34.0])),
-            // A correction, and something that is not part of the object.
+            // A correction, and later a negative click.
             8 => Some(click(1, -4.0, 12.0)),
             11 => {
                 let kind = PromptKind::Click { at: Point { x: -9.0, y: 12.0 }, is_positive: false };
@@ -462,15 +463,15 @@ fn small_scan<C: Clock>(config: SessionConfig<'_>, clock: C) -> (Vec<Overlay>, u
 }
 
 #[test]
-fn the_length_of_slices_does_not_show() {
+fn the_length_of_slices_does_not_change_overlays() {
     let (whole, polls) = small_scan(every_frame(), ManualClock::new(0));
     let sliced_config = SessionConfig { slice_ns: 1, ..every_frame() };
     let (sliced, more_polls) = small_scan(sliced_config, Ticking::new(7));
-    assert!(more_polls > 10 * polls, "{more_polls} slices, {polls} without an end");
+    assert!(more_polls > 10 * polls, "{more_polls} polls with short slices, {polls} with long ones");
     for (whole, sliced) in whole.iter().zip(&sliced) {
         assert!(shown(whole) == shown(sliced), "frame {}", whole.seq);
     }
-    // They do show something.
+    // The overlays have objects.
     assert!(whole.iter().filter(|overlay| overlay.objects().len() >= 2).count() > 10);
 }
 
@@ -484,7 +485,7 @@ fn the_same_frames_give_the_same_overlays_to_the_byte() {
 }
 
 #[test]
-fn overlays_that_nobody_fetches_are_counted() {
+fn unfetched_overlays_are_counted() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -499,7 +500,7 @@ fn overlays_that_nobody_fetches_are_counted() {
     assert_eq!(scan.finish_and_account().overlays, 10);
 }
 
-/// Opens a session over a changed model, in room enough.
+/// Opens a session over a changed model, in enough memory.
 fn open_with(file: &[u8], config: SessionConfig<'_>) -> Result<(), SessionError> {
     let model = sonotrace::format::Model::parse(file)?;
     let mut memory = Memory::of(&every_frame());
@@ -507,7 +508,7 @@ fn open_with(file: &[u8], config: SessionConfig<'_>) -> Result<(), SessionError>
 }
 
 #[test]
-fn settings_without_a_meaning_are_refused_by_name() {
+fn invalid_settings_are_refused_by_name() {
     let refused = |what: &str, config: SessionConfig<'_>| match open_with(disc(), config) {
         Err(SessionError::Setting { what: named, .. }) => assert_eq!(named, what),
         other => panic!("{what}: {other:?}"),
@@ -520,9 +521,9 @@ fn settings_without_a_meaning_are_refused_by_name() {
     assert_eq!(open_with(disc(), every_frame()), Ok(()));
 }
 
-/// A model whose programs or ports have other names than a session asks for, or that has no conventions.
+/// A model whose programs or ports have other names than a session needs, or that has no conventions.
 #[test]
-fn a_model_that_is_not_for_sessions_is_refused_by_what_it_lacks() {
+fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
     use sonotrace::format::{ConventionsRecord, FileHeader, SectionKind};
     let changed = |change: &dyn Fn(&mut [u8])| {
         let mut file = AlignedBytes::new(disc());
@@ -572,7 +573,7 @@ fn a_model_that_is_not_for_sessions_is_refused_by_what_it_lacks() {
     assert_eq!(none, SessionError::Conventions);
 }
 
-/// Memory is stated before the model is opened, and grows with the frames whose features are kept.
+/// The head alone determines the memory, which grows with the number of kept frames.
 #[test]
 fn memory_follows_from_the_head_alone() {
     let with = |kept_frames| {

@@ -1,5 +1,5 @@
-//! Geometry that changes in the middle of a scan: no frame waits for a sampling table, and what is followed is carried
-//! over in millimetres or marked lost.
+//! The geometry changes during a scan: no frame waits for a sampling table, and objects are reprojected in millimetres
+//! or marked lost.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -15,7 +15,8 @@ use sonotrace::hal::overlay::{PromptOutcome, Rung, State, valid};
 use sonotrace::session::{DropReason, Poll, SessionConfig};
 use sonotrace::vision::Display;
 
-/// The small model's input has 32 rows: a table of another geometry is whole with its fourth frame.
+/// Returns settings with 8 table rows per frame. The small model's input has 32 rows, so the table of a new geometry is
+/// complete on its fourth frame.
 fn in_steps() -> SessionConfig<'static> {
     SessionConfig { table_rows_per_frame: 8, ..every_frame() }
 }
@@ -35,13 +36,13 @@ fn sector(seq: u64, first_angle_rad: f32, last_angle_rad: f32, last_depth_mm: f3
     }
 }
 
-/// The same frame, later.
+/// Returns the same frame with another number and time.
 fn numbered(descriptor: FrameDescriptor, seq: u64) -> FrameDescriptor {
     FrameDescriptor { seq, t_acq_ns: seq * 20_000_000, ..descriptor }
 }
 
 #[test]
-fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_whole() {
+fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_complete() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
@@ -56,13 +57,13 @@ fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_whole() {
         let object = only(&overlay);
         assert_eq!((overlay.seq, overlay.rung, state(object)), (seq, Rung::Repeat as u32, State::Stale));
         assert_eq!((overlay.latency_ns, overlay.age_ns), (0, (seq - 1) * 20_000_000));
-        // In the body it is where it was; on the display, where that lies now.
+        // In millimetres it does not move; on the display, it is drawn where that position lies now.
         assert_eq!(object.contour_mm(), before.contour_mm());
         for (px, mm) in object.contour_px().iter().zip(object.contour_mm()) {
             assert!(distance(*px, on_display(&deeper(seq), *mm)) < 1e-3);
         }
         assert!(distance(object.centroid_px, on_display(&deeper(seq), object.centroid_mm)) < 1e-3);
-        // The field is half as high again, and the display as large as before.
+        // The field is 1.5 times as high, on a display of the same size.
         assert!((object.area_px2 / before.area_px2 - 1.0 / 2.25).abs() < 1e-3);
     }
     let overlay = scan.overlay_of(&FrameDescriptor { t_enqueue_ns: 60_000_000, ..deeper(5) });
@@ -75,17 +76,17 @@ fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_whole() {
     assert_eq!((counters.repeats, counters.geometry_changes, counters.overlays), (3, 1, 5));
 }
 
-/// Repeated overlays are drawn on another display than the frame that was worked on; a prompt on the frozen image is
-/// served on that frame, and the objects beside it are drawn where they were on it.
+/// Repeated overlays are drawn for another geometry than that of the last processed frame. A prompt on the frozen image
+/// is served on that frame, and the other objects are drawn at their positions on it.
 #[test]
-fn a_repeat_leaves_no_mark_on_the_frame_that_is_shown_when_frozen() {
+fn a_repeat_does_not_change_the_frozen_frame() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
     scan.prompt(click(1, 0.0, 20.0)).unwrap();
     let before = *only(&scan.overlay_of(&frame(1)));
     assert_eq!(state(only(&scan.overlay_of(&deeper(2)))), State::Stale);
-    // An image of no scale: where the object is on it is not known, and on the next frame it is again.
+    // A picture of unknown scale: the object's position on it is not known.
     assert_eq!(state(only(&scan.overlay_of(&picture(3, false)))), State::Lost);
     scan.commands.set_frozen(true).unwrap();
     scan.prompt(click(2, -10.0, 30.0)).unwrap();
@@ -98,7 +99,7 @@ fn a_repeat_leaves_no_mark_on_the_frame_that_is_shown_when_frozen() {
 }
 
 #[test]
-fn the_old_table_serves_until_the_new_one_is_whole_and_then_both_do() {
+fn the_old_table_is_used_until_the_new_one_is_complete_and_then_both() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
@@ -109,15 +110,17 @@ fn the_old_table_serves_until_the_new_one_is_whole_and_then_both_do() {
         rungs.push(scan.overlay_of(&descriptor).rung);
     }
     let (full, repeat) = (Rung::Full as u32, Rung::Repeat as u32);
-    // Every second frame is of the old geometry and never waits; the new one's fourth is served, and all after it.
+    // Every second frame has the old geometry and is always processed. Of the new geometry, the fourth frame and all
+    // later ones are.
     assert_eq!(rungs[..7], [repeat, full, repeat, full, repeat, full, full]);
     assert!(rungs[7..].iter().all(|&rung| rung == full), "{rungs:?}");
     assert_eq!(scan.session.counters().geometry_changes, 1);
 }
 
-/// A front end that is of three minds: each frame has its outcome, and none does more than its share of rows.
+/// A front end that alternates between three geometries: each frame has its outcome, and fills at most its share of
+/// rows.
 #[test]
-fn a_geometry_that_never_stays_costs_bounded_work_and_only_stale_contours() {
+fn alternating_geometries_cost_bounded_work_and_give_stale_contours() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
@@ -134,7 +137,7 @@ fn a_geometry_that_never_stays_costs_bounded_work_and_only_stale_contours() {
 }
 
 #[test]
-fn the_first_geometry_is_not_waited_for() {
+fn the_first_table_is_filled_at_once() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
@@ -144,7 +147,7 @@ fn the_first_geometry_is_not_waited_for() {
 }
 
 #[test]
-fn depth_sector_and_zoom_carry_objects_over() {
+fn objects_are_reprojected_to_another_depth_sector_and_zoom() {
     let zoomed = |seq: u64, spacing: f32, corner: f32| FrameDescriptor {
         spacing_x_mm: spacing,
         spacing_y_mm: spacing,
@@ -169,7 +172,7 @@ fn depth_sector_and_zoom_carry_objects_over() {
         let overlay = scan.overlay_of(&second);
         let after = only(&overlay);
         assert_eq!(state(after), State::Tracked, "{what}");
-        // The small model's disc has 7 pixels of whatever grid it is on, so that its place is compared, not its size.
+        // The small model's disc has a radius of 7 pixels on any grid, so its position is compared, not its size.
         let off_mm = distance(after.centroid_mm, before.centroid_mm);
         assert!(off_mm < 2.5, "{what}: {off_mm} mm off");
         assert!(scan.event_kinds().contains(&EventKind::ObjectReprojected), "{what}");
@@ -220,7 +223,7 @@ fn another_probe_or_an_unknown_scale_loses_objects() {
 }
 
 #[test]
-fn an_object_that_the_new_field_leaves_out_is_lost() {
+fn an_object_outside_the_new_field_is_lost() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -234,7 +237,7 @@ fn an_object_that_the_new_field_leaves_out_is_lost() {
 }
 
 #[test]
-fn prompts_on_frames_of_the_geometry_before_are_served_there_and_carried_over() {
+fn prompts_on_frames_of_the_previous_geometry_are_served_and_reprojected() {
     let config = SessionConfig { kept_frames: 4, ..every_frame() };
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&config);
@@ -247,20 +250,20 @@ fn prompts_on_frames_of_the_geometry_before_are_served_there_and_carried_over() 
     assert_eq!((state(first), state(second)), (State::Tracked, State::Tracked));
     assert!(distance(first.centroid_mm, [5.0, 22.0]) < 2.5, "{:?}", first.centroid_mm);
     assert!(distance(second.centroid_mm, [-7.5, 12.5]) < 2.5, "{:?}", second.centroid_mm);
-    // Of another probe's frame no mask can be carried here.
+    // A mask on another probe's frame cannot be reprojected.
     scan.prompt(Prompt { seq: 2, ..click(3, 0.0, 20.0) }).unwrap();
     let overlay = scan.overlay_of(&sector(3, -0.5, 0.5, 60.0));
     assert_eq!(overlay.answers()[0].outcome, PromptOutcome::TooOld as u32);
 }
 
 #[test]
-fn prompts_while_a_table_is_made_wait_or_are_too_old() {
+fn prompts_while_a_table_is_filled_wait_or_are_too_old() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
     scan.overlay_of(&frame(1));
     assert!(scan.overlay_of(&deeper(2)).objects().is_empty());
-    // Frame 2 was not worked on: it has no features.
+    // Frame 2 was not processed and has no features.
     let too_old = scan.prompt(Prompt { seq: 2, ..click(1, 0.0, 20.0) }).unwrap();
     let next = scan.prompt(click(2, 0.0, 30.0)).unwrap();
     for seq in 3..=4 {
@@ -273,9 +276,9 @@ fn prompts_while_a_table_is_made_wait_or_are_too_old() {
     assert_eq!((only(&overlay).id, state(only(&overlay))), (2, State::Fresh));
 }
 
-/// What a front end says of its geometry is not what counts: neither an epoch that stays nor one that moves.
+/// Geometries are compared by their values: the front end's epoch may stay or change.
 #[test]
-fn epochs_are_not_believed() {
+fn epochs_are_ignored() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&in_steps());
     let mut scan = memory.open(in_steps(), &clock);
@@ -287,7 +290,7 @@ fn epochs_are_not_believed() {
     );
 }
 
-/// A frame that cannot be sampled (its vendor's table is not there) hides no change of geometry, and loses nothing.
+/// A frame that cannot be sampled (its vendor table is missing) hides no change of geometry, and no object is lost.
 #[test]
 fn a_frame_that_cannot_be_sampled_does_not_hide_a_change_of_geometry() {
     let with = |last_depth_mm: f32| {
@@ -307,9 +310,9 @@ fn a_frame_that_cannot_be_sampled_does_not_hide_a_change_of_geometry() {
     }
 }
 
-/// A picture within black borders, its scale right for its own pixels: the same millimetres as without borders.
+/// A picture with black borders gives the same millimetres as without borders.
 #[test]
-fn black_borders_do_not_spoil_the_scale() {
+fn black_borders_do_not_change_the_scale() {
     let with = |border: u32| {
         let config = SessionConfig { display: Display::Source, ..every_frame() };
         let clock = ManualClock::new(0);

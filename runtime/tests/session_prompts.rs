@@ -1,8 +1,8 @@
-//! Prompts: many objects, several clicks each, answers, and commands from another thread.
+//! Prompts: many objects, several clicks each, and replies.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{COMMANDS_QUEUED, Memory, boxed, click, distance, every_frame, frame, remove};
+use common::{Memory, QUEUED, boxed, click, distance, every_frame, frame, remove};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
@@ -27,7 +27,7 @@ fn answers(overlay: &Overlay) -> Vec<(u32, u32, PromptOutcome)> {
 }
 
 #[test]
-fn a_lone_click_takes_the_best_candidate_where_there_are_any() {
+fn a_single_click_takes_the_best_candidate() {
     let mut prompt = DecoderPrompt::default();
     prompt.add(GridClick { at: [9.0, 9.0], is_positive: true });
     assert_eq!(prompt.choose(&[0.9, 0.2, 0.7, 0.6]), 2);
@@ -37,7 +37,7 @@ fn a_lone_click_takes_the_best_candidate_where_there_are_any() {
     assert_eq!(DecoderPrompt::of_box([1.0, 1.0, 9.0, 9.0]).choose(&[0.1, 0.2, 0.7, 0.6]), 0);
 }
 
-/// The small model's disc lies at the mean of all points that it is given: they are all given.
+/// The small model's disc lies at the mean of all its points: all clicks reach it.
 #[test]
 fn clicks_on_one_frame_add_up() {
     let clock = ManualClock::new(0);
@@ -68,9 +68,9 @@ fn clicks_on_a_kept_frame_add_up_too() {
     assert!(distance(centroid(&overlay, 1), [-2.0, 17.0]) < 1.3, "{:?}", centroid(&overlay, 1));
 }
 
-/// On a later frame the clicks before have done their work; the box of what was carried there stands for them.
+/// On a later frame, the box of the tracked mask replaces earlier clicks.
 #[test]
-fn a_click_on_a_later_frame_corrects_what_was_carried_there() {
+fn a_click_on_a_later_frame_corrects_the_tracked_mask() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -80,16 +80,16 @@ fn a_click_on_a_later_frame_corrects_what_was_carried_there() {
     }
     scan.prompt(click(1, 6.0, 20.0)).unwrap();
     let overlay = scan.overlay_of(&frame(4));
-    // Two corners about the old middle, and the click: a third of the way.
+    // The mean of two corners around the old centre and of the click: a third of the way.
     assert!(distance(centroid(&overlay, 1), [2.0, 20.0]) < 1.0, "{:?}", centroid(&overlay, 1));
     assert_eq!(overlay.objects()[0].state, State::Fresh as u32);
-    // A second click on that frame's successor begins with what is there again.
+    // On the next frame it is tracked.
     let overlay = scan.overlay_of(&frame(5));
     assert_eq!(overlay.objects()[0].state, State::Tracked as u32);
 }
 
 #[test]
-fn a_box_starts_an_object_anew() {
+fn a_box_restarts_an_object() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -100,24 +100,24 @@ fn a_box_starts_an_object_anew() {
 }
 
 #[test]
-fn more_clicks_than_the_decoder_has_places_for_are_served() {
+fn more_clicks_than_the_decoder_has_slots_for_are_served() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
     for round in 0..3 {
-        for _ in 0..COMMANDS_QUEUED {
+        for _ in 0..QUEUED.commands {
             scan.prompt(click(1, -8.0 + 8.0 * round as f32, 20.0)).unwrap();
         }
         scan.commands.set_frozen(true).unwrap_err();
         let overlay = scan.overlay_of(&frame(1 + round));
-        assert_eq!(overlay.answers().len(), COMMANDS_QUEUED as usize);
+        assert_eq!(overlay.answers().len(), QUEUED.commands as usize);
     }
-    assert_eq!(scan.session.counters().prompts_served, 3 * u64::from(COMMANDS_QUEUED));
+    assert_eq!(scan.session.counters().prompts_served, 3 * u64::from(QUEUED.commands));
 }
 
-/// Ten objects, each clicked, corrected and removed while the others go on.
+/// Ten objects: some are corrected or removed while the others are tracked.
 #[test]
-fn objects_come_and_go_without_disturbing_each_other() {
+fn objects_do_not_affect_each_other() {
     let places: Vec<[f32; 2]> =
         (0..10).map(|i| [-14.0 + 7.0 * (i % 5) as f32, 14.0 + 13.0 * (i / 5) as f32]).collect();
     let clock = ManualClock::new(0);
@@ -180,21 +180,21 @@ fn every_prompt_is_answered_once_with_its_ticket() {
     assert_eq!(told, 16);
 }
 
-/// Prompts that arrive while frames are dropped are answered with the next overlay, none forgotten.
+/// Prompts that arrive while frames are dropped have their replies on the next overlays; none is lost.
 #[test]
-fn answers_wait_for_an_overlay() {
+fn replies_wait_for_an_overlay() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
     let mut tickets = Vec::new();
     for round in 0..4 {
-        for _ in 0..COMMANDS_QUEUED / 2 {
+        for _ in 0..QUEUED.commands / 2 {
             tickets.push(scan.prompt(click(1, 0.0, 20.0)).unwrap());
         }
         scan.push(&sonotrace::hal::frame::FrameDescriptor { lines: 0, ..frame(round + 1) });
         assert!(matches!(scan.outcome(), Poll::Dropped { .. }));
     }
-    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Err(CommandError::Full { capacity: COMMANDS_QUEUED }));
+    assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Err(CommandError::Full { capacity: QUEUED.commands }));
     let mut answered = Vec::new();
     for seq in 10..14 {
         let overlay = scan.overlay_of(&frame(seq));
@@ -205,7 +205,7 @@ fn answers_wait_for_an_overlay() {
 }
 
 #[test]
-fn prompts_that_the_end_leaves_over_are_counted() {
+fn prompts_waiting_at_the_end_are_counted() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);

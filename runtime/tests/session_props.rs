@@ -1,8 +1,8 @@
-//! Whatever comes through the ring, a session does not panic, and its counts add up.
+//! For any frames and prompts, a session does not panic, and its counters add up.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{Chance, Memory, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
+use common::{Memory, Random, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
 use proptest::prelude::*;
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
@@ -11,14 +11,14 @@ use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, Rung, State};
 use sonotrace::session::{Policy, Poll, SessionConfig};
 use sonotrace::vision::Display;
 
-/// What is done with a scan, one thing after the other.
+/// One step of a scan.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A frame that is as it should be.
+    /// A valid frame.
     Good,
-    /// A frame of which some words are something else.
+    /// A frame with some words changed.
     Changed(Vec<(usize, u32)>),
-    /// A descriptor of any bytes behind the right magic.
+    /// A descriptor of random bytes after the right magic.
     Noise(u64),
     Prompt(Prompt),
     Freeze(bool),
@@ -26,7 +26,7 @@ enum Step {
     Fetch,
 }
 
-/// Values for a descriptor's words: whole numbers, floats, and what is neither.
+/// Generates values for a descriptor's words: integers, floats, and arbitrary bits.
 fn word() -> impl Strategy<Value = u32> {
     let floats = [0.0f32, -0.0, 1.0, -1.0, 0.1, 1e-30, 1e30, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE];
     prop_oneof![
@@ -73,7 +73,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// A valid descriptor of one of several kinds, small enough for a slot.
+/// Returns a valid descriptor of one of several kinds, small enough for a slot.
 fn base(kind: usize, seq: u64) -> FrameDescriptor {
     let sector = FrameDescriptor {
         geometry: 2,
@@ -100,7 +100,7 @@ fn base(kind: usize, seq: u64) -> FrameDescriptor {
     }
 }
 
-/// What has to hold of every overlay, whatever the frames were.
+/// Checks what holds for every overlay, whatever the frames.
 fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
     let mut worst = 0;
     for object in overlay.objects() {
@@ -136,8 +136,8 @@ fn run(
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&config);
     let mut scan = memory.open(config, &clock);
-    let mut chance = Chance(steps.len() as u64);
-    let payload: Vec<u8> = (0..SLOT_PAYLOAD_BYTES).map(|_| chance.word() as u8).collect();
+    let mut random = Random(steps.len() as u64);
+    let payload: Vec<u8> = (0..SLOT_PAYLOAD_BYTES).map(|_| random.word() as u8).collect();
     let (mut seq, mut committed, mut prompts) = (0, 0u64, 0u64);
     for step in steps {
         let mut descriptor = base(kind, seq + 1);
@@ -148,7 +148,7 @@ fn run(
                 changes.iter().for_each(|&(at, value)| words[at] = value);
             }
             Step::Noise(seed) => {
-                let mut noise = Chance(*seed);
+                let mut noise = Random(*seed);
                 let bytes = bytemuck::bytes_of_mut(&mut descriptor);
                 bytes[8..].iter_mut().for_each(|byte| *byte = noise.word() as u8);
             }
@@ -173,7 +173,7 @@ fn run(
                 continue;
             }
         }
-        // What a front end writes into a slot is not looked at on the way.
+        // The ring does not check what a front end writes into a slot.
         let mut slot = scan.frames.acquire().unwrap();
         *slot.descriptor_mut() = descriptor;
         slot.payload_mut()[..payload.len()].copy_from_slice(&payload);
@@ -184,7 +184,7 @@ fn run(
     }
     let before = scan.session.counters();
     prop_assert!(before.outcomes() <= committed);
-    // Half of the scans are worked off, the others end where they are.
+    // Half of the scans process all frames, the others end early.
     if steps.len().is_multiple_of(2) {
         while scan.session.poll() != Poll::Idle {}
         prop_assert_eq!(scan.session.poll(), Poll::Idle);
@@ -195,7 +195,7 @@ fn run(
         prop_assert_eq!(counters.outcomes(), committed);
     }
     let counters = scan.session.counters();
-    prop_assert_eq!(u64::from(scan.ring.counters().committed), committed);
+    prop_assert_eq!(u64::from(scan.rings.frames.counters().committed), committed);
     prop_assert!(counters.repeats <= counters.overlays);
     let end = scan.finish_and_account();
     let answered = end.prompts_served + end.prompts_too_old + end.prompts_refused;
@@ -219,9 +219,9 @@ proptest! {
     }
 }
 
-/// Each of the kinds of frames that the property starts from is worked on when it is left as it is.
+/// The frames of each kind are valid before they are changed.
 #[test]
-fn the_frames_that_are_changed_are_good_ones() {
+fn unchanged_frames_are_valid() {
     for kind in 0..6 {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&every_frame());

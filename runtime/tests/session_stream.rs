@@ -1,4 +1,4 @@
-//! A stream's traps: late and repeated frames, missing numbers, clocks that begin again, freezing, frames that lie.
+//! Faults of a stream: late and repeated frames, missing numbers, restarts, freezing, contradictory frames.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -42,11 +42,11 @@ fn late_and_repeated_frames_are_dropped_as_out_of_order() {
 }
 
 #[test]
-fn missing_numbers_are_told_and_counted() {
+fn missing_numbers_are_reported_and_counted() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
-    assert_eq!(scan.overlay_of(&frame(5)).flags, 0, "where a scan begins nothing is missing");
+    assert_eq!(scan.overlay_of(&frame(5)).flags, 0, "nothing is missing before the first frame");
     assert_eq!(scan.overlay_of(&frame(6)).flags, 0);
     assert_eq!(scan.overlay_of(&frame(10)).flags, overlay_flags::GAP_BEFORE);
     // A frame that was dropped is not missing, but the one after it has a gap before it.
@@ -59,18 +59,18 @@ fn missing_numbers_are_told_and_counted() {
 }
 
 #[test]
-fn more_missing_numbers_than_can_be_counted_are_counted_as_most() {
+fn the_count_of_missing_numbers_saturates() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
-    // Another clock is another stream, whose numbers begin anew.
+    // Another clock is another stream with its own numbers.
     for (clock_id, seq) in [(1, 1), (1, u64::MAX), (2, 1), (2, u64::MAX)] {
         scan.overlay_of(&FrameDescriptor { clock_id, seq, ..frame(1) });
     }
     assert_eq!(scan.finish_and_account().frames_missing, u64::MAX);
 }
 
-/// Frames that gave way to newer ones are not missing.
+/// Superseded frames do not count as missing.
 #[test]
 fn superseded_frames_are_not_missing() {
     let config = SessionConfig { policy: Policy::Newest, ..every_frame() };
@@ -80,7 +80,7 @@ fn superseded_frames_are_not_missing() {
     scan.overlay_of(&frame(1));
     let mut seq = 1;
     for burst in 1..20 {
-        // More than the ring queues, so that some are given back and some passed over.
+        // More than the ring queues, so that some are evicted and some skipped.
         for _ in 0..burst {
             seq += 1;
             scan.push(&frame(seq));
@@ -92,7 +92,7 @@ fn superseded_frames_are_not_missing() {
 }
 
 #[test]
-fn a_clock_that_begins_again_is_followed() {
+fn a_restarted_stream_is_followed() {
     let restarts: [fn(u64) -> FrameDescriptor; 3] = [
         |after| FrameDescriptor { t_acq_ns: after * 20_000_000, ..frame(100 + after) },
         |after| FrameDescriptor { t_acq_ns: (100 + after) * 20_000_000, ..frame(after) },
@@ -109,7 +109,7 @@ fn a_clock_that_begins_again_is_followed() {
         dropped(&mut scan, &restarted(1), DropReason::OutOfOrder);
         dropped(&mut scan, &restarted(2), DropReason::OutOfOrder);
         for after in 3..10 {
-            assert_eq!(states(&scan.overlay_of(&restarted(after))), [State::Tracked], "objects go on");
+            assert_eq!(states(&scan.overlay_of(&restarted(after))), [State::Tracked], "objects are kept");
         }
         assert!(scan.event_kinds().contains(&EventKind::StreamRestarted));
         let counters = scan.finish_and_account();
@@ -118,7 +118,7 @@ fn a_clock_that_begins_again_is_followed() {
 }
 
 #[test]
-fn another_clock_begins_a_stream_at_once() {
+fn another_clock_is_a_restart_at_once() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -129,9 +129,9 @@ fn another_clock_begins_a_stream_at_once() {
     assert_eq!(scan.finish_and_account().restarts, 1);
 }
 
-/// A number that was used before the restart does not bring back features from before it.
+/// A number from before the restart does not refer to features from before it.
 #[test]
-fn numbers_from_before_a_restart_mean_nothing_after_it() {
+fn numbers_from_before_a_restart_are_invalid_after_it() {
     let config = SessionConfig { kept_frames: 4, ..every_frame() };
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&config);
@@ -158,11 +158,11 @@ fn frozen_frames_are_dropped_and_counted_until_the_image_is_live() {
     for seq in 2..5 {
         dropped(&mut scan, &frozen(seq), DropReason::Frozen);
     }
-    // What follows is live by itself.
+    // The next frame without the flag is live.
     let overlay = scan.overlay_of(&frame(5));
     assert_eq!((states(&overlay), overlay.flags), (vec![State::Tracked], overlay_flags::GAP_BEFORE));
     assert_eq!(scan.event_kinds(), [EventKind::Frozen, EventKind::Resumed]);
-    // The device's word holds whatever frames say.
+    // A command freezes the image, whatever the flags of the frames.
     scan.commands.set_frozen(true).unwrap();
     dropped(&mut scan, &frame(6), DropReason::Frozen);
     dropped(&mut scan, &frozen(7), DropReason::Frozen);
@@ -189,7 +189,7 @@ fn prompts_on_a_frozen_image_are_served_on_it() {
         } else {
             dropped(&mut scan, &FrameDescriptor { flags: flags::FROZEN, ..frame(2) }, DropReason::Frozen);
         }
-        // One more object, one corrected, one too many, one on the frame by its number.
+        // A new object, a correction on the frame by its number, and an unknown object.
         scan.prompt(click(2, 8.0, 30.0)).unwrap();
         scan.prompt(Prompt { seq: 1, ..click(1, -4.0, 12.0) }).unwrap();
         scan.prompt(remove(9)).unwrap();
@@ -201,7 +201,7 @@ fn prompts_on_a_frozen_image_are_served_on_it() {
         let outcomes: Vec<u32> = overlay.answers().iter().map(|answer| answer.outcome).collect();
         let (served, unknown) = (PromptOutcome::Served as u32, PromptOutcome::UnknownObject as u32);
         assert_eq!(outcomes, [served, served, unknown]);
-        // As old as its frame; answered at once.
+        // Its age is that of the frame; its latency that of the prompt.
         assert_eq!((overlay.age_ns, overlay.latency_ns), (500_000_000, 0));
         assert_eq!(scan.outcome(), Poll::Idle);
         scan.prompt(remove(1)).unwrap();
@@ -217,7 +217,7 @@ fn prompts_on_a_frozen_image_are_served_on_it() {
     }
 }
 
-/// Where nothing has been shown yet there is nothing to prompt on: the prompt waits for the first frame.
+/// Before the first overlay there is no frame to prompt on: the prompt waits for the first frame.
 #[test]
 fn a_prompt_before_the_first_frame_waits_for_it_even_when_frozen() {
     let clock = ManualClock::new(0);
@@ -232,7 +232,7 @@ fn a_prompt_before_the_first_frame_waits_for_it_even_when_frozen() {
 }
 
 #[test]
-fn an_update_that_the_end_interrupts_is_no_frame() {
+fn an_interrupted_update_is_no_frame() {
     let config = SessionConfig { slice_ns: 1, ..every_frame() };
     let clock = Ticking::new(1);
     let mut memory = Memory::of(&config);
@@ -241,7 +241,7 @@ fn an_update_that_the_end_interrupts_is_no_frame() {
     scan.commands.set_frozen(true).unwrap();
     scan.prompt(click(1, 0.0, 20.0)).unwrap();
     scan.prompt(boxed(2, [0.0, 8.0, 9.0, 17.0])).unwrap();
-    // A call to take up the work, and one to answer the first prompt.
+    // One call starts the update, and one serves the first prompt.
     assert_eq!([scan.session.poll(), scan.session.poll()], [Poll::Working; 2]);
     let counters = scan.finish_and_account();
     assert_eq!((counters.overlays, counters.updates, counters.prompts_unanswered), (1, 0, 1));
@@ -264,7 +264,7 @@ fn a_payload_that_is_not_as_long_as_announced_is_malformed() {
             "{payload_bytes}"
         );
     }
-    // The ring itself refuses to announce more than it is given.
+    // The ring itself refuses a descriptor that announces more bytes than are given.
     let short = scan.frames.push(&frame(1), &samples(&frame(1))[1..]);
     assert!(matches!(short, Err(RingError::PayloadShort { .. })));
     scan.overlay_of(&frame(1));
@@ -280,20 +280,20 @@ fn a_frame_larger_than_its_slot_is_refused_by_the_ring_and_dropped_by_the_sessio
     assert!(large.check().is_ok() && large.payload_bytes as usize > SLOT_PAYLOAD_BYTES);
     let refused = scan.frames.push(&large, &samples(&large)).unwrap_err();
     assert_eq!(refused.to_string(), "frame payload is 16384 bytes, a slot holds 8192");
-    // A front end that writes the descriptor itself and commits what it could not fill.
+    // A front end that writes the descriptor itself and commits a frame that it could not fill.
     let mut slot = scan.frames.acquire().unwrap();
     *slot.descriptor_mut() = large;
     let _ = slot.commit();
     assert_eq!(scan.outcome(), Poll::Dropped { seq: 1, reason: DropReason::Malformed });
     assert_eq!(scan.finish_and_account().dropped(DropReason::Malformed), 1);
-    // The ring says beforehand what it holds.
+    // The ring reports its capacity in advance.
     let mut memory = AlignedBytes::zeroed(FrameRing::region_bytes(2, 100).unwrap());
     assert_eq!(FrameRing::create(memory.bytes_mut(), 2, 100).unwrap().payload_capacity(), 100);
 }
 
 /// Geometry that contradicts itself or the samples is refused before anything is computed from it.
 #[test]
-fn a_geometry_that_lies_is_malformed() {
+fn a_contradictory_geometry_is_malformed() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -306,7 +306,7 @@ fn a_geometry_that_lies_is_malformed() {
         last_angle_rad: 0.5,
         ..frame(2)
     };
-    let lies = [
+    let contradictions = [
         FrameDescriptor { lines: 17, ..frame(2) },
         FrameDescriptor { samples: 65, ..frame(2) },
         FrameDescriptor { last_depth_mm: f32::INFINITY, ..frame(2) },
@@ -318,17 +318,17 @@ fn a_geometry_that_lies_is_malformed() {
         FrameDescriptor { apex_radius_mm: f32::NAN, ..sector },
         FrameDescriptor { content_columns: 5, content_rows: 5, ..frame(2) },
     ];
-    for lie in lies {
-        dropped(&mut scan, &lie, DropReason::Malformed);
+    for descriptor in contradictions {
+        dropped(&mut scan, &descriptor, DropReason::Malformed);
     }
     assert_eq!(states(&scan.overlay_of(&frame(3))), [State::Tracked]);
     let counters = scan.finish_and_account();
     assert_eq!((counters.geometry_changes, counters.dropped(DropReason::Malformed)), (0, 10));
 }
 
-/// Another session's memory, another model: nothing of one scan shows in the other.
+/// Two sessions in separate memory do not affect each other.
 #[test]
-fn two_sessions_do_not_know_of_each_other() {
+fn two_sessions_do_not_affect_each_other() {
     let alone = || {
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&every_frame());

@@ -1,17 +1,17 @@
-//! One call of `poll` works for its slice and at most one piece longer, whatever the frame: counted by a clock that moves by 1 each
-//! time it is read, since it is read before each piece; and a clock that stands still ends no call late.
+//! One call of `poll` works for its slice and at most one piece of work longer, for any frame. The clock is read before
+//! each piece and advances by 1 at each reading, so its readings count the pieces. A stopped clock ends each call, too.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{Memory, SLOT_PAYLOAD_BYTES, boxed, click, disc, disc_model, every_frame, frame};
+use common::{Memory, QUEUED, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model, every_frame, frame};
 use core::sync::atomic::{AtomicU64, Ordering};
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LINEAR, SampleType, TgcPoint, flags};
-use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
+use sonotrace::hal::ring::RingSizes;
 use sonotrace::region::Region;
-use sonotrace::session::{Poll, Ports, Session, SessionConfig, memory_required};
+use sonotrace::session::{Poll, SessionConfig, memory_required};
 
-/// Moves by 1 each time it is read.
+/// A clock that advances by 1 at each reading.
 #[derive(Default)]
 struct CountingClock(AtomicU64);
 
@@ -27,10 +27,11 @@ impl CountingClock {
     }
 }
 
-/// Reads of the clock in a call beside those between pieces: at its start, around each stage, for events and the overlay.
-const READS_BESIDE: u64 = 40;
+/// Other readings of the clock in a call than those between pieces: at its start, around each stage, for events and the
+/// overlay.
+const OTHER_READS: u64 = 40;
 
-/// A polar frame of 512 lines of 2048 samples with a checksum.
+/// Returns a polar frame of 512 lines of 2048 samples with a checksum.
 fn large_polar(seq: u64) -> FrameDescriptor {
     let bytes = 512 * 2048;
     FrameDescriptor {
@@ -43,7 +44,7 @@ fn large_polar(seq: u64) -> FrameDescriptor {
     }
 }
 
-/// The same as IQ, with a gain curve that is still to be applied.
+/// Returns the same as IQ, with a pending gain curve.
 fn large_iq(seq: u64) -> FrameDescriptor {
     let mut descriptor = FrameDescriptor {
         domain: Domain::PolarIq as u32,
@@ -61,7 +62,7 @@ fn large_iq(seq: u64) -> FrameDescriptor {
     descriptor
 }
 
-/// A picture of 4096 x 1024 pixels.
+/// Returns a picture of 4096 x 1024 pixels.
 fn large_picture(seq: u64) -> FrameDescriptor {
     FrameDescriptor {
         domain: Domain::ScanConverted as u32,
@@ -75,48 +76,33 @@ fn large_picture(seq: u64) -> FrameDescriptor {
     }
 }
 
-/// Brings a frame to its overlay, with a click and a box on it: the most reads of the clock in one call, and all of them.
+/// Processes a frame with a click and a box on it. Returns the maximum readings of the clock in one call, and all
+/// readings.
 fn reads(descriptor: &FrameDescriptor, slice_ns: u64) -> (u64, u64) {
     let clock = CountingClock::default();
     let config = SessionConfig { slice_ns, ..every_frame() };
     let bytes = descriptor.payload_bytes as usize;
-    let mut regions = [
-        FrameRing::region_bytes(2, bytes).unwrap(),
-        OverlayRing::region_bytes(2).unwrap(),
-        CommandRing::region_bytes(4).unwrap(),
-        EventRing::region_bytes(64).unwrap(),
-        memory_required(disc(), &config).unwrap().bytes,
-    ]
-    .map(|bytes| Region::new(bytes).unwrap());
-    let [frames, overlays, commands, events, memory] = regions.each_mut().map(Region::as_mut_slice);
-    let frames = FrameRing::create(frames, 2, bytes).unwrap();
-    let overlays = OverlayRing::create(overlays, 2).unwrap();
-    let commands = CommandRing::create(commands, 4).unwrap();
-    let events = EventRing::create(events, 64).unwrap();
-    let ports = Ports {
-        frames: frames.consumer().unwrap(),
-        commands: commands.consumer().unwrap(),
-        overlays: overlays.producer().unwrap(),
-        events: events.producer().unwrap(),
-    };
-    let mut session = Session::open(disc_model(), config, memory, ports, &clock).unwrap();
+    let sizes = RingSizes { payload_bytes: bytes, ..QUEUED };
+    let mut rings = sizes.region_bytes().unwrap().map(|bytes| Region::new(bytes).unwrap());
+    let mut memory = Region::new(memory_required(disc(), &config).unwrap().bytes).unwrap();
+    let rings = rings.each_mut().map(Region::as_mut_slice);
+    let mut scan = Scan::open(disc_model(), rings, &sizes, memory.as_mut_slice(), config, &clock).unwrap();
     let payload: Vec<u8> =
         (0..descriptor.payload_bytes).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut descriptor = *descriptor;
     if descriptor.flags & flags::CRC_PRESENT != 0 {
         descriptor.crc32 = crc32fast::hash(&payload);
     }
-    let _ = frames.producer().unwrap().push(&descriptor, &payload).unwrap();
+    let _ = scan.frames.push(&descriptor, &payload).unwrap();
     let is_plane = descriptor.domain != Domain::ScanConverted as u32;
-    let mut prompts = commands.producer().unwrap();
     let [at, edge] = if is_plane { [20.0, 12.0] } else { [500.0, 300.0] };
-    prompts.prompt(click(1, if is_plane { 0.0 } else { at }, at)).unwrap();
-    prompts.prompt(boxed(2, [edge - 11.0, edge, edge, edge + 11.0])).unwrap();
+    scan.prompt(click(1, if is_plane { 0.0 } else { at }, at)).unwrap();
+    scan.prompt(boxed(2, [edge - 11.0, edge, edge, edge + 11.0])).unwrap();
     let mut longest = 0;
     let begun = clock.reads();
     loop {
         let before = clock.reads();
-        let poll = session.poll();
+        let poll = scan.session.poll();
         longest = longest.max(clock.reads() - before);
         if poll != Poll::Working {
             assert_eq!(poll, Poll::Overlay(descriptor.seq));
@@ -138,15 +124,15 @@ fn a_call_works_for_its_slice_and_one_piece() {
         for slice_ns in [1, 10, 100] {
             let (longest, all) = reads(&descriptor, slice_ns);
             println!("{name}, slice of {slice_ns}: longest call {longest} reads, {all} in all");
-            assert!(longest <= slice_ns + READS_BESIDE, "{name}: {longest} reads in a slice of {slice_ns}");
-            assert!(all >= pieces_min, "{name}: {all} reads, work is not cut into pieces");
+            assert!(longest <= slice_ns + OTHER_READS, "{name}: {longest} reads in a slice of {slice_ns}");
+            assert!(all >= pieces_min, "{name}: {all} reads, the work is not split into pieces");
         }
     }
 }
 
-/// The work of a frame is the same, however it is sliced.
+/// The result for a frame does not depend on the slices.
 #[test]
-fn the_slice_does_not_show() {
+fn the_slice_does_not_change_the_overlay() {
     let overlay = |slice_ns| {
         let config = SessionConfig { slice_ns, ..every_frame() };
         let (clock, mut memory) = (ManualClock::new(0), Memory::of(&config));
@@ -167,22 +153,22 @@ fn the_slice_does_not_show() {
     assert_eq!(overlay(1), overlay(1_000_000));
 }
 
-/// Shows the same time whenever it is read.
+/// A stopped clock.
 #[derive(Default)]
-struct StillClock(CountingClock);
+struct StoppedClock(CountingClock);
 
-impl Clock for StillClock {
+impl Clock for StoppedClock {
     fn now_ns(&self) -> u64 {
         self.0.now_ns();
         5
     }
 }
 
-/// A clock that stands still: each call ends after a bounded number of pieces, and the frame still gets its overlay.
+/// With a stopped clock, each call ends after a bounded number of pieces, and the frame still gets its overlay.
 #[test]
-fn a_clock_that_stands_still_ends_every_call() {
+fn a_stopped_clock_ends_every_call() {
     let config = SessionConfig { slice_ns: 1_000_000, ..every_frame() };
-    let (clock, mut memory) = (StillClock::default(), Memory::of(&config));
+    let (clock, mut memory) = (StoppedClock::default(), Memory::of(&config));
     let mut scan = memory.open(config, &clock);
     for object in 1..=4 {
         scan.prompt(click(object, -12.0 + 6.0 * object as f32, 20.0)).unwrap();
@@ -201,7 +187,7 @@ fn a_clock_that_stands_still_ends_every_call() {
         }
         polls += 1;
     }
-    // The encoder and four decodes have some 200 tiles.
-    assert!(polls >= 3 && longest <= 64 + READS_BESIDE, "{polls} calls, the longest with {longest} reads");
+    // The encoder and four decodes have about 200 tiles.
+    assert!(polls >= 3 && longest <= 64 + OTHER_READS, "{polls} calls, the longest with {longest} reads");
     assert_eq!(scan.session.counters().overlays, 1);
 }

@@ -1,11 +1,11 @@
-//! Tiles may run on any number of threads and be stopped between two: the bits of the result are the same. Runs are sliced,
-//! resumed and abandoned.
+//! Tiles may run on any number of threads, with stops between them, and give the same bits. Runs are sliced, resumed
+//! and abandoned.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 #[path = "../kernels/tests/common/mod.rs"]
 mod kernel_cases;
-use common::{AlignedBytes, Chance, disc, disc_model};
+use common::{AlignedBytes, Random, disc, disc_model};
 use kernel_cases::{Bench, Case, bits, cases, matmul, small_tiles};
 use sonotrace::exec::{Claims, ExecError, Executor, ExecutorConfig, Job, Progress, memory_required};
 
@@ -15,14 +15,14 @@ fn expected(case: &Case) -> Vec<u32> {
     bits(&case.run(&small_tiles()))
 }
 
-/// A job over a bench's operation.
+/// Returns a job over a bench's operation.
 fn job<'a>(bench: &'a Bench<'_>, claims: &'a Claims, generation: u32) -> Job<'a> {
-    // SAFETY: the spaces are the bench's own, alive as long as the job, and touched by nobody else.
+    // SAFETY: the spaces belong to the bench, live as long as the job, and nothing else accesses them.
     unsafe { Job::new(&bench.op, &bench.spaces, claims, generation) }
 }
 
 #[test]
-fn several_threads_give_the_bits_of_one() {
+fn several_threads_give_the_same_bits_as_one() {
     for case in cases() {
         let (expected, file) = (expected(&case), case.file());
         for threads in [2, 3, 5] {
@@ -35,7 +35,7 @@ fn several_threads_give_the_bits_of_one() {
                 for (thread, mut scratch) in scratch.into_iter().enumerate() {
                     scope.spawn(move || {
                         let mut asked = thread;
-                        // Some threads are late now and then, so that tiles change hands.
+                        // Delay some threads now and then, to vary which thread runs which tile.
                         let mut go_on = || {
                             asked += 1;
                             if asked % 3 == 0 {
@@ -54,9 +54,9 @@ fn several_threads_give_the_bits_of_one() {
     }
 }
 
-/// Who comes last sees the job done, without any other meeting point: done means that the results are visible.
+/// A thread that sees the job done also sees its results, without other synchronisation.
 #[test]
-fn a_job_that_is_done_shows_its_results() {
+fn a_done_job_makes_its_results_visible() {
     let case = matmul();
     let (expected, file) = (expected(&case), case.file());
     for _ in 0..20 {
@@ -76,7 +76,7 @@ fn a_job_that_is_done_shows_its_results() {
     }
 }
 
-/// A thread that wakes late claims no tile of the operation that was opened meanwhile.
+/// A thread that wakes late claims no tile of an operation that was opened in the meantime.
 #[test]
 fn a_job_of_an_earlier_opening_claims_nothing() {
     let file = matmul().file();
@@ -90,7 +90,7 @@ fn a_job_of_an_earlier_opening_claims_nothing() {
     assert!(bench.output().iter().all(|value| value.is_nan()), "nothing was run");
 }
 
-/// A job stopped after any number of tiles is resumed over the rest.
+/// A job stopped after any number of tiles can be resumed.
 #[test]
 fn a_stopped_job_is_resumed() {
     for case in cases() {
@@ -123,7 +123,7 @@ fn memory() -> AlignedBytes {
     AlignedBytes::zeroed(memory_required(disc(), &TWO_FRAMES).unwrap().bytes)
 }
 
-/// Begins a run on the features in a slot, and fills each input that is no state with numbers of its own.
+/// Begins a run on the features in a copy, and fills each input outside state with different numbers.
 fn begin(executor: &mut Executor<'_>, program: usize, slot: u32) {
     executor.begin(program, &[slot]).unwrap();
     let model = *executor.model();
@@ -132,7 +132,7 @@ fn begin(executor: &mut Executor<'_>, program: usize, slot: u32) {
             continue;
         }
         let input = executor.input_mut(port);
-        let values = Chance(100 * program as u64 + port as u64).floats(input.len());
+        let values = Random(100 * program as u64 + port as u64).floats(input.len());
         input.copy_from_slice(&values);
     }
 }
@@ -167,9 +167,9 @@ fn a_run_stopped_after_every_tile_ends_with_the_same_bits() {
     }
 }
 
-/// A run that was abandoned leaves nothing behind that a later one sees.
+/// An abandoned run does not affect later runs.
 #[test]
-fn an_abandoned_run_does_not_show() {
+fn an_abandoned_run_has_no_effect() {
     let mut memory = memory();
     let mut executor = executor(&mut memory);
     let encoder = executor.program("encoder").unwrap();
@@ -190,10 +190,10 @@ fn an_abandoned_run_does_not_show() {
     }
 }
 
-/// A run writes the copy that it was given and no other: the copy of a frame before stays as it was, whether the run is
+/// A run writes only to the copies in its slots: the copy of an earlier frame does not change, whether the run is
 /// finished or abandoned.
 #[test]
-fn a_run_touches_its_own_copy_only() {
+fn a_run_writes_only_its_own_copy() {
     let mut memory = memory();
     let mut executor = executor(&mut memory);
     let (encoder, decoder) = (executor.program("encoder").unwrap(), executor.program("decoder").unwrap());
@@ -220,7 +220,7 @@ fn a_run_touches_its_own_copy_only() {
 }
 
 #[test]
-fn a_run_is_begun_with_copies_that_exist() {
+fn a_run_needs_copies_that_exist() {
     let mut memory = memory();
     let mut executor = executor(&mut memory);
     assert_eq!(executor.begin(7, &[0]), Err(ExecError::Program { seen: 7, programs: 2 }));
@@ -229,7 +229,7 @@ fn a_run_is_begun_with_copies_that_exist() {
     assert_eq!(executor.begin(0, &[1]), Ok(()));
 }
 
-/// The self-test leaves no trace in state, and does not run once there is some to lose.
+/// The self-test leaves state at zero, and does not run after the first run.
 #[test]
 fn a_self_test_leaves_no_state() {
     let mut memory = memory();

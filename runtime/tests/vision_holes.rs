@@ -19,12 +19,12 @@ fn area(loops: &[Vec<Vertex>]) -> f64 {
     loops.iter().map(|points| signed_area(points)).sum()
 }
 
-/// Size and first pixel of each hole.
+/// Returns the size and first pixel of each hole.
 fn sizes(found: &Found) -> Vec<(usize, [usize; 2])> {
     found.holes.iter().map(|hole| (hole.pixels, hole.first)).collect()
 }
 
-/// A field drawn with characters: `#` is 1, `.` is -1, and a digit is minus its value.
+/// Parses a field drawn with characters: `#` is 1, `.` is -1, and a digit is minus its value.
 fn drawn(rows: &[&str]) -> (Vec<f32>, usize, usize) {
     let value = |c: u8| match c {
         b'#' => 1.0,
@@ -256,8 +256,8 @@ fn points_are_limited() {
     assert_eq!(trace(&field, Pick::Largest, 12, &mut labels, &mut points, &mut links), Ok(None));
 }
 
-/// The area of a component (`member`, by pixel): the sum of its parts between each four pixel centres, with the outermost
-/// pixels repeated at the field's edge.
+/// Returns the area of a component (`member`, by pixel): the sum of its parts between each four pixel centres, with the
+/// outermost pixels repeated at the field's edge.
 fn area_by_cells(values: &[f32], w: usize, h: usize, member: &[bool]) -> f64 {
     let at = |i: usize| {
         let value = values[i];
@@ -317,7 +317,7 @@ fn area_by_cells(values: &[f32], w: usize, h: usize, member: &[bool]) -> f64 {
     sum
 }
 
-/// In single precision and in this order, as documented: the sign at a saddle's middle may depend on it.
+/// Sums in single precision and in this order, as documented: the sign at a saddle's middle may depend on it.
 fn values_sum(values: &[f64; 4]) -> f32 {
     values.iter().fold(0.0, |sum, &value| sum + value as f32)
 }

@@ -1,4 +1,4 @@
-//! Input grid, mask enlargement, reprojection and display: each map against its definition, and there and back.
+//! Input grid, mask enlargement, reprojection and display: each map against its definition, and against its inverse.
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/boundaries.rs"]
@@ -185,7 +185,7 @@ fn contours_are_mapped_to_display_and_plane() {
     assert!(map_contour(&grid, &display, &contour, &mut px, &mut mm[..3]).is_err());
 }
 
-/// Geometries that share a plane, in pairs: changes of depth, of sector, of width and of scale.
+/// Returns geometries that share a plane, in pairs: changes of depth, of sector, of width and of scale.
 fn pairs() -> [[Geometry; 2]; 4] {
     let (Geometry::Sector(convex), Geometry::Linear(linear), Geometry::Raster(picture)) =
         (CONVEX, LINEAR, PICTURE)
@@ -200,9 +200,9 @@ fn pairs() -> [[Geometry; 2]; 4] {
     ]
 }
 
-/// The definition, in double precision: each pixel of the new mask is the weighted mean of all pixels of the old, with
-/// triangle weights around the place where it lies on the old grid. `None` if it is too close to the edge of the old
-/// grid to decide on which side it is.
+/// Computes the definition, in double precision: each pixel of the new mask is the weighted mean of all pixels of the
+/// old, with triangle weights around the place where it lies on the old grid. `None` if it is too close to the edge of
+/// the old grid to decide on which side it is.
 fn reprojected(mask: &[f32], side: usize, from: &InputGrid, to: &InputGrid, at: [usize; 2]) -> Option<f64> {
     let (columns, rows) = (f64::from(from.columns()), f64::from(from.rows()));
     // Corner of the valid area, from the plane's point at the grid's first pixel.
@@ -330,7 +330,7 @@ proptest! {
 
     /// Grid to plane to display and back; both maps are isotropic in millimetres except for rounding.
     #[test]
-    fn grid_plane_and_display_map_there_and_back(which in 0usize..3, x in -0.5..255.5f32, y in -0.5..255.5f32, width in 100u32..2000, height in 100u32..2000) {
+    fn grid_plane_and_display_maps_are_inverse(which in 0usize..3, x in -0.5..255.5f32, y in -0.5..255.5f32, width in 100u32..2000, height in 100u32..2000) {
         let geometry = [CONVEX, LINEAR, PICTURE][which];
         let grid = InputGrid::new(&geometry, 256).unwrap();
         let display = DisplayRaster::new(&geometry, Display::Raster { width, height }).unwrap();

@@ -10,12 +10,12 @@ use proptest::prelude::*;
 use sonotrace::vision::measures::signed_area;
 use sonotrace::vision::{Link, Measures, Vertex, VisionError, fit_ellipse};
 
-/// The measures of one boundary loop.
+/// Returns the measures of one boundary loop.
 fn measure(polygon: &[Vertex]) -> Option<Measures> {
     sonotrace::vision::measure([polygon])
 }
 
-/// The measures of an outer boundary and its holes.
+/// Returns the measures of an outer boundary and its holes.
 fn measure_loops(loops: &[&[Vertex]]) -> Option<Measures> {
     sonotrace::vision::measure(loops.iter().copied())
 }
@@ -137,7 +137,8 @@ fn axes_of_a_rectangle_and_a_triangle() {
     assert_eq!((seen.long_axis, seen.short_axis), (10.0, 3.0));
 }
 
-/// Circumference of an ellipse by its arc length, with the trapezoid rule, which converges fast over a full turn.
+/// Computes the circumference of an ellipse by its arc length, with the trapezoid rule, which converges fast over a
+/// full turn.
 fn arc_length(a: f64, b: f64) -> f64 {
     let n = 20_000;
     let speed = |i: i32| {
@@ -217,7 +218,7 @@ fn polygons_without_area_have_no_measures() {
     assert_eq!(fit_ellipse(&[[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [-1.0, 21.0]]), None);
 }
 
-/// Whether no two sides of a polygon meet except in their common corner.
+/// Returns whether no two sides of a polygon meet except in their common corner.
 fn is_simple(polygon: &[Vertex]) -> bool {
     let side = |a: Vertex, b: Vertex, c: Vertex| {
         let [a, b, c] = [a, b, c].map(|p| p.map(f64::from));
@@ -274,7 +275,7 @@ fn simplification_checks_its_arguments() {
     assert_eq!(simplified(&broken, 4).len(), 4);
 }
 
-/// The method as described: look at all triangles, remove the smallest, repeat.
+/// Simplifies as the paper describes: look at all triangles, remove the smallest, repeat.
 fn slowly_simplified(points: &[Vertex], keep: usize) -> Vec<Vertex> {
     let mut left: Vec<(usize, Vertex)> = points.iter().copied().enumerate().collect();
     let mut floor = vec![0.0f32; points.len()];

@@ -39,8 +39,8 @@ struct Expected {
     grey: Option<f64>,
 }
 
-/// The definition, pixel by pixel in double precision: every sample of the frame gets its weight.
-/// `grey_of` reads a sample at the start of the bytes it is given, at a depth.
+/// Computes the definition, pixel by pixel in double precision: every sample of the frame gets its weight. `grey_of`
+/// reads the sample at the start of the given bytes, at a depth.
 fn reference(frame: &Frame, payload: &[u8], size: u32, grey_of: &dyn Fn(&[u8], f64) -> f64) -> Vec<Expected> {
     let view = frame.geometry.field_of_view();
     let (mut width, mut height) = (f64::from(view.x1 - view.x0), f64::from(view.y1 - view.y0));

@@ -16,7 +16,7 @@ use sonotrace::vision::{
     Tracing, Vertex, trace,
 };
 
-/// The largest piece of work of a tracing, as documented: a pixel with three union-find paths.
+/// Returns the largest piece of work of a tracing, as documented: a pixel with three union-find paths.
 fn piece_max(columns: usize) -> u32 {
     1 + 3 * path_links_max(columns) as u32
 }
@@ -75,7 +75,7 @@ proptest! {
         h in 1usize..40,
         values in prop::collection::vec(rough(), 40 * 40),
         lift in prop::sample::select(vec![-0.2f32, 0.0, 0.2, 0.4, 0.6]),
-        // With least room, loops are thinned.
+        // With the minimum room, loops are thinned.
         room in prop::sample::select(vec![CONTOUR_POINTS_MAX, 700, 4096]),
         hole_pixels_min in 0usize..4,
         at in prop::option::of(prop::collection::vec((-2.0..42.0f32, -2.0..42.0f32), 0..PICK_POINTS_MAX)),
@@ -95,7 +95,7 @@ proptest! {
 
 const SIDE: usize = 256;
 
-/// Masks of 256 x 256 that are as much work as possible, each for some part of it.
+/// Returns masks of 256 x 256 that need as much work as possible, each in another stage.
 fn worst_masks() -> Vec<(&'static str, Vec<f32>)> {
     let mask = |is_inside: &dyn Fn(usize, usize) -> bool| -> Vec<f32> {
         (0..SIDE * SIDE).map(|i| if is_inside(i % SIDE, i / SIDE) { 1.0 } else { -0.9 }).collect()
@@ -173,7 +173,7 @@ fn steps_of_the_worst_masks_are_bounded() {
     assert!(largest_piece >= path_links_max(SIDE) as u32 - 2, "{largest_piece}");
 }
 
-/// A linear array's IQ frame of as many lines and samples as there can be, with a pending gain curve.
+/// Returns a linear array's IQ frame with the maximum lines and samples, and a pending gain curve.
 fn largest_iq() -> FrameDescriptor {
     let mut d = FrameDescriptor::blank();
     (d.domain, d.sample_type, d.geometry) = (2, 3, 1);
@@ -188,7 +188,7 @@ fn largest_iq() -> FrameDescriptor {
     d
 }
 
-/// A picture of as many rows and columns as there can be.
+/// Returns a picture with the maximum rows and columns.
 fn largest_picture() -> FrameDescriptor {
     let mut d = FrameDescriptor::blank();
     (d.domain, d.sample_type, d.geometry) = (4, 1, 5);

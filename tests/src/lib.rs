@@ -1,26 +1,26 @@
-//! Whole-system tests live in `tests/`; this library is what they share.
+//! Shared code of the whole-system tests in `tests/`.
 //!
-//! Tests on real data run where these variables point at it, and say that they skipped elsewhere; with
-//! `SONOTRACE_NO_SKIP` set they fail instead of skipping.
+//! Tests on real data need these variables to point to it; otherwise they print that they were skipped. With
+//! `SONOTRACE_NO_SKIP` set they fail instead.
 //!
 //! * `SONOTRACE_DATA`: a folder with `ultrasound/MANIFEST.csv` and the images and masks that it lists.
 //! * `SONOTRACE_MODELS`: a folder with ONNX graphs and their golden vectors.
 
 use std::path::PathBuf;
 
-/// The folder that an environment variable points at, or none after saying that the test skips.
+/// The folder in an environment variable. If it is not set, prints that the test is skipped and returns `None`.
 ///
 /// # Panics
-/// If the variable is not set where no test may skip.
+/// If the variable is not set and `SONOTRACE_NO_SKIP` is.
 pub fn folder(variable: &str) -> Option<PathBuf> {
     match std::env::var_os(variable) {
         Some(folder) => Some(folder.into()),
         None => {
             assert!(
                 std::env::var_os("SONOTRACE_NO_SKIP").is_none(),
-                "{variable} is not set, and no test may skip"
+                "{variable} is not set, and SONOTRACE_NO_SKIP forbids skipping"
             );
-            println!("skipped: {variable} does not point at real data");
+            println!("skipped: {variable} does not point to real data");
             None
         }
     }

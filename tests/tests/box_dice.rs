@@ -1,4 +1,4 @@
-//! The deployed file on real images: mean Dice with the ground-truth box, against the same graphs in ONNX Runtime.
+//! The deployed file on real images: mean Dice with the ground-truth box, compared with the same graphs in ONNX Runtime.
 
 use image::GrayImage;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
@@ -9,15 +9,15 @@ use sonotrace_cli::embedded;
 use sonotrace_hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, SampleType};
 use std::path::Path;
 
-/// Sets with the mean over the objects of their val split that ONNX Runtime gives for the same graphs in f32, images
-/// letterboxed by Pillow, Dice on the 256 x 256 grid.
+/// Sets, the number of objects in their val split, and the mean Dice of ONNX Runtime for the same graphs in f32, with
+/// images letterboxed by Pillow, Dice on the 256 x 256 grid.
 const REFERENCES: [(&str, usize, f64); 2] = [("CAMUS", 300, 0.892_551), ("BUSI", 69, 0.914_371)];
-/// How far the mean may be off.
+/// Largest allowed difference of the mean.
 const TOLERANCE: f64 = 0.003;
-/// Objects with fewer pixels on the grid are left out.
+/// Objects with fewer pixels on the grid are excluded.
 const PIXELS_MIN: usize = 40;
 
-/// Names of a set's val images: the test split is looked at when a model is done, not on each run of the tests.
+/// Names of a set's val images. The test split is for the evaluation of finished models, not for each run of the tests.
 fn val_split(ultrasound: &Path, set: &str) -> Vec<String> {
     let mut manifest =
         csv::Reader::from_path(ultrasound.join("MANIFEST.csv")).expect("the manifest can be read");
@@ -30,7 +30,7 @@ fn val_split(ultrasound: &Path, set: &str) -> Vec<String> {
         .collect()
 }
 
-/// The file's programs in memory of their own.
+/// An executor of the file, with the memory for sampling and masks.
 struct Network<'m> {
     executor: Executor<'m>,
     table: Vec<sonotrace::vision::LutEntry>,
@@ -38,7 +38,7 @@ struct Network<'m> {
 }
 
 impl Network<'_> {
-    /// Encodes a picture. Returns its grid.
+    /// Encodes a picture. Returns its input grid.
     fn encode(&mut self, picture: &GrayImage) -> InputGrid {
         let (width, height) = picture.dimensions();
         let frame = FrameDescriptor {
@@ -68,7 +68,7 @@ impl Network<'_> {
         *sampler.grid()
     }
 
-    /// The mask that a box gives on the grid's valid area.
+    /// The mask for a box, on the grid's valid area.
     fn mask(&mut self, grid: &InputGrid, [x0, y0, x1, y1]: [usize; 4]) -> Vec<bool> {
         let conventions = *self.executor.model().conventions();
         let (decoder, record) = self.executor.model().program("decoder").expect("there is a decoder");
@@ -78,16 +78,16 @@ impl Network<'_> {
         };
         self.executor.begin_apart(decoder).expect("there is a copy of the features");
         for (port, name) in names.iter().enumerate() {
-            let told: &[f32] = match name.as_str() {
+            let given: &[f32] = match name.as_str() {
                 "point_coords" => &[x0, y0, x1, y1].map(|edge| edge as f32),
                 "point_labels" => &[2.0, 3.0],
                 "mask_input" | "has_mask_input" => &[],
-                // The encoder's.
+                // The features, which the encoder wrote.
                 _ => continue,
             };
             let values = self.executor.input_mut(port);
             values.fill(if name == "point_labels" { -1.0 } else { 0.0 });
-            values[..told.len()].copy_from_slice(told);
+            values[..given.len()].copy_from_slice(given);
         }
         self.executor.finish();
         let side = conventions.mask_size as usize;
@@ -156,7 +156,7 @@ fn dices(ultrasound: &Path, set: &str, names: &[String]) -> Vec<f64> {
 }
 
 #[test]
-fn box_dice_is_the_references() {
+fn box_dice_agrees_with_the_references() {
     let Some(data) = sonotrace_tests::folder("SONOTRACE_DATA") else { return };
     let ultrasound = data.join("ultrasound");
     for (set, objects, reference) in REFERENCES {
@@ -176,7 +176,7 @@ fn box_dice_is_the_references() {
             all.len(),
             all[0]
         );
-        assert_eq!(all.len(), objects, "{set}: another number of objects than the reference's");
+        assert_eq!(all.len(), objects, "{set}: the number of objects differs from the reference's");
         assert!(
             (mean - reference).abs() <= TOLERANCE,
             "{set}: mean Dice {mean} is not within {TOLERANCE} of {reference}"

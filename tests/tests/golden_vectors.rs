@@ -1,4 +1,4 @@
-//! Every program against the golden vectors of its graph: inputs and outputs that ONNX Runtime computed in f32.
+//! Compares every program with the golden vectors of its graph: inputs, and outputs that ONNX Runtime computed in f32.
 
 use npyz::npz::NpzArchive;
 use sonotrace::format::AlignedBytes;
@@ -7,7 +7,7 @@ use sonotrace_compiler::{Options, Weights, compile};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// An array of a golden file, whichever float it is stored as.
+/// An array of a golden file, stored as f16 or f32.
 fn values<R: Read + Seek>(archive: &mut NpzArchive<R>, name: &str) -> Option<Vec<f32>> {
     let file = archive.by_name(name).expect("the archive can be read")?;
     let halves = matches!(file.dtype(), npyz::DType::Plain(kind) if kind.size_field() == 2);
@@ -19,7 +19,7 @@ fn values<R: Read + Seek>(archive: &mut NpzArchive<R>, name: &str) -> Option<Vec
     })
 }
 
-/// Compiles one graph and runs all cases of its golden file: `prefix` is what their names begin with.
+/// Compiles one graph and runs all cases of its golden file: the names of a case begin with one of `prefixes`.
 fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit: f64) {
     let program = "program".to_owned();
     let options = Options { weights, ..Options::default() };
@@ -52,7 +52,7 @@ fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit
 }
 
 #[test]
-fn programs_give_the_golden_vectors() {
+fn programs_reproduce_the_golden_vectors() {
     let Some(models) = sonotrace_tests::folder("SONOTRACE_MODELS") else { return };
     let (lite, deaot) = (models.join("sonosamlite-start"), models.join("deaot_t"));
     for (weights, limit) in [(Weights::F32, 1e-4), (Weights::F16, 2e-3)] {

@@ -1,10 +1,10 @@
-//! Simulated scans as training data, sampled as the runtime samples: pictures with masks in the layout that `eval` and
-//! the training package read.
+//! Simulated scans as training data, sampled by the runtime's sampler: pictures with masks, in the layout that `eval`
+//! and the training package read.
 //!
 //! `cargo run --release -p sonotrace-cli --example simulated_set -- OUT_DIR [SCANS [FRAMES]]`
 //!
-//! Each scan has a seed, a probe, a depth, a gain and a range of its own, and FRAMES frames of one cycle. Hearts go to
-//! the set SIM_HEART with the ids of CAMUS, fetal heads to SIM_HEAD; both to the split `train`.
+//! Each scan has its own seed, probe, depth, gain and range, and FRAMES frames of one cycle. Hearts go to the set
+//! SIM_HEART with the ids of CAMUS, fetal heads to SIM_HEAD; both to the split `train`.
 
 use anyhow::{Context, Result};
 use sonotrace::vision::{GreyTable, LutEntry, Normalisation, Sampler};
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 const SIDE: u32 = 256;
-/// By a heart's object: the id that CAMUS gives it.
+/// For each object of a heart: its id in CAMUS.
 const HEART_LABELS: [u8; 4] = {
     let mut labels = [0; 4];
     labels[heart::LEFT_VENTRICLE as usize] = 1;
@@ -21,9 +21,9 @@ const HEART_LABELS: [u8; 4] = {
     labels[heart::LEFT_ATRIUM as usize] = 3;
     labels
 };
-/// By a head's object: the whole head, as HC18 has it; not what is in it.
+/// For each object of a head: only the whole head is labelled, as in HC18.
 const HEAD_LABELS: [u8; 4] = [0, 1, 0, 0];
-/// Grey levels as they are.
+/// Leaves grey levels unchanged.
 const PLAIN: Normalisation = Normalisation { mean: 0.0, std: 1.0 };
 
 fn main() -> Result<()> {
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     let out = Path::new(&out);
     let mut manifest = String::from("set,name,split,group,sequence,frame\n");
     for seed in 0..scans {
-        // Two hearts to a head.
+        // Two hearts for each head.
         let (set, config, labels) = if seed % 3 < 2 {
             ("SIM_HEART", a_heart(seed), &HEART_LABELS)
         } else {
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A number from 0 to 1 for a seed and a setting.
+/// A pseudo-random number from 0 to 1 for a seed and a setting.
 fn share(seed: u64, setting: u64) -> f32 {
     let mixed = (seed * 31 + setting + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f32 / (1 << 24) as f32
@@ -103,7 +103,7 @@ fn write(frame: &SimFrame, labels: &[u8; 4], set: &Path, name: &str) -> Result<(
         let point = grid.to_plane([x as f32, y as f32]);
         let inside =
             frame.truth.iter().filter(|object| labels[object.id as usize] > 0 && object.contains(point));
-        // A cavity lies within its wall's contour: the object with the least area is meant.
+        // A cavity lies within the contour of its wall, so take the object with the smallest area.
         let object = inside.min_by(|a, b| a.area_mm2().total_cmp(&b.area_mm2()));
         image::Luma([object.map_or(0, |object| labels[object.id as usize])])
     });

@@ -1,11 +1,11 @@
-//! The model that a command works with: a file that was named, or the one that is built in.
+//! The model of a command: a given file, or the embedded model.
 
 use crate::embedded;
 use anyhow::{Context, Result};
 use sonotrace::file::ModelFile;
 use std::path::Path;
 
-/// A model file, open.
+/// An open model file.
 #[derive(Debug)]
 pub struct Chosen {
     file: Option<ModelFile>,
@@ -13,7 +13,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Opens the file, or takes the embedded model where none is named.
+    /// Opens the file, or takes the embedded model if none is given.
     ///
     /// # Errors
     /// A file that cannot be opened, with its path.
@@ -32,7 +32,7 @@ impl Chosen {
         self.file.as_ref().map_or(embedded::model(), ModelFile::bytes)
     }
 
-    /// The file's name without its ending.
+    /// The file's name without its extension.
     pub fn name(&self) -> &str {
         &self.name
     }

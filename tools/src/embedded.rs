@@ -1,6 +1,6 @@
-//! The model that is built into the tool, so that the demo needs no file.
+//! The model that is embedded in the tool, so that the demo needs no file.
 
-/// Puts bytes where records can be used in place.
+/// Aligns bytes so that records can be used in place.
 #[repr(C, align(4096))]
 struct Page<B: ?Sized>(B);
 

@@ -1,4 +1,4 @@
-//! The parts of the `sonotrace` command: its subcommands, what they write, and the evidence that they gather.
+//! The parts of the `sonotrace` command: its subcommands, their output, and counts of allocations and page faults.
 
 pub mod chosen;
 pub mod commands;

@@ -5,15 +5,15 @@ use sonotrace_cli::commands::{compile, demo, eval, inspect, run, verify};
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
 
-/// Counts what the real-time thread asks of the heap after the start: nothing.
+/// Counts allocations of the real-time thread after the start; there must be none.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Draws and follows anatomy on ultrasound, in memory fixed beforehand.
+/// Segments and tracks anatomy in ultrasound, with a fixed amount of memory.
 #[derive(Debug, Parser)]
 #[command(name = "sonotrace", version, arg_required_else_help = true)]
 struct Arguments {
-    /// Write the session's events to the terminal.
+    /// Print the session's events.
     #[arg(short, long, global = true)]
     verbose: bool,
     #[command(subcommand)]
@@ -22,17 +22,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// A simulated scanner, a simulated click, a contour that follows the heart.
+    /// Track a beating heart from a simulated scanner, started by simulated clicks.
     Demo(demo::Arguments),
-    /// A recorded image, or a folder of them, through the real pipeline.
+    /// Run a recording, or a folder of images, through the pipeline.
     Run(run::Arguments),
-    /// ONNX graphs to a model file.
+    /// Compile ONNX graphs to a model file.
     Compile(compile::Arguments),
-    /// A model file held to its ONNX graphs.
+    /// Compare a model file with its ONNX graphs.
     Verify(verify::Arguments),
-    /// How well a model answers a simulated user, on data with masks.
+    /// Evaluate a model with a simulated user, on data with masks.
     Eval(eval::Arguments),
-    /// What a model file holds.
+    /// Print the contents of a model file.
     Inspect(inspect::Arguments),
 }
 

@@ -1,4 +1,4 @@
-//! Evidence that a thread neither allocates nor faults: a counting allocator and the system's own page-fault count.
+//! Counts a thread's allocations and page faults, with a counting allocator and the system's page-fault counter.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,19 +11,19 @@ thread_local! {
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counting what watched threads ask of it. A program makes it its own with
+/// The system's allocator with a count of the calls of watched threads. A program installs it with
 /// `#[global_allocator]`.
 #[derive(Debug)]
 pub struct CountingAllocator;
 
 fn count() {
-    // A thread that is being torn down has no flag any more, and is not watched.
+    // A thread that is ending has no flag any more, and is not watched.
     if IS_WATCHED.try_with(Cell::get).unwrap_or(false) {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-// SAFETY: every call is handed on to the system's allocator unchanged.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -50,17 +50,17 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// What a thread did while it was watched.
+/// Counts of a thread while it was watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seen {
-    /// Calls to the allocator, freeing included. Meaningful only where [`CountingAllocator`] is the program's.
+    /// Calls to the allocator, freeing included. Meaningful only if [`CountingAllocator`] is installed.
     pub allocations: u64,
     /// Minor and major page faults.
     pub page_faults: u64,
 }
 
-/// Runs `work` on this thread and reports what it allocated and where it faulted. Threads watched at the same time add
-/// to the same count of allocations.
+/// Runs `work` on this thread and counts its allocations and page faults. Threads watched at the same time add to the
+/// same count of allocations.
 pub fn watch<T>(work: impl FnOnce() -> T) -> (T, Seen) {
     // Both counters are read once before, so that their own first use is not counted.
     let _ = (page_faults(), IS_WATCHED.with(Cell::get));
@@ -79,7 +79,7 @@ pub fn watch<T>(work: impl FnOnce() -> T) -> (T, Seen) {
 fn page_faults() -> u64 {
     // SAFETY: rusage is plain data, for which all zeros is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the call fills the structure it is given.
+    // SAFETY: the call fills the structure.
     let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
     if result == 0 { (usage.ru_minflt + usage.ru_majflt) as u64 } else { 0 }
 }

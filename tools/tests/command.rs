@@ -1,4 +1,4 @@
-//! The `sonotrace` command from outside: what it prints, what it writes, and what it says of bad input.
+//! The `sonotrace` command from outside: its output, its files, and its errors for bad input.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ fn sonotrace(folder: &Path, arguments: &[&str]) -> Output {
     command.current_dir(folder).args(arguments).output().expect("the command starts")
 }
 
-/// An empty folder of this test's own.
+/// An empty folder for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
@@ -22,19 +22,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Succeeds, or shows what was printed.
+/// Asserts success and returns the output.
 fn succeed(output: &Output) -> String {
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
-/// Fails by an error message, not by a panic, and says each of `words`.
+/// Asserts that the command failed with an error message, not a panic, that contains each of `words`.
 fn refuse(output: &Output, words: &[&str]) {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "exit code of: {said}");
-    assert!(!said.contains("panicked"), "{said}");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "exit code of: {message}");
+    assert!(!message.contains("panicked"), "{message}");
     for word in words {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
+        assert!(message.contains(word), "{word:?} is not in: {message}");
     }
 }
 
@@ -44,7 +44,7 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
-fn demo_writes_all_that_it_promises() {
+fn demo_writes_all_files() {
     let folder = folder("demo");
     let arguments =
         ["demo", "--frames", "4", "--policy", "all", "--seed", "3", "--out", "out", "--json", "copy.json"];
@@ -114,7 +114,7 @@ fn disc(path: &Path, width: u32, height: u32) {
 }
 
 #[test]
-fn run_follows_an_object_through_a_folder_of_pictures() {
+fn run_tracks_an_object_through_a_folder_of_pictures() {
     let folder = folder("run");
     std::fs::create_dir(folder.join("cine")).expect("the folder can be made");
     for index in 0..3 {
@@ -132,7 +132,7 @@ fn run_follows_an_object_through_a_folder_of_pictures() {
     }
     let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
     let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("a line is JSON");
-    // The box comes first, then the object that the click began. A disc of 40 pixels' radius at half a millimetre.
+    // The object of the box comes first, then that of the click. The disc has a radius of 40 pixels, 20 mm.
     let objects = first["objects"].as_array().expect("objects");
     assert_eq!(objects.len(), 2);
     let area_mm2 = objects[0]["area_mm2"].as_f64().expect("the spacing is known");
@@ -141,13 +141,13 @@ fn run_follows_an_object_through_a_folder_of_pictures() {
 
 /// An animated GIF, two objects by number and name, one of them corrected, and a prompt that cannot be served.
 #[test]
-fn run_takes_several_objects_and_tells_what_it_refuses() {
+fn run_takes_several_objects_and_reports_refused_prompts() {
     let folder = folder("objects");
     disc(&folder.join("disc.png"), 200, 160);
     let picture = image::open(folder.join("disc.png")).expect("the picture is read").to_rgb8();
     let file = std::fs::File::create(folder.join("cine.gif")).expect("the file can be made");
-    let mut animation =
-        sonotrace_cli::output::gif::Animation::new(file, 200, 160, 40.0).expect("an animation can be begun");
+    let mut animation = sonotrace_cli::output::gif::Animation::new(file, 200, 160, 40.0)
+        .expect("the animation can be started");
     for _ in 0..2 {
         animation.frame(&picture).expect("a frame is written");
     }
@@ -174,8 +174,8 @@ fn run_takes_several_objects_and_tells_what_it_refuses() {
     let output = sonotrace(&folder, &arguments);
     let printed = succeed(&output);
     assert!(printed.contains("prompt 5 for object 9 was refused on frame 1: outside_field"), "{printed}");
-    let told = text(&output.stderr);
-    assert!(told.contains("session opened") && told.contains("prompt 1 answered"), "{told}");
+    let events = text(&output.stderr);
+    assert!(events.contains("session opened") && events.contains("prompt 1 has outcome 1"), "{events}");
     let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
     let lines: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
@@ -184,7 +184,7 @@ fn run_takes_several_objects_and_tells_what_it_refuses() {
     assert_eq!(ids, [2, 7]);
     assert_eq!(lines[0]["answers"].as_array().map(Vec::len), Some(5));
     assert_eq!(lines[1]["t_acq_ns"], 40_000_000, "the GIF's own times");
-    // Nothing but refused prompts is an error.
+    // It is an error if all prompts are refused.
     refuse(&sonotrace(&folder, &["run", "cine.gif", "--click", "900,30"]), &["200 x 160"]);
 }
 
@@ -201,8 +201,8 @@ fn unknown_spacing_gives_no_millimetres() {
 }
 
 #[test]
-fn absurd_pictures_get_an_error_that_names_them() {
-    let folder = folder("absurd");
+fn invalid_pictures_get_an_error_that_names_them() {
+    let folder = folder("invalid");
     type Make = fn(&Path);
     let cases: [(&str, Make); 6] = [
         ("empty.png", |path| std::fs::write(path, []).expect("written")),
@@ -269,7 +269,7 @@ fn inspect_shows_programs_and_plan() {
     }
 }
 
-/// A folder of one set: a bright picture with a dark disc on the left of the input grid, and one with none.
+/// A folder of one set: bright pictures with a dark disc, a tiny disc, and no disc.
 fn set_of_discs(folder: &Path) {
     for name in ["images", "masks"] {
         std::fs::create_dir_all(folder.join("DISCS").join(name)).expect("the folder can be made");
@@ -311,7 +311,7 @@ fn eval_clicks_counts_objects_and_reports_dice() {
 }
 
 #[test]
-fn eval_says_what_is_wrong_with_its_data() {
+fn eval_names_errors_in_its_data() {
     let folder = folder("eval-bad");
     refuse(&sonotrace(&folder, &["eval", "clicks", "."]), &["MANIFEST.csv"]);
     set_of_discs(&folder);

@@ -12,7 +12,7 @@ pub struct Beat {
 }
 
 impl Beat {
-    /// The heart at `phase`, the fraction of the beat since the end of diastole; only its fractional part counts.
+    /// The heart at `phase`, the fraction of the beat since the end of diastole; only its fractional part is used.
     ///
     /// Times follow the Wiggers diagram of a beat at rest: systole for a little over a third, fast early filling,
     /// diastasis, and the atrial kick. The valve is widest open during early filling and the kick.

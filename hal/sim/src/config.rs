@@ -34,7 +34,7 @@ pub enum Probe {
     },
 }
 
-/// What the samples of a frame are.
+/// The type of a frame's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// Bytes, logarithmic over the dynamic range.
@@ -220,7 +220,7 @@ impl SimConfig {
         within("chain.edge_loss_db", self.chain.edge_loss_db, 0.0, 100.0)
     }
 
-    /// The descriptor of every frame, except for the gain curve and what changes from frame to frame.
+    /// The descriptor of every frame, except for the gain curve and the fields that change from frame to frame.
     pub(crate) fn descriptor(&self) -> FrameDescriptor {
         let (domain, sample_type, amplitude_law) = match self.output {
             Output::Logarithmic => (Domain::PolarEnvelope, SampleType::U8, LAW_LOGARITHMIC),

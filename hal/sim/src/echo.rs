@@ -219,7 +219,7 @@ mod tests {
         step: f64,
         first_depth_mm: f64,
         depth_step_mm: f64,
-        /// Radius of the face; none for parallel lines.
+        /// Radius of the face; `None` for parallel lines.
         apex_mm: Option<f64>,
         scatterers_per_mm: f64,
     }
@@ -250,7 +250,7 @@ mod tests {
                 let nearest = (sample.max(0.0) as usize).min(self.samples - 1);
                 let beam_depth_mm = self.first_depth_mm + self.depth_step_mm * nearest as f64;
                 let beam_mm = f64::from(beam.width_rad(beam_depth_mm as f32)) * beam_depth_mm;
-                // In radians on a fan.
+                // In radians in a sector.
                 let width = beam_mm / self.apex_mm.map_or(1.0, |apex_mm| apex_mm + beam_depth_mm);
                 let width = width.max(0.6 * self.step);
                 let pulse_mm = f64::from(beam.pulse_mm);

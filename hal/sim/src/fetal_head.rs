@@ -254,7 +254,7 @@ mod tests {
     use crate::phantom::truth;
     use crate::polygon;
 
-    /// At all times of the sway the true contour is the same ellipse, with area, circumference and axes as by formula.
+    /// At all times of the sway the true contour is the same ellipse, with area, circumference and axes by formula.
     #[test]
     fn measures_are_those_of_the_ellipse() {
         let head = FetalHead::new(1);
@@ -299,7 +299,7 @@ mod tests {
 
     /// The material directly inside the true contour is bone, directly outside it is not.
     #[test]
-    fn skull_lies_within_the_true_contour() {
+    fn skull_is_within_the_true_contour() {
         let head = FetalHead::new(3);
         let inside = |part: f32, index: usize| {
             let angle = core::f32::consts::TAU * index as f32 / 90.0;

@@ -1,4 +1,4 @@
-//! The field: the scan lines of a probe as its beamformer sees them, for sectors and parallel lines alike.
+//! The field: the scan lines of a probe as its beamformer uses them, for both sectors and parallel lines.
 //!
 //! A point has a range along its line and a position across the lines. In a sector, range counts from the apex and the
 //! position across is an angle; for parallel lines, range is depth and the position across is in millimetres. All code
@@ -78,7 +78,7 @@ impl From<Linear> for Field {
 }
 
 impl Field {
-    /// The scan lines of a geometry; none for a picture.
+    /// The scan lines of a geometry; `None` for a picture.
     pub fn of(geometry: Geometry) -> Option<Self> {
         match geometry {
             Geometry::Sector(sector) => Some(sector.into()),
@@ -217,7 +217,7 @@ impl<F: Into<Field>> From<F> for ScannedRegion {
 }
 
 impl ScannedRegion {
-    /// Extends the region to what another field of the same probe sees.
+    /// Extends the region to the field of view of another field of the same probe.
     pub fn including(self, field: Field) -> Self {
         let other = Self::from(field);
         let first = self.first.min(other.first);
@@ -233,7 +233,7 @@ impl ScannedRegion {
         }
     }
 
-    /// Extends the region to what is seen with the anatomy shifted by `slide_mm` to the right.
+    /// Extends the region to the anatomy that is visible when it is shifted by `slide_mm` to the right.
     pub fn with_slide(self, slide_mm: f32) -> Self {
         Self { slide_mm: (self.slide_mm.0.min(slide_mm), self.slide_mm.1.max(slide_mm)), ..self }
     }
@@ -259,7 +259,7 @@ impl ScannedRegion {
         }
     }
 
-    /// Whether a point of the body at rest is seen at some shift: the positions across that it takes overlap the region.
+    /// Whether a point of the body at rest is visible at some shift: its positions across overlap the region.
     pub(crate) fn sees(&self, reference: Point) -> bool {
         let shifted = |slide_mm: f32| self.field.across(Point { x: reference.x + slide_mm, y: reference.y });
         !self.slides()
@@ -311,7 +311,7 @@ mod tests {
         }
     }
 
-    /// The region has what a slide brings into view, and nothing that it never brings into view.
+    /// The region contains the points that a slide brings into view, and no points that it never brings into view.
     #[test]
     fn region_follows_a_slide() {
         for field in [Field::from(SECTOR), Field::from(LINEAR)] {

@@ -21,7 +21,7 @@ use sonotrace_hal::geometry::Point;
 pub const LEFT_VENTRICLE: u32 = 1;
 /// Object number of the left atrium's cavity.
 pub const LEFT_ATRIUM: u32 = 2;
-/// Object number of the left ventricle's muscle. Where the lateral wall is outside the field of view, so is its contour.
+/// Object number of the left ventricle's muscle. If the lateral wall is outside the field of view, its contour is too.
 pub const MYOCARDIUM: u32 = 3;
 
 /// Names of the objects, in order of their numbers.
@@ -400,7 +400,7 @@ mod tests {
 
     /// The inside of a cavity's true contour is blood, the inside of the muscle's is not.
     #[test]
-    fn tissue_lies_within_the_true_contours() {
+    fn tissue_is_within_the_true_contours() {
         let heart = Heart::new(5);
         let objects = truth(&heart, Motion::REFERENCE);
         for object in &objects {

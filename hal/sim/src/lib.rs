@@ -7,11 +7,11 @@
 //!
 //! * [`config`]: the settings of a scan: anatomy, probe, output.
 //! * [`simulator`]: makes frames.
-//! * [`phantom`]: what is scanned; [`heart`] and [`fetal_head`] are two phantoms; [`motion`], [`beat`]: how they move.
+//! * [`phantom`]: the scanned anatomy; [`heart`] and [`fetal_head`] are two phantoms; [`motion`], [`beat`]: their motion.
 //! * [`field`]: the scan lines of sector and linear probes.
 //! * [`scatter`]: the point scatterers of tissue and blood; [`echo`]: beamforming of their echoes.
 //! * [`scanner`]: attenuation, noise, gain, clutter, compression; [`shadow`]: acoustic shadows.
-//! * [`script`]: scripted scans: what the sonographer does, and the faults of the device, over time.
+//! * [`script`]: scripted scans: the sonographer's actions and the device's faults over time.
 //! * [`polygon`], [`random`], [`signal`]: helpers.
 //!
 //! Simplifications: a plane instead of a slice, a separable Gaussian point-spread function, no refraction, no multiple

@@ -46,7 +46,7 @@ pub struct ReferenceObject {
     pub name: &'static str,
     /// Its closed contour, clockwise on a display.
     pub contour: Vec<Point>,
-    /// A material point well inside, where a user would click.
+    /// A material point far from the contour, where a user would click.
     pub click: Point,
 }
 
@@ -66,7 +66,7 @@ pub trait Phantom {
         Vec::new()
     }
 
-    /// The motion at `phase` of the cycle, of which only the fractional part counts; at rest by default.
+    /// The motion at `phase` of the cycle, of which only the fractional part is used; at rest by default.
     fn motion(&self, phase: f32) -> Motion {
         let _ = phase;
         Motion::REFERENCE

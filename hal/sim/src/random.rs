@@ -2,7 +2,7 @@
 //!
 //! The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014,
 //! with the constants of Vigna's public-domain `splitmix64.c`). It has one word of state, and its output function serves
-//! as a hash, so that each frame can have a stream of its own, independent of the frames before it.
+//! as a hash, so that each frame can have its own stream, independent of the frames before it.
 
 /// The increment of SplitMix64: 2^64 divided by the golden ratio.
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -25,7 +25,7 @@ impl Random {
         mix(self.state)
     }
 
-    /// Uniform in `0.0..1.0`, in steps of 2^-24, which an `f32` represents exactly.
+    /// Uniform in `0.0..1.0`, in steps of 2^-24; an `f32` represents all values exactly.
     pub fn uniform(&mut self) -> f32 {
         unit(self.next_u64())
     }

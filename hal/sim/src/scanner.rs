@@ -147,7 +147,7 @@ impl Scanner {
     }
 
     /// The complex samples of the frame `index`: their magnitude is its envelope without the video filter. The part of
-    /// the envelope that has no phase, [`Chain::floor_db`], takes that of the echo.
+    /// the envelope that has no phase, [`Chain::floor_db`], gets the phase of the echo.
     pub fn baseband(
         &self,
         scatterers: &Scatterers,
@@ -301,7 +301,7 @@ pub fn compress_linear(envelope: &[f32], gain_db: f32) -> Vec<u8> {
 const IQ_FULL_SCALE: f32 = 32_767.0;
 
 /// Neither envelope nor compression: pairs of little-endian 16-bit numbers, in-phase first, with the same white. Each part
-/// saturates by itself, as in a converter.
+/// saturates separately, as in a converter.
 pub fn quantise_iq(baseband: &Echoes, gain_db: f32) -> Vec<u8> {
     let scale = IQ_FULL_SCALE / decibel(MUSCLE_BELOW_WHITE_DB - gain_db);
     let stored = |value: f32| (libm::roundf(scale * value) as i16).max(-i16::MAX).to_le_bytes();

@@ -1,7 +1,7 @@
-//! Acoustic shadows: loss of the echoes from behind something.
+//! Acoustic shadows: loss of the echoes from behind an obstacle.
 //!
-//! Two things cast shadows: layers of the anatomy such as bone ([`AttenuatingLayer`]), which move with it, and things
-//! between the probe and the body ([`Shadow`]), such as a rib, which stay where they are in the image. Each is a loss at
+//! There are two kinds of obstacles: layers of the anatomy such as bone ([`AttenuatingLayer`]), which move with it, and
+//! obstacles in front of the anatomy ([`Shadow`]), such as a rib, which do not move in the image. Each is a loss at
 //! some depth of some lines; the losses in front of a sample add up.
 
 use crate::field::Field;
@@ -17,7 +17,7 @@ const LOSS_MAX_DB: f32 = 80.0;
 /// Width of each soft edge of a shadow, as a part of its width.
 const EDGE: f32 = 0.15;
 
-/// A band of lines in the shadow of something in front of the body.
+/// A band of lines in the shadow of an obstacle in front of the body.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shadow {
     /// Where it starts, across the lines: radians for a sector, millimetres for a linear probe.
@@ -49,7 +49,7 @@ impl ShadowMap {
         self.losses_db.is_empty()
     }
 
-    /// Adds the shadow of something in front of the body.
+    /// Adds the shadow of an obstacle in front of the body.
     pub fn add_shadow(&mut self, shadow: &Shadow) {
         let (middle, half) = (0.5 * (shadow.from + shadow.to), 0.5 * (shadow.to - shadow.from));
         for line in 0..self.field.lines {
@@ -100,7 +100,7 @@ impl ShadowMap {
         }
     }
 
-    /// The factor for the amplitude of each sample; none if there are no shadows. The width of the beam spreads each
+    /// The factor for the amplitude of each sample; `None` if there are no shadows. The width of the beam spreads each
     /// shadow to the neighbouring lines.
     pub fn amplitudes(&self) -> Option<Vec<f32>> {
         if self.is_clear() {

@@ -5,7 +5,7 @@ pub fn decibel(db: f32) -> f32 {
     libm::powf(10.0, db / 20.0)
 }
 
-/// Filters in place with weights 1/4, 1/2, 1/4 over neighbours `step` apart; the ends stay as they are.
+/// Filters in place with weights 1/4, 1/2, 1/4 over neighbours `step` apart; the ends are not changed.
 pub(crate) fn smooth(plane: &mut [f32], step: usize) {
     let mut before: Vec<f32> = plane[..step].to_vec();
     for at in step..plane.len() - step {

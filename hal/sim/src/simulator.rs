@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// One simulated frame.
 #[derive(Debug, Clone)]
 pub struct SimFrame {
-    /// Its descriptor, with checksum. Whoever puts the frame into a ring sets `t_enqueue_ns`.
+    /// Its descriptor, with checksum. The caller that pushes the frame into a ring sets `t_enqueue_ns`.
     pub descriptor: FrameDescriptor,
     /// Its samples, line by line.
     pub payload: Vec<u8>,
@@ -22,14 +22,14 @@ pub struct SimFrame {
     pub truth: Vec<TruthObject>,
 }
 
-/// What can change from frame to frame of a scan, apart from time.
+/// The conditions that can change from frame to frame of a scan, apart from time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Conditions {
     /// Shift of the anatomy to the right. The body must be drawn for it: see [`ScannedRegion::with_slide`].
     pub slide_mm: f32,
     /// Gain in addition to the configured gain.
     pub more_gain_db: f32,
-    /// A shadow of something between the probe and the body.
+    /// A shadow of an obstacle between the probe and the body.
     pub shadow: Option<Shadow>,
 }
 

@@ -98,7 +98,7 @@ fn object(truth: &[TruthObject], id: u32) -> &TruthObject {
 /// Bone is brighter than brain, tissue below the head is darker than tissue beside it, and the whole head is in view at
 /// all times of its sway.
 #[test]
-fn fetal_head_looks_like_one() {
+fn fetal_head_has_realistic_brightness() {
     let sim = simulator(SimConfig { density: 0.5, ..SimConfig::fetal_head() });
     let (lines, samples) = (sim.config().lines as usize, sim.config().samples as usize);
     for index in [0, 60, 150] {
@@ -142,8 +142,8 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
     ab / (aa * bb).sqrt()
 }
 
-/// A slide moves the true contours by exactly its amount, and the speckle with them. A linear probe sees the same image
-/// elsewhere, a sector probe sees it from another angle. At the old position only the outline of the wall is similar.
+/// A slide moves the true contours by exactly its amount, and the speckle with them. A linear probe's image is shifted, a
+/// sector probe's shows the tissue from another angle. At the old position only the outline of the wall is similar.
 #[test]
 fn slide_moves_truth_and_speckle_together() {
     const SLIDE_MM: f32 = 3.0;
@@ -219,7 +219,7 @@ fn shadow_darkens_its_lines() {
     }
 }
 
-/// The bytes of the head's frames are the same on every platform too.
+/// The bytes of the head's frames are also the same on every platform.
 #[test]
 fn head_bytes_are_the_same_on_every_platform() {
     let small = SimConfig { lines: 48, samples: 128, density: 0.2, ..SimConfig::fetal_head() };

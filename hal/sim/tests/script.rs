@@ -300,15 +300,15 @@ fn malformed_faults_are_refused() {
             }
             Fault::Large { lines: 20 } => {
                 assert_eq!(pushed, Err(RingError::PayloadTooLarge { given: 960, capacity: 768 }));
-                let checked = checked.expect("consistent in itself");
+                let checked = checked.expect("a consistent descriptor");
                 assert_eq!((checked.lines, checked.payload_bytes), (20, 960));
-                delivery.descriptor.check_payload(&delivery.payload).expect("consistent in itself");
+                delivery.descriptor.check_payload(&delivery.payload).expect("a consistent payload");
             }
             Fault::ShortAnnounced => assert_eq!(checked, Err(FrameError::Payload { seen: 720, needed: 768 })),
             Fault::Corrupt => {
                 checked.expect("a good descriptor");
-                let harm = delivery.descriptor.check_payload(&delivery.payload);
-                assert!(matches!(harm, Err(FrameError::Crc { .. })));
+                let damage = delivery.descriptor.check_payload(&delivery.payload);
+                assert!(matches!(damage, Err(FrameError::Crc { .. })));
             }
             Fault::BadGeometry | Fault::ImpossibleGeometry => {
                 assert!(matches!(checked, Err(FrameError::Range { field: "last_depth_mm", .. })));
@@ -316,7 +316,7 @@ fn malformed_faults_are_refused() {
             other => panic!("{other:?}"),
         }
         if pushed.is_ok() {
-            let view = consumer.take_newest().expect("what was pushed").0;
+            let view = consumer.take_newest().expect("the pushed frame").0;
             let refused =
                 view.descriptor().check().and_then(|_| view.descriptor().check_payload(view.payload()));
             assert!(refused.is_err(), "{:?}", delivery.fault);
@@ -439,8 +439,8 @@ fn same(a: &Step, b: &Step) -> bool {
         })
 }
 
-/// The sample script plays from end to end: it has every fault and every kind of event, its good frames are good, and its
-/// start is the same twice.
+/// The sample script plays from end to end: it has every fault and every kind of event, its good frames pass the checks,
+/// and a second scan of it has the same first steps.
 #[test]
 fn ten_minutes_play() {
     // A fifth of its frame rate: all events, in less time.

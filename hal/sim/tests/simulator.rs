@@ -1,4 +1,4 @@
-//! The simulated scanner as a whole: its frames, its truth, its speckle.
+//! The whole simulated scanner: its frames, its truth, its speckle.
 
 use proptest::prelude::*;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, FrameDescriptor, flags};
@@ -7,7 +7,7 @@ use sonotrace_sim::phantom::TruthObject;
 use sonotrace_sim::scanner::Chain;
 use sonotrace_sim::{Anatomy, Output, Probe, SimConfig, SimError, Simulator, heart};
 
-/// A scan that takes little time.
+/// A small scan, to save time.
 fn small() -> SimConfig {
     SimConfig { lines: 64, samples: 192, ..SimConfig::default() }
 }
@@ -44,7 +44,7 @@ fn bytes_are_the_same_on_every_platform() {
     assert_eq!(simulator(small()).frame(3).descriptor.crc32, 1_069_750_611);
 }
 
-/// Bytes of the default scan, on which other figures were measured, and of another probe.
+/// The bytes of the default scan, on which published figures were measured, and of another probe do not change.
 #[test]
 fn bytes_are_those_of_the_first_release() {
     let sim = simulator(SimConfig::default());
@@ -312,7 +312,7 @@ fn both_laws_show_the_same_picture() {
             compared += 1;
         }
     }
-    assert!(compared > 100, "only {compared} samples are bright enough to tell");
+    assert!(compared > 100, "only {compared} samples are bright enough to compare");
 }
 
 /// Only noise differs between frames of a heart that does not move.

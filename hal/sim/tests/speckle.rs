@@ -1,4 +1,4 @@
-//! Speckle of a uniform body has the statistics of fully developed speckle.
+//! The speckle of a uniform body has the statistics of fully developed speckle.
 
 use sonotrace_hal::geometry::{Linear, Point, Sector};
 use sonotrace_sim::echo::Beam;

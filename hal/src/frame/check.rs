@@ -8,15 +8,14 @@ use super::descriptor::{
 use super::error::FrameError;
 use crate::geometry::{Content, Geometry, Linear, Raster, Sector};
 
-/// A checked descriptor: every field has a meaning, is finite and within its limits, and no two fields contradict each
-/// other.
+/// A checked descriptor: every field is valid, finite and within its limits, and no two fields contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frame {
     /// Sequence number.
     pub seq: u64,
     /// Acquisition time on the clock `clock_id`.
     pub t_acq_ns: u64,
-    /// When it was put into the ring.
+    /// When it was queued in the ring.
     pub t_enqueue_ns: u64,
     /// The clock of `t_acq_ns`.
     pub clock_id: u32,
@@ -36,7 +35,7 @@ pub struct Frame {
     pub stride_bytes: u32,
     /// Bytes of payload that `lines` and `stride_bytes` span.
     pub payload_bytes: u32,
-    /// Where the samples lie.
+    /// Positions of the samples.
     pub geometry: Geometry,
     /// How amplitudes are stored.
     pub law: AmplitudeLaw,
@@ -206,7 +205,7 @@ impl FrameDescriptor {
                 depth_step_mm,
             }));
         }
-        // The widest fan: beyond a quarter turn to either side, depth would point back towards the probe.
+        // The widest sector: beyond a quarter turn to either side, depth would point back towards the probe.
         let quarter = core::f32::consts::FRAC_PI_2;
         let first_rad = within("first_angle_rad", self.first_angle_rad, -quarter, quarter)?;
         let last_rad = within("last_angle_rad", self.last_angle_rad, first_rad + 1e-3, quarter)?;
@@ -244,7 +243,7 @@ impl FrameDescriptor {
 mod tests {
     use super::*;
 
-    /// Which sample type each domain takes; radio frequency is refused by name, whatever its type.
+    /// Each domain accepts one sample type. Radio-frequency frames of any type are refused with their own error.
     #[test]
     fn each_domain_has_its_sample_type() {
         let picture = FrameDescriptor {
@@ -262,7 +261,7 @@ mod tests {
             right_mm: 40.0,
             ..picture
         };
-        for (domain, taken) in [
+        for (domain, accepted) in [
             (Domain::PolarEnvelope, Some(SampleType::U8)),
             (Domain::PolarIq, Some(SampleType::I16Pair)),
             (Domain::PolarRf, None),
@@ -278,9 +277,9 @@ mod tests {
                     ..if domain == Domain::ScanConverted { picture } else { polar }
                 }
                 .check();
-                let expected = match taken {
+                let expected = match accepted {
                     None => Err(FrameError::RadioFrequency),
-                    Some(taken) if taken == sample_type => Ok((domain, sample_type)),
+                    Some(accepted) if accepted == sample_type => Ok((domain, sample_type)),
                     Some(_) => Err(FrameError::Mismatch { a: "domain", b: "sample_type" }),
                 };
                 assert_eq!(checked.map(|frame| (frame.domain, frame.sample_type)), expected);

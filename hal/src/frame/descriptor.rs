@@ -28,7 +28,7 @@ pub enum Domain {
     /// In-phase and quadrature pairs per scan line and depth sample, before envelope detection. Full scale is an
     /// envelope of 32767.
     PolarIq = 2,
-    /// Raw radio-frequency samples: not supported, and refused with an error that says so.
+    /// Raw radio-frequency samples: not supported, and refused with their own error.
     PolarRf = 3,
     /// A picture, already scan-converted.
     ScanConverted = 4,
@@ -40,8 +40,8 @@ pub enum Domain {
 pub enum SampleType {
     /// Unsigned byte.
     U8 = 1,
-    /// Signed 16-bit integer, the type of radio-frequency samples. No supported domain has it: with it a front end can
-    /// describe a radio-frequency frame, which is refused by name.
+    /// Signed 16-bit integer, the type of radio-frequency samples. No supported domain has it. A front end can use it
+    /// to describe a radio-frequency frame, which is refused with its own error.
     I16 = 2,
     /// Pair of signed 16-bit integers, in-phase first.
     I16Pair = 3,
@@ -75,7 +75,7 @@ pub enum GeometryKind {
 }
 
 /// How stored amplitudes relate to the echo's. A frame without a law is refused: a picture that is compressed twice, or
-/// not at all, looks plausible and is wrong.
+/// not at all, looks plausible but is wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum AmplitudeLaw {
     /// Proportional to the echo's amplitude. The runtime applies log compression over `range_db`.
@@ -88,7 +88,7 @@ pub enum AmplitudeLaw {
         /// Dynamic range from zero to full scale.
         range_db: f32,
     },
-    /// Already compressed by a vendor's own curve: one of the tables of the session's configuration.
+    /// Already compressed by a vendor's curve: one of the tables of the session's configuration.
     VendorTable {
         /// Index of the table in the session's configuration.
         table: u32,
@@ -116,7 +116,7 @@ pub mod flags {
     pub const CRC_PRESENT: u32 = 1 << 4;
     /// The runtime applies the TGC curve and gain. Without this flag the front end has applied them already.
     pub const TGC_PENDING: u32 = 1 << 5;
-    /// Every bit that this version knows.
+    /// All bits that this version defines.
     pub const ALL: u32 = (1 << 6) - 1;
 }
 
@@ -148,7 +148,7 @@ pub struct FrameDescriptor {
     pub seq: u64,
     /// When the frame was acquired, on the clock `clock_id`.
     pub t_acq_ns: u64,
-    /// When it was put into the ring, on the runtime's clock.
+    /// When it was queued in the ring, on the runtime's clock.
     pub t_enqueue_ns: u64,
     /// The clock of `t_acq_ns`; 0 is the runtime's own.
     pub clock_id: u32,
@@ -219,7 +219,7 @@ pub struct FrameDescriptor {
 const _: () = assert!(TGC_POINTS == 8);
 
 impl FrameDescriptor {
-    /// A descriptor with magic, version and size filled in and all else zero. [`Self::check`] refuses it.
+    /// A descriptor with magic, version and size filled in and all other fields zero. [`Self::check`] refuses it.
     pub fn blank() -> Self {
         Self {
             magic: FRAME_MAGIC,

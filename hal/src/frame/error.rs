@@ -6,17 +6,17 @@ use super::descriptor::{FRAME_ABI_VERSION, FRAME_MAGIC};
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The first word is not that of a descriptor.
+    /// The first word is not the magic of a descriptor.
     #[error("frame magic is {0:#010x}, not {FRAME_MAGIC:#010x}")]
     Magic(u32),
-    /// This build does not read this version of the layout.
+    /// This build does not support this version of the layout.
     #[error("frame ABI version is {seen}, this build reads {FRAME_ABI_VERSION}")]
     AbiVersion {
         /// The version found.
         seen: u16,
     },
-    /// A field holds a value that has no meaning.
-    #[error("frame field `{field}` is {seen}, which has no meaning")]
+    /// A field holds an invalid value.
+    #[error("frame field `{field}` is {seen}, which is not a valid value")]
     Unknown {
         /// Name of the field.
         field: &'static str,
@@ -44,14 +44,14 @@ pub enum FrameError {
     )]
     NoAmplitudeLaw,
     /// Two fields contradict each other.
-    #[error("frame fields `{a}` and `{b}` do not go together")]
+    #[error("frame fields `{a}` and `{b}` contradict each other")]
     Mismatch {
         /// One field.
         a: &'static str,
         /// The other.
         b: &'static str,
     },
-    /// The payload is shorter or longer than lines, stride and sample type say.
+    /// The payload is shorter or longer than lines, stride and sample type require.
     #[error("frame payload holds {seen} bytes, lines x stride needs {needed}")]
     Payload {
         /// Bytes announced or given.

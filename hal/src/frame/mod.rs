@@ -1,4 +1,4 @@
-//! Frames: what the front end hands over.
+//! Frames, as the front end delivers them.
 //!
 //! * `descriptor`: everything about a frame that is not its samples, as it is stored in a slot.
 //! * `check`: a descriptor read from a ring is copied, then checked, and only the checked copy ([`Frame`]) is used.

@@ -1,15 +1,15 @@
-//! The check of a frame's samples, at once or a part at a time.
+//! The check of a frame's samples, at once or in parts.
 
 use super::descriptor::{FrameDescriptor, flags};
 use super::error::FrameError;
 use crc32fast::Hasher;
 
-/// The check of a payload a part at a time, so that a real-time caller can bound the time of each call.
+/// The check of a payload in parts, so that a real-time caller can bound the time of each call.
 ///
 /// It is small and `Copy`, and borrows nothing: the caller passes the payload to every call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadCheck {
-    /// The checksum that the payload should have; none if the descriptor has none.
+    /// The checksum that the payload must have; `None` if the descriptor has none.
     announced: Option<u32>,
     /// Bytes to hash.
     needed: usize,
@@ -20,8 +20,8 @@ pub struct PayloadCheck {
 }
 
 impl PayloadCheck {
-    /// Begins the check of a payload of `payload_len` bytes. Call [`FrameDescriptor::check`] before: it bounds the number
-    /// of bytes that this check takes.
+    /// Begins the check of a payload of `payload_len` bytes. Call [`FrameDescriptor::check`] before: it limits the
+    /// number of bytes to hash.
     ///
     /// # Errors
     /// [`FrameError::Payload`] if the payload is shorter than the descriptor announces.
@@ -33,9 +33,9 @@ impl PayloadCheck {
         Ok(check)
     }
 
-    /// Continues the check of `payload`, which is the same in every call. Hashes at most `bytes_max` bytes (at least one,
-    /// so that the check ends); nothing else in a call grows with the payload. Returns `None` while bytes are left, then
-    /// the result, also in every later call.
+    /// Continues the check of `payload`, which must be the same in every call. Hashes at most `bytes_max` bytes (at
+    /// least one, so that the check ends); no other work in a call grows with the payload. Returns `None` while bytes
+    /// are left, then the result, also in every later call.
     ///
     /// The result is [`FrameError::Crc`] if the checksum differs, [`FrameError::Payload`] if `payload` is too short.
     pub fn advance(&mut self, payload: &[u8], bytes_max: usize) -> Option<Result<(), FrameError>> {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The check without `PayloadCheck`.
+    /// A reference without `PayloadCheck`.
     fn reference(descriptor: &FrameDescriptor, payload: &[u8]) -> Result<(), FrameError> {
         let needed = descriptor.payload_bytes as usize;
         let Some(bytes) = payload.get(..needed) else {
@@ -110,14 +110,14 @@ mod tests {
         loop {
             calls += 1;
             if let Some(result) = check.advance(payload, bytes_max()) {
-                assert_eq!(check.advance(payload, bytes_max()), Some(result), "the result stays");
+                assert_eq!(check.advance(payload, bytes_max()), Some(result), "the result changed");
                 return (result, calls);
             }
         }
     }
 
     proptest! {
-        /// Good, damaged and short payloads, in parts of any size, give the result of the check at once.
+        /// For good, damaged and short payloads, a check in parts of any size gives the result of the check at once.
         #[test]
         fn parts_give_the_result_of_the_whole(
             payload in prop::collection::vec(any::<u8>(), 0..3000),
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    /// A call hashes no more than it may.
+    /// A call hashes at most `bytes_max` bytes.
     #[test]
     fn every_call_is_bounded() {
         let payload = [7; 1000];

@@ -53,10 +53,10 @@ pub struct CommandProducer<'a> {
 }
 
 impl CommandProducer<'_> {
-    /// Queues a prompt. Returns its ticket, by which its answer refers to it.
+    /// Queues a prompt. Returns its ticket, which the reply contains.
     ///
     /// # Errors
-    /// A prompt that has no meaning, or [`CommandError::Full`]: unlike a frame, a queued command is never evicted.
+    /// An invalid prompt, or [`CommandError::Full`]: unlike a frame, a queued command is never evicted.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn prompt(&mut self, prompt: Prompt) -> Result<u32, CommandError> {
         prompt.check()?;
@@ -66,7 +66,7 @@ impl CommandProducer<'_> {
         Ok(ticket)
     }
 
-    /// Queues that the image is frozen, or live again.
+    /// Queues a command that the image is frozen, or live again.
     ///
     /// # Errors
     /// As [`Self::prompt`].
@@ -76,7 +76,7 @@ impl CommandProducer<'_> {
     }
 
     fn push(&mut self, command: Command) -> Result<(), CommandError> {
-        // Only this side commits, so the backlog cannot grow between this and the commit: nothing is evicted.
+        // Only this side commits, so the backlog cannot grow before the commit below: nothing is evicted.
         if self.slots.backlog() >= self.capacity {
             return Err(CommandError::Full { capacity: self.capacity });
         }
@@ -95,7 +95,7 @@ impl CommandConsumer<'_> {
     /// The next command, oldest first, checked.
     ///
     /// # Errors
-    /// A record that has no meaning. It is removed from the ring all the same.
+    /// An invalid record. It is removed from the ring nevertheless.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<Result<Command, CommandError>> {
         let slot = self.0.take()?;

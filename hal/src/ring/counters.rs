@@ -1,14 +1,14 @@
-//! What a commit did, and what a ring has passed on so far.
+//! The outcome of a commit, and the counters of a ring.
 
-/// What a commit did.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "count an evicted slot"]
 pub struct CommitOutcome {
-    /// The queue was full, so its oldest slot was evicted: it is with the producer again, unread.
+    /// The queue was full, so its oldest slot was evicted: the producer owns it again, unread.
     pub evicted: bool,
 }
 
-/// What has passed through a ring. Each counter wraps around after 2^32. When neither side is in a call,
+/// The counters of a ring. Each wraps around after 2^32. When neither side is in a call,
 /// `committed == evicted + taken + slots in the queue`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RingCounters {

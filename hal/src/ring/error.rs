@@ -1,21 +1,21 @@
-//! Why a ring was refused, or a call on it.
+//! Why a ring, or a call on it, was refused.
 
 use super::limits::{ALIGN, CAPACITY_MAX, REGION_BYTES_MAX};
 
-/// Why a ring was refused, or a call on it. The text names the thing, the limit and the value seen.
+/// Why a ring, or a call on it, was refused. The text names the field, the limit and the value seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RingError {
     /// A ring cannot queue that many slots.
     #[error("ring capacity is {seen}, allowed are 1 to {CAPACITY_MAX}")]
     Capacity {
-        /// The capacity asked for.
+        /// The requested capacity.
         seen: u32,
     },
     /// A slot cannot have this size.
     #[error("ring slot is {seen} bytes, allowed are {least} to {most}")]
     SlotBytes {
-        /// The size found or asked for.
+        /// The size found or requested.
         seen: u64,
         /// Smallest size allowed.
         least: u64,
@@ -52,7 +52,7 @@ pub enum RingError {
         /// The value expected.
         expected: u32,
     },
-    /// The queue of a ring that nobody uses holds what this protocol cannot have written.
+    /// The queue of an unused ring has content that this protocol cannot have written.
     #[error("ring is damaged: {what} is {seen}, at most {limit} is possible")]
     Damaged {
         /// What was found.
@@ -79,7 +79,7 @@ pub enum RingError {
         /// Bytes that fit.
         capacity: usize,
     },
-    /// A descriptor announces more samples than came with it.
+    /// A descriptor announces more samples than were given.
     #[error("frame descriptor announces {announced} bytes of payload, {given} were given")]
     PayloadShort {
         /// Bytes that the descriptor announces.

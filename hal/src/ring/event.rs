@@ -44,7 +44,7 @@ impl<'a> EventRing<'a> {
         self.0.consumer().map(EventConsumer)
     }
 
-    /// What has passed through so far; `evicted` events are lost.
+    /// The ring's counters; `evicted` events are lost.
     pub fn counters(&self) -> RingCounters {
         self.0.counters()
     }
@@ -54,10 +54,10 @@ impl<'a> EventRing<'a> {
 pub struct EventProducer<'a>(SlotProducer<'a>);
 
 impl EventProducer<'_> {
-    /// Records an event, at once. If the ring is full, its oldest event is evicted and counted.
+    /// Records an event, without waiting. If the ring is full, its oldest event is evicted and counted.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn record(&mut self, event: &Event) {
-        // A reader that has broken the protocol gets no more events; the scan continues.
+        // A consumer that has broken the protocol gets no more events; the scan continues.
         if let Ok(mut slot) = self.0.acquire() {
             slot.bytes_mut()[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(event));
             let _ = slot.commit();

@@ -8,7 +8,7 @@ use super::protocol::IndexProducer;
 use super::slots::{SlotRing, region_bytes};
 use crate::frame::{FRAME_MAGIC, FrameDescriptor};
 
-/// Where a slot's samples begin: after the descriptor, on a cache line.
+/// Offset of the samples in a slot: after the descriptor, on a cache line.
 pub const FRAME_PAYLOAD_OFFSET: usize = size_of::<FrameDescriptor>().next_multiple_of(ALIGN);
 
 /// A ring of frames in caller memory.
@@ -32,7 +32,7 @@ impl<'a> FrameRing<'a> {
         SlotRing::create(region, FRAME_MAGIC, capacity, slot_bytes(payload_bytes)).map(Self)
     }
 
-    /// The frame ring in `region`, which nobody uses now; see [`SlotRing::attach`].
+    /// The frame ring in `region`, which no handle uses now; see [`SlotRing::attach`].
     ///
     /// # Errors
     /// As [`SlotRing::attach`], and [`RingError::SlotBytes`] if a slot has no room for samples.
@@ -83,12 +83,12 @@ impl<'a> FrameRing<'a> {
         self.0.consumer().map(FrameConsumer)
     }
 
-    /// What has passed through so far.
+    /// The ring's counters.
     pub fn counters(&self) -> RingCounters {
         self.0.counters()
     }
 
-    /// Most bytes of samples in a frame.
+    /// Maximum bytes of samples in a frame.
     pub fn payload_capacity(&self) -> usize {
         self.0.slot_bytes() - FRAME_PAYLOAD_OFFSET
     }
@@ -108,8 +108,8 @@ fn no_room(seen: usize) -> RingError {
 pub struct FrameProducer<'a>(SlotProducer<'a>);
 
 impl<'a> FrameProducer<'a> {
-    /// The slot to fill, at once: it holds what was last written to it, descriptor and samples. Until a commit, each
-    /// acquire gives the same.
+    /// Returns the slot to fill, without waiting. It still has the descriptor and samples that were last written to it.
+    /// Until a commit, each acquire returns the same slot.
     ///
     /// # Errors
     /// [`RingError::NoFreeSlot`] if the consumer has broken the protocol; never because it is slow.
@@ -149,7 +149,7 @@ impl<'a> FrameProducer<'a> {
     }
 }
 
-/// A frame being filled. Dropped without a commit it stays with the producer for the next acquire.
+/// A frame being filled. If it is dropped without a commit, the next acquire returns it again.
 pub struct FrameSlot<'p, 'a> {
     producer: &'p mut IndexProducer<'a>,
     descriptor: &'p mut FrameDescriptor,
@@ -157,12 +157,12 @@ pub struct FrameSlot<'p, 'a> {
 }
 
 impl FrameSlot<'_, '_> {
-    /// The descriptor, as the slot's last frame left it.
+    /// The descriptor, initially that of the slot's last frame.
     pub fn descriptor_mut(&mut self) -> &mut FrameDescriptor {
         self.descriptor
     }
 
-    /// All the room for samples, as the slot's last frame left it.
+    /// The whole space for samples, initially with those of the slot's last frame.
     pub fn payload_mut(&mut self) -> &mut [u8] {
         self.payload
     }
@@ -192,7 +192,7 @@ impl FrameConsumer<'_> {
         Some((FrameView::of(slot)?, superseded))
     }
 
-    /// What has passed through the ring so far.
+    /// The ring's counters.
     pub fn counters(&self) -> RingCounters {
         self.0.counters()
     }

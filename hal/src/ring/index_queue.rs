@@ -38,13 +38,13 @@ impl ReadyQueue<'_> {
         let read = self.read.load(Site::TakeObserve.order());
         cell(self.cells, *write).store(index, Relaxed);
         *write = write.wrapping_add(1);
-        // A1, with A2: whoever sees this position sees the cell and the slot's bytes.
+        // A1, with A2: a consumer that sees this position sees the cell and the slot's bytes.
         self.write.store(*write, Site::ReadyPublish.order());
         if write.wrapping_sub(read) <= self.capacity {
             return None;
         }
         let oldest = cell(self.cells, read).load(Relaxed);
-        // C1, with C2 and C3: whoever sees the new read position sees a write position beyond it.
+        // C1, with C2 and C3: a consumer that sees the new read position sees a write position beyond it.
         // B3, with B1: failure means that the consumer took the oldest. The next acquire must see what the consumer
         // released before that, because it would find no free slot otherwise.
         let evicted = self.read.compare_exchange(

@@ -1,5 +1,5 @@
-//! The one place where caller memory becomes a ring: the control part as references to atomics, and slots as bytes that
-//! the handles of the two sides lend out. All unsafe code of the rings is here.
+//! Caller memory as a ring: the control part as references to atomics, and slots as bytes that the handles of the two
+//! sides lend out. All unsafe code of the rings is here.
 
 use super::counters::{CommitOutcome, RingCounters};
 use super::error::RingError;
@@ -26,7 +26,7 @@ impl<'a> SharedRegion<'a> {
     /// # Safety
     /// For all of `'a` the bytes are initialised, readable and writable. Everyone who accesses them follows this
     /// protocol (this crate, or a bare-metal producer), as one producer and one consumer, and nobody else accesses them
-    /// while a ring is created in them. Header and indices are checked all the same: a faulty other side can damage the
+    /// while a ring is created in them. Header and indices are checked nevertheless: a faulty other side can damage the
     /// bytes of slots, but nothing outside the region.
     pub unsafe fn from_raw(region: NonNull<[u8]>) -> Self {
         Self { base: region.cast(), bytes: region.len(), region: PhantomData }
@@ -71,7 +71,7 @@ impl<'a> RingMemory<'a> {
         Ok(memory)
     }
 
-    /// The ring that a region holds, if every word of its header is right. Changes nothing.
+    /// The ring in a region, if every word of its header is right. Does not modify the region.
     pub fn attach(region: &SharedRegion<'a>, content: u32) -> Result<(Self, RingLayout), RingError> {
         region.check(CONTROL_BYTES)?;
         // SAFETY: aligned and big enough (checked above), initialised and valid for 'a; others access it as atomics.
@@ -143,14 +143,14 @@ struct SlotMemory<'a> {
     region: PhantomData<&'a [u8]>,
 }
 
-// SAFETY: no more than an address and sizes. Only `SlotProducer::acquire` and `SlotConsumer::held` reach the bytes, on
-// the one thread that has the handle of that side.
+// SAFETY: only an address and sizes. Only `SlotProducer::acquire` and `SlotConsumer::held` access the bytes, on the one
+// thread that has the handle of that side.
 unsafe impl Send for SlotMemory<'_> {}
-// SAFETY: as for `Send`: without a handle, copies of it in several threads reach no bytes.
+// SAFETY: as for `Send`: without a handle, copies of it in several threads access no bytes.
 unsafe impl Sync for SlotMemory<'_> {}
 
 impl SlotMemory<'_> {
-    /// The place of a slot; none if the ring has no such slot.
+    /// The bytes of a slot; `None` if the ring has no such slot.
     fn slot(&self, index: u32) -> Option<NonNull<[u8]>> {
         if index >= self.count {
             return None;
@@ -168,7 +168,8 @@ pub struct SlotProducer<'a> {
 }
 
 impl<'a> SlotProducer<'a> {
-    /// The slot to fill, at once: it holds what was last written to it. Until a commit, each acquire gives the same.
+    /// Returns the slot to fill, without waiting. It still has the bytes that were last written to it. Until a commit,
+    /// each acquire returns the same slot.
     ///
     /// # Errors
     /// [`RingError::NoFreeSlot`] if the consumer has broken the protocol; never because it is slow.
@@ -189,8 +190,8 @@ impl<'a> SlotProducer<'a> {
     }
 }
 
-/// A slot being filled. Dropped without a commit it stays with the producer, with what was written, for the next
-/// acquire.
+/// A slot being filled. If it is dropped without a commit, the next acquire returns it again, with the bytes written so
+/// far.
 pub struct SlotMut<'p, 'a> {
     pub(super) producer: &'p mut IndexProducer<'a>,
     pub(super) bytes: &'p mut [u8],
@@ -247,7 +248,7 @@ impl SlotConsumer<'_> {
         self.indices.release();
     }
 
-    /// What has passed through the ring so far.
+    /// The ring's counters.
     pub fn counters(&self) -> RingCounters {
         self.indices.counters()
     }

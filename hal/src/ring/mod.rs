@@ -1,8 +1,8 @@
 //! Lock-free single-producer single-consumer rings in caller memory.
 //!
 //! A ring is a versioned, pointer-free view of a region of bytes: offsets and u32 atomics only, so that the same bytes
-//! work between threads, between processes, and from a producer on bare metal. Only slot indices travel; the slots stay
-//! where they are. A ring that queues N slots has N + 2: one more is held by the reader, one more is being filled.
+//! work between threads, between processes, and from a producer on bare metal. Only slot indices are passed; the slots
+//! do not move. A ring that queues N slots has N + 2: one more is held by the consumer, one more is being filled.
 //!
 //! The producer never waits. When the consumer is behind, a commit evicts the oldest unread slot: the producer owns it
 //! again, and it is counted, as in iceoryx2's safely overflowing queue.
@@ -14,6 +14,7 @@
 //! * `memory`: caller memory as atomics and slots. All unsafe code of the rings is there.
 //! * `slots`: the ring over slots of any size. [`FrameRing`], [`OverlayRing`], [`CommandRing`] and [`EventRing`] are
 //!   thin typed forms of it.
+//! * `set`: the four rings of a session.
 //! * `threads`: assertions of what may move between threads.
 //!
 //! ```
@@ -58,6 +59,8 @@ mod order;
 mod overlay;
 mod protocol;
 #[cfg(not(loom))]
+mod set;
+#[cfg(not(loom))]
 mod slots;
 #[cfg(not(loom))]
 mod threads;
@@ -76,5 +79,7 @@ pub use limits::{ALIGN, CAPACITY_MAX, REGION_BYTES_MAX};
 pub use memory::{SharedRegion, SlotConsumer, SlotMut, SlotProducer};
 #[cfg(not(loom))]
 pub use overlay::{OverlayConsumer, OverlayProducer, OverlayRing, OverlaySlot};
+#[cfg(not(loom))]
+pub use set::{RingSizes, Rings};
 #[cfg(not(loom))]
 pub use slots::{SlotRing, region_bytes};

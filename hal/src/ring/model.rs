@@ -9,7 +9,7 @@ pub use super::layout::RingLayout;
 pub use super::order::{Site, weaken};
 pub use super::protocol::{IndexConsumer, IndexProducer};
 
-/// The parts of a region, without the slots.
+/// The parts of a region except the slots.
 pub struct ModelMemory {
     block: ControlBlock,
     ready_cells: Box<[AtomicU32]>,

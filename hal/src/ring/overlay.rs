@@ -30,7 +30,7 @@ impl<'a> OverlayRing<'a> {
         SlotRing::create(region, OVERLAY_MAGIC, capacity, SLOT_BYTES).map(Self)
     }
 
-    /// The overlay ring in `region`, which nobody uses now; see [`SlotRing::attach`].
+    /// The overlay ring in `region`, which no handle uses now; see [`SlotRing::attach`].
     ///
     /// # Errors
     /// As [`SlotRing::attach`], and [`RingError::SlotBytes`] if a slot is not an overlay's size.
@@ -77,7 +77,7 @@ impl<'a> OverlayRing<'a> {
         self.0.consumer().map(OverlayConsumer)
     }
 
-    /// What has passed through so far.
+    /// The ring's counters.
     pub fn counters(&self) -> RingCounters {
         self.0.counters()
     }
@@ -91,8 +91,8 @@ fn wrong_size(seen: usize) -> RingError {
 pub struct OverlayProducer<'a>(SlotProducer<'a>);
 
 impl<'a> OverlayProducer<'a> {
-    /// The slot to fill, at once: it holds what was last written to it, so start from [`Overlay::blank`].
-    /// Until a commit, each acquire gives the same.
+    /// Returns the slot to fill, without waiting. It still has the overlay that was last written to it, so start from
+    /// [`Overlay::blank`]. Until a commit, each acquire returns the same slot.
     ///
     /// # Errors
     /// [`RingError::NoFreeSlot`] if the consumer has broken the protocol; never because it is slow.
@@ -116,14 +116,14 @@ impl<'a> OverlayProducer<'a> {
     }
 }
 
-/// An overlay being filled. Dropped without a commit it stays with the producer for the next acquire.
+/// An overlay being filled. If it is dropped without a commit, the next acquire returns it again.
 pub struct OverlaySlot<'p, 'a> {
     producer: &'p mut IndexProducer<'a>,
     overlay: &'p mut Overlay,
 }
 
 impl OverlaySlot<'_, '_> {
-    /// The overlay, as the slot's last one left it.
+    /// The overlay, initially the slot's last one.
     pub fn overlay_mut(&mut self) -> &mut Overlay {
         self.overlay
     }

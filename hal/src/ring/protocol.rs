@@ -1,4 +1,4 @@
-//! Which side owns which slot: the protocol of the ring, over slot indices alone.
+//! Which side owns which slot: the protocol of the ring, over slot indices only.
 //!
 //! Works on references to atomics, so that the same code runs over caller memory and in a model checker.
 
@@ -9,10 +9,10 @@ use super::layout::{HEADER_WORDS, RING_MAGIC, RingLayout};
 use super::order::Site;
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 
-/// Stands for no slot index.
+/// Means no slot index.
 const NO_SLOT: u32 = u32::MAX;
 
-/// Words that only the producer writes, on a cache line of their own.
+/// Words that only the producer writes, on a separate cache line.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct ProducerWords {
@@ -26,7 +26,7 @@ pub struct ProducerWords {
     faults: AtomicU32,
 }
 
-/// Words that only the consumer writes, on a cache line of their own.
+/// Words that only the consumer writes, on a separate cache line.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct ConsumerWords {
@@ -38,7 +38,7 @@ pub struct ConsumerWords {
     faults: AtomicU32,
 }
 
-/// The one word that both sides write, on a cache line of its own.
+/// The one word that both sides write, on a separate cache line.
 #[repr(C, align(64))]
 #[derive(Default)]
 pub struct SharedWord {
@@ -59,7 +59,7 @@ impl ControlBlock {
     /// The words of the header; all zero but the first if the magic is wrong.
     pub fn header(&self) -> [u32; HEADER_WORDS] {
         let mut words = [0; HEADER_WORDS];
-        // E2, with E1: whoever sees the magic, which is the first word, sees a ring that is laid out.
+        // E2, with E1: a thread that sees the magic, which is the first word, sees a ring that is laid out.
         words[0] = self.header[0].load(Site::HeaderObserve.order());
         if words[0] == RING_MAGIC {
             for (word, shared) in words.iter_mut().zip(&self.header).skip(1) {
@@ -80,7 +80,7 @@ pub struct Control<'a> {
 }
 
 impl<'a> Control<'a> {
-    /// Joins the parts; there are as many cells as `layout` says.
+    /// Joins the parts. The numbers of cells are those of `layout`.
     pub fn new(
         block: &'a ControlBlock,
         ready_cells: &'a [AtomicU32],
@@ -127,8 +127,8 @@ impl<'a> Control<'a> {
         block.header[0].store(layout.header()[0], Site::HeaderPublish.order());
     }
 
-    /// Repairs a ring that nobody uses, after handles were lost at any point of the protocol: queued slots stay queued,
-    /// all others are free.
+    /// Repairs an unused ring after handles were lost at any point of the protocol: queued slots stay queued, all
+    /// others become free.
     pub fn recover(&self) -> Result<(), RingError> {
         let Self { block, ready, free, slot_count } = self;
         let (producer, consumer) = (&block.producer, &block.consumer);
@@ -254,7 +254,7 @@ impl IndexProducer<'_> {
             return Ok(index);
         }
         let words = &self.control.block.producer;
-        // The first iteration finds a slot unless the consumer is faulty, and nobody waits for a faulty consumer.
+        // The first iteration finds a slot unless the consumer is faulty, and the producer never waits.
         for _ in 0..self.control.slot_count {
             let Some(seen) = self.control.free.pop(&mut self.free_read) else { break };
             if let Some(index) = self.control.valid(seen) {

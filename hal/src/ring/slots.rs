@@ -1,4 +1,4 @@
-//! The ring over slots of a stated size.
+//! The ring over slots of a given size.
 
 use super::counters::RingCounters;
 use super::error::RingError;
@@ -13,8 +13,8 @@ pub fn region_bytes(capacity: u32, slot_bytes: usize) -> Result<usize, RingError
     Ok(RingLayout::new(0, capacity, slot_bytes)?.region_bytes as usize)
 }
 
-/// A ring of slots in caller memory. `content` is a magic number that says what the slots hold, so that a ring of
-/// overlays is not taken for one of frames. The handles of its sides live as long as the region, not as this value.
+/// A ring of slots in caller memory. `content` is a magic number for the content of the slots, so that a ring of
+/// overlays is not mistaken for one of frames. The handles of its sides live as long as the region, not as this value.
 pub struct SlotRing<'a> {
     memory: RingMemory<'a>,
     layout: RingLayout,
@@ -65,8 +65,8 @@ impl<'a> SlotRing<'a> {
         Ok(Self { memory: RingMemory::create(&region, &layout, 0)?, layout })
     }
 
-    /// The ring in `region`, which nobody uses now. Both sides can be claimed, queued slots are kept, and slots whose
-    /// handles were lost (a process ended, at whichever instruction) are free again.
+    /// The ring in `region`, which no handle uses now. Both sides can be claimed, queued slots are kept, and slots
+    /// whose handles were lost (a process ended, at any instruction) are free again.
     ///
     /// # Errors
     /// [`RingError::Misaligned`], [`RingError::RegionTooSmall`]; [`RingError::Header`] and the errors of
@@ -78,8 +78,8 @@ impl<'a> SlotRing<'a> {
         Ok(Self { memory, layout })
     }
 
-    /// As [`Self::attach`], for a ring that others may be using: this changes nothing in it. A side that another
-    /// process claimed stays claimed even after that process has ended; then let the other side end too, and
+    /// As [`Self::attach`], for a ring that others may be using: this does not modify it. A side that another process
+    /// claimed stays claimed even after that process has ended. To recover, end the other side too, and call
     /// [`Self::attach`].
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl<'a> SlotRing<'a> {
         self.memory.consumer()
     }
 
-    /// What has passed through so far.
+    /// The ring's counters.
     pub fn counters(&self) -> RingCounters {
         self.memory.control().counters()
     }

@@ -1,4 +1,4 @@
-//! What may move between threads, asserted when this crate is compiled.
+//! Compile-time assertions of the types that may move between threads.
 
 use super::{
     CommandConsumer, CommandProducer, CommandRing, EventConsumer, EventProducer, EventRing, FrameConsumer,

@@ -1,1 +1,1 @@
-"""Images with object masks: reading, packing, augmenting, and loops made of them."""
+"""Images with object masks: reading, packing, augmenting, and loops made from them."""

@@ -1,5 +1,5 @@
-"""What changes between scanners, settings and bodies: gain, depth attenuation, dynamic range, shadows, haze, speckle, focus,
-sector."""
+"""Augmentation by the differences between scanners, settings and patients: gain, depth attenuation, dynamic range, shadows,
+haze, speckle, focus and sector."""
 
 import kornia.augmentation as ka
 import torch
@@ -29,7 +29,7 @@ class Appearance(nn.Module):
 
 
 def attenuate(grey: Tensor, generator: Generator) -> Tensor:
-    """A gain that changes with depth: attenuation that was not, or was too much, compensated."""
+    """Applies a gain that changes with depth, as if attenuation was compensated too little or too much."""
     batch = len(grey)
     rate = torch.where(chance(generator, batch, 0.5), uniform(generator, (batch,), -0.8, 0.8), 0.0)
     depth = torch.linspace(0, 1, SIZE, device=grey.device) - uniform(generator, (batch, 1), 0, 1)
@@ -37,20 +37,20 @@ def attenuate(grey: Tensor, generator: Generator) -> Tensor:
 
 
 def lift(grey: Tensor, generator: Generator) -> Tensor:
-    """Raises or sinks what is not black, as the lower end of the dynamic range does."""
+    """Raises or lowers all grey levels that are not black, as a change of the dynamic range's lower end does."""
     level = uniform(generator, (len(grey), 1, 1, 1), -0.04, 0.04)
     return (grey + level * (grey > 0.01)).clamp(0, 1)
 
 
 def shadow(grey: Tensor, generator: Generator) -> Tensor:
-    """Darkens what lies behind something, in some pictures: bone, gas, calcification, or a probe that lifts off the skin.
+    """Adds an acoustic shadow to some images: behind bone, gas or calcification, or below a part of the probe without contact.
 
-    Beams run away from a point above the picture, as a sector's do; far above it, as a linear probe's.
+    Beams start at a point above the image: close to it for a sector, far above it for a linear probe.
     """
     batch = len(grey)
     at = torch.linspace(-1, 1, SIZE, device=grey.device)
     apex_y = uniform(generator, (batch, 1, 1), -6.0, -1.2)
-    # A beam is told by where it crosses the middle row.
+    # A beam is identified by its x on the middle row.
     beam = at[None, None, :] * (-apex_y / (at[None, :, None] - apex_y))
     across = (beam - uniform(generator, (batch, 1, 1), -1, 1)) / uniform(generator, (batch, 1, 1), 0.06, 0.3)
     behind = torch.sigmoid((at[None, :, None] - uniform(generator, (batch, 1, 1), -1.2, 0.6)) / 0.05)
@@ -60,12 +60,12 @@ def shadow(grey: Tensor, generator: Generator) -> Tensor:
 
 
 def haze(grey: Tensor, generator: Generator) -> Tensor:
-    """Lays clutter over what is seen, in some pictures: reverberation and side lobes, which are brighter here and there."""
+    """Adds clutter to some images: reverberation and side lobes, whose brightness varies over the image."""
     batch = len(grey)
     coarse = torch.rand(batch, 1, 4, 4, generator=generator, device=grey.device)
     cloud = F.interpolate(coarse, size=(SIZE, SIZE), mode="bicubic", align_corners=True).clamp(0, 1)
     strength = torch.where(chance(generator, batch, 0.25), uniform(generator, (batch,), 0, 0.3), 0.0)
-    # Nothing is laid over what the probe does not see.
+    # No clutter outside the field of view.
     return grey + strength[:, None, None, None] * cloud * (1 - grey) * (grey > 0.01)
 
 
@@ -77,13 +77,13 @@ def speckle(grey: Tensor, generator: Generator) -> Tensor:
     side = SIZE if is_fine else SIZE // 2
     noise = torch.randn(batch, 1, side, side, generator=generator, device=grey.device)
     if not is_fine:
-        # Interpolation takes away some of the variance.
+        # Interpolation reduces the variance.
         noise = 1.4 * F.interpolate(noise, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
     return (grey * (1 + strength[:, None, None, None] * noise)).clamp(0, 1)
 
 
 def crop_to_sector(grey: Tensor, generator: Generator) -> Tensor:
-    """Blackens what lies outside a sector about a point at the top, in some pictures."""
+    """Blackens everything outside a sector in some images; the sector's apex is at or above the top."""
     batch = len(grey)
     at = torch.linspace(-1, 1, SIZE, device=grey.device)
     apex_x = uniform(generator, (batch, 1, 1), -0.2, 0.2)

@@ -1,7 +1,7 @@
 """The teacher's image embeddings, computed once: its encoder costs as much as sixteen students.
 
-A folder holds `embeddings.f16` ([entry, 256, 64, 64], one after the other) and `entries.jsonl`, a line for each: set, name,
-and whether the image was mirrored. Both only grow, so that work can be stopped, gone on with, and extended by new images.
+A folder holds `embeddings.f16` ([entry, 256, 64, 64]) and `entries.jsonl`, one line per entry: set, name, and whether the
+image was mirrored. Both files are append-only, so the work can be interrupted, resumed, and extended by new images.
 """
 
 import json
@@ -25,10 +25,10 @@ Key = tuple[int, bool]
 
 
 class Embeddings:
-    """A folder of embeddings, mapped."""
+    """A memory-mapped folder of embeddings."""
 
     def __init__(self, folder: Path, pack: Pack) -> None:
-        """Maps what there is of the pack's images.
+        """Maps the embeddings that exist for the pack's images.
 
         Raises:
             DataError: the folder holds none.
@@ -48,7 +48,7 @@ class Embeddings:
                     self.at[index, is_mirrored] = place
 
     def get(self, keys: list[Key]) -> Tensor:
-        """[len(keys), 256, 64, 64] of images, mirrored or not, in f16.
+        """Embeddings of images, mirrored or not: [len(keys), 256, 64, 64] in f16.
 
         Raises:
             DataError: one is missing.
@@ -58,18 +58,18 @@ class Embeddings:
                 item = self.pack.items[index]
                 raise DataError(
                     f"no embedding of {item.set_name}/{item.name}{' mirrored' * is_mirrored} ({item.split}): "
-                    "run `python -m sonotrace_models embed` to its end"
+                    "run `python -m sonotrace_models embed` to completion"
                 )
         return torch.from_numpy(np.stack([self.values[self.at[key]] for key in keys]))
 
     @property
     def images(self) -> set[int]:
-        """Those of the pack that are there as they are, not mirrored."""
+        """Indices of the pack's images that have an unmirrored embedding."""
         return {index for index, is_mirrored in self.at if not is_mirrored}
 
 
 def _entries(folder: Path) -> list[tuple[str, str, bool]]:
-    """What the folder holds, in order."""
+    """The folder's entries, in file order."""
     path = folder / "entries.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
     return [(set_name, name, is_mirrored) for set_name, name, is_mirrored in map(json.loads, lines)]
@@ -83,15 +83,15 @@ def embed(
     is_mirroring: bool = True,
     batch: int = 1,
 ) -> None:
-    """Computes what is missing: the images of all splits, then those of the train split mirrored.
+    """Computes the missing embeddings: of the images of all splits, then of the train images mirrored.
 
-    The val split comes first, the train split in an order of its own: what there is after a stop is a fair sample.
+    The val split comes first, and the train split in random order, so an interrupted run leaves a random sample.
 
     Args:
-        sets: whose train split is wanted; all where none is named. The other splits are wanted of all sets.
-        train_most: images of the train split, a fair sample; all where none is given.
-        is_mirroring: whether these are wanted mirrored too.
-        batch: images at a time; a GPU likes 32.
+        sets: sets whose train split is embedded; all by default. The other splits are embedded for all sets.
+        train_most: number of train images, a random sample; all by default.
+        is_mirroring: whether to embed the train images mirrored too.
+        batch: images per batch; 32 is fast on a GPU.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = _entries(folder)
@@ -101,8 +101,8 @@ def embed(
     wanted += [(index, True) for index in train if is_mirroring]
     missing = [key for key in wanted if (pack.items[key[0]].set_name, pack.items[key[0]].name, key[1]) not in known]
     encode = encoder()
-    with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as told:
-        # An embedding that was cut short is written anew.
+    with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as lines:
+        # Removes an embedding that was written only in part.
         values.truncate(len(entries) * BYTES)
         for start in tqdm(range(0, len(missing), batch), desc="embed", mininterval=5):
             keys = missing[start : start + batch]
@@ -111,8 +111,8 @@ def embed(
             values.flush()
             for index, is_mirrored in keys:
                 item = pack.items[index]
-                told.write(json.dumps([item.set_name, item.name, is_mirrored]) + "\n")
-            told.flush()
+                lines.write(json.dumps([item.set_name, item.name, is_mirrored]) + "\n")
+            lines.flush()
 
 
 def _input(pack: Pack, index: int, is_mirrored: bool) -> Tensor:
@@ -123,12 +123,12 @@ def _input(pack: Pack, index: int, is_mirrored: bool) -> Tensor:
 
 
 def mirrored(image: Tensor, columns: int) -> Tensor:
-    """Left and right exchanged within the valid columns, so that padding stays on the right."""
+    """Mirrors the valid columns left to right, so that the padding stays on the right."""
     return torch.cat([image[..., :columns].flip(-1), image[..., columns:]], -1)
 
 
 def encoder() -> Callable[[Tensor], Tensor]:
-    """LiteMedSAM's image encoder on the fastest thing here: a GPU, or OpenVINO in bf16 (a third of torch's time)."""
+    """LiteMedSAM's image encoder on the fastest backend: a GPU, or OpenVINO in bf16 (a third of torch's time)."""
     net = SonoSam().encoder.eval()
     if torch.cuda.is_available():
         net = net.cuda()
@@ -145,5 +145,5 @@ def encoder() -> Callable[[Tensor], Tensor]:
     example = torch.zeros(1, 3, 256, 256)
     model = openvino.convert_model(net, example_input=example, input=[1, 3, 256, 256])
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
-    # The net was traced with one image, and knows no other number.
+    # The network was traced with a batch of one image and takes no other batch size.
     return lambda images: torch.cat([torch.from_numpy(compiled(image[None].numpy())[0]) for image in images])

@@ -1,6 +1,6 @@
-"""Sampling fields: where each pixel of a warped picture comes from.
+"""Sampling fields: the source position of each pixel of a warped image.
 
-A field is [batch, 256, 256, 2], x and y in [-1, 1] over the picture, as `grid_sample` takes it.
+A field is [batch, 256, 256, 2], x and y in [-1, 1] over the image, as `grid_sample` takes it.
 """
 
 import math
@@ -13,23 +13,23 @@ from sonotrace_models import SIZE
 
 
 def uniform(generator: Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-    """Uniform numbers on the generator's device."""
+    """Uniform random numbers on the generator's device."""
     return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
 
 
 def chance(generator: Generator, count: int, probability: float) -> Tensor:
-    """[count] bool."""
+    """[count] bool, each true with the given probability."""
     return torch.rand(count, generator=generator, device=generator.device) < probability
 
 
 def identity(batch: int, device: torch.device) -> Tensor:
-    """The field that changes nothing."""
+    """The identity field."""
     matrix = torch.eye(2, 3, device=device).expand(batch, 2, 3)
     return F.affine_grid(matrix, [batch, 1, SIZE, SIZE], align_corners=False)
 
 
 def affine(field: Tensor, angle_rad: Tensor, scale: Tensor, shift: Tensor, flip: Tensor) -> Tensor:
-    """Turns, scales (a larger `scale` shows more), shifts ([batch, 2], in half sides) and mirrors (`flip`, bool) a field."""
+    """Rotates, scales (a larger `scale` shows more), shifts ([batch, 2], in half sides) and mirrors (`flip`, bool) a field."""
     sign = torch.where(flip, -1.0, 1.0)
     cos, sin = torch.cos(angle_rad) * scale, torch.sin(angle_rad) * scale
     matrix = torch.stack([torch.stack([cos * sign, -sin], -1), torch.stack([sin * sign, cos], -1)], 1)
@@ -37,8 +37,8 @@ def affine(field: Tensor, angle_rad: Tensor, scale: Tensor, shift: Tensor, flip:
 
 
 def smooth(generator: Generator, batch: int, knots: int, amplitude: Tensor) -> Tensor:
-    """Random displacements [batch, 256, 256, 2]: noise of standard deviation `amplitude` at `knots` x `knots` points,
-    bicubic between them."""
+    """Random displacements [batch, 256, 256, 2]: noise of standard deviation `amplitude` at `knots` x `knots` points, with
+    bicubic interpolation."""
     noise = torch.randn(batch, 2, knots, knots, generator=generator, device=generator.device)
     noise = noise * amplitude.reshape(-1, 1, 1, 1)
     fine = F.interpolate(noise, size=(SIZE, SIZE), mode="bicubic", align_corners=True)
@@ -46,10 +46,9 @@ def smooth(generator: Generator, batch: int, knots: int, amplitude: Tensor) -> T
 
 
 def bend(field: Tensor, opening_rad: Tensor) -> Tensor:
-    """Bends the picture of a linear probe into a convex one's fan (opening > 0); 0 changes nothing.
+    """Bends the image of a linear probe into a convex probe's sector (opening > 0); 0 leaves it unchanged.
 
-    A pixel's angle and radius about the fan's centre become its place across and down; the width of the middle row is
-    kept.
+    A pixel's angle and radius about the sector's apex become its lateral and axial position. The middle row keeps its width.
     """
     opening = opening_rad.clamp(min=1e-3)[:, None, None]
     radius = 1 / torch.sin(opening / 2)
@@ -59,26 +58,26 @@ def bend(field: Tensor, opening_rad: Tensor) -> Tensor:
 
 
 def compose(field: Tensor, view: Tensor) -> Tensor:
-    """The field of a picture that is first warped by `field`, then seen through `view`."""
+    """The field that warps an image by `field`, then by `view`."""
     values = field.permute(0, 3, 1, 2)
     sampled = F.grid_sample(values, view, mode="bilinear", padding_mode="border", align_corners=False)
-    # Where the view leaves the picture, the field is not known: black.
+    # Outside the image the field is undefined. A position of 2 is sampled as black.
     is_outside = (view.abs() > 1).any(-1, keepdim=True)
     return torch.where(is_outside, 2.0, sampled.permute(0, 2, 3, 1))
 
 
 def warp(image: Tensor, field: Tensor) -> Tensor:
-    """[batch, channels, 256, 256] sampled between pixels; black outside."""
+    """Samples [batch, channels, 256, 256] bilinearly; black outside."""
     return F.grid_sample(image, field, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def warp_ids(ids: Tensor, field: Tensor) -> Tensor:
-    """[batch, channels, 256, 256] of ids, sampled at the nearest pixel; 0 outside."""
+    """Samples ids, [batch, channels, 256, 256], at the nearest pixel; 0 outside."""
     return F.grid_sample(ids, field, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
 def random_view(generator: Generator, batch: int, strength: float = 1.0) -> Tensor:
-    """The field of an augmented picture: turned, scaled, shifted, mirrored, bent and a little deformed."""
+    """The field of an augmented image: rotated, scaled, shifted, mirrored, bent and slightly deformed."""
     device = generator.device
     field = identity(batch, device)
     angle = uniform(generator, (batch,), -1, 1) * strength * math.radians(20)

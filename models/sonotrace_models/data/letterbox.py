@@ -1,7 +1,7 @@
-"""The network's input grid over a picture: the rule that the runtime samples by.
+"""Resamples an image to the network's input grid, by the same rule as the runtime.
 
-With `scale = size / max(width, height)` the picture is resized to `round(width * scale)` by `round(height * scale)`
-pixels (antialiased bilinear) and placed at the top left of a square; the rest is black.
+With `scale = size / max(width, height)` the image is resized to `round(width * scale)` by `round(height * scale)` pixels
+(antialiased bilinear) and placed at the top left of a square; the rest is black.
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ from sonotrace_models import SIZE
 
 
 def valid_extent(width: int, height: int, size: int = SIZE) -> tuple[int, int]:
-    """Columns and rows of the square that the picture covers."""
+    """Columns and rows of the square that the image covers."""
     scale = size / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def letterbox(picture: npt.NDArray[np.uint8], *, is_mask: bool, size: int = SIZE) -> npt.NDArray[np.uint8]:
-    """The picture on the square grid; a mask is sampled at the nearest pixel."""
+    """The image on the square grid; a mask is sampled at the nearest pixel."""
     height, width = picture.shape
     columns, rows = valid_extent(width, height, size)
     resampling = Image.Resampling.NEAREST if is_mask else Image.Resampling.BILINEAR

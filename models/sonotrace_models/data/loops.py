@@ -1,10 +1,10 @@
-"""Cardiac loops with truth on every frame, made of the two frames that CAMUS gives of each patient.
+"""Cardiac loops with truth on every frame, made from the two frames per patient in CAMUS.
 
-The end-diastolic image is warped towards the end-systolic one by a smooth field that carries one set of contours onto the
-other, and back: a thin-plate spline through points at equal arc lengths, counted from the two ends of the mitral valve,
-along the cavity of the left ventricle, the outer border of its muscle, the left atrium, and the valve itself. Patients
-whose field folds or does not carry one mask onto the other are left out. The frame in the middle of a loop is the real
-end-systolic image with its own mask.
+A smooth field warps the end-diastolic image towards the end-systolic one and back, so that one set of contours maps onto
+the other. It is a thin-plate spline through points at equal arc lengths, measured from the two ends of the mitral valve,
+along the cavity of the left ventricle, the outer border of its muscle, the left atrium, and the valve itself. Patients are
+excluded if their field folds or does not map one mask onto the other. The middle frame of a loop is the real end-systolic
+image with its own mask.
 """
 
 import json
@@ -33,28 +33,28 @@ LV, MUSCLE, LA = 1, 2, 3
 TRACKED_IDS = (LV, LA)
 
 LATTICE = 65
-"""Nodes along a side at which fields are kept."""
+"""Nodes along a side at which fields are stored."""
 PHASES = MIDDLE
-"""Fields that are kept: at 1/10, 2/10, ... of the way from end-diastole to end-systole."""
+"""Number of stored fields: at 1/10, 2/10, ... of the way from end-diastole to end-systole."""
 PATH_POINTS = 24
 VALVE_POINTS = 6
 SMOOTH_SHARE = 0.01
-"""Spread of the contours' smoothing, of their length."""
-CARRIED_DICE_MIN = 0.90
-"""Least overlap of the carried mask with the real one, of ventricle and of atrium."""
+"""Standard deviation of the contour smoothing, as a share of the contour's length."""
+WARPED_DICE_MIN = 0.90
+"""Minimum Dice of the warped mask with the real one, for ventricle and for atrium."""
 JACOBIAN_MIN = 0.1
-"""Least area that a unit of area may be warped to or from."""
+"""Minimum Jacobian determinant of a field: the area that a unit of area comes from."""
 
 Points = npt.NDArray[np.float64]
 
 
 class LoopError(ValueError):
-    """A patient of whom no loop can be made; the text says why."""
+    """No loop can be made for a patient; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Patient:
-    """Both frames of a patient: indices in the pack."""
+    """The pack indices of a patient's two frames."""
 
     name: str
     diastole: int
@@ -62,7 +62,7 @@ class Patient:
 
 
 def patients(pack: Pack, split: str) -> list[Patient]:
-    """Those of a split with both frames and all three structures, by name."""
+    """The patients of a split with both frames and all three structures, sorted by name."""
     frames: dict[str, dict[int, int]] = {}
     for index in pack.select(split, ["CAMUS"]):
         item = pack.items[index]
@@ -76,10 +76,10 @@ def outline(region: npt.NDArray[np.bool_]) -> Points:
     found, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not found:
         raise LoopError("a structure is missing")
-    ring = max(found, key=cv2.contourArea)[:, 0].astype(np.float64)
-    if len(ring) < 16:
-        raise LoopError(f"a structure's outline has {len(ring)} points")
-    return gaussian_filter1d(ring, SMOOTH_SHARE * len(ring), axis=0, mode="wrap")
+    boundary = max(found, key=cv2.contourArea)[:, 0].astype(np.float64)
+    if len(boundary) < 16:
+        raise LoopError(f"a structure's outline has {len(boundary)} points, at least 16 are needed")
+    return gaussian_filter1d(boundary, SMOOTH_SHARE * len(boundary), axis=0, mode="wrap")
 
 
 def valve_ends(mask: npt.NDArray[np.uint8]) -> Points:
@@ -95,17 +95,17 @@ def valve_ends(mask: npt.NDArray[np.uint8]) -> Points:
     return points[[along.argmin(), along.argmax()]]
 
 
-def path(ring: Points, ends: Points, count: int, *, is_long: bool) -> Points:
-    """`count` points at equal arc lengths along a ring, from where it is nearest to one end to where it is to the other,
-    the longer or the shorter way round; both ends included."""
-    first, last = (int(np.square(ring - end).sum(1).argmin()) for end in ends)
-    forward = np.concatenate([ring[first:], ring[:first]])[: (last - first) % len(ring) + 1]
-    turned = ring[::-1]
-    first, last = len(ring) - 1 - first, len(ring) - 1 - last
-    backward = np.concatenate([turned[first:], turned[:first]])[: (last - first) % len(ring) + 1]
+def path(boundary: Points, ends: Points, count: int, *, is_long: bool) -> Points:
+    """`count` points at equal arc lengths along a closed boundary, from its point nearest to one end to its point nearest to
+    the other, by the longer or the shorter way. Both ends are included."""
+    first, last = (int(np.square(boundary - end).sum(1).argmin()) for end in ends)
+    forward = np.concatenate([boundary[first:], boundary[:first]])[: (last - first) % len(boundary) + 1]
+    reverse = boundary[::-1]
+    first, last = len(boundary) - 1 - first, len(boundary) - 1 - last
+    backward = np.concatenate([reverse[first:], reverse[:first]])[: (last - first) % len(boundary) + 1]
     chosen = max(forward, backward, key=_length) if is_long else min(forward, backward, key=_length)
     if len(chosen) < 3:
-        raise LoopError("the valve's ends fall together")
+        raise LoopError("the valve's two ends coincide")
     at = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(chosen, axis=0), axis=1))])
     wanted = np.linspace(0, at[-1], count)
     return np.stack([np.interp(wanted, at, chosen[:, axis]) for axis in (0, 1)], 1)
@@ -116,7 +116,7 @@ def _length(points: Points) -> float:
 
 
 def landmarks(mask: npt.NDArray[np.uint8]) -> Points:
-    """Points that correspond between the frames of a patient, in the same order."""
+    """Corresponding points of a patient's frames, in the same order for each frame."""
     ends = valve_ends(mask)
     ventricle, atrium = outline(mask == LV), outline(mask == LA)
     wall = outline((mask == LV) | (mask == MUSCLE))
@@ -131,13 +131,13 @@ def landmarks(mask: npt.NDArray[np.uint8]) -> Points:
 
 
 def _frame_points() -> Points:
-    """Points on the picture's border, which stay where they are."""
+    """Points on the image border, which do not move."""
     at = np.linspace(0, SIZE - 1, 5)
     return np.array([[x, y] for x in at for y in at if x in (0, SIZE - 1) or y in (0, SIZE - 1)])
 
 
 def backward_fields(diastole: Points, systole: Points) -> npt.NDArray[np.float32]:
-    """[phase, LATTICE, LATTICE, 2]: where in the end-diastolic picture each node of the warped one comes from, pixels.
+    """[phase, LATTICE, LATTICE, 2]: for each node of the warped image, its position in the end-diastolic one, in pixels.
 
     Raises:
         LoopError: a field folds.
@@ -174,22 +174,22 @@ def make_fields(pack: Pack, patient: Patient) -> npt.NDArray[np.float32]:
     """The fields of a patient.
 
     Raises:
-        LoopError: it folds, or does not carry one mask onto the other.
+        LoopError: a field folds, or does not map one mask onto the other.
     """
     diastole, systole = (np.asarray(pack.masks[index]) for index in (patient.diastole, patient.systole))
     fields = backward_fields(landmarks(diastole), landmarks(systole))
-    carried = warp_ids(
+    warped = warp_ids(
         torch.from_numpy(diastole.astype(np.float32))[None, None], to_grid(torch.from_numpy(fields[-1:]))
     )[0, 0].numpy()
     for id_, name in ((LV, "ventricle"), (LA, "atrium")):
-        overlap = 2 * ((carried == id_) & (systole == id_)).sum() / ((carried == id_).sum() + (systole == id_).sum())
-        if overlap < CARRIED_DICE_MIN:
-            raise LoopError(f"the carried {name} overlaps with the real one by {overlap:.2f}")
+        overlap = 2 * ((warped == id_) & (systole == id_)).sum() / ((warped == id_).sum() + (systole == id_).sum())
+        if overlap < WARPED_DICE_MIN:
+            raise LoopError(f"the warped {name} has a Dice of {overlap:.2f} with the real one")
     return fields
 
 
 def make_loops(pack: Pack, out: Path) -> None:
-    """Fields of all patients of whom a loop can be made, `fields_SPLIT.npy` and `patients_SPLIT.json`."""
+    """Writes the fields of all patients for whom a loop can be made: `fields_SPLIT.npy` and `patients_SPLIT.json`."""
     out.mkdir(parents=True, exist_ok=True)
     for split in ("train", "val", "test"):
         made, fields, refused = [], [], 0
@@ -206,7 +206,7 @@ def make_loops(pack: Pack, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop: what a tracker sees, and the truth."""
+    """A loop: grey levels, and the true ids."""
 
     grey: Tensor
     """[frame, 1, 256, 256] in [0, 1]"""
@@ -214,7 +214,7 @@ class Loop:
     """[frame, 256, 256]"""
 
     def to(self, device: torch.device) -> "Loop":
-        """The same on a device."""
+        """A copy on a device."""
         return Loop(self.grey.to(device), self.ids.to(device))
 
 
@@ -237,8 +237,8 @@ class Loops:
         self.fields: npt.NDArray[np.float32] = np.load(folder / f"fields_{split}.npy", mmap_mode="r")
 
     def motion(self, at: int, frames: Tensor) -> Tensor:
-        """[len(frames), 256, 256, 2]: sampling fields of the end-diastolic picture at fractional frame numbers, on their
-        device."""
+        """[len(frames), 256, 256, 2]: sampling fields of the end-diastolic image at fractional frame numbers, on the device of
+        `frames`."""
         phase = (1 - torch.cos(2 * torch.pi * frames / FRAMES)) / 2 * PHASES
         start = np.stack([*np.meshgrid(*[np.linspace(0, SIZE - 1, LATTICE)] * 2)], -1).astype(np.float32)
         nodes = torch.from_numpy(np.concatenate([start[None], self.fields[at]])).to(frames.device)
@@ -247,7 +247,7 @@ class Loops:
         return to_grid(nodes[low] * (1 - share) + nodes[low + 1] * share)
 
     def make(self, at: int, seed: int) -> Loop:
-        """A whole loop of the patient, always the same for a seed."""
+        """The patient's whole loop. The same seed gives the same loop."""
         patient = self.patients[at]
         field = self.motion(at, torch.arange(FRAMES).float())
         grey, ids = (
@@ -270,7 +270,7 @@ GAIN_DRIFT = 0.25
 
 
 def drift(grey: Tensor, generator: torch.Generator) -> Tensor:
-    """What changes in a loop beside the anatomy: part of the speckle decorrelates, and the gain wanders, with depth too.
+    """Adds changes other than the anatomy's: part of the speckle decorrelates, and the gain drifts, also with depth.
 
     [frame, 1, 256, 256] in [0, 1].
     """

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from PIL import Image
 
 MASK_FOLDERS = ("masks_muscle", "masks")
-"""The first that a set has: some have a muscle's belly in the one and only the thin lines beside it in the other."""
+"""The first existing one is used: some sets have a muscle's belly in the first and only thin lines beside it in the second."""
 
 REQUIRED_COLUMNS = ("set", "name", "split")
 
 
 class DataError(ValueError):
-    """Something about the data is not as its layout says; the text names the file and what was seen."""
+    """The data does not match its layout. The text names the file and what was found."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Row:
     group: str
     """Patient or case: the unit of the split."""
     sequence: str
-    """Name of the run that this image is a frame of; empty for single images."""
+    """Name of the recording that this image is a frame of; empty for single images."""
     frame: int
-    """Number within the run (or the cardiac phase of a pair), -1 for single images."""
+    """Frame number in the recording (or the cardiac phase of a pair), -1 for single images."""
 
 
 def read_manifest(folder: Path) -> list[Row]:
@@ -81,13 +81,13 @@ def read_image(folder: Path, row: Row) -> npt.NDArray[np.uint8]:
 
 
 def read_mask(folder: Path, row: Row, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """The object ids, [rows, columns], or none where the set has no mask of this image.
+    """The object ids, [rows, columns], or None if the set has no mask of this image.
 
     Raises:
         DataError: it cannot be read, or has another shape than its image.
     """
-    there = [name for name in MASK_FOLDERS if (folder / row.set_name / name).is_dir()]
-    if not there or not (path := folder / row.set_name / there[0] / f"{row.name}.png").is_file():
+    found = [name for name in MASK_FOLDERS if (folder / row.set_name / name).is_dir()]
+    if not found or not (path := folder / row.set_name / found[0] / f"{row.name}.png").is_file():
         return None
     try:
         mask = np.array(Image.open(path))

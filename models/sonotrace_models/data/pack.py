@@ -1,7 +1,7 @@
-"""All images of a data folder on the input grid, as arrays that are mapped into memory.
+"""All images of a data folder on the input grid, as memory-mapped arrays.
 
-A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]) and `items.json`: what each image is, which
-objects it has, and the mean and standard deviation of the training images' grey levels.
+A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]) and `items.json`: each image's source and objects,
+and the mean and standard deviation of the training images' grey levels.
 """
 
 import json
@@ -19,7 +19,7 @@ from sonotrace_models.data.letterbox import letterbox, valid_extent
 from sonotrace_models.data.manifest import DataError, Row, read_image, read_manifest, read_mask
 
 MIN_OBJECT_PX = 40
-"""Smaller objects, on the input grid, are left out."""
+"""Objects with fewer pixels on the input grid are excluded."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Pack:
         """Maps the arrays.
 
         Raises:
-            DataError: the folder is not a packed one.
+            DataError: the folder is not a packed folder.
         """
         path = folder / "items.json"
         if not path.is_file():
@@ -77,7 +77,7 @@ class Pack:
         """Indices of a split's images that have objects, of all sets or some.
 
         Raises:
-            DataError: a set that is not there.
+            DataError: the pack has no such set.
         """
         if unknown := sorted({*(sets or [])} - {*self.set_names}):
             raise DataError(f"the pack holds no set {', '.join(unknown)}: it holds {', '.join(self.set_names)}")
@@ -88,7 +88,7 @@ class Pack:
         ]
 
     def objects(self, split: str, sets: list[str] | None = None) -> list[tuple[int, int]]:
-        """Image index and object id of every object of a split; errors as `select`."""
+        """Image index and object id of every object of a split; raises the errors of `select`."""
         return [(index, id_) for index in self.select(split, sets) for id_ in self.items[index].object_ids]
 
 
@@ -96,7 +96,7 @@ def pack(folders: Sequence[Path], out: Path) -> None:
     """Packs one or several data folders.
 
     Raises:
-        DataError: something in it cannot be read.
+        DataError: a file cannot be read, or no train image has objects.
     """
     rows = [(folder, row) for folder in folders for row in read_manifest(folder)]
     out.mkdir(parents=True, exist_ok=True)

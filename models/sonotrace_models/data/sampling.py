@@ -1,4 +1,4 @@
-"""Which images a step sees."""
+"""Selects the images of a training step."""
 
 from collections import defaultdict
 from collections.abc import Container, Mapping
@@ -11,17 +11,17 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 
 SET_EXPONENT = 0.5
-"""Sets are drawn in proportion to their size to this power: small ones more often than their size."""
+"""A set's probability is proportional to its size to this power, which favours small sets."""
 
 
 def truths(ids: Tensor, objects: list[list[int]]) -> Tensor:
-    """[batch, 1, 256, 256] of ids, and each image's objects: [batch * objects, 256, 256] bool, those of an image together."""
+    """Masks of each image's objects, [batch * objects, 256, 256] bool, image by image, from ids [batch, 1, 256, 256]."""
     wanted = torch.tensor(objects, device=ids.device, dtype=ids.dtype)
     return (ids == wanted[:, :, None, None]).flatten(0, 1)
 
 
 class Sampler:
-    """Draws images of the train split: a set first, then one of its images, each once before any comes again."""
+    """Draws train images: first a set, then an image of it. An image repeats only after all of its set were drawn."""
 
     def __init__(
         self,
@@ -31,10 +31,10 @@ class Sampler:
         emphasis: Mapping[str, float] | None = None,
         only: Container[int] | None = None,
     ) -> None:
-        """Of all sets or some; `emphasis` multiplies how often a set is drawn; `only` these images.
+        """Draws from all sets or some. `emphasis` multiplies a set's probability; `only` restricts the images.
 
         Raises:
-            DataError: that leaves none.
+            DataError: no image is left.
         """
         self.pack, self.numbers = pack, numbers
         by_set: dict[str, list[int]] = defaultdict(list)
@@ -51,7 +51,7 @@ class Sampler:
         self.left: dict[str, list[int]] = {name: [] for name in self.names}
 
     def draw(self, count: int) -> list[int]:
-        """Image indices."""
+        """`count` image indices."""
         drawn = []
         for name in self.numbers.choice(self.names, count, p=self.shares):
             if not self.left[name]:
@@ -60,7 +60,7 @@ class Sampler:
         return drawn
 
     def objects(self, images: list[int], per_image: int) -> list[list[int]]:
-        """Object ids of each image, `per_image` of them, repeated where it has fewer."""
+        """`per_image` object ids of each image, repeated if it has fewer."""
         chosen = []
         for index in images:
             ids = self.numbers.permutation(self.pack.items[index].object_ids)

@@ -1,4 +1,4 @@
-"""Sequences with masks for training the tracker: deformed still images, cardiac loops, and annotated runs."""
+"""Sequences with masks for training the tracker: deformed still images, cardiac loops, and annotated recordings."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,10 +26,11 @@ from sonotrace_models.nets.tracker import OBJECTS
 
 @dataclass(frozen=True)
 class Shares:
-    """How often a sequence is of each kind; the rest are deformed still images."""
+    """Probability of each kind of sequence; the rest are deformed still images."""
 
     loops: float = 0.45
     runs: float = 0.08
+    """Annotated recordings."""
 
 
 class Sequences(NamedTuple):
@@ -38,29 +39,29 @@ class Sequences(NamedTuple):
     grey: Tensor
     """[batch, frame, 256, 256] in [0, 1]"""
     ids: Tensor
-    """[batch, frame, 256, 256]: objects numbered from 1, at random"""
+    """[batch, frame, 256, 256]: random object numbers from 1"""
     origins: Tensor
-    """[batch, frame, 64, 64, 2]: the place in its picture that each cell of stride 4 shows, x and y in [-1, 1]; beyond where
-    it is none"""
+    """[batch, frame, 64, 64, 2]: the source position of each cell of stride 4 in its image, x and y in [-1, 1]; outside that
+    range if there is none"""
     scenes: Tensor
-    """[batch, frame]: frames of a sequence with the same number show the same picture, moved"""
+    """[batch, frame]: frames of a sequence with the same number show the same image, moved"""
 
 
 class Clip(NamedTuple):
-    """A sequence before it is looked at from somewhere."""
+    """A sequence before its random view is applied."""
 
     grey: Tensor
-    """[frame, 1, 256, 256]: the pictures, unmoved"""
+    """[frame, 1, 256, 256]: the images before motion"""
     ids: Tensor
-    """the same"""
+    """[frame, 1, 256, 256]: their ids"""
     motion: Tensor
-    """[frame, 256, 256, 2]: the field of each"""
+    """[frame, 256, 256, 2]: the sampling field of each frame"""
     scenes: Tensor
-    """[frame]: as of `Sequences`"""
+    """[frame]: as in `Sequences`"""
 
 
 class SequenceSource:
-    """Makes sequences of the train split."""
+    """Makes sequences from the train split."""
 
     def __init__(
         self,
@@ -76,14 +77,14 @@ class SequenceSource:
         self.sampler = Sampler(pack, numbers, sets)
         self.runs = runs(pack, "train")
         self.device = generator.device
-        """Where sequences are made."""
+        """Device on which sequences are made."""
         self.appearance = Appearance().to(self.device)
 
     def draw(self, batch: int, frames: int) -> Sequences:
-        """A batch of sequences of so many frames."""
+        """A batch of sequences with `frames` frames each."""
         made = [self._one(frames) for _ in range(batch)]
         grey, *others = (torch.stack(parts) for parts in zip(*made, strict=True))
-        # Frames stand in for channels: a sequence has one appearance.
+        # Frames are passed as channels, so a sequence gets one appearance.
         return Sequences(self.appearance(grey, self.generator), *others)
 
     def _one(self, frames: int) -> tuple[Tensor, ...]:
@@ -99,7 +100,7 @@ class SequenceSource:
         return drift(grey, self.generator)[:, 0], self._renumbered(ids[:, 0]), origins_of(field), clip.scenes
 
     def _loop(self, frames: int) -> Clip:
-        """Part of a cardiac loop, forwards or backwards, at its own pace; sometimes with the real end-systolic frame."""
+        """Part of a cardiac loop, forwards or backwards, at a random pace; sometimes with the real end-systolic frame."""
         assert self.loops is not None
         at = int(self.numbers.integers(len(self.loops.patients)))
         patient = self.loops.patients[at]
@@ -117,20 +118,20 @@ class SequenceSource:
         return Clip(grey, ids, motion, is_real.long())
 
     def _run(self, frames: int) -> Clip:
-        """Part of an annotated run, forwards or backwards."""
+        """Part of an annotated recording, forwards or backwards."""
         run = self.runs[int(self.numbers.integers(len(self.runs)))]
         if self.numbers.random() < 0.5:
             run = run[::-1]
         frames_there = min(frames, len(run))
         start = int(self.numbers.integers(len(run) - frames_there + 1))
         chosen = run[start : start + frames_there]
-        # A run that is too short goes back the way it came.
-        turned = (chosen + chosen[-2:0:-1]) * frames if len(chosen) > 1 else chosen * frames
-        grey, ids = self.sampler.pixels(turned[:frames], self.device)
+        # A recording that is too short is played back and forth.
+        extended = (chosen + chosen[-2:0:-1]) * frames if len(chosen) > 1 else chosen * frames
+        grey, ids = self.sampler.pixels(extended[:frames], self.device)
         return Clip(grey, ids, identity(frames, self.device), torch.arange(frames, device=self.device))
 
     def _deformed(self, frames: int) -> Clip:
-        """A still image that beats, turns and slides."""
+        """A still image with periodic deformation, rotation and translation."""
         (index,) = self.sampler.draw(1)
         grey, ids = (part.expand(frames, -1, -1, -1) for part in self.sampler.pixels([index], self.device))
         generator = self.generator
@@ -154,7 +155,7 @@ class SequenceSource:
         return Clip(grey, ids, moved, torch.zeros(frames, dtype=torch.long, device=self.device))
 
     def _renumbered(self, ids: Tensor) -> Tensor:
-        """Some of the objects of the first frame, with numbers at random."""
+        """A random subset of the first frame's objects, with random numbers."""
         there = [int(id_) for id_ in ids[0].unique().tolist() if id_ > 0]
         self.numbers.shuffle(there)
         count = int(self.numbers.integers(1, len(there) + 1)) if there else 0
@@ -165,8 +166,8 @@ class SequenceSource:
 
 
 def origins_of(field: Tensor) -> Tensor:
-    """[frame, 256, 256, 2] to [frame, 64, 64, 2]: a field at the middles of cells of stride 4; 2 where part of a cell's
-    middle comes from outside the picture."""
+    """[frame, 256, 256, 2] to [frame, 64, 64, 2]: a field at the centres of cells of stride 4; 2 where part of a cell's
+    centre comes from outside the image."""
     frames, rows, columns, _ = field.shape
     middle = field.reshape(frames, rows // 4, 4, columns // 4, 4, 2)[:, :, 1:3, :, 1:3]
     is_outside = (middle.abs() > 1).any(-1).any(4).any(2)
@@ -174,7 +175,7 @@ def origins_of(field: Tensor) -> Tensor:
 
 
 def runs(pack: Pack, split: str) -> list[list[int]]:
-    """Annotated runs of a split: image indices in order. Pairs are no runs: too much happens between them."""
+    """Annotated recordings of a split: image indices in order. Pairs are excluded: their two frames differ too much."""
     by_name: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for index in pack.select(split):
         item = pack.items[index]

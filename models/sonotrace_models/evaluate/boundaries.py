@@ -1,4 +1,4 @@
-"""Distances between contours, in pixels of the input grid (its pitch in millimetres is not known for these pictures)."""
+"""Distances between contours, in pixels of the input grid (its pitch in millimetres is not known for these images)."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ class Distances:
     hd95_px: npt.NDArray[np.float64]
     """95th percentile of the Hausdorff distance"""
     mean_px: npt.NDArray[np.float64]
-    """mean distance between the surfaces, both ways"""
+    """mean distance between the surfaces, in both directions"""
 
 
 def distances(predicted: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Distances:
-    """Of [object, 256, 256] each. An empty answer is as far off as the square is wide."""
+    """Distances of masks, [object, 256, 256] each. The distance of an empty mask is the side of the square."""
     found, true = (torch.from_numpy(masks)[:, None].float() for masks in (predicted, truth))
     hd95 = compute_hausdorff_distance(found, true, include_background=True, percentile=95)
     mean = compute_average_surface_distance(found, true, include_background=True, symmetric=True)

@@ -18,7 +18,7 @@ from sonotrace_models.nets.sonosam import upsample
 CLICKS_MAX = 10
 REPORTED_CLICKS = (1, 2, 3, 5, 10)
 LOSS_OF_NOTE = 0.02
-"""A click that loses more Dice than this is one that the user did not expect."""
+"""A click that loses more Dice than this counts as unexpected."""
 
 
 @dataclass
@@ -33,11 +33,12 @@ class ClickResults:
     with_box: npt.NDArray[np.float64] | None
     """[object]: Dice with the true box"""
     masks: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
-    """By number of clicks (0: the box): [object, 256, 256], where asked for."""
+    """By number of clicks (0: the box): [object, 256, 256], if requested."""
 
     def table(self) -> dict[str, dict[str, float]]:
-        """Per set, and `mean` over the sets: Dice at the reported clicks, `box`; and of all objects `unexpected`, the share
-        of clicks after the first that lose more than `LOSS_OF_NOTE`, and `affected`, that of objects with such a click."""
+        """Per set, and `mean` over the sets: Dice at the reported clicks, `box`; `unexpected`, the share of clicks after the
+        first that lose more than `LOSS_OF_NOTE`, and `affected`, the share of objects with such a click. In `mean`, the last
+        two are over all objects."""
         rows: dict[str, dict[str, float]] = {}
         names = np.array(self.set_names)
         for name in sorted(set(self.set_names)):
@@ -64,17 +65,17 @@ class ClickResults:
         return np.diff(self.by_click, axis=1) < -LOSS_OF_NOTE
 
     def gain_over(self, other: "ClickResults") -> dict[str, tuple[float, float]]:
-        """What this network has more than another on the same objects, on the mean of sets: by number of clicks, and `box`.
+        """Gain over another network on the same objects, in the mean of sets: by number of clicks, and `box`.
 
         Returns:
-            The difference of Dice, and 1.96 standard errors of it (each object against itself, sets apart): how far another
-            sample of objects could move it. Another training may move it further. Not a number where a set has one object.
+            The difference of Dice, and 1.96 of its standard errors (paired by object, each set by itself): how much another
+            sample of objects could change it. Another training run may change it more. NaN if a set has one object.
 
         Raises:
-            ValueError: the objects are others.
+            ValueError: the objects differ.
         """
         if self.objects != other.objects:
-            raise ValueError(f"{len(self.objects)} objects are not the same as {len(other.objects)} others")
+            raise ValueError(f"the results have different objects ({len(self.objects)} and {len(other.objects)})")
         names = np.array(self.set_names)
         sets = [names == name for name in sorted(set(self.set_names))]
         gained = self.by_click - other.by_click
@@ -92,9 +93,9 @@ class ClickResults:
 def points_of(
     clicks: Sequence[Click], box: tuple[float, float, float, float] | None = None
 ) -> tuple[list[list[float]], list[float]]:
-    """Coordinates and labels of all slots; of more clicks than fit, the newest."""
+    """Coordinates and labels of all slots; if there are too many clicks, the newest ones."""
     points = [] if box is None else [(box[0], box[1], BOX_FROM), (box[2], box[3], BOX_TO)]
-    # As in a session: two slots are a box's, whether there is one or not.
+    # As in a session: two slots are reserved for a box.
     points += clicks[-(POINT_SLOTS - 2) :]
     points += [(0.0, 0.0, PAD)] * (POINT_SLOTS - len(points))
     return [[x, y] for x, y, _ in points], [float(label) for _, _, label in points]
@@ -106,7 +107,7 @@ def ask(
     pointed: Sequence[tuple[list[list[float]], list[float]]],
     logits: torch.Tensor | None,
 ) -> torch.Tensor:
-    """[batch, 1, side, side]: logits for points and the answers before."""
+    """[batch, 1, side, side]: logits for points and the previous logits."""
     side = segmenter.mask_side
     mask = torch.zeros(len(images), 1, side, side) if logits is None else logits
     prompt = Prompt(
@@ -129,7 +130,7 @@ def evaluate_clicks(
     batch: int = 32,
     is_quiet: bool = False,
 ) -> ClickResults:
-    """Plays the protocol on objects (image index and id)."""
+    """Runs the protocol on objects (image index and id)."""
     results = ClickResults(
         objects=list(objects),
         set_names=[pack.items[index].set_name for index, _ in objects],
@@ -167,7 +168,7 @@ def evaluate_clicks(
 
 
 def _masks(logits: torch.Tensor, pack: Pack, images: Sequence[int]) -> list[Mask]:
-    """Thresholded on the input grid, within the valid area."""
+    """Masks on the input grid, within the valid area."""
     found = (upsample(logits, SIZE)[:, 0] > 0).numpy()
     for mask, index in zip(found, images, strict=True):
         mask[pack.items[index].rows :] = False

@@ -2,8 +2,8 @@
 
 On the first frame the user clicks until the contour is good. Afterwards each frame is tracked; where an object's Dice with
 the truth falls below 0.90 the user intervenes with corrective clicks. Besides the paper's three columns: mean Dice, and
-Dice on the real end-systolic frame in the middle. And what becomes of the true first mask when nobody intervenes: its Dice,
-and by how much its area is off, which is what an ejection fraction is made of.
+Dice on the real end-systolic frame in the middle. The true first mask is also tracked without interventions: its Dice, and
+its area over the true one, because ejection fractions are computed from areas.
 """
 
 from abc import ABC, abstractmethod
@@ -39,23 +39,23 @@ from sonotrace_models.nets.tracking import (
 ACCEPTED_DICE = 0.90
 """Below, the user intervenes (the paper's threshold)."""
 GOOD_DICE = 0.95
-"""At or above, the user is content."""
+"""At or above, the user stops clicking."""
 FIRST_CLICKS_MAX = 5
 CORRECTIONS_MAX = 3
 """Clicks of one intervention."""
 TEST_SEED = 20261124
-"""Loop n of the test set is made with this plus n."""
+"""Loop n is made with the seed `TEST_SEED + n`."""
 OBJECTS = {"LV": LV, "LA": LA}
 
 Mask = npt.NDArray[np.bool_]
 
 
 class Follower(ABC):
-    """Something that carries masks from frame to frame; objects are numbered from 1."""
+    """Propagates masks from frame to frame; objects are numbered from 1."""
 
     @abstractmethod
     def start(self, features: Features, logits: Sequence[Tensor]) -> None:
-        """Takes the first frame's masks: [128, 128] logits of each object."""
+        """Sets the first frame's masks: [128, 128] logits of each object."""
 
     @abstractmethod
     def advance(self, features: Features) -> list[Tensor]:
@@ -63,7 +63,7 @@ class Follower(ABC):
 
     @abstractmethod
     def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
-        """Replaces the masks of the frame at hand."""
+        """Replaces the masks of the current frame."""
 
 
 class TrackerFollower(Follower):
@@ -100,13 +100,13 @@ class TrackerFollower(Follower):
 
 
 class RefinedFollower(TrackerFollower):
-    """The tracker, whose masks the segmenter refines."""
+    """The tracker, with masks refined by the segmenter."""
 
     def __init__(self, tracker: Tracker, net: SonoSamLite, trust: float = REFINED_TRUST) -> None:
         super().__init__(tracker)
         self.net, self.trust = net, trust
         self.refined: Refined
-        """Of the frame at hand."""
+        """Of the current frame."""
 
     @torch.no_grad()
     def advance(self, features: Features) -> list[Tensor]:
@@ -117,7 +117,7 @@ class RefinedFollower(TrackerFollower):
 
 
 class RepromptFollower(Follower):
-    """The segmenter, prompted on each frame with the last mask: its logits and its box."""
+    """The segmenter, prompted on each frame with the last mask's logits and box."""
 
     def __init__(self, net: SonoSamLite) -> None:
         self.net = net
@@ -143,7 +143,7 @@ def segment(
     box: tuple[float, float, float, float] | None,
     before: Tensor | None,
 ) -> Tensor:
-    """[128, 128] logits."""
+    """The segmenter's logits, [128, 128]."""
     coords, labels = points_of(clicks, box)
     side = net.decoder.mask_side
     prompt = Prompt(
@@ -179,19 +179,19 @@ class ObjectResult:
 
     @property
     def interventions(self) -> int:
-        """How often the user had to step in."""
+        """Number of interventions."""
         return len(self.drops)
 
 
 @torch.no_grad()
 def encoded(net: SonoSamLite, grey: Tensor) -> list[Features]:
-    """Features of each frame, of [frames, 1, 256, 256] grey levels."""
+    """Features of each frame, from [frames, 1, 256, 256] grey levels."""
     of_all = net.encoder(net.encoder.normalise(grey))
     return [Features(*(part[at : at + 1] for part in of_all)) for at in range(len(grey))]
 
 
 def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Features]) -> dict[str, ObjectResult]:
-    """One loop with the simulated user; `frames` are what `encoded` makes of it."""
+    """One loop with the simulated user; `frames` are its features from `encoded`."""
     results = {name: ObjectResult() for name in OBJECTS}
     names = list(OBJECTS)
     kept = [1.0] * len(names)
@@ -223,7 +223,7 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Feat
 
 
 def play_alone(follower: Follower, loop: Loop, frames: Sequence[Features], results: dict[str, ObjectResult]) -> None:
-    """The loop from the true first masks, without interventions; adds to `results`."""
+    """Tracks the true first masks through the loop without interventions; adds to `results`."""
     first = shares_of(loop.ids[:1]).logit(SURE)[0]
     follower.start(frames[0], [first[id_] for id_ in OBJECTS.values()])
     for frame, features in enumerate(frames[1:], start=1):
@@ -236,10 +236,10 @@ def play_alone(follower: Follower, loop: Loop, frames: Sequence[Features], resul
 def click_until_good(
     net: SonoSamLite, features: Features, truth: Mask, before: Tensor | None, most: int
 ) -> tuple[Tensor, int]:
-    """Clicks until the mask is good; the logits, and how many it took."""
+    """Clicks until the mask is good. Returns the logits and the number of clicks."""
     made: list[Click] = []
     logits = before
-    # As the session prompts: the carried mask's box says what is corrected.
+    # As in a session: the propagated mask's box is part of the prompt.
     carried = on_grid(before) if before is not None else np.zeros_like(truth)
     box = box_of(carried) if carried.any() else None
     while len(made) < most:
@@ -259,7 +259,7 @@ Played = dict[str, dict[str, list[ObjectResult]]]
 
 
 def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, most: int | None = None) -> Played:
-    """The loops, or the first of them, with each of the followers."""
+    """Plays all loops, or the first `most`, with each follower."""
     played: Played = {name: {of: [] for of in OBJECTS} for name in followers}
     for at in tqdm(range(len(loops.patients))[:most], desc="loops", mininterval=5):
         # Made on the CPU: the same on every machine.
@@ -274,8 +274,8 @@ def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, m
 
 
 def means(results: Sequence[ObjectResult]) -> dict[str, float]:
-    """The table's columns: means over the loops; `alone_area` is that of the frame before the end-systolic one, which is
-    moved like all the others."""
+    """The table's columns: means over the loops. `alone_area` is that of the frame before the end-systolic one: that frame is
+    a warped image like all others."""
     drops = [drop for result in results for drop in result.drops]
     return {
         "loops": float(len(results)),

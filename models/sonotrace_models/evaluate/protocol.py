@@ -1,8 +1,8 @@
-"""The simulated user of evaluation: always the same clicks for the same answers.
+"""The simulated user of evaluation: always the same clicks for the same masks.
 
-The first click is the centroid of the true mask (the paper's), or, where that lies outside the object, its pixel
-farthest from the edge; each next one is the pixel farthest from the edge of the largest error region (4-connected, the
-missed before the leaked where equal), positive or negative accordingly.
+The first click is the centroid of the true mask (the paper's), or, if that lies outside the object, its pixel farthest from
+the edge. Each further click is the pixel farthest from the edge of the largest error region (4-connected; on a tie, missed
+before leaked), positive or negative accordingly.
 """
 
 import cv2
@@ -17,7 +17,7 @@ Click = tuple[float, float, int]
 
 
 def innermost(region: Mask) -> tuple[float, float]:
-    """The pixel farthest from the region's edge (the picture's border is one too); the first in reading order of several."""
+    """The pixel farthest from the region's edge (the image border is one too); on a tie, the first in row-major order."""
     padded = np.pad(region.astype(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = np.unravel_index(int(distance.argmax()), distance.shape)
@@ -25,13 +25,13 @@ def innermost(region: Mask) -> tuple[float, float]:
 
 
 def first_click(truth: Mask) -> Click:
-    """Where the user begins."""
+    """The first click."""
     y, x = (round(float(at.mean())) for at in np.nonzero(truth))
     return (float(x), float(y), POSITIVE) if truth[y, x] else (*innermost(truth), POSITIVE)
 
 
 def next_click(truth: Mask, predicted: Mask) -> Click | None:
-    """Where the user corrects, or none where nothing is wrong."""
+    """The correcting click, or None if there is no error."""
     largest, largest_area, label = None, 0, POSITIVE
     for error, kind in ((truth & ~predicted, POSITIVE), (predicted & ~truth, NEGATIVE)):
         count, regions, stats, _ = cv2.connectedComponentsWithStats(error.astype(np.uint8), connectivity=4)
@@ -48,6 +48,6 @@ def box_of(truth: Mask) -> tuple[float, float, float, float]:
 
 
 def dice(predicted: Mask, truth: Mask) -> float:
-    """Dice similarity; 1 of two empty masks."""
+    """Dice similarity; 1 for two empty masks."""
     total = int(predicted.sum() + truth.sum())
     return 2 * int((predicted & truth).sum()) / total if total else 1.0

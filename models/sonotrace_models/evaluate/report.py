@@ -44,8 +44,8 @@ PAPER_TABLE_2 = {
 }
 """The paper's four-chamber columns."""
 PAPER_CAVEAT = (
-    "real cines of 30 subjects, which are not public, so its rows and these cannot be compared one by one; its clicks "
-    "'per loop' are fewer than its interventions, which each take one at least"
+    "real cines of 30 subjects, which are not public, so its rows cannot be compared directly with these; its clicks "
+    "'per loop' are fewer than its interventions, although each intervention takes at least one"
 )
 
 
@@ -55,18 +55,18 @@ class ClicksConfig:
 
     pack: Path = Path("work/pack")
     students: list[Path] = field(default_factory=lambda: [Path("work/runs/student/best.pt")])
-    """Weights of one or several students (an ablation's, say), which go by their runs' or files' names."""
+    """Weights of one or more students (of an ablation, for example). Results have the names of their runs or files."""
     teacher: Path | None = None
     """SonoSAM's weights."""
     embeddings: Path = Path("work/embeddings")
     int8: bool = False
-    """Also the students in int8, as the runtime is to compute it."""
+    """Also the students in simulated int8."""
     litemedsam: bool = False
     """Also LiteMedSAM as published, which was trained with boxes only."""
     split: Literal["train", "val", "test"] = "val"
     sets: list[str] | None = None
     most_per_set: int | None = None
-    """At most so many objects of each set, spread evenly."""
+    """Maximum number of objects of each set, spread evenly."""
     out: Path = Path("work/evaluation/clicks")
 
 
@@ -79,12 +79,12 @@ class CineConfig:
     student: Path = Path("work/runs/student/best.pt")
     tracker: Path = Path("work/runs/tracker/best.pt")
     confidence: Path | None = Path("work/runs/confidence.json")
-    """None leaves its AUROC out."""
+    """None skips its AUROC."""
     int8: bool = False
-    """Both networks in int8, as the runtime is to compute them."""
+    """Both networks in simulated int8."""
     split: Literal["train", "val", "test"] = "val"
     most: int | None = None
-    """At most so many loops."""
+    """Maximum number of loops."""
     out: Path = Path("work/evaluation/cine")
 
 
@@ -98,7 +98,7 @@ class Evaluated:
 
 
 def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
-    """Evaluates the networks that are named; prints tables and what each has more than the first, writes `clicks.json` and
+    """Evaluates the given networks. Prints tables and each network's gain over the first; writes `clicks.json` and
     `clicks.png`."""
     pack = Pack(config.pack)
     segmenters: dict[str, Segmenter] = {}
@@ -110,7 +110,7 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         student = with_weights(SonoSamLite(), path).eval().to(fastest_device())
         name = "SonoSAMLite" if len(config.students) == 1 else _name_of(path)
         if name in segmenters:
-            raise DataError(f"{path}: there is another {name} already; runs need folders of different names")
+            raise DataError(f"{path}: there are two networks named {name}; runs need folders with different names")
         segmenters[name] = Student(student, pack)
         if config.int8:
             segmenters[f"{name} int8"] = Student(simulate_int8(round_weights(student)), pack)
@@ -130,10 +130,11 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         if name != first_name:
             gains = results.gain_over(first.results).items()
             print(
-                f"over {first_name}: " + ", ".join(f"{key} {gain:+.4f} ± {error:.4f}" for key, (gain, error) in gains)
+                f"gain over {first_name}: "
+                + ", ".join(f"{key} {gain:+.4f} ± {error:.4f}" for key, (gain, error) in gains)
             )
     config.out.mkdir(parents=True, exist_ok=True)
-    told = {
+    report = {
         name: {
             "sets": of.table,
             "boundaries": of.boundaries,
@@ -141,13 +142,13 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         }
         for name, of in evaluated.items()
     }
-    (config.out / "clicks.json").write_text(json.dumps(told, indent=1))
+    (config.out / "clicks.json").write_text(json.dumps(report, indent=1))
     draw_clicks({name: of.results for name, of in evaluated.items()}, config.out / "clicks.png")
     return evaluated
 
 
 def _name_of(weights: Path) -> str:
-    """The run's, or the file's of weights that were kept."""
+    """The name of the run; for 8-bit weights, that of the file."""
     return weights.parent.name if weights.suffix == ".pt" else weights.stem
 
 
@@ -171,7 +172,7 @@ def boundary_table(results: ClickResults, truths: Any) -> dict[str, dict[str, fl
 
 
 def as_text(table: dict[str, dict[str, float]], boundaries: dict[str, dict[str, float]]) -> str:
-    """Both tables, a line a set."""
+    """Both tables, one line per set."""
     keys = [*(str(clicks) for clicks in REPORTED_CLICKS), "box", "unexpected", "affected"]
     extra = ["hd95_3", "mean_3", "hd95_10", "mean_10"] if boundaries else []
     lines = [f"{'set':9} {'n':>4} " + " ".join(f"{key:>10}" for key in [*keys, *extra])]
@@ -183,7 +184,7 @@ def as_text(table: dict[str, dict[str, float]], boundaries: dict[str, dict[str, 
 
 
 def draw_clicks(evaluated: dict[str, ClickResults], path: Path) -> None:
-    """A panel per set: Dice by number of clicks, a line a network; the box as a dashed line."""
+    """One panel per set: Dice by number of clicks, one line per network; the box as a dashed line."""
     sets = sorted({name for results in evaluated.values() for name in results.set_names})
     columns = 4
     rows = -(-len(sets) // columns)
@@ -226,7 +227,7 @@ def evaluate_cine(config: CineConfig) -> None:
     }
     loops = Loops(config.loops, pack, config.split)
     if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
-        raise DataError(f"{config.loops} has other test patients than {TEST_PATIENTS}, which were fixed beforehand")
+        raise DataError(f"the test patients in {config.loops} differ from {TEST_PATIENTS}, which were fixed beforehand")
     played = play_loops(student, followers, loops, config.most)
     tables = {name: {of: means(results) for of, results in found.items()} for name, found in played.items()}
     keys = list(tables["tracker"]["LV"])
@@ -237,13 +238,13 @@ def evaluate_cine(config: CineConfig) -> None:
     for object_name, row in PAPER_TABLE_2.items():
         print(f"{'the paper, 4ch':16} {object_name:7}" + "".join(f"{row.get(key, float('nan')):15.3f}" for key in keys))
     print(f"(the paper: {PAPER_CAVEAT})")
-    told: dict[str, Any] = {**tables, "paper": {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}}
+    report: dict[str, Any] = {**tables, "paper": {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}}
     if confidence is not None:
         seen = watch(student, tracker, of_loops(loops, config.most, device))
-        told["auroc"] = auroc(confidence, seen)
-        print(f"\nconfidence: AUROC {told['auroc']:.3f}; {(~seen.is_good).mean():.1%} of the masks are below 0.90")
+        report["auroc"] = auroc(confidence, seen)
+        print(f"\nconfidence: AUROC {report['auroc']:.3f}; {(~seen.is_good).mean():.1%} of the masks are below 0.90")
     config.out.mkdir(parents=True, exist_ok=True)
-    (config.out / "cine.json").write_text(json.dumps(told, indent=1))
+    (config.out / "cine.json").write_text(json.dumps(report, indent=1))
     draw_cine(tables, config.out / "cine.png")
     draw_frames(played, config.out / "frames.png")
 
@@ -275,8 +276,8 @@ def draw_cine(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> Non
 
 
 def draw_frames(played: Played, path: Path) -> None:
-    """Where in a loop masks get lost: mean Dice of each frame before the user steps in, how often the user does, and how far
-    off the area is if nobody does."""
+    """Plots by frame of the loop: mean Dice before interventions, share of loops with an intervention, and area over the true
+    one without interventions."""
     objects = list(next(iter(played.values())))
     figure, axes = plt.subplots(3, len(objects), figsize=(4.5 * len(objects), 6.5), sharex=True, sharey="row")
     for column, of in enumerate(objects):
@@ -293,7 +294,7 @@ def draw_frames(played: Played, path: Path) -> None:
         axes[2, column].set_xlabel(f"frame (end-systole: {MIDDLE})", fontsize=8)
     axes[0, 0].set_ylabel("Dice", fontsize=8)
     axes[1, 0].set_ylabel("share of loops with an intervention", fontsize=8)
-    axes[2, 0].set_ylabel("area over the true one, left alone", fontsize=8)
+    axes[2, 0].set_ylabel("area over the true one, no interventions", fontsize=8)
     axes[0, 0].legend(fontsize=7)
     for axis in axes.flat:
         axis.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""The networks as evaluation sees them: features of images, and answers to prompts on these."""
+"""The networks' interface for evaluation: features of images, and masks for prompts on these."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 
 
 def fastest_device() -> torch.device:
-    """A GPU where there is one."""
+    """A GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -26,7 +26,7 @@ def grey_levels(pack: Pack, images: Sequence[int]) -> Tensor:
 
 
 class Segmenter(ABC):
-    """A promptable network: it computes where its weights are, and answers on the CPU."""
+    """A promptable network. It computes on the device of its weights; `answer` returns masks on the CPU."""
 
     mask_side: int
 
@@ -36,7 +36,7 @@ class Segmenter(ABC):
         self.device = net.decoder.iou_token.device
 
     def knows(self, image: int) -> bool:
-        """Whether features of this image of the pack can be had."""
+        """Whether features of this image of the pack are available."""
         return True
 
     @abstractmethod
@@ -45,28 +45,28 @@ class Segmenter(ABC):
 
     @abstractmethod
     def decode(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
-        """A mask for a prompt each, all on the network's device."""
+        """One mask per prompt, all on the network's device."""
 
     def compile(self) -> None:
-        """Compiles the decoder: half a minute, and a CPU answers in two thirds of the time."""
+        """Compiles the decoder. It takes half a minute; decoding on a CPU then takes two thirds of the time."""
         self._decoder.compile()
 
     @torch.no_grad()
     def answer(self, features: tuple[Tensor, ...], prompt: Prompt) -> Answer:
-        """A mask for a prompt each."""
+        """One mask per prompt, on the CPU."""
         answer = self.decode(features, Prompt(*(part.to(self.device) for part in prompt)))
         return Answer(*(part.float().cpu() for part in answer))
 
 
 class _Recent:
-    """Features of the images that were asked for last: the objects of one follow each other."""
+    """A cache of the last images' features: objects of the same image are evaluated in sequence."""
 
     def __init__(self, room: int = 64) -> None:
         self._room = room
         self._kept: OrderedDict[int, tuple[Tensor, ...]] = OrderedDict()
 
     def get(self, images: Sequence[int], encode: Callable[[list[int]], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """Features of `images`; `encode` makes those that are missing."""
+        """Features of `images`; `encode` computes the missing ones."""
         missing = [index for index in dict.fromkeys(images) if index not in self._kept]
         if missing:
             with torch.no_grad():
@@ -80,7 +80,7 @@ class _Recent:
 
 
 class Encoding(Segmenter):
-    """A network that encodes images as they are asked for."""
+    """A network that encodes images on demand."""
 
     def __init__(self, net: SonoSam | SonoSamLite, pack: Pack) -> None:
         super().__init__(net)
@@ -112,7 +112,7 @@ class Student(Encoding):
 
 
 class Teacher(Segmenter):
-    """SonoSAM, or LiteMedSAM as published, on embeddings that were computed before."""
+    """SonoSAM, or LiteMedSAM as published, on precomputed embeddings."""
 
     def __init__(self, net: SonoSam, embeddings: Embeddings) -> None:
         super().__init__(net)
@@ -129,8 +129,8 @@ class Teacher(Segmenter):
 
 
 class LiteMedSam(Teacher):
-    """LiteMedSAM as published, and asked as it was taught: with a prompt's own tokens and none besides (SAM adds one to
-    clicks without a box). It knows nothing of the answer before."""
+    """LiteMedSAM as published, prompted as in its training: with the prompt's own tokens only (as in SAM, one padding token
+    is added to clicks without a box), and without the previous mask."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         super().__init__(SonoSam().eval().to(fastest_device()), embeddings)
@@ -154,7 +154,7 @@ class LiteMedSam(Teacher):
 
 
 class OnlineTeacher(Encoding):
-    """SonoSAM with an encoder of its own."""
+    """SonoSAM with a trained encoder."""
 
     def __init__(self, net: SonoSam, pack: Pack) -> None:
         super().__init__(net, pack)
@@ -164,7 +164,7 @@ class OnlineTeacher(Encoding):
         grey = grey_levels(self.pack, images)
         items = [self.pack.items[index] for index in images]
         extents = torch.tensor([[item.columns, item.rows] for item in items])
-        # A few at a time: an image takes a gigabyte on a CPU.
+        # In small batches: an image takes a gigabyte on a CPU.
         count = 4 if self.device.type == "cpu" else 16
         pairs = zip(grey.split(count), extents.split(count), strict=True)
         return (torch.cat([self.net.embed(*(part.to(self.device) for part in pair)).float() for pair in pairs]),)
@@ -174,9 +174,9 @@ class OnlineTeacher(Encoding):
 
 
 def trained_teacher(weights: Path, embeddings: Path, pack: Pack) -> Segmenter:
-    """SonoSAM with trained weights: on the embeddings in a folder where its encoder is the public one."""
+    """SonoSAM with trained weights. It uses a folder's embeddings if its encoder is the public one."""
     net = SonoSam()
     net.load(weights)
-    # Convolutions on a CPU are faster so.
+    # Convolutions on a CPU are faster in this layout.
     net.eval().to(memory_format=torch.channels_last).to(fastest_device())
     return Teacher(net, Embeddings(embeddings, pack)) if net.has_public_encoder else OnlineTeacher(net, pack)

@@ -1,20 +1,20 @@
-"""SAM's prompt encoder and mask decoder (Kirillov 2023), with additions for clicks that must be obeyed.
+"""SAM's prompt encoder and mask decoder (Kirillov 2023), with additions that make masks follow the clicks closely.
 
-*Dense prompts.* SAM tells the decoder where a click is by a token alone, and the answer before by a coarse embedding.
-Here clicks, box and the answer before are also drawn as maps (RITM, Sofiiuk 2021: clicks as discs), which enter at
-strides 4, 8 and 16 of the input; this replaces SAM's mask downscaling.
+*Dense prompts.* SAM passes a click to the decoder as a token only, and the previous mask as a coarse embedding. Here
+clicks, box and previous mask are also drawn as maps (RITM, Sofiiuk 2021: clicks as discs), which enter at strides 4, 8 and
+16 of the input; this replaces SAM's mask downscaling.
 
-*Fine masks.* Encoder features of stride 4 and 8, where there are some, enter the upscaling, and the mask token predicts
+*Fine masks.* Encoder features of stride 4 and 8, if the decoder has skips, enter the upscaling, and the mask token predicts
 the sub-pixels of a stride-4 cell, so that masks have stride 2 at no cost.
 
-*One mask.* SAM gives a lone click three candidates, and takes that which it thinks best itself. In data where a click means
-one thing, such candidates overlap with the truth by 0.92 where the best is taken and by 0.897 where it has to be guessed;
-SAM's single mask, which learnt from lone clicks at a third of their weight, by 0.902. So there is that one alone.
+*One mask.* For a single click, SAM computes three candidates and selects the one with the highest predicted IoU. In data
+where a click has one meaning, the best candidate overlaps with the truth by 0.92, but the selected one by 0.897. SAM's single
+mask, which was trained on single clicks with a third of their weight, overlaps by 0.902. So only that mask is computed.
 
-*Kept answers.* A map tells how far the logits of the answer before are added to the new ones, pixel by pixel, so that a
-correction in one place leaves the others as they were.
+*Kept logits.* A map gives, for each pixel, how much of the previous logits is added to the new ones, so that a correction in
+one place leaves other places unchanged.
 
-All additions start at zero: with the public LiteMedSAM weights (`load_litemedsam`) and grid 64 the decoder is that one.
+All additions start at zero: with the public LiteMedSAM weights (`load_litemedsam`) and grid 64 the decoder is LiteMedSAM's.
 """
 
 import math
@@ -39,30 +39,30 @@ from sonotrace_models.nets.layers import (
 
 WIDTH = 256
 POINT_SLOTS = 16
-"""Points of a prompt: always all of them, the unused labelled `PAD`."""
+"""Points of a prompt. All slots are always given; unused ones are labelled `PAD`."""
 MASK_TOKENS = 4
-"""The first makes the mask. The others, SAM's candidates, only take part in the attention, which has learnt to have them."""
+"""The first produces the mask. The others, SAM's candidates, only take part in the attention, which was trained with them."""
 NEGATIVE, POSITIVE, BOX_FROM, BOX_TO, PAD = 0, 1, 2, 3, -1
 """Labels of points: clicks outside and inside the object, top left and bottom right corner of a box, unused."""
 CLICK_SIGMA_PX = 6.0
-"""Spread of a click on its map, input pixels."""
+"""Standard deviation of a click on its map, input pixels."""
 KEPT_LOGIT_MAX = 8.0
-"""Logits of the answer before count no further than this, or they would grow from turn to turn."""
+"""Previous logits are clamped to this magnitude; otherwise they would grow from click to click."""
 BOX_EDGE_PX = 2.0
 """Softness of the box's edge on its map, input pixels."""
 
 
 class Prompt(NamedTuple):
-    """What is asked of an image."""
+    """A prompt for an image."""
 
     coords: Tensor
-    """[batch, 16, 2]: x and y on the input grid (pixel indices); box corners first, then clicks in their order"""
+    """[batch, 16, 2]: x and y on the input grid (pixel indices); box corners first, then clicks in order"""
     labels: Tensor
     """[batch, 16]: `POSITIVE`, `NEGATIVE`, `BOX_FROM`, `BOX_TO` or `PAD`, as floats"""
     mask: Tensor
-    """[batch, 1, side, side]: logits of the answer before, zeros where there is none"""
+    """[batch, 1, side, side]: logits of the previous mask, zeros if there is none"""
     has_mask: Tensor
-    """[batch]: 1 where there is one"""
+    """[batch]: 1 if there is a previous mask"""
 
 
 class Answer(NamedTuple):
@@ -154,7 +154,7 @@ def _zero(*modules: nn.Module) -> None:
 
 
 class DensePrompt(nn.Module):
-    """Clicks, box and the answer before, drawn as maps and encoded at strides 4, 8 and 16 of `grid`'s cells."""
+    """Clicks, box and previous mask, drawn as maps and encoded at strides 4, 8 and 16 of `grid`'s cells."""
 
     def __init__(self, grid: int, subpixels: int) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class DensePrompt(nn.Module):
     def maps(self, prompt: Prompt) -> Tensor:
         """[batch, 3, cells, cells]: positive clicks, negative clicks, inside of the box; cells of stride 4.
 
-        All are products of a function of x and one of y, so that a map is one small matrix product.
+        Each is a product of a function of x and a function of y, so a map is one small matrix product.
         """
         cells = 4 * self.grid
         pitch = SIZE / cells
@@ -194,7 +194,7 @@ class DensePrompt(nn.Module):
         return torch.stack([*clicks, box], 1)
 
     def forward(self, prompt: Prompt) -> tuple[Tensor, Tensor, Tensor]:
-        # Logits of a confident network are large; their sign and the soft edge are what matters.
+        # A confident network has large logits; only their sign and the soft edge matter.
         mask = torch.tanh(prompt.mask * 0.25) * prompt.has_mask.reshape(-1, 1, 1, 1)
         if self.subpixels > 1:
             mask = self.mask_conv(mask)
@@ -266,7 +266,7 @@ class Decoder(nn.Module):
         return embedded
 
     def forward(self, embedding: Tensor, f4: Tensor | None, f8: Tensor | None, prompt: Prompt) -> Answer:
-        """The mask for one prompt an image. `f4` and `f8` are the encoder's, for a decoder with skips."""
+        """One mask per image and prompt. `f4` and `f8` are the encoder's, for a decoder with skips."""
         batch = embedding.shape[0]
         with torch.autocast(embedding.device.type, enabled=False):
             points = self.embed_points(prompt)
@@ -292,7 +292,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def load_litemedsam(self, prompt_encoder: Any, mask_decoder: Any) -> None:
-        """Takes over the weights of LiteMedSAM's prompt encoder and mask decoder, for any grid."""
+        """Loads the weights of LiteMedSAM's prompt encoder and mask decoder, for any grid."""
         self.gaussian.copy_(prompt_encoder.pe_layer.positional_encoding_gaussian_matrix)
         for own, other in zip(self.point_embed, prompt_encoder.point_embeddings, strict=True):
             own.copy_(other.weight[0])
@@ -315,13 +315,13 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def load_coarser(self, other: "Decoder") -> None:
-        """Takes over the weights of a decoder on a coarser grid, as far as both have them.
+        """Loads the weights of a decoder on a coarser grid, as far as both have them.
 
-        What a token, a click or a cell means is the same on every grid. Of the sub-pixels of a cell, which here is a
-        pixel, the mean is taken; so is what the mask before means, where it is the same over a cell.
+        A token, a click or a cell has the same meaning on every grid. A cell is one pixel here, so the weights of its
+        sub-pixels are averaged; those for the previous mask are combined as if it were constant over a cell.
 
         Args:
-            other: with sub-pixels, which this one has not.
+            other: a decoder with sub-pixels; this one has none.
         """
         own, theirs = self.state_dict(), other.state_dict()
         for name, value in own.items():

@@ -20,7 +20,7 @@ F4_CHANNELS, F8_CHANNELS = 32, 64
 
 
 class Textures(NamedTuple):
-    """The parts of `Features` that have no attention in them: what a place looks like by itself."""
+    """The parts of `Features` without attention: local appearance."""
 
     f4: Tensor
     """[batch, 32, 64, 64]"""
@@ -29,7 +29,7 @@ class Textures(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What the encoder makes of an image. One encoder serves segmenter and tracker."""
+    """The encoder's output for an image. Segmenter and tracker share one encoder."""
 
     embedding: Tensor
     """[batch, 256, 16, 16]"""
@@ -40,7 +40,7 @@ class Features(NamedTuple):
 
     @property
     def textures(self) -> Textures:
-        """The last two."""
+        """`f4` and `f8`."""
         return Textures(self.f4, self.f8)
 
 
@@ -67,7 +67,7 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """[batch, 1, 256, 256] normalised grey levels to `Features`.
 
-    Mean and standard deviation of grey levels belong to the weights: `normalise` takes them from there.
+    Mean and standard deviation of grey levels are stored with the weights; `normalise` uses them.
 
     The stem halves the resolution four times; its batch normalisation is folded into the convolutions at export. A
     convolutional stem quantizes well, where depthwise convolutions do not.
@@ -105,23 +105,23 @@ class Encoder(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
 
     def drop_depth(self, share: float) -> None:
-        """Stochastic depth (Huang 2016), in training alone: branches of the last block are left out of so many images, those
-        of earlier ones of fewer."""
+        """Stochastic depth (Huang 2016), in training only: a share of the images skips a branch of the last block, smaller
+        shares skip those of earlier blocks."""
         for at, block in enumerate(self.blocks, start=1):
             cast(Block, block).dropped.p = share * at / len(self.blocks)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.mean.device
 
     def adopt(self, normalisation: Normalisation) -> None:
-        """Begins with the statistics of some data."""
+        """Sets the grey-level statistics."""
         self.mean.fill_(normalisation.mean)
         self.std.fill_(normalisation.std)
 
     def normalise(self, grey: Tensor) -> Tensor:
-        """Grey levels in [0, 1] to what `forward` takes."""
+        """Grey levels in [0, 1] to the input of `forward`."""
         return (grey - self.mean) / self.std
 
     def forward(self, image: Tensor) -> Features:
@@ -132,7 +132,7 @@ class Encoder(nn.Module):
         return Features(self.neck(to_map(tokens, GRID)), *textures)
 
     def textures(self, image: Tensor) -> Textures:
-        """The part of `forward` that needs no attention, alone."""
+        """Computes only the part of `forward` without attention."""
         return self._textures(image)[1]
 
     def _textures(self, image: Tensor) -> tuple[Tensor, Textures]:

@@ -1,4 +1,4 @@
-"""Layers that several networks use."""
+"""Layers shared by several networks."""
 
 from itertools import pairwise
 
@@ -49,7 +49,7 @@ def join_heads(x: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention, [batch, heads, tokens, width]."""
     if q.device.type == "cpu":
-        # PyTorch's fused form takes a third more time there, mostly backwards (2.15, bf16).
+        # PyTorch's fused form takes a third more time on a CPU, mostly in the backward pass (2.15, bf16).
         return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
@@ -72,7 +72,7 @@ def double(x: Tensor) -> Tensor:
 
 def interleave(x: Tensor, factor: int) -> Tensor:
     """[batch, channels * factor ** 2, rows, columns] to [batch, channels, rows * factor, columns * factor]: PyTorch's pixel
-    shuffle, in operations that every exporter gives fixed shapes."""
+    shuffle, in operations that every exporter writes with fixed shapes."""
     batch, channels, rows, columns = x.shape
     kept = channels // factor**2
     cells = x.reshape(batch, kept, factor, factor, rows, columns).permute(0, 1, 4, 2, 5, 3)

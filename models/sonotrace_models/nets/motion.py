@@ -1,12 +1,12 @@
-"""Motion since an anchor, a frame whose masks are known: where each cell of a frame was in that one.
+"""Motion since an anchor, a frame with known masks: a flow from each cell of a frame to its position in the anchor.
 
-Coarse to fine with warping and local correlation, as PWC-Net (Sun 2018), on the encoder's strides 8 and 4. A speckle
-pattern moves with its tissue over a few frames, so it tells motions that are smaller than any token; what is carried by
-attention between tokens cannot follow them.
+The flow is found coarse to fine with warping and local correlation, as in PWC-Net (Sun 2018), on the encoder's strides 8 and
+4. A speckle pattern moves with its tissue over a few frames, so it shows motions smaller than a token. Attention between
+tokens cannot follow these.
 
-Not from each frame to the next: a wall moves by less than a pixel then, in speckle that changes, so that each motion is
-found too small, and what is missing adds up. The anchor is compared as it would look after the motion up to the frame
-before; what is missing then is seen again on the next frame.
+The flow is not found from each frame to the next: a wall then moves by less than a pixel, in speckle that changes, so that
+each motion is underestimated and the errors add up. Instead, the anchor is warped by the motion up to the previous frame and
+compared with the current frame. A motion that was underestimated is then corrected on the next frame.
 """
 
 from typing import NamedTuple
@@ -22,33 +22,33 @@ from sonotrace_models.nets.layers import LayerNorm2d, double
 SIDE = SIZE // 4
 """Cells along a side of the finest flow."""
 REACH = 2
-"""Cells to each side that are compared, at both strides: motions up to 16 pixels a frame."""
+"""Search range in cells to each side, at both strides: motions up to 16 pixels per frame."""
 OFFSETS = (2 * REACH + 1) ** 2
 KEYS8, KEYS4 = 32, 24
 HIDDEN8, HIDDEN4 = 40, 32
 PASSED_ON = 16
-"""Channels that the coarse level hands to the fine one."""
+"""Channels that the coarse level passes to the fine one."""
 
 
 class Moved(NamedTuple):
-    """How far a frame has moved."""
+    """The motion of a frame since the anchor."""
 
     flow: Tensor
-    """[batch, 2, 64, 64]: x and y of the place in the anchor, less the place in this frame, in cells of stride 4"""
+    """[batch, 2, 64, 64]: x and y of the position in the anchor minus the position in this frame, in cells of stride 4"""
     step: Tensor
-    """[batch, 2, 64, 64]: what of that came with this frame"""
+    """[batch, 2, 64, 64]: the change of the flow since the previous frame"""
 
 
 class Flow(NamedTuple):
-    """Where things were."""
+    """The motion of a frame, and the features it was computed from."""
 
     moved: Moved
     hidden: Tensor
-    """[batch, 32, 64, 64]: what the flow was made of, for those who judge it"""
+    """[batch, 32, 64, 64]: input of the flow's last layer, also used by the tracker's pyramid"""
 
 
 class Motion(nn.Module):
-    """The textures of a frame and of its anchor to the flow between them."""
+    """Computes the flow between a frame and its anchor from the textures of both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,8 +79,8 @@ class Motion(nn.Module):
         """The flow from this frame back to the anchor.
 
         Args:
-            so_far: of the frame before; zeros if that is the anchor. What moves keeps moving, and that is known better from
-                two looks than from one.
+            so_far: motion of the previous frame; zeros if that is the anchor. Motion continues, so two observations estimate
+                it better than one.
         """
         key, old = self.key8(now.f8), self.key8(anchor.f8)
         hidden = self.coarse(torch.cat([correlation(key, follow(old, halved(so_far.flow))), key], 1))
@@ -93,24 +93,24 @@ class Motion(nn.Module):
 
 
 def still(batch: int, device: torch.device) -> Moved:
-    """Nothing has moved."""
-    nothing = torch.zeros(batch, 2, SIDE, SIDE, device=device)
-    return Moved(nothing, nothing)
+    """No motion."""
+    zero = torch.zeros(batch, 2, SIDE, SIDE, device=device)
+    return Moved(zero, zero)
 
 
 def after(flow: Tensor, cells: Tensor) -> Tensor:
-    """The flow from behind `cells` on back to where `flow` leads: both one after the other."""
+    """The composition of two flows: `cells` first, then `flow`."""
     return cells + follow(flow, cells)
 
 
 def halved(flow: Tensor) -> Tensor:
-    """At half as many places."""
+    """The same flow on a grid of half the side, in unchanged units."""
     return F.avg_pool2d(flow, 2)
 
 
 def correlation(key: Tensor, old: Tensor) -> Tensor:
-    """[batch, 25, rows, columns]: mean product of each cell's key with those about its place in the other frame, row by
-    row; 0 outside."""
+    """[batch, 25, rows, columns]: mean product of each cell's key with the keys around its position in the other frame, in
+    row-major order; 0 outside."""
     rows, columns = key.shape[2:]
     padded = F.pad(old, (REACH,) * 4)
     return torch.cat(
@@ -124,10 +124,11 @@ def correlation(key: Tensor, old: Tensor) -> Tensor:
 
 
 def follow(x: Tensor, cells: Tensor) -> Tensor:
-    """What of another frame, [batch, channels, side, side], is now at each of its places.
+    """Warps another frame's map, [batch, channels, side, side], to this frame.
 
     Args:
-        cells: [batch, 2, side, side]: where it was, less where it is, in cells of stride 4, whatever the side.
+        cells: [batch, 2, side, side]: position in the other frame minus position in this one, in cells of stride 4 for any
+            side.
     """
     side = x.shape[-1]
     at = (2 * torch.arange(side, device=x.device) + 1) / side - 1

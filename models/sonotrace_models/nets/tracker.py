@@ -1,18 +1,18 @@
 """The tracker: DeAOT's gated propagation (Yang 2022) on the student's own features.
 
-Masks of up to ten objects go through one identity bank, so that all are tracked at the cost of one. What is seen and who
-is where are kept apart: a visual branch and an identity branch share one attention map. Per frame, the tokens attend to
-long-term memories (the reference first, then some recent frames, in a fixed number of slots with a validity each) and to
-the frame before within a window. A feature pyramid over the encoder's strides 16, 8 and 4 draws the masks.
+One identity bank encodes the masks of up to ten objects, so that all are tracked at the cost of one. Appearance and identity
+are separate: a visual branch and an identity branch share one attention map. In each frame, the tokens attend to long-term
+memories (the reference first, then some recent frames, in a fixed number of slots with a validity each) and to the previous
+frame within a window. A feature pyramid over the encoder's strides 16, 8 and 4 draws the masks.
 
-Where it differs from DeAOT: one encoder for segmenter and tracker; one propagation layer, without attention to the frame
-itself, which took twice what motion takes and gave 0.01 of Dice; masks of stride 2, by sub-pixels; the memory takes
-probabilities rather than hard masks. And labels themselves are carried, with all ids alike, so that this need not be learnt
-for each id on its own. They are carried twice. A part of the identity is the shares of the ids in each quarter of a token:
-carried by the same attention as the rest, they find an object again wherever it went, but no finer than tokens do. The
-masks of an anchor, moved as the tissue did since (`motion`), follow it by parts of a pixel, but what goes wrong stays
-wrong. The pyramid tells, for each pixel, which of both counts more, how far they are to be believed, and how likely the
-background is beyond what they say.
+Differences from DeAOT: one encoder for segmenter and tracker; one propagation layer, without attention of the frame to
+itself, which took twice the time of motion and gave 0.01 of Dice; masks of stride 2, by sub-pixels; the memory holds
+probabilities rather than hard masks. And labels themselves are propagated, in the same way for all ids, so that this need
+not be learnt for each id. They are propagated in two ways. By attention: a part of the identity is the shares of the ids in
+each quarter of a token, and attention propagates it with the rest. This finds an object again at any distance, but no finer
+than tokens. By motion: the masks of an anchor are warped by the tissue's motion since (`motion`). This follows an object by
+fractions of a pixel, but errors of the anchor's masks persist. For each pixel, the pyramid computes the weight of one against
+the other, the weight of both in the logits, and a logit added to the background.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ OBJECTS = 10
 IDS = OBJECTS + 1
 """Id 0 is the background."""
 SLOTS = 4
-"""Long-term memories; slot 0 holds the reference."""
+"""Slots of long-term memory; slot 0 holds the reference."""
 TOKENS = GRID * GRID
 WIDTH = 256
 KEY = 128
 LABEL_CELLS = 2
-"""Cells along a side of a token whose labels are carried."""
+"""Cells along a side of a token; each cell has labels."""
 LABELS = IDS * LABEL_CELLS**2
 """Channels of the identity that are labels: the last ones."""
 WINDOW = 7
@@ -44,38 +44,38 @@ MASK_SIDE = 128
 PYRAMID8, PYRAMID4 = 96, 64
 """Channels of the pyramid at strides 8 and 4."""
 LABEL_GAIN_MAX = 16.0
-"""Most that a label counts in the logits."""
+"""Maximum weight of a label in the logits."""
 FOLLOWED = 2.0
-"""Logit of what moved masks count against those carried by attention, before anything is learnt."""
+"""Initial logit of the weight of masks warped by motion against those propagated by attention."""
 NEAR_SIGMA = 0.7
-"""Spread of the short-term attention before anything is learnt, tokens."""
+"""Initial spread of the short-term attention, tokens."""
 NEVER = -1e4
-"""Added to the scores of what must not be attended to; representable in f16."""
+"""Added to the scores of tokens that are masked from attention; representable in f16."""
 
 
 class Memory(NamedTuple):
-    """What is kept of a frame."""
+    """The memory of a frame."""
 
     key: Tensor
     """[batch, tokens, 128]"""
     value: Tensor
-    """[batch, tokens, 256]: what was seen"""
+    """[batch, tokens, 256]: appearance"""
     identity: Tensor
-    """[batch, tokens, 256]: who was where; the last 44 channels are labels, shares of each id in each cell"""
+    """[batch, tokens, 256]: identities; the last 44 channels are labels, the shares of each id in each cell"""
 
 
 class Anchor(NamedTuple):
-    """A frame whose masks are moved along, and how far they have moved."""
+    """A frame whose masks are warped to later frames, and the motion since."""
 
     textures: Textures
     shares: Tensor
     """[batch, 11, 128, 128]: of the ids in each pixel"""
     so_far: Moved
-    """up to the frame before"""
+    """motion up to the previous frame"""
 
 
 class Seen(NamedTuple):
-    """What of a frame does not depend on any memory."""
+    """The part of a frame's computation that does not depend on any memory."""
 
     tokens: Tensor
     """[batch, 256, 256]"""
@@ -88,7 +88,7 @@ class Seen(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What the tracker makes of a frame."""
+    """The tracker's output for a frame."""
 
     logits: Tensor
     """[batch, 11, 128, 128]: of each id"""
@@ -97,11 +97,11 @@ class Step(NamedTuple):
     value: Tensor
     """[batch, 256, 256]"""
     moved: Moved
-    """how far it has moved since the anchor"""
+    """motion since the anchor"""
 
 
 class GatedPropagation(nn.Module):
-    """Takes attended values of both memories in through a gate and depthwise convolutions (DeAOT, equation 4)."""
+    """Combines the attended values of both memories by a gate and depthwise convolutions (DeAOT, equation 4)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class GatedPropagation(nn.Module):
 
 
 class Tracker(nn.Module):
-    """One step of tracking, and the making of a memory."""
+    """The tracking step, and the memory step."""
 
     offsets: Tensor
     outside: Tensor
@@ -169,7 +169,7 @@ class Tracker(nn.Module):
         return torch.cat([learnt, to_tokens(separate(cells, LABEL_CELLS))], -1)
 
     def look(self, features: Features) -> Seen:
-        """A frame's tokens, and the key and value that its memory keeps."""
+        """A frame's tokens, and the key and value for its memory."""
         tokens = to_tokens(self.enter(features.embedding))
         normed = self.norm(tokens)
         return Seen(tokens, normed, self.to_key(normed), F.silu(self.to_value(normed)))
@@ -183,8 +183,8 @@ class Tracker(nn.Module):
             features: of the frame.
             long: the four slots' memories, the reference first.
             is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
-            short: [batch, 256, ...]: the frame before.
-            anchor: what is moved along.
+            short: memory of the previous frame.
+            anchor: the frame whose masks are warped.
         """
         tokens, normed_frame, key, value = self.look(features)
         gate = F.silu(self.to_gate(normed_frame))
@@ -205,8 +205,8 @@ class Tracker(nn.Module):
         return Step(logits, key, value, flow.moved)
 
     def draw(self, tokens: Tensor, labels: Tensor, followed: Tensor, features: Features, hidden: Tensor) -> Tensor:
-        """Feature pyramid: [batch, 256, 512], labels [batch, 256, 44], moved masks [batch, 11, 128, 128], the encoder's
-        features and the motion's to logits."""
+        """Feature pyramid: tokens [batch, 256, 512], labels [batch, 256, 44], warped masks [batch, 11, 128, 128], the
+        encoder's features and the motion's to logits."""
         carried = interleave(to_map(labels, GRID), LABEL_CELLS)
         x = double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8) + self.from_labels(carried[:, :1])
         x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
@@ -220,8 +220,8 @@ class Tracker(nn.Module):
 
 
 def attended(scores: Tensor, memories: Sequence[Memory]) -> Tensor:
-    """[batch, tokens, 512]: values and identities of all tokens of some memories, by the softmax of their scores,
-    [batch, tokens, memories * 256]. Memory by memory, so that each stays where it is kept."""
+    """[batch, tokens, 512]: values and identities of some memories, weighted by the softmax of their tokens' scores,
+    [batch, tokens, memories * 256]. The memories are not concatenated, so each can stay in its slot of a bank."""
     shares = scores.softmax(-1).split(TOKENS, -1)
     value, identity = shares[0] @ memories[0].value, shares[0] @ memories[0].identity
     for share, memory in zip(shares[1:], memories[1:], strict=True):
@@ -230,7 +230,7 @@ def attended(scores: Tensor, memories: Sequence[Memory]) -> Tensor:
 
 
 def _window() -> tuple[Tensor, Tensor]:
-    """For each pair of tokens, the index of their offset in the window, and what to add where it lies outside."""
+    """For each pair of tokens, the index of their offset in the window, and the term that masks offsets outside it."""
     at = torch.arange(TOKENS)
     dy = at[None] // GRID - at[:, None] // GRID
     dx = at[None] % GRID - at[:, None] % GRID

@@ -1,11 +1,12 @@
-"""Tracking through a sequence in fixed memory: what the runtime does with the tracker's two programs.
+"""Tracking through a sequence in fixed memory, by the same steps as the tracker's two programs in the runtime.
 
-Slot 0 of the long-term memory holds the reference, the frame on which tracking began; the other slots are a ring that takes
-a frame in every few frames, and each that the user corrected. The short-term memory is the frame before. The anchor, whose
-masks are moved along, is the reference at first, then a frame in every so many frames, and each that the user corrected.
+Slot 0 of the long-term memory holds the reference, the frame on which tracking began. The other slots are a ring of frames:
+one in every few frames is stored, and each frame that the user corrected. The short-term memory is the previous frame. The
+anchor, whose masks are warped to later frames, is the reference at first. Later it is replaced at a fixed interval, and by
+each frame that the user corrected.
 
-A tracked mask can be refined: the segmenter draws it anew, and what both say is remembered. The tracker knows what the
-object looked like, the segmenter where edges are.
+A tracked mask can be refined: the segmenter draws it again, and a weighted mean of both is remembered. The tracker knows the
+appearance of the object, the segmenter the position of edges.
 """
 
 from typing import NamedTuple
@@ -32,13 +33,13 @@ from sonotrace_models.nets.tracker import (
 from sonotrace_models.prompts import carried_box
 
 KEPT_EVERY = 4
-"""Frames from one that is kept to the next."""
+"""Interval in frames between memories that are stored."""
 ANCHORED_EVERY = 8
-"""Frames from one anchor to the next: what does not look like it any more gives no motion."""
+"""Interval in frames between anchors: motion cannot be found once the anchor looks too different."""
 REFINED_TRUST = 0.25
-"""What the segmenter's drawing of a tracked mask counts against that mask; chosen on val."""
+"""Weight of the segmenter's mask against the tracked mask; chosen on val."""
 SURE = 1e-6
-"""Probabilities come no closer to 0 and 1 where they become logits."""
+"""Minimum distance of a probability from 0 and 1 before it becomes a logit."""
 
 
 class Tracking:
@@ -62,48 +63,47 @@ class Tracking:
         self._short = self._slots[0]
         self._anchor: Anchor
         self.since_anchor = 0
-        """Frames from the anchor to the one that was last found."""
+        """Frames since the anchor."""
         self._features: Features
         self._found: Step
         self._next = self._last = 1
         self._since_kept = 0
         self.present = torch.zeros(batch, IDS, device=device)
-        """1 for ids that are tracked; the background always is."""
+        """1 for ids that are tracked, and for the background."""
 
     def refer(self, features: Features, shares: Tensor) -> None:
-        """Takes a frame whose masks are known as the reference, and as the frame before.
+        """Stores a frame with known masks as the reference, as the anchor and as the previous frame.
 
         Args:
             shares: [batch, 11, 128, 128]: of the ids in each pixel.
         """
         self._short = self._memory(features, shares)
         self._slots[0] = self._short
-        nothing = still(len(shares), shares.device)
-        self._hold(features, shares, nothing.step)
+        self._set_anchor(features, shares, still(len(shares), shares.device).step)
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, 0] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
         self.present[:, 0] = 1
 
     def correct(self, features: Features, shares: Tensor) -> None:
-        """Takes the masks that the user gave the frame at hand, in place of what was found: they are remembered as the frame
-        before, and kept; the reference stays."""
+        """Replaces the current frame's masks by the user's. The frame becomes the previous frame and the anchor, and is stored
+        in the ring; the reference stays."""
         self._short = self._memory(features, shares)
-        self._hold(features, shares, self._anchor.so_far.step)
+        self._set_anchor(features, shares, self._anchor.so_far.step)
         if self._since_kept == 0:
-            # What was found on this frame, or given before, was kept: it was wrong.
+            # This frame was already stored with its wrong masks: overwrite them.
             self._next = self._last
-        self._keep()
+        self._store()
 
     def advance(self, features: Features) -> Tensor:
-        """Tracks into the next frame and remembers what was found: logits [batch, 11, 128, 128], very low for ids that are
-        not tracked."""
+        """Tracks the next frame and remembers its masks. Returns logits [batch, 11, 128, 128], very low for ids that are not
+        tracked."""
         logits = self.find(features)
         self.remember(logits.softmax(1))
         return logits
 
     def find(self, features: Features) -> Tensor:
-        """Tracks into the next frame; `remember` is to follow."""
+        """Tracks the next frame; the caller must call `remember` afterwards."""
         self._features = features
         self._found = self.tracker(features, self._slots, self._is_valid, self._short, self._anchor)
         self.since_anchor += 1
@@ -111,30 +111,31 @@ class Tracking:
 
     @property
     def moved(self) -> Moved:
-        """How far the frame that was last found has moved since the anchor."""
+        """Motion of the last tracked frame since the anchor."""
         return self._found.moved
 
     def remember(self, shares: Tensor) -> None:
-        """Takes the masks of the frame that was last found, [batch, 11, 128, 128], as its memory."""
+        """Remembers the last tracked frame with the masks `shares`, [batch, 11, 128, 128]."""
         self._short = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
         so_far = Moved(*(part.detach() for part in self._found.moved))
         self._anchor = self._anchor._replace(so_far=so_far)
         if self.since_anchor >= self.anchored_every:
-            self._hold(self._features, shares, so_far.step)
+            self._set_anchor(self._features, shares, so_far.step)
         self._since_kept += 1
         if self._since_kept >= self.kept_every:
-            self._keep()
+            self._store()
 
     def _memory(self, features: Features, shares: Tensor) -> Memory:
         seen = self.tracker.look(features)
         return Memory(seen.key, seen.value, self.tracker.identify(shares))
 
-    def _hold(self, features: Features, shares: Tensor, step: Tensor) -> None:
+    def _set_anchor(self, features: Features, shares: Tensor, step: Tensor) -> None:
         """Makes a frame the anchor."""
         self._anchor = Anchor(features.textures, shares, Moved(torch.zeros_like(step), step))
         self.since_anchor = 0
 
-    def _keep(self) -> None:
+    def _store(self) -> None:
+        """Stores the previous frame's memory in the ring."""
         self._since_kept = 0
         self._slots[self._next] = self._short
         self._is_valid = self._is_valid.clone()
@@ -150,39 +151,39 @@ def shares_of(ids: Tensor) -> Tensor:
 
 
 def odds_of(logits: Tensor) -> Tensor:
-    """[batch, 11, 128, 128] logits of the ids to each id's own logit, against all others."""
+    """[batch, 11, 128, 128] logits of the ids to the log-odds of each id against all others."""
     return logits.softmax(1).logit(SURE)
 
 
 def shares_from(odds: Tensor) -> Tensor:
-    """[batch, 11, 128, 128] of the ids, of which the objects' count, to shares: where several claim a pixel it goes to them
-    by their odds, and the background has what nobody claims."""
+    """[batch, 11, 128, 128] log-odds of the ids to shares. Only the objects' odds are used: objects share a pixel in
+    proportion to their odds, and the background gets the rest."""
     return torch.cat([torch.zeros_like(odds[:, :1]), odds[:, 1:]], 1).softmax(1)
 
 
 class Redrawn(NamedTuple):
-    """What the segmenter makes of masks from elsewhere."""
+    """The segmenter's masks for tracked masks."""
 
     logits: Tensor
     """[rows, 128, 128]"""
     iou: Tensor
-    """[rows]: its own estimate of their overlap with the truth"""
+    """[rows]: the decoder's own estimate of their overlap with the truth"""
 
 
 class Refined(NamedTuple):
-    """Tracked objects, and what the segmenter made of them; rows are those of the objects that are present, in order."""
+    """Tracked objects, and the segmenter's masks for them; rows are the present objects, in order."""
 
     odds: Tensor
-    """[batch, 11, 128, 128]: both mixed"""
+    """[batch, 11, 128, 128]: log-odds of the weighted mean of both"""
     tracked: Tensor
     """[rows, 128, 128]: the tracker's own odds"""
     drawn: Redrawn
 
 
 def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Redrawn:
-    """The segmenter's answers to masks from elsewhere, [rows, 128, 128] logits: it is told these and their boxes.
+    """The segmenter's masks when prompted with tracked masks, [rows, 128, 128] logits, and their boxes.
 
-    Where there is no mask, `before` stays, with an overlap of 0.
+    An empty mask is returned unchanged, with an IoU of 0.
     """
     mask = before > 0
     is_there = mask.flatten(1).any(1)
@@ -192,7 +193,7 @@ def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Redrawn:
 
 
 def refined(decoder: Decoder, features: Features, odds: Tensor, present: Tensor, trust: float) -> Refined:
-    """Odds of tracked objects, [batch, 11, 128, 128], each mixed with what the segmenter makes of it."""
+    """Log-odds of tracked objects, [batch, 11, 128, 128], each averaged with the segmenter's mask at weight `trust`."""
     rows, ids = present[:, 1:].nonzero(as_tuple=True)
     tracked = odds[rows, ids + 1]
     drawn = redrawn(decoder, Features(*(part[rows] for part in features)), tracked)

@@ -1,1 +1,1 @@
-"""Training stages, one command each."""
+"""Training stages, one per command."""

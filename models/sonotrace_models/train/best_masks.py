@@ -1,7 +1,7 @@
 """Stage 1d: the teacher's best mask of every training object, for best-mask distillation (paper, 2.2.2).
 
-The teacher is asked as users ask in training, with a box and with one to five clicks; the answer that overlaps most with the
-truth is kept, as probabilities. So the student has one target however it is prompted.
+The teacher is prompted like the simulated users in training, with a box and with one to five clicks. The mask with the
+highest Dice is stored, as probabilities. So the student has the same target for every prompt.
 """
 
 import json
@@ -29,25 +29,25 @@ CLICKS = 5
 
 @dataclass
 class BestMasksConfig:
-    """Configuration."""
+    """Stage 1d: the teacher's best masks."""
 
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
     teacher: Path = Path("work/runs/sonosam/best.pt")
     out: Path = Path("work/best_masks")
     sets: list[str] | None = None
-    """Sets whose objects are wanted; all where none is named."""
+    """Sets whose objects are processed; all by default."""
     batch: int = 8
-    """Objects at a time."""
+    """Objects per batch."""
     compiled: bool = True
     """Compile the teacher's decoder."""
     seed: int = 0
 
 
 class BestMasks:
-    """A folder of best masks, mapped: `masks.npy` (u8 probabilities, [object, 256, 256]) and `objects.json`.
+    """A memory-mapped folder of best masks: `masks.npy` (u8 probabilities, [object, 256, 256]) and `objects.json`.
 
-    The teacher need not have seen all objects.
+    Objects without a teacher's mask are allowed.
     """
 
     def __init__(self, folder: Path, pack: Pack) -> None:
@@ -79,7 +79,7 @@ class BestMasks:
 
 
 def _key(pack: Pack, index: int, id_: int) -> tuple[str, str, int]:
-    """What names an object in any pack."""
+    """The key of an object, the same in every pack."""
     return pack.items[index].set_name, pack.items[index].name, id_
 
 
@@ -114,7 +114,7 @@ def make_best_masks(config: BestMasksConfig) -> None:
 
 @torch.no_grad()
 def best_masks(teacher: Segmenter, images: Sequence[int], truth: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The best of the answers to a box, and to one to `CLICKS` clicks.
+    """The best of the masks for a box and for one to `CLICKS` clicks.
 
     Args:
         truth: [rows, 256, 256] bool, on the teacher's device: an object of each of `images`.

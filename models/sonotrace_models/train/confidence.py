@@ -1,7 +1,8 @@
-"""Stage 4: how far a tracked mask can be trusted, from what a scanner can see: it has no truth to compare with.
+"""Stage 4: the confidence of a tracked mask, from evidence that is available on a scanner, without the truth.
 
-The segmenter refines each tracked mask. How far the two are apart, the segmenter's own estimate, how sure both together are,
-jumps in area and position, and the object's size go into a logistic regression for 'Dice with the truth is at least 0.90'.
+The segmenter refines each tracked mask. A logistic regression for 'Dice with the truth is at least 0.90' takes the
+difference between the two masks, the segmenter's own estimate, the mean probability of the refined mask, jumps in area and
+position, and the object's size.
 """
 
 import json
@@ -49,13 +50,14 @@ EVIDENCE = {
     "move": "distance of the centroid from that of the frame before over the root of the area, at most 3",
     "size": "logarithm of the area over the mask's whole",
 }
-"""What confidence goes by; of an empty mask 0, 0, 0, 3, 3, 3, -10. Sums are over the network's masks of 128 x 128. Chosen
-among twelve by cross-validation on loops of the train split: the Dice of the two masks, for one, tells less than their gap."""
+"""Inputs of the regression; for an empty mask 0, 0, 0, 3, 3, 3, -10. Sums are over the network's masks of 128 x 128. Chosen
+from twelve by cross-validation on loops of the train split. For example, the Dice of the two masks predicts less than their
+gap."""
 
 
 @dataclass
 class ConfidenceConfig:
-    """Configuration."""
+    """Stage 4: the confidence of tracked masks."""
 
     pack: Path = Path("work/pack")
     loops: Path = Path("work/loops")
@@ -63,9 +65,9 @@ class ConfidenceConfig:
     tracker: Path = Path("work/runs/tracker/best.pt")
     out: Path = Path("work/runs/confidence.json")
     loops_fitted: int = 120
-    """Loops of the train split to learn from."""
+    """Loops of the train split to fit on."""
     sequences_fitted: int = 120
-    """Deformed images and runs of the train split to learn from, of 16 frames each."""
+    """Deformed images and recordings of the train split to fit on, 16 frames each."""
     seed: int = 0
 
 
@@ -83,24 +85,26 @@ class Confidence:
 
 
 def read_confidence(path: Path) -> Confidence:
-    """What the stage wrote.
+    """Reads the file that this stage writes.
 
     Raises:
         DataError: there is no such file.
     """
     if not path.is_file():
-        raise DataError(f"there is no {path}: run `python -m sonotrace_models confidence`, or say `--confidence None`")
-    told = json.loads(path.read_text())
-    return Confidence(tuple(told["evidence"]), tuple(told["weights"]), told["bias"])
+        raise DataError(
+            f"{path} does not exist: run `python -m sonotrace_models confidence`, or pass `--confidence None`"
+        )
+    fitted = json.loads(path.read_text())
+    return Confidence(tuple(fitted["evidence"]), tuple(fitted["weights"]), fitted["bias"])
 
 
 def evidence_of(refined: Refined, number: int, mask: Mask, before: Mask, reference: Mask) -> list[float]:
-    """What can be seen of a tracked mask, in the order of `EVIDENCE`.
+    """The evidence of a tracked mask, in the order of `EVIDENCE`.
 
     Args:
-        number: of the object, from 0.
+        number: the object's number, from 0.
         mask: the object's refined mask on the input grid.
-        before: its mask a frame ago.
+        before: its mask in the previous frame.
         reference: its mask in the reference frame.
     """
     if not mask.any():
@@ -129,7 +133,7 @@ def _centroid(mask: Mask) -> npt.NDArray[np.float64]:
 
 @dataclass
 class Seen:
-    """Evidence of tracked masks, and whether each was right."""
+    """Evidence of tracked masks, and their Dice."""
 
     evidence: list[list[float]]
     dice: list[float]
@@ -145,8 +149,8 @@ def watch(
     tracker: Tracker,
     sequences: Iterator[tuple[Tensor, Tensor, Sequence[int]]],
 ) -> Seen:
-    """Tracks what the simulated user leaves after clicking on the first frame (table 2's protocol), and lets it go without
-    interventions, so that there is something to distrust.
+    """Tracks the masks that the simulated user makes on the first frame (table 2's protocol), without interventions, so that
+    bad masks occur.
 
     Args:
         sequences: grey levels and ids, [frame, 256, 256] each, and the ids to track.
@@ -173,14 +177,14 @@ def watch(
 
 
 def of_loops(loops: Loops, most: int | None, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
-    """Loops one after the other."""
+    """Yields loops."""
     for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops"):
         loop = loops.make(at, TEST_SEED + at).to(device)
         yield loop.grey[:, 0], loop.ids, tuple(OBJECTS.values())
 
 
 def of_sequences(source: SequenceSource, count: int) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
-    """Sequences as in training."""
+    """Yields sequences as in training."""
     for _ in tqdm(range(count), desc="confidence, sequences"):
         drawn = source.draw(1, 16)
         ids = drawn.ids[0]
@@ -190,16 +194,16 @@ def of_sequences(source: SequenceSource, count: int) -> Iterator[tuple[Tensor, T
 
 
 def fit(seen: Seen) -> Confidence:
-    """The regression on what was seen.
+    """Fits the regression.
 
     Raises:
-        DataError: all masks were good, or none was.
+        DataError: all masks are good, or none is.
     """
     good = int(seen.is_good.sum())
     if good in (0, len(seen.dice)):
         raise DataError(
-            f"{good} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: nothing to tell apart "
-            "(a tracker that has learnt little? more loops to fit on?)"
+            f"{good} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: the regression needs both "
+            "kinds (train the tracker longer, or fit on more loops)"
         )
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     model.fit(np.array(seen.evidence), seen.is_good)
@@ -229,7 +233,7 @@ def train_confidence(config: ConfidenceConfig) -> None:
 
 
 def auroc(confidence: Confidence, seen: Seen) -> float:
-    """Area under the ROC curve for telling masks below 0.90 Dice; 0.5 where all or none are."""
+    """Area under the ROC curve for detecting masks below 0.90 Dice; 0.5 if all or none are."""
     is_bad = ~seen.is_good
     if is_bad.all() or not is_bad.any():
         return 0.5

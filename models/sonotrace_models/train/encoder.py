@@ -1,6 +1,7 @@
-"""Stage 2a: the student's encoder learns to give the teacher's embedding, pooled to its own grid.
+"""Stage 2a: the student's encoder learns to regress the teacher's embedding, pooled to its own grid.
 
-Done before any mask is drawn: the decoder, which begins with LiteMedSAM's weights, then finds features that it knows.
+This precedes training with masks, so that the decoder, which starts from LiteMedSAM's weights, gets features as in its own
+training.
 """
 
 from dataclasses import dataclass, field
@@ -21,18 +22,18 @@ from sonotrace_models.nets.layers import LayerNorm2d
 from sonotrace_models.train.run import Run, Schedule
 
 HELD_OUT = 128
-"""Images of the val split that progress is measured on."""
+"""Number of val images for validation."""
 
 
 @dataclass
 class EncoderConfig:
-    """Configuration."""
+    """Stage 2a: the student's encoder."""
 
     pack: Path = Path("work/pack")
     embeddings: Path = Path("work/embeddings")
     folder: Path = Path("work/runs/encoder")
     sets: list[str] | None = None
-    """Sets to learn from; all where none is named."""
+    """Sets to learn from; all by default."""
     schedule: Schedule = field(
         default_factory=lambda: Schedule(steps=2000, learning_rate=8e-4, weight_decay=0.05, validate_every=250)
     )
@@ -69,7 +70,7 @@ def train_encoder(config: EncoderConfig) -> None:
     net = Encoder()
     net.adopt(pack.normalisation)
     with torch.no_grad():
-        # The teacher's channels differ widely in spread; the last normalisation starts with theirs.
+        # The teacher's channels differ widely in spread, so the last normalisation starts with their statistics.
         last = cast(LayerNorm2d, net.neck[-1])
         last.weight.copy_(held_target.std((0, 2, 3)))
         last.bias.copy_(held_target.mean((0, 2, 3)))

@@ -1,4 +1,4 @@
-"""Iterative prompting: the network answers, a simulated user corrects, the network answers again (paper, 2.5)."""
+"""Iterative prompting: the network computes a mask, a simulated user corrects it, and so on (paper, 2.5)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ LEARNT_CLICKS_MAX = 3
 
 @dataclass
 class Prompting:
-    """How users are simulated."""
+    """Parameters of the simulated user."""
 
     is_iterative: bool = True
-    """Correcting clicks; otherwise only the first prompt is trained."""
+    """Train with correcting clicks; otherwise with the first prompt only."""
     box_share: float = 0.35
-    """Objects that begin with a box."""
+    """Share of objects whose first prompt is a box."""
     late_share: float = 0.45
-    """Steps that begin after up to `late_clicks` corrections have been made without learning from them."""
+    """Share of steps that start after up to `late_clicks` corrections, made without learning from them."""
     late_clicks: int = 7
     carried_share: float = 0.4
-    """Objects that begin with a mask carried here from another frame."""
+    """Share of objects that start with a mask propagated from another frame."""
     refined_share: float = 0.3
-    """Those of them that nobody corrects: they come with the carried mask's box, and are to be drawn better."""
+    """Share of these that get no click, only the propagated mask's box: the network learns to refine them."""
     carried_box_share: float = 0.8
-    """Of the others, which the first click corrects, those that begin with the carried mask's box too."""
+    """Share of the others, which the first click corrects, that get the propagated mask's box too."""
     kept_mask_share: float = 0.85
-    """Corrections that come with the answer before."""
+    """Share of corrections that are prompted with the previous mask."""
     regret_weight: float = 4.0
     """Weight of the Dice that a correction loses: a user expects each click to help."""
     distillation_weight: float = 0.0
@@ -52,16 +52,16 @@ def interactive_loss(
     numbers: np.random.Generator,
     taught: Taught | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean loss over the answers to a few prompts in turn.
+    """The mean loss over the masks for a few successive prompts.
 
     Args:
-        decode: the network on features of the rows' images.
+        decode: the decoder, on features of the rows' images.
         truth: [rows, 256, 256] bool.
-        side: of the network's masks.
+        side: side of the network's masks.
         taught: the teacher's best masks.
 
     Returns:
-        The loss, and Dice after the first and the last answer.
+        The loss, and Dice after the first and the last prompt.
     """
     target = F.avg_pool2d(truth[:, None].float(), SIZE // side)
     solid = target[:, 0] >= 0.5
@@ -84,7 +84,7 @@ def interactive_loss(
             answer = decode(points.prompt(logits, has_mask))
             logits, has_mask, points = _turn(answer, points, is_carried, solid, prompting, generator)
     total = torch.zeros((), device=truth.device)
-    # A click on a carried mask is to help too; where nobody clicked, the network may dare something.
+    # A click on a propagated mask must help too. Without a click, a lower Dice than before has no extra cost.
     is_corrected = (has_mask > 0) & ~(is_refined & (late == 0))
     before = torch.where(is_corrected, dice_focal(logits, target)[0][:, 0], torch.inf)
     logged: dict[str, Tensor] = {}
@@ -118,18 +118,18 @@ def _turn(
     prompting: Prompting,
     generator: Generator,
 ) -> tuple[Tensor, Tensor, Points]:
-    """The user looks at the answer, and corrects it."""
+    """The user corrects the mask."""
     shown = answer.mask.detach().float()
     points = correct(points, shown[:, 0] > 0, solid, generator)
-    # Without the carried mask its corrections would not tell what is meant.
+    # Without the propagated mask, its corrections would be ambiguous.
     has_mask = (is_carried | chance(generator, len(solid), prompting.kept_mask_share)).float()
     return shown * has_mask[:, None, None, None], has_mask, points
 
 
 def carried_masks(target: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """For some rows, logits of a mask that is off, as one that was tracked from another frame is; and which rows.
+    """Logits of inaccurate masks, as if propagated from another frame, for some rows; and which rows these are.
 
-    Off by size, place and shape, in shares of the object's own extent.
+    Size, position and shape are off by shares of the object's extent.
     """
     rows, pitch = len(target), SIZE // target.shape[-1]
     is_carried = chance(generator, rows, share)

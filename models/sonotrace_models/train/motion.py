@@ -1,4 +1,4 @@
-"""Stage 3a: the tracker's motion, by itself: it needs the encoder's stem alone, so it learns many times faster so."""
+"""Stage 3a: the tracker's motion network by itself. It needs only the encoder's stem, so training is many times faster."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,21 +25,21 @@ from sonotrace_models.weights import with_weights
 
 VALIDATED_LOOPS = 12
 LABEL_WEIGHT = 10.0
-"""What labels that go astray count against cells: a boundary is a small part of a picture."""
+"""Weight of the label loss against the flow loss: boundaries are a small part of an image."""
 DARK = 0.02
 DARK_WEIGHT = 0.05
-"""Grey level below which nothing is seen of a motion, and what it counts there."""
+"""Grey level below which no motion is visible, and the weight of the flow there."""
 
 
 @dataclass
 class MotionConfig:
-    """Configuration."""
+    """Stage 3a: the tracker's motion network."""
 
     pack: Path = Path("work/pack")
     loops: Path = Path("work/loops")
     student: Path = Path("work/runs/student/best.pt")
     start: Path | None = None
-    """Weights to go on from."""
+    """Weights to start from."""
     folder: Path = Path("work/runs/motion")
     frames: int = 8
     shares: Shares = field(default_factory=Shares)
@@ -49,14 +49,14 @@ class MotionConfig:
 
 
 def weights_of(grey: Tensor) -> Tensor:
-    """What each cell's motion counts: [frames, 256, 256] grey levels in [0, 1] to [frames, 64, 64]."""
+    """Weight of each cell's motion: [frames, 256, 256] grey levels in [0, 1] to [frames, 64, 64]."""
     means = F.avg_pool2d(grey[:, None], SIZE // SIDE)[:, 0]
     return torch.where(means > DARK, 1.0, DARK_WEIGHT)
 
 
 def flow_loss(cells: Tensor, now: Tensor, before: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """How far off a flow is: the mean distance, in cells, between the place that a cell shows and the place that the cell
-    shows from which the flow says it came; once smooth at 0 for training, once as it is.
+    """Mean error of a flow, in cells: the distance between the source position of a cell and that of the cell to which the
+    flow points. Returns it smoothed at 0 for training, and exact.
 
     Args:
         cells: [pairs, 2, 64, 64].
@@ -72,7 +72,7 @@ def flow_loss(cells: Tensor, now: Tensor, before: Tensor, weights: Tensor) -> tu
 
 
 def label_loss(cells: Tensor, now: Tensor, before: Tensor) -> Tensor:
-    """Shares, [pairs, 11, 128, 128], that end up elsewhere than they should: mean over pixels."""
+    """Absolute error of shares, [pairs, 11, 128, 128], warped by the flow: sum over ids, mean over pixels."""
     flow = double(cells)
     return (follow(before, flow) - now).abs().sum(1).mean()
 
@@ -92,7 +92,7 @@ class Anchored(nn.Module):
     def __init__(self, motion: Motion, encoder: Encoder) -> None:
         super().__init__()
         self.motion = motion
-        # Not a submodule: it is frozen, and not to be saved with the motion.
+        # Not a submodule: it is frozen and must not be saved with the motion network.
         self._encoder = [encoder]
 
     def forward(self, image: Tensor, drawn: Sequences) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ class Anchored(nn.Module):
 
         Args:
             image: [batch, frame, 256, 256], normalised.
-            drawn: what it was made of.
+            drawn: the sequences of `image`.
         """
         (encoder,) = self._encoder
         batch, frames = image.shape[:2]
@@ -121,8 +121,8 @@ class Anchored(nn.Module):
 
 @torch.no_grad()
 def validate(motion: Motion, encoder: Encoder, loops: Loops, most: int) -> dict[str, float]:
-    """Mean error in pixels over loops, and the Dice of each object's true first mask moved along: on the frame before the
-    end-systolic one, and at the end."""
+    """Mean error in pixels over loops, and the Dice of each object's true first mask, warped to the frame before the
+    end-systolic one and to the last frame."""
     off: list[float] = []
     overlaps: dict[tuple[str, str], list[float]] = {(name, at): [] for name in OBJECTS for at in ("systole", "end")}
     for at in tqdm(range(len(loops.patients))[:most], desc="loops", mininterval=5):

@@ -1,7 +1,7 @@
-"""What every training run has: devices, a folder with its configuration, log, curves and checkpoints.
+"""A training run: devices, and a folder with its configuration, log, curves and checkpoints.
 
 The same command runs on a CPU, on one GPU, and on several under `torchrun --nproc-per-node N -m -- sonotrace_models ...`.
-A run that was stopped goes on from its last checkpoint when it is started again with the same folder.
+A stopped run resumes from its last checkpoint when it is started again with the same folder.
 """
 
 import dataclasses
@@ -33,20 +33,20 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclasses.dataclass
 class Schedule:
-    """How long and how fast."""
+    """Length and learning rate of a run."""
 
     steps: int
     """Optimiser steps in all."""
     minutes: float = math.inf
-    """Time that may be spent, of all starts together: ends a run before its steps where a machine is lent for so long."""
+    """Time limit over all starts of the run, for machines that are available for a limited time."""
     batch: int = 16
-    """Images a step and process."""
+    """Images per step and process."""
     learning_rate: float = 4e-4
-    """Peak; warmed up, then lowered along a cosine to 2 %."""
+    """Peak value: warm-up, then cosine decay to 2 %."""
     weight_decay: float = 0.02
     warmup_steps: int = 100
     ema: float = 0.998
-    """Decay of the averaged weights, which are the ones that are kept."""
+    """Decay of the averaged weights, which are the ones that are saved."""
     validate_every: int = 500
     checkpoint_every: int = 250
     seed: int = 0
@@ -55,7 +55,7 @@ class Schedule:
 
 
 class MixedBf16(MixedPrecision):
-    """Multiplies in bf16, and leaves what comes in alone: Fabric's own rounds all of it, places and probabilities too."""
+    """Multiplies in bf16 without converting the inputs: Fabric's class rounds all of them, positions and probabilities too."""
 
     def __init__(self, device: Literal["cpu", "cuda"]) -> None:
         super().__init__("bf16-mixed", device)
@@ -68,11 +68,11 @@ class Run(Generic[Net]):
     """One run: iterate over `steps()`, and call `backward` once in each."""
 
     def __init__(self, folder: Path, config: Any, schedule: Schedule, net: Net, objective: nn.Module) -> None:
-        """Sets devices up, and takes over the last checkpoint where there is one.
+        """Sets up devices, and loads the last checkpoint if there is one.
 
         Args:
-            net: what is trained and kept.
-            objective: a module with `net` in it, whose forward gives the loss; it is what is spread over devices.
+            net: the network to train and save.
+            objective: a module that contains `net` and whose forward returns the loss; it is distributed over devices.
         """
         self.folder, self.schedule = folder, schedule
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -86,13 +86,13 @@ class Run(Generic[Net]):
         )
         self.fabric.launch()
         self.device = self.fabric.device
-        # Convolutions on a CPU are faster so.
+        # Convolutions on a CPU are faster in this layout.
         net.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(
             _groups(net, schedule.weight_decay), schedule.learning_rate, betas=(0.9, 0.98), fused=True
         )
         self.plain = net
-        # Statistics of batch normalisation are averages already; they are copied.
+        # Statistics of batch normalisation are averages already; they are only copied.
         self.averaged = AveragedModel(net, multi_avg_fn=averaging(schedule.ema))
         self.averaged.to(self.device)
         self.net, self.optimizer = self.fabric.setup(objective, optimizer)
@@ -109,16 +109,16 @@ class Run(Generic[Net]):
         elif self.fabric.is_global_zero:
             text = json.dumps(dataclasses.asdict(config), indent=1, default=str)
             (folder / "config.json").write_text(text)
-        # Not the same numbers again after a restart, nor on another process.
+        # Each restart and each process has its own random numbers.
         self.seed = schedule.seed + 1000 * self.fabric.global_rank + 1_000_003 * self.step
         torch.manual_seed(self.seed)
 
     def generators(self) -> tuple[torch.Generator, np.random.Generator]:
-        """Sources of random numbers of this process."""
+        """This process's random generators."""
         return torch.Generator(self.device).manual_seed(self.seed), np.random.default_rng(self.seed)
 
     def steps(self) -> Iterator[int]:
-        """The steps that are left, with a progress bar; sets the learning rate, keeps checkpoints and the log."""
+        """Yields the remaining steps, with a progress bar; sets the learning rate and saves checkpoints."""
         bar = tqdm(
             total=self.schedule.steps,
             initial=self.step,
@@ -128,12 +128,12 @@ class Run(Generic[Net]):
         )
         self._began_s = time.monotonic()
         while not self._is_last and self.step < self.schedule.steps:
-            # All processes stop at the same step, though each has a clock of its own.
+            # All processes stop at the same step, although each has its own clock.
             self._is_last = self.fabric.broadcast(self._progress(self.step + 1, self.spent_s + self._step_s) >= 1)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             yield self.step
-            # As the net is: some of LiteMedSAM's layers have buffers that only come with `eval`.
+            # In the network's mode: some of LiteMedSAM's layers have buffers that exist only in eval mode.
             self.averaged.train()
             self.averaged.update_parameters(self.plain)
             self.step += 1
@@ -146,11 +146,11 @@ class Run(Generic[Net]):
                 self._checkpoint()
 
     def backward(self, loss: torch.Tensor, **numbers: torch.Tensor | float) -> None:
-        """One optimiser step; `numbers` go to the log, and are not waited for."""
+        """One optimiser step. `numbers` go to the log, without waiting for the device."""
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        # A step that is not a number would spoil all that was learnt.
+        # A step with a NaN or infinite gradient would destroy the weights.
         if torch.isfinite(norm):
             self.optimizer.step()
         for key, value in {"loss": loss, **numbers}.items():
@@ -159,18 +159,18 @@ class Run(Generic[Net]):
 
     @property
     def kept(self) -> Net:
-        """The net with the averaged weights, ready to be asked."""
+        """The network with the averaged weights, in eval mode."""
         return cast(Net, self.averaged.module.eval())
 
     @property
     def is_due(self) -> bool:
-        """Whether this process is to validate after this step; the others wait for it at the next one."""
+        """Whether this process must validate after this step; the others wait for it at the next one."""
         if not self.fabric.is_global_zero:
             return False
         return (self.step + 1) % self.schedule.validate_every == 0 or self._is_last
 
     def validated(self, score: float, **numbers: float) -> None:
-        """Logs, draws the curves, and keeps the averaged weights if they are the best so far."""
+        """Logs, draws the curves, and saves the averaged weights if they are the best so far."""
         means = {key: _mean(values) for key, values in self._recent.items()}
         self._recent.clear()
         line = {
@@ -216,7 +216,7 @@ class Run(Generic[Net]):
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent_s, self.best = state["step"], state["spent_s"], state["best"]
-        self.fabric.print(f"{self.folder}: goes on from step {self.step} of {self.schedule.steps}")
+        self.fabric.print(f"{self.folder}: resumes at step {self.step} of {self.schedule.steps}")
 
 
 def _mean(values: list[torch.Tensor]) -> float:
@@ -224,7 +224,7 @@ def _mean(values: list[torch.Tensor]) -> float:
 
 
 def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average that forgets its first weights quickly: after n steps it reaches back some n / 20."""
+    """An exponential moving average that discards its first weights quickly: after n steps it covers about n / 20 steps."""
 
     @torch.no_grad()
     def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
@@ -236,7 +236,7 @@ def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
 
 
 def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices alone: not for biases, norms, tokens and positions."""
+    """Weight decay for matrices only: not for biases, norms, tokens and positions."""
     embeddings = ("token", "position", "point", "no_mask", "bank")
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
@@ -248,14 +248,14 @@ def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def _save(path: Path, state: Any) -> None:
-    """Whole or not at all."""
+    """Saves atomically: a reader sees the old file or the complete new one."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
 
 
 def draw_curves(folder: Path) -> None:
-    """`curves.png` of all numbers in the log."""
+    """Plots all numbers of the log to `curves.png`."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     keys = [key for key in lines[-1] if key not in ("step", "spent_s")]
     columns = 4

@@ -1,8 +1,8 @@
 """Stages 1b and 1c: SonoSAM (paper, 2.2.1).
 
 First LiteMedSAM's prompt encoder and mask decoder learn clicks on ultrasound, on embeddings of its frozen encoder that were
-computed once; they start as they were published, or as a student has made them. Then, which the paper leaves for later, the
-encoder learns too: sixteen times the work per image.
+computed once. They start from the published weights, or from a student's. Then the encoder is trained too, which the paper
+leaves for later: sixteen times the work per image.
 """
 
 from dataclasses import dataclass, field
@@ -35,8 +35,8 @@ class SonoSamConfig:
     embeddings: Path = Path("work/embeddings")
     folder: Path = Path("work/runs/sonosam")
     start: Path | None = None
-    """Weights to go on from rather than LiteMedSAM's: of this stage, or a student's, whose decoder began as LiteMedSAM's
-    too and knows clicks by now."""
+    """Weights to start from instead of LiteMedSAM's: of this stage, or of a student, whose decoder also started from
+    LiteMedSAM's and has learnt clicks."""
     objects_per_image: int = 2
     prompting: Prompting = field(default_factory=Prompting)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=4000, batch=6, learning_rate=1e-4, ema=0.996))
@@ -44,7 +44,7 @@ class SonoSamConfig:
 
 @dataclass
 class WholeSonoSamConfig:
-    """Stage 1c: all of SonoSAM, encoder too."""
+    """Stage 1c: all of SonoSAM, with its encoder."""
 
     pack: Path = Path("work/pack")
     start: Path = Path("work/runs/sonosam/best.pt")
@@ -59,7 +59,7 @@ class WholeSonoSamConfig:
 
 
 def _start(decoder: Decoder, path: Path) -> None:
-    """Takes over the weights of a decoder of this stage, or of a student's."""
+    """Loads the weights of a decoder of this stage, or of a student's."""
     if any(name.startswith("encoder.") for name in read_weights(path)):
         decoder.load_coarser(with_weights(SonoSamLite(), path).decoder)
     else:
@@ -75,7 +75,7 @@ class OnEmbeddings(nn.Module):
         self.generator, self.numbers = Generator(), np.random.default_rng()
 
     def forward(self, embedding: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """`embedding` [batch, 256, 64, 64]; `truth` [batch * objects, 256, 256], those of an image together."""
+        """`embedding` [batch, 256, 64, 64]; `truth` [batch * objects, 256, 256], image by image."""
         rows = embedding.repeat_interleave(len(truth) // len(embedding), 0)
         return interactive_loss(
             lambda prompt: self.decoder(rows, None, None, prompt),
@@ -100,7 +100,7 @@ class OnImages(nn.Module):
         return self.on_embeddings(self.net.embed(grey, extent), truth)
 
     def train(self, mode: bool = True) -> "OnImages":
-        """Batches are too small for statistics of their own: batch normalisation keeps LiteMedSAM's."""
+        """Batch normalisation keeps LiteMedSAM's statistics: the batches are too small for new ones."""
         super().train(mode)
         for module in self.net.encoder.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -158,7 +158,7 @@ def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
         view = random_view(generator, len(images))
         grey, ids = appearance(warp(grey, view), generator), warp_ids(ids, view)
         truth = truths(ids, objects)
-        # An augmented view may fill the square.
+        # An augmented view may fill the whole square.
         loss, logged = run.net(grey, whole, truth)
         run.backward(loss, **logged)
         if run.is_due:

@@ -30,29 +30,29 @@ VALIDATED_CLICKS = 5
 
 @dataclass
 class StudentConfig:
-    """Configuration."""
+    """Stage 2b: SonoSAMLite."""
 
     pack: Path = Path("work/pack")
     encoder: Path | None = Path("work/runs/encoder/best.pt")
-    """Where the encoder starts; at random where none is given."""
+    """Initial weights of the encoder; None for random ones."""
     start: Path | None = None
-    """A whole student to go on from, rather than an encoder."""
+    """A whole student to start from, instead of an encoder."""
     best_masks: Path | None = Path("work/best_masks")
-    """The teacher's best masks, for distillation; none trains on truth alone."""
+    """The teacher's best masks, for distillation; None trains on truth alone."""
     folder: Path = Path("work/runs/student")
     sets: list[str] | None = None
-    """Sets to learn from; all where none is named."""
+    """Sets to learn from; all by default."""
     emphasis: dict[str, float] = field(default_factory=dict)
-    """How much more often than by its size a set is drawn: `--emphasis CAMUS 2`."""
+    """Factors on the probability of sets: `--emphasis CAMUS 2`."""
     natural_normalisation: bool = False
     """Mean and standard deviation of natural images (ImageNet) rather than of ultrasound: for the ablation."""
     int8: bool = False
-    """Quantization-aware: train in int8 as the runtime is to compute it."""
+    """Quantization-aware training, in int8 as planned for the runtime."""
     objects_per_image: int = 2
     view_strength: float = 1.0
     """Strength of geometric augmentation."""
     depth_dropped: float = 0.0
-    """Images for which a branch of the encoder's last block is left out, as a share; of earlier ones for fewer."""
+    """Share of images that skip a branch of the encoder's last block; smaller shares skip those of earlier blocks."""
     prompting: Prompting = field(default_factory=lambda: Prompting(distillation_weight=1.0))
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=12000))
 
@@ -62,7 +62,7 @@ IMAGENET = Normalisation(mean=0.449, std=0.226)
 
 
 class Interactive(nn.Module):
-    """The student's loss on a batch: in one module, so that it can be spread over devices."""
+    """The student's loss on a batch, in one module, so that it can be distributed over devices."""
 
     def __init__(
         self, net: SonoSamLite, prompting: Prompting, generator: Generator, numbers: np.random.Generator
@@ -72,8 +72,8 @@ class Interactive(nn.Module):
         self.generator, self.numbers = generator, numbers
 
     def forward(self, image: Tensor, truth: Tensor, taught: Taught | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """`image` [batch, 1, 256, 256]; `truth` [batch * objects, 256, 256], those of an image together; `taught` of the
-        same rows."""
+        """`image` [batch, 1, 256, 256]; `truth` [batch * objects, 256, 256], image by image; `taught` has the rows of
+        `truth`."""
         per_image = len(truth) // len(image)
         features = [part.repeat_interleave(per_image, 0) for part in self.net.encoder(image)]
         return interactive_loss(
@@ -88,7 +88,7 @@ class Interactive(nn.Module):
 
 
 def new_student(encoder: Path | None, normalisation: Normalisation) -> SonoSamLite:
-    """A student with LiteMedSAM's decoder weights, and a distilled encoder's where one is given."""
+    """A student with LiteMedSAM's decoder weights, and with a distilled encoder's if given."""
     net = SonoSamLite()
     net.encoder.adopt(normalisation)
     _, prompt_encoder, mask_decoder = litemedsam()
@@ -99,7 +99,7 @@ def new_student(encoder: Path | None, normalisation: Normalisation) -> SonoSamLi
 
 
 def validation_objects(pack: Pack, sets: list[str] | None = None) -> list[tuple[int, int]]:
-    """The same few objects of each set's val split every time."""
+    """A fixed sample of objects of each set's val split."""
     chosen: list[tuple[int, int]] = []
     for name in pack.set_names if sets is None else sets:
         found = pack.objects("val", [name])
@@ -109,14 +109,14 @@ def validation_objects(pack: Pack, sets: list[str] | None = None) -> list[tuple[
 
 
 def score(results: ClickResults) -> tuple[float, dict[str, float]]:
-    """One figure to choose by, and what goes to the log."""
+    """The figure that selects the best weights, and the figures for the log."""
     mean = results.table()["mean"]
     figures = {f"val_{key}": value for key, value in mean.items()}
     return float(np.mean([mean[key] for key in ("1", "3", "5", "box")])), figures
 
 
 def validate(segmenter: Segmenter, pack: Pack, sets: list[str] | None) -> tuple[float, dict[str, float]]:
-    """Plays the evaluation's protocol on `validation_objects`."""
+    """Runs the evaluation's protocol on `validation_objects`."""
     results = evaluate_clicks(
         segmenter, pack, validation_objects(pack, sets), clicks_max=VALIDATED_CLICKS, is_quiet=True
     )
@@ -155,7 +155,7 @@ def train_student(config: StudentConfig) -> None:
         taught = None
         if best_masks is not None:
             maps, is_there = best_masks.get(images, objects, run.device)
-            # Of one image, side by side as channels, so that they are warped with it.
+            # The masks of an image are its channels here, so that they are warped with it.
             maps = warp(maps, view).reshape(-1, 1, SIZE, SIZE)
             taught = Taught(F.avg_pool2d(maps, SIZE // net.decoder.mask_side), is_there.flatten())
         image = net.encoder.normalise(appearance(grey, generator))

@@ -23,29 +23,29 @@ from sonotrace_models.weights import with_weights
 
 VALIDATED_LOOPS = 12
 MOTION_WEIGHT = 0.5
-"""What the motion's own loss counts against the masks'."""
+"""Weight of the motion loss against the mask loss."""
 
 
 @dataclass
 class TrackerConfig:
-    """Configuration."""
+    """Stage 3: the DeAOT tracker."""
 
     pack: Path = Path("work/pack")
     loops: Path = Path("work/loops")
     student: Path = Path("work/runs/student/best.pt")
     start: Path | None = None
-    """A tracker to go on from: after its student has learnt more, say."""
+    """A tracker to start from, for example after its student has learnt more."""
     motion: Path | None = Path("work/runs/motion/best.pt")
-    """What the stage before learnt; not for a tracker to go on from, which has it."""
+    """Weights of stage 3a; not used with `start`, which contains them."""
     folder: Path = Path("work/runs/tracker")
     frames_min: int = 4
     frames_max: int = 12
     frames_a_step: int = 36
-    """Frames of all sequences of a step together: short sequences come in larger batches."""
+    """Frames per step over all sequences: shorter sequences have larger batches."""
     corrected_share: float = 0.2
-    """Sequences in which a later frame's truth is given too, as in an intervention."""
+    """Share of steps in which a later frame's truth is given too, as in an intervention."""
     refined_share: float = 0.5
-    """Steps in which the student refines each mask before it is remembered, as in use."""
+    """Share of steps in which the student refines each mask before it is remembered, as in use."""
     shares: Shares = field(default_factory=Shares)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=6000, learning_rate=4e-4, weight_decay=0.05))
 
@@ -59,7 +59,7 @@ class Unrolled(nn.Module):
     def __init__(self, tracker: Tracker, student: SonoSamLite) -> None:
         super().__init__()
         self.tracker = tracker
-        # Not a submodule: it is frozen, and not to be saved with the tracker.
+        # Not a submodule: it is frozen and must not be saved with the tracker.
         self._student = [student]
 
     def forward(
@@ -71,13 +71,13 @@ class Unrolled(nn.Module):
         corrected_at: int,
         is_refined: bool,
     ) -> tuple[Tensor, Tensor]:
-        """The loss and the mean Dice over frames but the first.
+        """The loss and the mean Dice over all frames except the first.
 
         Args:
             image: [batch, frame, 256, 256], normalised.
-            drawn: what it was made of.
-            corrected_at: a frame after which its truth is given, 0 for none.
-            is_refined: whether the student draws each mask anew before it is remembered.
+            drawn: the sequences of `image`.
+            corrected_at: the frame whose truth is given after it was tracked, 0 for none.
+            is_refined: whether the student refines each mask before it is remembered.
         """
         (student,) = self._student
         batch, frames = image.shape[:2]
@@ -91,7 +91,7 @@ class Unrolled(nn.Module):
             of_frame = Features(*(part[:, frame] for part in features))
             logits = tracking.find(of_frame)
             anchor = frame - tracking.since_anchor
-            # Gradients of a long sequence go through keys and values; through each frame's masks they would explode.
+            # Gradients of a sequence pass through keys and values only; through each frame's masks they would explode.
             shares = logits.detach().softmax(1)
             if is_refined:
                 with torch.no_grad():
@@ -110,7 +110,7 @@ class Unrolled(nn.Module):
 
 
 def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy plus Dice loss of the objects that are there; and their mean Dice."""
+    """Cross-entropy plus Dice loss of the objects that are present; and their mean Dice."""
     probability = logits.softmax(1)
     entropy = F.cross_entropy(logits, truth, reduction="none")
     dice_losses = _dice(probability, truth)[..., 0, 0]
@@ -121,7 +121,7 @@ def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, 
 
 @torch.no_grad()
 def _overlap(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Mean Dice of the objects that are there and to be seen."""
+    """Mean Dice of the objects that are present and visible."""
     ids = torch.arange(1, truth.shape[1], device=truth.device)[:, None, None]
     hard, solid = (masks.argmax(1, keepdim=True) == ids for masks in (logits, truth))
     both, hard, solid = (part.sum((2, 3)) for part in (hard & solid, hard, solid))

@@ -1,4 +1,4 @@
-//! Bytes that start where a model can be used in place, and regions that an executor can be bound to.
+//! Bytes aligned to a page, as models in place and regions of an executor require.
 
 use crate::PAGE_BYTES;
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
@@ -8,7 +8,7 @@ use std::vec::Vec;
 #[repr(C, align(4096))]
 struct Page([u8; PAGE_BYTES as usize]);
 
-/// Bytes that start at a page's start.
+/// Bytes aligned to a page.
 #[derive(Debug, Clone)]
 pub struct AlignedBytes {
     pages: Vec<Page>,
@@ -16,24 +16,24 @@ pub struct AlignedBytes {
 }
 
 impl AlignedBytes {
-    /// A copy.
+    /// Copies `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
         let mut aligned = Self::zeroed(bytes.len());
         aligned.bytes_mut().copy_from_slice(bytes);
         aligned
     }
 
-    /// Zeros.
+    /// Creates `length` zero bytes.
     pub fn zeroed(length: usize) -> Self {
         Self { pages: std::vec![Page::zeroed(); length.div_ceil(PAGE_BYTES as usize)], length }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &[u8] {
         &cast_slice(&self.pages)[..self.length]
     }
 
-    /// The bytes, to be written.
+    /// Returns the bytes for writing.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut cast_slice_mut(&mut self.pages)[..self.length]
     }

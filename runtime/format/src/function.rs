@@ -1,4 +1,4 @@
-//! Element-wise functions: of one input (also activations behind a product), two or three.
+//! Element-wise functions: of one input (also activations of a product), two or three.
 
 use crate::codes;
 
@@ -103,11 +103,11 @@ codes! {
 /// A function of one input with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unary {
-    /// Which function.
+    /// The function.
     pub function: UnaryFunction,
-    /// First parameter; 0 where it has no meaning.
+    /// First parameter; 0 if unused.
     pub p: f32,
-    /// Second parameter; 0 where it has no meaning.
+    /// Second parameter; 0 if unused.
     pub q: f32,
 }
 
@@ -115,17 +115,17 @@ impl Unary {
     /// The identity: no activation.
     pub const COPY: Self = Self::plain(UnaryFunction::Copy);
 
-    /// A function without parameters.
+    /// Creates a function without parameters.
     pub const fn plain(function: UnaryFunction) -> Self {
         Self { function, p: 0.0, q: 0.0 }
     }
 
-    /// `min(max(a, low), high)`.
+    /// Creates `min(max(a, low), high)`.
     pub const fn clamp(low: f32, high: f32) -> Self {
         Self { function: UnaryFunction::Clamp, p: low, q: high }
     }
 
-    /// Whether it changes nothing.
+    /// Returns whether it is the identity.
     pub fn is_copy(self) -> bool {
         self.function == UnaryFunction::Copy
     }
@@ -138,7 +138,7 @@ impl Unary {
         [self.p, self.q]
     }
 
-    /// Elementary operations of one element, about: what a polynomial costs against an addition.
+    /// Returns the approximate cost of one element, in elementary operations such as an addition.
     pub(crate) fn work(self) -> u64 {
         use UnaryFunction as F;
         match self.function {
@@ -162,14 +162,14 @@ impl Unary {
 pub enum Function {
     /// Of one input.
     Unary(Unary),
-    /// Of two.
+    /// Of two inputs.
     Binary(BinaryFunction),
-    /// Of three.
+    /// Of three inputs.
     Ternary(TernaryFunction),
 }
 
 impl Function {
-    /// Number of inputs.
+    /// Returns the number of inputs.
     pub const fn inputs(self) -> usize {
         match self {
             Self::Unary(_) => 1,
@@ -178,7 +178,7 @@ impl Function {
         }
     }
 
-    /// Its name in reports.
+    /// Returns its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unary(unary) => unary.function.name(),
@@ -202,7 +202,7 @@ impl Function {
         }
     }
 
-    /// Elementary operations of one element, about.
+    /// Returns the approximate cost of one element, in elementary operations.
     pub(crate) fn work(self) -> u64 {
         match self {
             Self::Unary(unary) => unary.work(),

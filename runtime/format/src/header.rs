@@ -7,11 +7,11 @@ use bytemuck::{Pod, Zeroable};
 
 /// First eight bytes of a model file.
 pub const FILE_MAGIC: [u8; 8] = *b"SONOFILE";
-/// Header and section table lie within this many bytes.
+/// Size of the first page, which holds header and section table.
 pub const HEAD_BYTES: usize = 4096;
 
 codes! {
-    /// What a section holds. Each kind stands exactly once in a file, in this order.
+    /// Content of a section. Each kind occurs exactly once in a file, in this order.
     pub enum SectionKind {
         /// `[ProgramRecord]`.
         Programs = 1 "programs",
@@ -21,44 +21,45 @@ codes! {
         Ops = 3 "operations",
         /// `[TensorRecord]`.
         Tensors = 4 "tensors",
-        /// UTF-8 names, each found by offset and length.
+        /// UTF-8 names, referred to by offset and length.
         Names = 5 "names",
         /// Weights and constant tables, addressed by `TensorRecord::offset`.
         Weights = 6 "weights",
-        /// `ConventionsRecord`: how a session feeds the programs.
+        /// `ConventionsRecord`: sizes and normalisation that a session uses.
         Conventions = 7 "conventions",
-        /// `[GoldenRecord]`: which stored tensors the self-test feeds and expects.
+        /// `[GoldenRecord]`: inputs and expected outputs of the self-test.
         Golden = 8 "golden",
         /// Values of the golden tensors, f16.
         GoldenData = 9 "golden data",
-        /// JSON: where graphs, weights and tools came from, with their hashes.
+        /// JSON: origin of graphs, weights and tools, with their hashes.
         Provenance = 10 "provenance",
     }
 }
 
-/// A bank: persistent state in several copies of one layout. A run is given the index of a copy for each of its program's
-/// slots, so a frame is accepted or abandoned by changing indices, and nothing is copied.
+/// A bank: persistent state in several copies of one layout. A run names a copy for each slot of its program, so that
+/// accepting or abandoning a frame changes indices and copies nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct BankRecord {
     /// Bytes of one copy; a multiple of [`TENSOR_ALIGN`].
     pub copy_bytes: u64,
-    /// Copies that exist however the session is configured.
+    /// Number of copies, whatever the configuration of the session.
     pub copies: u32,
-    /// 1 if there is one copy more for each kept frame, else 0.
+    /// 1 if there is one more copy for each kept frame, else 0.
     pub per_kept_frame: u32,
     /// Its name.
     pub name: NameRef,
 }
 
 impl BankRecord {
-    /// Copies in a session that keeps the features of `kept_frames` frames.
+    /// Returns the number of copies in a session that keeps the features of `kept_frames` frames.
     pub const fn copies(&self, kept_frames: u32) -> u32 {
         self.copies + self.per_kept_frame * kept_frames
     }
 }
 
-/// The file's first bytes. `head_hash` covers the whole first page with that field zero, section hashes included.
+/// The file's first bytes. `head_hash` covers the whole first page, section hashes included, with that field set to
+/// zero.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct FileHeader {
@@ -66,21 +67,21 @@ pub struct FileHeader {
     pub magic: [u8; 8],
     /// [`FILE_VERSION`].
     pub version: u32,
-    /// Entries of the section table behind this header: all of [`SectionKind::ALL`].
+    /// Entries of the section table after this header: one for each of [`SectionKind::ALL`].
     pub section_count: u32,
-    /// Length of the file.
+    /// Length of the file, bytes.
     pub file_bytes: u64,
-    /// Scratch, shared by all programs: the most that any of them needs.
+    /// Scratch shared by all programs, bytes: the maximum over the programs.
     pub scratch_bytes: u64,
-    /// Scratch of each thread that runs tiles: the most that any operation needs.
+    /// Scratch of each thread that runs tiles, bytes: the maximum over the operations.
     pub thread_scratch_bytes: u64,
-    /// Operations of all programs.
+    /// Number of operations of all programs.
     pub op_count: u32,
-    /// Banks that are used; the others are zero.
+    /// Number of used banks; the others are zero.
     pub bank_count: u32,
     /// Persistent state.
     pub banks: [BankRecord; BANKS_MAX],
-    /// The conventions' `input_size`, so that the head alone tells how much memory a session needs.
+    /// The conventions' `input_size`, so that the head alone determines how much memory a session needs.
     pub input_size: u32,
     /// The conventions' `mask_size`.
     pub mask_size: u32,
@@ -89,13 +90,13 @@ pub struct FileHeader {
 }
 
 impl FileHeader {
-    /// The banks that are used.
+    /// Returns the used banks.
     pub fn banks(&self) -> &[BankRecord] {
         &self.banks[..(self.bank_count as usize).min(BANKS_MAX)]
     }
 }
 
-/// Where a section lies.
+/// Position of a section.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct SectionRecord {
@@ -103,9 +104,9 @@ pub struct SectionRecord {
     pub kind: u32,
     /// Layout version of its content; 1.
     pub layout: u32,
-    /// From the start of the file; a multiple of [`crate::PAGE_BYTES`].
+    /// Offset from the start of the file; a multiple of [`crate::PAGE_BYTES`].
     pub offset: u64,
-    /// Length.
+    /// Length in bytes.
     pub bytes: u64,
     /// BLAKE3 of the content.
     pub hash: [u8; 32],
@@ -116,11 +117,11 @@ const _: () = assert!(
     "header and section table fit the first page"
 );
 
-/// The header of a file from its first [`HEAD_BYTES`], checked as far as these alone can be: magic, version, hash and
-/// limits. Enough to say how much memory a model needs.
+/// Reads the header of a file from its first [`HEAD_BYTES`], and checks magic, version, hash and limits. The header
+/// determines how much memory a model needs.
 ///
 /// # Errors
-/// The first rule that does not hold.
+/// The first rule that is violated.
 pub fn read_header(head: &[u8]) -> Result<FileHeader, ModelError> {
     let seen = head.len() as u64;
     let head: &[u8; HEAD_BYTES] =
@@ -141,7 +142,7 @@ pub fn read_header(head: &[u8]) -> Result<FileHeader, ModelError> {
     Ok(header)
 }
 
-/// Hash of the first page with the header's own hash taken as zero.
+/// Computes the hash of the first page with the field `head_hash` set to zero.
 pub(crate) fn head_hash(head: &[u8; HEAD_BYTES]) -> [u8; 32] {
     let header_bytes = size_of::<FileHeader>();
     let mut hasher = blake3::Hasher::new();

@@ -1,20 +1,22 @@
 //! The model file (`.sono`): its layout, its operations, and the verifier.
 //!
-//! * [`header`]: the first page: sizes, counts, banks of state, section table. Enough to say how much memory a model needs.
+//! * [`header`]: the first page: sizes, counts, banks of state, section table. It determines how much memory a model
+//!   needs.
 //! * [`records`]: fixed little-endian records of programs, ports, operations, tensors, golden values, conventions.
 //! * [`panels`]: the layout of packed weights.
-//! * [`op`]: one file an operation: parameters, extents, access ranges, work, scratch, refusals.
+//! * [`op`]: one file per operation: parameters, extents, access ranges, work, scratch, checks.
 //! * [`function`]: element-wise functions and activations.
 //! * [`model`]: a verified file, used in place.
-//! * [`write`](mod@write) (feature `std`): sections to a file; [`single`]: a file of one operation, for tests and benchmarks.
+//! * [`write`](mod@write) (feature `std`): writes sections to a file; [`single`]: a file of one operation, for tests
+//!   and benchmarks.
 //!
 //! ```text
 //! page 0      FileHeader, then the section table (SectionRecord x section_count)
 //! page n ...  sections, each starting on a page: programs, ports, operations, tensors, names, weights, ...
 //! ```
 //!
-//! The compiler, the planner, the verifier, `inspect` and the kernels all call the functions of [`op`], so each fact about an
-//! operation is written down once.
+//! The compiler, the planner, the verifier, `inspect` and the kernels all call the functions of [`op`], so each
+//! property of an operation is defined once.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
@@ -47,34 +49,35 @@ pub const FILE_VERSION: u32 = 2;
 pub const PAGE_BYTES: u64 = 4096;
 /// Tensors start at multiples of this, in the file and in memory.
 pub const TENSOR_ALIGN: u64 = 64;
-/// Most dimensions that an operation iterates over.
+/// Number of dimensions that an operation iterates over; unused ones are 1.
 pub const DIMS: usize = 8;
-/// Operands of an operation: the output, then up to three inputs.
+/// Number of operands of an operation: the output, then up to three inputs.
 pub const OPERANDS: usize = 4;
-/// Operand slot that is not used.
+/// Marks an unused operand.
 pub const NO_TENSOR: u32 = u32::MAX;
-/// Largest element count of a tensor.
+/// Maximum number of elements of a tensor.
 pub const ELEMENTS_MAX: u64 = 1 << 30;
-/// Most sections of a file.
+/// Maximum number of sections of a file.
 pub const SECTIONS_MAX: u32 = 16;
-/// Most programs of a file.
+/// Maximum number of programs of a file.
 pub const PROGRAMS_MAX: u32 = 16;
-/// Most tensors of a file.
+/// Maximum number of tensors of a file.
 pub const TENSORS_MAX: u32 = 16_384;
-/// Most operations of a file.
+/// Maximum number of operations of a file.
 pub const OPS_MAX: u32 = 16_384;
-/// Most inputs and most outputs of a program.
+/// Maximum number of inputs, and of outputs, of a program.
 pub const PORTS_MAX: u32 = 32;
-/// Most banks of persistent state.
+/// Maximum number of banks of persistent state.
 pub const BANKS_MAX: usize = 8;
-/// Most copies of a bank that a file may ask for, without those for kept frames.
+/// Maximum number of copies of a bank, without those for kept frames.
 pub const COPIES_MAX: u32 = 64;
-/// Most slots of a program: copies of banks that a run is given.
+/// Maximum number of slots of a program.
 pub const SLOTS_MAX: usize = 16;
-/// Largest size of a space that a file may ask for, bytes.
+/// Maximum size of a memory space, bytes.
 pub const MEMORY_MAX: u64 = 1 << 32;
 
-/// Defines an enum of codes in the file: `from_code` is its inverse of `as u32`, `name` its lower-case name in reports.
+/// Defines an enum of codes in the file: `from_code` is the inverse of `as u32`, `name` is the lower-case name in
+/// reports.
 macro_rules! codes {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal $text:literal,)* }) => {
         $(#[$meta])*
@@ -83,15 +86,15 @@ macro_rules! codes {
         $vis enum $name { $($(#[$doc])* $variant = $code,)* }
 
         impl $name {
-            /// All values, in the order of their codes.
+            /// All values, ordered by code.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The value of a code in the file; none for an unknown code.
+            /// Returns the value of a code in the file; `None` for an unknown code.
             pub const fn from_code(code: u32) -> Option<Self> {
                 match code { $($code => Some(Self::$variant),)* _ => None }
             }
 
-            /// Its name in reports.
+            /// Returns its name in reports.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }

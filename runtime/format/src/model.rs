@@ -5,7 +5,7 @@ use crate::{
     ProgramRecord, TensorRecord, sections, verify,
 };
 
-/// Why a model file was refused. The text names the thing, the limit and the value seen.
+/// Error of a model file. The text names the thing, the limit and the value seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -24,21 +24,21 @@ pub enum ModelError {
         /// Version found.
         seen: u32,
     },
-    /// The bytes are not where records can be used in place.
+    /// The bytes are not aligned for use in place.
     #[error("model bytes start at an address that is not a multiple of {needed}")]
     Misaligned {
         /// Alignment needed.
         needed: usize,
     },
-    /// The header says another length.
-    #[error("model file holds {seen} bytes, its header says {announced}: truncated or appended to")]
+    /// The file has another length than its header states.
+    #[error("model file holds {seen} bytes, its header states {announced}: truncated or extended")]
     Length {
         /// Bytes given.
         seen: u64,
-        /// Bytes announced.
+        /// Bytes stated in the header.
         announced: u64,
     },
-    /// Something was changed after the file was written.
+    /// The content does not match its hash.
     #[error("hash of {what} does not match: the file is damaged, copy or compile it again")]
     Hash {
         /// Section, or `header`.
@@ -55,7 +55,7 @@ pub enum ModelError {
     /// A count or size is above its limit.
     #[error("{what} is {seen}, the limit is {limit}")]
     Limit {
-        /// The thing counted.
+        /// Name of the value.
         what: &'static str,
         /// Value found.
         seen: u64,
@@ -72,7 +72,7 @@ pub enum ModelError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// Two tensors would be live in the same bytes at the same time.
+    /// Two tensors that are live together share bytes.
     #[error("program {program}: tensors {first} and {second} overlap while both are live")]
     Overlap {
         /// Program.
@@ -84,8 +84,7 @@ pub enum ModelError {
     },
 }
 
-/// A verified model over bytes that stay where they are. Everything it gives out can be trusted: indices, extents and
-/// places were all checked by [`Model::parse`].
+/// A verified model over borrowed bytes. [`Model::parse`] checked all its indices, extents and offsets.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'a> {
     pub(crate) header: &'a FileHeader,
@@ -106,84 +105,84 @@ impl<'a> Model<'a> {
     /// and the memory plan. Cost: one hash over the file and one pass over its records.
     ///
     /// # Errors
-    /// The first rule that does not hold.
+    /// The first rule that is violated.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let model = sections::parse(bytes)?;
         verify::verify(&model)?;
         Ok(model)
     }
 
-    /// The header.
+    /// Returns the header.
     pub fn header(&self) -> &'a FileHeader {
         self.header
     }
 
-    /// All programs.
+    /// Returns all programs.
     pub fn programs(&self) -> &'a [ProgramRecord] {
         self.programs
     }
 
-    /// All operations; a program owns a range of them.
+    /// Returns all operations; a program owns a range of them.
     pub fn ops(&self) -> &'a [OpRecord] {
         self.ops
     }
 
-    /// All tensors.
+    /// Returns all tensors.
     pub fn tensors(&self) -> &'a [TensorRecord] {
         self.tensors
     }
 
-    /// The operations of a program.
+    /// Returns the operations of a program.
     pub fn program_ops(&self, program: &ProgramRecord) -> &'a [OpRecord] {
         &self.ops[program.first_op as usize..][..program.op_count as usize]
     }
 
-    /// The input ports of a program.
+    /// Returns the input ports of a program.
     pub fn inputs(&self, program: &ProgramRecord) -> &'a [PortRecord] {
         &self.ports[program.first_port as usize..][..program.input_count as usize]
     }
 
-    /// The output ports of a program.
+    /// Returns the output ports of a program.
     pub fn outputs(&self, program: &ProgramRecord) -> &'a [PortRecord] {
         &self.ports[(program.first_port + program.input_count) as usize..][..program.output_count as usize]
     }
 
-    /// The tensor of a port.
+    /// Returns the tensor of a port.
     pub fn tensor_of(&self, port: &PortRecord) -> &'a TensorRecord {
         &self.tensors[port.tensor as usize]
     }
 
-    /// A name.
+    /// Returns the text of a name.
     pub fn name(&self, name: NameRef) -> &'a str {
         &self.names[name.offset as usize..][..name.bytes as usize]
     }
 
-    /// The weights section.
+    /// Returns the weights section.
     pub fn weights(&self) -> &'a [u8] {
         self.weights
     }
 
-    /// How a session feeds the programs.
+    /// Returns the sizes and normalisation that a session uses.
     pub fn conventions(&self) -> &'a ConventionsRecord {
         self.conventions
     }
 
-    /// The self-test's tensors.
+    /// Returns the tensors of the self-test.
     pub fn golden(&self) -> &'a [GoldenRecord] {
         self.golden
     }
 
-    /// Values of a golden tensor, as f16 bits.
+    /// Returns the values of a golden tensor, as f16 bits.
     pub fn golden_values(&self, record: &GoldenRecord) -> &'a [u16] {
         &self.golden_data[(record.offset / 2) as usize..][..record.elements as usize]
     }
 
-    /// Where the file came from: JSON.
+    /// Returns the origin of the file, as JSON.
     pub fn provenance(&self) -> &'a str {
         self.provenance
     }
 
-    /// The program of a name, with its index.
+    /// Returns the program with a name, and its index.
     pub fn program(&self, name: &str) -> Option<(usize, &'a ProgramRecord)> {
         self.programs.iter().enumerate().find(|(_, program)| self.name(program.name) == name)
     }

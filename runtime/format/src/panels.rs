@@ -2,17 +2,17 @@
 //!
 //! * f32 and f16: `[ceil(n / 16)][k][16]`.
 //! * i8: first the f32 scale of each channel, then the i32 sum of each channel's weights, both for `ceil(n / 16) * 16`
-//!   channels; then `[ceil(n / 16)][ceil(k / 4)][16][4]`: four consecutive inputs of a channel stand together, as dot-product
-//!   instructions read them. The sums correct for activations that are stored with an offset. A weight is its integer times
-//!   the scale of its channel.
+//!   channels; then `[ceil(n / 16)][ceil(k / 4)][16][4]`: four consecutive inputs of a channel are adjacent, as
+//!   dot-product instructions read them. The sums correct for activations that are stored with an offset. A weight is
+//!   its integer times the scale of its channel.
 //!
-//! Channels and inputs that fill up the last panel or group are zero. Elements of i8 panels are counted in bytes.
+//! The last panel and group are padded with zeros. Elements of i8 panels are counted in bytes.
 
 use crate::Dtype;
 
 /// Output channels in a panel.
 pub const PANEL: usize = 16;
-/// Inputs of i8 weights that stand together.
+/// Adjacent inputs of i8 weights.
 pub const GROUP: usize = 4;
 
 /// Sizes of packed weights.
@@ -25,17 +25,17 @@ pub struct PanelShape {
 }
 
 impl PanelShape {
-    /// Panels.
+    /// Returns the number of panels.
     pub const fn panels(&self) -> u64 {
         self.n.div_ceil(PANEL as u64)
     }
 
-    /// Groups of four inputs.
+    /// Returns the number of groups of four inputs.
     pub const fn groups(&self) -> u64 {
         self.k.div_ceil(GROUP as u64)
     }
 
-    /// Elements as stored in a type; none if they overflow or the type is not for weights.
+    /// Returns the number of elements as stored in a type; `None` if it overflows or the type is not for weights.
     pub fn elements(&self, dtype: Dtype) -> Option<u64> {
         let channels = self.panels().checked_mul(PANEL as u64)?;
         match dtype {
@@ -45,10 +45,10 @@ impl PanelShape {
         }
     }
 
-    /// Cuts i8 panels into the bytes of scales (f32), of sums (i32), and of weights.
+    /// Splits i8 panels into the bytes of scales (f32), of sums (i32), and of weights.
     ///
     /// # Panics
-    /// If there are fewer bytes than [`Self::elements`] says.
+    /// If there are fewer bytes than [`Self::elements`].
     pub fn split_i8<'a>(&self, bytes: &'a [i8]) -> (&'a [i8], &'a [i8], &'a [i8]) {
         let channels = (self.panels() as usize) * PANEL;
         let (scales, rest) = bytes.split_at(4 * channels);

@@ -1,8 +1,8 @@
 //! Records of the sections: fixed-layout, little-endian, used in place.
 //!
-//! An operation does not see shapes as such: it iterates over `dims`, and each operand says with an offset and a stride per
-//! dimension where its element lies. Transposes, slices, broadcasts and most reshapes therefore cost nothing: the compiler
-//! folds them into strides.
+//! An operation does not use shapes: it iterates over `dims`, and each operand has an offset and a stride per dimension
+//! that give the position of its element. Transposes, slices, broadcasts and most reshapes therefore cost nothing: the
+//! compiler folds them into strides.
 
 use crate::{DIMS, OPERANDS, codes};
 use bytemuck::{Pod, Zeroable};
@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct NameRef {
-    /// From the start of the section.
+    /// Offset from the start of the section.
     pub offset: u32,
     /// Length in bytes.
     pub bytes: u32,
@@ -35,18 +35,18 @@ pub struct ProgramRecord {
     pub output_count: u32,
     /// Number of slots.
     pub slot_count: u32,
-    /// The slots: copies of banks that a run is given.
+    /// The slots; a run names a copy of a bank for each.
     pub slots: [SlotRecord; crate::SLOTS_MAX],
 }
 
 impl ProgramRecord {
-    /// The slots that are used.
+    /// Returns the used slots.
     pub fn slots(&self) -> &[SlotRecord] {
         &self.slots[..(self.slot_count as usize).min(crate::SLOTS_MAX)]
     }
 }
 
-/// A slot of a program: the copy of a bank that some of its state tensors lie in, chosen when a run begins.
+/// A slot of a program: the copy of a bank that holds some of its state tensors, chosen when a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct SlotRecord {
@@ -54,7 +54,7 @@ pub struct SlotRecord {
     pub name: NameRef,
     /// Index of the bank.
     pub bank: u32,
-    /// 1 if the program, or who fills its inputs, writes to the slot; then no other slot may name the same copy.
+    /// 1 if an operation of the program writes to the slot; then no other slot may name the same copy.
     pub is_written: u32,
 }
 
@@ -66,16 +66,16 @@ pub struct PortRecord {
     pub name: NameRef,
     /// The tensor.
     pub tensor: u32,
-    /// Dimensions of `shape` that count.
+    /// Number of used dimensions of `shape`.
     pub rank: u32,
     /// Shape in the graph.
     pub shape: [u32; DIMS],
 }
 
 codes! {
-    /// Which space a tensor lies in.
+    /// Memory space of a tensor.
     pub enum TensorSpace {
-        /// Shared by all programs; holds nothing between runs.
+        /// Shared by all programs; its content does not persist between runs.
         Scratch = 1 "scratch",
         /// A copy of a bank.
         State = 2 "state",
@@ -99,7 +99,7 @@ codes! {
 }
 
 impl Dtype {
-    /// Bytes of an element.
+    /// Returns the bytes of an element.
     pub const fn bytes(self) -> u64 {
         match self {
             Self::F32 | Self::I32 => 4,
@@ -110,9 +110,9 @@ impl Dtype {
 }
 
 codes! {
-    /// How a tensor's elements are arranged.
+    /// Arrangement of a tensor's elements.
     pub enum TensorLayout {
-        /// Operand strides say where elements are.
+        /// The strides of each operand give the positions of the elements.
         Strided = 1 "strided",
         /// Packed weights of a product: [`crate::panels`].
         Panels = 2 "panels",
@@ -122,8 +122,8 @@ codes! {
 /// [`TensorRecord::flags`]: a scratch tensor that the caller fills before the run.
 pub const TENSOR_IS_INPUT: u32 = 1;
 
-/// A tensor and its planned place. The plan says over which operations a scratch tensor is live; the verifier holds every
-/// access to it, and then that no two tensors that are live together share a byte.
+/// A tensor and its planned position. The plan states over which operations a scratch tensor is live. The verifier
+/// checks every access against it, and that no two tensors that are live together share a byte.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct TensorRecord {
@@ -135,58 +135,58 @@ pub struct TensorRecord {
     pub layout: u32,
     /// [`TENSOR_IS_INPUT`] or 0.
     pub flags: u32,
-    /// From the start of its space (of a state tensor: of the bank's copy), in bytes; a multiple of
+    /// Offset from the start of its space (of a state tensor: of the bank's copy), in bytes; a multiple of
     /// [`crate::TENSOR_ALIGN`].
     pub offset: u64,
-    /// Elements; of packed weights see [`crate::panels`].
+    /// Number of elements; for packed weights see [`crate::panels`].
     pub elements: u64,
     /// Its name in the graph, for messages.
     pub name: NameRef,
     /// The program that a scratch or state tensor belongs to; 0 for weights.
     pub program: u32,
-    /// State only: the program's slot that it lies in.
+    /// State only: the slot of the program that it lies in.
     pub slot: u32,
-    /// Scratch only, counted from the program's first operation: the first that writes it (0 for an input).
+    /// Scratch only: the first operation that writes it, counted from the program's first (0 for an input).
     pub first_op: u32,
-    /// Scratch only: the last that touches it (the program's last for an output).
+    /// Scratch only: the last operation that accesses it (the program's last for an output).
     pub last_op: u32,
 }
 
 impl TensorRecord {
-    /// Its space, if the code is known.
+    /// Returns its space, if the code is known.
     pub const fn space(&self) -> Option<TensorSpace> {
         TensorSpace::from_code(self.space)
     }
 
-    /// Its element type, if the code is known.
+    /// Returns its element type, if the code is known.
     pub const fn dtype(&self) -> Option<Dtype> {
         Dtype::from_code(self.dtype)
     }
 
-    /// Its layout, if the code is known.
+    /// Returns its layout, if the code is known.
     pub const fn layout(&self) -> Option<TensorLayout> {
         TensorLayout::from_code(self.layout)
     }
 
-    /// Bytes of its elements (of packed weights as stored); 0 for an unknown type.
+    /// Returns the bytes of its elements (of packed weights as stored); 0 for an unknown type.
     pub fn bytes(&self) -> u64 {
         self.dtype().map_or(0, |dtype| self.elements.saturating_mul(dtype.bytes()))
     }
 }
 
-/// Where the elements of one operand lie while an operation iterates over its dims.
+/// Positions of an operand's elements over the dims of its operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct OperandRecord {
     /// The tensor, or [`crate::NO_TENSOR`].
     pub tensor: u32,
-    /// Element of the tensor at index zero of every dimension.
+    /// Position in the tensor of the element at index zero of every dimension.
     pub offset: u32,
-    /// Elements from one index to the next, per dimension; 0 repeats.
+    /// Elements from one index to the next, per dimension; 0 repeats the element.
     pub strides: [u32; DIMS],
 }
 
-/// Integer parameters of an operation as stored. Only the operation's own file in [`crate::op`] knows what they mean.
+/// Number of stored integer parameters of an operation. The operation's file in [`crate::op`] defines their meaning.
 pub(crate) const PARAMS: usize = 12;
 
 /// One operation of a program. [`crate::Operation`] is its typed form.
@@ -195,7 +195,7 @@ pub(crate) const PARAMS: usize = 12;
 pub struct OpRecord {
     /// An [`crate::OpKind`].
     pub kind: u32,
-    /// A function, by kind.
+    /// Code of a function; its meaning depends on the kind.
     pub(crate) function: u32,
     /// Extents; at least 1 each.
     pub dims: [u32; DIMS],
@@ -210,9 +210,9 @@ pub struct OpRecord {
 codes! {
     /// Role of a golden tensor.
     pub enum GoldenRole {
-        /// Fed to the port before the run.
+        /// Written to the port before the run.
         Input = 1 "input",
-        /// Expected of the port after it.
+        /// Expected at the port after the run.
         Output = 2 "output",
     }
 }
@@ -227,18 +227,18 @@ pub struct GoldenRecord {
     pub port: u32,
     /// A [`GoldenRole`].
     pub role: u32,
-    /// The case it belongs to.
+    /// Number of its case.
     pub case: u32,
-    /// From the start of the golden data, in bytes.
+    /// Offset from the start of the golden data, in bytes.
     pub offset: u64,
-    /// Elements, as many as the port has.
+    /// Number of elements; equal to the port's.
     pub elements: u64,
 }
 
 /// Bound on the self-test's relative rms error, for a file whose weights and golden values are f16.
 pub const GOLDEN_RELATIVE_RMS_MAX: f32 = 2e-3;
 
-/// How a session feeds the programs of a SonoSAMLite file. All zero for a file that no session can use.
+/// Sizes and normalisation that a session uses with a SonoSAMLite file. All zero for a file that is not for sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct ConventionsRecord {
@@ -248,11 +248,11 @@ pub struct ConventionsRecord {
     pub mask_size: u32,
     /// Point slots of the decoder.
     pub point_slots: u32,
-    /// Masks that the decoder gives for a prompt. Of several, the first serves several points, the others are candidates for
-    /// a single click, which leaves open how much is meant; a single one serves all prompts.
+    /// Number of masks that the decoder returns for a prompt. If there are several, the first is for prompts of several
+    /// points, and the others are candidates for a single click, which is ambiguous. A single one serves all prompts.
     pub mask_candidates: u32,
     /// Grey level (0 to 1) that is subtracted.
     pub mean: f32,
-    /// Divisor afterwards.
+    /// Divisor after the subtraction.
     pub std: f32,
 }

@@ -1,4 +1,4 @@
-//! The section table: where each section lies, whether it is whole, and its bytes as records.
+//! The section table: checks the sections' positions and hashes, and reads their bytes as records.
 
 use crate::header::SectionKind;
 use crate::{
@@ -31,10 +31,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         });
     }
     if count as usize != SectionKind::ALL.len() {
-        return Err(ModelError::Section {
-            index: count,
-            problem: "the file does not hold each section once",
-        });
+        return Err(ModelError::Section { index: count, problem: "the number of sections is wrong" });
     }
     let table_bytes = count as usize * size_of::<SectionRecord>();
     let table: &[SectionRecord] = bytemuck::cast_slice(&bytes[header_bytes..header_bytes + table_bytes]);
@@ -42,17 +39,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     for (index, (record, &kind)) in (0u32..).zip(table.iter().zip(SectionKind::ALL)) {
         let wrong = |problem| ModelError::Section { index, problem };
         if record.kind != kind as u32 {
-            return Err(wrong("sections are not in their order"));
+            return Err(wrong("sections are out of order"));
         }
         if record.layout != SECTION_LAYOUT {
             return Err(wrong("unknown layout: compile the model again"));
         }
         if record.offset % PAGE_BYTES != 0 || record.offset < end {
-            return Err(wrong("does not start on a page of its own"));
+            return Err(wrong("does not start on its own page"));
         }
         end = record.offset.checked_add(record.bytes).ok_or(wrong("length overflows"))?;
         if end > header.file_bytes {
-            return Err(wrong("ends behind the file"));
+            return Err(wrong("ends beyond the end of the file"));
         }
     }
     let section = |kind: SectionKind| -> Result<&[u8], ModelError> {
@@ -67,14 +64,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let conventions = records(SectionKind::Conventions, section(SectionKind::Conventions)?)?;
     let [conventions] = conventions else {
         let index = SectionKind::Conventions as u32 - 1;
-        return Err(ModelError::Section { index, problem: "is not one record" });
+        return Err(ModelError::Section { index, problem: "does not hold exactly one record" });
     };
     let ops: &[OpRecord] = records(SectionKind::Ops, section(SectionKind::Ops)?)?;
     if ops.len() != header.op_count as usize {
         let index = SectionKind::Ops as u32 - 1;
         return Err(ModelError::Section {
             index,
-            problem: "does not hold as many operations as the header says",
+            problem: "its number of operations differs from the header's",
         });
     }
     Ok(Model {

@@ -18,38 +18,38 @@ pub struct Constant {
     pub dtype: Dtype,
     /// Their arrangement.
     pub layout: TensorLayout,
-    /// Element at index zero.
+    /// Position of the element at index zero.
     pub offset: u32,
     /// Strides over the dims.
     pub strides: [u32; DIMS],
 }
 
 impl Constant {
-    /// Strided f32.
+    /// Creates a strided f32 constant.
     pub fn f32(values: &[f32], strides: [u32; DIMS]) -> Self {
         Self::strided(cast_slice(values), Dtype::F32, strides)
     }
 
-    /// An index table.
+    /// Creates an index table.
     pub fn indices(values: &[i32], strides: [u32; DIMS]) -> Self {
         Self::strided(cast_slice(values), Dtype::I32, strides)
     }
 
-    /// Strided elements of any type.
+    /// Creates a strided constant of any type.
     pub fn strided(bytes: &[u8], dtype: Dtype, strides: [u32; DIMS]) -> Self {
         Self { bytes: bytes.to_vec(), dtype, layout: TensorLayout::Strided, offset: 0, strides }
     }
 
-    /// Packed weights.
+    /// Creates packed weights.
     pub fn panels(bytes: &[u8], dtype: Dtype) -> Self {
         Self { bytes: bytes.to_vec(), dtype, layout: TensorLayout::Panels, offset: 0, strides: [0; DIMS] }
     }
 }
 
-/// The output of the operation: dense, of this many elements.
+/// A dense output of an operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    /// Elements.
+    /// Number of elements.
     pub elements: u64,
     /// Their type.
     pub dtype: Dtype,
@@ -58,14 +58,14 @@ pub struct Output {
 }
 
 impl Output {
-    /// f32.
+    /// Creates an f32 output.
     pub fn f32(elements: u64, strides: [u32; DIMS]) -> Self {
         Self { elements, dtype: Dtype::F32, strides }
     }
 }
 
-/// The file: one program `op` of one operation, whose inputs are constants and whose output lies at the start of scratch. The
-/// verifier decides whether it has a meaning. (An output that is not f32 is no port; the program then has none.)
+/// Writes a file with one program `op` of one operation, with constant inputs and the output at the start of scratch.
+/// The file is not verified. (An output that is not f32 is not a port; the program then has no port.)
 pub fn file_of(
     operation: &Operation,
     dims: [u32; DIMS],

@@ -1,4 +1,4 @@
-//! Sections to a file: offsets, section table, hashes. What the content says is the compiler's business.
+//! Writes sections to a file, with offsets, section table and hashes. The compiler defines their content.
 
 use crate::header::{FILE_MAGIC, head_hash};
 use crate::sections::SECTION_LAYOUT;
@@ -6,11 +6,12 @@ use crate::{FILE_VERSION, FileHeader, HEAD_BYTES, PAGE_BYTES, SectionKind, Secti
 use bytemuck::Zeroable;
 use std::vec::Vec;
 
-/// Sections of a file.
+/// Number of sections of a file.
 const SECTIONS: usize = SectionKind::ALL.len();
 
-/// Lays out a file: header and section table on the first page, each section on pages of its own, all hashes. `sections`
-/// holds the content of each [`SectionKind`] in order; of `header`, only the fields that describe the content count.
+/// Lays out a file: header and section table on the first page, each section on its own pages, all hashes. `sections`
+/// holds the content of each [`SectionKind`] in order. `header` supplies the fields that describe the content; the
+/// others are overwritten.
 pub fn assemble(mut header: FileHeader, sections: [&[u8]; SECTIONS]) -> Vec<u8> {
     let mut bytes = std::vec![0; HEAD_BYTES];
     let mut table = [SectionRecord::zeroed(); SECTIONS];
@@ -37,7 +38,7 @@ pub fn assemble(mut header: FileHeader, sections: [&[u8]; SECTIONS]) -> Vec<u8> 
     bytes
 }
 
-/// The record of a section, as a file's table has it.
+/// Returns the record of a section from the file's section table.
 ///
 /// # Panics
 /// If the file is shorter than its first page.
@@ -47,8 +48,8 @@ pub fn section_record(file: &[u8], kind: SectionKind) -> SectionRecord {
     bytemuck::pod_read_unaligned(&file[from..from + bytes])
 }
 
-/// Computes all hashes of a file again, as far as its section table lets the sections be found: for the writer, and for tests
-/// of what the verifier refuses beyond a wrong hash.
+/// Updates the hash of the head and of each section that the section table places inside the file. For the writer, and
+/// for tests of the verifier's other checks.
 pub fn refresh_hashes(file: &mut [u8]) {
     if file.len() < HEAD_BYTES {
         return;

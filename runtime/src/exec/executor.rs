@@ -1,4 +1,4 @@
-//! A model bound to memory, and the run that is active.
+//! A model bound to memory, and its active run.
 
 use super::claims::{Claims, Job};
 use super::layout::{ExecutorConfig, ExecutorLayout, MemoryRequired, REGION_ALIGN};
@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use sonotrace_format::{Model, ModelError, PortRecord, ProgramRecord, SLOTS_MAX, TensorRecord, TensorSpace};
 use sonotrace_kernels::{BindError, BindOptions, BoundOp, Spaces};
 
-/// Why an executor could not be made or a run not begun.
+/// Errors of opening an executor or beginning a run.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecError {
@@ -23,27 +23,27 @@ pub enum ExecError {
     /// The region starts at the wrong address.
     #[error("the region starts at an address that is not a multiple of {REGION_ALIGN}")]
     RegionMisaligned,
-    /// The configuration does not go with the model.
+    /// The model or the configuration is refused.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// No kernel of this build runs an operation.
+    /// This build has no kernel for an operation.
     #[error("operation {op}: {problem}")]
     Bind {
         /// Index of the operation.
         op: usize,
-        /// Why not.
+        /// The reason.
         problem: BindError,
     },
     /// There is no such program.
-    #[error("program {seen} was asked for, the model has {programs}")]
+    #[error("program index is {seen}, the model has {programs} programs")]
     Program {
-        /// Index asked for.
+        /// Requested index.
         seen: usize,
         /// Number of programs.
         programs: usize,
     },
-    /// A run was given another number of copies than its program has slots.
-    #[error("the run was given {seen} copies, its program has {needed} slots")]
+    /// The number of copies differs from the number of the program's slots.
+    #[error("{seen} copies are named for a program with {needed} slots")]
     Slots {
         /// Copies given.
         seen: usize,
@@ -51,7 +51,7 @@ pub enum ExecError {
         needed: usize,
     },
     /// A bank has no such copy.
-    #[error("slot {slot} was given copy {seen}, its bank has {copies} copies")]
+    #[error("slot {slot} names copy {seen}, its bank has {copies} copies")]
     Copy {
         /// The slot.
         slot: usize,
@@ -60,55 +60,55 @@ pub enum ExecError {
         /// Copies of the bank.
         copies: u32,
     },
-    /// A copy that the program writes was given to two slots.
-    #[error("slots {first} and {second} were given the same copy, and one of them is written")]
+    /// Two slots name the same copy, and the program writes to one of them.
+    #[error("slots {first} and {second} name the same copy, and one of them is written")]
     SharedCopy {
         /// One slot.
         first: usize,
         /// The other.
         second: usize,
     },
-    /// The self-test was asked for when there was state to lose.
-    #[error("the self-test runs before the first run only")]
+    /// The self-test was called after the first run; it would clear the state.
+    #[error("the self-test can run only before the first run")]
     SelfTestTooLate,
-    /// A stored output was not reproduced: this build computes wrongly here.
+    /// An output differs from the stored one: this build computes wrong results on this machine.
     #[error("self-test of program {program}, output {port}: relative error {error}, the limit is {limit}")]
     SelfTest {
         /// Index of the program.
         program: u32,
-        /// Index of the port among the program's.
+        /// Index among the program's ports.
         port: u32,
         /// Relative rms error.
         error: f32,
-        /// Largest allowed.
+        /// Largest error allowed.
         limit: f32,
     },
 }
 
-/// What a slice came to.
+/// Result of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// The program has ended; its outputs can be read.
     Done,
-    /// It was stopped, and can be resumed or abandoned.
+    /// The run was stopped; it can be resumed or abandoned.
     Paused,
 }
 
-/// The run that is active.
+/// The active run.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     program: usize,
     spaces: Spaces,
-    /// The operation that is next, counted from the program's first.
+    /// The next operation, counted from the program's first.
     op: usize,
-    /// Its opening, while some of its tiles are left.
+    /// Generation of that operation; `None` until it is opened.
     generation: Option<u32>,
 }
 
-/// A verified model bound to a region of memory. After it is made nothing allocates, and the region is all it uses.
+/// A verified model bound to a region of memory. It allocates nothing and uses no other memory.
 ///
-/// One run is active at a time. It is begun with a copy for each of its program's slots, resumed slice by slice, and abandoned by
-/// beginning another. What it leaves behind is in scratch and in the copies that it was given to write.
+/// One run is active at a time. [`Self::begin`] names a copy for each slot of the program, [`Self::advance`] runs a
+/// slice, and beginning another run abandons it. A run writes only to scratch and to the copies in its written slots.
 #[derive(Debug)]
 pub struct Executor<'m> {
     model: Model<'m>,
@@ -125,14 +125,17 @@ pub struct Executor<'m> {
 
 // SAFETY: the executor owns its memory like a `&mut [u8]` does, and that is Send.
 unsafe impl Send for Executor<'_> {}
-// SAFETY: through a shared reference it only gives out shared slices of memory that nothing writes meanwhile.
+// SAFETY: a shared reference gives access only to shared slices of memory, which nothing writes while they are
+// borrowed.
 unsafe impl Sync for Executor<'_> {}
 
 impl<'m> Executor<'m> {
-    /// Binds `model` to `region`, whose size and alignment are those of [`super::memory_required`]. Every byte of it is written.
+    /// Binds `model` to `region`, which has the size and alignment of [`super::memory_required`]. Every byte of it is
+    /// written.
     ///
     /// # Errors
-    /// [`ExecError::RegionTooSmall`] says how much is needed; [`ExecError::RegionMisaligned`]; a configuration outside its limits.
+    /// [`ExecError::RegionTooSmall`] with the size needed; [`ExecError::RegionMisaligned`]; a configuration outside its
+    /// limits.
     pub fn new(
         model: Model<'m>,
         config: ExecutorConfig,
@@ -166,22 +169,22 @@ impl<'m> Executor<'m> {
         })
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model<'m> {
         &self.model
     }
 
-    /// Memory of the region that is in use.
+    /// Returns the size and alignment of the memory in use.
     pub fn memory(&self) -> MemoryRequired {
         self.layout.required()
     }
 
-    /// The index of a program.
+    /// Returns the index of a program by its name.
     pub fn program(&self, name: &str) -> Option<usize> {
         self.model.program(name).map(|(index, _)| index)
     }
 
-    /// The bound operations of a program.
+    /// Returns the bound operations of a program.
     ///
     /// # Panics
     /// If there is no such program.
@@ -190,7 +193,7 @@ impl<'m> Executor<'m> {
         &self.ops[record.first_op as usize..][..record.op_count as usize]
     }
 
-    /// Copies of a bank.
+    /// Returns the number of copies of a bank.
     ///
     /// # Panics
     /// If there is no such bank.
@@ -202,11 +205,11 @@ impl<'m> Executor<'m> {
         &self.model.programs()[program]
     }
 
-    /// Begins a run of a program, in place of the one that was active. `copies` names a copy for each slot of the program, in
-    /// order: those that are written are not given to another slot of the same bank.
+    /// Begins a run of a program and abandons the active run. `copies` names a copy for each slot of the program, in
+    /// order. Two slots may not name the same copy if the program writes to one of them.
     ///
     /// # Errors
-    /// An index outside its limits, or a written copy that is given twice.
+    /// An index outside its limits, or a written copy that two slots name.
     pub fn begin(&mut self, program: usize, copies: &[u32]) -> Result<(), ExecError> {
         let programs = self.model.programs();
         let record =
@@ -236,7 +239,7 @@ impl<'m> Executor<'m> {
         Ok(())
     }
 
-    /// A run with a copy of its own for each slot: for tests, self-tests and programs without state.
+    /// Begins a run with a different copy for each slot: for tests, self-tests and programs without state.
     ///
     /// # Errors
     /// As [`Self::begin`], if a bank has fewer copies than the program has slots of it.
@@ -251,13 +254,13 @@ impl<'m> Executor<'m> {
         self.begin(program, &copies[..record.slots().len()])
     }
 
-    /// The run that is active.
+    /// Returns the active run.
     fn active(&self) -> &Run {
-        self.run.as_ref().expect("a run was begun")
+        self.run.as_ref().expect("a run is active")
     }
 
-    /// The elements of an input port of the run that is active, to be filled before it is first resumed. (A port that is state
-    /// keeps what the copy of its slot holds.)
+    /// Returns the elements of an input port of the active run. Fill them before the first [`Self::advance`]; a port in
+    /// state already holds the content of its slot's copy.
     ///
     /// # Panics
     /// If no run is active, or it has no such port.
@@ -265,19 +268,19 @@ impl<'m> Executor<'m> {
         let run = self.active();
         let (port, spaces) = (&self.model.inputs(self.record(run.program))[port], run.spaces);
         let (first, elements) = self.values(port, &spaces);
-        // SAFETY: a tensor of f32 inside the region by the verifier, aligned to 64, initialised; `&mut self` excludes any other
-        // access.
+        // SAFETY: the verifier checked that this is a tensor of f32 inside the region, aligned to 64; initialised;
+        // `&mut self` excludes any other access.
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), elements) }
     }
 
-    /// The elements of an output port of the run that is active: valid once [`Progress::Done`] was returned.
+    /// Returns the elements of an output port of the active run; valid after [`Progress::Done`].
     ///
     /// # Panics
     /// If no run is active, or it has no such port.
     pub fn output(&self, port: usize) -> &[f32] {
         let run = self.active();
         let (first, elements) = self.values(&self.model.outputs(self.record(run.program))[port], &run.spaces);
-        // SAFETY: as for `input_mut`; operations run only within `advance`, which takes `&mut self`.
+        // SAFETY: as for `input_mut`; operations run only inside `advance`, which takes `&mut self`.
         unsafe { core::slice::from_raw_parts(first.as_ptr(), elements) }
     }
 
@@ -285,22 +288,22 @@ impl<'m> Executor<'m> {
         let tensor: &TensorRecord = self.model.tensor_of(port);
         let space = match tensor.space() {
             Some(TensorSpace::State) => spaces.slot(tensor.slot as usize),
-            // The verifier allows scratch beside state only.
+            // The verifier allows only state and scratch here.
             _ => self.at(self.layout.scratch.start),
         };
-        // SAFETY: inside the space by the verifier.
+        // SAFETY: the verifier checked that it is inside the space.
         (unsafe { space.add(tensor.offset as usize) }.cast(), tensor.elements as usize)
     }
 
-    /// An address in the region.
+    /// Returns an address in the region.
     fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset <= self.layout.ops.start);
         // SAFETY: inside the region or at its end (asserted above).
         unsafe { self.memory.add(offset) }
     }
 
-    /// Runs a slice of the run that is active: tiles one after the other until the program ends or `go_on`, asked before each
-    /// tile, says no.
+    /// Runs a slice of the active run: tile after tile, until the program ends or `go_on`, called before each tile,
+    /// returns false.
     ///
     /// # Panics
     /// If no run is active.
@@ -311,8 +314,8 @@ impl<'m> Executor<'m> {
         let ops = self.ops(run.program);
         while let Some(op) = ops.get(run.op) {
             let generation = *run.generation.get_or_insert_with(|| self.claims.open());
-            // SAFETY: the spaces are those that `begin` resolved for this program, inside the region, which `&mut self` keeps
-            // anybody else from; slots that are written name copies of their own, as `begin` checked.
+            // SAFETY: `begin` resolved the spaces for this program, inside the region; `&mut self` excludes any other
+            // access to it; `begin` checked that no other slot names the copy of a written slot.
             let job = unsafe { Job::new(op, &run.spaces, &self.claims, generation) };
             job.work(self.thread_scratch(), go_on);
             if !job.is_done() {
@@ -334,13 +337,13 @@ impl<'m> Executor<'m> {
         while self.advance(&mut || true) == Progress::Paused {}
     }
 
-    /// The scratch of the calling thread.
-    #[expect(clippy::mut_from_ref, reason = "apart from everything that slices are made of elsewhere")]
+    /// Returns the scratch of the calling thread.
+    #[expect(clippy::mut_from_ref, reason = "disjoint from the memory of all other slices")]
     fn thread_scratch(&self) -> &mut [u8] {
         let bytes = self.model.header().thread_scratch_bytes as usize;
         let first = self.at(self.layout.thread_scratch.start);
-        // SAFETY: inside the region by the layout, apart from every tensor, initialised; only `advance`, with `&mut self`, asks
-        // for it.
+        // SAFETY: the layout places it inside the region, disjoint from every tensor; initialised; only `advance`,
+        // which takes `&mut self`, calls this.
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), bytes) }
     }
 
@@ -349,7 +352,7 @@ impl<'m> Executor<'m> {
         self.run = None;
         for range in self.layout.banks.clone() {
             let first = self.at(range.start);
-            // SAFETY: inside the region by the layout; `&mut self` excludes any other access.
+            // SAFETY: the layout places the range inside the region; `&mut self` excludes any other access.
             unsafe { first.write_bytes(0, range.len()) };
         }
     }

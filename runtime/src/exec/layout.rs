@@ -1,29 +1,30 @@
-//! How much memory a model needs, from its head alone, and where each part of it lies.
+//! Size and layout of a model's memory, computed from the head of the file alone.
 
 use core::ops::Range;
 use sonotrace_format::{BANKS_MAX, FileHeader, ModelError, TENSOR_ALIGN, read_header};
 use sonotrace_kernels::BoundOp;
 
-/// Alignment of the region that an executor runs in.
+/// Alignment of an executor's region.
 pub const REGION_ALIGN: usize = TENSOR_ALIGN as usize;
-/// Most frames whose features are kept.
+/// Maximum of [`ExecutorConfig::kept_frames`].
 pub const KEPT_FRAMES_MAX: u32 = 64;
-/// Most threads that run tiles.
+/// Maximum of [`ExecutorConfig::threads`].
 pub const THREADS_MAX: u32 = 64;
 
 const _: () = assert!(align_of::<BoundOp>() <= REGION_ALIGN);
 
-/// What an executor is told before the first run.
+/// Settings of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExecutorConfig {
-    /// Frames whose features are kept: copies of the banks that have one for each. 1 to [`KEPT_FRAMES_MAX`].
+    /// Number of frames whose features are kept, with one copy each in every bank that is kept per frame. 1 to
+    /// [`KEPT_FRAMES_MAX`].
     pub kept_frames: u32,
-    /// Threads that run tiles, the caller's included; each has scratch of its own. 1 to [`THREADS_MAX`].
+    /// Number of threads that run tiles, including the caller's; each has its own scratch. 1 to [`THREADS_MAX`].
     pub threads: u32,
 }
 
 impl Default for ExecutorConfig {
-    /// One kept frame, one thread.
+    /// Returns one kept frame, one thread.
     fn default() -> Self {
         Self { kept_frames: 1, threads: 1 }
     }
@@ -34,25 +35,25 @@ impl Default for ExecutorConfig {
 pub struct MemoryRequired {
     /// Bytes.
     pub bytes: usize,
-    /// Its start is a multiple of this.
+    /// Alignment of its start, bytes.
     pub align: usize,
 }
 
-/// Where each part of an executor's region lies.
+/// Byte ranges of the parts of an executor's region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecutorLayout {
-    /// The copies of each bank, one after the other; empty for banks that the model does not have.
+    /// Copies of each bank, back to back; empty for banks that the model does not have.
     pub banks: [Range<usize>; BANKS_MAX],
-    /// Scratch that the programs share.
+    /// Scratch shared by all programs.
     pub scratch: Range<usize>,
-    /// Scratch of the threads, one after the other.
+    /// Scratch of each thread, back to back.
     pub thread_scratch: Range<usize>,
     /// Bound operations.
     pub ops: Range<usize>,
 }
 
 impl ExecutorLayout {
-    /// The layout for a model with this header.
+    /// Computes the layout for a model with this header.
     ///
     /// # Errors
     /// [`ModelError::Limit`] if the configuration is outside its limits or the sum does not fit the address space.
@@ -90,17 +91,17 @@ impl ExecutorLayout {
         })
     }
 
-    /// Size and alignment of the whole.
+    /// Returns the size and alignment of the whole region.
     pub fn required(&self) -> MemoryRequired {
         MemoryRequired { bytes: self.ops.end, align: REGION_ALIGN }
     }
 }
 
-/// Memory that an executor needs for the model whose file starts with `head` (its first 4096 bytes). Weights stay in the file
-/// and are not counted.
+/// Returns the memory that an executor needs for the model whose file starts with `head` (its first 4096 bytes).
+/// Weights stay in the file and are not counted.
 ///
 /// # Errors
-/// What is wrong with the header or the configuration.
+/// The first error in the header or the configuration.
 pub fn memory_required(head: &[u8], config: &ExecutorConfig) -> Result<MemoryRequired, ModelError> {
     Ok(ExecutorLayout::new(&read_header(head)?, config)?.required())
 }

@@ -1,8 +1,8 @@
-//! The plan executor: runs a model's programs in memory that was fixed beforehand, in slices that can be stopped.
+//! The executor: runs a model's programs in fixed memory, in slices.
 //!
-//! * [`ExecutorLayout`]: how much memory a model needs and where each part of it lies.
-//! * [`Executor`]: a verified model bound to such memory; owns the one run that is active.
-//! * [`Claims`], [`Job`]: one operation, whose tiles any number of threads claim.
+//! * [`ExecutorLayout`]: size and layout of a model's memory.
+//! * [`Executor`]: a verified model bound to such memory, with its active run.
+//! * [`Claims`], [`Job`]: an operation whose tiles are claimed by several threads.
 
 mod claims;
 mod executor;

@@ -1,15 +1,16 @@
-//! The golden self-test: does this build, on this machine, compute what the model's author computed?
+//! The self-test: compares the outputs of this build, on this machine, with those stored in the model file.
 
 use super::executor::{ExecError, Executor};
 use half::f16;
 use sonotrace_format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole};
 
 impl Executor<'_> {
-    /// Feeds each stored input, runs the program, and holds each stored output to its relative rms bound. Returns the largest
-    /// error seen. State is zero afterwards, as before.
+    /// Runs each program on its stored inputs and compares the outputs with the stored ones. Returns the largest
+    /// relative rms error. State is zero before and after.
     ///
     /// # Errors
-    /// [`ExecError::SelfTest`] for the first output that is off; [`ExecError::SelfTestTooLate`] once a run was made.
+    /// [`ExecError::SelfTest`] for the first output whose error exceeds the bound; [`ExecError::SelfTestTooLate`] after
+    /// the first run.
     pub fn self_test(&mut self) -> Result<f32, ExecError> {
         if !self.is_fresh {
             return Err(ExecError::SelfTestTooLate);
@@ -54,7 +55,7 @@ impl Executor<'_> {
     }
 }
 
-/// Rms of the difference over the rms of the reference.
+/// Returns the rms of the difference divided by the rms of the reference.
 fn relative_rms(seen: &[f32], reference: &[u16]) -> f32 {
     let (mut difference, mut power) = (0.0f64, 0.0f64);
     for (&seen, &bits) in seen.iter().zip(reference) {

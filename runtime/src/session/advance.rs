@@ -1,14 +1,15 @@
-//! The session's state machine: all stages of a frame, and the one function that goes from one to the next.
+//! The session's state machine: the stages of a frame, and the function that advances them.
 //!
 //! ```text
 //! Idle -> Check -> [Table] -> Sample -> Encode -> Next <-> { [Reproject] -> Decode -> Enlarge -> Trace }
 //!                                                  Next -> Publish -> Ended
 //! ```
 //!
-//! A stage works until it is done or the slice is over. What it changes is changed here; the other files only compute.
+//! A stage runs until it is done or the slice is over. Only this file changes the session's fields; the other files
+//! compute.
 
 use super::objects::{self, MaskOutput, Object, Scene};
-use super::overlay::{self, Elsewhere};
+use super::overlay::{self, RepeatTarget};
 use super::programs::{DecoderPrompt, GridClick};
 use super::prompts::{self, Pointed, Target};
 use super::reproject::{Reprojection, reprojection};
@@ -31,18 +32,18 @@ use crate::vision::{DisplayRaster, GreyTable, Pick, VisionError, mask};
 /// Bytes of a payload that are hashed in one piece.
 const CHECK_BYTES: usize = 32 * 1024;
 
-/// What one call of [`Session::poll`] came to.
+/// Result of one call of [`Session::poll`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poll {
-    /// There is no frame to work on.
+    /// There is no frame to process.
     Idle,
-    /// A frame is in work.
+    /// A frame is being processed.
     Working,
-    /// A frame was dropped, and counted. Frames that were superseded by a newer one are only counted.
+    /// A frame was dropped and counted. (Frames superseded by a newer one are counted, but not reported here.)
     Dropped {
-        /// The sequence number in its descriptor, which may be anything if it is malformed.
+        /// Sequence number in its descriptor; arbitrary if it is malformed.
         seq: u64,
-        /// Why.
+        /// The reason.
         reason: DropReason,
     },
     /// The overlay of this frame was committed.
@@ -51,7 +52,7 @@ pub enum Poll {
     Update(u64),
 }
 
-/// Places in [`crate::hal::overlay::Overlay::stage_ns`].
+/// Indices of [`crate::hal::overlay::Overlay::stage_ns`].
 mod column {
     pub const QUEUE: usize = 0;
     pub const SAMPLE: usize = 1;
@@ -60,16 +61,16 @@ mod column {
     pub const CONTOUR: usize = 4;
 }
 
-/// The frame in work.
+/// The current frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     pub seq: u64,
     pub t_acq_ns: u64,
     pub t_commit_ns: u64,
-    /// When the work began that its overlay's latency is counted from: its commit, or the reading of a prompt.
+    /// Start of the overlay's latency: the commit of the frame, or the time when a prompt was read.
     pub t_asked_ns: u64,
     pub geometry_epoch: u32,
-    /// Its number, counting frames that are worked on from 1.
+    /// Number of the frame, counting processed frames from 1.
     pub frame: u64,
     /// Its feature slot.
     pub slot: u32,
@@ -78,54 +79,54 @@ pub(super) struct Work {
     pub flags: u32,
 }
 
-/// A decode: which object, prompted how, on the features of which slot.
+/// A decode of an object: its prompt, and the slot of the features.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Task {
     object: usize,
     prompt: DecoderPrompt,
     slot: u32,
-    /// The state of the object if its mask is trusted.
+    /// State of the object if its mask is trusted.
     state: State,
 }
 
-/// A mask that is brought to the geometry of the features in a slot, before it is decoded there.
+/// A mask that is reprojected to the geometry of the features in a slot before it is decoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Move {
     object: usize,
     slot: u32,
     scene: Scene,
     box_px: [f32; 4],
-    /// The click that it is corrected by; none if it is tracked.
+    /// Click that corrects the mask; `None` if the object is tracked.
     click: Option<GridClick>,
 }
 
-/// What is being done.
+/// Stage of the current frame.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::large_enum_variant, reason = "there is one, in the session")]
+#[expect(clippy::large_enum_variant, reason = "the session holds a single one")]
 pub(super) enum Stage {
-    /// Nothing is in work.
+    /// No frame is being processed.
     Idle,
-    /// The payload of the frame that is held is checked.
+    /// Checks the payload of the held frame.
     Check { frame: Frame, taken_ns: u64, check: PayloadCheck },
-    /// The sampling table of its geometry is filled, at most so many rows on this frame.
+    /// Fills the sampling table of its geometry, at most `rows` more rows on this frame.
     Table { work: Work, frame: Frame, table: TableIndex, rows: u32 },
-    /// It is sampled into the encoder's input.
+    /// Samples the frame into the encoder's input.
     Sample { work: Work, frame: Frame, table: TableIndex, cursor: SampleCursor },
-    /// The encoder runs.
+    /// Runs the encoder.
     Encode { work: Work },
-    /// The next decode is chosen.
+    /// Chooses the next decode.
     Next { work: Work },
-    /// An object's mask is brought to another geometry.
+    /// Reprojects an object's mask to another geometry.
     Reproject { work: Work, to: Move, row: usize },
-    /// The decoder runs for an object.
+    /// Runs the decoder for an object.
     Decode { work: Work, task: Task },
-    /// Its mask is enlarged to the input grid.
+    /// Enlarges its mask to the input grid.
     Enlarge { work: Work, task: Task, confidence: f32, row: usize },
-    /// The mask's contour is traced.
+    /// Traces the mask's contour.
     Trace { work: Work, task: Task, confidence: f32, tracing: Tracing, is_retry: bool },
-    /// The overlay is committed: of the frame in work, or repeated from the frame before.
-    Publish { work: Work, repeated: Option<Elsewhere> },
-    /// The frame has had its outcome, or there is none.
+    /// Commits the overlay: of the current frame, or with contours repeated on it.
+    Publish { work: Work, repeated: Option<RepeatTarget> },
+    /// The frame has its outcome, or there is no frame.
     Ended(Poll),
 }
 
@@ -145,7 +146,7 @@ impl Stage {
         }
     }
 
-    /// Where the time of this stage is counted.
+    /// Returns the index at which the time of this stage is counted.
     fn column(&self) -> usize {
         match self {
             Self::Idle | Self::Check { .. } | Self::Table { .. } | Self::Sample { .. } => column::SAMPLE,
@@ -157,7 +158,7 @@ impl Stage {
         }
     }
 
-    /// Whether a frame is in work that has not had its outcome. (A further overlay of a frozen frame is not its outcome.)
+    /// Returns whether the current frame has no outcome yet. (A further overlay of a frozen frame is no outcome.)
     pub fn owes_outcome(mut self) -> bool {
         match self.work_mut() {
             Some(work) => work.flags & overlay_flags::UPDATE == 0,
@@ -167,7 +168,7 @@ impl Stage {
 }
 
 impl<C: Clock> Session<'_, C> {
-    /// Continues with the frame in work, or takes the next one, for one slice.
+    /// Continues the current frame, or takes the next one, for one slice.
     ///
     /// It computes for [`super::SessionConfig::slice_ns`] and at most one piece of work longer: a tile of an operation, or about
     /// 4096 pixel visits of sampling or contouring.
@@ -193,7 +194,7 @@ impl<C: Clock> Session<'_, C> {
         Poll::Working
     }
 
-    /// Works on a stage until it is done or the slice is over, and returns the stage that is next.
+    /// Runs a stage until it is done or the slice is over, and returns the next stage.
     fn advance(&mut self, stage: Stage, slice: &mut Slice) -> Stage {
         match stage {
             Stage::Idle => match self.frozen_update() {
@@ -224,9 +225,9 @@ impl<C: Clock> Session<'_, C> {
         }
     }
 
-    // Frames in.
+    // Input of frames.
 
-    /// Counts the frames that the ring evicted since it was last asked.
+    /// Counts the frames that the ring evicted since the last call.
     pub(super) fn count_evicted(&mut self) {
         let evicted = self.ports.frames.counters().evicted;
         let frames = evicted.wrapping_sub(self.evicted);
@@ -234,13 +235,13 @@ impl<C: Clock> Session<'_, C> {
         self.drop_unseen(frames.into());
     }
 
-    /// Counts frames that were superseded without being looked at.
+    /// Counts frames that were superseded before they were read.
     fn drop_unseen(&mut self, frames: u64) {
         self.counters.drop_frames(DropReason::Superseded, frames);
         self.unseen_since_last += frames;
     }
 
-    /// Drops the frame that is held.
+    /// Drops the held frame.
     fn drop_frame(&mut self, seq: u64, reason: DropReason) -> Stage {
         self.ports.frames.release();
         self.counters.drop_frames(reason, 1);
@@ -250,7 +251,7 @@ impl<C: Clock> Session<'_, C> {
         Stage::Ended(Poll::Dropped { seq, reason })
     }
 
-    /// On a frozen image, prompts are served on the frame that is shown: the work of a further overlay.
+    /// Returns the shown frame if the image is frozen and prompts wait, to serve them with a further overlay.
     fn frozen_update(&self) -> Option<Work> {
         let shown = self.shown.filter(|_| self.frozen.is() && !self.prompts.is_empty())?;
         Some(Work {
@@ -283,7 +284,7 @@ impl<C: Clock> Session<'_, C> {
     }
 
     fn drop_malformed(&mut self, seq: u64) -> Stage {
-        // It may have had a number of its own.
+        // Its number does not count as missing.
         self.unseen_since_last += 1;
         self.drop_frame(seq, DropReason::Malformed)
     }
@@ -300,18 +301,19 @@ impl<C: Clock> Session<'_, C> {
         }
     }
 
-    /// Decides what becomes of a whole frame: is the image live, is it in order, is there a sampling table.
+    /// Accepts or drops a frame with a valid payload: the image must be live and the frame in order. Finds its sampling
+    /// table.
     fn accept(&mut self, frame: Frame, taken_ns: u64) -> Stage {
         self.set_frozen(self.frozen.by_command, frame.has(flags::FROZEN));
         if self.frozen.is() {
             self.unseen_since_last += 1;
             return self.drop_frame(frame.seq, DropReason::Frozen);
         }
-        let skipped = match self.stream.judge(&frame) {
-            Order::Behind => return self.drop_frame(frame.seq, DropReason::OutOfOrder),
+        let skipped = match self.stream.classify(&frame) {
+            Order::Late => return self.drop_frame(frame.seq, DropReason::OutOfOrder),
             Order::Next { skipped } => skipped,
             Order::Restarted => {
-                // Objects go on; prompts on frames of the stream before can no longer be served.
+                // Objects are kept; prompts on frames before the restart can no longer be served.
                 self.counters.restarts += 1;
                 self.unseen_since_last = 0;
                 self.kept.iter_mut().for_each(|kept| kept.seq = 0);
@@ -342,7 +344,7 @@ impl<C: Clock> Session<'_, C> {
             t_commit_ns: frame.t_enqueue_ns,
             t_asked_ns: frame.t_enqueue_ns,
             geometry_epoch: frame.geometry_epoch,
-            frame: self.frames_worked_on + 1,
+            frame: self.frames_processed + 1,
             slot: self.next_slot,
             stage_ns,
             flags: if has_gap { overlay_flags::GAP_BEFORE } else { 0 },
@@ -351,7 +353,7 @@ impl<C: Clock> Session<'_, C> {
             return self.begin_sampling(work, frame, table);
         }
         self.sampling.count_frame(table);
-        // There is no complete table yet: there are no contours to repeat meanwhile.
+        // There is no complete table yet, so there are no contours to repeat: fill the first table at once.
         let is_first = self.sampling.are_empty();
         let rows = if is_first { self.input_size } else { self.config.table_rows_per_frame };
         Stage::Table { work, frame, table, rows }
@@ -386,13 +388,13 @@ impl<C: Clock> Session<'_, C> {
         }
     }
 
-    /// The contours of the frame before, drawn where they lie on this one, whose table is not complete.
+    /// Repeats the contours of the previous frame, at their position on this one, whose table is incomplete.
     fn repeat(&mut self, work: Work, frame: &Frame) -> Stage {
         let Ok(display) = DisplayRaster::new(&frame.geometry, self.config.display) else {
             return self.drop_frame(frame.seq, DropReason::Malformed);
         };
         self.ports.frames.release();
-        Stage::Publish { work, repeated: Some(Elsewhere { geometry: frame.geometry, display }) }
+        Stage::Publish { work, repeated: Some(RepeatTarget { geometry: frame.geometry, display }) }
     }
 
     fn begin_sampling(&mut self, work: Work, frame: Frame, table: TableIndex) -> Stage {
@@ -427,7 +429,7 @@ impl<C: Clock> Session<'_, C> {
             Ok(Some(scene)) => {
                 self.ports.frames.release();
                 self.sampling.use_for_frames(table);
-                self.frames_worked_on = work.frame;
+                self.frames_processed = work.frame;
                 self.next_slot = (work.slot + 1) % self.config.kept_frames;
                 self.kept[work.slot as usize] =
                     KeptFeatures { seq: frame.seq, frame: work.frame, scene: Some(scene) };
@@ -439,15 +441,15 @@ impl<C: Clock> Session<'_, C> {
 
     /// Continues the executor's run.
     fn run(&mut self, slice: &mut Slice) -> Progress {
-        // The piece of work that this stage was entered for is the first tile.
+        // The first tile is the piece of work that `poll` has already allowed.
         let (mut is_first, clock) = (true, &self.clock);
         self.executor.advance(&mut || core::mem::take(&mut is_first) || slice.go_on(clock))
     }
 
     // Prompts and objects.
 
-    /// Takes commands from their ring: freezing at once, prompts for the frame they belong to. As many prompts wait and
-    /// are answered as an overlay has room for answers; more stay in the ring.
+    /// Takes commands from their ring: freezes or resumes at once, and queues prompts. Waiting and answered prompts
+    /// together are at most `ANSWERS_MAX`; the others stay in the ring.
     fn take_commands(&mut self) {
         while self.prompts.len() + self.answers.len() < ANSWERS_MAX {
             match self.ports.commands.take() {
@@ -455,7 +457,7 @@ impl<C: Clock> Session<'_, C> {
                 Some(Ok(Command::Freeze)) => self.set_frozen(true, self.frozen.by_frame),
                 Some(Ok(Command::Resume)) => self.set_frozen(false, self.frozen.by_frame),
                 Some(Ok(Command::Prompt { ticket, prompt })) => {
-                    // There is room: it was asked for above.
+                    // There is room, as checked above.
                     let _ = self.prompts.push_back(Waiting { ticket, prompt });
                 }
                 Some(Err(_)) => {
@@ -475,7 +477,7 @@ impl<C: Clock> Session<'_, C> {
         }
     }
 
-    /// Chooses the next decode of the frame in work: prompts first, then objects that are not on this frame yet.
+    /// Chooses the next decode of the current frame: prompts first, then objects that are not updated on it yet.
     fn next(&mut self, work: Work) -> Stage {
         while let Some(Waiting { ticket, prompt }) = self.prompts.pop_front() {
             let kept = &self.kept[..self.config.kept_frames as usize];
@@ -513,7 +515,7 @@ impl<C: Clock> Session<'_, C> {
             Some(_) => self.counters.prompts_refused += 1,
         }
         let outcome = refusal.unwrap_or(PromptOutcome::Served) as u32;
-        // There is room: prompts are taken from the ring only as far as their answers fit.
+        // There is room: prompts are taken from the ring only if their replies fit.
         let _ = self.answers.push(PromptAnswer { ticket, object, outcome, reserved: 0 });
         self.record(EventKind::PromptAnswered, work.seq, outcome, ticket.into());
     }
@@ -523,13 +525,13 @@ impl<C: Clock> Session<'_, C> {
         self.record(EventKind::ObjectLost, seq, self.objects[object].id, 0);
     }
 
-    /// What was pointed at is added to what the decoder is told of the object.
+    /// Adds a click or box to the object's prompt and begins to decode the object.
     fn begin_prompted(&mut self, work: Work, place: usize, pointed: Pointed, slot: u32) -> Stage {
         let (frame, scene) = (self.kept[slot as usize].frame, self.kept[slot as usize].scene);
         let object = &mut self.objects[place];
         let click = match pointed {
             Pointed::Box(box_px) => {
-                // A box says all about what is meant: the object starts again.
+                // A box replaces all earlier prompts and the mask of the object.
                 (object.has_mask, object.prompt) = (false, DecoderPrompt::of_box(box_px));
                 None
             }
@@ -538,7 +540,7 @@ impl<C: Clock> Session<'_, C> {
         let is_first_here = object.prompted_frame != frame;
         object.prompted_frame = frame;
         if let (Some(click), true, true, Some(scene)) = (click, is_first_here, object.has_mask, scene) {
-            // The first click on this frame corrects the mask that was tracked to it, whose box stands for earlier clicks.
+            // The first click on this frame corrects the tracked mask, whose box replaces earlier clicks.
             match reprojection(object, &scene) {
                 Reprojection::Same => object.prompt = DecoderPrompt::of_box(object.box_px),
                 Reprojection::To { box_px } => {
@@ -557,7 +559,8 @@ impl<C: Clock> Session<'_, C> {
         self.begin_decode(work, Task { object: place, prompt, slot, state: State::Fresh })
     }
 
-    /// An object is brought onto the frame in work by its own mask, and that mask's box.
+    /// Updates an object on the current frame: prompts the decoder with the object's last mask and the box of that
+    /// mask.
     fn begin_tracked(&mut self, work: Work, object: usize) -> Stage {
         let prompt = DecoderPrompt::of_box(self.objects[object].box_px);
         self.begin_decode(work, Task { object, prompt, slot: work.slot, state: State::Tracked })
@@ -608,7 +611,7 @@ impl<C: Clock> Session<'_, C> {
         Stage::Decode { work, task }
     }
 
-    /// Copies the mask that the decoder gave into the object's.
+    /// Copies the decoder's mask to the object's mask.
     fn take_mask(&mut self, work: Work, task: Task) -> Stage {
         let iou = self.executor.output(self.programs.iou);
         let candidate = task.prompt.choose(iou);
@@ -685,14 +688,14 @@ impl<C: Clock> Session<'_, C> {
         }
         let contour = tracing.contour();
         if contour.is_none() && !is_retry && task.prompt.has_positive_click() {
-            // Clicks that their own mask leaves out: the mask is elsewhere, and is shown there.
+            // The mask contains none of the positive clicks: show its largest component.
             return self.begin_trace(work, task, confidence, Pick::Largest, true);
         }
         let output = contour.map(|contour| MaskOutput { contour, scene, confidence, state: task.state });
         self.show(work, &task, output)
     }
 
-    /// Takes what was found of an object as what is shown of it; without a contour that can be trusted it is lost.
+    /// Shows the new contour of an object; without a trusted contour the object is lost.
     fn show(&mut self, work: Work, task: &Task, output: Option<MaskOutput>) -> Stage {
         let id = self.objects[task.object].id;
         let found = output.and_then(|output| objects::found(id, &output, self.buffers.points, &self.config));
@@ -708,7 +711,7 @@ impl<C: Clock> Session<'_, C> {
         Stage::Next { work }
     }
 
-    // Overlays and events out.
+    // Output of overlays and events.
 
     /// Records an event.
     pub(super) fn record(&mut self, kind: EventKind, seq: u64, detail: u32, value: u64) {
@@ -716,8 +719,8 @@ impl<C: Clock> Session<'_, C> {
         self.ports.events.record(&event);
     }
 
-    /// Commits the overlay of the frame in work, with its own contours or repeated ones, and counts it.
-    fn publish(&mut self, work: Work, repeated: Option<Elsewhere>) -> Poll {
+    /// Commits the overlay of the current frame, with its own contours or repeated ones, and counts it.
+    fn publish(&mut self, work: Work, repeated: Option<RepeatTarget>) -> Poll {
         let of_ns = match (&repeated, &self.shown) {
             (Some(_), Some(shown)) => shown.t_commit_ns,
             _ => work.t_commit_ns,
@@ -736,7 +739,7 @@ impl<C: Clock> Session<'_, C> {
                 self.answers.clear();
                 !slot.commit().evicted
             }
-            // The device keeps slots that are not its own, and so cannot be given this overlay.
+            // The device broke the protocol: it keeps slots that it does not own, so that none is free.
             Err(_) => false,
         };
         if !is_fetched {

@@ -1,9 +1,8 @@
-//! What a session is told before the first frame, and the memory that follows from it.
+//! Settings of a session, and the memory that they need.
 
 use super::SessionError;
 use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
-use crate::format::FileHeader;
-use crate::format::{ModelError, read_header};
+use crate::format::{FileHeader, ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
 use crate::memory::RawRegion;
 use crate::vision::sampler::{LutEntry, Sampler};
@@ -11,52 +10,52 @@ use crate::vision::simplify::Link;
 use crate::vision::{Display, Vertex};
 use core::ops::Range;
 
-/// Which frames are worked on.
+/// Policy that selects the frames to process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The newest there is; older ones are given back and counted. For live scanning.
+    /// The newest frame; older ones are dropped and counted. For live scanning.
     Newest,
-    /// Each one, in order. For replay and evaluation.
+    /// Every frame, in order. For replay and evaluation.
     All,
 }
 
-/// Points of a contour before it is simplified; longer ones are thinned first.
+/// Maximum points of a contour before simplification; longer contours are thinned.
 pub const CONTOUR_ROOM: usize = 4096;
 
-/// A session's settings. All of them hold from start to end.
+/// Settings of a session, fixed when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SessionConfig<'a> {
-    /// Which frames are worked on.
+    /// Selection of the frames to process.
     pub policy: Policy,
-    /// Time from a frame's commit to its overlay's, beyond which the overlay is a deadline miss.
+    /// Maximum time from the commit of a frame to the commit of its overlay; a later overlay is a deadline miss.
     pub budget_ns: u64,
-    /// Longest time that one call of [`super::Session::poll`] computes for, up to one tile more.
+    /// Time limit of one call of [`super::Session::poll`], exceeded by at most one piece of work.
     pub slice_ns: u64,
-    /// Frames whose features are kept, so that a prompt on one of them can still be served.
+    /// Number of frames whose features are kept; prompts on these frames can be served.
     pub kept_frames: u32,
-    /// Rows of a new geometry's sampling table that are made on each frame; until the table is complete, frames repeat
-    /// the contours before, marked stale. The first table of a scan is filled at once: there are no contours to repeat.
+    /// Rows of a new geometry's sampling table that are filled per frame. Until the table is complete, frames repeat
+    /// the last contours, marked stale. The first table of a scan is filled at once: there are no contours to repeat.
     pub table_rows_per_frame: u32,
-    /// The raster that contours are given in.
+    /// Raster of the contours' pixel coordinates.
     pub display: Display,
-    /// Amplitude tables that frames may name.
+    /// Amplitude tables that frames can refer to.
     pub vendor_tables: &'a [[u8; 256]],
-    /// Confidence below which an object asks for attention.
+    /// Confidence below which an object is marked for attention.
     pub attention_below: f32,
     /// Confidence below which an object counts as lost.
     pub lost_below: f32,
 }
 
 impl SessionConfig<'_> {
-    /// What the executor is told.
+    /// Returns the settings of the executor.
     pub(super) fn executor(&self) -> ExecutorConfig {
         ExecutorConfig { kept_frames: self.kept_frames, threads: 1 }
     }
 }
 
 impl Default for SessionConfig<'_> {
-    /// Newest frame only, 33 ms budget, 2 ms slices, two kept frames, a new geometry ready within four frames of a model
-    /// with an input of 256 x 256, a 640 x 480 display.
+    /// Returns the default settings: newest frame only, 33 ms budget, 2 ms slices, two kept frames, 64 table rows per
+    /// frame (four frames for an input of 256 x 256), a 640 x 480 display.
     fn default() -> Self {
         Self {
             policy: Policy::Newest,
@@ -72,7 +71,7 @@ impl Default for SessionConfig<'_> {
     }
 }
 
-/// Where each part of a session's region lies.
+/// Byte ranges of the parts of a session's region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SessionLayout {
     pub executor: Range<usize>,
@@ -92,7 +91,7 @@ impl SessionLayout {
         let mut end = 0usize;
         let mut take = |bytes: usize| {
             let from = end;
-            // Each part starts as aligned as the region.
+            // Each part has the alignment of the region.
             end = bytes
                 .checked_next_multiple_of(executor.align)
                 .and_then(|bytes| from.checked_add(bytes))
@@ -120,19 +119,19 @@ impl SessionLayout {
     }
 }
 
-/// A session's buffers, but for the executor's memory and the sampling tables.
+/// A session's buffers, except the executor's memory and the sampling tables.
 #[derive(Debug)]
 pub(super) struct Buffers<'m> {
     /// Logits of each object's mask.
     pub masks: &'m mut [f32],
-    /// A mask enlarged to the input grid; a mask that is reprojected.
+    /// The mask that is being enlarged to the input grid or reprojected.
     pub field: &'m mut [f32],
     pub labels: &'m mut [i32],
     pub points: &'m mut [Vertex],
     pub links: &'m mut [Link],
 }
 
-/// Cuts a region by a layout: the executor's part, the sampling tables, and the buffers.
+/// Splits a region by a layout into the executor's part, the sampling tables and the buffers.
 pub(super) fn cut<'m>(
     mut region: RawRegion<'m>,
     layout: &SessionLayout,
@@ -160,16 +159,16 @@ pub(super) fn cut<'m>(
     Ok((executor, sampling, Buffers { masks, field, labels, points, links }))
 }
 
-/// Memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under `config`:
-/// persistent state, scratch, tables. The mapped file, rings and thread stacks are not in it.
+/// Returns the memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under
+/// `config`: persistent state, scratch, tables. The mapped file, rings and thread stacks are not included.
 ///
 /// # Errors
-/// What is wrong with the header or the configuration.
+/// The first error in the header or the configuration.
 pub fn memory_required(head: &[u8], config: &SessionConfig<'_>) -> Result<MemoryRequired, ModelError> {
     Ok(SessionLayout::new(&read_header(head)?, config)?.required())
 }
 
-/// The parts that [`memory_required`] is made of, by name, in bytes.
+/// Returns the parts of [`memory_required`]: name and size in bytes.
 ///
 /// # Errors
 /// As [`memory_required`].

@@ -1,18 +1,18 @@
-//! One scan: frames and prompts in, overlays out, one outcome for every frame.
+//! One scan: takes frames and prompts, delivers overlays, with one outcome for every frame.
 //!
-//! A session works in slices: [`Session::poll`] takes a frame or goes on with the one in work, for at most
-//! [`SessionConfig::slice_ns`], and returns. It runs on one thread, waits for nothing, and uses only the region that it
-//! was opened with. Time comes from the clock that it was given, so that a scan replays exactly.
+//! A session works in slices: [`Session::poll`] takes a frame or continues the current one, for about
+//! [`SessionConfig::slice_ns`], and returns. It runs on one thread, never waits, and uses only the region that it was
+//! opened with. All times come from its clock, so that a scan replays exactly.
 //!
-//! An object is tracked from frame to frame by prompting the mask decoder with the object's
-//! last mask and that mask's box.
+//! To track an object, the session prompts the mask decoder on each frame with the object's last mask and the box of
+//! that mask.
 //!
-//! * `config`: settings, and the memory that follows from them.
-//! * `advance`: the state machine: the only place where a session's fields change; `slice`: the time it may take.
+//! * `config`: settings, and the memory that they need.
+//! * `advance`: the state machine, the only place where a session's fields change; `slice`: the time limit of a call.
 //! * `stream`: the order of frames; `tables`: the sampling tables of two geometries.
-//! * `prompts`: what the user points at; `programs`: the networks, and what they are told.
-//! * `objects`: from a mask to what is shown; `reproject`: from one geometry to another.
-//! * `overlay`: what an overlay says; `counters`: what became of every frame.
+//! * `prompts`: resolves the user's prompts; `programs`: the networks and their inputs.
+//! * `objects`: tracked objects and their contours; `reproject`: the change to another geometry.
+//! * `overlay`: fills overlays; `counters`: counts the outcomes.
 
 mod advance;
 mod config;
@@ -37,7 +37,7 @@ use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
 use crate::hal::event::EventKind;
 use crate::hal::overlay::{ANSWERS_MAX, OBJECTS_MAX, PromptAnswer};
-use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer};
+use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer, RingError, Rings};
 use crate::memory::RawRegion;
 use crate::vision::Normalisation;
 use advance::{Stage, Work};
@@ -46,12 +46,12 @@ use objects::{Object, Scene};
 use stream::Stream;
 use tables::SamplingTables;
 
-/// Why a session could not be opened.
+/// Errors of opening a session.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The model was compiled without conventions.
-    #[error("the model says nothing of its input: compile it with --conventions")]
+    #[error("the model has no conventions: compile it with --conventions")]
     Conventions,
     /// A program is missing.
     #[error("the model has no program `{name}`")]
@@ -61,7 +61,7 @@ pub enum SessionError {
     },
     /// A port is missing or has another size.
     #[error(
-        "port `{name}` has {seen} elements, a session needs {needed} (and shares `embedding` between programs)"
+        "port `{name}` has {seen} elements, a session needs {needed} (both programs must share `embedding`)"
     )]
     Port {
         /// Its name.
@@ -71,10 +71,10 @@ pub enum SessionError {
         /// Elements needed.
         needed: u64,
     },
-    /// A setting has no meaning.
+    /// A setting is outside its limits.
     #[error("session setting `{what}` is {seen}, not within {min}..={max}")]
     Setting {
-        /// Which.
+        /// Its name.
         what: &'static str,
         /// The value.
         seen: f64,
@@ -97,49 +97,64 @@ pub enum SessionError {
         /// Alignment needed.
         needed: usize,
     },
-    /// The model or its memory.
+    /// An error of the model file or its memory.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The executor, or its self-test.
+    /// An error of the executor or its self-test.
     #[error(transparent)]
     Exec(#[from] ExecError),
 }
 
 /// The session's ends of its rings.
 pub struct Ports<'m> {
-    /// Frames in.
+    /// Consumer of frames.
     pub frames: FrameConsumer<'m>,
-    /// Prompts, and freezing, in.
+    /// Consumer of prompts and freeze commands.
     pub commands: CommandConsumer<'m>,
-    /// Overlays out.
+    /// Producer of overlays.
     pub overlays: OverlayProducer<'m>,
-    /// What happened, out.
+    /// Producer of events.
     pub events: EventProducer<'m>,
+}
+
+impl<'m> Ports<'m> {
+    /// Claims the session's ends.
+    ///
+    /// # Errors
+    /// If an end is already claimed.
+    pub fn of(rings: &Rings<'m>) -> Result<Self, RingError> {
+        Ok(Self {
+            frames: rings.frames.consumer()?,
+            commands: rings.commands.consumer()?,
+            overlays: rings.overlays.producer()?,
+            events: rings.events.producer()?,
+        })
+    }
 }
 
 /// A frame whose features are kept.
 #[derive(Debug, Clone, Copy)]
 struct KeptFeatures {
     seq: u64,
-    /// Its number, counting frames that are worked on from 1.
+    /// Number of the frame, counting processed frames from 1.
     frame: u64,
-    /// None while the slot is free.
+    /// `None` if the slot is free.
     scene: Option<Scene>,
 }
 
-/// A prompt that waits for its frame.
+/// A prompt that waits to be served.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     ticket: u32,
     prompt: Prompt,
 }
 
-/// Why the image counts as frozen.
+/// Reasons why the image is frozen.
 #[derive(Debug, Clone, Copy, Default)]
 struct Frozen {
-    /// The device said so.
+    /// Frozen by a command of the device.
     by_command: bool,
-    /// The last frame said so.
+    /// Frozen by the flag of the last frame.
     by_frame: bool,
 }
 
@@ -164,17 +179,17 @@ pub struct Session<'m, C: Clock> {
     answers: heapless::Vec<PromptAnswer, ANSWERS_MAX>,
     objects: [Object; OBJECTS_MAX],
     kept: [KeptFeatures; KEPT_FRAMES_MAX as usize],
-    /// Slot of the next frame's features.
+    /// Feature slot of the next frame.
     next_slot: u32,
     stage: Stage,
     stream: Stream,
     frozen: Frozen,
-    /// The last frame that was worked on to its overlay.
+    /// The last frame that was fully processed.
     shown: Option<Work>,
-    frames_worked_on: u64,
-    /// The ring's count of evicted frames, as last read.
+    frames_processed: u64,
+    /// The ring's count of evicted frames at the last read.
     evicted: u32,
-    /// Frames dropped since the last one in order whose numbers lie between it and the next.
+    /// Frames dropped since the last frame in order; their numbers do not count as missing.
     unseen_since_last: u64,
     was_late: bool,
     counters: Counters,
@@ -183,13 +198,13 @@ pub struct Session<'m, C: Clock> {
 }
 
 impl<'m, C: Clock> Session<'m, C> {
-    /// Opens a session: cuts up the region, binds the model to it, and runs each of its programs once as self-test.
-    /// When this returns, every byte of the region has been written, so that no page of it is missing later.
+    /// Opens a session: splits the region, binds the model to it, and runs the self-test. Writes every byte of the
+    /// region, so that it causes no page fault later.
     ///
     /// `region` has the size and alignment of [`memory_required`].
     ///
     /// # Errors
-    /// What is wrong with the model, the settings or the region, or a self-test that failed.
+    /// An error in the model, the settings or the region, or a failed self-test.
     pub fn open(
         model: Model<'m>,
         config: SessionConfig<'m>,
@@ -237,7 +252,7 @@ impl<'m, C: Clock> Session<'m, C> {
             stream: Stream::default(),
             frozen: Frozen::default(),
             shown: None,
-            frames_worked_on: 0,
+            frames_processed: 0,
             evicted,
             unseen_since_last: 0,
             was_late: false,
@@ -249,23 +264,23 @@ impl<'m, C: Clock> Session<'m, C> {
         Ok(session)
     }
 
-    /// Totals so far.
+    /// Returns the totals so far.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Counts calls of [`Self::poll`], so that a watchdog sees the session live.
+    /// Returns the number of calls of [`Self::poll`], for a watchdog.
     pub fn heartbeat(&self) -> u64 {
         self.heartbeat
     }
 
-    /// Memory of the region that is in use, fixed since the session was opened.
+    /// Returns the size and alignment of the memory in use, which do not change after opening.
     pub fn memory(&self) -> MemoryRequired {
         self.required
     }
 
-    /// Ends the scan: the frame in work and all frames that wait are counted as shut down, prompts that wait as
-    /// unanswered. Returns the totals.
+    /// Ends the scan: counts the current frame and all waiting frames as shut down, and waiting prompts as unanswered.
+    /// Returns the totals.
     pub fn finish(mut self) -> Counters {
         self.count_evicted();
         self.counters.drop_frames(DropReason::ShutDown, self.stage.owes_outcome().into());

@@ -1,4 +1,4 @@
-//! The objects being followed, and how a mask becomes a contour on an overlay.
+//! Tracked objects, and the conversion of their masks to contours on an overlay.
 
 use super::config::SessionConfig;
 use super::programs::DecoderPrompt;
@@ -8,32 +8,32 @@ use crate::vision::measures::fit_ellipse;
 use crate::vision::{Contour, DisplayRaster, Field, InputGrid, Vertex, map_contour, measure};
 use bytemuck::Zeroable;
 
-/// A mask with fewer pixels than this on the input grid is no object any more, and a hole with fewer is filled.
+/// Minimum pixels on the input grid: an object with a smaller mask is lost, and a smaller hole is filled.
 pub(super) const PIXELS_MIN: usize = 12;
 
-/// One object.
+/// A tracked object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Object {
-    /// The device's number; 0 for a free place.
+    /// Number given by the device; 0 if the place is free.
     pub id: u32,
-    /// Whether `masks` holds logits to go on from.
+    /// Whether `masks` holds logits of an earlier mask.
     pub has_mask: bool,
-    /// Where the mask lies; none before the first.
+    /// Geometry of the mask; `None` before the first mask.
     pub scene: Option<Scene>,
     /// Box of the mask on the input grid: left, top, right, bottom.
     pub box_px: [f32; 4],
-    /// What is shown of it.
+    /// Entry of the object on overlays.
     pub shown: OverlayObject,
-    /// The last frame it was brought onto, by the session's count of frames worked on.
+    /// The last frame on which it was updated, by number of processed frames.
     pub frame: u64,
-    /// What was pointed at on `prompted_frame`: later clicks on that frame add to it.
+    /// Box and clicks on `prompted_frame`; later clicks on that frame are added.
     pub prompt: DecoderPrompt,
-    /// The frame of the last prompt, by the session's count of frames worked on.
+    /// The frame of the last prompt, by number of processed frames.
     pub prompted_frame: u64,
 }
 
 impl Object {
-    /// A place that is free, or just given to the object `id`.
+    /// Creates a new object, or a free place if `id` is 0.
     pub fn new(id: u32) -> Self {
         Self {
             id,
@@ -47,24 +47,25 @@ impl Object {
         }
     }
 
-    /// Lost: no contour, no mask to go on from; stays on overlays as such until it is prompted again or removed.
+    /// Marks the object as lost, without contour and mask. It stays on overlays as lost until it is prompted again or
+    /// removed.
     pub fn lose(&mut self) {
         self.has_mask = false;
         self.shown = lost(self.id);
     }
 }
 
-/// What is shown of a lost object.
+/// Returns the overlay entry of a lost object.
 pub(super) fn lost(id: u32) -> OverlayObject {
     OverlayObject { id, state: State::Lost as u32, ..OverlayObject::zeroed() }
 }
 
-/// The place of an object, if there is such a one.
+/// Returns the index of the object `id`, if it exists.
 pub(super) fn place_of(objects: &[Object], id: u32) -> Option<usize> {
     objects.iter().position(|object| object.id == id)
 }
 
-/// The geometry that an object's mask is seen in.
+/// The geometry of a mask, with its input grid and display.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scene {
     pub geometry: Geometry,
@@ -72,24 +73,24 @@ pub(super) struct Scene {
     pub display: DisplayRaster,
 }
 
-/// A mask on the input grid, cropped to the field of view; none if the buffer is too small.
+/// Crops a mask on the input grid to the field of view; `None` if the buffer is too small.
 pub(super) fn field<'a>(values: &'a [f32], scene: &Scene) -> Option<Field<'a>> {
     let grid = &scene.grid;
     Field::new(values, grid.columns() as usize, grid.rows() as usize, grid.size() as usize).ok()
 }
 
-/// What the decoder's mask of an object came to.
+/// Contour and confidence of an object's mask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MaskOutput {
     pub contour: Contour,
     pub scene: Scene,
-    /// The decoder's own estimate of its overlap with the truth.
+    /// The decoder's estimate of the mask's IoU.
     pub confidence: f32,
     /// The state of the object if the mask is trusted.
     pub state: State,
 }
 
-/// An object as it was found.
+/// An object found on a frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub scene: Scene,
@@ -98,8 +99,8 @@ pub(super) struct Found {
     pub shown: OverlayObject,
 }
 
-/// What is shown of an object whose contour's points are on the input grid; none without enough pixels, or with too little
-/// confidence.
+/// Computes the overlay entry of an object from its contour's `points` on the input grid; `None` if it has too few
+/// pixels or too low confidence.
 pub(super) fn found(
     id: u32,
     output: &MaskOutput,
@@ -157,9 +158,9 @@ mod tests {
     use crate::hal::geometry::{Linear, Point};
     use crate::vision::{Display, Link, Pick, mask, trace};
 
-    /// A wall around a cavity, cut by the edge of the field below: outer ring and hole, measures without the hole.
+    /// A wall around a cavity, cut by the lower edge of the field: outer boundary and hole, measures without the hole.
     #[test]
-    fn a_contour_with_a_hole_at_the_border_is_shown_with_both() {
+    fn an_object_with_a_hole_at_the_border_is_shown() {
         let geometry = Geometry::Linear(Linear {
             lines: 101,
             samples: 101,
@@ -175,7 +176,7 @@ mod tests {
             display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
                 .expect("a display"),
         };
-        // In millimetres, about (5, 70): the wall reaches from 18 to 35 mm, and the field ends at 100.
+        // In millimetres, around (5, 70): the wall reaches from 18 to 35 mm, and the field ends at 100.
         let wall = |point: Point| {
             let radius = libm::hypotf(point.x - 5.0, point.y - 70.0);
             (radius - 18.0).min(35.0 - radius)
@@ -197,11 +198,11 @@ mod tests {
         let all = valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::AT_BORDER;
         assert_eq!((shown.valid, shown.polygons), (all, 2));
         assert_eq!(shown.polygons_mm().map(<[_]>::len).sum::<usize>(), shown.points as usize);
-        let [outer, hole] = [0, 1].map(|ring| shown.polygons_mm().nth(ring).expect("two rings"));
+        let [outer, hole] = [0, 1].map(|index| shown.polygons_mm().nth(index).expect("two polygons"));
         let radius = |point: &[f32; 2]| libm::hypotf(point[0] - 5.0, point[1] - 70.0);
         assert!(outer.iter().all(|point| (radius(point) - 35.0).abs() < 1.0 || point[1] > 99.0));
         assert!(hole.iter().all(|point| (radius(point) - 18.0).abs() < 1.0));
-        // The wall, less the segment that the edge cuts off at 30 mm from its middle.
+        // The wall, minus the segment that the edge cuts off 30 mm from the centre.
         let pi = core::f32::consts::PI;
         let segment = 35.0 * 35.0 * libm::acosf(30.0 / 35.0) - 30.0 * libm::sqrtf(35.0 * 35.0 - 30.0 * 30.0);
         let expected_mm2 = pi * (35.0 * 35.0 - 18.0 * 18.0) - segment;
@@ -210,7 +211,7 @@ mod tests {
             "{} mm2, not {expected_mm2}",
             shown.area_mm2
         );
-        // The display has two pixels a millimetre.
+        // The display has two pixels per millimetre.
         assert!((shown.area_px2 / shown.area_mm2 - 4.0).abs() < 0.01);
         assert!((shown.long_axis_mm - 70.0).abs() < 0.7, "{} mm", shown.long_axis_mm);
     }

@@ -1,4 +1,4 @@
-//! What an overlay says: of the frame in work, or repeated where another frame is displayed.
+//! Fills overlays: with the contours of the current frame, or with contours repeated on another frame.
 
 use super::advance::Work;
 use super::objects::{Object, lost};
@@ -7,43 +7,43 @@ use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{Overlay, OverlayObject, PromptAnswer, Rung, State, valid};
 use crate::vision::DisplayRaster;
 
-/// Where a frame is displayed that is not worked on.
+/// Geometry and display of a frame on which contours are repeated.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Elsewhere {
+pub(super) struct RepeatTarget {
     pub geometry: Geometry,
     pub display: DisplayRaster,
 }
 
-/// How old an overlay is.
+/// Age and latency of an overlay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// Since its contours' frame was committed.
+    /// Time since the frame of its contours was committed.
     pub age_ns: u64,
-    /// Since the work for it was asked for.
+    /// Time since the overlay was requested.
     pub latency_ns: u64,
 }
 
-/// Writes an overlay of the frame in work, with the objects as they are or repeated `elsewhere`.
+/// Writes an overlay of the current frame, with the objects' contours on it, or with contours repeated on `repeat`.
 pub(super) fn write(
     overlay: &mut Overlay,
     work: &Work,
     times: &Times,
     objects: &[Object],
-    elsewhere: Option<&Elsewhere>,
+    repeat: Option<&RepeatTarget>,
 ) {
     *overlay = Overlay::blank();
     overlay.seq = work.seq;
     overlay.t_acq_ns = work.t_acq_ns;
     (overlay.latency_ns, overlay.age_ns) = (times.latency_ns, times.age_ns);
     overlay.stage_ns = work.stage_ns;
-    overlay.rung = if elsewhere.is_some() { Rung::Repeat } else { Rung::Full } as u32;
+    overlay.rung = if repeat.is_some() { Rung::Repeat } else { Rung::Full } as u32;
     overlay.geometry_epoch = work.geometry_epoch;
     overlay.flags = work.flags;
     let followed = objects.iter().filter(|object| object.id != 0 && object.shown.id != 0);
     for (to, object) in overlay.objects.iter_mut().zip(followed) {
         *to = object.shown;
-        if let Some(elsewhere) = elsewhere {
-            elsewhere.mark_stale(object, to);
+        if let Some(repeat) = repeat {
+            repeat.mark_stale(object, to);
         }
         overlay.object_count += 1;
         // States are ordered from best to worst.
@@ -51,15 +51,16 @@ pub(super) fn write(
     }
 }
 
-/// Adds the answers to prompts, of which there are at most as many as an overlay has room for.
+/// Adds the replies to prompts, at most `ANSWERS_MAX`.
 pub(super) fn add_answers(overlay: &mut Overlay, answers: &[PromptAnswer]) {
     overlay.answer_count = answers.len() as u32;
     overlay.answers[..answers.len()].copy_from_slice(answers);
 }
 
-impl Elsewhere {
-    /// Marks a copy of what is shown of `object` as of an earlier frame, drawn where it is on this display; as lost, if
-    /// its place there is not known. The object itself stays as it is: it belongs to the frame that was worked on.
+impl RepeatTarget {
+    /// Marks `shown`, a copy of the object's overlay entry, as stale and draws it at its position on this display;
+    /// marks it as lost if that position is not known. The object itself does not change: it belongs to the last
+    /// processed frame.
     fn mark_stale(&self, object: &Object, shown: &mut OverlayObject) {
         if shown.state == State::Lost as u32 || shown.points == 0 {
             return;

@@ -1,4 +1,4 @@
-//! The two programs a session runs, found in the model by name and held to the shapes that it expects.
+//! The two programs of a session, found in the model by name, with checked shapes.
 
 use super::SessionError;
 use crate::exec::Executor;
@@ -6,26 +6,26 @@ use crate::format::{ConventionsRecord, Model, PortRecord, ProgramRecord, TensorS
 use crate::vision::components::PICK_POINTS_MAX;
 use crate::vision::{Pick, Vertex};
 
-/// Where the session finds what it feeds and reads: program and port indices.
+/// Indices of the programs and ports that a session uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Programs {
-    /// The program that makes features of an image.
+    /// The program that computes features of an image.
     pub encoder: usize,
-    /// Its input: `input_size` squared normalised grey levels.
+    /// Encoder input: `input_size` squared normalised grey levels.
     pub image: usize,
-    /// The program that makes masks from features and prompts.
+    /// The program that computes masks from features and prompts.
     pub decoder: usize,
-    /// Its input: x and y of each slot.
+    /// Decoder input: x and y of each point slot.
     pub point_coords: usize,
-    /// Its input: what each slot is.
+    /// Decoder input: label of each point slot.
     pub point_labels: usize,
-    /// Its input: logits of the mask before, `mask_size` squared.
+    /// Decoder input: logits of the previous mask, `mask_size` squared.
     pub mask_input: usize,
-    /// Its input: 1 where there was one.
+    /// Decoder input: 1 if there is a previous mask, else 0.
     pub has_mask_input: usize,
-    /// Its output: logits of `mask_candidates` masks.
+    /// Decoder output: logits of `mask_candidates` masks.
     pub masks: usize,
-    /// Its output: its own estimate of each mask's overlap with the truth.
+    /// Decoder output: estimated IoU of each mask.
     pub iou: usize,
     /// Side of the square masks.
     pub mask_size: usize,
@@ -35,7 +35,7 @@ impl Programs {
     /// Finds programs and ports.
     ///
     /// # Errors
-    /// [`SessionError::Program`] or [`SessionError::Port`] name the one that is missing or has another size.
+    /// [`SessionError::Program`] or [`SessionError::Port`] name the one that is missing or has the wrong size.
     pub fn find(model: &Model<'_>) -> Result<Self, SessionError> {
         let c = model.conventions();
         if c.input_size == 0 || c.mask_size == 0 || c.point_slots < 2 || c.mask_candidates == 0 {
@@ -54,7 +54,7 @@ impl Programs {
         };
         let ConventionsRecord { input_size, mask_size, point_slots, mask_candidates, .. } = *c;
         let (inputs, outputs) = (model.inputs(decoder_record), model.outputs(decoder_record));
-        // The decoder reads the features where the encoder wrote them: in the one bank that both have a slot of.
+        // The decoder reads the features where the encoder wrote them: each has one slot, of the same bank.
         let bank = |record: &ProgramRecord| match record.slots() {
             [slot] => model.header().banks().get(slot.bank as usize).filter(|bank| bank.per_kept_frame == 1),
             _ => None,
@@ -80,16 +80,16 @@ impl Programs {
         })
     }
 
-    /// Begins a run of the encoder that writes its features to a copy of their bank.
+    /// Begins a run of the encoder that writes its features to copy `copy` of their bank.
     ///
     /// # Panics
     /// If there is no such copy.
     pub fn begin_encoder(&self, executor: &mut Executor<'_>, copy: u32) {
-        executor.begin(self.encoder, &[copy]).expect("the encoder has one slot, found to be the features'");
+        executor.begin(self.encoder, &[copy]).expect("the encoder has one slot, of the feature bank");
     }
 }
 
-/// Most clicks that go into one prompt, beside a box: the slots that the decoder was trained with.
+/// Maximum clicks of a prompt, beside a box: the number of slots that the decoder was trained with.
 pub const CLICKS_MAX: usize = 14;
 
 const _: () = assert!(CLICKS_MAX <= PICK_POINTS_MAX);
@@ -99,11 +99,11 @@ const _: () = assert!(CLICKS_MAX <= PICK_POINTS_MAX);
 pub struct GridClick {
     /// x and y: pixel indices.
     pub at: [f32; 2],
-    /// Whether inside the object.
+    /// Whether the click is inside the object.
     pub is_positive: bool,
 }
 
-/// What the decoder is prompted with, in grid pixels: a box, clicks, or both.
+/// A prompt for the decoder, in grid pixels: a box, clicks, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct DecoderPrompt {
     /// Left, top, right, bottom.
@@ -112,7 +112,7 @@ pub struct DecoderPrompt {
     count: usize,
 }
 
-/// Labels of the decoder's points, as it was trained.
+/// Labels of the decoder's points, as in training.
 mod label {
     pub const NEGATIVE: f32 = 0.0;
     pub const POSITIVE: f32 = 1.0;
@@ -122,12 +122,12 @@ mod label {
 }
 
 impl DecoderPrompt {
-    /// A box and no click.
+    /// Creates a prompt of a box without clicks.
     pub fn of_box(box_px: [f32; 4]) -> Self {
         Self { box_px: Some(box_px), ..Self::default() }
     }
 
-    /// Adds a click. Where there is no room, the oldest is dropped: its effect persists in the mask.
+    /// Adds a click. If there is no room, drops the oldest: its effect persists in the mask.
     pub fn add(&mut self, click: GridClick) {
         if self.count == CLICKS_MAX {
             self.clicks.rotate_left(1);
@@ -137,20 +137,19 @@ impl DecoderPrompt {
         self.count += 1;
     }
 
-    /// The clicks, in the order they were made.
+    /// Returns the clicks in order of arrival.
     pub fn clicks(&self) -> &[GridClick] {
         &self.clicks[..self.count]
     }
 
-    /// Begins a run of the decoder on the features in a copy of their bank, and fills its inputs. Box corners come first, then
-    /// clicks; unused slots are labelled so. `mask` holds the logits of the mask before, if there is one to refine.
+    /// Begins a run of the decoder on the features in copy `copy` of their bank, and fills its inputs: box corners
+    /// first, then clicks; unused slots have a label of their own. `mask` holds the logits of the previous mask, if
+    /// there is one.
     ///
     /// # Panics
     /// If there is no such copy.
     pub fn begin(&self, executor: &mut Executor<'_>, programs: &Programs, copy: u32, mask: Option<&[f32]>) {
-        executor
-            .begin(programs.decoder, &[copy])
-            .expect("the decoder has one slot, found to be the features'");
+        executor.begin(programs.decoder, &[copy]).expect("the decoder has one slot, of the feature bank");
         let corners =
             self.box_px.map(|[x0, y0, x1, y1]| [([x0, y0], label::BOX_FROM), ([x1, y1], label::BOX_TO)]);
         let labelled =
@@ -175,12 +174,13 @@ impl DecoderPrompt {
         executor.input_mut(programs.has_mask_input).fill(has_mask);
     }
 
-    /// Whether there is a click inside the object.
+    /// Returns whether there is a click inside the object.
     pub fn has_positive_click(&self) -> bool {
         self.clicks().iter().any(|click| click.is_positive)
     }
 
-    /// The component of a mask that is meant: one that holds a positive click, else the largest. `at` is room for the clicks.
+    /// Selects the component of a mask: one that contains a positive click, else the largest. `at` is scratch for the
+    /// clicks.
     pub fn pick<'a>(&self, at: &'a mut [Vertex; CLICKS_MAX]) -> Pick<'a> {
         let positive = self.clicks().iter().filter(|click| click.is_positive);
         match at.iter_mut().zip(positive).map(|(to, click)| *to = click.at).count() {
@@ -189,9 +189,8 @@ impl DecoderPrompt {
         }
     }
 
-    /// Which mask is meant by this prompt, by the decoder's own estimates: one positive click alone leaves open how much
-    /// is meant, and takes the best of the candidates behind the first, where there are any; everything else takes the
-    /// first.
+    /// Selects the mask for this prompt by the decoder's IoU estimates. A single positive click is ambiguous: it takes
+    /// the best candidate after the first, if there are several masks. Every other prompt takes the first mask.
     pub fn choose(&self, iou: &[f32]) -> usize {
         let is_lone_click =
             self.box_px.is_none() && matches!(self.clicks(), [GridClick { is_positive: true, .. }]);

@@ -1,4 +1,4 @@
-//! Prompts: which frame they were made on, and what they point at there.
+//! Resolves prompts: their frame, and their position on it.
 
 use super::KeptFeatures;
 use super::advance::Work;
@@ -9,19 +9,20 @@ use crate::hal::geometry::{LineSample, Point};
 use crate::hal::overlay::PromptOutcome;
 use crate::vision::Vertex;
 
-/// What a prompt asks for.
+/// Effect of a prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
-    /// The end of the object at this place.
+    /// Remove the object at this index.
     Remove(usize),
-    /// A mask for the object at this place (which may be free), by what is pointed at, on the features in this slot.
+    /// Decode a mask for the object at index `place` (which may be free), from a click or box, on the features in
+    /// `slot`.
     Decode { place: usize, pointed: Pointed, slot: u32 },
 }
 
-/// What a prompt asks for while a frame is in work.
+/// Returns the effect of a prompt; `work` is the current frame.
 ///
 /// # Errors
-/// Why it cannot be served.
+/// The reason why it cannot be served.
 pub(super) fn target(
     prompt: &Prompt,
     work: &Work,
@@ -34,7 +35,7 @@ pub(super) fn target(
     }
     let slot = slot_of(prompt.seq, work, kept).ok_or(PromptOutcome::TooOld)?;
     let scene = kept[slot as usize].scene.ok_or(PromptOutcome::TooOld)?;
-    // A mask of that frame must be reprojected to the frame in work.
+    // The mask of that frame must be reprojected to the current frame.
     if kept[work.slot as usize].scene.is_none_or(|now| !scene.geometry.shares_plane_with(&now.geometry)) {
         return Err(PromptOutcome::TooOld);
     }
@@ -49,7 +50,7 @@ pub(super) fn target(
     Ok(Target::Decode { place, pointed, slot })
 }
 
-/// The feature slot of the frame with a number; 0 stands for the frame in work.
+/// Returns the feature slot of frame `seq`; 0 means the current frame.
 fn slot_of(seq: u64, work: &Work, kept: &[KeptFeatures]) -> Option<u32> {
     if seq == 0 || seq == work.seq {
         return Some(work.slot);
@@ -57,7 +58,7 @@ fn slot_of(seq: u64, work: &Work, kept: &[KeptFeatures]) -> Option<u32> {
     kept.iter().position(|kept| kept.scene.is_some() && kept.seq == seq).map(|slot| slot as u32)
 }
 
-/// What a prompt points at, in grid pixels.
+/// The click or box of a prompt, in grid pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pointed {
     Click(GridClick),
@@ -66,7 +67,7 @@ pub(super) enum Pointed {
 }
 
 impl Pointed {
-    /// None if it lies outside the field of view, or has no extent.
+    /// Converts a prompt to grid pixels; `None` if it lies outside the field of view or has no extent.
     fn at(scene: &Scene, prompt: &Prompt) -> Option<Self> {
         let on_grid = |point| to_grid(scene, prompt.space, point);
         match prompt.kind {
@@ -77,7 +78,7 @@ impl Pointed {
             PromptKind::Box { from, to } => {
                 let (a, b) = (on_grid(from), on_grid(to));
                 let [x0, y0, x1, y1] = [a[0].min(b[0]), a[1].min(b[1]), a[0].max(b[0]), a[1].max(b[1])];
-                // A box may reach over the edge, but not lie beside the field.
+                // A box may cross the edge of the field, but its middle must be inside.
                 let is_inside = scene.grid.contains([(x0 + x1) / 2.0, (y0 + y1) / 2.0]);
                 (is_inside && x1 > x0 && y1 > y0).then_some(Self::Box([x0, y0, x1, y1]))
             }
@@ -86,7 +87,7 @@ impl Pointed {
     }
 }
 
-/// Where a prompt's point lies on the input grid.
+/// Maps a prompt's point to the input grid.
 fn to_grid(scene: &Scene, space: PointSpace, point: Point) -> Vertex {
     let plane = match space {
         PointSpace::Plane => point,

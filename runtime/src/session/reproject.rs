@@ -1,27 +1,28 @@
-//! Whether and where an object lies in another geometry. Both geometries are compared in the probe's plane, in millimetres.
+//! Decides whether an object must be reprojected to another geometry. Geometries are compared in the probe's plane, in
+//! millimetres.
 
 use super::objects::{Object, Scene};
 use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::OverlayObject;
 use crate::vision::InputGrid;
 
-/// What has to be done before an object's mask can be used in a geometry.
+/// Reprojection that an object's mask needs before it is used in a scene.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Reprojection {
-    /// Nothing: it is the object's own geometry.
+    /// None: the geometry is the same.
     Same,
-    /// The mask is resampled; the object's box is then this one.
+    /// The mask must be resampled; `box_px` is the object's new box.
     To { box_px: [f32; 4] },
-    /// The object's place there is not known, or nothing of it is left in the field.
+    /// The object's position there is not known, or it lies outside the field.
     Lost,
 }
 
-/// Whether an object's place is known in another geometry.
+/// Returns whether an object's position is known in another geometry.
 pub(super) fn is_known_in(object: &Object, geometry: &Geometry) -> bool {
     object.scene.is_some_and(|own| own.geometry.shares_plane_with(geometry))
 }
 
-/// What has to be done before an object's mask can be used in a scene.
+/// Returns the reprojection that an object's mask needs before it is used in a scene.
 pub(super) fn reprojection(object: &Object, scene: &Scene) -> Reprojection {
     if object.scene.is_some_and(|own| own.geometry == scene.geometry) {
         return Reprojection::Same;
@@ -30,7 +31,7 @@ pub(super) fn reprojection(object: &Object, scene: &Scene) -> Reprojection {
     box_px.map_or(Reprojection::Lost, |box_px| Reprojection::To { box_px })
 }
 
-/// The box of a shown contour on another grid, cropped to its field; none if nothing is left.
+/// Returns the box of a shown contour on another grid, cropped to its field; `None` if the box is empty.
 fn box_on(shown: &OverlayObject, grid: &InputGrid) -> Option<[f32; 4]> {
     let mut bounds = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
     for &[x, y] in shown.polygons_mm().next()? {

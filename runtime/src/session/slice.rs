@@ -2,11 +2,11 @@
 
 use crate::hal::clock::Clock;
 
-/// Pieces of work after which a slice ends although the clock shows the same time: a clock that stands still must not make one
-/// call run for ever. (A clock that works moves with each piece, or ticks so coarsely that an early end costs nothing.)
+/// Pieces of work after which a slice ends if the clock does not advance: with a stopped clock, a call must not run for
+/// ever. (A working clock advances with each piece, or ticks so coarsely that an early end costs nothing.)
 const STILL_PIECES_MAX: u32 = 64;
 
-/// A slice: asked before each piece of work whether it may start.
+/// A time slice. It decides before each piece of work whether the piece may start.
 #[derive(Debug)]
 pub(super) struct Slice {
     end_ns: u64,
@@ -23,7 +23,8 @@ impl Slice {
         Self { end_ns, now_ns, still_pieces: 0, is_first: true, is_over: false }
     }
 
-    /// Whether one more piece of work may start: always one in a slice, so that every slice makes progress; then until its end.
+    /// Returns whether another piece of work may start: always for the first one, so that every slice makes progress,
+    /// then until the slice ends.
     pub fn go_on(&mut self, clock: &impl Clock) -> bool {
         if core::mem::take(&mut self.is_first) {
             return true;
@@ -36,13 +37,13 @@ impl Slice {
         !self.is_over
     }
 
-    /// Reads the clock.
+    /// Reads the clock and returns its time.
     pub fn read(&mut self, clock: &impl Clock) -> u64 {
         self.now_ns = clock.now_ns();
         self.now_ns
     }
 
-    /// The time that was read last.
+    /// Returns the time that was read last.
     pub fn now_ns(&self) -> u64 {
         self.now_ns
     }
@@ -61,7 +62,7 @@ mod tests {
             pieces += 1;
             clock.advance_ns(step_ns);
         }
-        assert!(!slice.go_on(&&clock), "a slice that is over stays so");
+        assert!(!slice.go_on(&&clock), "a slice that has ended cannot continue");
         pieces
     }
 

@@ -1,33 +1,31 @@
-//! The order of a stream: which frames are late, which are the start of a stream that began again, and how many are
-//! missing.
+//! Order of the frames of a stream: detects late frames, restarts and missing frames.
 
 use crate::hal::frame::Frame;
 
-/// So many frames in a row that are behind the delivered ones, yet in order among themselves, are a stream that began
-/// again (a probe that restarted counts from zero). Late frames come one by one between others, and duplicates are not
-/// in order among themselves.
+/// Number of consecutive late frames, in order among themselves, that indicate a restart (a restarted probe counts from
+/// zero). Other late frames arrive between frames in order, and duplicates are not in order among themselves.
 pub(super) const RESTART_FRAMES: u32 = 3;
 
-/// Where a frame stands in its stream.
+/// Position of a frame in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Behind the last one, with so many sequence numbers left out between them.
+    /// After the last frame in order.
     Next {
-        /// Numbers left out.
+        /// Sequence numbers missing between the two.
         skipped: u64,
     },
-    /// Not later than a frame that was delivered.
-    Behind,
-    /// The first frame of a stream that began again.
+    /// Not after the last frame in order.
+    Late,
+    /// The first frame after a restart.
     Restarted,
 }
 
-/// What is remembered of the frames gone by.
+/// The last frames of a stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stream {
     last: Option<Place>,
-    /// The last frame that was behind, and how many of them came in a row.
-    behind: Option<(Place, u32)>,
+    /// The last late frame, and the number of consecutive late frames up to it.
+    late: Option<(Place, u32)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +36,15 @@ struct Place {
 }
 
 impl Place {
-    /// Whether this one comes after `other`: on one clock, a higher number and no earlier time.
+    /// Returns whether this frame comes after `other`: same clock, higher number, no earlier time.
     fn is_after(&self, other: &Self) -> bool {
         self.clock_id == other.clock_id && self.seq > other.seq && self.t_acq_ns >= other.t_acq_ns
     }
 }
 
 impl Stream {
-    /// Judges a frame, and remembers it.
-    pub fn judge(&mut self, frame: &Frame) -> Order {
+    /// Classifies a frame and stores its position.
+    pub fn classify(&mut self, frame: &Frame) -> Order {
         let place = Place { seq: frame.seq, t_acq_ns: frame.t_acq_ns, clock_id: frame.clock_id };
         let Some(last) = self.last else {
             self.last = Some(place);
@@ -54,19 +52,19 @@ impl Stream {
         };
         let is_other_clock = place.clock_id != last.clock_id;
         if place.is_after(&last) {
-            (self.last, self.behind) = (Some(place), None);
+            (self.last, self.late) = (Some(place), None);
             return Order::Next { skipped: place.seq - last.seq - 1 };
         }
-        let run = match self.behind {
+        let run = match self.late {
             Some((before, run)) if place.is_after(&before) => run + 1,
             _ => 1,
         };
         if run >= RESTART_FRAMES || is_other_clock {
-            (self.last, self.behind) = (Some(place), None);
+            (self.last, self.late) = (Some(place), None);
             return Order::Restarted;
         }
-        self.behind = Some((place, run));
-        Order::Behind
+        self.late = Some((place, run));
+        Order::Late
     }
 }
 
@@ -90,31 +88,31 @@ mod tests {
             ..FrameDescriptor::blank()
         };
         let mut frame = descriptor.check().expect("a valid picture");
-        let judged = frames.iter().map(|&(seq, t_acq_ns, clock_id)| {
+        let classified = frames.iter().map(|&(seq, t_acq_ns, clock_id)| {
             (frame.seq, frame.t_acq_ns, frame.clock_id) = (seq, t_acq_ns, clock_id);
-            stream.judge(&frame)
+            stream.classify(&frame)
         });
-        judged.collect()
+        classified.collect()
     }
 
     const NEXT: Order = Order::Next { skipped: 0 };
 
     #[test]
-    fn late_and_repeated_frames_are_behind() {
-        // Frame 3 comes late (its number says so), then one whose time alone says so, then 5 twice more.
+    fn late_and_repeated_frames_are_late() {
+        // Frame 3 has a late number, frame 6 a late time, and frame 5 is repeated.
         let seen =
             orders(&[(1, 10, 0), (2, 20, 0), (4, 40, 0), (3, 30, 0), (5, 50, 0), (6, 45, 0), (5, 50, 0)]);
         let skipped = Order::Next { skipped: 1 };
-        assert_eq!(seen, [NEXT, NEXT, skipped, Order::Behind, NEXT, Order::Behind, Order::Behind]);
-        // However often a frame is repeated, the stream has not begun again.
+        assert_eq!(seen, [NEXT, NEXT, skipped, Order::Late, NEXT, Order::Late, Order::Late]);
+        // Repeats of one frame are never a restart.
         let mut repeated = vec![(9, 90, 0)];
         repeated.extend([(9, 90, 0); 20]);
-        assert!(orders(&repeated)[1..].iter().all(|order| *order == Order::Behind));
+        assert!(orders(&repeated)[1..].iter().all(|order| *order == Order::Late));
     }
 
     #[test]
-    fn a_stream_that_begins_again_is_gone_on_with() {
-        // The clock alone, the number alone, and both.
+    fn a_restarted_stream_is_followed() {
+        // Only the clock restarts, only the number, or both.
         for restarted in [
             [(6, 1, 0), (7, 2, 0), (8, 3, 0), (9, 4, 0)],
             [(1, 60, 0), (2, 70, 0), (3, 80, 0), (4, 90, 0)],
@@ -123,18 +121,18 @@ mod tests {
             let mut frames = vec![(4, 40, 0), (5, 50, 0)];
             frames.extend(restarted);
             let seen = orders(&frames);
-            assert_eq!(seen[2..], [Order::Behind, Order::Behind, Order::Restarted, NEXT], "{restarted:?}");
+            assert_eq!(seen[2..], [Order::Late, Order::Late, Order::Restarted, NEXT], "{restarted:?}");
         }
-        // Another clock says so itself.
+        // Another `clock_id` is a restart at once.
         assert_eq!(orders(&[(5, 50, 0), (6, 1, 7), (7, 2, 7)]), [NEXT, Order::Restarted, NEXT]);
     }
 
     #[test]
-    fn late_frames_between_others_never_begin_a_stream() {
+    fn late_frames_between_others_are_no_restart() {
         let mut frames = Vec::new();
         for seq in 10..60 {
             frames.push((seq, 10 * seq, 0));
-            // Two late ones, in order, between any two of the others.
+            // Two late frames, in order, between any two of the others.
             frames.extend([(seq - 8, 10 * (seq - 8), 0), (seq - 7, 10 * (seq - 7), 0)]);
         }
         assert!(!orders(&frames).contains(&Order::Restarted));

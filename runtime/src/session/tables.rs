@@ -1,19 +1,19 @@
 //! The sampling tables of two geometries: the one in use, and the one that is being filled.
 //!
-//! A new geometry's table is filled a few rows per frame, so that a change of depth stalls no frame, and the old table is
-//! kept until the new one is complete. A scanner that switches between two geometries finds both ready.
+//! A new geometry's table is filled a few rows per frame, so that a change of depth stalls no frame. The old table is
+//! kept until the new one is complete, and after that, so that a scanner can switch between two geometries.
 
 use crate::hal::frame::Frame;
 use crate::vision::VisionError;
 use crate::vision::sampler::{LutEntry, Sampler};
 
-/// One geometry's table.
+/// The table of one geometry.
 #[derive(Debug, Clone, Copy, Default)]
 struct Table {
     sampler: Option<Sampler>,
     /// Rows filled so far, from the top.
     rows: u32,
-    /// Frames that came while it was filled.
+    /// Frames received while it was being filled.
     frames: u32,
 }
 
@@ -23,35 +23,34 @@ impl Table {
     }
 }
 
-/// Both tables, in their halves of one slice.
+/// Both tables, each in one half of a slice.
 #[derive(Debug)]
 pub(super) struct SamplingTables<'m> {
     entries: &'m mut [LutEntry],
     tables: [Table; 2],
-    /// The one that frames were sampled by last.
+    /// Index of the table that sampled the last frame.
     in_use: usize,
 }
 
-/// One of the tables.
+/// Index of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TableIndex(usize);
 
 impl<'m> SamplingTables<'m> {
-    /// Tables in `entries`, which has room for two.
+    /// Creates empty tables in `entries`, which has room for two.
     pub fn new(entries: &'m mut [LutEntry]) -> Self {
         Self { entries, tables: [Table::default(); 2], in_use: 0 }
     }
 
-    /// Whether there is no complete table yet.
+    /// Returns whether there is no complete table yet.
     pub fn are_empty(&self) -> bool {
         !self.tables.iter().any(Table::is_complete)
     }
 
-    /// The table of a frame's geometry, begun anew in place of the one that is not in use if there is none; whether it
-    /// was begun.
+    /// Returns the table of a frame's geometry, and whether it is new: a new table replaces the one that is not in use.
     ///
     /// # Errors
-    /// A frame that cannot be sampled.
+    /// If the frame cannot be sampled.
     pub fn of(&mut self, frame: &Frame, size: u32) -> Result<(TableIndex, bool), VisionError> {
         let fits = |table: &Table| table.sampler.is_some_and(|sampler| sampler.fits(frame));
         if let Some(index) = self.tables.iter().position(fits) {
@@ -63,12 +62,12 @@ impl<'m> SamplingTables<'m> {
         Ok((TableIndex(index), true))
     }
 
-    /// Counts a frame that came while a table was being made.
+    /// Counts a frame received while a table is being filled.
     pub fn count_frame(&mut self, TableIndex(index): TableIndex) {
         self.tables[index].frames += 1;
     }
 
-    /// Frames that came while a table was being made.
+    /// Returns the number of frames received while a table was being filled.
     pub fn frames(&self, TableIndex(index): TableIndex) -> u32 {
         self.tables[index].frames
     }
@@ -80,7 +79,7 @@ impl<'m> SamplingTables<'m> {
     /// Fills the next row of a table.
     ///
     /// # Errors
-    /// None for tables cut by a session's layout.
+    /// Never for tables of a session's layout.
     pub fn fill_row(&mut self, TableIndex(index): TableIndex) -> Result<(), VisionError> {
         let table = &mut self.tables[index];
         let Some(sampler) = table.sampler else { return Ok(()) };
@@ -90,20 +89,20 @@ impl<'m> SamplingTables<'m> {
         Ok(())
     }
 
-    /// A complete table: its sampler and entries.
+    /// Returns the sampler and the entries of a complete table.
     ///
     /// # Errors
-    /// [`VisionError::Unsupported`] for one that is not complete.
+    /// [`VisionError::Unsupported`] for an incomplete table.
     pub fn complete(&self, TableIndex(index): TableIndex) -> Result<(&Sampler, &[LutEntry]), VisionError> {
         let table = &self.tables[index];
         let sampler = table.sampler.as_ref().filter(|_| table.is_complete());
         let sampler =
-            sampler.ok_or(VisionError::Unsupported { what: "sampling by a table that is not complete" })?;
+            sampler.ok_or(VisionError::Unsupported { what: "sampling with an incomplete table" })?;
         let half = self.entries.len() / 2;
         Ok((sampler, &self.entries[index * half..][..half]))
     }
 
-    /// Makes a table the one in use: a new geometry replaces the other one.
+    /// Marks a table as in use: a new geometry replaces the other one.
     pub fn use_for_frames(&mut self, TableIndex(index): TableIndex) {
         self.in_use = index;
     }

@@ -1,4 +1,4 @@
-//! From stored samples to normalised grey levels.
+//! Converts stored samples to normalised grey levels.
 //!
 //! Grey is the display's level, 0 to 1. The frame's amplitude law defines the meaning of a stored sample: a linear echo is
 //! log-compressed here, one that is compressed already is not compressed again. Gain and time-gain compensation are added
@@ -20,8 +20,8 @@ pub struct Normalisation {
 /// Envelope of an IQ sample at full scale.
 const IQ_FULL_SCALE: f64 = 32_767.0;
 
-/// Normalised grey for each stored sample of one frame's amplitude law. Cheap to make (at most 256 logarithms), so that a
-/// session makes one per frame and the law may change with each frame.
+/// Normalised grey for each stored sample of one frame's amplitude law. Cheap to compute (at most 256 logarithms), so
+/// that a session computes one per frame and the law may change with each frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GreyTable {
     levels: Levels,
@@ -57,7 +57,7 @@ impl IqLevels {
         }
     }
 
-    /// Grey of a pair. Zero power is minus infinity, whatever the gain.
+    /// Returns the grey of a pair. Zero power is minus infinity, whatever the gain.
     pub(super) fn of(&self, in_phase: i16, quadrature: i16) -> f32 {
         // At most 2^31.
         let power = i32::from(in_phase).pow(2) as u32 + i32::from(quadrature).pow(2) as u32;
@@ -65,8 +65,9 @@ impl IqLevels {
     }
 }
 
-/// Base-2 logarithm of a positive integer, with an error of 2e-6: the exponent, and for the mantissa `m` the series of
-/// `ln` in `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits on every platform.
+/// Computes the base-2 logarithm of a positive integer, with an error of 2e-6: the exponent, and for the mantissa `m`
+/// the series of `ln` in `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits on every
+/// platform.
 fn log2(value: u32) -> f32 {
     let bits = (value as f32).to_bits();
     let exponent = (bits >> 23) as i32 - 127;
@@ -88,8 +89,8 @@ pub(super) struct GainCurve {
 }
 
 impl GreyTable {
-    /// The table of a frame's amplitude law. `vendor_tables` are those of the session's configuration, each from stored
-    /// byte to grey in steps of 1/255.
+    /// Computes the table of a frame's amplitude law. `vendor_tables` are those of the session's configuration, each
+    /// from stored byte to grey in steps of 1/255.
     ///
     /// * Linear: `1 + 20 log10(v / 255) / range_db`, limited to 0..1; a stored 0 is black. For IQ samples `v` is the
     ///   envelope, and full scale is 32767 instead of 255.
@@ -170,7 +171,7 @@ impl GreyTable {
         Ok(Self { levels, normalisation, curve })
     }
 
-    /// Value of the pixels outside the scanned field: black, normalised.
+    /// Returns the value of the pixels outside the scanned field: black, normalised.
     pub fn outside(&self) -> f32 {
         self.finish(0.0)
     }
@@ -179,7 +180,7 @@ impl GreyTable {
         &self.levels
     }
 
-    /// The pending curve, not yet added to the levels.
+    /// Returns the pending curve, not yet added to the levels.
     pub(super) fn curve(&self) -> Option<&GainCurve> {
         self.curve.as_ref()
     }
@@ -195,7 +196,7 @@ fn finish(grey: f32, normalisation: Normalisation) -> f32 {
 }
 
 impl GainCurve {
-    /// The curve of a frame whose gain is pending; `None` if it has no points.
+    /// Returns the curve of a frame whose gain is pending; `None` if it has no points.
     fn pending(frame: &Frame, range_db: f32) -> Option<Self> {
         let count = (frame.tgc_points as usize).min(TGC_POINTS);
         let (first_depth_mm, depth_step_mm) = match frame.geometry {
@@ -207,7 +208,7 @@ impl GainCurve {
         (count > 0).then_some(Self { points: frame.tgc, count, range_db, first_depth_mm, depth_step_mm })
     }
 
-    /// Gain of a sample of a line, in grey: linear between the points, constant beyond the first and last.
+    /// Returns the gain of a sample of a line, in grey: linear between the points, constant beyond the first and last.
     pub(super) fn gain_of(&self, sample: usize) -> f32 {
         let depth_mm = self.first_depth_mm + self.depth_step_mm * sample as f32;
         let points = &self.points[..self.count];

@@ -82,7 +82,7 @@ impl BoundaryWalk {
         }
     }
 
-    /// The loop, as far as it was followed.
+    /// Returns the loop, as far as it was followed.
     pub fn boundary(&self) -> Boundary {
         Boundary { points: self.thinning.len, every: self.thinning.every, bounds: self.bounds }
     }
@@ -117,7 +117,7 @@ impl BoundaryWalk {
         self.bend.is_none() && is_started && (is_back || self.edges_left == 0)
     }
 
-    /// The next point of the loop: a crossing, or the bend behind it.
+    /// Returns the next point of the loop: a crossing, or the bend after it.
     fn next(&mut self, field: &Field<'_>) -> Vertex {
         if let Some(bend) = self.bend.take() {
             return bend;
@@ -162,7 +162,8 @@ const EAST: Heading = 0;
 const WEST: Heading = 2;
 
 impl Cell {
-    /// The pixels at its corners, clockwise from the top left; indices are shifted by one so that none is negative.
+    /// Returns the pixels at its corners, clockwise from the top left; indices are shifted by one so that none is
+    /// negative.
     fn corner(self, index: usize) -> Cell {
         match index % 4 {
             0 => self,
@@ -182,7 +183,7 @@ impl Cell {
     }
 }
 
-/// The logit of a shifted pixel; `None` beyond the border.
+/// Returns the logit of a shifted pixel; `None` beyond the border.
 fn logit(field: &Field<'_>, pixel: Cell) -> Option<f32> {
     let (x, y) = (pixel.x.checked_sub(1)?, pixel.y.checked_sub(1)?);
     (x < field.columns() && y < field.rows()).then(|| field.at(x, y))
@@ -192,8 +193,8 @@ fn is_inside(field: &Field<'_>, pixel: Cell) -> bool {
     logit(field, pixel).is_some_and(|value| value > 0.0)
 }
 
-/// Where a loop leaves a cell with the given heading: between the inside pixel on the right and the outside pixel on
-/// the left.
+/// Returns the point where a loop leaves a cell with the given heading: between the inside pixel on the right and the
+/// outside pixel on the left.
 fn crossing(field: &Field<'_>, cell: Cell, heading: Heading) -> Vertex {
     let (outside, inside) = (cell.corner(heading + 1), cell.corner(heading + 2));
     let part = match (logit(field, inside), logit(field, outside)) {
@@ -205,8 +206,8 @@ fn crossing(field: &Field<'_>, cell: Cell, heading: Heading) -> Vertex {
     [between(inside.x, outside.x), between(inside.y, outside.y)]
 }
 
-/// In a cell on the border, the corner of a loop between two crossings, where it meets the field's edge; `None` where
-/// it runs straight.
+/// Returns the corner of a loop between two crossings, where it meets the field's edge in a cell on the border; `None`
+/// where it runs straight.
 fn bend(field: &Field<'_>, cell: Cell, from: Vertex, to: Vertex) -> Option<Vertex> {
     let edge = |at: usize, count: usize| match at {
         0 => Some(-0.5),
@@ -238,7 +239,7 @@ struct Thinning {
 }
 
 impl Thinning {
-    /// Whether points must be dropped before the next one.
+    /// Returns whether points must be dropped before the next one.
     fn needs_halving(&self, points: &[Vertex]) -> bool {
         self.len == points.len() && self.keeps_next()
     }

@@ -18,17 +18,17 @@ pub struct StepBudget {
 }
 
 impl StepBudget {
-    /// A budget of `work_max` units, at least one.
+    /// Creates a budget of `work_max` units, at least one.
     pub fn new(work_max: u32) -> Self {
         Self { work_max: work_max.max(1), work: 0 }
     }
 
-    /// Units of work done so far.
+    /// Returns the units of work done so far.
     pub const fn work(&self) -> u32 {
         self.work
     }
 
-    /// Whether no more work may be started.
+    /// Returns whether no more work may be started.
     pub const fn is_used_up(&self) -> bool {
         self.work >= self.work_max
     }

@@ -22,7 +22,7 @@ pub const PICK_POINTS_MAX: usize = 16;
 /// component's first pixel in reading order (its root), minus the number of its pixels.
 const NONE: i32 = i32::MAX;
 
-/// Which component is wanted.
+/// Selection of a component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pick<'a> {
     /// The largest by pixels; the first in reading order among equals.
@@ -41,14 +41,14 @@ pub struct Component {
     pub pixels: usize,
 }
 
-/// Elements of `labels` scratch for a field.
+/// Returns the number of elements of `labels` scratch for a field.
 pub const fn labels_len(columns: usize, rows: usize) -> usize {
     columns * rows
 }
 
-/// Most links of a union-find path. The roots along a path were roots of different components when the path's first pixel
-/// was labelled. Only components that reach the row last labelled can still be joined, and a row has room for one in
-/// every two pixels; three more for its ends, and for the outside that reaches the edge.
+/// Returns the maximum links of a union-find path. The roots along a path were roots of different components when the
+/// path's first pixel was labelled. Only components that reach the row last labelled can still be joined, and a row has
+/// room for one in every two pixels; three more for its ends, and for the outside that reaches the edge.
 pub const fn path_links_max(columns: usize) -> usize {
     columns / 2 + 3
 }
@@ -67,7 +67,7 @@ pub struct ComponentSearch {
 }
 
 impl ComponentSearch {
-    /// A search that has not started.
+    /// Creates a search that has not started.
     ///
     /// # Errors
     /// [`VisionError::Range`] for too many points to pick by.
@@ -124,14 +124,14 @@ impl ComponentSearch {
         Ok(self.scan.is_done() && self.points_left == 0)
     }
 
-    /// The component that was found, when the search is done; `None` if there is no such component.
+    /// Returns the component that was found, when the search is done; `None` if there is no such component.
     pub fn component(&self, field: &Field<'_>) -> Option<Component> {
         let (pixels, Reverse(root)) = self.best?;
         Some(Component { first: [root % field.columns(), root / field.columns()], pixels })
     }
 }
 
-/// The index of the pixel nearest to a point; `None` outside the field and for NaN.
+/// Returns the index of the pixel nearest to a point; `None` outside the field and for NaN.
 fn nearest_pixel(field: &Field<'_>, at: Vertex) -> Option<usize> {
     let [x, y] = at.map(|at| libm::floorf(at + 0.5));
     let is_on_field = x >= 0.0 && y >= 0.0 && x < field.columns() as f32 && y < field.rows() as f32;
@@ -154,7 +154,8 @@ pub struct HoleSearch {
 }
 
 impl HoleSearch {
-    /// For a component with the bounding box `bounds`; holes of fewer than `pixels_min` pixels are ignored.
+    /// Creates a search for a component with the bounding box `bounds`; it ignores holes of fewer than `pixels_min`
+    /// pixels.
     pub fn new(component: &Component, bounds: PixelBox, pixels_min: usize) -> Self {
         let (first, scan) = (component.first, Scan::new(bounds));
         Self { first, bounds, pixels_min, is_labelled: false, scan, open: None, count: 0 }
@@ -210,7 +211,7 @@ impl HoleSearch {
         Ok(self.scan.is_done())
     }
 
-    /// Holes written so far.
+    /// Returns the number of holes written so far.
     pub const fn count(&self) -> usize {
         self.count
     }
@@ -233,7 +234,7 @@ impl Scan {
         self.y > self.window.y1
     }
 
-    /// The next pixel; `None` at the end and when the budget is used up.
+    /// Returns the next pixel; `None` at the end and when the budget is used up.
     fn next(&mut self, budget: &mut StepBudget) -> Option<(usize, usize)> {
         if self.is_done() || budget.is_used_up() {
             return None;
@@ -256,7 +257,7 @@ struct Labels<'a> {
 }
 
 impl Labels<'_> {
-    /// Pixels of a root's component.
+    /// Returns the pixels of a root's component.
     fn size(&self, root: usize) -> usize {
         self.labels[root].unsigned_abs() as usize
     }
@@ -293,7 +294,7 @@ impl Labels<'_> {
         root
     }
 
-    /// The root of a pixel. Path splitting: each pixel on the path is linked to the one after the next.
+    /// Returns the root of a pixel. Path splitting: each pixel on the path is linked to the one after the next.
     fn find(&mut self, mut index: usize) -> usize {
         while self.labels[index] >= 0 {
             self.budget.count(1);

@@ -51,8 +51,8 @@ impl Contour {
     }
 }
 
-/// Writes the contour of the wanted component into `points`, in pixel indices of the field: an outer boundary of at most
-/// [`OUTER_POINTS_MAX`] points, clockwise on the screen, and behind it, anticlockwise, boundaries of at most
+/// Writes the contour of the wanted component into `points`, in pixel indices of the field: an outer boundary of at
+/// most [`OUTER_POINTS_MAX`] points, clockwise on the screen, and after it, anticlockwise, boundaries of at most
 /// [`HOLE_POINTS_MAX`] points around the [`HOLES_MAX`] largest holes of at least `hole_pixels_min` pixels. Other
 /// components, also those in the holes, are ignored. `None` if there is no such component.
 ///
@@ -60,9 +60,9 @@ impl Contour {
 /// noise, a simplified loop may cross itself or another.
 ///
 /// `labels` is scratch of [`super::components::labels_len`] elements. `points` has room for [`CONTOUR_POINTS_MAX`] or
-/// more: a loop is first followed in the room behind the loops before it, thinned if necessary, and then simplified.
-/// `links` is scratch, one [`Link`] for each of `points`. The work is bounded by a few passes over the field; [`Tracing`]
-/// does it in steps.
+/// more: a loop is first followed in the room after the previous loops, thinned if necessary, and then simplified.
+/// `links` is scratch, one [`Link`] for each of `points`. The work is bounded by a few passes over the field;
+/// [`Tracing`] does it in steps.
 ///
 /// # Errors
 /// [`VisionError::Slice`] for a slice that is too short, whatever the field contains; [`VisionError::Range`] for too many
@@ -151,7 +151,7 @@ impl Tracing {
         Ok(matches!(self.stage, Stage::Done))
     }
 
-    /// The contour; `None` before the last step, or if there is no such component.
+    /// Returns the contour; `None` before the last step, or if there is no such component.
     pub fn contour(&self) -> Option<Contour> {
         (matches!(self.stage, Stage::Done) && self.contour.boundaries > 0).then_some(self.contour)
     }

@@ -31,7 +31,7 @@ pub struct DisplayRaster {
 }
 
 impl DisplayRaster {
-    /// The display of a geometry.
+    /// Computes the display of a geometry.
     ///
     /// # Errors
     /// [`VisionError::Unsupported`] for [`Display::Source`] with a polar geometry, [`VisionError::Range`] for a side
@@ -67,12 +67,12 @@ impl DisplayRaster {
         })
     }
 
-    /// Area of a display pixel, in the plane's unit.
+    /// Returns the area of a display pixel, in the plane's unit.
     pub fn pixel_area(&self) -> f32 {
         (self.pitch[0] * self.pitch[1]) as f32
     }
 
-    /// The plane's point at a display position.
+    /// Returns the plane's point at a display position.
     pub fn to_plane(&self, at: Vertex) -> Point {
         Point {
             x: (self.origin[0] + f64::from(at[0]) * self.pitch[0]) as f32,
@@ -80,7 +80,7 @@ impl DisplayRaster {
         }
     }
 
-    /// The display position of a point of the plane.
+    /// Returns the display position of a point of the plane.
     pub fn to_display(&self, point: Point) -> Vertex {
         [
             ((f64::from(point.x) - self.origin[0]) / self.pitch[0]) as f32,

@@ -1,6 +1,6 @@
 //! Errors of the vision steps, and the checks that return them.
 
-/// Why a vision step was refused. The text names the thing, the limit and the value seen.
+/// Error of a vision step. The text names the thing, the limit and the value seen.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VisionError {
@@ -25,7 +25,7 @@ pub enum VisionError {
     /// A slice is too short.
     #[error("{what} holds {seen} elements, {needed} are needed")]
     Slice {
-        /// Which slice.
+        /// Name of the slice.
         what: &'static str,
         /// Elements found.
         seen: usize,

@@ -40,12 +40,12 @@ impl Taps {
         }
     }
 
-    /// How many.
+    /// Returns the number of taps.
     pub fn count(&self) -> usize {
         self.last + 1 - self.first
     }
 
-    /// Most taps that any position has.
+    /// Returns the maximum number of taps of any position.
     pub fn count_max(half: f32, count: u32) -> u32 {
         ((2.0 * half) as u32 + 1).min(count)
     }
@@ -92,11 +92,11 @@ impl<'a> Source<'a> {
         &self.payload[line * self.stride..][..self.samples * self.sample_bytes]
     }
 
-    /// The mean of normalised grey levels around a position.
+    /// Returns the mean of normalised grey levels around a position.
     pub fn mean(&self, along: &Taps, across: &Taps, levels: &impl StoredLevels, grey: &GreyTable) -> f32 {
         let mut total = 0.0;
         let mut weights = [0.0; TAPS_AT_ONCE];
-        // Nearly always once; the weights are used for all lines.
+        // Nearly always a single pass; the weights are used for all lines.
         for first in (along.first..=along.last).step_by(TAPS_AT_ONCE) {
             let count = (along.last + 1 - first).min(TAPS_AT_ONCE);
             let weights = &mut weights[..count];
@@ -115,8 +115,8 @@ impl<'a> Source<'a> {
         total / (along.sum() * across.sum())
     }
 
-    /// As [`Self::mean`], with a gain that depends on the sample's depth. Sample by sample, so that the gain is computed
-    /// once for all lines.
+    /// Computes [`Self::mean`] with a gain that depends on the sample's depth. Works sample by sample, so that the gain
+    /// is computed once for all lines.
     pub fn compensated_mean(
         &self,
         along: &Taps,
@@ -141,9 +141,9 @@ impl<'a> Source<'a> {
 
 /// Grey levels by the bytes of a stored sample.
 pub(super) trait StoredLevels {
-    /// As the grey table holds it: finished, or without the pending curve.
+    /// Returns the level in the grey table: finished, or without the pending curve.
     fn level(&self, stored: &[u8]) -> f32;
-    /// Limited and normalised, if no curve is pending.
+    /// Returns the limited and normalised level, if no curve is pending.
     fn finished(&self, stored: &[u8], grey: &GreyTable) -> f32;
 }
 
@@ -156,7 +156,7 @@ impl StoredLevels for Bytes<'_> {
     }
 
     fn finished(&self, stored: &[u8], _: &GreyTable) -> f32 {
-        // The table of bytes is finished when it is made.
+        // The table of bytes already holds finished levels.
         self.level(stored)
     }
 }

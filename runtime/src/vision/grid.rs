@@ -26,7 +26,7 @@ pub struct InputGrid {
 }
 
 impl InputGrid {
-    /// The grid of `size` by `size` pixels over the geometry's field of view.
+    /// Computes the grid of `size` by `size` pixels over the geometry's field of view.
     ///
     /// # Errors
     /// [`VisionError::Range`] if `size` is not within `1..=GRID_SIDE_MAX`, or the field of view has no extent.
@@ -52,45 +52,45 @@ impl InputGrid {
         })
     }
 
-    /// Side of the square, pixels.
+    /// Returns the side of the square, pixels.
     pub const fn size(&self) -> u32 {
         self.size
     }
 
-    /// Columns of the valid area, from the left; the rest is padding.
+    /// Returns the columns of the valid area, from the left; the rest is padding.
     pub const fn columns(&self) -> u32 {
         self.columns
     }
 
-    /// Rows of the valid area, from the top; the rest is padding.
+    /// Returns the rows of the valid area, from the top; the rest is padding.
     pub const fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// Extent of a pixel across, in the plane's unit.
+    /// Returns the width of a pixel, in the plane's unit.
     pub const fn pitch_x(&self) -> f64 {
         self.pitch_x
     }
 
-    /// Extent of a pixel down, in the plane's unit.
+    /// Returns the height of a pixel, in the plane's unit.
     pub const fn pitch_y(&self) -> f64 {
         self.pitch_y
     }
 
-    /// Pitch before the extents were rounded to whole pixels: that of an unrounded, isotropic grid.
+    /// Returns the pitch before the extents were rounded to whole pixels: that of an unrounded, isotropic grid.
     pub(super) fn nominal_pitch(&self) -> f64 {
         let width = self.pitch_x * f64::from(self.columns);
         let height = self.pitch_y * f64::from(self.rows);
         width.max(height) / f64::from(self.size)
     }
 
-    /// The plane's point at a grid position (also outside the valid area).
+    /// Returns the plane's point at a grid position (also outside the valid area).
     pub fn to_plane(&self, at: Vertex) -> Point {
         let [x, y] = self.plane_f64(at[0].into(), at[1].into());
         Point { x: x as f32, y: y as f32 }
     }
 
-    /// The grid position of a point of the plane; [`Self::contains`] tells whether it is on the valid area.
+    /// Returns the grid position of a point of the plane; [`Self::contains`] tells whether it is on the valid area.
     pub fn to_grid(&self, point: Point) -> Vertex {
         [
             ((f64::from(point.x) - self.x0) / self.pitch_x - 0.5) as f32,
@@ -98,7 +98,7 @@ impl InputGrid {
         ]
     }
 
-    /// Whether a grid position is on the valid area, edges included. False for NaN.
+    /// Returns whether a grid position is on the valid area, edges included. False for NaN.
     pub fn contains(&self, at: Vertex) -> bool {
         at[0] >= -0.5
             && at[0] <= self.columns as f32 - 0.5

@@ -35,24 +35,24 @@ pub struct PixelBox {
 }
 
 impl PixelBox {
-    /// The box of one pixel.
+    /// Returns the box of one pixel.
     pub const fn of(x: usize, y: usize) -> Self {
         Self { x0: x, y0: y, x1: x, y1: y }
     }
 
-    /// The smallest box that also contains a pixel.
+    /// Returns the smallest box that also contains a pixel.
     pub fn with(self, x: usize, y: usize) -> Self {
         Self { x0: self.x0.min(x), y0: self.y0.min(y), x1: self.x1.max(x), y1: self.y1.max(y) }
     }
 
-    /// Whether one of its pixels is in an outermost row or column.
+    /// Returns whether one of its pixels is in an outermost row or column.
     pub(super) fn is_edge(self, x: usize, y: usize) -> bool {
         x == self.x0 || x == self.x1 || y == self.y0 || y == self.y1
     }
 }
 
 impl<'a> Field<'a> {
-    /// The first `columns` of each of the first `rows` rows, which are `stride` elements apart.
+    /// Selects the first `columns` of each of the first `rows` rows, which are `stride` elements apart.
     ///
     /// # Errors
     /// [`VisionError::Range`] for a side that is not within `1..=FIELD_SIDE_MAX` or a stride below `columns`,
@@ -66,22 +66,22 @@ impl<'a> Field<'a> {
         Ok(Self { values, columns, rows, stride })
     }
 
-    /// Columns.
+    /// Returns the number of columns.
     pub const fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub const fn rows(&self) -> usize {
         self.rows
     }
 
-    /// All its pixels.
+    /// Returns the box of all its pixels.
     pub(super) const fn bounds(&self) -> PixelBox {
         PixelBox { x0: 0, y0: 0, x1: self.columns - 1, y1: self.rows - 1 }
     }
 
-    /// The logit of a pixel, always finite: infinities are limited, NaN gives the lowest value.
+    /// Returns the logit of a pixel, always finite: infinities are limited, NaN gives the lowest value.
     ///
     /// # Panics
     /// For a pixel outside the field.
@@ -91,7 +91,7 @@ impl<'a> Field<'a> {
         if value.is_nan() { -LOGIT_LIMIT } else { value.clamp(-LOGIT_LIMIT, LOGIT_LIMIT) }
     }
 
-    /// Whether a pixel is inside the mask.
+    /// Returns whether a pixel is inside the mask.
     ///
     /// # Panics
     /// For a pixel outside the field.
@@ -99,15 +99,16 @@ impl<'a> Field<'a> {
         self.at(x, y) > 0.0
     }
 
-    /// Whether the inside pixels of a saddle are connected: of the four pixels with top left `(x, y)`, two on one
-    /// diagonal are inside and two are not, and the sign of the field at their common corner decides.
+    /// Returns whether the inside pixels of a saddle are connected: of the four pixels with top left `(x, y)`, two on
+    /// one diagonal are inside and two are not, and the sign of the field at their common corner decides.
     pub(super) fn saddle_is_connected(&self, x: usize, y: usize) -> bool {
         self.at(x, y) + self.at(x + 1, y) + self.at(x, y + 1) + self.at(x + 1, y + 1) > 0.0
     }
 }
 
-/// Bilinear enlargement of `mask_size` by `mask_size` logits to `size` by `size`, as PyTorch's `interpolate(mode =
-/// "bilinear", align_corners = False)`: pixel edges coincide, and beyond the outermost centres the field is constant.
+/// Enlarges `mask_size` by `mask_size` logits to `size` by `size` bilinearly, as PyTorch's
+/// `interpolate(mode = "bilinear", align_corners = False)`: pixel edges coincide, and beyond the outermost centres the
+/// field is constant.
 ///
 /// # Errors
 /// [`VisionError::Range`] for a side that is not within `1..=FIELD_SIDE_MAX`, [`VisionError::Slice`] for short slices.
@@ -115,8 +116,8 @@ pub fn upsample(logits: &[f32], mask_size: usize, size: usize, out: &mut [f32]) 
     upsample_rows(logits, mask_size, size, 0..size, out)
 }
 
-/// As [`upsample`], for some `rows` of the enlarged mask (within its side); `out` is the whole enlarged mask. Rows do
-/// not depend on each other. The work is `size` pixels per row.
+/// Enlarges as [`upsample`] does, for some `rows` of the enlarged mask (within its side); `out` is the whole enlarged
+/// mask. Rows do not depend on each other. The work is `size` pixels per row.
 ///
 /// # Errors
 /// As [`upsample`].
@@ -151,14 +152,14 @@ pub(super) struct Between {
 }
 
 impl Between {
-    /// Of `count` samples; the last one is repeated beyond the end.
+    /// Finds the two among `count` samples; the last one is repeated beyond the end.
     pub fn new(at: f32, count: usize) -> Self {
         let first = (at as usize).min(count - 1);
         Self { first, second: (first + 1).min(count - 1), weight: at - first as f32 }
     }
 }
 
-/// The bilinearly interpolated value of a square mask.
+/// Returns the bilinearly interpolated value of a square mask.
 pub(super) fn bilinear(mask: &[f32], side: usize, across: Between, down: Between) -> f32 {
     let in_row = |row: usize| {
         let row = &mask[row * side..][..side];

@@ -33,8 +33,9 @@ pub struct Measures {
     pub short_axis: f32,
 }
 
-/// Area by the shoelace formula: positive for polygons that run clockwise as seen on the screen (`y` down), as outer
-/// boundaries of this library do. Computed in double precision, relative to the first corner. 0 for fewer than three corners.
+/// Returns the area by the shoelace formula: positive for polygons that run clockwise as seen on the screen (`y` down),
+/// as outer boundaries of this library do. Computed in double precision, relative to the first corner. 0 for fewer than
+/// three corners.
 pub fn signed_area(polygon: &[Vertex]) -> f64 {
     polygon.first().map_or(0.0, |&origin| Moments::of(polygon, origin).area)
 }
@@ -80,10 +81,10 @@ pub fn measure<'a>(loops: impl IntoIterator<Item = &'a [Vertex]>) -> Option<Meas
     (is_finite && measures.centroid.iter().all(|at| at.is_finite())).then_some(measures)
 }
 
-/// The ellipse with the same centroid and second central area moments (divided by the area) as a closed polygon, as for a
-/// region in Haralick and Shapiro 1992; exact for an ellipse. Its semi-axes are twice the square roots of the eigenvalues
-/// of the moment matrix, its circumference is Ramanujan's second formula (1914). All lengths are in the unit of the
-/// corners; the angle of a circle is arbitrary.
+/// Returns the ellipse with the same centroid and second central area moments (divided by the area) as a closed
+/// polygon, as for a region in Haralick and Shapiro 1992; exact for an ellipse. Its semi-axes are twice the square
+/// roots of the eigenvalues of the moment matrix, its circumference is Ramanujan's second formula (1914). All lengths
+/// are in the unit of the corners; the angle of a circle is arbitrary.
 ///
 /// `None` for a polygon without area (as in [`measure`]), for one that is flat to within rounding, and for one that
 /// crosses itself so that no ellipse has its moments.
@@ -119,20 +120,20 @@ pub fn fit_ellipse(polygon: &[Vertex]) -> Option<Ellipse> {
     is_finite.then_some(ellipse)
 }
 
-/// Circumference of an ellipse by its semi-axes (Ramanujan 1914, second formula): at most 0.041 % too small, for a flat
-/// one.
+/// Returns the circumference of an ellipse by its semi-axes (Ramanujan 1914, second formula): at most 0.041 % too
+/// small, for a flat one.
 fn circumference(major: f64, minor: f64) -> f64 {
     let part = (major - minor) / (major + minor);
     let h = part * part;
     PI * (major + minor) * (1.0 + 3.0 * h / (10.0 + libm::sqrt(4.0 - 3.0 * h)))
 }
 
-/// Whether a polygon has almost no area; also if its perimeter is 0.
+/// Returns whether a polygon has almost no area; also if its perimeter is 0.
 fn is_too_thin(area: f64, perimeter: f64) -> bool {
     area.abs() <= THINNEST * perimeter * perimeter
 }
 
-/// The upright rectangle around corners; `None` if there are fewer than three or one is not finite.
+/// Returns the upright rectangle around corners; `None` if there are fewer than three or one is not finite.
 fn extent(polygon: &[Vertex]) -> Option<Rect> {
     let &[x, y] = polygon.first()?;
     let mut bounds = Rect { x0: x, y0: y, x1: x, y1: y };
@@ -148,7 +149,7 @@ fn extent(polygon: &[Vertex]) -> Option<Rect> {
     (polygon.len() >= 3).then_some(bounds)
 }
 
-/// Largest distance between two corners, and the polygon's extent at right angles to it.
+/// Returns the largest distance between two corners, and the polygon's extent at right angles to it.
 fn axes(polygon: &[Vertex]) -> (f64, f64) {
     let (mut longest, mut axis) = (0.0, [0.0; 2]);
     for (index, &a) in polygon.iter().enumerate() {
@@ -174,7 +175,7 @@ fn from_to(a: Vertex, b: Vertex) -> [f64; 2] {
     [f64::from(b[0]) - f64::from(a[0]), f64::from(b[1]) - f64::from(a[1])]
 }
 
-/// Each side of the polygon.
+/// Returns each side of the polygon.
 fn sides(polygon: &[Vertex]) -> impl Iterator<Item = (Vertex, Vertex)> {
     polygon.iter().copied().zip(polygon.iter().copied().cycle().skip(1))
 }
@@ -227,7 +228,7 @@ impl Moments {
         }
     }
 
-    /// Relative to the point that the moments are about.
+    /// Returns the centroid, relative to the point that the moments are about.
     fn centroid(&self) -> [f64; 2] {
         [self.x / self.area, self.y / self.area]
     }

@@ -1,11 +1,11 @@
-//! From samples to the network's input, and from its output masks to contours and measures.
+//! Computes the network's input from samples, and contours and measures from its output masks.
 //!
-//! * [`error`]: why a step was refused.
-//! * [`budget`]: how much work one step of a resumable computation may do.
+//! * [`error`]: errors of the vision steps.
+//! * [`budget`]: the limit of the work of one step of a resumable computation.
 //! * [`grid`]: the square input grid, and its position in the probe's plane.
-//! * [`amplitude`]: from stored samples to the grey levels that the network was trained on.
+//! * [`amplitude`]: converts stored samples to the grey levels that the network was trained on.
 //! * `filter`: the weighted mean of the stored samples around a position.
-//! * [`sampler`]: the network's input, sampled from a frame through a table that is made once per geometry epoch.
+//! * [`sampler`]: the network's input, sampled from a frame through a table that is filled once per geometry.
 //! * [`mask`]: fields of mask logits: enlarging to the input grid, cropping.
 //! * [`reproject`]: a mask on the input grid of another geometry.
 //! * [`components`]: the connected components of a mask, and their holes.

@@ -57,7 +57,7 @@ enum HalfLines {
 }
 
 impl Sampler {
-    /// Entries of the table for an input grid of `size` by `size`.
+    /// Returns the number of table entries for an input grid of `size` by `size`.
     pub const fn table_len(size: u32) -> usize {
         size as usize * size as usize
     }
@@ -106,13 +106,13 @@ impl Sampler {
         Ok(())
     }
 
-    /// The input grid that is sampled.
+    /// Returns the input grid that is sampled.
     pub const fn grid(&self) -> &InputGrid {
         &self.grid
     }
 
-    /// Whether the table was built for this frame's geometry. Geometries are compared: the epoch number alone could be
-    /// wrong.
+    /// Returns whether the table was built for this frame's geometry. Geometries are compared: the epoch number alone
+    /// could be wrong.
     pub fn fits(&self, frame: &Frame) -> bool {
         self.geometry == frame.geometry
     }
@@ -136,8 +136,8 @@ impl Sampler {
         Ok(())
     }
 
-    /// Checks a frame and returns what is needed to sample it in steps. `grey` is made from this frame. The checks take
-    /// constant time, so that a caller may repeat them for each step.
+    /// Checks a frame and returns what is needed to sample it in steps. `grey` was computed from this frame. The checks
+    /// take constant time, so that a caller may repeat them for each step.
     ///
     /// # Errors
     /// [`VisionError::GeometryChanged`] if the table was built for another geometry, [`VisionError::Unsupported`] for
@@ -167,9 +167,9 @@ impl Sampler {
         Ok(Sampling { sampler: self, table: &table[..pixels], source, grey })
     }
 
-    /// Most stored samples that one pixel reads: the product of both filter widths, `2 * half + 1` samples and lines. With
-    /// 256 x 256 input pixels that is 65 x 65 for the largest picture, and never more than 8192 x 33, in a field whose
-    /// depth range is smaller than one pixel.
+    /// Returns the maximum of stored samples that one pixel reads: the product of both filter widths, `2 * half + 1`
+    /// samples and lines. With 256 x 256 input pixels that is 65 x 65 for the largest picture, and never more than 8192
+    /// x 33, in a field whose depth range is smaller than one pixel.
     pub fn pixel_samples_max(&self) -> u32 {
         let half_lines = match self.half_lines {
             HalfLines::Constant(half) => half,
@@ -289,7 +289,7 @@ fn check_domain(frame: &Frame) -> Result<(), VisionError> {
     Ok(())
 }
 
-/// Lines, and samples of each, that show the scan; of a picture its content's rows and columns.
+/// Returns the lines and samples that show the scan; for a picture, the rows and columns of its content.
 fn counts(geometry: &Geometry) -> (u32, u32) {
     match *geometry {
         Geometry::Linear(g) => (g.lines, g.samples),
@@ -298,7 +298,7 @@ fn counts(geometry: &Geometry) -> (u32, u32) {
     }
 }
 
-/// Half-widths of the filter along and across the lines.
+/// Returns the half-widths of the filter along and across the lines.
 fn half_widths(geometry: &Geometry, grid: &InputGrid) -> (f32, HalfLines) {
     let at_least_one = |half: f64, most: u32| half.clamp(1.0, most.into()) as f32;
     match *geometry {
@@ -322,8 +322,8 @@ fn half_widths(geometry: &Geometry, grid: &InputGrid) -> (f32, HalfLines) {
     }
 }
 
-/// The position of the centre of a valid grid pixel among the samples. Polar fields end at their outermost samples,
-/// pictures half a pixel beyond.
+/// Returns the position of the centre of a valid grid pixel among the samples. Polar fields end at their outermost
+/// samples, pictures half a pixel beyond.
 fn position(geometry: &Geometry, grid: &InputGrid, x: f64, y: f64) -> LutEntry {
     let [plane_x, plane_y] = grid.plane_f64(x, y);
     let (sample, line, samples, lines) = match *geometry {
@@ -360,7 +360,7 @@ fn position(geometry: &Geometry, grid: &InputGrid, x: f64, y: f64) -> LutEntry {
     if inside { LutEntry { sample_q16: q16(sample), line_q16: q16(line) } } else { OUTSIDE }
 }
 
-/// In 1/65536.
+/// Converts a position to units of 1/65536.
 fn q16(position: f64) -> i32 {
     libm::rint(position * f64::from(ONE)) as i32
 }

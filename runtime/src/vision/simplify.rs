@@ -55,7 +55,7 @@ enum Stage {
 }
 
 impl Simplification {
-    /// Of a polygon of `count` points.
+    /// Creates a simplification of a polygon of `count` points.
     ///
     /// # Errors
     /// [`VisionError::Range`] if `keep` is below 3 or there are more than `u32::MAX / 2` points.
@@ -67,7 +67,7 @@ impl Simplification {
         Ok(Self { count, keep, stage, kept })
     }
 
-    /// The number of points that are left, when done. The elements behind them are undefined.
+    /// Returns the number of points that are left, when done. The elements after them are undefined.
     pub const fn kept(&self) -> usize {
         self.kept
     }
@@ -116,7 +116,7 @@ impl Simplification {
     }
 }
 
-/// Area of a triangle; 0 where it cannot be computed, so that such points are removed first.
+/// Returns the area of a triangle; 0 where it cannot be computed, so that such points are removed first.
 fn triangle(a: Vertex, b: Vertex, c: Vertex) -> f32 {
     let [ax, ay, bx, by, cx, cy] = [a[0], a[1], b[0], b[1], c[0], c[1]].map(f64::from);
     let area = 0.5 * ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)).abs();

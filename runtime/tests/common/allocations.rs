@@ -1,4 +1,4 @@
-//! The program's allocator, counting each thread's calls. Its own module, because a program has only one.
+//! An allocator that counts each thread's calls. It has its own module because a program can have only one.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,15 +8,15 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting each thread's calls.
+/// The system's allocator with a count of each thread's calls.
 struct Counting;
 
 fn count() {
-    // A thread that is being torn down has no counter any more.
+    // A thread that is ending has no counter any more.
     let _ = ALLOCATIONS.try_with(|calls| calls.set(calls.get() + 1));
 }
 
-// SAFETY: every call is handed on to the system's allocator unchanged.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -26,7 +26,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count();
-        // SAFETY: the pointer came from System, as everything allocated here does.
+        // SAFETY: the pointer came from System, as all memory allocated here does.
         unsafe { System.dealloc(pointer, layout) }
     }
 
@@ -46,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Calls of this thread to the allocator so far, freeing included.
+/// Returns the calls of this thread to the allocator so far, freeing included.
 pub fn calls() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }

@@ -28,7 +28,8 @@ pub fn find_component(
     Ok(search.component(field))
 }
 
-/// As many of the largest holes as there is room for; returns how many. `labels` are those of [`find_component`].
+/// Writes the largest holes, as many as there is room for, and returns their number. `labels` are those of
+/// [`find_component`].
 pub fn find_holes(
     field: &Field<'_>,
     component: &Component,
@@ -52,7 +53,7 @@ pub fn follow_boundary(
     Ok(walk.boundary())
 }
 
-/// Returns how many points are left.
+/// Returns the number of remaining points.
 pub fn simplify(points: &mut [Vertex], keep: usize, links: &mut [Link]) -> Result<usize, VisionError> {
     let mut simplification = Simplification::new(points.len(), keep)?;
     finish(|budget| simplification.step(points, links, budget))?;
@@ -138,8 +139,8 @@ pub fn circle(cx: f64, cy: f64, radius: f64) -> impl Fn(f64, f64) -> f64 {
     move |x, y| radius - (x - cx).hypot(y - cy)
 }
 
-/// Whether all corners differ (so that each connects exactly two sides) and no two sides meet except in their common
-/// corner.
+/// Returns whether all corners differ (so that each connects exactly two sides) and no two sides meet except in their
+/// common corner.
 pub fn is_simple_loop(points: &[Vertex]) -> bool {
     let n = points.len();
     let side = |a: Vertex, b: Vertex, c: Vertex| {
@@ -159,7 +160,7 @@ pub fn is_simple_loop(points: &[Vertex]) -> bool {
         })
 }
 
-/// Whether a point is within a polygon: a ray to its right crosses the sides an odd number of times.
+/// Returns whether a point is within a polygon: a ray to its right crosses the sides an odd number of times.
 pub fn holds(polygon: &[Vertex], x: f32, y: f32) -> bool {
     let n = polygon.len();
     (0..n).fold(false, |odd, i| {
@@ -173,8 +174,7 @@ pub fn holds(polygon: &[Vertex], x: f32, y: f32) -> bool {
     })
 }
 
-/// The component, of the inside or of the outside, that a pixel belongs to, by flood fill with the documented
-/// connections.
+/// Returns the component of a pixel, inside or outside the mask, by flood fill with the documented connections.
 pub fn flood(values: &[f32], w: usize, h: usize, start: (usize, usize)) -> Vec<bool> {
     let at = |x: usize, y: usize| {
         if values[y * w + x].is_nan() { -1e30 } else { values[y * w + x].clamp(-1e30, 1e30) }
@@ -194,7 +194,7 @@ pub fn flood(values: &[f32], w: usize, h: usize, start: (usize, usize)) -> Vec<b
             // Summed row by row, so that rounding does not depend on the direction of the flood.
             let (left, right, top, bottom) = (x.min(nx), x.max(nx), y.min(ny), y.max(ny));
             let middle = at(left, top) + at(right, top) + at(left, bottom) + at(right, bottom);
-            // Beside a pixel of this side the four-neighbours connect the diagonal ones anyway.
+            // A common four-neighbour on this side connects the two diagonal pixels anyway.
             let is_saddle = !is_of_side(at(nx, y)) && !is_of_side(at(x, ny));
             if is_of_side(at(nx, ny)) && (!diagonal || (is_saddle && is_of_side(middle))) {
                 queue.push((nx, ny));

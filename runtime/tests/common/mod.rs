@@ -1,5 +1,5 @@
-//! What the runtime's tests share: the small model, memory that is aligned, frames, and a scan over them.
-// Each test file uses a part of this; what fails here fails the test.
+//! Shared by the runtime's tests: the small model, aligned memory, frames, and a scan.
+// Each test file uses a part of this; a panic here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use bytemuck::{Pod, cast_slice_mut};
@@ -16,8 +16,7 @@ use sonotrace::hal::frame::{FrameDescriptor, LAW_LOGARITHMIC};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject, State};
 use sonotrace::hal::ring::{
-    CommandProducer, CommandRing, EventConsumer, EventRing, FrameProducer, FrameRing, OverlayConsumer,
-    OverlayRing,
+    CommandProducer, EventConsumer, FrameProducer, OverlayConsumer, RingSizes, Rings,
 };
 use sonotrace::session::{Policy, Poll, Ports, Session, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::{Display, DisplayRaster};
@@ -28,30 +27,31 @@ struct OnAPage<T: ?Sized>(T);
 
 static DISC_FILE: &OnAPage<[u8]> = &OnAPage(*include_bytes!("../data/disc.sono"));
 
-/// The small model: a disc about the mean of the prompt's points, of radius 7 (click: 6.5) pixels of its 32 x 32 input.
-/// The compiler's test `disc` makes it and says more.
+/// Returns the small model: a disc around the mean of the prompt's points, with a radius of 7 pixels (6.5 for a click)
+/// of its 32 x 32 input. The compiler's test `disc` builds and describes it.
 pub fn disc() -> &'static [u8] {
     &DISC_FILE.0
 }
 
-/// The small model, parsed once.
+/// Returns the small model, parsed once.
 pub fn disc_model() -> Model<'static> {
     static MODEL: OnceLock<Model<'static>> = OnceLock::new();
     *MODEL.get_or_init(|| Model::parse(disc()).unwrap())
 }
 
-/// So many random cases, or as many as `PROPTEST_CASES` says: fewer under emulation, many more to look for what is rare.
+/// Configures `count` random cases, or `PROPTEST_CASES` if it is set: fewer under emulation, many more to find rare
+/// failures.
 pub fn cases(count: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let is_told = std::env::var_os("PROPTEST_CASES").is_some();
-    ProptestConfig { cases: if is_told { config.cases } else { count }, ..config }
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_set { config.cases } else { count }, ..config }
 }
 
-/// Numbers that look like chance: SplitMix64.
+/// Pseudo-random numbers: SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Chance(pub u64);
+pub struct Random(pub u64);
 
-impl Chance {
+impl Random {
     pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -64,19 +64,19 @@ impl Chance {
         (self.word() % limit as u64) as usize
     }
 
-    /// Floats of -1 to 1.
+    /// Returns floats from -1 to 1.
     pub fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| (self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
     }
 }
 
-/// The bytes of a section, as records.
+/// Returns the bytes of a section, as records.
 pub fn section_mut<T: Pod>(file: &mut [u8], kind: SectionKind) -> &mut [T] {
     let record = section_record(file, kind);
     cast_slice_mut(&mut file[record.offset as usize..][..record.bytes as usize])
 }
 
-/// A clock that moves on by a step at each reading.
+/// A clock that advances by a step at each reading.
 pub struct Ticking {
     now_ns: Cell<u64>,
     step_ns: u64,
@@ -99,12 +99,12 @@ impl Clock for Ticking {
 pub const LINES: u32 = 16;
 /// Samples of a line.
 pub const SAMPLES: u32 = 64;
-/// Side of the square field that they show: 1.25 mm a pixel of the input grid.
+/// Side of their square field of view: 1.25 mm per pixel of the input grid.
 pub const FIELD_MM: f32 = 40.0;
 /// Bytes of a frame's samples.
 pub const PAYLOAD_BYTES: usize = (LINES * SAMPLES) as usize;
 
-/// A small frame of a linear probe, 40 mm x 40 mm, acquired every 20 ms.
+/// Returns a small frame of a linear probe, 40 mm x 40 mm, acquired every 20 ms.
 pub fn frame(seq: u64) -> FrameDescriptor {
     FrameDescriptor {
         seq,
@@ -127,7 +127,7 @@ pub fn frame(seq: u64) -> FrameDescriptor {
     }
 }
 
-/// A picture of 48 x 48 pixels, of known scale (about 40 mm across) or not.
+/// Returns a picture of 48 x 48 pixels, with a known scale (about 40 mm across) or without.
 pub fn picture(seq: u64, has_scale: bool) -> FrameDescriptor {
     FrameDescriptor {
         domain: 4,
@@ -142,13 +142,13 @@ pub fn picture(seq: u64, has_scale: bool) -> FrameDescriptor {
     }
 }
 
-/// Samples for a frame: noise that is the same for the same `seq`.
+/// Returns samples for a frame: noise that depends on `seq` only.
 pub fn samples(descriptor: &FrameDescriptor) -> Vec<u8> {
-    let mut chance = Chance(descriptor.seq);
-    (0..descriptor.payload_bytes).map(|_| chance.word() as u8).collect()
+    let mut random = Random(descriptor.seq);
+    (0..descriptor.payload_bytes).map(|_| random.word() as u8).collect()
 }
 
-/// Every frame, one after the other; a display of 96 x 72 pixels.
+/// Returns settings that process every frame in order, with a display of 96 x 72 pixels.
 pub fn every_frame() -> SessionConfig<'static> {
     SessionConfig {
         policy: Policy::All,
@@ -158,50 +158,28 @@ pub fn every_frame() -> SessionConfig<'static> {
     }
 }
 
-/// A click inside an object, millimetres.
+/// Returns a click inside an object, in millimetres.
 pub fn click(object: u32, x: f32, y: f32) -> Prompt {
     let kind = PromptKind::Click { at: Point { x, y }, is_positive: true };
     Prompt { object, seq: 0, space: PointSpace::Plane, kind }
 }
 
-/// A box around an object, millimetres.
+/// Returns a box around an object, in millimetres.
 pub fn boxed(object: u32, [x0, y0, x1, y1]: [f32; 4]) -> Prompt {
     let kind = PromptKind::Box { from: Point { x: x0, y: y0 }, to: Point { x: x1, y: y1 } };
     Prompt { object, seq: 0, space: PointSpace::Plane, kind }
 }
 
-/// The end of an object.
+/// Returns the removal of an object.
 pub fn remove(object: u32) -> Prompt {
     Prompt { object, seq: 0, space: PointSpace::Plane, kind: PromptKind::Remove }
 }
 
-/// Frames that the tests' rings queue.
-pub const FRAMES_QUEUED: u32 = 4;
-/// Most bytes of samples in a slot.
+/// Maximum bytes of samples in a slot.
 pub const SLOT_PAYLOAD_BYTES: usize = 8192;
-
-/// Commands that the tests' rings queue.
-pub const COMMANDS_QUEUED: u32 = 16;
-/// Events that the tests' rings hold.
-pub const EVENTS_QUEUED: u32 = 64;
-
-/// Memory for each ring of a scan.
-pub struct RingRegions<'m> {
-    pub frames: &'m mut [u8],
-    pub overlays: &'m mut [u8],
-    pub commands: &'m mut [u8],
-    pub events: &'m mut [u8],
-}
-
-/// Bytes of each ring: frames, overlays, commands, events.
-pub fn ring_bytes() -> [usize; 4] {
-    [
-        FrameRing::region_bytes(FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap(),
-        OverlayRing::region_bytes(4).unwrap(),
-        CommandRing::region_bytes(COMMANDS_QUEUED).unwrap(),
-        EventRing::region_bytes(EVENTS_QUEUED).unwrap(),
-    ]
-}
+/// Capacities of the tests' rings.
+pub const QUEUED: RingSizes =
+    RingSizes { frames: 4, payload_bytes: SLOT_PAYLOAD_BYTES, overlays: 4, commands: 16, events: 64 };
 
 /// The memory of a scan: its rings and the session's region.
 pub struct Memory {
@@ -212,7 +190,7 @@ pub struct Memory {
 impl Memory {
     pub fn of(config: &SessionConfig<'_>) -> Self {
         Self {
-            rings: ring_bytes().map(AlignedBytes::zeroed),
+            rings: QUEUED.region_bytes().unwrap().map(AlignedBytes::zeroed),
             region: AlignedBytes::zeroed(memory_required(disc(), config).unwrap().bytes),
         }
     }
@@ -229,79 +207,59 @@ impl Memory {
         config: SessionConfig<'m>,
         clock: C,
     ) -> Result<Scan<'m, C>, SessionError> {
-        let [frames, overlays, commands, events] = self.rings.each_mut().map(AlignedBytes::bytes_mut);
-        let rings = RingRegions { frames, overlays, commands, events };
-        open_model(model, rings, self.region.bytes_mut(), config, clock)
+        let rings = self.rings.each_mut().map(AlignedBytes::bytes_mut);
+        Scan::open(model, rings, &QUEUED, self.region.bytes_mut(), config, clock)
     }
-}
-
-/// Lays out the rings and opens a session over the small model, all in the memory given.
-pub fn open_in<'m, C: Clock>(
-    rings: RingRegions<'m>,
-    region: &'m mut [u8],
-    config: SessionConfig<'m>,
-    clock: C,
-) -> Result<Scan<'m, C>, SessionError> {
-    open_model(disc_model(), rings, region, config, clock)
-}
-
-/// As [`open_in`], over any model.
-pub fn open_model<'m, C: Clock>(
-    model: Model<'m>,
-    rings: RingRegions<'m>,
-    region: &'m mut [u8],
-    config: SessionConfig<'m>,
-    clock: C,
-) -> Result<Scan<'m, C>, SessionError> {
-    let ring = FrameRing::create(rings.frames, FRAMES_QUEUED, SLOT_PAYLOAD_BYTES).unwrap();
-    let answers = OverlayRing::create(rings.overlays, 4).unwrap();
-    let asked = CommandRing::create(rings.commands, COMMANDS_QUEUED).unwrap();
-    let told = EventRing::create(rings.events, EVENTS_QUEUED).unwrap();
-    let ports = Ports {
-        frames: ring.consumer().unwrap(),
-        commands: asked.consumer().unwrap(),
-        overlays: answers.producer().unwrap(),
-        events: told.producer().unwrap(),
-    };
-    let session = Session::open(model, config, region, ports, clock)?;
-    Ok(Scan {
-        session,
-        frames: ring.producer().unwrap(),
-        overlays: answers.consumer().unwrap(),
-        commands: asked.producer().unwrap(),
-        events: told.consumer().unwrap(),
-        ring,
-    })
 }
 
 /// A session with both ends of its rings.
 pub struct Scan<'m, C: Clock> {
     pub session: Session<'m, C>,
-    pub ring: FrameRing<'m>,
+    pub rings: Rings<'m>,
     pub frames: FrameProducer<'m>,
     pub overlays: OverlayConsumer<'m>,
     pub commands: CommandProducer<'m>,
     pub events: EventConsumer<'m>,
 }
 
-impl<C: Clock> Scan<'_, C> {
-    /// Puts a frame into the ring, with samples made up for it; its bytes past what it announces are left out.
+impl<'m, C: Clock> Scan<'m, C> {
+    /// Lays out the rings and opens a session, all in the memory given.
+    pub fn open(
+        model: Model<'m>,
+        rings: [&'m mut [u8]; 4],
+        sizes: &RingSizes,
+        region: &'m mut [u8],
+        config: SessionConfig<'m>,
+        clock: C,
+    ) -> Result<Self, SessionError> {
+        let rings = Rings::create(rings, sizes).unwrap();
+        Ok(Self {
+            session: Session::open(model, config, region, Ports::of(&rings).unwrap(), clock)?,
+            frames: rings.frames.producer().unwrap(),
+            overlays: rings.overlays.consumer().unwrap(),
+            commands: rings.commands.producer().unwrap(),
+            events: rings.events.consumer().unwrap(),
+            rings,
+        })
+    }
+
+    /// Pushes a frame with generated samples, as many as its descriptor announces.
     pub fn push(&mut self, descriptor: &FrameDescriptor) {
         let _ = self.frames.push(descriptor, &samples(descriptor)).unwrap();
     }
 
-    /// Hands in a prompt.
+    /// Queues a prompt.
     pub fn prompt(&mut self, prompt: Prompt) -> Result<u32, CommandError> {
         self.commands.prompt(prompt)
     }
 
-    /// The kinds of the events since the last call.
+    /// Returns the kinds of the events since the last call.
     pub fn event_kinds(&mut self) -> Vec<EventKind> {
         let events = std::iter::from_fn(|| self.events.take());
         events.map(|event| EventKind::from_wire(event.kind).unwrap()).collect()
     }
 
-    /// Polls until a frame has had its outcome, or there is none to work on.
+    /// Polls until a frame has its outcome or there is no frame.
     pub fn outcome(&mut self) -> Poll {
         loop {
             match self.session.poll() {
@@ -311,39 +269,39 @@ impl<C: Clock> Scan<'_, C> {
         }
     }
 
-    /// Brings a frame to its overlay, which is copied out.
+    /// Pushes a frame, polls until its overlay, and returns a copy of it.
     pub fn overlay_of(&mut self, descriptor: &FrameDescriptor) -> Overlay {
         self.push(descriptor);
         assert_eq!(self.outcome(), Poll::Overlay(descriptor.seq));
         *self.overlays.take().unwrap()
     }
 
-    /// Every frame that was committed has had exactly one outcome or waits; after `finish` none waits.
+    /// Finishes the session and checks that each committed frame had exactly one outcome.
     pub fn finish_and_account(self) -> sonotrace::session::Counters {
         let counters = self.session.finish();
-        assert_eq!(counters.outcomes(), u64::from(self.ring.counters().committed), "{counters:?}");
+        assert_eq!(counters.outcomes(), u64::from(self.rings.frames.counters().committed), "{counters:?}");
         counters
     }
 }
 
-/// The only object on an overlay.
+/// Returns the only object on an overlay.
 #[track_caller]
 pub fn only(overlay: &Overlay) -> &OverlayObject {
     let [object] = overlay.objects() else { panic!("{} objects", overlay.objects().len()) };
     object
 }
 
-/// An object's state.
+/// Returns an object's state.
 pub fn state(object: &OverlayObject) -> State {
     State::from_wire(object.state).unwrap()
 }
 
-/// How far two points are apart.
+/// Returns the distance between two points.
 pub fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
-/// Where a point of the plane is on the tests' display of a frame.
+/// Maps a point of the plane to the tests' display of a frame.
 pub fn on_display(descriptor: &FrameDescriptor, at: [f32; 2]) -> [f32; 2] {
     let geometry = descriptor.check().unwrap().geometry;
     let raster = DisplayRaster::new(&geometry, every_frame().display).unwrap();

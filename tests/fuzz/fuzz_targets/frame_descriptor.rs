@@ -1,4 +1,4 @@
-//! Descriptors of any bytes give an error, or a frame that can be sampled.
+//! Arbitrary bytes as a descriptor give an error, or a frame that can be sampled.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(sampler) = Sampler::build(&frame, SIZE, &mut table) else { return };
     let Ok(grey) = GreyTable::new(&frame, Normalisation { mean: 0.25, std: 0.2 }, &[]) else { return };
     if sampler.sample(&table, &frame, &payload, &grey, &mut out).is_ok() {
-        // Grey levels of 0 to 1, normalised; within rounding.
+        // Normalised grey levels of 0 to 1, with a tolerance for rounding.
         assert!(out.iter().all(|value| (-1.2501..=3.7501).contains(value)));
     }
 });

@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     // The header, its table and each section, so that small sections change as often as large ones.
     let places = sections(GOOD).flat_map(<[_; 2]>::from).filter(|place| !place.is_empty());
     let places: Vec<_> = once(0..size_of::<FileHeader>()).chain(places).collect();
-    // Changes of six bytes each: place, offset in it, operation, value.
+    // A change is six bytes of the input: place, offset in it, kind of change, value.
     for change in data.chunks_exact(6) {
         let place = &places[usize::from(change[0]) % places.len()];
         let offset = usize::from(u16::from_le_bytes([change[1], change[2]]));
@@ -60,7 +60,7 @@ fn parse_and_run(file: &[u8]) {
     // The self-test runs the programs until one gives wrong outputs.
     if executor.self_test().is_err() {
         for program in 0..model.programs().len() {
-            // A change may ask for more copies than a bank has.
+            // A changed program may have more slots than a bank has copies.
             if executor.begin_apart(program).is_ok() {
                 executor.finish();
             }
@@ -68,7 +68,7 @@ fn parse_and_run(file: &[u8]) {
     }
 }
 
-/// About the steps of an operation's inner loop.
+/// Approximate number of steps in an operation's inner loop.
 fn work(op: &OpRecord) -> u64 {
     let operation = Operation::decode(op).expect("the verifier decoded it");
     operation.units(&op.dims).saturating_mul(operation.unit_work(&op.dims))

@@ -1,4 +1,4 @@
-//! Clarius samples and parameters of any bytes give an error that names the file, or valid frames.
+//! Arbitrary bytes as Clarius samples and parameters give an error that names the file, or valid frames.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let mut raw: Vec<u8> = [1u32, 2, 3, 12, 1].iter().flat_map(|word| word.to_le_bytes()).collect();
     raw.resize(20 + 2 * (8 + 36), 7);
     if kind & 1 == 0 {
-        // Changes of four bytes each: file and operation, place, value.
+        // A change is four bytes of the input: file and kind of change, position, value.
         let changes = rest.chunks_exact(4).take(usize::from(count));
         for change in changes {
             let file = if change[0] % 2 == 0 { &mut raw } else { &mut parameters };
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
             match change[0] / 2 % 4 {
                 0 | 1 => file[at] = change[3],
                 2 => file.insert(at, change[3]),
-                // One byte is left for the next change.
+                // At least one byte stays for the next change.
                 _ if file.len() > 1 => drop(file.remove(at)),
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! A `.npy` and its description of any bytes give an error that names the file, or valid frames.
+//! Arbitrary bytes as a `.npy` and its description give an error that names the file, or valid frames.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,7 +12,7 @@ const DESCRIPTION: &[u8] = br#"{"geometry": "convex", "apex_radius_mm": 40, "fir
 fuzz_target!(|data: &[u8]| {
     let Some((&[kind, low, high], rest)) = data.split_first_chunk() else { return };
     let (json, npy) = rest.split_at(usize::from(u16::from_le_bytes([low, high])).min(rest.len()));
-    // Most inputs would fail at the head or the description, so that either can be a valid one.
+    // Most inputs would fail at the head or the description, so each of them can be replaced by a valid one.
     let json = if kind & 1 == 0 { DESCRIPTION } else { json };
     let mut built;
     let npy = if kind & 2 == 0 && npy.len() >= 4 {

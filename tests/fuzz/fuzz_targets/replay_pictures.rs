@@ -1,4 +1,4 @@
-//! PNG, JPEG, GIF and DICOM of any bytes give an error that names the file, or valid frames.
+//! Arbitrary bytes as PNG, JPEG, GIF and DICOM give an error that names the file, or valid frames.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use sonotrace_fuzz::check_recording;
 use sonotrace_replay::{Options, dicom, gif, picture};
 use std::path::Path;
 
-/// A DICOM file with this data set: preamble, signature and transfer syntax come first.
+/// A DICOM file with this data set, after preamble, signature and transfer syntax.
 fn dicom_of(syntax: &str, rest: &[u8]) -> Vec<u8> {
     let mut uid = syntax.as_bytes().to_vec();
     if uid.len() % 2 == 1 {

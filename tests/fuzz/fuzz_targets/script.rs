@@ -1,4 +1,4 @@
-//! Scripts of any text give an error that names the line, or are the same after writing and parsing again.
+//! Arbitrary text as a script gives an error that names the line, or a script that is the same after writing and parsing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

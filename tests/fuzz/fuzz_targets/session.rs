@@ -127,7 +127,7 @@ fuzz_target!(|data: &[u8]| {
         match bytes.byte() % 8 {
             0 | 1 => {
                 let mut slot = FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
-                // SAFETY: open, and room for a slot.
+                // SAFETY: open, and `slot` is valid.
                 assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
                 let how = bytes.byte();
                 seq = if how & 0x40 == 0 { seq + 1 } else { u64::from(bytes.byte()) };
@@ -137,7 +137,7 @@ fuzz_target!(|data: &[u8]| {
                     let words: &mut [u32] = bytemuck::cast_slice_mut(bytemuck::bytes_of_mut(&mut descriptor));
                     words[at] = bytes.word();
                 }
-                // SAFETY: the slot is this thread's until it is committed.
+                // SAFETY: this thread owns the slot until it is committed.
                 unsafe { *slot.descriptor = descriptor };
                 // SAFETY: open; null is allowed.
                 assert_eq!(unsafe { sonotrace_frame_commit(session, null_mut()) }, Status::Ok);
@@ -156,7 +156,7 @@ fuzz_target!(|data: &[u8]| {
                     from: place(&mut bytes),
                     to: place(&mut bytes),
                 };
-                // SAFETY: open, and a prompt; null is allowed.
+                // SAFETY: open, and `prompt` is valid; null is allowed.
                 let _ = unsafe { sonotrace_prompt(session, &prompt, null_mut()) };
             }
             3 => {
@@ -166,7 +166,7 @@ fuzz_target!(|data: &[u8]| {
             }
             4 => {
                 let mut overlay: *const Overlay = null();
-                // SAFETY: open, and room for a pointer.
+                // SAFETY: open, and `overlay` is valid.
                 if unsafe { sonotrace_overlay_poll(session, &mut overlay) } == Status::Ok {
                     // SAFETY: valid until the next call on this side.
                     check_overlay(unsafe { &*overlay });
@@ -175,7 +175,7 @@ fuzz_target!(|data: &[u8]| {
             5 => {
                 let (mut event, mut text) =
                     (Event { t_ns: 0, seq: 0, kind: 0, detail: 0, value: 0 }, [0u8; 80]);
-                // SAFETY: open, and room for one.
+                // SAFETY: open, and `event` is valid.
                 if unsafe { sonotrace_event_next(session, &mut event) } == Status::Ok {
                     // SAFETY: both pointers are valid.
                     let status =

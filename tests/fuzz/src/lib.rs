@@ -1,4 +1,4 @@
-//! Shared by the fuzz targets: memory of an exact size, and what must be true of every recording.
+//! Shared by the fuzz targets: memory of an exact size, and the checks of every recording.
 
 use sonotrace_hal::frame::flags::REPLAYED;
 use sonotrace_replay::{Options, Recording, ReplayError, npy};

@@ -1,12 +1,13 @@
-//! Persistent state: which ports of which programs lie in banks, and in which slot.
+//! Persistent state: the bank and the slot of each port that is state.
 //!
-//! The conventions file names the tensors of each bank. A port of a tensor's name lies in the slot `frame`; any other port can
-//! be bound to a tensor in another slot (`"short_key": "key@previous"`), so a program reads a bank's copy of one frame and of
-//! another. Without instructions, an output of one program that another takes as an input, by the same name and shape, lies in
-//! one bank that has a copy for each kept frame.
+//! The conventions file names the tensors of each bank. A port with a tensor's name is in the slot `frame`; any other
+//! port can be bound to a tensor in another slot (`"short_key": "key@previous"`), so that a program can read a bank's
+//! copies of two frames. By default, each output of one program that is an input of another, with the same name and
+//! shape, is in one bank that has a copy for each kept frame.
 //!
-//! A bank has as many copies as all programs together have slots of it: then a frame can be worked on while everything that it
-//! reads stays as it was. Of a bank per kept frame, the slot `frame` is counted by the session.
+//! A bank has one copy for each slot that programs have in it, so that all state that a frame reads stays unchanged
+//! while the frame is worked on. In a bank with copies per kept frame, the session counts the copies of the slot
+//! `frame`.
 
 use crate::error::CompileError;
 use crate::frontend::Graph;
@@ -18,13 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The slot of the frame that is worked on.
 const FRAME: &str = "frame";
 
-/// What the conventions file says of state.
+/// The section of the conventions file on state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     /// Banks by name.
     banks: BTreeMap<String, BankTensors>,
-    /// Ports that lie in a bank under another name or in another slot: `TENSOR@SLOT`.
+    /// Ports with another name than their tensor, or in another slot: `TENSOR@SLOT`.
     #[serde(default)]
     ports: BTreeMap<String, String>,
 }
@@ -33,9 +34,9 @@ pub struct State {
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BankTensors {
-    /// Names, in the order they lie in a copy.
+    /// Names, in their order in a copy.
     tensors: Vec<String>,
-    /// Whether there is one copy more for each kept frame.
+    /// Whether there is one more copy for each kept frame.
     #[serde(default)]
     per_kept_frame: bool,
 }
@@ -84,7 +85,7 @@ pub fn assign(
             let Placed { bank, offset, shape: expected } = &placed[*tensor];
             if shape != expected {
                 return Err(CompileError::Ports(format!(
-                    "state {tensor}: port {name} of {} has shape {shape:?}, another one {expected:?}",
+                    "state {tensor}: port {name} of {} has shape {shape:?}, another port has {expected:?}",
                     graph.program
                 )));
             }
@@ -117,7 +118,7 @@ fn bindings(state: &State) -> Result<BTreeMap<&str, (&str, &str)>, CompileError>
     let mut bindings = BTreeMap::new();
     for name in state.banks.values().flat_map(|bank| &bank.tensors) {
         if bindings.insert(name.as_str(), (name.as_str(), FRAME)).is_some() {
-            return Err(CompileError::Ports(format!("state {name}: is named twice")));
+            return Err(CompileError::Ports(format!("state {name} is listed twice")));
         }
     }
     let tensors: BTreeSet<&str> = bindings.keys().copied().collect();
@@ -156,7 +157,7 @@ fn lay_out<'s>(
         let mut copy_bytes = 0;
         for tensor in &tensors.tensors {
             let Some(shape) = shape_of(tensor) else {
-                return Err(CompileError::Ports(format!("state {tensor}: no program has a port of it")));
+                return Err(CompileError::Ports(format!("state {tensor}: no program has a port for it")));
             };
             let writes = |graph: &&Graph| graph.outputs.iter().any(|(port, _)| port == tensor);
             let writers: Vec<&str> =
@@ -176,7 +177,7 @@ fn lay_out<'s>(
     Ok(placed)
 }
 
-/// Outputs of one program that another takes as an input, with the same name and shape.
+/// Outputs of one program that are inputs of another, with the same name and shape.
 fn shared_by_name(graphs: &[Graph]) -> State {
     let mut tensors: Vec<String> = Vec::new();
     for (at, writer) in graphs.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The conventions file that training leaves beside a network: how a session feeds the programs.
+//! The conventions file that training writes next to a network: how a session feeds the programs.
 
 use crate::banks::State;
 use crate::error::CompileError;
@@ -7,17 +7,17 @@ use bytemuck::Zeroable;
 use sonotrace::format::ConventionsRecord;
 use std::path::Path;
 
-/// What the compiler takes from the file.
+/// The fields that the compiler uses.
 #[derive(Debug, Clone, serde::Deserialize)]
 pub struct Conventions {
     /// Shape of the image: `[1, 1, side, side]`.
     input: Vec<u32>,
-    /// Grey level (0 to 1) taken off.
+    /// Grey level (0 to 1) that is subtracted.
     mean: f32,
-    /// Divisor afterwards.
+    /// Divisor after that.
     std: f32,
     prompts: Prompts,
-    /// Persistent state, if it is not simply what programs hand over by name.
+    /// Persistent state. By default it is the ports that programs share by name.
     #[serde(default)]
     pub state: Option<State>,
 }
@@ -48,7 +48,7 @@ impl Conventions {
         }
         if !conventions.mean.is_finite() || !conventions.std.is_finite() || conventions.std <= 0.0 {
             return Err(problem(format!(
-                "mean {} or std {} has no meaning",
+                "mean {} or std {} is invalid, both must be finite and std positive",
                 conventions.mean, conventions.std
             )));
         }

@@ -11,7 +11,7 @@ pub enum CompileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file is not an ONNX graph, or a damaged one.
@@ -19,7 +19,7 @@ pub enum CompileError {
     Graph {
         /// The file.
         path: PathBuf,
-        /// What the front end said.
+        /// The front end's error.
         problem: String,
     },
     /// An input or output whose shape is not fixed.
@@ -35,7 +35,7 @@ pub enum CompileError {
         shape: String,
     },
     /// An input or output that is not f32.
-    #[error("program {program}: port {port} holds {dtype}, only f32 ports are supported")]
+    #[error("program {program}: port {port} has type {dtype}, only f32 is supported")]
     PortType {
         /// The program.
         program: String,
@@ -53,7 +53,7 @@ pub enum CompileError {
         node: String,
         /// Its operation.
         op: String,
-        /// Which form is not.
+        /// The form that is not supported.
         reason: String,
     },
     /// A weight that cannot be stored.
@@ -80,7 +80,7 @@ pub enum CompileError {
     /// A count or size above its limit.
     #[error("{what} is {seen}, the limit is {limit}")]
     Limit {
-        /// The thing counted.
+        /// The quantity.
         what: &'static str,
         /// Value found.
         seen: u64,
@@ -92,10 +92,10 @@ pub enum CompileError {
     Reference {
         /// The program.
         program: String,
-        /// What tract said.
+        /// tract's error.
         problem: String,
     },
-    /// The compiled file or a given one is not accepted by the runtime.
+    /// The runtime refuses the compiled file or a given one.
     #[error("model file: {0}")]
     Model(#[from] sonotrace::format::ModelError),
     /// The compiled program could not be set up to run.

@@ -1,4 +1,4 @@
-//! ONNX files, read by tract up to the decluttered model. tract's optimized form fits only the machine that made it.
+//! ONNX files, read by tract up to the decluttered model. tract's optimized form is specific to one machine.
 
 use crate::error::CompileError;
 use std::collections::{HashMap, HashSet};
@@ -7,7 +7,7 @@ use tract_core::internal::OutletId;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 
-/// A graph as the compiler takes it.
+/// A graph for the compiler.
 #[derive(Debug, Clone)]
 pub struct Graph {
     /// The program's name.
@@ -18,11 +18,11 @@ pub struct Graph {
     pub inputs: Vec<(String, Vec<usize>)>,
     /// Names and shapes of the outputs.
     pub outputs: Vec<(String, Vec<usize>)>,
-    /// What is written down about where it came from.
+    /// Its origin, for the provenance.
     pub origin: Origin,
 }
 
-/// Where a graph came from.
+/// The origin of a graph.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// File name, without its directory.
@@ -44,7 +44,7 @@ pub fn load(program: &str, path: &Path) -> Result<Graph, CompileError> {
     parse(program, path, &bytes)
 }
 
-/// Reads a graph from the content of a file. `path` names it, and its folder holds external weights if it has some.
+/// Reads a graph from the content of a file. `path` names it; external weights, if any, are in its folder.
 ///
 /// # Errors
 /// As [`load`].
@@ -54,9 +54,12 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
     let onnx = tract_onnx::onnx();
     let proto = onnx.proto_model_for_read(&mut &*bytes).map_err(problem)?;
     let Some(graph) = &proto.graph else {
-        return Err(CompileError::Graph { path: path.to_owned(), problem: "it holds no graph".to_owned() });
+        return Err(CompileError::Graph {
+            path: path.to_owned(),
+            problem: "it contains no graph".to_owned(),
+        });
     };
-    // Exporters write the opset behind the graph: without it, the file was cut short.
+    // Exporters write the opset after the graph: if it is missing, the file is truncated.
     if proto.opset_import.is_empty() {
         let problem = "it names no operator set: is the file complete?".to_owned();
         return Err(CompileError::Graph { path: path.to_owned(), problem });
@@ -71,19 +74,19 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
         let parsed = onnx.parse(&proto, folder.as_deref())?;
         if !parsed.unresolved_inputs.is_empty() {
             tract_onnx::tract_core::internal::bail!(
-                "nothing provides {}",
+                "unresolved inputs: {}",
                 parsed.unresolved_inputs.join(", ")
             );
         }
         let mut model = parsed.model.into_typed()?.into_decluttered()?;
-        settle_names(&mut model, &given_names(graph))?;
+        renumber_names(&mut model, &given_names(graph))?;
         Ok(model)
     };
-    // tract panics on some graphs that no exporter writes; nothing of it outlives the panic.
+    // tract panics on some graphs that no exporter writes; no state of it is used after the panic.
     let model = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decluttered))
         .map_err(|_| CompileError::Graph {
             path: path.to_owned(),
-            problem: "the front end gave up".to_owned(),
+            problem: "the front end panicked".to_owned(),
         })?
         .map_err(problem)?;
     let output_names: Vec<String> = graph.output.iter().map(|port| port.name.clone()).collect();
@@ -121,9 +124,9 @@ fn given_names(graph: &pb::GraphProto) -> HashSet<&str> {
     graph.input.iter().map(|port| &port.name).chain(constants).chain(nodes).map(String::as_str).collect()
 }
 
-/// Makes one graph give one file: the numbers by which tract tells apart what it adds itself (`Reshape.1`, `Reshape.2`) follow
-/// the order of a hash map, another in each run; here they are dealt out again in the order of evaluation.
-fn settle_names(model: &mut TypedModel, given: &HashSet<&str>) -> TractResult<()> {
+/// Renumbers generated names in the order of evaluation, so that one graph gives one file. tract numbers the nodes that
+/// it adds (`Reshape.1`, `Reshape.2`) in the order of a hash map, which differs between runs.
+fn renumber_names(model: &mut TypedModel, given: &HashSet<&str>) -> TractResult<()> {
     let mut numbered: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
     for id in model.eval_order()? {
         let name = &model.nodes[id].name;
@@ -180,7 +183,7 @@ fn check_port(program: &str, port: &pb::ValueInfoProto) -> Result<(), CompileErr
 /// Runs a graph in f32 with tract.
 ///
 /// # Errors
-/// What tract says.
+/// An error of tract.
 pub fn run_reference(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, CompileError> {
     let problem = |problem: TractError| CompileError::Reference {
         program: graph.program.clone(),
@@ -209,22 +212,22 @@ mod tests {
     use super::*;
     use tract_onnx::tract_core::ops::identity::Identity;
 
-    /// Names of a chain of nodes, in the order of evaluation, once settled.
-    fn settled(names: &[&str], given: &[&str]) -> Vec<String> {
+    /// Names of a chain of nodes, in the order of evaluation, after renumbering.
+    fn renumbered(names: &[&str], given: &[&str]) -> Vec<String> {
         let mut model = TypedModel::default();
         let mut last = model.add_source("x", f32::fact([1])).unwrap();
         for &name in names {
             last = model.wire_node(name, Identity, &[last]).unwrap()[0];
         }
         model.select_output_outlets(&[last]).unwrap();
-        settle_names(&mut model, &given.iter().copied().collect()).unwrap();
+        renumber_names(&mut model, &given.iter().copied().collect()).unwrap();
         model.eval_order().unwrap()[1..].iter().map(|&id| model.nodes[id].name.clone()).collect()
     }
 
     #[test]
     fn numbers_follow_the_order_of_evaluation_and_given_names_stay() {
-        assert_eq!(settled(&["a.2", "b", "a.0", "a.1"], &[]), ["a.0", "b", "a.1", "a.2"]);
-        assert_eq!(settled(&["a.2", "a.0", "a.1"], &["a.2"]), ["a.2", "a.0", "a.1"]);
-        assert_eq!(settled(&["a.2", "a.x", "a.1.1", "a.1"], &[]), ["a.1", "a.x", "a.1.1", "a.2"]);
+        assert_eq!(renumbered(&["a.2", "b", "a.0", "a.1"], &[]), ["a.0", "b", "a.1", "a.2"]);
+        assert_eq!(renumbered(&["a.2", "a.0", "a.1"], &["a.2"]), ["a.2", "a.0", "a.1"]);
+        assert_eq!(renumbered(&["a.2", "a.x", "a.1.1", "a.1"], &[]), ["a.1", "a.x", "a.1.1", "a.2"]);
     }
 }

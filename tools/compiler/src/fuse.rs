@@ -1,8 +1,8 @@
-//! Fewer operations for the same result: biases and activations go into the products before them, scales and offsets
-//! into normalisations, and copies away.
+//! Fuses operations: biases and activations go into the products before them, scales and offsets into normalisations,
+//! and copies are removed.
 //!
-//! All rules have one form. An operation reads a tensor that nothing else reads; those who write that tensor can do
-//! its work on the way, and write where it would have written. Where that is, [`project`] says.
+//! All rules have one form. If an operation is the only reader of a tensor, the writers of that tensor can do its work,
+//! and write its output directly. [`project`] computes their offsets and strides.
 
 use crate::graph::{Home, Module, Op, Operand, Program};
 use crate::view::{MapDim, TensorId, merge_dims, project};
@@ -10,7 +10,7 @@ use sonotrace::format::function::{BinaryFunction, Function, TernaryFunction, Una
 use sonotrace::format::op::Elementwise;
 use sonotrace::format::{DIMS, OpKind, Operation};
 
-/// Removes what nothing reads, then fuses until nothing is left to fuse.
+/// Removes unread operations, then fuses until no rule applies.
 pub fn fuse(module: &Module, program: &mut Program) {
     remove_unread(module, program);
     let mut at = 0;
@@ -21,7 +21,7 @@ pub fn fuse(module: &Module, program: &mut Program) {
                     program.ops[writer] = op;
                 }
                 program.ops.remove(at);
-                // What was fused may now be followed by something else.
+                // A changed writer may now be followed by another operation that can be fused.
                 at = 0;
             }
             None => at += 1,
@@ -51,7 +51,7 @@ fn remove_unread(module: &Module, program: &mut Program) {
     }
 }
 
-/// The changed writers that make the operation at `at` superfluous.
+/// The changed writers that replace the operation at `at`.
 fn fused(module: &Module, program: &Program, at: usize) -> Option<Vec<(usize, Op)>> {
     let op = &program.ops[at];
     let sources: &[usize] = match op.function()? {
@@ -65,7 +65,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     let op = &program.ops[at];
     let (source, target) = (op.operands[slot].as_ref()?, op.operands[0].as_ref()?);
     let writers = private_writers(module, program, at, source.tensor)?;
-    // State that is read in this program must not be overwritten any earlier than the graph says.
+    // State that this program reads must not be overwritten earlier than in the graph.
     let is_state = matches!(module.tensors[target.tensor].home, Home::State { .. });
     if is_state && program.ops.iter().any(|op| op.inputs().any(|input| input.tensor == target.tensor)) {
         return None;
@@ -74,16 +74,16 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     if source.offset != 0 {
         return None;
     }
-    let follow = |writer: &Op, other: &Operand| -> Option<Operand> {
+    let through_op = |writer: &Op, other: &Operand| -> Option<Operand> {
         let output = writer.output()?;
         let walked: Vec<usize> =
             (0..DIMS).filter(|&dim| writer.dims[dim] != 1 && output.strides[dim] != 0).collect();
         let dims: Vec<(usize, usize)> =
             walked.iter().map(|&dim| (writer.dims[dim], output.strides[dim])).collect();
-        let way: Vec<MapDim> = (0..DIMS)
+        let mapping: Vec<MapDim> = (0..DIMS)
             .map(|dim| MapDim { extent: op.dims[dim], from: source.strides[dim], to: other.strides[dim] })
             .collect();
-        let (offset, projected) = project(output.offset, &dims, &way, elements)?;
+        let (offset, projected) = project(output.offset, &dims, &mapping, elements)?;
         let mut strides = [0; DIMS];
         for (&dim, stride) in walked.iter().zip(projected) {
             strides[dim] = stride;
@@ -105,11 +105,11 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
                 if !is_ready(module, program, other.tensor, index) || other.tensor == target.tensor {
                     return None;
                 }
-                Some(follow(&writer, other)?)
+                Some(through_op(&writer, other)?)
             }
             None => None,
         };
-        let output = follow(&writer, target)?;
+        let output = through_op(&writer, target)?;
         if writer.inputs().any(|input| input.tensor == output.tensor) {
             return None;
         }
@@ -123,7 +123,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     Some(changes)
 }
 
-/// Splits the dims of an element-wise `writer` where those of its reader, through `source`, begin and end.
+/// Splits the dims of an element-wise `writer` at the bounds of its reader's dims, taken through `source`.
 fn split_dims(writer: &mut Op, reader: &Op, source: &Operand) -> Option<()> {
     let mut cuts: Vec<usize> =
         (0..DIMS).flat_map(|dim| [source.strides[dim], source.strides[dim] * reader.dims[dim]]).collect();
@@ -135,7 +135,7 @@ fn split_dims(writer: &mut Op, reader: &Op, source: &Operand) -> Option<()> {
     let mut dim = 0;
     while dim < dims.len() {
         let (extent, stride) = (dims[dim], placed[dim]);
-        // The innermost cut inside this dim; what is outside of it is looked at again.
+        // The innermost cut inside this dim; the outer part is examined next.
         let is_inside = |cut: usize| stride < cut && cut < stride * extent && cut.is_multiple_of(stride);
         let inner = cuts.iter().find(|&&cut| stride != 0 && is_inside(cut)).map(|cut| cut / stride);
         match inner.filter(|&inner| extent.is_multiple_of(inner)) {
@@ -159,11 +159,11 @@ fn split_dims(writer: &mut Op, reader: &Op, source: &Operand) -> Option<()> {
 fn merge(op: &mut Op) {
     let (mut dims, mut strides) = walked(op);
     merge_dims(&mut dims, &mut strides);
-    // Merging leaves no more dims than there were.
+    // Merging never adds dims.
     let _ = set_walked(op, &dims, &strides);
 }
 
-/// The dims of an element-wise operation from the first that counts on, and its operands' strides over them.
+/// The dims of an element-wise operation without leading dims of 1, and its operands' strides over them.
 fn walked(op: &Op) -> (Vec<usize>, Vec<Vec<usize>>) {
     let first = op.dims.iter().position(|&extent| extent != 1).unwrap_or(DIMS - 1);
     let strides = op.operands.iter().flatten().map(|operand| operand.strides[first..].to_vec()).collect();
@@ -181,7 +181,7 @@ fn set_walked(op: &mut Op, dims: &[usize], strides: &[Vec<usize>]) -> Option<()>
     Some(())
 }
 
-/// Those who write a scratch tensor that only the operation at `at` reads, and only once.
+/// The writers of a scratch tensor that only the operation at `at` reads, and only once.
 fn private_writers(module: &Module, program: &Program, at: usize, tensor: TensorId) -> Option<Vec<usize>> {
     let is_scratch = matches!(module.tensors[tensor].home, Home::Scratch { input: false, .. });
     let is_output = program.outputs.iter().any(|port| port.tensor == tensor);
@@ -191,7 +191,7 @@ fn private_writers(module: &Module, program: &Program, at: usize, tensor: Tensor
     }
     let writes = |op: &Op| op.output().is_some_and(|output| output.tensor == tensor);
     let writers: Vec<usize> = (0..at).filter(|&index| writes(&program.ops[index])).collect();
-    // A tensor that is filled and then partly overwritten cannot be followed writer by writer.
+    // If a tensor is filled and then partly overwritten, its writers cannot be changed one by one.
     let is_simple = writers.len() == 1
         || writers.iter().all(|&index| {
             matches!(program.ops[index].operation.kind(), OpKind::Conv | OpKind::DepthwiseConv)
@@ -200,7 +200,7 @@ fn private_writers(module: &Module, program: &Program, at: usize, tensor: Tensor
     (!writers.is_empty() && is_simple).then_some(writers)
 }
 
-/// Whether a tensor holds its values before the operation at `index` runs.
+/// Whether a tensor has its values before the operation at `index` runs.
 fn is_ready(module: &Module, program: &Program, tensor: TensorId, index: usize) -> bool {
     if module.tensors[tensor].home == Home::Weights {
         return true;
@@ -211,7 +211,7 @@ fn is_ready(module: &Module, program: &Program, tensor: TensorId, index: usize) 
             || program.ops[..index].iter().any(is_written))
 }
 
-/// Makes `writer` do what `op` does with its result.
+/// Adds the work of `op` to `writer`.
 fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>) -> Option<()> {
     use BinaryFunction as B;
     let kind = writer.operation.kind();

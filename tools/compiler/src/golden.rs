@@ -1,4 +1,4 @@
-//! Golden cases: inputs, and the outputs that tract computes for them in f32, both kept as f16 in the file.
+//! Golden cases: inputs, and the outputs that tract computes for them in f32, both stored as f16 in the file.
 
 use crate::error::CompileError;
 use crate::frontend::{Graph, run_reference};
@@ -8,10 +8,10 @@ use std::collections::HashMap;
 
 /// Inputs of one case: values by port name.
 pub type Case = HashMap<String, Vec<f32>>;
-/// Cases to store, by program. A program that is not named gets one of made-up values.
+/// Cases to store, by program. A program without cases gets one with generated values.
 pub type Cases = HashMap<String, Vec<Case>>;
 
-/// Outputs with more elements are left out, unless none would be left.
+/// Outputs with more elements are left out, unless no output would be left.
 pub const OUTPUT_ELEMENTS_MAX: usize = 65_536;
 
 /// The golden sections.
@@ -23,7 +23,7 @@ pub struct Golden {
     pub values: Vec<u16>,
 }
 
-/// Smooth values within -1..1 that differ from port to port and from place to place.
+/// Smooth values within -1..1 that differ between ports and between elements.
 pub fn made_up(port: usize, elements: usize) -> Vec<f32> {
     let phase = port as f32 * 1.7 + 0.3;
     (0..elements)
@@ -36,15 +36,15 @@ pub fn made_up(port: usize, elements: usize) -> Vec<f32> {
         .collect()
 }
 
-/// A value as it will be stored.
+/// A value, rounded as in the file.
 pub fn rounded(value: f32) -> f32 {
     f16::from_f32(value).to_f32()
 }
 
-/// The inputs of a case in the order of the graph's ports, rounded as they will be stored.
+/// The inputs of a case in the order of the graph's ports, rounded as in the file.
 ///
 /// # Errors
-/// [`CompileError::Ports`]: a port without values, or with too few, or with some that f16 does not hold.
+/// [`CompileError::Ports`]: a port without values, with too few or too many, or with one that is not finite in f16.
 pub fn inputs_of(graph: &Graph, case: Option<&Case>) -> Result<Vec<Vec<f32>>, CompileError> {
     let mut inputs = Vec::new();
     for (port, (name, shape)) in graph.inputs.iter().enumerate() {
@@ -65,7 +65,7 @@ pub fn inputs_of(graph: &Graph, case: Option<&Case>) -> Result<Vec<Vec<f32>>, Co
         let values: Vec<f32> = values.into_iter().map(rounded).collect();
         if values.iter().any(|value| !value.is_finite()) {
             return Err(CompileError::Ports(format!(
-                "golden case of {}: input {name} has a value that f16 does not hold",
+                "golden case of {}: input {name} has a value that is not finite in f16",
                 graph.program
             )));
         }
@@ -77,7 +77,7 @@ pub fn inputs_of(graph: &Graph, case: Option<&Case>) -> Result<Vec<Vec<f32>>, Co
 /// The golden sections of all programs.
 ///
 /// # Errors
-/// What is wrong with a case, or with tract's run of it.
+/// An invalid case, or a failure of tract's run of it.
 pub fn make(graphs: &[Graph], cases: &Cases) -> Result<Golden, CompileError> {
     if let Some(unknown) = cases.keys().find(|name| graphs.iter().all(|graph| graph.program != **name)) {
         return Err(CompileError::Ports(format!("golden cases for {unknown}: there is no such program")));
@@ -110,7 +110,7 @@ pub fn make(graphs: &[Graph], cases: &Cases) -> Result<Golden, CompileError> {
             let Some(smallest) = smallest else {
                 return Err(CompileError::Reference {
                     program: graph.program.clone(),
-                    problem: "for the golden case, every output has a value that f16 does not hold"
+                    problem: "for the golden case, every output has a value that is not finite in f16"
                         .to_owned(),
                 });
             };

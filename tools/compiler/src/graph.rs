@@ -16,7 +16,7 @@ pub enum Home {
         /// Whether it is an input.
         input: bool,
     },
-    /// State: in the copy of a bank that a slot of a program names.
+    /// State, in the copy of a bank that a program's slot selects.
     State {
         /// The program.
         program: usize,
@@ -50,7 +50,7 @@ pub enum Constant {
 pub struct Tensor {
     /// Its name in the graph, for messages.
     pub name: String,
-    /// Elements; of packed panels the stored ones.
+    /// Elements; for packed panels, the stored ones.
     pub elements: usize,
     /// Where it lives.
     pub home: Home,
@@ -60,7 +60,7 @@ pub struct Tensor {
     pub owner: (usize, String),
 }
 
-/// Where the elements of an operand lie while an operation iterates.
+/// Places of an operand's elements while an operation iterates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operand {
     /// The tensor.
@@ -82,7 +82,7 @@ pub struct Op {
     pub operands: [Option<Operand>; OPERANDS],
     /// The graph's node.
     pub name: String,
-    /// Nothing else writes the same elements. The writers of a copy's source may then write its target themselves.
+    /// Whether no other operation writes the same elements. Then the writers of a copy's source may write its target.
     pub may_forward: bool,
 }
 
@@ -98,7 +98,7 @@ impl Op {
         }
     }
 
-    /// Extents as the file has them.
+    /// Extents as stored in the file.
     pub fn extents(&self) -> [u32; DIMS] {
         self.dims.map(|extent| extent as u32)
     }
@@ -111,7 +111,7 @@ impl Op {
         }
     }
 
-    /// The activation behind a product.
+    /// The activation of a product.
     pub fn activation_mut(&mut self) -> Option<&mut Unary> {
         match &mut self.operation {
             Operation::MatMul(op) => Some(&mut op.activation),
@@ -167,7 +167,7 @@ pub struct Bank {
     pub copy_bytes: u64,
     /// Copies, without those for kept frames.
     pub copies: u32,
-    /// Whether there is one copy more for each kept frame.
+    /// Whether there is one more copy for each kept frame.
     pub per_kept_frame: bool,
 }
 
@@ -197,7 +197,7 @@ impl Module {
         self.tensors.len() - 1
     }
 
-    /// A constant, stored once however often it is asked for.
+    /// Adds a constant. Equal constants are stored once.
     pub fn constant(&mut self, program: usize, node: &str, constant: Constant) -> TensorId {
         let mut hasher = blake3::Hasher::new();
         let elements = match &constant {
@@ -237,8 +237,8 @@ impl Module {
     }
 }
 
-/// The operands of an element-wise walk, with dims dropped, sorted by the output's strides and merged: the output
-/// first. The dims stand at the end of the eight. None if more than eight remain.
+/// The operands of an element-wise operation, the output first. Dims of 1 are dropped, the others are sorted by the
+/// output's strides, merged, and right-aligned in the eight. None if more than eight remain.
 pub fn walk_operands(dims: &[usize], views: &[&View]) -> Option<([usize; DIMS], Vec<Operand>)> {
     let mut order: Vec<usize> = (0..dims.len()).collect();
     order.sort_by_key(|&axis| std::cmp::Reverse(views[0].strides[axis]));

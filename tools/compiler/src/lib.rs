@@ -3,14 +3,14 @@
 //! ```text
 //! frontend   ONNX -> tract's decluttered model (never its optimized form)
 //! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
-//! fuse       -> biases and activations into products, scales into normalisations, copies away
+//! fuse       -> moves biases and activations into products, scales into normalisations, removes copies
 //! plan       -> places for all scratch tensors
-//! storage    -> constants as f32 or f16, packed as the kernels read them
+//! storage    -> constants as f32, f16 or 8-bit integers, packed as the kernels read them
 //! golden     -> cases for the self-test at start
-//! write      -> the file, which the runtime then verifies with code of its own
+//! write      -> the file, which the runtime then verifies with its own code
 //! ```
 //!
-//! [`parity`] holds a compiled file to tract. Nothing of this crate is linked into a device.
+//! [`parity`] compares a compiled file with tract. No part of this crate is linked into a device.
 
 mod banks;
 mod conventions;
@@ -38,14 +38,14 @@ use graph::{Home, Module, Port, Program};
 use sonotrace::format::AlignedBytes;
 use std::path::PathBuf;
 
-/// How to compile.
+/// Options of a compilation.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Storage of weights.
     pub weights: Weights,
     /// The network's conventions; without them no session can use the file.
     pub conventions: Option<PathBuf>,
-    /// Golden cases to store; programs without any get one of made-up values.
+    /// Golden cases to store; a program without cases gets one with generated values.
     pub golden: golden::Cases,
 }
 
@@ -54,21 +54,21 @@ pub struct Options {
 pub struct Compiled {
     /// The file's content.
     pub bytes: Vec<u8>,
-    /// What it came to.
+    /// Report of the compilation.
     pub report: Report,
 }
 
 /// Compiles graphs into one model file: each program's name with its ONNX file. The same inputs give the same bytes.
 ///
 /// # Errors
-/// What is wrong, with the file, port or node that it is wrong with.
+/// The problem, with its file, port or node.
 pub fn compile(programs: &[(String, PathBuf)], options: &Options) -> Result<Compiled, CompileError> {
     let graphs: Result<Vec<Graph>, CompileError> =
         programs.iter().map(|(name, path)| frontend::load(name, path)).collect();
     compile_graphs(&graphs?, options)
 }
 
-/// Compiles graphs that were read already.
+/// Compiles graphs that have already been read.
 ///
 /// # Errors
 /// As [`compile`].
@@ -103,7 +103,7 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
         golden: &golden,
         provenance: &provenance,
     })?;
-    // What the compiler wrote, the runtime's own verifier must accept.
+    // The runtime's own verifier must accept the file.
     let aligned = AlignedBytes::new(&written.bytes);
     sonotrace::format::Model::parse(aligned.bytes())?;
     let report = report(&module, &places, &written, weights.len() as u64);
@@ -127,7 +127,7 @@ fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, Compi
             .collect();
         let outputs: Vec<(String, Option<usize>)> =
             graph.outputs.iter().map(|(name, _)| (name.clone(), states.get(index, name))).collect();
-        // Constants name the program that they were made for.
+        // Pushed before lowering, because errors about constants look up the program's name.
         module.programs.push(Program { name: graph.program.clone(), ..Program::default() });
         let (ops, outputs) =
             lower::lower(&mut module, index, &graph.program, &graph.model, &inputs, &outputs)?;

@@ -1,4 +1,4 @@
-//! A compiled file against tract: output by output, and node by node.
+//! Compares a compiled file with tract, by output and by node.
 
 use crate::error::CompileError;
 use crate::frontend::{Graph, run_reference};
@@ -8,7 +8,7 @@ use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::{AlignedBytes, Model, PORTS_MAX};
 use tract_core::internal::{Datum, OutletId, TypedModel};
 
-/// How far two results are apart.
+/// Difference of two results.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Parity {
     /// The program.
@@ -23,7 +23,7 @@ pub struct Parity {
     pub max_abs: f64,
 }
 
-/// Root mean square of `seen - expected` over that of `expected` (over 1e-12 at least).
+/// Root mean square of `seen - expected` over that of `expected` (or over 1e-12, if that is larger).
 pub fn relative_rms(seen: &[f32], expected: &[f32]) -> f64 {
     let mean = |sum: f64| (sum / expected.len().max(1) as f64).sqrt();
     let difference = seen.iter().zip(expected).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
@@ -31,7 +31,7 @@ pub fn relative_rms(seen: &[f32], expected: &[f32]) -> f64 {
     mean(difference) / mean(reference).max(1e-12)
 }
 
-/// Runs a program of a model file with our executor: values by input port, then by output port.
+/// Runs a program of a model file with our executor. Takes values by input port, returns values by output port.
 ///
 /// # Errors
 /// A file that the runtime refuses, or without such a program.
@@ -68,7 +68,7 @@ pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<V
     Ok((0..output_count).map(|port| executor.output(port).to_vec()).collect())
 }
 
-/// Compares every output of a graph's program in a model file with tract's. Inputs are those of `case`, or made up.
+/// Compares every output of a graph's program in a model file with tract's. Inputs are those of `case`, or generated.
 ///
 /// # Errors
 /// A file, graph or case that do not fit together.
@@ -111,9 +111,9 @@ fn compared(graph: &Graph, name: String, seen: &[f32], expected: &[f32]) -> Resu
     })
 }
 
-/// Compares every node's result, the worst first. The graph is compiled anew with nodes as outputs, a portion at a
-/// time; errors add up along the way, as they do in the whole program. What is fused into its follower in the real
-/// program stands alone here.
+/// Compares every node's result, the worst first. The graph is compiled again with nodes as outputs, a portion at a
+/// time. Errors add up from node to node, as in the whole program. A node that is fused with the next one in the real
+/// program is an operation of its own here.
 ///
 /// # Errors
 /// As [`outputs`] and [`crate::compile`].
@@ -143,7 +143,7 @@ pub fn layers(graph: &Graph, options: &Options, case: Option<&Case>) -> Result<V
     Ok(all)
 }
 
-/// Every node with one f32 or boolean result that is no constant and no input.
+/// Every node with one f32 or boolean result that is neither a constant nor an input.
 fn probes(model: &TypedModel) -> Vec<(OutletId, String, Vec<usize>)> {
     let is_input =
         |id: usize| model.input_outlets().is_ok_and(|inputs| inputs.iter().any(|outlet| outlet.node == id));

@@ -1,14 +1,14 @@
 //! Places for scratch tensors: those that are live at the same time never share a byte.
 //!
-//! Greedy by size: tensors are placed from the largest to the smallest, each into the smallest gap that holds it among
-//! those placed already whose lifetimes meet its own (Pisarchyk & Lee, "Efficient memory management for deep neural
-//! net inference", 2020). As long as the result is above the lower bound, the most bytes that are live during one
-//! operation, the tensor that sticks out is placed earlier and all is placed anew, a fixed number of times. The runtime
-//! proves every plan again, with code of its own.
+//! Greedy by size: tensors are placed from the largest to the smallest, each into the smallest sufficient gap between
+//! the placed tensors whose lifetimes overlap its own (Pisarchyk & Lee, "Efficient memory management for deep neural
+//! net inference", 2020). While the result is above the lower bound (the most bytes that are live during one
+//! operation), the tensor with the highest end moves to the front of the order and all tensors are placed again, up to
+//! a fixed number of times. The runtime verifies every plan with its own code.
 
 use sonotrace::format::TENSOR_ALIGN;
 
-/// Most times that all tensors are placed anew.
+/// Maximum number of times that all tensors are placed again.
 const RETRIES: usize = 200;
 
 /// A tensor to place.
@@ -22,12 +22,12 @@ pub struct Lifetime {
     pub last_op: u32,
 }
 
-/// Where tensors lie.
+/// Places of tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Offset of each tensor; a multiple of [`TENSOR_ALIGN`].
     pub offsets: Vec<u64>,
-    /// Bytes from zero to the end of the last.
+    /// End of the last tensor, in bytes.
     pub bytes: u64,
 }
 
@@ -46,7 +46,7 @@ pub fn place(tensors: &[Lifetime]) -> Plan {
         if best.bytes <= bound {
             break;
         }
-        // The tensor that sticks out comes earlier next time.
+        // The tensor with the highest end comes first next time.
         let end = |at: usize| last.offsets[at] + aligned(tensors[at].bytes);
         let Some(place) = (1..order.len()).max_by_key(|&place| end(order[place])) else { break };
         order[..=place].rotate_right(1);
@@ -58,7 +58,7 @@ pub fn place(tensors: &[Lifetime]) -> Plan {
     best
 }
 
-/// Places tensors one after the other, each into the smallest gap that holds it.
+/// Places tensors one after the other, each into the smallest sufficient gap.
 fn place_in_order(tensors: &[Lifetime], order: &[usize]) -> Plan {
     let mut offsets = vec![0; tensors.len()];
     // Placed tensors: (from, to, index), by `from`.
@@ -131,11 +131,11 @@ mod tests {
 
     #[test]
     fn the_smallest_gap_is_taken() {
-        // Two gaps beside long-lived tensors: of 256 and of 128 bytes. The last tensor fits the second exactly.
+        // Two gaps between long-lived tensors: of 256 and of 128 bytes. The last tensor fits the second exactly.
         let live = |bytes, first_op, last_op| Lifetime { bytes, first_op, last_op };
         let tensors = [live(1024, 0, 9), live(512, 0, 1), live(448, 0, 9), live(128, 2, 9)];
         let plan = place(&tensors);
         assert_eq!(plan.bytes, 1984);
-        assert_eq!(plan.offsets[3], plan.offsets[1], "the place of what has died is used again");
+        assert_eq!(plan.offsets[3], plan.offsets[1], "the place of the dead tensor is reused");
     }
 }

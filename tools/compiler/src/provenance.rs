@@ -1,4 +1,4 @@
-//! Where a model file came from: written into it as JSON, the same for the same inputs, without times or folders.
+//! The origin of a model file, stored in it as JSON. It has no times or folders, so the same inputs give the same text.
 
 use crate::Options;
 use crate::frontend::Graph;

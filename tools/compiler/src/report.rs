@@ -1,10 +1,10 @@
-//! What a compilation came to, for people.
+//! The report of a compilation, for people.
 
 use crate::graph::Bank;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A program's part.
+/// Report on one program.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ProgramReport {
     /// Its name.
@@ -13,9 +13,9 @@ pub struct ProgramReport {
     pub macs: u64,
     /// Operations by kind.
     pub ops: BTreeMap<&'static str, usize>,
-    /// Scratch that its plan takes.
+    /// Scratch that its plan uses.
     pub scratch_bytes: u64,
-    /// Scratch that any plan would take: the most that is live during one operation.
+    /// Lower bound of any plan: the most bytes that are live during one operation.
     pub scratch_lower_bound_bytes: u64,
     /// Weights that its operations read; shared ones count in each program.
     pub weight_bytes: u64,
@@ -26,9 +26,9 @@ pub struct ProgramReport {
 pub struct Report {
     /// Programs, in file order.
     pub programs: Vec<ProgramReport>,
-    /// The file.
+    /// Size of the file.
     pub file_bytes: u64,
-    /// Its weights section.
+    /// Size of its weights section.
     pub weight_bytes: u64,
     /// Scratch that all programs share.
     pub scratch_bytes: u64,

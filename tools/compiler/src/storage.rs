@@ -1,4 +1,4 @@
-//! How constants are stored: f32, f16 or int8, each one's place in the weights section.
+//! Storage of constants: f32, f16 or 8-bit integers, and their places in the weights section.
 
 use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
@@ -34,13 +34,13 @@ impl Weights {
 /// Constants with fewer elements than this stay f32.
 pub const F16_ELEMENTS_MIN: usize = 4096;
 
-/// Products of fewer terms keep f16: their scales would take as much room as is saved.
+/// Products of fewer terms keep f16: their scales would take as many bytes as 8 bits save.
 const I8_DEPTH_MIN: usize = 8;
 
 /// Largest magnitude of an 8-bit weight; -128 is not used, so that scales are symmetric.
 const I8_MAX: f32 = 127.0;
 
-/// How far from a whole number of steps a weight may be that holds one: rounding to f32 moves the 127th by 1e-5.
+/// Tolerance for a whole number of steps: rounding to f32 changes 127 steps by 1e-5.
 const WHOLE_STEPS: f32 = 1e-4;
 
 /// A constant's place and type.
@@ -50,14 +50,14 @@ pub struct Stored {
     pub offset: u64,
     /// Type of its elements.
     pub dtype: Dtype,
-    /// Elements as stored: 8-bit panels carry their scales.
+    /// Elements as stored: 8-bit panels include their scales and sums.
     pub elements: u64,
 }
 
 /// Writes the weights section. Constants that no operation reads are left out: their place is none.
 ///
 /// # Errors
-/// [`CompileError::Weight`] for a weight of a product that is not finite, or that f16 does not hold.
+/// [`CompileError::Weight`] for a weight of a product that is not finite, or too large for f16.
 pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<Stored>>), CompileError> {
     let uses = uses(module);
     let mut bytes = Vec::new();
@@ -87,7 +87,7 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                     Dtype::I8
                 } else if weights != Weights::F32 {
                     if let Some(value) = values.iter().find(|&&value| !f16::from_f32(value).is_finite()) {
-                        return Err(refused(format!("a weight is {value}, f16 holds at most 65504")));
+                        return Err(refused(format!("a weight is {value}, the largest f16 is 65504")));
                     }
                     push_f16(&mut bytes, values);
                     Dtype::F16
@@ -96,7 +96,7 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                     Dtype::F32
                 }
             }
-            // A mask may hold minus infinity or a number as large: it is no weight, and stays f32.
+            // A mask may contain minus infinity or a very large number. It is no weight, and stays f32.
             Constant::Floats(values) => {
                 let fits = values.iter().all(|&value| f16::from_f32(value).is_finite());
                 if weights != Weights::F32 && is_f16_read && fits && values.len() >= F16_ELEMENTS_MIN {
@@ -122,15 +122,15 @@ fn push_f16(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_bits().to_le_bytes()));
 }
 
-/// Panels as 8-bit integers ([`sonotrace::format::panels`]): scales, sums, then weights in groups of four inputs. Rounds to the
-/// nearest, ties to even, as training simulates it.
+/// Panels as 8-bit integers ([`sonotrace::format::panels`]): scales, sums, then weights in groups of four inputs.
+/// Rounds to the nearest, ties to even, like the simulated rounding in training.
 fn push_i8(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
     let (mut scales, mut sums, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for panel in values.chunks_exact(depth * PANEL) {
         let column = |column: usize| panel.iter().skip(column).step_by(PANEL).copied();
         let steps: [f32; PANEL] = std::array::from_fn(|at| i8_scale(column(at)));
         let rounded = |k: usize, at: usize| -> i8 {
-            // A column of zeros has no scale, and inputs that fill up the last group are zero.
+            // A column of zeros has no scale, and the last group is padded with zeros.
             if k >= depth || steps[at] <= 0.0 {
                 return 0;
             }
@@ -147,10 +147,10 @@ fn push_i8(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
     bytes.extend_from_slice(bytemuck::cast_slice(&weights));
 }
 
-/// What a step of a column's integers stands for: its largest magnitude over 127. Of a column that holds whole steps already,
-/// that step: it may be one part of a row that was rounded as a whole, with its largest weight in another part (the graph's
-/// optimiser cuts a product over a concatenation so), or come from training that learnt its scales; neither is to be rounded
-/// again.
+/// The scale of a column's integers: its largest magnitude over 127. If all weights are whole multiples of a larger
+/// step already, that step, so that they are not rounded again: the column may be one part of a row that was rounded as
+/// a whole, with its largest weight in another part (the graph's optimiser cuts a product over a concatenation into
+/// such parts), or training may have learnt its scales.
 fn i8_scale(column: impl Iterator<Item = f32> + Clone) -> f32 {
     let largest = column.clone().fold(0.0f32, |largest, value| largest.max(value.abs()));
     let is_whole = |steps: &f32| {

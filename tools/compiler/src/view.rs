@@ -1,9 +1,9 @@
-//! Views: which elements of a tensor a value is, and how shape operations change that without moving anything.
+//! Views: a value is a set of elements of a tensor, and shape operations change the view without moving data.
 
 /// Index of a tensor in the module.
 pub type TensorId = usize;
 
-/// A dimension of a map between two tensors: its extent, and the stride in each.
+/// A dimension of an index mapping between two tensors: its extent, and the stride in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapDim {
     /// Extent.
@@ -23,7 +23,7 @@ pub struct View {
     pub offset: usize,
     /// Shape.
     pub dims: Vec<usize>,
-    /// Elements from one index to the next; 0 repeats.
+    /// Elements from one index to the next; 0 repeats an element.
     pub strides: Vec<usize>,
 }
 
@@ -47,21 +47,21 @@ impl View {
         self.dims.iter().product()
     }
 
-    /// With a dimension of 1 put in.
+    /// The view with a dimension of 1 inserted.
     pub fn with_axis(mut self, axis: usize) -> Self {
         self.dims.insert(axis, 1);
         self.strides.insert(axis, 0);
         self
     }
 
-    /// Without a dimension of 1.
+    /// The view without a dimension of 1.
     pub fn without_axis(mut self, axis: usize) -> Self {
         self.dims.remove(axis);
         self.strides.remove(axis);
         self
     }
 
-    /// With a dimension moved to another place.
+    /// The view with a dimension moved to another place.
     pub fn with_axis_moved(mut self, from: usize, to: usize) -> Self {
         let (extent, stride) = (self.dims.remove(from), self.strides.remove(from));
         self.dims.insert(to, extent);
@@ -77,7 +77,7 @@ impl View {
         self
     }
 
-    /// Repeated up to `shape`, of the same rank.
+    /// The view broadcast to `shape`, of the same rank.
     pub fn broadcast(mut self, shape: &[usize]) -> Option<Self> {
         if self.dims.len() != shape.len() {
             return None;
@@ -93,7 +93,7 @@ impl View {
         Some(self)
     }
 
-    /// The same elements in the same order under another shape, if strides can say so.
+    /// The same elements in the same order in another shape, if strides can express it.
     pub fn reshaped(&self, shape: &[usize]) -> Option<Self> {
         let old: Vec<(usize, usize)> = self
             .dims
@@ -138,7 +138,7 @@ impl View {
     }
 }
 
-/// Drops dimensions of 1 and merges neighbours that all operands walk through as one. `strides[operand][dim]`.
+/// Drops dimensions of 1 and merges neighbours that are contiguous in all operands. `strides[operand][dim]`.
 pub fn merge_dims(dims: &mut Vec<usize>, strides: &mut [Vec<usize>]) {
     let mut dim = 0;
     while dim < dims.len() {
@@ -166,9 +166,9 @@ pub fn merge_dims(dims: &mut Vec<usize>, strides: &mut [Vec<usize>]) {
     }
 }
 
-/// Follows a writer through a map: an operation writes a tensor through `writer` (extent and stride of each of its
-/// dims, from `offset` on), and `map` says where every element of that tensor goes. The result is the offset and the
-/// strides with which the operation can write (or read) that other place itself; none if strides cannot say it.
+/// Composes a writer with an index mapping. An operation writes a tensor through `writer` (extent and stride of each of
+/// its dims, from `offset` on), and `map` gives the target of every element of that tensor. The result is the offset
+/// and the strides with which the operation can write (or read) the target directly; none if strides cannot express it.
 ///
 /// `map` covers all `elements` of the tensor exactly once, in any order of dims.
 pub fn project(
@@ -189,7 +189,7 @@ pub fn project(
     if covered != elements {
         return None;
     }
-    // Cut the map's dims where the writer's begin and end.
+    // Cut the dims of `map` at the bounds of the writer's dims.
     for &(extent, stride) in writer.iter().filter(|&&(extent, _)| extent != 1) {
         for cut in [stride, stride * extent] {
             let inside = dims.iter().position(|dim| dim.from < cut && cut < dim.from * dim.extent);
@@ -227,7 +227,7 @@ pub fn project(
         }
         strides.push(dims[first].to);
     }
-    // The offset stands still in the dims that the writer walks, or indices would carry over.
+    // The offset must be 0 in the dims that the writer walks; otherwise indices would carry over.
     let mut to = 0;
     for (dim, walked) in dims.iter().zip(walked) {
         let digit = offset / dim.from % dim.extent;
@@ -262,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reshapes_that_succeed_are_right(
+        fn successful_reshapes_are_right(
             dims in prop::collection::vec(1usize..5, 1..5),
             from in 0usize..4, to in 0usize..4,
             split in 0usize..4,
@@ -279,7 +279,7 @@ mod tests {
             }
         }
 
-        /// Writing through the projection lands where writing first and copying after does.
+        /// Writing through the projection gives the same places as writing first and copying afterwards.
         #[test]
         fn a_projection_is_a_write_and_a_copy(
             dims in prop::collection::vec(1usize..5, 1..5),
@@ -288,7 +288,7 @@ mod tests {
             padding in 0usize..3,
         ) {
             let elements: usize = dims.iter().product();
-            // The map: dims of a dense tensor, gone through to a permuted, padded place.
+            // The mapping: from the dims of a dense tensor to a permuted, padded target.
             let strides = dense_strides(&dims);
             let mut places: Vec<usize> = (0..dims.len()).collect();
             let mut code = order;

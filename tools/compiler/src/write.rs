@@ -14,7 +14,7 @@ use sonotrace::format::{
 };
 use std::collections::HashMap;
 
-/// Everything that goes into a file.
+/// The contents of a file.
 pub struct Contents<'a> {
     /// Programs and tensors.
     pub module: &'a Module,
@@ -28,7 +28,7 @@ pub struct Contents<'a> {
     pub provenance: &'a str,
 }
 
-/// A written file, with the figures that are known only then.
+/// A written file, with the sizes that are known only after writing.
 #[derive(Debug)]
 pub struct Written {
     /// The file.
@@ -187,7 +187,7 @@ impl Names {
     }
 }
 
-/// A record of dense f32 scratch; the caller changes what is otherwise.
+/// A record of dense f32 scratch; the caller changes the fields that differ.
 fn tensor_record(names: &mut Names, tensor: &crate::graph::Tensor) -> TensorRecord {
     TensorRecord {
         space: TensorSpace::Scratch as u32,
@@ -229,8 +229,8 @@ fn op_record(names: &mut Names, op: &Op, numbers: &[u32]) -> OpRecord {
     op.operation.record(op.extents(), op.operands.each_ref().map(operand), names.put(&op.name))
 }
 
-/// Over which operations each scratch tensor of a program is live: inputs from the start, outputs to the end, others
-/// from the first that writes them to the last that touches them.
+/// The operations during which each scratch tensor of a program is live: inputs from the start, outputs to the end,
+/// others from the first that writes them to the last that uses them.
 fn lifetimes(module: &Module, index: usize, program: &Program) -> Vec<(usize, Lifetime)> {
     let last = program.ops.len().saturating_sub(1) as u32;
     let mut lives = Vec::new();

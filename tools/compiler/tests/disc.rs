@@ -1,11 +1,9 @@
-//! `runtime/tests/data/disc.sono`, the small model that the runtime's tests run: it is what the compiler makes of the
-//! two graphs here.
+//! `runtime/tests/data/disc.sono`, the small model of the runtime's tests: it is compiled from the two graphs here.
 //!
-//! The encoder is a patch embedding with a block of attention. The decoder draws a disc about the mean of its points:
-//! with a click it lies about the click, with a box about the box's middle, so that an object that is carried on by its
-//! box stays where it is.
+//! The encoder is a patch embedding with a block of attention. The decoder draws a disc around the mean of its points:
+//! around a click, or around the middle of a box, so that an object that is tracked by its box stays in place.
 
-// Helpers of tests: what fails here fails the test.
+// Helpers of tests: a failure here fails the test.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -27,9 +25,9 @@ const MASK: usize = 8;
 const POINTS: usize = 16;
 /// Radii of the four candidates' discs, image pixels.
 const RADII: [f32; 4] = [7.0, 6.5, 7.5, 6.0];
-/// The candidates' estimates of their own quality: the second is the best of those behind the first.
+/// The candidates' estimates of their own quality: the second is the best of those after the first.
 const IOU: [f32; 4] = [0.90, 0.93, 0.91, 0.89];
-/// What disc.sono stays below.
+/// Largest size of disc.sono.
 const FILE_BYTES_MAX: usize = 80 * 1024;
 
 /// `image` to `embedding`: patches of 4 x 4 pixels, GELU, one block of attention with four heads.
@@ -130,7 +128,7 @@ fn decoder() -> frontend::Graph {
         .indices("order", &[4], &[2, 0, 3, 1])
         .node("Gather", &["embedding", "order"], &["shuffled"], &[int("axis", 1)])
         .node("Tanh", &["shuffled"], &["bounded"], &[])
-        // And seen from elsewhere, partly from outside: a sampling at computed places.
+        // Then sampled at computed places, partly outside the image: a grid sampling.
         .indices("places", &[4], &[1, MASK as i64, MASK as i64, 2])
         .node("Mul", &["apart", "slope"], &["near"], &[])
         .node("Reshape", &["near", "places"], &["at"], &[])
@@ -197,7 +195,7 @@ fn section(file: &[u8], kind: SectionKind) -> &[u8] {
     &file[record.offset as usize..][..record.bytes as usize]
 }
 
-/// Golden answers are tract's, whose sums are in the order that suits the machine: they may differ in f16's last bits.
+/// Golden outputs come from tract, whose order of summation depends on the machine: they may differ in f16's last bits.
 fn golden_agree(a: &[u8], b: &[u8]) -> bool {
     let values = |bytes: &[u8]| -> Vec<f32> {
         bytes.chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]]).to_f32()).collect()
@@ -207,26 +205,26 @@ fn golden_agree(a: &[u8], b: &[u8]) -> bool {
 }
 
 #[test]
-fn the_committed_file_is_what_the_compiler_makes() {
+fn the_committed_file_matches_the_compiler() {
     let bytes = compiled();
     assert!(bytes.len() <= FILE_BYTES_MAX, "disc.sono is {} bytes, at most {FILE_BYTES_MAX}", bytes.len());
     if std::env::var_os("UPDATE_DISC").is_some() {
         std::fs::write(committed_path(), bytes).unwrap();
         return;
     }
-    const AGAIN: &str = "UPDATE_DISC=1 cargo test -p sonotrace-compiler --test disc";
+    const UPDATE: &str = "UPDATE_DISC=1 cargo test -p sonotrace-compiler --test disc";
     let committed =
-        std::fs::read(committed_path()).unwrap_or_else(|error| panic!("{error}: make it by {AGAIN}"));
+        std::fs::read(committed_path()).unwrap_or_else(|error| panic!("{error}: create it with {UPDATE}"));
     if committed == bytes {
         return;
     }
-    assert_eq!(committed.len(), bytes.len(), "disc.sono has another length: make it again by {AGAIN}");
+    assert_eq!(committed.len(), bytes.len(), "disc.sono has another length: update it with {UPDATE}");
     for &kind in SectionKind::ALL {
         let is_same = match kind {
             SectionKind::GoldenData => golden_agree(&committed, bytes),
             _ => section(&committed, kind) == section(bytes, kind),
         };
-        assert!(is_same, "disc.sono differs in {kind:?}: make it again by {AGAIN}");
+        assert!(is_same, "disc.sono differs in {kind:?}: update it with {UPDATE}");
     }
 }
 
@@ -240,9 +238,9 @@ fn it_agrees_with_tract() {
     }
 }
 
-/// What the runtime's tests rely on: several kinds of operations, an index table, and the embedding kept per frame.
+/// The runtime's tests rely on several kinds of operations, an index table, and the embedding kept per frame.
 #[test]
-fn it_has_what_the_runtime_s_tests_need() {
+fn it_has_the_operations_that_the_runtime_tests_need() {
     let bytes = compiled();
     let file = AlignedBytes::new(bytes);
     let model = Model::parse(file.bytes()).unwrap();

@@ -3,7 +3,7 @@
 mod common;
 use common::{Onnx, count, float, int, text};
 
-/// A graph that applies `op` to an input, or to its exponential where only positive values make sense.
+/// A graph that applies `op` to an input, or to its exponential if `op` needs positive values.
 fn unary(op: &str, positive: bool, attributes: &[common::AttributeProto]) -> Onnx {
     let graph = Onnx::opset(20).input("x", &[2, 3, 7, 5]);
     let graph = if positive {
@@ -78,7 +78,7 @@ fn gelu_as_pytorch_writes_it_becomes_one_function() {
 }
 
 #[test]
-fn functions_of_two_inputs_repeat_what_is_short() {
+fn functions_of_two_inputs_broadcast() {
     for op in ["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"] {
         for (a, b) in
             [(&[2, 3, 4][..], &[2, 3, 4][..]), (&[2, 1, 4], &[3, 1]), (&[4], &[2, 3, 1]), (&[2, 3, 4], &[])]
@@ -160,7 +160,7 @@ fn a_mask_of_minus_infinity_is_kept() {
 }
 
 #[test]
-fn clips_are_one_operation_behind_a_product() {
+fn a_clip_is_fused_into_a_product() {
     let compiled = Onnx::default()
         .input("x", &[1, 4, 6, 6])
         .weights("w", &[8, 4, 3, 3])

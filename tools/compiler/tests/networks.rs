@@ -1,9 +1,9 @@
 //! The networks that the project starts from: all compile, and agree with tract.
 //!
-//! `SONOTRACE_MODELS` names the folder that holds `sonosamlite-start/` and `deaot_t/`. Without it these tests say that
-//! they did not run, or fail if `SONOTRACE_NO_SKIP` is set.
+//! `SONOTRACE_MODELS` names the folder with `sonosamlite-start/` and `deaot_t/`. Without it these tests print that they
+//! are skipped, or fail if `SONOTRACE_NO_SKIP` is set.
 
-// Helpers of tests: what fails here fails the test.
+// Helpers of tests: a failure here fails the test.
 #![allow(clippy::unwrap_used)]
 
 use sonotrace::format::AlignedBytes;

@@ -4,7 +4,7 @@ mod common;
 use common::{Onnx, count, float, int, ints, text};
 
 #[test]
-fn linear_layers_take_bias_and_activation_in() {
+fn bias_and_activation_are_fused_into_linear_layers() {
     let compiled = Onnx::default()
         .input("x", &[2, 7, 20])
         .weights("w", &[20, 33])
@@ -38,29 +38,29 @@ fn products_of_all_ranks() {
 }
 
 #[test]
-fn products_of_turned_operands() {
-    for (turn_a, turn_b, turn_y) in (0..8).map(|at| (at & 1 != 0, at & 2 != 0, at & 4 != 0)) {
-        let shape = |turn: bool, rows: usize, columns: usize| {
-            if turn { vec![2, columns, rows] } else { vec![2, rows, columns] }
+fn products_of_transposed_operands() {
+    for (transpose_a, transpose_b, transpose_y) in (0..8).map(|at| (at & 1 != 0, at & 2 != 0, at & 4 != 0)) {
+        let shape = |transpose: bool, rows: usize, columns: usize| {
+            if transpose { vec![2, columns, rows] } else { vec![2, rows, columns] }
         };
-        let perm = |turn: bool| ints("perm", if turn { &[0, 2, 1] } else { &[0, 1, 2] });
+        let perm = |transpose: bool| ints("perm", if transpose { &[0, 2, 1] } else { &[0, 1, 2] });
         Onnx::default()
-            .input("x", &shape(turn_a, 5, 6))
-            .input("z", &shape(turn_b, 6, 7))
-            .node("Transpose", &["x"], &["a"], &[perm(turn_a)])
-            .node("Transpose", &["z"], &["b"], &[perm(turn_b)])
+            .input("x", &shape(transpose_a, 5, 6))
+            .input("z", &shape(transpose_b, 6, 7))
+            .node("Transpose", &["x"], &["a"], &[perm(transpose_a)])
+            .node("Transpose", &["z"], &["b"], &[perm(transpose_b)])
             .node("MatMul", &["a", "b"], &["c"], &[])
-            .node("Transpose", &["c"], &["y"], &[perm(turn_y)])
+            .node("Transpose", &["c"], &["y"], &[perm(transpose_y)])
             .output("y")
-            .agrees(&format!("turned {turn_a} {turn_b} {turn_y}"));
+            .agrees(&format!("transposed {transpose_a} {transpose_b} {transpose_y}"));
     }
 }
 
 #[test]
 fn gemm_with_its_factors() {
-    for (turn_a, turn_b) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let a: &[usize] = if turn_a == 1 { &[6, 5] } else { &[5, 6] };
-        let b: &[usize] = if turn_b == 1 { &[19, 6] } else { &[6, 19] };
+    for (transpose_a, transpose_b) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let a: &[usize] = if transpose_a == 1 { &[6, 5] } else { &[5, 6] };
+        let b: &[usize] = if transpose_b == 1 { &[19, 6] } else { &[6, 19] };
         Onnx::default()
             .input("a", a)
             .weights("b", b)
@@ -69,10 +69,15 @@ fn gemm_with_its_factors() {
                 "Gemm",
                 &["a", "b", "c"],
                 &["y"],
-                &[int("transA", turn_a), int("transB", turn_b), float("alpha", 0.5), float("beta", 2.0)],
+                &[
+                    int("transA", transpose_a),
+                    int("transB", transpose_b),
+                    float("alpha", 0.5),
+                    float("beta", 2.0),
+                ],
             )
             .output("y")
-            .agrees(&format!("Gemm {turn_a} {turn_b}"));
+            .agrees(&format!("Gemm {transpose_a} {transpose_b}"));
     }
 }
 
@@ -203,7 +208,7 @@ fn transposed_convolutions_of_all_geometries() {
 }
 
 #[test]
-fn an_activation_goes_into_every_phase_of_a_transposed_convolution() {
+fn an_activation_is_fused_into_every_phase_of_a_transposed_convolution() {
     let compiled = Onnx::default()
         .input("x", &[1, 4, 5, 6])
         .weights("w", &[4, 3, 2, 2])
@@ -255,7 +260,7 @@ fn pooling() {
     }
 }
 
-/// Multi-head attention as PyTorch exports it: one product for q, k and v, split and turned.
+/// Multi-head attention as PyTorch exports it: one product for q, k and v, split and transposed.
 #[test]
 fn attention() {
     Onnx::default()

@@ -1,4 +1,4 @@
-//! What cannot be compiled is refused by name.
+//! Graphs that cannot be compiled give errors that name the cause.
 
 mod common;
 use common::{Dim, Onnx, int, ints, text};
@@ -16,7 +16,7 @@ fn assert_names(message: &str, parts: &[&str]) {
 }
 
 #[test]
-fn an_operation_that_is_missing_is_named_with_its_node() {
+fn a_missing_operation_is_named_with_its_node() {
     let graph = Onnx::default()
         .input("x", &[4, 6])
         .node("Relu", &["x"], &["a"], &[])
@@ -51,14 +51,11 @@ fn computed_weights_indices_and_integers_are_refused() {
 }
 
 #[test]
-fn samplings_that_are_not_there_are_refused() {
+fn unsupported_samplings_are_refused() {
     for (attribute, expected) in [
-        (text("mode", "nearest"), "it samples by mode nearest, only bilinear is there"),
-        (text("mode", "bicubic"), "it samples by mode bicubic, only bilinear is there"),
-        (
-            text("padding_mode", "reflection"),
-            "it reflects what lies outside, only border and zeros are there",
-        ),
+        (text("mode", "nearest"), "mode nearest, only bilinear is supported"),
+        (text("mode", "bicubic"), "mode bicubic, only bilinear is supported"),
+        (text("padding_mode", "reflection"), "padding mode reflection, only border and zeros are supported"),
     ] {
         let graph = Onnx::default()
             .input("x", &[1, 2, 5, 7])
@@ -141,7 +138,7 @@ fn weights_that_cannot_be_stored_are_refused() {
 }
 
 #[test]
-fn states_must_fit() {
+fn states_must_match() {
     let writer = |program: &str| {
         let graph = Onnx::default()
             .input("image", &[4, 6])

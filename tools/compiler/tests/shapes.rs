@@ -25,7 +25,7 @@ fn transposes_slices_and_splits_cost_nothing() {
 }
 
 #[test]
-fn reshapes_copy_only_where_they_must() {
+fn reshapes_copy_only_if_necessary() {
     let graph = |perm: &[i64]| {
         Onnx::default()
             .input("x", &[2, 6, 4])
@@ -37,8 +37,8 @@ fn reshapes_copy_only_where_they_must() {
             .output("y")
     };
     assert_eq!(count(&graph(&[0, 1, 2]).agrees("straight"), "elementwise"), 2);
-    graph(&[1, 2, 0]).agrees("turned");
-    graph(&[2, 0, 1]).agrees("turned the other way");
+    graph(&[1, 2, 0]).agrees("permuted");
+    graph(&[2, 0, 1]).agrees("permuted the other way");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn concatenations_are_written_in_place() {
         .node("Concat", &["c", "c"], &["y"], &[int("axis", 2)])
         .output("y")
         .agrees("Concat");
-    // Exp, Tanh, the constant, and the two copies of what is used twice.
+    // Exp, Tanh, the constant, and two copies of the tensor that is used twice.
     assert_eq!(count(&compiled, "elementwise"), 5);
 }
 
@@ -273,7 +273,7 @@ fn samplings_at_computed_places() {
 
 #[test]
 fn samplings_read_and_write_views() {
-    // Image and places turned, one channel, a row of pixels, and a constant for each.
+    // Image and places transposed, one channel, a row of pixels, and a constant for each.
     Onnx::default()
         .input("x", &[5, 7, 3, 1])
         .input("places", &[2, 1, 6, 4])

@@ -1,6 +1,6 @@
-//! Programs together: state between them, golden cases, random graphs, node-by-node parity.
+//! Whole programs: state between them, golden cases, random graphs, node-by-node parity.
 
-// Helpers of tests: what fails here fails the test.
+// Helpers of tests: a failure here fails the test.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -82,7 +82,7 @@ fn given_golden_cases_are_stored_and_pass() {
 }
 
 #[test]
-fn the_file_says_where_it_came_from_and_no_more() {
+fn the_file_is_reproducible_and_has_its_provenance() {
     let compile = || compile_graphs(&[writer(), reader()], &Options::default()).unwrap().bytes;
     let bytes = compile();
     assert_eq!(bytes, compile(), "the same inputs give the same bytes");
@@ -115,7 +115,7 @@ fn an_input_that_is_an_output_and_an_output_twice() {
     graph.output("a").output("b").output("c").agrees("ports");
 }
 
-/// A tile of a product stays below its limit however deep the sums are.
+/// A tile of a product stays below its limit for any depth of the sums.
 #[test]
 fn tiles_are_bounded() {
     let compiled = Onnx::default()
@@ -173,7 +173,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 3..14)
 }
 
-/// Every value has three axes of 24 elements in all ways, so that most steps fit most values.
+/// Permutations of three axes: every value has three, so that most steps fit most values.
 const PERMUTATIONS: [[i64; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 fn random_graph(steps: &[Step]) -> Onnx {
@@ -265,7 +265,7 @@ fn random_graph(steps: &[Step]) -> Onnx {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is viewed, copied, fused and planned: the result is tract's, and the runtime's verifier accepts it.
+    /// For random graphs, the results agree with tract and the runtime's verifier accepts the file.
     #[test]
     fn random_graphs_agree(steps in steps()) {
         let graph = random_graph(&steps).graph("main").unwrap();
@@ -277,7 +277,7 @@ proptest! {
     }
 }
 
-/// `channels` channels of `depth` weights each, integers up to 127 times a scale of the channel's own.
+/// `channels` channels of `depth` weights each: integers up to 127 times the scale of the channel.
 fn weights_of_8_bits(channels: usize, depth: usize) -> Vec<f32> {
     let weight = |channel: usize, at: usize| {
         let integer = if at == 0 { 127 } else { (channel * 37 + at * 53) as i32 % 255 - 127 };
@@ -286,7 +286,7 @@ fn weights_of_8_bits(channels: usize, depth: usize) -> Vec<f32> {
     (0..channels).flat_map(|channel| (0..depth).map(move |at| weight(channel, at))).collect()
 }
 
-/// A graph compiled with 8-bit weights, and how far it is from tract's f32.
+/// A graph compiled with 8-bit weights, and its difference from tract in f32.
 fn in_8_bits(graph: Onnx) -> (Compiled, Vec<Parity>) {
     let graph = graph.graph("main").unwrap();
     let options = Options { weights: Weights::I8, ..Options::default() };
@@ -295,7 +295,7 @@ fn in_8_bits(graph: Onnx) -> (Compiled, Vec<Parity>) {
     (compiled, outputs)
 }
 
-/// Weights that 8 bits hold lose nothing; others lose up to half a step of their channel's scale.
+/// Weights that fit 8 bits are stored exactly; others are off by up to half a step of their channel's scale.
 #[test]
 fn weights_of_8_bits_are_stored_exactly() {
     let graph = Onnx::default()
@@ -323,8 +323,8 @@ fn weights_of_8_bits_are_stored_exactly() {
     }
 }
 
-/// A product over a concatenation becomes one product a part: each part keeps the steps of the whole row, though the row's
-/// largest weight, its 127th step, is in another part.
+/// A product over a concatenation becomes one product per part. Each part keeps the scale of the whole row, although
+/// the row's largest weight (127 steps) is in another part.
 #[test]
 fn weights_of_8_bits_stay_exact_in_parts() {
     let [first, second] = [13, 24];

@@ -12,7 +12,7 @@ const GREYS: u32 = 256;
 const PAPER: Rgb<u8> = Rgb([24, 24, 30]);
 const INK: Rgb<u8> = Rgb([120, 190, 230]);
 
-/// Draws the pictures in a row, each over the histogram of its sector (black, which is mostly outside, left out).
+/// Draws the pictures in a row, each above the histogram of its sector. Black is left out: it is mostly outside.
 pub fn draw(pictures: &[Picture]) -> RgbImage {
     let column = pictures.iter().map(|picture| picture.width as u32).max().unwrap_or(0).max(GREYS);
     let row = pictures.iter().map(|picture| picture.height as u32).max().unwrap_or(0);

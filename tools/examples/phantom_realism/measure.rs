@@ -3,13 +3,13 @@
 use crate::picture::{ATRIUM, CAVITY, Fan, MUSCLE, Picture};
 use anyhow::Result;
 
-/// At most this grey counts as black.
+/// Grey values up to this count as black.
 const BLACK: f32 = 10.0;
 /// Side of the polar grid that speckle is measured on.
 const GRID: usize = 256;
-/// Half the window, across and along, whose mean is taken off before correlating.
+/// Half the window, across and along, whose mean is subtracted before the correlation.
 const WINDOW: (usize, usize) = (22, 16);
-/// Largest lag looked at, in grid steps.
+/// Largest lag, in grid steps.
 const LAGS: usize = 24;
 
 /// Mean and standard deviation of a region's grey.
@@ -21,7 +21,7 @@ pub struct Region {
     pub deviation: f32,
 }
 
-/// Speckle of a region, its slow changes taken off.
+/// Speckle of a region, without its slow changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Speckle {
     /// Standard deviation in grey values.
@@ -32,12 +32,12 @@ pub struct Speckle {
     pub across_deg: f32,
 }
 
-/// All that is measured.
+/// All measures of a picture.
 #[derive(Debug, Clone)]
 pub struct Measures {
     /// The whole sector.
     pub sector: Region,
-    /// Part of the sector that is black.
+    /// Black share of the sector.
     pub black: f32,
     /// 5th, 25th, 50th, 75th and 95th percentile of the sector.
     pub percentiles: [f32; 5],
@@ -109,13 +109,13 @@ impl Polar {
         Self { grey, labels }
     }
 
-    /// Autocovariance of what deviates from the window's mean, both over the region alone.
+    /// Autocovariance of the deviation from the window's mean, both over the region alone.
     fn speckle(&self, label: u8, fan: &Fan) -> Speckle {
         let of_region = |row: usize, column: usize| {
             let at = row * GRID + column;
             (self.labels[at] == label).then_some(self.grey[at])
         };
-        let mut rest = vec![None; GRID * GRID];
+        let mut deviation = vec![None; GRID * GRID];
         for row in 0..GRID {
             for column in 0..GRID {
                 let Some(own) = of_region(row, column) else { continue };
@@ -128,15 +128,15 @@ impl Polar {
                         }
                     }
                 }
-                rest[row * GRID + column] = Some(own - sum / count);
+                deviation[row * GRID + column] = Some(own - sum / count);
             }
         }
         let covariance = |lag_rows: usize, lag_columns: usize| {
             let (mut sum, mut count) = (0.0f32, 0.0f32);
             for row in 0..GRID - lag_rows {
                 for column in 0..GRID - lag_columns {
-                    let pair =
-                        (rest[row * GRID + column], rest[(row + lag_rows) * GRID + column + lag_columns]);
+                    let other = (row + lag_rows) * GRID + column + lag_columns;
+                    let pair = (deviation[row * GRID + column], deviation[other]);
                     if let (Some(a), Some(b)) = pair {
                         sum += a * b;
                         count += 1.0;
@@ -154,7 +154,7 @@ impl Polar {
     }
 }
 
-/// Twice the lag at which a covariance has fallen to half of what it is at lag 0; infinite if it never does.
+/// Twice the lag at which a covariance has fallen to half its value at lag 0; infinite if it never does.
 fn width_at_half(covariance: impl Fn(usize) -> f32) -> f32 {
     let half = 0.5 * covariance(0);
     let mut last = 2.0 * half;
@@ -189,7 +189,7 @@ pub fn print_table(pictures: &[Picture], measures: &[Measures]) {
         ("LV muscle: standard deviation", |m| m.muscle.deviation),
         ("LA cavity: mean grey", |m| m.atrium.mean),
         ("LA cavity: standard deviation", |m| m.atrium.deviation),
-        ("contrast, muscle less LV cavity", |m| m.muscle.mean - m.cavity.mean),
+        ("contrast, muscle minus LV cavity", |m| m.muscle.mean - m.cavity.mean),
         ("speckle in LV cavity: deviation", |m| m.cavity_speckle.deviation),
         ("speckle in LV cavity: along, % depth", |m| m.cavity_speckle.along_percent),
         ("speckle in LV cavity: across, degrees", |m| m.cavity_speckle.across_deg),

@@ -5,21 +5,21 @@ use sonotrace_hal::geometry::{Geometry, Point};
 use sonotrace_sim::{Simulator, heart};
 use std::path::Path;
 
-/// Label of the left ventricle's cavity, as CAMUS has it.
+/// Label of the left ventricle's cavity, as in CAMUS.
 pub const CAVITY: u8 = 1;
 /// Label of the left ventricle's muscle.
 pub const MUSCLE: u8 = 2;
 /// Label of the left atrium's cavity.
 pub const ATRIUM: u8 = 3;
 
-/// Longest side of the CAMUS pictures at hand, and so of the simulated ones.
+/// Longest side of the CAMUS pictures, and so of the simulated ones.
 const LONGEST_PX: f32 = 320.0;
-/// Darker than this is outside the sector: JPEG leaves no exact black.
+/// Pixels up to this are outside the sector: JPEG leaves no exact black.
 const LIT: u8 = 10;
 
 /// A picture and its labels, row by row.
 pub struct Picture {
-    /// What to call it.
+    /// Its name in the table.
     pub name: String,
     /// Pixels across.
     pub width: usize,
@@ -31,10 +31,10 @@ pub struct Picture {
     pub labels: Vec<u8>,
 }
 
-/// The sector as found in a picture, in pixels.
+/// The sector found in a picture, in pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Fan {
-    /// Where the edges meet.
+    /// The crossing of the edges.
     pub apex: (f32, f32),
     /// Direction of the left edge, from straight down.
     pub first_rad: f32,
@@ -61,7 +61,7 @@ impl Picture {
         );
         ensure!(
             image.width() >= 2 && image.height() >= 2,
-            "{name}: {:?} pixels are no picture",
+            "{name}: {:?} pixels are too few",
             image.dimensions()
         );
         Ok(Self {
@@ -108,7 +108,7 @@ impl Picture {
         Ok(Self { name: format!("simulated frame {index}"), width, height, grey, labels })
     }
 
-    /// Finds the sector: a straight line through the left-most lit pixels of the upper rows, one through the
+    /// Finds the sector: a straight line through the left-most lit pixels of the upper rows, another through the
     /// right-most, and their crossing.
     pub fn fan(&self) -> Result<Fan> {
         let rows = self.height / 8..self.height * 6 / 10;
@@ -144,7 +144,7 @@ impl Picture {
         bilinear(&self.grey, self.height, self.width, y - 0.5, x - 0.5)
     }
 
-    /// The label of the pixel that holds a point; 0 outside.
+    /// The label of the pixel at a point; 0 outside.
     pub fn label_at(&self, x: f32, y: f32) -> u8 {
         if x < 0.0 || y < 0.0 || x as usize >= self.width || y as usize >= self.height {
             return 0;
@@ -162,9 +162,9 @@ impl Fan {
     }
 }
 
-/// Least squares for `x = a + b y`, a second time without the points far off the first answer.
+/// Least squares for `x = a + b y`, repeated without the points far from the line.
 fn straight_line(mut points: Vec<(f32, f32)>) -> Option<(f32, f32)> {
-    let mut answer = None;
+    let mut line = None;
     for far_px in [4.0, 2.0, f32::MAX] {
         if points.len() < 10 {
             return None;
@@ -176,13 +176,13 @@ fn straight_line(mut points: Vec<(f32, f32)>) -> Option<(f32, f32)> {
         let spread: f32 = points.iter().map(|p| (p.0 - mean_y) * (p.0 - mean_y)).sum();
         let slope = along / spread;
         let start = mean_x - slope * mean_y;
-        answer = Some((start, slope));
+        line = Some((start, slope));
         points.retain(|(y, x)| (start + slope * y - x).abs() < far_px);
     }
-    answer
+    line
 }
 
-/// Bilinear interpolation in `rows` of `columns`; nothing outside the outermost centres.
+/// Bilinear interpolation in `rows` of `columns`; none outside the outermost centres.
 fn bilinear(values: &[u8], rows: usize, columns: usize, row: f32, column: f32) -> Option<f32> {
     if row < 0.0 || column < 0.0 || row > (rows - 1) as f32 || column > (columns - 1) as f32 {
         return None;

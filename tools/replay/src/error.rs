@@ -40,7 +40,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a recording was refused. The text names the file, the place in it and, where there is one, the remedy. It never
+/// Why a recording was refused. The text names the file, the place in it and, if there is one, the remedy. It never
 /// contains text from the patient or study attributes of a DICOM file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -101,14 +101,14 @@ pub enum ReplayError {
         /// What is wrong.
         problem: String,
     },
-    /// The file may be valid, but holds something that cannot be replayed.
+    /// The file may be valid, but contains something that cannot be replayed.
     #[error("{}{place}: {what}; {fix}", file.display())]
     Unsupported {
         /// The file.
         file: PathBuf,
         /// Where in it.
         place: Place,
-        /// What it holds that is not supported.
+        /// The content that is not supported.
         what: String,
         /// What to do.
         fix: &'static str,

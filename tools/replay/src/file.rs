@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// The path of the file beside `path` that differs in its extension only.
+/// The path of the file next to `path` that differs only in its extension.
 pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     path.with_extension(extension)
 }

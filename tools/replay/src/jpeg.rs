@@ -20,7 +20,7 @@ pub(crate) struct Grey {
 }
 
 /// Decodes a baseline or progressive JPEG of eight bits. The grey levels of a YCbCr JPEG are its luma as stored.
-/// `is_rgb` is the colour space of three components where the JPEG does not state it: DICOM states it in an attribute.
+/// `is_rgb` is the colour space of three components if the JPEG does not state it: DICOM states it in an attribute.
 ///
 /// # Errors
 /// A JPEG that cannot be decoded, is truncated, is not supported, or is larger than a frame may be.
@@ -47,7 +47,7 @@ pub(crate) fn decode(
             return Err(source.unsupported(place.clone(), what, fix));
         }
     };
-    // The decoder would fill missing parts with grey, which nobody should measure on.
+    // The decoder would fill missing parts with grey, which must not be measured.
     if !is_complete(bytes) {
         return Err(malformed("truncated".to_owned()));
     }
@@ -55,7 +55,7 @@ pub(crate) fn decode(
     let components = if is_colour { 3 } else { 1 };
     decoder.set_max_decoding_buffer_size(components * pixels);
     if is_colour {
-        // "RGB" means no conversion: the components come out as they are stored.
+        // "RGB" means no conversion: the components are returned as stored.
         decoder.set_color_transform(ColorTransform::RGB);
     }
     let decoded = decoder.decode().map_err(|error| malformed(error.to_string()))?;

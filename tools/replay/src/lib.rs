@@ -1,15 +1,15 @@
 //! Reads recordings from files, as the frames that a scan would have put into the frame ring.
 //!
 //! [`open`] detects a recording's format by its content and returns a [`Recording`]: descriptors with payloads, in
-//! order. Times, geometry and flags are filled in as by a front end; notes tell the user what had to be assumed.
+//! order. Times, geometry and flags are filled in as by a front end; notes tell the user what was assumed.
 //!
 //! | format | frames | millimetres |
 //! |---|---|---|
 //! | [`picture`]: PNG, JPEG, or a folder of them | pictures | from [`Options::spacing_mm`] |
 //! | [`gif`]: GIF, animated or not | pictures | from [`Options::spacing_mm`] |
 //! | [`dicom`]: ultrasound image, single or multi-frame | pictures | from the ultrasound region's calibration |
-//! | [`npy`]: `.npy` with a `.json` beside it | envelope, IQ or pictures | from the `.json` |
-//! | [`clarius`]: `.raw` with a `.yml` beside it | envelope of a linear array | from [`Options::pitch_mm`] |
+//! | [`npy`]: `.npy` with a `.json` next to it | envelope, IQ or pictures | from the `.json` |
+//! | [`clarius`]: `.raw` with a `.yml` next to it | envelope of a linear array | from [`Options::pitch_mm`] |
 //!
 //! A malformed recording is refused as a whole, with an error that names the file and the place in it. If only its
 //! scale is unknown, it is read with a geometry of unknown scale, and a note says why and what to do.

@@ -10,12 +10,12 @@ use std::path::Path;
 /// The remedy for an unknown file.
 const KNOWN: &str = "give a PNG, JPEG, GIF, DICOM, a .npy with its .json, a Clarius .raw with its .yml, or a folder of pictures";
 
-/// Reads the recording at `path`: a folder of pictures, or a file. The file's content tells its format, except for
-/// Clarius recordings: these have no signature and are detected by their extension.
+/// Reads the recording at `path`: a folder of pictures, or a file. The format is detected by the file's content,
+/// except for Clarius recordings: these have no signature and are detected by their extension.
 ///
 /// # Errors
 /// A path that cannot be read, a file of unknown format, or a malformed or unsupported recording. The text names the
-/// file, the place in it and, where there is one, the remedy.
+/// file, the place in it and, if there is one, the remedy.
 pub fn open(path: &Path, options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(path);
@@ -55,12 +55,12 @@ fn unknown(path: &Path, seen: &str, fix: &'static str) -> ReplayError {
     ReplayError::Unrecognised { file: path.into(), seen: seen.to_owned(), fix }
 }
 
-/// Reads the file beside `path` that differs in its extension only.
+/// Reads the file next to `path` that differs only in its extension.
 fn read_companion(path: &Path, extension: &str, fix: &'static str) -> Result<Vec<u8>, ReplayError> {
     let companion = beside(path, extension);
     if companion.exists() {
         return read_file(&companion);
     }
-    let what = format!("needs {} beside it", companion.display());
+    let what = format!("needs {} next to it", companion.display());
     Err(Source(path).unsupported(Place::Whole, what, fix))
 }

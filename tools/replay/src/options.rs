@@ -58,7 +58,7 @@ impl Options {
         within("--pitch", self.pitch_mm.unwrap_or(1.0), 0.01, 10.0)?;
         within("--range-db", self.range_db, 1.0, 200.0)?;
         let (width, height) = self.calibrated_size.unwrap_or((2, 2));
-        // The picture may have been too large to be replayed when it was calibrated.
+        // The picture may have been too large for replay when it was calibrated.
         within("--calibrated-size (width)", width as f32, 2.0, 8.0 * SAMPLES_MAX as f32)?;
         within("--calibrated-size (height)", height as f32, 2.0, 8.0 * LINES_MAX as f32)
     }

@@ -91,7 +91,7 @@ fn decode(source: Source<'_>, bytes: &[u8]) -> Result<Grey, ReplayError> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => jpeg::decode(source, &Place::Whole, bytes, false),
         Ok(ImageFormat::Png) => decode_png(source, bytes),
-        _ => Err(source.malformed(Place::Whole, "neither a PNG nor a JPEG, in spite of its name")),
+        _ => Err(source.malformed(Place::Whole, "neither a PNG nor a JPEG, despite its name")),
     }
 }
 

@@ -13,12 +13,12 @@ pub const CLOCK_OF_RECORDING: u32 = 1;
 /// Longest side in pixels of the display raster that is suggested for polar frames.
 const RASTER_SIDE: f32 = 640.0;
 
-/// One frame of a recording, as it goes into the frame ring.
+/// One frame of a recording, ready for the frame ring.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     /// Checked descriptor; `t_enqueue_ns` is filled in when the frame enters the ring.
     pub descriptor: FrameDescriptor,
-    /// Samples, as the descriptor lays them out.
+    /// Samples, in the layout of the descriptor.
     pub payload: Vec<u8>,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Recorder<'a> {
         self.push_of(self.source, descriptor, payload, place)
     }
 
-    /// Like [`Self::push`], for a frame from another file than the recorder's, which errors then name.
+    /// Like [`Self::push`], for a frame from another file than the recorder's. Errors name that file.
     pub fn push_of(
         &mut self,
         source: Source<'_>,

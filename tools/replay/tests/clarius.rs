@@ -71,7 +71,7 @@ fn either_file_opens_the_recording() {
     let folder = scratch("clarius");
     std::fs::write(folder.join("a.raw"), raw()).unwrap();
     let text = refusal(open(&folder.join("a.raw"), &options()));
-    assert!(text.contains("a.yml beside it"), "{text}");
+    assert!(text.contains("a.yml next to it"), "{text}");
     std::fs::write(folder.join("a.yml"), yml()).unwrap();
     let recording = open(&folder.join("a.raw"), &options()).unwrap();
     assert_eq!(open(&folder.join("a.yml"), &options()).unwrap(), recording);

@@ -236,7 +236,7 @@ fn frame_times_come_from_the_first_valid_source() {
     assert_eq!(times(&mut both).0, [0, 40_000, 100_000]);
 
     for (vector, part) in [
-        ("0\\40", "does not hold 3 times"),
+        ("0\\40", "does not contain 3 times"),
         ("0\\40\\-60", "ascending order"),
         ("0\\x\\60", "ascending order"),
     ] {

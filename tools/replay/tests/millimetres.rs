@@ -1,5 +1,5 @@
-//! Measurements in millimetres are right to 1 %: a disc of known position and size is painted into frames of every
-//! geometry and format, sampled as for the network, and its contour is measured as for an overlay.
+//! Measurements in millimetres are right to 1 %. A disc of known position and size is painted into frames of every
+//! geometry and format and sampled as for the network; its contour is measured as for an overlay.
 #![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
 mod common;
@@ -192,7 +192,7 @@ fn measurements_are_right_on_pictures_of_known_scale() {
 #[test]
 fn measurements_are_right_on_a_calibrated_dicom() {
     let folder = scratch("millimetres_dicom");
-    // 0.25 mm a pixel; x 0 in column 220, y 0 in row 30, the region's top.
+    // 0.25 mm per pixel; x 0 in column 220, y 0 in row 30, the region's top.
     let region = Region {
         columns: [40, 399],
         rows: [30, 269],

@@ -17,7 +17,7 @@ const LINEAR: &str = r#"{
   "amplitude_law": "logarithmic", "range_db": 60, "speed_of_sound_m_s": 1540, "frame_rate_hz": 20
 }"#;
 
-/// Encodes an array as NumPy does: version 1, the head padded to a multiple of 64 bytes.
+/// Encodes an array as NumPy does: version 1, the header padded to a multiple of 64 bytes.
 fn npy_of(descr: &str, fortran: bool, shape: &str, samples: &[u8]) -> Vec<u8> {
     let fortran = if fortran { "True" } else { "False" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
@@ -101,7 +101,7 @@ fn payloads(descriptor: &FrameDescriptor) -> Vec<Vec<u8>> {
 
 /// Everything that a file stores is the same after writing and reading.
 #[test]
-fn written_frames_are_read_again() {
+fn written_frames_are_read_back() {
     let folder = scratch("round_trip");
     for (kind, domain) in KINDS {
         let written = descriptor(kind, domain);
@@ -210,11 +210,11 @@ fn malformed_and_unsupported_arrays_are_refused() {
             npy_of("|u1", false, "(18446744073709551615, 5, 9)", &[]),
             "a.npy, field `shape`: frames: 18446744073709551615",
         ),
-        (npy_of("|u1", false, "(-1, 5, 9)", &[]), "a.npy, byte 10: not the head of a plain array"),
-        (npy_of("|u1", false, &"(".repeat(1000), &[]), "a.npy, byte 8: bytes of head: 1"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "a.npy, byte 8: bytes of head: 4294967"),
-        (b"\x93NUMPY\x09\x00\x10\x00".to_vec(), "a.npy, byte 0: not the head of a .npy"),
-        (b"\x93NUMPY\x01\x00\x10\x00{}".to_vec(), "a.npy, byte 12: truncated within its head"),
+        (npy_of("|u1", false, "(-1, 5, 9)", &[]), "a.npy, byte 10: not the header of a plain array"),
+        (npy_of("|u1", false, &"(".repeat(1000), &[]), "a.npy, byte 8: bytes of header: 1"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "a.npy, byte 8: bytes of header: 4294967"),
+        (b"\x93NUMPY\x09\x00\x10\x00".to_vec(), "a.npy, byte 0: not the header of a .npy"),
+        (b"\x93NUMPY\x01\x00\x10\x00{}".to_vec(), "a.npy, byte 12: truncated within its header"),
         (npy_of("|u1", false, "(4, 1)", &[0; 4]), "a.npy, frame 1: frame field `samples` is 1"),
     ];
     for (npy, expected) in cases {
@@ -224,14 +224,14 @@ fn malformed_and_unsupported_arrays_are_refused() {
     // npyz needs more than an hour for thirty of these.
     for deep in ["(", "[", "{'a':", "-", "'"] {
         let shape = deep.repeat((1024 - 100) / deep.len());
-        assert!(refused(&npy_of("|u1", false, &shape, &[])).contains("not the head of a plain array"));
+        assert!(refused(&npy_of("|u1", false, &shape, &[])).contains("not the header of a plain array"));
     }
-    for head in
+    for header in
         ["{}", "{'descr': '|u1'}", "", "'descr'", "{'shape': (1,), 'shape'}", "{'descr': '|u1', 'x': 1}"]
     {
-        let length = (head.len() as u16).to_le_bytes();
-        let npy = [b"\x93NUMPY\x01\x00", &length[..], head.as_bytes()].concat();
-        assert!(refused(&npy).contains("byte 10: not the head of a plain array"), "{head}");
+        let length = (header.len() as u16).to_le_bytes();
+        let npy = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes()].concat();
+        assert!(refused(&npy).contains("byte 10: not the header of a plain array"), "{header}");
     }
 }
 
@@ -322,7 +322,7 @@ fn malformed_descriptions_are_refused() {
     let folder = scratch("no_description");
     std::fs::write(folder.join("a.npy"), &npy).unwrap();
     let text = refusal(open(&folder.join("a.npy"), &Options::default()));
-    assert!(text.contains("a.npy: needs ") && text.contains("a.json beside it; describe"), "{text}");
+    assert!(text.contains("a.npy: needs ") && text.contains("a.json next to it; describe"), "{text}");
 }
 
 /// Neither of the two files may be truncated.

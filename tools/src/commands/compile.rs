@@ -1,4 +1,4 @@
-//! `sonotrace compile`: ONNX graphs to a model file.
+//! `sonotrace compile`: compiles ONNX graphs to a model file.
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -54,10 +54,10 @@ pub fn program(text: &str) -> Result<(String, PathBuf)> {
     }
 }
 
-/// Compiles, verifies and writes a model file, and reports what it came to.
+/// Compiles, verifies and writes a model file, and prints a report.
 ///
 /// # Errors
-/// What is wrong with a graph, with the node's name; or a file that cannot be read or written.
+/// A graph that cannot be compiled, with the node's name; or a file that cannot be read or written.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let options = Options {
         weights: arguments.weights.into(),

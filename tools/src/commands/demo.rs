@@ -1,5 +1,5 @@
-//! `sonotrace demo`: a simulated scanner streams a beating heart, a simulated click starts it, and everything that a
-//! newcomer wants to see is written and printed.
+//! `sonotrace demo`: a simulated scanner streams a beating heart, simulated clicks start the tracking, and the results
+//! are written and printed.
 
 use super::pointing;
 use super::results::Results;
@@ -28,30 +28,30 @@ pub struct Arguments {
     /// Frames per second.
     #[arg(long, default_value_t = 30.0)]
     fps: f32,
-    /// Where all of the simulator's randomness comes from.
+    /// Seed of the simulator's random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// `newest`: as live, a frame that comes too soon is dropped and counted. `all`: each frame is worked on.
+    /// `newest`: frames that arrive too soon are dropped and counted, as in live scanning. `all`: no frame is dropped.
     #[arg(long, value_enum, default_value_t = FramePolicy::Newest)]
     policy: FramePolicy,
     /// Folder for overlay.gif, overlays.jsonl, latency.svg and report.json.
     #[arg(long, default_value = "demo-out")]
     out: PathBuf,
-    /// A copy of the report.
+    /// Also write the report to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// The session's policy, as a word.
+/// The session's policy, as a command-line value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FramePolicy {
     /// Newest frame only.
     Newest,
-    /// Each frame.
+    /// Every frame.
     All,
 }
 
-/// The display that contours are given in.
+/// The display. Contours are reported in its pixels.
 const DISPLAY: (u32, u32) = (640, 480);
 
 /// Runs the demo.
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         frame_rate_hz: arguments.fps,
         ..SimConfig::default()
     })?;
-    // Made before the clock starts: the simulator shares the cores.
+    // Simulated before the clock starts, because the simulator uses the same cores.
     let bar = progress(arguments.frames, "simulating");
     let mut frames = Vec::new();
     let mut truth = Vec::new();
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     bar.finish_and_clear();
     let objects = truth.first().context("--frames is 0: give at least 1")?;
-    // One click in each chamber. (The muscle between them no click tells from either.)
+    // One click in each chamber. (A click cannot separate the muscle between them from either.)
     let display = Display::Raster { width: DISPLAY.0, height: DISPLAY.1 };
     let raster = DisplayRaster::new(&simulator.geometry(), display)?;
     let click = |object: &TruthObject| {
@@ -131,14 +131,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Dice of each contour on an overlay against the simulator's truth. An object that was lost scores 0.
+/// Dice of each contour on an overlay against the simulator's truth. A lost object scores 0.
 fn scores(overlay: &Overlay, truth: &[TruthObject]) -> Vec<(u32, f64)> {
     let score = |object: &OverlayObject| {
         let true_contour = &truth.iter().find(|truth| truth.id == object.id)?.contour_mm;
-        let ring = |points: &[[f32; 2]]| points.iter().map(|&[x, y]| Point { x, y }).collect::<Vec<_>>();
-        let rings: Vec<Vec<Point>> = object.polygons_mm().map(ring).collect();
-        let rings: Vec<&[Point]> = rings.iter().map(Vec::as_slice).collect();
-        Some((object.id, dice(&rings, &[true_contour])))
+        let polygon = |points: &[[f32; 2]]| points.iter().map(|&[x, y]| Point { x, y }).collect::<Vec<_>>();
+        let polygons: Vec<Vec<Point>> = object.polygons_mm().map(polygon).collect();
+        let polygons: Vec<&[Point]> = polygons.iter().map(Vec::as_slice).collect();
+        Some((object.id, dice(&polygons, &[true_contour])))
     };
     overlay.objects().iter().filter_map(score).collect()
 }

@@ -1,4 +1,4 @@
-//! `sonotrace inspect`: what a model file holds.
+//! `sonotrace inspect`: prints the contents of a model file.
 
 use crate::chosen::Chosen;
 use anyhow::Result;
@@ -48,7 +48,7 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
     for (at, bank) in header.banks().iter().enumerate() {
         let kept = if bank.per_kept_frame == 1 { " with one kept frame" } else { "" };
         let (name, copies) = (model.name(bank.name), executor.copies(at));
-        writeln!(text, "bank {name:<10} {:>12} bytes a copy, copies{kept}: {copies}", bank.copy_bytes)?;
+        writeln!(text, "bank {name:<10} {:>12} bytes per copy, copies{kept}: {copies}", bank.copy_bytes)?;
     }
     writeln!(text, "executor memory {:>12} bytes with one kept frame and one thread", required.bytes)?;
     writeln!(text, "instructions    {}", kernels::arch::names().collect::<Vec<_>>().join(", "))?;

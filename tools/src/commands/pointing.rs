@@ -1,4 +1,4 @@
-//! What the user points at on the command line: clicks, boxes, and names.
+//! Prompts on the command line: clicks, boxes, and names.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -6,15 +6,15 @@ use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::OBJECTS_MAX;
 
-/// Prompts on the first frame, in pixels of the picture that is shown.
+/// Prompts on the first frame, in pixels of the displayed picture.
 #[derive(Debug, Args)]
 pub struct Pointing {
-    /// A click on the first frame, in pixels of the picture; `,neg` behind it for a place that is not the object, and
-    /// `OBJECT:` before it where there are several (`--click 2:120,96,neg`).
+    /// A click on the first frame, in pixels of the picture. Add `,neg` for a click outside the object, and `OBJECT:`
+    /// in front if there are several objects (`--click 2:120,96,neg`).
     #[arg(long, value_name = "[OBJECT:]X,Y[,neg]", value_parser = click, allow_hyphen_values = true)]
     click: Vec<Click>,
-    /// A box around an object on the first frame, in pixels of the picture. Without `OBJECT:`, each box is an object of
-    /// its own, and clicks without it are one more.
+    /// A box around an object on the first frame, in pixels of the picture. Without `OBJECT:`, each box is a new
+    /// object, and all clicks without `OBJECT:` together are one more.
     #[arg(long = "box", value_name = "[OBJECT:]X0,Y0,X1,Y1", value_parser = rectangle, allow_hyphen_values = true)]
     boxes: Vec<Rectangle>,
     /// A name for an object (`--name 1="left ventricle"`).
@@ -42,18 +42,18 @@ impl Pointing {
     /// The prompts, boxes first.
     ///
     /// # Errors
-    /// If there is none, or more objects than can be followed.
+    /// If there is none, or more objects than can be tracked.
     pub fn prompts(&self) -> Result<Vec<Prompt>> {
         if self.click.is_empty() && self.boxes.is_empty() {
-            bail!("nothing to follow: give --click X,Y or --box X0,Y0,X1,Y1");
+            bail!("nothing to track: give --click X,Y or --box X0,Y0,X1,Y1");
         }
         let named = self.click.iter().filter_map(|click| click.object);
         let named = named.chain(self.boxes.iter().filter_map(|rectangle| rectangle.object));
-        // Objects without a number come behind those with one.
+        // Objects without a number get the numbers after the largest given one.
         let mut next = named
             .max()
             .map_or(Some(1), |most| most.checked_add(1))
-            .context("object numbers end at 4294967294")?;
+            .context("the largest object number is 4294967294")?;
         let mut prompts = Vec::new();
         for rectangle in &self.boxes {
             let object = rectangle.object.unwrap_or(next);
@@ -71,7 +71,7 @@ impl Pointing {
         objects.dedup();
         ensure!(
             objects.len() <= OBJECTS_MAX,
-            "{} objects are pointed at, {OBJECTS_MAX} can be followed",
+            "prompts are for {} objects, at most {OBJECTS_MAX} can be tracked",
             objects.len()
         );
         Ok(prompts)
@@ -83,7 +83,7 @@ impl Pointing {
     }
 }
 
-/// The clicks among prompts: where, in display pixels, and whether positive.
+/// The clicks among prompts: position in display pixels, and whether positive.
 pub fn clicks(prompts: &[Prompt]) -> Vec<(Point, bool)> {
     let click = |prompt: &Prompt| match prompt.kind {
         PromptKind::Click { at, is_positive } => Some((at, is_positive)),
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_without_a_number_come_behind_those_with_one() {
+    fn objects_without_a_number_are_numbered_after_the_others() {
         let pointing = Pointing {
             click: ["3:10,20", "3:11,21,neg", "5,6"].map(|text| click(text).unwrap()).to_vec(),
             boxes: ["1,2,3,4", "1:5,6,7,8", "9,9,12,12"].map(|text| rectangle(text).unwrap()).to_vec(),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_prompts_are_refused() {
         for bad in ["", "1", "1,2,3", "a,2", "0:1,2", "x:1,2", "1,inf", "1,2,pos"] {
             assert!(click(bad).is_err(), "{bad}");
         }

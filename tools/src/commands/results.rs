@@ -1,4 +1,4 @@
-//! What a scan leaves behind: pictures, lines, plot and report.
+//! The results of a scan: pictures, lines, plot and report.
 
 use super::scan::{Scanned, progress};
 use crate::output::annotate::{Click, OverlayStyle, draw_drops, draw_overlay};
@@ -24,7 +24,7 @@ use tiny_skia::Pixmap;
 /// Longest side of the animation.
 const ANIMATION_SIDE_MAX: u32 = 480;
 
-/// Everything that the files are made from.
+/// The inputs of the files.
 #[derive(Debug)]
 pub struct Results<'a> {
     /// Name of the model.
@@ -37,15 +37,15 @@ pub struct Results<'a> {
     pub head: &'a [u8],
     /// The frames, in order; the sequence number of the first is 1.
     pub frames: &'a [Recorded],
-    /// Where was clicked on the first frame, in display pixels, and whether positive.
+    /// Clicks on the first frame: position in display pixels, and whether positive.
     pub clicks: &'a [(Point, bool)],
     /// Names of objects.
     pub names: &'a [(u32, &'a str)],
     /// The scan.
     pub scanned: &'a Scanned,
-    /// Dice by object for each overlay; empty where no truth is known.
+    /// Dice by object for each overlay; empty without a truth.
     pub scores: &'a [Vec<(u32, f64)>],
-    /// Their mean.
+    /// Mean of the scores.
     pub dice_mean: Option<f64>,
     /// Time between frames.
     pub frame_ms: f64,
@@ -57,7 +57,7 @@ impl Results<'_> {
     /// # Errors
     /// A folder or file that cannot be written.
     pub fn write(&self, out: &Path) -> Result<Report> {
-        create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+        create_dir_all(out).with_context(|| format!("cannot create the folder {}", out.display()))?;
         let create = |name: &str| {
             let path = out.join(name);
             File::create(&path)
@@ -120,8 +120,8 @@ impl Results<'_> {
         })
     }
 
-    /// The animation: each frame that has an overlay, drawn with it; a frame that was dropped is skipped, and the one
-    /// before stays for its time.
+    /// Writes the animation: each frame with its overlay. In place of a dropped frame, the picture before it is shown
+    /// again.
     fn animate<W: std::io::Write>(&self, writer: W) -> Result<()> {
         let Some(first) = self.frames.first() else { return Ok(()) };
         let (width, height) = self.canvas(&first.descriptor.check()?);
@@ -153,16 +153,16 @@ impl Results<'_> {
     /// One frame with its overlay, at the display's size.
     ///
     /// # Errors
-    /// A frame that is refused.
+    /// An invalid frame.
     pub fn picture(&self, recorded: &Recorded, overlay: &Overlay) -> Result<RgbImage> {
         let (width, height) = self.display_size(&recorded.descriptor.check()?);
         Ok(draw::to_rgb(&Canvas::new(width, height).draw(self, recorded, overlay, &[])?))
     }
 
-    /// The size of the picture that is shown, in words.
+    /// The size of the displayed picture, as text.
     ///
     /// # Errors
-    /// A first frame that is refused, or none.
+    /// No frame, or an invalid first frame.
     pub fn display_words(&self) -> Result<String> {
         let first = self.frames.first().context("there is no frame")?;
         let (width, height) = self.display_size(&first.descriptor.check()?);
@@ -184,7 +184,7 @@ impl Results<'_> {
     }
 }
 
-/// A picture that frames are drawn on; keeps the scan conversion of the last geometry.
+/// The size of drawn frames; keeps the scan conversion of the last geometry.
 struct Canvas {
     width: u32,
     height: u32,
@@ -210,7 +210,7 @@ impl Canvas {
             Some(fitting) => fitting,
             None => {
                 let raster = DisplayRaster::new(&frame.geometry, results.config.display)?;
-                // Pixel centres of the smaller canvas, on the display.
+                // From pixel centres of the smaller canvas to the display.
                 let plane =
                     |x: f32, y: f32| raster.to_plane([(x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5]);
                 (DisplayPicture::new(self.width, self.height, &frame.geometry, plane), raster)

@@ -1,4 +1,4 @@
-//! `sonotrace run`: recordings through the real pipeline.
+//! `sonotrace run`: runs recordings through the pipeline.
 
 use super::pointing::{self, Pointing};
 use super::results::Results;
@@ -19,22 +19,22 @@ pub struct Arguments {
     input: PathBuf,
     #[command(flatten)]
     pointing: Pointing,
-    /// Pixel pitch in millimetres, if it is known; it goes before the file's own.
+    /// Pixel pitch in millimetres, if it is known; it overrides the pitch in the file.
     #[arg(long, value_name = "MM")]
     spacing: Option<f32>,
     /// Distance from one element of the probe to the next, for Clarius recordings.
     #[arg(long, value_name = "MM")]
     pitch: Option<f32>,
-    /// Size of the picture that a DICOM file was calibrated on, where it has been resized since.
+    /// Size of the picture when the DICOM file was calibrated, if it has been resized since.
     #[arg(long, value_name = "WxH", value_parser = size)]
     calibrated_size: Option<(u32, u32)>,
-    /// Dynamic range of recordings that do not say.
+    /// Dynamic range of recordings that do not state it.
     #[arg(long, value_name = "DB", default_value_t = 60.0)]
     range_db: f32,
-    /// Frames per second, where the recording gives no times.
+    /// Frames per second, if the recording has no times.
     #[arg(long, default_value_t = 25.0)]
     fps: f32,
-    /// Most frames that a picture each is written of.
+    /// Maximum number of frames to write as pictures.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pictures: usize,
     /// A model file; without it, the embedded model.
@@ -51,7 +51,7 @@ fn size(text: &str) -> Result<(u32, u32)> {
     parsed.context("expected WxH in pixels, such as 640x480")
 }
 
-/// Runs a recording through a session and writes what came of it.
+/// Runs a recording through a session and writes the results.
 ///
 /// # Errors
 /// A recording that cannot be read, with its path; a model that is refused; or no prompt.
@@ -114,7 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!("{refused}");
     }
     if scanned.overlays.iter().all(|overlay| overlay.objects().is_empty()) {
-        bail!("no prompt could be served: click inside the picture, of {}", results.display_words()?);
+        bail!("no prompt could be served: click inside the picture of {}", results.display_words()?);
     }
     println!(
         "wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg and report.json to {}",
@@ -123,13 +123,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The name of a frame's picture: the recording's, and the frame's number where there are several.
+/// The name of a frame's picture: the recording's name, and the frame's number if there are several.
 fn stem(input: &Path, index: usize, count: usize) -> String {
     let stem = input.file_stem().unwrap_or_default().to_string_lossy();
     if count == 1 { stem.into_owned() } else { format!("{stem}-{:04}", index + 1) }
 }
 
-/// Time from one frame to the next, on the whole; as the command line says where there are no times.
+/// Mean time from one frame to the next; from the command line if the recording has no times.
 fn frame_ms(frames: &[sonotrace_replay::Recorded], fps: f32) -> f64 {
     let times = || frames.iter().map(|frame| frame.descriptor.t_acq_ns);
     let span_ns = times().max().unwrap_or(0).saturating_sub(times().min().unwrap_or(0));

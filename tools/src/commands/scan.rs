@@ -1,4 +1,4 @@
-//! Frames through the real pipeline: an acquisition thread, the session's thread, and this one, which fetches overlays.
+//! Runs frames through the pipeline: an acquisition thread, the session's thread, and this one, which fetches overlays.
 
 use crate::watch::{Seen, watch};
 use anyhow::{Context, Result};
@@ -10,56 +10,50 @@ use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome};
-use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
+use sonotrace::hal::ring::{RingSizes, Rings};
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_replay::Recorded;
 use std::thread;
 use std::time::Duration;
 
-/// Frames that can wait in the ring.
-const FRAMES_QUEUED: u32 = 4;
-/// Overlays that can wait to be fetched; this process's own threads fetch them at once.
-const OVERLAYS_QUEUED: u32 = 8;
-/// Prompts that can wait.
-const COMMANDS_QUEUED: u32 = 64;
-/// Events that can wait to be written out.
-const EVENTS_QUEUED: u32 = 256;
+/// Capacities of the rings. This process's own threads fetch overlays and events at once.
+const QUEUED: RingSizes = RingSizes { frames: 4, payload_bytes: 0, overlays: 8, commands: 64, events: 256 };
 /// How long the session's thread waits before the first frame: the first wait on a channel allocates, later ones do not.
 const WARM_UP: Duration = Duration::from_millis(1);
 
-/// What a scan came to.
+/// Results of a scan.
 #[derive(Debug)]
 pub struct Scanned {
     /// The overlays, in order.
     pub overlays: Vec<Overlay>,
-    /// What became of every frame, counted.
+    /// Counters of the frames' outcomes.
     pub counters: Counters,
-    /// Frames that the session dropped by themselves, and why; those that gave way to a newer one are not among them.
+    /// Frames that the session dropped individually, and why. Superseded frames are not among them.
     pub dropped: Vec<(u64, DropReason)>,
-    /// Frames that were put into the ring.
+    /// Frames that were committed to the ring.
     pub committed: u64,
-    /// What the session's thread allocated and where it faulted, from its start to its end.
+    /// Allocations and page faults of the session's thread, from its start to its end.
     pub seen: Seen,
     /// The session's memory.
     pub memory: MemoryRequired,
-    /// Memory of the two rings.
+    /// Memory of the rings.
     pub ring_bytes: usize,
     /// Whether the system locked the session's memory.
     pub is_locked: bool,
-    /// From the model's bytes to a session that is ready.
+    /// Time to open the session, from the model's bytes to a ready session.
     pub open_ns: u64,
 }
 
 impl Scanned {
-    /// Why the frame `seq`, which has no overlay, has none.
+    /// Why the frame `seq` has no overlay.
     pub fn drop_reason(&self, seq: u64) -> DropReason {
-        let told = self.dropped.iter().find(|(dropped, _)| *dropped == seq);
-        // All others are named when they are dropped.
-        told.map_or(DropReason::Superseded, |&(_, reason)| reason)
+        let reported = self.dropped.iter().find(|(dropped, _)| *dropped == seq);
+        // The session reports every other reason by frame.
+        reported.map_or(DropReason::Superseded, |&(_, reason)| reason)
     }
 
-    /// Prompts that were not served, a sentence each.
+    /// Prompts that were not served, one sentence each.
     pub fn refused_prompts(&self) -> Vec<String> {
         let answers =
             self.overlays.iter().flat_map(|overlay| overlay.answers().iter().map(|a| (overlay.seq, a)));
@@ -77,8 +71,8 @@ impl Scanned {
     }
 }
 
-/// Runs all `frames` through a session, `prompts` handed in before the first: with [`Policy::Newest`] at `frame_rate_hz` as a scanner would deliver them, with
-/// [`Policy::All`] as fast as they are worked off.
+/// Runs all `frames` through a session; `prompts` are queued before the first frame. With [`Policy::Newest`] frames
+/// come at `frame_rate_hz`, as from a scanner; with [`Policy::All`] each comes when the one before is done.
 ///
 /// # Errors
 /// A model that is refused, a session that cannot be opened, no frame at all, or a thread that panicked.
@@ -93,31 +87,25 @@ pub fn scan(
     let opening_ns = clock.now_ns();
     let model = Model::parse(file)?;
     let payload_bytes = frames.iter().map(|frame| frame.payload.len()).max().context("there is no frame")?;
-    let mut frame_memory = Region::new(FrameRing::region_bytes(FRAMES_QUEUED, payload_bytes)?)?;
-    let mut overlay_memory = Region::new(OverlayRing::region_bytes(OVERLAYS_QUEUED)?)?;
-    let mut command_memory = Region::new(CommandRing::region_bytes(COMMANDS_QUEUED)?)?;
-    let mut event_memory = Region::new(EventRing::region_bytes(EVENTS_QUEUED)?)?;
-    let ring_bytes =
-        frame_memory.bytes() + overlay_memory.bytes() + command_memory.bytes() + event_memory.bytes();
-    let frame_ring = FrameRing::create(frame_memory.as_mut_slice(), FRAMES_QUEUED, payload_bytes)?;
-    let overlay_ring = OverlayRing::create(overlay_memory.as_mut_slice(), OVERLAYS_QUEUED)?;
-    let command_ring = CommandRing::create(command_memory.as_mut_slice(), COMMANDS_QUEUED)?;
-    let event_ring = EventRing::create(event_memory.as_mut_slice(), EVENTS_QUEUED)?;
+    let sizes = RingSizes { payload_bytes, ..QUEUED };
+    let [frame_bytes, overlay_bytes, command_bytes, event_bytes] = sizes.region_bytes()?;
+    let mut ring_memory = [
+        Region::new(frame_bytes)?,
+        Region::new(overlay_bytes)?,
+        Region::new(command_bytes)?,
+        Region::new(event_bytes)?,
+    ];
+    let ring_bytes = ring_memory.iter().map(Region::bytes).sum();
+    let rings = Rings::create(ring_memory.each_mut().map(Region::as_mut_slice), &sizes)?;
     let required = sonotrace::session::memory_required(file, &config)?;
     let mut memory = Region::new(required.bytes)?;
     let is_locked = memory.is_locked();
-    let mut producer = frame_ring.producer()?;
-    let mut overlays_out = overlay_ring.consumer()?;
-    let mut commands = command_ring.producer()?;
-    let mut events_out = event_ring.consumer()?;
+    let mut producer = rings.frames.producer()?;
+    let mut overlays_out = rings.overlays.consumer()?;
+    let mut commands = rings.commands.producer()?;
+    let mut events_out = rings.events.consumer()?;
     let policy = config.policy;
-    let ports = Ports {
-        frames: frame_ring.consumer()?,
-        commands: command_ring.consumer()?,
-        overlays: overlay_ring.producer()?,
-        events: event_ring.producer()?,
-    };
-    let mut session = Session::open(model, config, memory.as_mut_slice(), ports, clock)?;
+    let mut session = Session::open(model, config, memory.as_mut_slice(), Ports::of(&rings)?, clock)?;
     let open_ns = clock.now_ns() - opening_ns;
     for prompt in prompts {
         commands.prompt(*prompt)?;
@@ -126,7 +114,7 @@ pub fn scan(
     let mut dropped = Vec::with_capacity(frames.len());
     let mut overlays = Vec::with_capacity(frames.len());
     let bar = progress(frames.len() as u64, "scanning");
-    // Wake-ups, one place each: a thread needs no second one before it has answered the first.
+    // Wake-ups, with a capacity of one: a thread needs no second one before it has handled the first.
     let (pushed, wait_for_push) = bounded(1);
     let (polled, wait_for_poll) = bounded(1);
     let (shown, wait_for_overlay) = bounded(1);
@@ -180,7 +168,7 @@ pub fn scan(
     let (session, seen) = scanned.map_err(|_| anyhow::anyhow!("the session's thread ended in a panic"))?;
     fed.map_err(|_| anyhow::anyhow!("the acquisition thread ended in a panic"))??;
     let memory = session.memory();
-    let committed = u64::from(frame_ring.counters().committed);
+    let committed = u64::from(rings.frames.counters().committed);
     Ok(Scanned {
         overlays,
         counters: session.finish(),
@@ -195,7 +183,7 @@ pub fn scan(
 }
 
 impl Scanned {
-    /// How the session came up, in words, with what to do where something is not as it should be.
+    /// How the session was opened, as text, with advice if its memory is not locked.
     pub fn notes(&self) -> String {
         let milliseconds = self.open_ns as f64 / 1e6;
         let locked = if self.is_locked {
@@ -208,7 +196,7 @@ impl Scanned {
 }
 
 /// The real-time thread's loop, until no more frames will be pushed and the ring is empty. Wakes the acquisition thread
-/// after each step, and the one that fetches overlays after each outcome.
+/// after each step, and the thread that fetches overlays after each outcome.
 fn run_session<C: Clock>(
     session: &mut Session<'_, C>,
     wait_for_push: &Receiver<()>,
@@ -236,7 +224,7 @@ fn run_session<C: Clock>(
     }
 }
 
-/// A progress bar that shows only where somebody looks at it.
+/// A progress bar. It is shown only on a terminal.
 pub fn progress(length: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length).with_message(what);
     if let Ok(style) = ProgressStyle::with_template("{msg:>20} {bar:40} {pos}/{len} {eta}") {

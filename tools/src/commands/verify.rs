@@ -1,4 +1,4 @@
-//! `sonotrace verify`: a model file held to its ONNX graphs, through tract.
+//! `sonotrace verify`: compares a model file with its ONNX graphs, which tract runs.
 
 use super::compile::{Storage, program};
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Also compare every node of the graphs, worst first.
     #[arg(long)]
     layers: bool,
-    /// Storage of weights for `--layers`, which compiles the graphs anew.
+    /// Storage of weights for `--layers`, which compiles the graphs again.
     #[arg(long, value_enum, default_value_t = Storage::F16)]
     weights: Storage,
 }
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for (name, path) in &arguments.programs {
         let graph = frontend::load(name, path)?;
         for parity in outputs(&bytes, &graph, None)? {
-            // Written so that NaN is beyond.
+            // Written so that NaN counts as beyond.
             let is_within = parity.relative_rms <= arguments.tolerance;
             beyond += usize::from(!is_within);
             print(&parity);

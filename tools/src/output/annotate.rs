@@ -7,24 +7,24 @@ use tiny_skia::Pixmap;
 
 const WHITE: Colour = [236, 240, 241];
 const DIM: Colour = [168, 176, 180];
-/// Clicks on what belongs to an object, and on what does not.
+/// Colours of clicks on an object and outside it.
 const POSITIVE: Colour = [90, 255, 120];
 const NEGATIVE: Colour = [255, 80, 70];
-/// Width of crosses and scale bars, per height of a capital.
+/// Width of crosses and scale bars, relative to the height of a capital.
 const THIN: f32 = 0.15;
-/// How much of the colour of its state the inside of a contour has.
+/// Opacity of the fill inside a contour.
 pub(super) const FILL_OPACITY: f32 = 0.13;
 
-/// What is drawn beside what the overlay itself holds.
+/// What is drawn in addition to the overlay's contents.
 #[derive(Debug, Clone, Copy)]
 pub struct OverlayStyle<'a> {
     /// Picture pixels per display pixel: less than 1 where the picture is smaller than the declared display.
     pub scale: f32,
-    /// Millimetres from one display pixel to the next; no scale bar where it is unknown.
+    /// Millimetres from one display pixel to the next; without it there is no scale bar.
     pub mm_per_px: Option<f32>,
     /// Names of objects, by their number.
     pub names: &'a [(u32, &'a str)],
-    /// Dice of objects against the truth, by their number, where there is one.
+    /// Dice of objects against the truth, by their number, if the truth is known.
     pub dice: &'a [(u32, f32)],
     /// Clicks made on this frame.
     pub clicks: &'a [Click],
@@ -41,7 +41,7 @@ impl Default for OverlayStyle<'_> {
 pub struct Click {
     /// Where, in display pixels.
     pub at_px: Vertex,
-    /// Whether it says "this belongs" (else: "this does not").
+    /// Whether the click is on the object (else it is outside).
     pub is_positive: bool,
 }
 
@@ -60,14 +60,14 @@ pub const fn state_colour(state: State) -> Colour {
 /// Draws an overlay: each object's contour (dashed where it is stale) with a cross at its centroid, clicks, a legend of
 /// the objects at the top left, the frame's numbers at the top right, and the scale bar at the bottom.
 pub fn draw_overlay(picture: &mut Pixmap, overlay: &Overlay, style: &OverlayStyle<'_>) {
-    let onto = |[x, y]: Vertex| [(x + 0.5) * style.scale - 0.5, (y + 0.5) * style.scale - 0.5];
+    let to_picture = |[x, y]: Vertex| [(x + 0.5) * style.scale - 0.5, (y + 0.5) * style.scale - 0.5];
     let size_px = text_size_px(picture);
     for object in overlay.objects() {
-        draw_object(picture, object, overlay.object_count > 1, size_px, onto);
+        draw_object(picture, object, overlay.object_count > 1, size_px, to_picture);
     }
     for click in style.clicks {
         let colour = if click.is_positive { POSITIVE } else { NEGATIVE };
-        draw::dot(picture, onto(click.at_px), 0.35 * size_px, colour);
+        draw::dot(picture, to_picture(click.at_px), 0.35 * size_px, colour);
     }
     draw_legend(picture, overlay, style, size_px);
     draw_numbers(picture, overlay, size_px);
@@ -76,12 +76,12 @@ pub fn draw_overlay(picture: &mut Pixmap, overlay: &Overlay, style: &OverlayStyl
     }
 }
 
-/// Height of a capital: to be read on small pictures, and no more than needed on large ones.
+/// Height of a capital: readable on small pictures, limited on large ones.
 fn text_size_px(picture: &Pixmap) -> f32 {
     (picture.height() as f32 / 48.0).clamp(8.0, 20.0)
 }
 
-/// State of an object. One without a meaning is shown as what the user must not trust.
+/// State of an object. An unknown state is shown as lost, because the user must not trust it.
 fn state_of(wire: u32) -> State {
     State::from_wire(wire).unwrap_or(State::Lost)
 }
@@ -91,15 +91,15 @@ fn draw_object(
     object: &OverlayObject,
     is_numbered: bool,
     size_px: f32,
-    onto: impl Fn(Vertex) -> Vertex,
+    to_picture: impl Fn(Vertex) -> Vertex,
 ) {
     let state = state_of(object.state);
-    let rings: Vec<Vec<Vertex>> =
-        object.polygons_px().map(|ring| ring.iter().map(|&at| onto(at)).collect()).collect();
+    let polygons: Vec<Vec<Vertex>> =
+        object.polygons_px().map(|polygon| polygon.iter().map(|&at| to_picture(at)).collect()).collect();
     if object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
         return;
     }
-    let Some(contour) = draw::closed(&rings) else { return };
+    let Some(contour) = draw::closed(&polygons) else { return };
     let (colour, line_px) = (state_colour(state), size_px / 6.0);
     if state == State::Stale {
         let line = draw::dashed(line_px, 3.0 * line_px, 2.5 * line_px);
@@ -108,9 +108,9 @@ fn draw_object(
         draw::fill(picture, &contour, colour, FILL_OPACITY);
         draw::edged_stroke(picture, &contour, &draw::solid(line_px), colour);
     }
-    draw::cross(picture, onto(object.centroid_px), 0.45 * size_px, THIN * size_px, colour);
-    // At the rightmost point, because the centroid of a bent object may lie in another.
-    let rightmost = rings.iter().flatten().max_by(|a, b| a[0].total_cmp(&b[0]));
+    draw::cross(picture, to_picture(object.centroid_px), 0.45 * size_px, THIN * size_px, colour);
+    // At the rightmost point, because the centroid of a bent object may lie in another object.
+    let rightmost = polygons.iter().flatten().max_by(|a, b| a[0].total_cmp(&b[0]));
     if let (true, Some([x, y])) = (is_numbered, rightmost) {
         let at = [x + 0.6 * size_px, y + 0.5 * size_px];
         text(picture, at, 1.25 * size_px, colour, &object.id.to_string());
@@ -141,7 +141,7 @@ fn draw_legend(picture: &mut Pixmap, overlay: &Overlay, style: &OverlayStyle<'_>
     }
 }
 
-/// An object's area: square centimetres, square millimetres for a small one, square pixels where the scale is unknown.
+/// An object's area: square centimetres, square millimetres if it is small, square pixels if the scale is unknown.
 fn area_text(object: &OverlayObject) -> Option<String> {
     if object.valid & valid::MILLIMETRES != 0 {
         let area_mm2 = object.area_mm2;
@@ -176,7 +176,7 @@ fn draw_numbers(picture: &mut Pixmap, overlay: &Overlay, size_px: f32) {
     }
 }
 
-/// Writes at the bottom left how many frames were dropped so far; nothing while there are none.
+/// Writes the number of frames dropped so far at the bottom left, if it is not zero.
 pub fn draw_drops(picture: &mut Pixmap, dropped: u64) {
     if dropped == 0 {
         return;
@@ -190,14 +190,14 @@ pub fn draw_drops(picture: &mut Pixmap, dropped: u64) {
 /// The length of a scale bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScaleBar {
-    /// What it stands for.
+    /// Length that the bar shows.
     pub length_mm: f32,
-    /// From the middle of one end's tick to the other's.
+    /// Distance between the centres of its two ticks.
     pub length_px: f32,
 }
 
-/// A bar of 10 mm where that is between a twentieth and a third of a picture's width, else the longest of 1, 2, 5, 10,
-/// ... that is at most a fifth of it. None for a scale that is no positive number.
+/// A bar of 10 mm if that is between a twentieth and a third of a picture's width, else the longest of 1, 2, 5, 10, ...
+/// mm that is at most a fifth of it. None if the scale is not a positive number.
 pub fn scale_bar(width_px: u32, mm_per_px: f32) -> Option<ScaleBar> {
     let width_mm = width_px as f32 * mm_per_px;
     if !(width_mm.is_finite() && width_mm > 0.0) {
@@ -208,7 +208,7 @@ pub fn scale_bar(width_px: u32, mm_per_px: f32) -> Option<ScaleBar> {
     } else {
         let most_mm = width_mm / 5.0;
         let decade = 10f32.powf(most_mm.log10().floor());
-        // The last covers a decade that rounding put one too high.
+        // The last step covers a decade that rounding made one too high.
         [5.0, 2.0, 1.0, 0.5].map(|step| step * decade).into_iter().find(|&step| step <= most_mm)?
     };
     Some(ScaleBar { length_mm, length_px: length_mm / mm_per_px })
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// A stale contour has gaps, so that it is told from a fresh one without colours too.
+    /// A stale contour has gaps, so that it differs from a fresh one without colours, too.
     #[test]
     fn stale_contours_are_dashed() {
         let image = drawn(&square(State::Stale), &OverlayStyle::default());
@@ -296,7 +296,7 @@ mod tests {
         assert!(red > 20, "the legend shows {red} red pixels");
     }
 
-    /// On a picture of half the size the contour lies at half the coordinates, pixel edges kept.
+    /// On a picture of half the size the contour lies at half the coordinates, measured from pixel edges.
     #[test]
     fn smaller_pictures_are_drawn_to_scale() {
         let mut picture = black(320, 240);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_are_written_in_a_fitting_unit() {
+    fn areas_are_written_in_a_suitable_unit() {
         let mut object = square(State::Fresh).objects[0];
         assert_eq!(area_text(&object).unwrap(), "12.4 cm\u{b2}");
         object.area_mm2 = 87.4;
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(area_text(&object), None);
     }
 
-    /// The bar on the picture is as long as it says, to the pixel.
+    /// The drawn bar has the length of its label, to the pixel.
     #[test]
     fn the_scale_bar_is_to_scale() {
         for mm_per_px in [0.05f32, 0.13, 0.31, 0.8] {

@@ -7,14 +7,15 @@ use i_overlay::float::overlay::FloatOverlay;
 use i_overlay::i_shape::float::area::Area;
 use sonotrace_hal::geometry::Point;
 
-/// Dice, `2 |A and B| / (|A| + |B|)`, of the insides (even-odd) of two contours in millimetres, each made of closed rings.
-/// Zero where either has no inside or a point that is not finite.
+/// Dice, `2 |A and B| / (|A| + |B|)`, of the insides (even-odd) of two contours in millimetres, each made of polygons.
+/// Zero if either has no inside or a point that is not finite.
 pub fn dice(a: &[&[Point]], b: &[&[Point]]) -> f64 {
     if !a.iter().chain(b).copied().flatten().all(|point| point.x.is_finite() && point.y.is_finite()) {
         return 0.0;
     }
-    let ring = |ring: &&[Point]| ring.iter().map(|at| [f64::from(at.x), f64::from(at.y)]).collect::<Vec<_>>();
-    let [a, b] = [a, b].map(|rings| rings.iter().map(ring).collect::<Vec<_>>());
+    let polygon =
+        |points: &&[Point]| points.iter().map(|at| [f64::from(at.x), f64::from(at.y)]).collect::<Vec<_>>();
+    let [a, b] = [a, b].map(|polygons| polygons.iter().map(polygon).collect::<Vec<_>>());
     let mut overlay = FloatOverlay::<_, i64>::from_subj_and_clip(&a, &b);
     let Some(parts) = overlay.build_graph_view(FillRule::EvenOdd) else { return 0.0 };
     let mut buffer = BooleanExtractionBuffer::default();
@@ -25,13 +26,13 @@ pub fn dice(a: &[&[Point]], b: &[&[Point]]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::dice as dice_of_rings;
+    use super::dice as dice_of_polygons;
     use super::*;
     use std::f64::consts::{PI, TAU};
 
-    /// Of contours of one ring.
+    /// Dice of two contours of one polygon each.
     fn dice(a: &[Point], b: &[Point]) -> f64 {
-        dice_of_rings(&[a], &[b])
+        dice_of_polygons(&[a], &[b])
     }
 
     fn circle(x: f64, y: f64, radius: f64) -> Vec<Point> {
@@ -65,25 +66,25 @@ mod tests {
     #[test]
     fn holes_are_outside() {
         let (outer, hole) = (circle(0.0, 0.0, 20.0), circle(0.0, 0.0, 10.0));
-        let seen = dice_of_rings(&[&outer, &hole], &[&outer]);
+        let seen = dice_of_polygons(&[&outer, &hole], &[&outer]);
         assert!((seen - 2.0 * 300.0 / 700.0).abs() < 2e-3, "{seen}");
-        assert_eq!(dice_of_rings(&[&outer, &hole], &[&hole]), 0.0);
+        assert_eq!(dice_of_polygons(&[&outer, &hole], &[&hole]), 0.0);
     }
 
-    /// Where rings of one contour overlap, or a ring crosses itself, every other region is outside.
+    /// Where polygons of one contour overlap, or a polygon crosses itself, every other region is outside.
     #[test]
-    fn crossing_rings_are_even_odd() {
+    fn crossing_polygons_are_even_odd() {
         let square =
             |x0: f32, x1: f32| [(x0, 0.), (x1, 0.), (x1, 10.), (x0, 10.)].map(|(x, y)| Point { x, y });
         let (left, right, both) = (square(0., 10.), square(5., 15.), square(5., 10.));
-        assert_eq!(dice_of_rings(&[&left, &right], &[&both]), 0.0);
-        assert!((dice_of_rings(&[&left, &right], &[&left]) - 2.0 * 50.0 / 200.0).abs() < 1e-9);
+        assert_eq!(dice_of_polygons(&[&left, &right], &[&both]), 0.0);
+        assert!((dice_of_polygons(&[&left, &right], &[&left]) - 2.0 * 50.0 / 200.0).abs() < 1e-9);
         let bow = [(0., 0.), (10., 10.), (10., 0.), (0., 10.)].map(|(x, y)| Point { x, y });
         assert!((dice(&bow, &left) - 2.0 * 50.0 / 150.0).abs() < 1e-9);
     }
 
     #[test]
-    fn itself_is_one_and_disjoint_is_none() {
+    fn equal_contours_give_one_and_disjoint_ones_zero() {
         let polygon = circle(3.0, 50.0, 8.0);
         let mut reversed = polygon.clone();
         reversed.reverse();
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(dice(&polygon, &circle(30.0, 50.0, 8.0)), 0.0);
     }
 
-    /// A polygon that is not convex crosses a row more than twice.
+    /// A row may cross a polygon that is not convex more than twice.
     #[test]
     fn notches_are_outside() {
         let corner = |x: f32, y: f32| Point { x, y };
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_inside_has_no_dice() {
+    fn contours_without_an_inside_give_zero() {
         let polygon = circle(0.0, 0.0, 8.0);
         let nowhere = [Point { x: f32::NAN, y: 0.0 }; 5];
         assert_eq!(dice(&polygon, &[]), 0.0);

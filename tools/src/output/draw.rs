@@ -11,7 +11,7 @@ pub type Vertex = [f32; 2];
 /// A colour, `[red, green, blue]`.
 pub type Colour = [u8; 3];
 
-/// How far the dark edge of lines and letters reaches beyond them. It makes them visible on any picture.
+/// Width of the dark edge around lines and letters, which makes them visible on any picture.
 const EDGE_PX: f32 = 1.1;
 const EDGE_COLOUR: Colour = [0, 0, 0];
 const EDGE_OPACITY: f32 = 0.65;
@@ -30,18 +30,18 @@ pub fn from_grey(grey: GrayImage) -> Result<Pixmap> {
         .with_context(|| format!("a picture of {width} x {height} pixels cannot be drawn on"))
 }
 
-/// What was drawn. The picture is opaque: its premultiplied colours are the plain ones.
+/// The picture as RGB. It is opaque, so its premultiplied colours equal the plain ones.
 pub fn to_rgb(picture: &Pixmap) -> RgbImage {
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
         Rgb(picture.pixel(x, y).map_or([0; 3], |pixel| [pixel.red(), pixel.green(), pixel.blue()]))
     })
 }
 
-/// Closed rings as one shape; none if a point is not finite or there is no side.
-pub fn closed(rings: &[Vec<Vertex>]) -> Option<Path> {
+/// Closed polygons as one shape; none if a point is not finite or there is no side.
+pub fn closed(polygons: &[Vec<Vertex>]) -> Option<Path> {
     let mut path = PathBuilder::new();
-    for ring in rings {
-        push(&mut path, ring);
+    for polygon in polygons {
+        push(&mut path, polygon);
         path.close();
     }
     path.finish()
@@ -71,7 +71,7 @@ pub fn fill(picture: &mut Pixmap, shape: &Path, colour: Colour, opacity: f32) {
     picture.fill_path(shape, &paint(colour, opacity), FillRule::EvenOdd, TO_CORNERS, None);
 }
 
-/// Draws the outline of a shape as one line, so that its joints are no denser than the rest of it.
+/// Draws the outline of a shape as one path, so that its joints are not blended twice.
 fn stroke(picture: &mut Pixmap, shape: &Path, stroke: &Stroke, colour: Colour, opacity: f32) {
     picture.stroke_path(shape, &paint(colour, opacity), stroke, TO_CORNERS, None);
 }
@@ -81,7 +81,7 @@ pub fn solid(width_px: f32) -> Stroke {
     Stroke { width: width_px, line_cap: LineCap::Square, line_join: LineJoin::Round, ..Stroke::default() }
 }
 
-/// A dashed line: `on_px` drawn, `off_px` left out, all the way round.
+/// A dashed line: `on_px` drawn, `off_px` left out, along the whole outline.
 pub fn dashed(width_px: f32, on_px: f32, off_px: f32) -> Stroke {
     let dash = StrokeDash::new(vec![on_px, off_px], 0.0);
     Stroke { line_cap: LineCap::Butt, dash, ..solid(width_px) }
@@ -94,7 +94,7 @@ pub fn edged_stroke(picture: &mut Pixmap, shape: &Path, line: &Stroke, colour: C
     stroke(picture, shape, line, colour, 1.0);
 }
 
-/// Fills a shape over a dark edge (non-zero winding, as letters are made).
+/// Fills a shape over a dark edge (non-zero winding, as letters require).
 pub fn edged_fill(picture: &mut Pixmap, shape: &Path, colour: Colour) {
     stroke(picture, shape, &solid(2.0 * EDGE_PX), EDGE_COLOUR, EDGE_OPACITY);
     picture.fill_path(shape, &paint(colour, 1.0), FillRule::Winding, TO_CORNERS, None);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grey_picture_comes_back_as_it_was() {
+    fn a_grey_picture_is_returned_unchanged() {
         let grey = GrayImage::from_fn(7, 5, |x, y| image::Luma([(x * 30 + y) as u8]));
         let expected = DynamicImage::ImageLuma8(grey.clone()).into_rgb8();
         assert_eq!(to_rgb(&from_grey(grey).unwrap()), expected);
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// Half-way between two rows it covers half of each.
+    /// A line half-way between two rows covers half of each.
     #[test]
     fn a_line_between_centres_is_shared() {
         let image = stroked(&lines(&[[[5.0, 10.5], [15.0, 10.5]]]).unwrap(), 1.0, 1.0);
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// All of a closed line's sides are drawn, the last one too, and no pixel is blended twice.
+    /// All sides of a closed line are drawn, including the last, and no pixel is blended twice.
     #[test]
     fn a_closed_line_is_closed_and_even() {
         let square = vec![[5.0, 5.0], [25.0, 5.0], [25.0, 20.0], [5.0, 20.0]];
@@ -206,7 +206,7 @@ mod tests {
         assert!((drawn - 32.0).abs() < 0.7, "{drawn}");
     }
 
-    /// What lies outside, or is no number, is left out and does no harm.
+    /// Points that are outside the picture or not finite are left out.
     #[test]
     fn hostile_coordinates_are_harmless() {
         let mut picture = black();

@@ -1,4 +1,4 @@
-//! An animation of pictures, small enough to be looked at anywhere: one palette for all frames, and only what changed.
+//! An animation of pictures, kept small by one palette for all frames and by storing only changed pixels.
 
 use super::annotate::{FILL_OPACITY, state_colour};
 use super::draw::Colour;
@@ -12,8 +12,8 @@ use std::io::Write;
 
 /// Grey levels of the palette.
 const GREYS: usize = 64;
-/// Differences up to this are left as they are on the screen: below one step of grey, they are noise to the eye and
-/// most of the file to the encoder.
+/// Differences up to this are not encoded. They are below one step of grey, so they are invisible, but they would be
+/// most of the file.
 const UNSEEN: u8 = 3;
 /// Viewers slow down frames that are shorter than this.
 const FRAME_MS_MIN: f64 = 20.0;
@@ -24,7 +24,7 @@ pub struct Animation<W: Write> {
     width: u16,
     height: u16,
     frame_ms: f64,
-    /// Time asked for and not yet given: delays are whole hundredths of a second.
+    /// Rounding error of the delays so far, which are whole hundredths of a second.
     owed_ms: f64,
     palette: Palette,
     /// Palette index of each pixel on the screen; none before the first frame.
@@ -32,11 +32,11 @@ pub struct Animation<W: Write> {
 }
 
 impl<W: Write> Animation<W> {
-    /// An animation of `width` x `height` pixels whose frames are shown for `frame_ms` each (20 ms at least; kept on
-    /// average, for a single one is rounded to 10 ms).
+    /// An animation of `width` x `height` pixels whose frames are shown for `frame_ms` each (at least 20 ms). Each
+    /// delay is rounded to 10 ms; the average is exact.
     ///
     /// # Errors
-    /// A size that is not within 1..=65535, a time that is no number, the writer's own errors.
+    /// A size that is not within 1..=65535, a time that is not finite, the writer's errors.
     pub fn new(writer: W, width: u32, height: u32, frame_ms: f64) -> Result<Self> {
         let side = |name: &str, side: u32| {
             let side = u16::try_from(side).ok().filter(|&side| side > 0);
@@ -58,10 +58,10 @@ impl<W: Write> Animation<W> {
         })
     }
 
-    /// Adds a picture; one of another size is scaled to the animation's.
+    /// Adds a picture. A picture of another size is scaled to the animation's size.
     ///
     /// # Errors
-    /// The writer's own.
+    /// The writer's errors.
     pub fn frame(&mut self, picture: &RgbImage) -> Result<()> {
         let (width, height) = (self.width.into(), self.height.into());
         let scaled;
@@ -100,10 +100,10 @@ impl<W: Write> Animation<W> {
         Ok(())
     }
 
-    /// Completes the file, and gives the writer back.
+    /// Completes the file and returns the writer.
     ///
     /// # Errors
-    /// The writer's own.
+    /// The writer's errors.
     pub fn finish(self) -> Result<W> {
         let mut writer = self.encoder.into_inner()?;
         writer.flush()?;
@@ -111,11 +111,11 @@ impl<W: Write> Animation<W> {
     }
 }
 
-/// Greys, and the colours of the states as they come out when they are blended on greys. It is the same for every
-/// frame, so that what does not change keeps its index.
+/// Greys, and the colours of the states blended with greys. The palette is the same for every frame, so that a pixel
+/// that does not change keeps its index.
 struct Palette {
     colours: Vec<Colour>,
-    /// Index of the nearest colour for each colour that was asked for so far.
+    /// Index of the nearest colour, for each colour looked up so far.
     nearest: HashMap<Colour, u8>,
 }
 
@@ -151,7 +151,7 @@ impl Palette {
         *self.nearest.entry(colour).or_insert_with(search)
     }
 
-    /// The new index of a pixel that shows `shown`, unless the difference would not be seen.
+    /// The new index of a pixel that shows `shown`; none if the difference is not visible.
     fn change(&mut self, colour: Colour, shown: &mut u8) -> Option<u8> {
         let on_screen = self.colours[usize::from(*shown)];
         let index = self.index(colour);
@@ -177,7 +177,7 @@ mod tests {
         })
     }
 
-    /// Decodes to what is on the screen after each frame, and each frame's delay in hundredths of a second.
+    /// Decodes to the screen after each frame, and each frame's delay in hundredths of a second.
     fn decoded(file: &[u8]) -> Vec<(RgbImage, u16)> {
         let mut options = gif::DecodeOptions::new();
         options.set_color_output(gif::ColorOutput::RGBA);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_change_costs_little() {
+    fn unchanged_pixels_cost_little() {
         let size = |frames: u32| {
             let mut animation = Animation::new(Vec::new(), 64, 48, 40.0).unwrap();
             for _ in 0..frames {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_the_format_lacks_are_refused() {
+    fn sizes_outside_the_format_are_refused() {
         assert!(Animation::new(Vec::new(), 0, 24, 40.0).is_err());
         assert!(Animation::new(Vec::new(), 24, 65_536, 40.0).is_err());
         assert!(Animation::new(Vec::new(), 24, 24, f64::NAN).is_err());

@@ -1,4 +1,4 @@
-//! `overlays.jsonl`: what became of each frame, one line of JSON a frame.
+//! `overlays.jsonl`: the outcome of each frame, one line of JSON per frame.
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use sonotrace_hal::overlay::{
 };
 use std::io::Write;
 
-/// Writes lines to a file or to memory, in the order they are given. The same overlays give the same bytes.
+/// Writes lines to a file or to memory, in the order of the calls. The same overlays give the same bytes.
 #[derive(Debug)]
 pub struct OverlayLines<W: Write> {
     writer: W,
@@ -68,12 +68,12 @@ impl<W: Write> OverlayLines<W> {
         Self { writer }
     }
 
-    /// The line of a frame that brought an overlay (outcome `overlay`, or `update` for a further one of a frozen frame).
-    /// Lengths, pixels and confidences have three
-    /// decimals. Millimetre fields are null where they do not hold, and `mm_unavailable` then says why.
+    /// Writes the line of an overlay (outcome `overlay`, or `update` for a further overlay of a frozen frame). Lengths,
+    /// pixels and confidences have three decimals. Millimetre fields are null if they are not valid, and
+    /// `mm_unavailable` then gives the reason.
     ///
     /// # Errors
-    /// A state or rung without a meaning; the writer's own.
+    /// An unknown state or rung; the writer's errors.
     pub fn overlay(&mut self, overlay: &Overlay) -> Result<()> {
         let named = || format!("overlay of frame {}", overlay.seq);
         self.line(&Line {
@@ -89,10 +89,10 @@ impl<W: Write> OverlayLines<W> {
         })
     }
 
-    /// The line of a frame that was dropped: outcome `dropped:REASON`, no state, no objects.
+    /// Writes the line of a frame that was dropped: outcome `dropped:REASON`, no state, no objects.
     ///
     /// # Errors
-    /// The writer's own.
+    /// The writer's errors.
     pub fn dropped(&mut self, seq: u64, t_acq_ns: u64, reason: &str) -> Result<()> {
         self.line(&Line {
             seq,
@@ -109,32 +109,32 @@ impl<W: Write> OverlayLines<W> {
 
     fn line(&mut self, line: &Line) -> Result<()> {
         serde_json::to_writer(&mut self.writer, line)?;
-        self.writer.write_all(b"\n").context("writing a line of overlays.jsonl")
+        self.writer.write_all(b"\n").context("cannot write a line of overlays.jsonl")
     }
 
-    /// Flushes, and gives the writer back.
+    /// Flushes and returns the writer.
     ///
     /// # Errors
-    /// The writer's own.
+    /// The writer's errors.
     pub fn finish(mut self) -> Result<W> {
-        self.writer.flush().context("writing overlays.jsonl")?;
+        self.writer.flush().context("cannot write overlays.jsonl")?;
         Ok(self.writer)
     }
 }
 
 fn state_name(wire: u32) -> Result<&'static str> {
-    State::from_wire(wire).map(State::name).ok_or_else(|| anyhow!("state is {wire}, which has no meaning"))
+    State::from_wire(wire).map(State::name).ok_or_else(|| anyhow!("state {wire} is unknown"))
 }
 
 fn rung_name(wire: u32) -> Result<&'static str> {
     let rung = [Rung::Full, Rung::Repeat].into_iter().find(|&rung| rung as u32 == wire);
-    rung.map(Rung::name).ok_or_else(|| anyhow!("rung is {wire}, which has no meaning"))
+    rung.map(Rung::name).ok_or_else(|| anyhow!("rung {wire} is unknown"))
 }
 
 fn answer(answer: &PromptAnswer) -> Result<Answer> {
     let PromptAnswer { ticket, object, outcome, .. } = *answer;
     let outcome = PromptOutcome::from_wire(outcome)
-        .ok_or_else(|| anyhow!("outcome of prompt {ticket} is {outcome}, which has no meaning"))?;
+        .ok_or_else(|| anyhow!("outcome {outcome} of prompt {ticket} is unknown"))?;
     Ok(Answer { ticket, object, outcome: outcome.name() })
 }
 
@@ -146,9 +146,9 @@ fn object(object: &OverlayObject) -> Result<Object> {
         (false, true) => Some("pixel spacing unknown"),
         (false, false) => Some("no contour"),
     };
-    let ring = |points: &[[f32; 2]]| points.iter().copied().map(rounded_pair).collect::<Vec<_>>();
-    let mut polygons_px = object.polygons_px().map(ring);
-    let mut polygons_mm = object.polygons_mm().map(ring);
+    let polygon = |points: &[[f32; 2]]| points.iter().copied().map(rounded_pair).collect::<Vec<_>>();
+    let mut polygons_px = object.polygons_px().map(polygon);
+    let mut polygons_mm = object.polygons_mm().map(polygon);
     let length = |mm: f32| has_mm.then(|| rounded(mm));
     Ok(Object {
         id: object.id,
@@ -174,7 +174,7 @@ fn object(object: &OverlayObject) -> Result<Object> {
     })
 }
 
-/// To three decimals; the zero of what rounds to nothing has no sign.
+/// Rounds to three decimals. Adding 0.0 turns -0 into 0.
 fn rounded(value: f32) -> f64 {
     (f64::from(value) * 1e3).round() / 1e3 + 0.0
 }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_ellipses_and_answers_have_fields_of_their_own() {
+    fn holes_ellipses_and_answers_have_their_own_fields() {
         let mut overlay = triangle(valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
         let object = &mut overlay.objects[0];
         (object.points, object.polygons, object.polygon_points[1]) = (6, 2, 3);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_get_a_line_too() {
+    fn dropped_frames_get_a_line() {
         let mut lines = OverlayLines::new(Vec::new());
         lines.dropped(8, 266_666_666, "superseded").unwrap();
         lines.dropped(9, 300_000_000, "malformed").unwrap();
@@ -293,17 +293,17 @@ mod tests {
         overlay.rung = 9;
         assert_eq!(
             format!("{:#}", lines.overlay(&overlay).unwrap_err()),
-            "overlay of frame 7: rung is 9, which has no meaning"
+            "overlay of frame 7: rung 9 is unknown"
         );
         overlay.rung = 0;
         overlay.objects[0].state = 17;
-        assert!(format!("{:#}", lines.overlay(&overlay).unwrap_err()).contains("state is 17"));
-        assert!(lines.finish().unwrap().is_empty(), "nothing of a refused overlay is written");
+        assert!(format!("{:#}", lines.overlay(&overlay).unwrap_err()).contains("state 17"));
+        assert!(lines.finish().unwrap().is_empty(), "no part of a refused overlay is written");
     }
 
-    /// A count that promises more than there is room for is cut to the room.
+    /// Counts above the capacity are clamped to it.
     #[test]
-    fn counts_are_not_believed() {
+    fn counts_above_capacity_are_clamped() {
         let mut overlay = triangle(valid::PIXELS);
         overlay.object_count = u32::MAX;
         (overlay.objects[0].points, overlay.objects[0].polygon_points[0]) = (u32::MAX, u32::MAX);

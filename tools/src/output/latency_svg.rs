@@ -1,4 +1,4 @@
-//! `latency.svg`: latency by percentile, as HdrHistogram plots it, and frame by frame.
+//! `latency.svg`: latency by percentile, on the axis of HdrHistogram's plots, and frame by frame.
 
 use super::stages::{StageTimes, TOTAL};
 use anyhow::Result;
@@ -15,7 +15,7 @@ const WIDTH: u32 = 940;
 const HEIGHT: u32 = 660;
 const LEFT: i32 = 64;
 const RIGHT: i32 = 760;
-/// plotters places everything on whole pixels. Each of the picture's has so many of them, so that curves are smooth.
+/// plotters places everything on whole pixels. The plot is drawn this many times as large, so that curves are smooth.
 const FINE: i32 = 8;
 /// The budget's dashes.
 const DASH_PX: i32 = 8;
@@ -24,9 +24,9 @@ const GAP_PX: i32 = 5;
 const NINE: u64 = 1_000_000_000;
 /// Steps in which the curves of percentiles are drawn.
 const STEPS: u64 = 300;
-/// Most points of the frame-by-frame line: one a pixel.
+/// Maximum number of points of the frame-by-frame line: one per pixel.
 const COLUMNS: usize = (RIGHT - LEFT) as usize;
-/// Colours that colour-blind readers tell apart (Okabe and Ito, 2008).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito, 2008).
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0x56, 0xb4, 0xe9),
     RGBColor(0xe6, 0x9f, 0x00),
@@ -43,24 +43,24 @@ const TEXT_COLOUR: RGBColor = RGBColor(0x33, 0x33, 0x33);
 const AXIS_COLOUR: RGBColor = RGBColor(0x77, 0x77, 0x77);
 const GRID_COLOUR: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 
-/// What one frame took.
+/// Latency of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLatency {
     /// Its sequence number.
     pub seq: u64,
-    /// From its commit to its overlay's; none for a frame that was dropped.
+    /// From its commit to its overlay's commit; none for a frame that was dropped.
     pub latency_ns: Option<u64>,
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<WithKeyPoints<RangedCoordu64>, RangedCoordf64>>;
 
-/// The plot of a run as the text of an SVG file. Above: each stage's and the total's latency by percentile, on a scale
-/// on which every further nine takes as much room as the one before, with the budget dashed. Below: the total of each
-/// frame (the longest, where several share a pixel), misses as red dots, dropped frames as ticks on the axis.
+/// The plot of a run as the text of an SVG file. Above: each stage's and the total's latency by percentile, on an axis
+/// on which every nine has the same length, with the budget dashed. Below: the total of each frame (the longest, if
+/// several share a pixel), misses as red dots, dropped frames as ticks on the axis.
 ///
 /// # Errors
-/// None that is known: the text is written to memory.
+/// None is expected, because the text is written to memory.
 pub fn latency_svg(
     title: &str,
     times: &StageTimes,
@@ -84,7 +84,7 @@ pub fn latency_svg(
     Ok(svg.replacen(&attributes(size), &attributes([WIDTH, HEIGHT]), 1))
 }
 
-/// Where a share lies on the axis of percentiles: every nine takes as much room as the one before.
+/// Place of a share on the axis of percentiles, on which every nine has the same length.
 fn nines(share: f64) -> u64 {
     (-(1.0 - share).log10() * NINE as f64).round() as u64
 }
@@ -95,7 +95,7 @@ fn share(at: u64) -> f64 {
 }
 
 fn percentile_plot(area: &Area<'_>, times: &StageTimes, budget_ns: u64, y_max_ms: f64) -> Result<()> {
-    // The last percentile that frames can tell: one in all of them; to the next whole nine, so that the axis ends on one.
+    // The axis ends at the highest percentile that so many frames resolve, rounded up to a whole nine.
     let x_max = NINE * (times.frames().max(1) as f64).log10().ceil().clamp(2.0, 6.0) as u64;
     let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(nines);
     let ticks = ticks.into_iter().filter(|&at| at <= x_max).collect();
@@ -153,7 +153,7 @@ fn frame_plot(area: &Area<'_>, frames: &[FrameLatency], budget_ns: u64, y_max_ms
     Ok(())
 }
 
-/// A set of axes with its grid, `top` pixels below the area's edge, with these ticks across.
+/// Axes with a grid, `top` pixels below the area's edge, with these ticks on the horizontal axis.
 fn axes<'a>(
     area: &Area<'a>,
     top: i32,
@@ -189,7 +189,7 @@ fn budget_line(chart: &mut Chart<'_>, ends: [u64; 2], budget_ns: u64) -> Result<
     Ok(())
 }
 
-/// One line of the legend, to the right of the axes; its sample is dashed where gaps are given.
+/// One line of the legend, to the right of the axes; its sample is dashed if `gap_px` is not 0.
 fn legend_entry(area: &Area<'_>, line: usize, text: &str, style: ShapeStyle, gap_px: i32) -> Result<()> {
     let (left, y) = (RIGHT + 16, 68 + 18 * line as i32);
     let sample = [left, left + DASH_PX + GAP_PX + DASH_PX].map(|x| (fine(x), fine(y)));
@@ -197,7 +197,7 @@ fn legend_entry(area: &Area<'_>, line: usize, text: &str, style: ShapeStyle, gap
     label(area, text, [left + 28, y], HPos::Left)
 }
 
-/// Writes a text with its middle at the height `y`, and `x` where the anchor says.
+/// Writes a text. `y` is its middle; `x` is its left end or centre, depending on the anchor.
 fn label(area: &Area<'_>, text: &str, [x, y]: [i32; 2], anchor: HPos) -> Result<()> {
     let style = text_style(12, FontStyle::Normal).pos(Pos::new(anchor, VPos::Center));
     Ok(area.draw_text(text, &style, (fine(x), fine(y)))?)
@@ -283,11 +283,11 @@ mod tests {
         for name in ["encode", "decode", "total", "0%", "50%", "90%", "99%", "a &lt; b &amp; c"] {
             assert!(has_text(&svg, name), "{name}");
         }
-        assert!(!has_text(&svg, "99.9%"), "a hundred frames do not tell the 99.9th percentile");
+        assert!(!has_text(&svg, "99.9%"), "a hundred frames do not resolve the 99.9th percentile");
         assert!(has_text(&run(20_000, 33_000_000), "99.99%"));
     }
 
-    /// The total's curve starts at its shortest time and ends at its longest, at the heights of its axis.
+    /// The total's curve starts at the shortest time and ends at the longest, at the right heights on the axis.
     #[test]
     fn curves_are_to_scale() {
         let svg = run(100, 33_000_000);
@@ -304,14 +304,14 @@ mod tests {
     fn long_runs_stay_small_and_keep_every_column_with_a_miss() {
         let svg = run(200_000, 33_000_000);
         let misses = svg.matches("<circle").count();
-        // Every tenth frame is one, but for the dropped: there is one in each column.
+        // Every tenth frame is a miss unless it was dropped, so every column has one.
         assert_eq!(misses, COLUMNS);
         let curves = curves(&svg, TOTAL_COLOUR);
         assert!(curves.iter().all(|points| points.len() <= COLUMNS));
     }
 
     #[test]
-    fn nothing_to_plot_is_an_empty_plot() {
+    fn no_data_gives_an_empty_plot() {
         let svg = latency_svg("empty", &StageTimes::new(&[]).unwrap(), &[], 0).unwrap();
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

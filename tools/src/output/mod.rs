@@ -1,13 +1,13 @@
-//! What the commands show and write: pictures with their overlays, an animation, one line of JSON a frame, the report,
-//! and its table and plot.
+//! Output of the commands: pictures with their overlays, an animation, one line of JSON per frame, the report, and its
+//! table and plot.
 //!
 //! * [`picture`]: a frame as the display shows it.
 //! * [`draw`]: anti-aliased lines, fills and markers; [`text`]: letters.
 //! * [`annotate`]: an overlay on a picture.
 //! * [`gif`]: pictures as an animation.
 //! * [`jsonl`]: overlays and drops as lines of JSON.
-//! * [`stages`]: how long each stage took, in histograms.
-//! * [`report`]: what a run amounts to, as JSON and as a table.
+//! * [`stages`]: the times of each stage, in histograms.
+//! * [`report`]: the summary of a run, as JSON and as a table.
 //! * [`latency_svg`]: the plot of latencies.
 //! * [`dice`]: the overlap of two contours.
 

@@ -1,14 +1,14 @@
-//! A frame as the display shows it: scan-converted, log-compressed where that is still to be done, in grey.
+//! A frame as the display shows it: scan-converted, log-compressed if it is not yet, in grey.
 
 use anyhow::{Result, bail, ensure};
 use image::GrayImage;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TgcPoint, flags};
 use sonotrace_hal::geometry::{Content, Geometry, LineSample, Point};
 
-/// Envelope of an IQ sample that is full scale.
+/// Envelope of a full-scale IQ sample.
 const IQ_FULL_SCALE: f32 = 32_767.0;
 
-/// Makes display pictures of frames of one geometry: where each pixel lies among the samples is worked out once.
+/// Draws frames of one geometry. The place of each pixel among the samples is computed once.
 #[derive(Debug, Clone)]
 pub struct DisplayPicture {
     width: u32,
@@ -20,7 +20,7 @@ pub struct DisplayPicture {
 }
 
 impl DisplayPicture {
-    /// A display of `width` x `height` pixels on which pixel (x, y), whole at its centre, shows the point
+    /// A display of `width` x `height` pixels. Pixel (x, y), with whole coordinates at its centre, shows the point
     /// `plane_of_px(x, y)` of the geometry's plane.
     pub fn new(
         width: u32,
@@ -57,27 +57,23 @@ impl DisplayPicture {
         Self { width, height, geometry: *geometry, places, mm_per_px }
     }
 
-    /// Whether frames of this geometry can be drawn without setting up anew.
+    /// Whether frames of this geometry can be drawn.
     pub fn fits(&self, geometry: &Geometry) -> bool {
         self.geometry == *geometry
     }
 
-    /// Millimetres from one display pixel to the next across; none where the scale is unknown.
+    /// Millimetres from one display pixel to the next across; none if the scale is unknown.
     pub fn mm_per_px(&self) -> Option<f32> {
         self.mm_per_px
     }
 
-    /// The picture of a frame: grey after the amplitude law and what gain is pending, bilinear between samples, black
-    /// outside the field. `vendor_tables` are those that the frame's law may name, from stored byte to grey.
+    /// The picture of a frame: grey after the amplitude law and pending gain, bilinear between samples, black outside
+    /// the field. `vendor_tables` map stored bytes to grey; the frame's law may name one of them.
     ///
     /// # Errors
     /// A frame of another geometry, a payload that is too short, an unknown vendor table.
     pub fn draw(&self, frame: &Frame, payload: &[u8], vendor_tables: &[[u8; 256]]) -> Result<GrayImage> {
-        ensure!(
-            self.fits(&frame.geometry),
-            "frame {} is not of the geometry this display was set up for",
-            frame.seq
-        );
+        ensure!(self.fits(&frame.geometry), "frame {} has another geometry than this display", frame.seq);
         ensure!(
             payload.len() >= frame.payload_bytes as usize,
             "payload of frame {} holds {} bytes, {} are needed",
@@ -109,7 +105,7 @@ impl DisplayPicture {
         let pixels = self.places.iter().map(|place| place.as_ref().map_or(0, level)).collect();
         match GrayImage::from_raw(self.width, self.height, pixels) {
             Some(picture) => Ok(picture),
-            None => bail!("a picture of {} x {} pixels cannot be made", self.width, self.height),
+            None => bail!("a picture of {} x {} pixels cannot be created", self.width, self.height),
         }
     }
 }
@@ -125,13 +121,13 @@ fn grey_levels(frame: &Frame, vendor_tables: &[[u8; 256]]) -> Result<[f32; 256]>
         }
         AmplitudeLaw::VendorTable { table } => match vendor_tables.get(table as usize) {
             Some(greys) => levels = greys.map(|grey| f32::from(grey) / 255.0),
-            None => bail!("frame names vendor amplitude table {table}, there are {}", vendor_tables.len()),
+            None => bail!("frame uses vendor amplitude table {table}, there are {}", vendor_tables.len()),
         },
     }
     Ok(levels)
 }
 
-/// Grey to be added to each sample of a line: the gain and compensation curve, where the frame says they are pending.
+/// Grey to be added to each sample of a line: gain and compensation curve, if the frame marks them as pending.
 fn pending_gains(frame: &Frame) -> Result<Vec<f32>> {
     let mut gains = vec![0.0; frame.samples as usize];
     if !frame.has(flags::TGC_PENDING) {
@@ -209,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_in_its_own_pixels_is_copied() {
+    fn a_picture_on_its_own_pixel_grid_is_copied() {
         let payload: Vec<u8> = (0..40 * 30).map(|i| (i * 7 % 256) as u8).collect();
         let frame = picture(30, 40).check().unwrap();
         let display = DisplayPicture::new(40, 30, &frame.geometry, |x, y| {
@@ -227,7 +223,7 @@ mod tests {
         assert_eq!(display.mm_per_px(), None);
     }
 
-    /// A ramp over depth reads, at every display pixel, as the depth there; outside the field it is black.
+    /// A ramp over depth gives the depth at every display pixel; outside the field the picture is black.
     #[test]
     fn polar_frames_are_scan_converted_bilinearly() {
         let descriptor = FrameDescriptor {
@@ -284,7 +280,7 @@ mod tests {
         assert_eq!(grey(&descriptor), [255, 196, 0, 116]);
     }
 
-    /// IQ samples of these envelopes show as bytes of the same amplitudes do.
+    /// IQ samples are shown like bytes of the same amplitudes.
     #[test]
     fn iq_samples_are_shown_by_their_envelope() {
         let mut descriptor = linear_probe(2, 2);
@@ -301,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_drawn_is_refused() {
+    fn invalid_frames_are_refused() {
         let frame = linear_probe(8, 8).check().unwrap();
         let display = DisplayPicture::new(4, 4, &frame.geometry, |x, y| Point { x, y });
         assert!(

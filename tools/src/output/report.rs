@@ -1,4 +1,4 @@
-//! What a run amounts to: `report.json`, and the same as a table to read.
+//! The summary of a run: `report.json`, and the same as a table.
 
 use super::stages::{StageSummary, StageTimes};
 use anyhow::{Context, Result};
@@ -17,13 +17,13 @@ pub struct Report {
     pub model: String,
     /// Which frames were worked on: `newest` or `all`.
     pub policy: String,
-    /// Time allowed from a frame's commit to its overlay's.
+    /// Time allowed from a frame's commit to its overlay's commit.
     pub budget_ns: u64,
     /// The machine it ran on.
     pub machine: Machine,
     /// Frames committed.
     pub frames: u64,
-    /// Overlays that came of them.
+    /// Overlays committed.
     pub overlays: u64,
     /// Frames without an overlay, by reason.
     pub drops: BTreeMap<String, u64>,
@@ -32,15 +32,15 @@ pub struct Report {
     /// Times by stage, in the order of the work; `total` is from commit to overlay.
     #[serde(serialize_with = "as_map")]
     pub stages: Vec<(String, StageSummary)>,
-    /// Size of the region that the session works in.
+    /// Memory of the session and its rings.
     pub memory_bytes: u64,
-    /// What that is made of, and what lies beside it, by name.
+    /// Parts of that memory, by name.
     pub memory: BTreeMap<String, u64>,
     /// Calls to the allocator after the start.
     pub allocations_after_start: u64,
     /// Page faults after the start.
     pub page_faults_after_start: u64,
-    /// Mean Dice against the truth; none where there is no truth.
+    /// Mean Dice against the truth; none without a truth.
     pub dice_mean: Option<f64>,
 }
 
@@ -51,7 +51,7 @@ pub struct Machine {
     pub arch: String,
     /// Operating system.
     pub os: String,
-    /// The processor's name, where the system tells it.
+    /// The processor's name, if the system reports it.
     pub cpu: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
@@ -90,11 +90,11 @@ impl Report {
     /// Writes the report as JSON.
     ///
     /// # Errors
-    /// The file system's, with the path.
+    /// An error of the file system, with the path.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
-        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -112,7 +112,7 @@ fn ms(time_ns: u64) -> String {
     format!("{:.3}", time_ns as f64 * 1e-6)
 }
 
-/// Bytes in a fitting unit.
+/// Bytes in a suitable unit.
 fn bytes(count: u64) -> String {
     const UNITS: [(&str, u64); 2] = [("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.into_iter().find(|&(_, unit)| count >= unit) {

@@ -1,14 +1,14 @@
-//! How long each stage took, in histograms that are complete before the first frame.
+//! The times of each stage, in histograms that are allocated before the first frame.
 
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longest time that is told apart; a longer one counts as this one (but is the maximum with its own value).
+/// Longest time that the histograms resolve. A longer time counts as this one, but the maximum is exact.
 const LONGEST_NS: u64 = 60_000_000_000;
-/// Decimal digits that percentiles are exact to.
+/// Decimal digits of percentiles.
 const DIGITS: u8 = 3;
-/// Name of the time from a frame's commit to its overlay's.
+/// Name of the time from a frame's commit to its overlay's commit.
 pub const TOTAL: &str = "total";
 
 /// Percentiles of one stage.
@@ -35,9 +35,9 @@ struct Stage {
 impl Stage {
     fn new(name: &'static str) -> Result<Self> {
         let times = Histogram::new_with_bounds(1, LONGEST_NS, DIGITS);
-        let mut times = times.with_context(|| format!("a histogram for stage {name}"))?;
-        // Fresh memory is only promised by the system; writing to it now spares the page faults later. The black box
-        // keeps the compiler from leaving out zeros that are written over zeros.
+        let mut times = times.with_context(|| format!("cannot make a histogram for stage {name}"))?;
+        // The system maps fresh memory at its first use: writing to it now avoids page faults later. The black box
+        // keeps the compiler from removing writes of zeros over zeros.
         std::hint::black_box(&mut times).clear();
         Ok(Self { name, times, max_ns: 0 })
     }
@@ -47,9 +47,9 @@ impl Stage {
         self.max_ns = self.max_ns.max(time_ns);
     }
 
-    /// The least time (to three digits) that a share of the times does not exceed.
+    /// The smallest time (to three digits) that a share of the times does not exceed.
     fn quantile_ns(&self, quantile: f64) -> u64 {
-        // A histogram answers with the upper end of a range that may end above the longest time there was.
+        // A histogram returns the upper end of a range, which may be above the longest time.
         self.times.value_at_quantile(quantile).min(self.max_ns)
     }
 }
@@ -67,12 +67,12 @@ impl StageTimes {
     /// # Errors
     /// If a histogram cannot be made (not enough memory).
     pub fn new(names: &[&'static str]) -> Result<Self> {
-        ensure!(!names.contains(&TOTAL), "a stage cannot be named `{TOTAL}`: that is the sum's name");
+        ensure!(!names.contains(&TOTAL), "a stage cannot be named `{TOTAL}`: that is the name of the sum");
         let stages = names.iter().copied().chain([TOTAL]).map(Stage::new).collect::<Result<_>>()?;
         Ok(Self { stages })
     }
 
-    /// Takes in one frame: its stages' times in the order of the names, and the time from its commit to its overlay's.
+    /// Records one frame: the times of its stages, in the order of the names, and the total.
     pub fn record(&mut self, stage_ns: &[u64], total_ns: u64) {
         if let Some((total, stages)) = self.stages.split_last_mut() {
             total.record(total_ns);
@@ -82,7 +82,7 @@ impl StageTimes {
         }
     }
 
-    /// Frames taken in.
+    /// Frames recorded.
     pub fn frames(&self) -> u64 {
         self.stages.last().map_or(0, |total| total.times.len())
     }
@@ -92,7 +92,7 @@ impl StageTimes {
         self.stages.iter().map(|stage| stage.name)
     }
 
-    /// The time that a share (0 to 1) of a stage's times does not exceed; none for a name that is not there.
+    /// The time that a share (0 to 1) of a stage's times does not exceed; none for an unknown name.
     pub fn quantile_ns(&self, name: &str, quantile: f64) -> Option<u64> {
         self.stages.iter().find(|stage| stage.name == name).map(|stage| stage.quantile_ns(quantile))
     }
@@ -113,9 +113,9 @@ impl StageTimes {
 mod tests {
     use super::*;
 
-    /// Against the sorted times: the least one that a share is not above, to three digits.
+    /// Compared with the sorted times: the smallest one that a share of them does not exceed, to three digits.
     #[test]
-    fn percentiles_are_those_of_the_sorted_times() {
+    fn percentiles_match_the_sorted_times() {
         let mut times = StageTimes::new(&["a", "b"]).unwrap();
         let (mut a, mut total) = (Vec::new(), Vec::new());
         let mut state = 12_345u64;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_recorded_is_all_zero() {
+    fn empty_histograms_are_all_zero() {
         let times = StageTimes::new(&["a"]).unwrap();
         assert_eq!(
             times.summaries(),

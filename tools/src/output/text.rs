@@ -1,4 +1,4 @@
-//! Text on pictures. The font, Noto Sans, is built in: none has to be found on the machine.
+//! Text on pictures. The font, Noto Sans, is embedded, so no system font is needed.
 
 use super::draw::{self, Colour, Vertex};
 use ab_glyph::{Font, FontRef, GlyphId, OutlineCurve};
@@ -27,7 +27,7 @@ pub fn text(picture: &mut Pixmap, at: Vertex, size_px: f32, colour: Colour, text
         push(&mut letters, glyph, width);
         width += FONT.h_advance_unscaled(glyph);
     }
-    // Letters stand on the edge between two rows of pixels, so that their feet are sharp.
+    // The base line is on the edge between two rows of pixels, so that the feet of letters are sharp.
     let place = Transform::from_row(unit, 0.0, 0.0, -unit, at[0], at[1].round() + 0.5);
     if let Some(letters) = letters.finish().and_then(|letters| letters.transform(place)) {
         draw::edged_fill(picture, &letters, colour);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use image::{GrayImage, RgbImage};
 
-    /// What the overlays write, and what names are likely to hold.
+    /// Characters that overlays write and that names are likely to contain.
     const ALL: &str =
         "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,:;-+=_/|%()[]<>#*!?'\"\u{b2}\u{b5}";
 
@@ -78,24 +78,24 @@ mod tests {
     }
 
     #[test]
-    fn glyphs_are_there_and_differ() {
+    fn glyphs_exist_and_differ() {
         let ids: std::collections::BTreeSet<u16> =
             ALL.chars().map(|letter| FONT.glyph_id(letter).0).collect();
         assert_eq!(ids.len(), ALL.chars().count());
-        assert!(!ids.contains(&0), "glyph 0 stands for what the font lacks");
+        assert!(!ids.contains(&0), "glyph 0 replaces characters that the font lacks");
         assert!(ids.into_iter().all(|id| FONT.outline(GlyphId(id)).is_some()));
     }
 
     #[test]
-    fn digits_are_as_wide_as_each_other() {
+    fn digits_have_the_same_width() {
         for digit in "0123456789".chars() {
             assert_eq!(width_px(&digit.to_string(), 12.0), width_px("0", 12.0), "{digit}");
         }
     }
 
-    /// Capitals are as high as asked for, stand on the base line, and the line of text is as long as it says.
+    /// Capitals have the given height and stand on the base line, and the text has the returned length.
     #[test]
-    fn text_lies_on_its_base_line_and_is_as_long_as_said() {
+    fn text_lies_on_its_base_line_and_has_the_returned_length() {
         let (image, end) = written("EH 42", [10.0, 50.0], 24.0);
         assert!((end - 10.0 - width_px("EH 42", 24.0)).abs() < 1e-3);
         let mut bounds = [u32::MAX, u32::MAX, 0, 0];
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(width_px("", 12.0), 0.0);
     }
 
-    /// Letters are bright and have a dark edge, so that they show on any grey.
+    /// Letters are bright and have a dark edge, so that they are visible on any grey.
     #[test]
     fn text_has_a_dark_edge() {
         let mut picture = draw::from_grey(GrayImage::from_pixel(40, 30, image::Luma([200]))).unwrap();

@@ -4,13 +4,13 @@ use super::events::Fault;
 use crate::phantom::TruthObject;
 use sonotrace_hal::frame::FrameDescriptor;
 
-/// What a receiver should make of a delivered frame.
+/// How a receiver must classify a delivered frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// A good frame, newer than all frames before it.
     Good,
     /// Malformed. [`FrameProducer::push`](sonotrace_hal::ring::FrameProducer::push) refuses it if its payload is shorter
-    /// than announced or larger than a slot, else the check of the descriptor or of the payload does.
+    /// than announced or larger than a slot; otherwise the check of the descriptor or of the payload refuses it.
     Malformed,
     /// Well formed, but not newer than a good frame before it.
     OutOfOrder,
@@ -24,11 +24,11 @@ pub enum Expected {
 /// One delivered frame: what to push into a ring.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Its descriptor. Whoever pushes it sets `t_enqueue_ns`.
+    /// Its descriptor. The caller that pushes it sets `t_enqueue_ns`.
     pub descriptor: FrameDescriptor,
-    /// Its payload, not always as long as the descriptor announces.
+    /// Its payload, which may be shorter or longer than the descriptor announces.
     pub payload: Vec<u8>,
-    /// What a receiver should make of it.
+    /// How a receiver must classify it.
     pub expected: Expected,
     /// Its fault.
     pub fault: Option<Fault>,
@@ -42,7 +42,8 @@ impl Delivery {
         Self { expected, fault: Some(fault), truth: Vec::new(), ..self }
     }
 
-    /// This frame with the damage of `fault` to its descriptor or payload. Faults of order, time or number do none.
+    /// This frame with the damage of `fault` to its descriptor or payload. Faults of order, time or number do not
+    /// change it.
     pub(super) fn malformed(self, fault: Fault) -> Self {
         let mut bad = self.faulty(fault, Expected::Malformed);
         let stride_bytes = bad.descriptor.stride_bytes;

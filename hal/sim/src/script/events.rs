@@ -83,7 +83,7 @@ pub enum Fault {
     ClockRestart,
     /// `seq_restart`: sequence numbers restart at 1.
     SeqRestart,
-    /// `large 128 lines`: one consistent frame with more lines than the settings say.
+    /// `large 128 lines`: one consistent frame with more lines than the settings have.
     Large {
         /// Its lines: more than in the settings.
         lines: u32,
@@ -127,7 +127,7 @@ pub enum Action {
     Resume,
     /// A shadow appears, or disappears.
     Shadow(Option<ScriptShadow>),
-    /// Something goes wrong.
+    /// A fault of the device.
     Fault(Fault),
     /// The user makes a prompt.
     Prompt(ScriptPrompt),

@@ -1,4 +1,4 @@
-//! Scripted scans: a text with the settings of a scan, and with what the sonographer does and what goes wrong over time.
+//! Scripted scans: a text with the settings of a scan, the sonographer's actions and the device's faults over time.
 //!
 //! ```text
 //! # Settings come first. Each has a default.

@@ -71,7 +71,7 @@ impl Script {
     }
 }
 
-/// The defaults of the phantom and the probe, wherever their lines are among the settings.
+/// The defaults of the phantom and the probe, whose lines can be anywhere among the settings.
 fn defaults<'a>(head: impl Iterator<Item = Words<'a>>) -> Result<Settings, ScriptError> {
     let (mut anatomy, mut probe) = (Anatomy::Heart, None);
     for mut words in head {

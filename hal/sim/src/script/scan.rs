@@ -76,7 +76,7 @@ pub struct ScriptedScan {
     index: u64,
     /// Number of geometry changes so far.
     geometry_changes: usize,
-    /// The simulator that the last live frame came from.
+    /// The simulator of the last live frame.
     current: usize,
     epoch: u32,
     conditions: Conditions,
@@ -289,7 +289,7 @@ impl ScriptedScan {
         deliveries
     }
 
-    /// The frames that a fault makes of a good frame.
+    /// The frames that are delivered in place of a good frame with a fault.
     fn apply_fault(&mut self, fault: Fault, good: Delivery) -> Vec<Delivery> {
         match fault {
             Fault::Missing { .. } => Vec::new(),

@@ -43,7 +43,7 @@ pub(super) fn within(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words<'a> {
     pub line: u32,
-    /// Without space at either end.
+    /// Without leading and trailing whitespace.
     pub rest: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! Writes a script as text that reads as the same script.
+//! Writes a script as text that parses to the same script.
 
 use super::events::{Action, Fault, Mark, Script, ScriptEvent, ScriptPrompt};
 use super::settings::{ScriptProbe, Settings};

@@ -8,9 +8,9 @@ use crate::panels::PanelShape;
 use crate::{DIMS, OPERANDS, OpRecord};
 
 /// A matrix product whose rows are gathered from an image: dims
-/// `[batch, 1, 1, 1, out_rows, out_columns, out_channels, in_channels]`. `a`, the image, has strides over batch (0), row (4),
-/// column (5) and channel (7); `out` over batch (0), row (4), column (5) and channel (6); `c`, a bias that may be missing,
-/// over dim 6. `b` is packed weights with `k = (in_channel * kernel_rows + ky) * kernel_columns + kx`.
+/// `[batch, 1, 1, 1, out_rows, out_columns, out_channels, in_channels]`. `a`, the image, has strides over batch (0),
+/// row (4), column (5) and channel (7); `out` over batch (0), row (4), column (5) and channel (6); `c`, an optional
+/// bias, over dim 6. `b` is packed weights with `k = (in_channel * kernel_rows + ky) * kernel_columns + kx`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conv {
     /// Kernel geometry.
@@ -23,13 +23,13 @@ const OUT_CHANNEL: usize = 6;
 const IN_CHANNEL: usize = 7;
 
 impl Conv {
-    /// Depth of the sums.
+    /// Returns the depth of the sums.
     pub fn depth(&self, dims: &[u32; DIMS]) -> u64 {
         u64::from(dims[IN_CHANNEL]) * self.window.taps()
     }
 }
 
-/// Fields of an operation with a window and an activation.
+/// Returns the fields of an operation with a window and an activation.
 pub(super) fn window_fields(window: &Window, activation: Unary) -> Fields {
     let mut fields =
         Fields { function: activation.function as u32, floats: activation.floats(), ..Fields::default() };

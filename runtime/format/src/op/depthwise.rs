@@ -1,4 +1,4 @@
-//! Convolution of each channel by itself.
+//! Depthwise convolution.
 
 use super::conv::window_fields;
 use super::window::{COLUMN, ROW, Window};
@@ -6,10 +6,10 @@ use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::function::Unary;
 use crate::{DIMS, OPERANDS, OpRecord};
 
-/// As many groups as input channels, each with `multiplier` outputs: dims
-/// `[batch, 1, 1, 1, out_rows, out_columns, groups, multiplier]`. `a`, the image, has strides over batch (0), row (4), column
-/// (5) and group (6); `out` over batch, row, column, group and multiplier (7); the weights `b` over kernel row (4), kernel
-/// column (5), group (6) and multiplier (7); `c`, a bias that may be missing, over 6 and 7.
+/// One group per input channel, each with `multiplier` outputs: dims
+/// `[batch, 1, 1, 1, out_rows, out_columns, groups, multiplier]`. `a`, the image, has strides over batch (0), row (4),
+/// column (5) and group (6); `out` over batch, row, column, group and multiplier (7); the weights `b` over kernel row
+/// (4), kernel column (5), group (6) and multiplier (7); `c`, an optional bias, over 6 and 7.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DepthwiseConv {
     /// Kernel geometry.
@@ -42,7 +42,7 @@ impl Definition for DepthwiseConv {
         Ok(access)
     }
 
-    /// Rows of one output channel.
+    /// Returns the number of rows of all output channels.
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..COLUMN]) * product(&dims[COLUMN + 1..])
     }

@@ -1,22 +1,22 @@
-//! Element by element.
+//! Element-wise functions.
 
 use super::{Definition, Fields, Need, Refusal, product};
 use crate::function::Function;
 use crate::{DIMS, OPERANDS, OpRecord};
 
-/// `out = function(a [, b [, c]])` over all 8 dims (unused ones are 1). Inputs and output may be f32, f16 or i8; values are
-/// computed in f32, and rounded to the nearest (ties to even), saturating, as they are written.
+/// `out = function(a [, b [, c]])` over all 8 dims (unused ones are 1). Inputs and output may be f32, f16 or i8; values
+/// are computed in f32; the output is rounded to nearest (ties to even) and saturates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Elementwise {
-    /// What is computed.
+    /// The function.
     pub function: Function,
 }
 
-/// Longest run of the last dim that is one unit.
+/// Maximum run of the last dim that is one unit.
 const RUN_MAX: u64 = 1024;
 
 impl Elementwise {
-    /// Elements of the last dim that are one unit.
+    /// Returns the number of elements of the last dim that are one unit.
     pub const fn run(dims: &[u32; DIMS]) -> u64 {
         let columns = dims[DIMS - 1] as u64;
         columns.div_ceil(columns.div_ceil(RUN_MAX))

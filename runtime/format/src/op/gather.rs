@@ -13,18 +13,18 @@ pub struct Gather {
     pub axis_length: u32,
 }
 
-/// Longest run of the last dim that is one unit.
+/// Maximum run of the last dim that is one unit.
 const RUN_MAX: u64 = 1024;
 
 impl Gather {
-    /// Elements of the last dim that are one unit.
+    /// Returns the number of elements of the last dim that are one unit.
     pub const fn run(dims: &[u32; DIMS]) -> u64 {
         let columns = dims[DIMS - 1] as u64;
         columns.div_ceil(columns.div_ceil(RUN_MAX))
     }
 }
 
-/// What an axis of an input reaches behind its strided position.
+/// Returns the number of elements that an axis of an input reaches beyond its strided position.
 pub(super) fn axis_reach(length: u32, stride: u32) -> Result<u64, Refusal> {
     let last = length.checked_sub(1).ok_or("reads along an axis of length 0")?;
     Ok(u64::from(last) * u64::from(stride))

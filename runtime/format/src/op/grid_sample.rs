@@ -1,11 +1,11 @@
-//! Sampling between the pixels of an image at computed places.
+//! Bilinear sampling of an image at computed positions.
 
 use super::window::{check_images, image_access};
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::{DIMS, OPERANDS, OpRecord, codes};
 
 codes! {
-    /// What lies outside the image.
+    /// Values outside the image.
     pub enum Outside {
         /// The nearest pixel of the border.
         Border = 1 "border",
@@ -14,27 +14,28 @@ codes! {
     }
 }
 
-/// `out[batch, y, x, channel]` (ONNX GridSample, bilinear): dims `[batch, 1, 1, 1, out_rows, out_columns, 1, channels]`. `a`, the
-/// image, has strides over batch (0), row (4), column (5) and channel (7); `b`, the places, over batch, row and column, x
-/// first and y `y_offset` behind it; `out` over batch, row, column and channel. A place -1 to 1 spans the image from the
-/// middles of its outermost pixels if `aligns_corners`, else from their outer edges.
+/// `out[batch, y, x, channel]` (ONNX GridSample, bilinear): dims
+/// `[batch, 1, 1, 1, out_rows, out_columns, 1, channels]`. `a`, the image, has strides over batch (0), row (4), column
+/// (5) and channel (7); `b`, the positions, over batch, row and column, with x first and y `y_offset` elements after
+/// it; `out` over batch, row, column and channel. Positions -1 to 1 span the image between the centres of its outermost
+/// pixels if `aligns_corners`, else between their outer edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GridSample {
-    /// What lies outside the image.
+    /// Values outside the image.
     pub outside: Outside,
-    /// What -1 and 1 stand for.
+    /// Whether -1 and 1 are the centres of the outermost pixels, not their outer edges.
     pub aligns_corners: bool,
     /// Rows and columns of the image.
     pub input: [u32; 2],
-    /// Elements from a place's x to its y.
+    /// Elements from the x of a position to its y.
     pub y_offset: u32,
 }
 
-/// Elementary operations of an element: four products, read at places that no cache foresees.
+/// Elementary operations of an element: four products, read at positions that the cache cannot predict.
 const ELEMENT_WORK: u64 = 8;
 
 impl GridSample {
-    /// Factor and addend that turn a place into a pixel of an axis (0: rows, 1: columns).
+    /// Returns the factor and the addend that convert a position to a pixel index of an axis (0: rows, 1: columns).
     pub fn to_pixels(&self, axis: usize) -> (f32, f32) {
         let extent = self.input[axis] as f32;
         let half = (extent - 1.0) / 2.0;
@@ -48,7 +49,7 @@ impl Definition for GridSample {
         let outside = Outside::from_code(record.function).ok_or("unknown function")?;
         check_images(record, [rows, columns])?;
         if record.dims[6] != 1 {
-            return Err("a dimension that has no meaning is not 1");
+            return Err("an unused dimension is not 1");
         }
         if aligns_corners > 1 {
             return Err("aligns_corners is neither 0 nor 1");

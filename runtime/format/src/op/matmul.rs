@@ -7,23 +7,23 @@ use crate::{DIMS, OPERANDS, OpRecord};
 
 /// `out[batch.., m, n] = activation(sum over k of a[batch.., m, k] * b[batch.., k, n] + c[batch.., m, n])`: dims
 /// `[b0, b1, b2, b3, b4, m, n, k]`. `b` is strided, or packed weights of `n` channels and `k` inputs, the same for all
-/// batches. `c` may be missing.
+/// batches. `c` is optional.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MatMul {
     /// Applied to each element of the result.
     pub activation: Unary,
 }
 
-/// Places of the extents in the dims.
+/// Indices of the extents in the dims.
 const N: usize = 6;
 const K: usize = 7;
 
-/// Elements of rows that a kernel may pack at a time, within [`PACKED_ROWS`].
+/// Elements of rows that a kernel may pack at a time; the number of rows is limited to [`PACKED_ROWS`].
 const PACKED_ELEMENTS: u64 = 16_384;
-/// Fewest and most rows that a kernel may pack at a time.
+/// Minimum and maximum rows that a kernel may pack at a time.
 const PACKED_ROWS: [u64; 2] = [32, 256];
 
-/// Scratch of a product of depth `k`: packed rows and one panel of weights, both as f32.
+/// Returns the scratch of a product of depth `k`: packed rows and one panel of weights, both as f32.
 pub(super) fn product_scratch_bytes(k: u64) -> u64 {
     let depth = k.max(1).div_ceil(GROUP as u64).saturating_mul(GROUP as u64);
     let rows = (PACKED_ELEMENTS / depth).clamp(PACKED_ROWS[0], PACKED_ROWS[1]);
@@ -49,9 +49,9 @@ impl Definition for MatMul {
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {
-        // Neither the result nor what is added to it depends on the index of the sum.
+        // Neither the output nor the addend depends on the index of the sum.
         if matches!(slot, 0 | 3) && record.operands[slot].strides[K] != 0 {
-            return Err("the result of a product has a stride over its sum");
+            return Err("the output or addend of a product has a stride over the summed dimension");
         }
         Ok(Access::of_dims(&record.dims))
     }

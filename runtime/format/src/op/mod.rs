@@ -29,21 +29,21 @@ pub use window::Window;
 use crate::panels::PanelShape;
 use crate::{DIMS, NameRef, OPERANDS, OpRecord, OperandRecord, TensorLayout, codes};
 
-/// Why an operation is refused.
+/// Reason for refusing an operation.
 pub type Refusal = &'static str;
 
-/// Elementary operations of a tile, about, of operations that are no products: small enough to stop between, large enough to
-/// be worth claiming.
+/// Approximate work of a tile of an operation that is not a product, in elementary operations: small enough to stop
+/// between tiles, large enough to be worth claiming.
 pub const TILE_WORK: u64 = 65_536;
-/// Multiply-accumulates that a tile of a product stays below: 2 ms at 1 GMAC/s, the portable kernel on a slow core.
+/// Maximum multiply-accumulates of a tile of a product: 2 ms at 1 GMAC/s, the portable kernel on a slow core.
 pub const TILE_MACS_MAX: u64 = 2_000_000;
 
-/// What an operand must be.
+/// Requirement on an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The output: written, not in the weights, f32.
+    /// The output: f32, not in the weights.
     Output,
-    /// The output: written, not in the weights, any float type or i8.
+    /// The output: any float type or i8, not in the weights.
     AnyOutput,
     /// Strided f32, f16 or i8.
     Any,
@@ -61,23 +61,23 @@ pub enum Need {
     None,
 }
 
-/// Which elements an operand's strides reach: `offset + sum over dims of (extent - 1) * stride + beyond`.
+/// Elements that an operand reaches: at most `offset + sum over dims of (extent - 1) * stride + beyond`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
-    /// The extent that each stride is multiplied with.
+    /// Extent that each stride is multiplied by.
     pub extents: [u32; DIMS],
-    /// Elements behind that which are reached by other means.
+    /// Further elements that are reached by other means than strides.
     pub beyond: u64,
 }
 
 impl Access {
-    /// Each dimension's own extent, and nothing beyond.
+    /// Uses each dimension's extent, and nothing beyond.
     pub const fn of_dims(dims: &[u32; DIMS]) -> Self {
         Self { extents: *dims, beyond: 0 }
     }
 }
 
-/// How an operation is stored, beside its dims and operands.
+/// Stored fields of an operation, without its dims and operands.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Fields {
     function: u32,
@@ -85,44 +85,45 @@ pub(crate) struct Fields {
     floats: [f32; 2],
 }
 
-/// What an operation's file says of it. `dims` are the extents that it iterates over.
+/// Definition of an operation in its file. `dims` are the extents that it iterates over.
 pub(crate) trait Definition: Copy + Into<Operation> {
     /// Reads and checks the parameters.
     fn decode(record: &OpRecord) -> Result<Self, Refusal>;
-    /// The parameters as stored.
+    /// Returns the parameters as stored.
     fn encode(&self) -> Fields;
-    /// What each operand must be.
+    /// Returns the requirement on each operand.
     fn needs(&self) -> [Need; OPERANDS];
-    /// Independent pieces of work: a tile is a run of them (of products: rows of the result, of all batches).
+    /// Returns the number of independent pieces of work: a tile is a run of them. For products: the rows of the result
+    /// in all batches.
     fn units(&self, dims: &[u32; DIMS]) -> u64;
-    /// Elementary operations of one unit, about.
+    /// Returns the approximate work of one unit, in elementary operations.
     fn unit_work(&self, dims: &[u32; DIMS]) -> u64;
 
-    /// Which elements an input's strides reach.
+    /// Returns the elements that an input reaches.
     fn access(&self, record: &OpRecord, _slot: usize) -> Result<Access, Refusal> {
         Ok(Access::of_dims(&record.dims))
     }
-    /// Whether two indices of a dimension write two elements.
+    /// Returns whether different indices of a dimension write different elements.
     fn writes(&self, _dim: usize) -> bool {
         true
     }
-    /// Multiply-accumulates.
+    /// Returns the number of multiply-accumulates.
     fn macs(&self, _dims: &[u32; DIMS]) -> u64 {
         0
     }
-    /// Scratch of a thread that runs a tile, bytes: what a kernel may use, whichever it is.
+    /// Returns the scratch of a thread that runs a tile, bytes: the limit for every kernel.
     fn scratch_bytes(&self, _dims: &[u32; DIMS]) -> u64 {
         0
     }
-    /// Sizes of the packed weights.
+    /// Returns the sizes of the packed weights.
     fn panels(&self, _dims: &[u32; DIMS]) -> Option<PanelShape> {
         None
     }
-    /// Length of the axis that the entries of the index table must stay below.
+    /// Returns the length of the indexed axis; the entries of the index table are below it.
     fn index_limit(&self) -> Option<u32> {
         None
     }
-    /// The function or activation, for reports.
+    /// Returns the name of the function or activation, for reports.
     fn function_name(&self) -> &'static str {
         ""
     }
@@ -132,7 +133,7 @@ pub(crate) trait Definition: Copy + Into<Operation> {
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident = $code:literal $text:literal,)*) => {
         codes! {
-            /// What an operation does. The type of the same name says what its dims, operands and parameters mean.
+            /// Kind of an operation. The type of the same name defines its dims, operands and parameters.
             pub enum OpKind { $($(#[$doc])* $name = $code $text,)* }
         }
 
@@ -145,7 +146,7 @@ macro_rules! operations {
         })*
 
         impl Operation {
-            /// Its kind.
+            /// Returns its kind.
             pub const fn kind(&self) -> OpKind {
                 match self { $(Self::$name(_) => OpKind::$name,)* }
             }
@@ -161,7 +162,7 @@ macro_rules! operations {
             }
         }
 
-        /// Calls the definition of whichever operation it is.
+        /// Calls the definition of the operation's type.
         macro_rules! defined {
             ($operation:expr, $bound:ident => $call:expr) => {
                 match $operation { $(Operation::$name($bound) => $call,)* }
@@ -171,7 +172,7 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Element by element.
+    /// Element-wise function.
     Elementwise = 1 "elementwise",
     /// Reduction over the trailing dims.
     Reduce = 2 "reduce",
@@ -183,7 +184,7 @@ operations! {
     MatMul = 5 "matmul",
     /// Dense convolution.
     Conv = 6 "conv",
-    /// Convolution of each channel by itself.
+    /// Depthwise convolution.
     DepthwiseConv = 7 "depthwise_conv",
     /// Gathering along an axis by constant indices.
     Gather = 8 "gather",
@@ -191,42 +192,43 @@ operations! {
     Resample = 9 "resample",
     /// Pooling over windows.
     Pool = 10 "pool",
-    /// Sampling between the pixels of an image at computed places.
+    /// Bilinear sampling of an image at computed positions.
     GridSample = 11 "grid_sample",
 }
 
 impl Operation {
-    /// What each operand must be.
+    /// Returns the requirement on each operand.
     pub fn needs(&self) -> [Need; OPERANDS] {
         defined!(self, op => op.needs())
     }
 
-    /// Independent pieces of work: a tile is a run of them (of products: rows of the result, of all batches).
+    /// Returns the number of independent pieces of work: a tile is a run of them. For products: the rows of the result
+    /// in all batches.
     pub fn units(&self, dims: &[u32; DIMS]) -> u64 {
         defined!(self, op => op.units(dims))
     }
 
-    /// Elementary operations of one unit, about.
+    /// Returns the approximate work of one unit, in elementary operations.
     pub fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
         defined!(self, op => op.unit_work(dims))
     }
 
-    /// Multiply-accumulates; 0 for what is no product.
+    /// Returns the number of multiply-accumulates; 0 for an operation that is not a product.
     pub fn macs(&self, dims: &[u32; DIMS]) -> u64 {
         defined!(self, op => op.macs(dims))
     }
 
-    /// Scratch of a thread that runs a tile, bytes: what a kernel may use, whichever it is.
+    /// Returns the scratch of a thread that runs a tile, bytes: the limit for every kernel.
     pub fn scratch_bytes(&self, dims: &[u32; DIMS]) -> u64 {
         defined!(self, op => op.scratch_bytes(dims))
     }
 
-    /// Sizes of its packed weights, if it is a product.
+    /// Returns the sizes of its packed weights, if it is a product.
     pub fn panels(&self, dims: &[u32; DIMS]) -> Option<PanelShape> {
         defined!(self, op => op.panels(dims))
     }
 
-    /// The function or activation, for reports; empty if there is none.
+    /// Returns the name of the function or activation, for reports; empty if there is none.
     pub fn function_name(&self) -> &'static str {
         defined!(self, op => op.function_name())
     }
@@ -243,19 +245,19 @@ impl Operation {
         defined!(self, op => op.index_limit())
     }
 
-    /// The record of this operation over `dims` and `operands`.
+    /// Returns the record of this operation over `dims` and `operands`.
     pub fn record(&self, dims: [u32; DIMS], operands: [OperandRecord; OPERANDS], name: NameRef) -> OpRecord {
         let Fields { function, params, floats } = defined!(self, op => op.encode());
         OpRecord { kind: self.kind() as u32, function, dims, operands, params, floats, name }
     }
 }
 
-/// Product of extents.
+/// Returns the product of extents, saturating.
 pub(crate) fn product(extents: &[u32]) -> u64 {
     extents.iter().fold(1u64, |product, &extent| product.saturating_mul(extent.into()))
 }
 
-/// Refuses packed weights whose operand is not plain, and gives their reach.
+/// Returns the reach of packed weights. Refuses an offset or strides of their operand.
 pub(crate) fn panel_reach(
     record: &OpRecord,
     slot: usize,
@@ -269,8 +271,9 @@ pub(crate) fn panel_reach(
     if operand.offset != 0 || operand.strides != [0; DIMS] {
         return Err("packed weights have an offset or strides");
     }
-    let shape = operation.panels(&record.dims).ok_or("packed weights of no product")?;
+    let shape =
+        operation.panels(&record.dims).ok_or("packed weights in an operation that is not a product")?;
     let dtype = tensor.dtype().ok_or("unknown element type")?;
-    let elements = shape.elements(dtype).ok_or("packed weights overflow, or are indices")?;
+    let elements = shape.elements(dtype).ok_or("packed weights overflow or are i32")?;
     Ok(Some(elements - 1))
 }

@@ -5,24 +5,24 @@ use super::{Definition, Fields, Need, Refusal};
 use crate::{DIMS, OPERANDS, OpRecord, codes};
 
 codes! {
-    /// What the elements are normalised by.
+    /// Statistics of a normalisation.
     pub enum Statistics {
-        /// The mean is subtracted, then divided by the standard deviation (LayerNorm, Ba 2016; InstanceNorm; GroupNorm).
+        /// Subtracts the mean, then divides by the standard deviation (LayerNorm, Ba 2016; InstanceNorm; GroupNorm).
         MeanVariance = 1 "mean_variance",
-        /// Divided by the root of the mean square (RMSNorm, Zhang & Sennrich 2019).
+        /// Divides by the root of the mean square (RMSNorm, Zhang & Sennrich 2019).
         RootMeanSquare = 2 "root_mean_square",
     }
 }
 
-/// `out = (a - mean) / sqrt(variance + epsilon) * b + c` over the dims behind the first `kept_dims`; `b` and `c` may be
-/// missing.
+/// `out = (a - mean) / sqrt(variance + epsilon) * b + c` over the dims after the first `kept_dims`; `b` and `c` are
+/// optional.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalize {
-    /// What the elements are normalised by.
+    /// The statistics.
     pub statistics: Statistics,
-    /// Dims that are kept.
+    /// Number of kept dims.
     pub kept_dims: u32,
-    /// Added to the variance; not negative.
+    /// Addend to the variance; not negative.
     pub epsilon: f32,
 }
 

@@ -7,7 +7,7 @@ use crate::function::Unary;
 use crate::{DIMS, OPERANDS, OpRecord, codes};
 
 codes! {
-    /// What is computed of a window.
+    /// Function over a window.
     pub enum PoolFunction {
         /// Sum.
         Sum = 1 "sum",
@@ -20,10 +20,10 @@ codes! {
     }
 }
 
-/// Dims, `a` and `out` as [`super::DepthwiseConv`] with a multiplier of 1.
+/// Dims, `a` and `out` as in [`super::DepthwiseConv`] with a multiplier of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
-    /// What is computed.
+    /// The function.
     pub function: PoolFunction,
     /// Kernel geometry.
     pub window: Window,

@@ -4,7 +4,7 @@ use super::{Definition, Fields, Need, Refusal, product};
 use crate::{DIMS, OPERANDS, OpRecord, codes};
 
 codes! {
-    /// What is computed of the elements under each kept index.
+    /// Function over the elements of each kept index.
     pub enum Reduction {
         /// Sum.
         Sum = 1 "sum",
@@ -28,26 +28,26 @@ codes! {
 /// `out = reduction(a)`: the first `kept_dims` dims are kept, the others reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reduce {
-    /// What is computed.
+    /// The function.
     pub reduction: Reduction,
-    /// Dims that are kept.
+    /// Number of kept dims.
     pub kept_dims: u32,
 }
 
 /// Reads a number of kept dims.
 pub(super) fn kept_dims(record: &OpRecord) -> Result<u32, Refusal> {
     let kept_dims = record.params[0];
-    if kept_dims as usize > DIMS { Err("keeps more dimensions than there are") } else { Ok(kept_dims) }
+    if kept_dims as usize > DIMS { Err("keeps more dimensions than it has") } else { Ok(kept_dims) }
 }
 
-/// Fields of an operation over trailing dims.
+/// Returns the fields of an operation over trailing dims.
 pub(super) fn kept_fields(kept_dims: u32) -> Fields {
     let mut fields = Fields::default();
     fields.params[0] = kept_dims;
     fields
 }
 
-/// Kept indices, and elements under each.
+/// Returns the number of kept indices, and of elements under each.
 pub(super) fn kept_and_inner(kept_dims: u32, dims: &[u32; DIMS]) -> (u64, u64) {
     let (kept, inner) = dims.split_at(kept_dims as usize);
     (product(kept), product(inner))

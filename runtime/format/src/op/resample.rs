@@ -4,17 +4,17 @@ use super::gather::axis_reach;
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::{DIMS, OPERANDS, OpRecord};
 
-/// Most taps.
+/// Maximum number of taps.
 pub const RESAMPLE_TAPS_MAX: u32 = 16;
 
-/// `out[.., i, ..] = sum over t of c[i, t] * a[.., b[i, t], ..]` along dimension `axis`: linear, nearest or cubic resizing by
-/// whatever rule the tables hold. `b` is the index table and `c` the f32 weights, both `[dims[axis]][taps]`; the stride of `a`
-/// over the axis is 0.
+/// `out[.., i, ..] = sum over t of c[i, t] * a[.., b[i, t], ..]` along dimension `axis`: linear, nearest or cubic
+/// resizing, as the tables define. `b` is the index table and `c` the f32 weights, both `[dims[axis]][taps]`; the
+/// stride of `a` over the axis is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resample {
     /// The dimension that is resampled.
     pub axis: u32,
-    /// Taps of each output.
+    /// Number of taps of each output.
     pub taps: u32,
     /// Length of the axis of the input.
     pub input_length: u32,
@@ -45,12 +45,12 @@ impl Definition for Resample {
         let (mut access, operand) = (Access::of_dims(&record.dims), &record.operands[slot]);
         match slot {
             1 if operand.strides[self.axis as usize] != 0 => {
-                return Err("the resampled dimension has a stride of its own");
+                return Err("the input has a stride over the resampled dimension");
             }
             1 => access.beyond = axis_reach(self.input_length, self.input_stride)?,
             2 | 3 => {
                 if operand.offset != 0 || operand.strides != [0; DIMS] {
-                    return Err("a resampling table is not plain");
+                    return Err("a resampling table has an offset or strides");
                 }
                 access.beyond = u64::from(record.dims[self.axis as usize]) * u64::from(self.taps) - 1;
             }

@@ -4,10 +4,10 @@ use super::reduce::{kept_and_inner, kept_dims, kept_fields};
 use super::{Definition, Fields, Need, Refusal};
 use crate::{DIMS, OPERANDS, OpRecord};
 
-/// `out = softmax(a)` over the dims behind the first `kept_dims`.
+/// `out = softmax(a)` over the dims after the first `kept_dims`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Softmax {
-    /// Dims that are kept.
+    /// Number of kept dims.
     pub kept_dims: u32,
 }
 

@@ -3,9 +3,9 @@
 use super::{Access, Refusal};
 use crate::{DIMS, OpRecord};
 
-/// Most rows or columns of an image.
+/// Maximum rows or columns of an image.
 const SIDE_MAX: u32 = 1 << 20;
-/// Largest kernel, stride and dilation.
+/// Maximum kernel, stride and dilation.
 const KERNEL_MAX: u32 = 4096;
 
 /// Kernel geometry, `[vertical, horizontal]`. Input pixel of output `(y, x)` and kernel element `(ky, kx)`:
@@ -30,12 +30,12 @@ pub(super) const ROW: usize = 4;
 pub(super) const COLUMN: usize = 5;
 
 impl Window {
-    /// Elements of the kernel.
+    /// Returns the number of elements of the kernel.
     pub const fn taps(&self) -> u64 {
         self.kernel[0] as u64 * self.kernel[1] as u64
     }
 
-    /// The first ten parameters.
+    /// Returns the first ten parameters of a record.
     pub(super) fn encode(&self) -> [u32; 10] {
         let pad = self.pad.map(i32::cast_unsigned);
         let pairs = [self.kernel, self.stride, self.dilation, pad, self.input];
@@ -56,19 +56,19 @@ impl Window {
         Ok(Self { kernel, stride, dilation, pad, input })
     }
 
-    /// Reach of the image operand.
+    /// Returns the reach of the image operand.
     pub(super) fn image_access(&self, record: &OpRecord) -> Access {
         image_access(record, self.input)
     }
 }
 
-/// Input and output are small enough that no position overflows, and dims without meaning are 1.
+/// Checks that input and output are small enough that no position overflows, and that unused dims are 1.
 pub(super) fn check_images(record: &OpRecord, input: [u32; 2]) -> Result<(), Refusal> {
     if input.iter().any(|&side| side == 0 || side > SIDE_MAX) {
         return Err("input rows or columns are not within 1..=1048576");
     }
     if record.dims[1..ROW] != [1; 3] {
-        return Err("a dimension that has no meaning is not 1");
+        return Err("an unused dimension is not 1");
     }
     if record.dims[ROW] > SIDE_MAX || record.dims[COLUMN] > SIDE_MAX {
         return Err("output rows or columns are more than 1048576");
@@ -76,7 +76,7 @@ pub(super) fn check_images(record: &OpRecord, input: [u32; 2]) -> Result<(), Ref
     Ok(())
 }
 
-/// Reach of an image of `input` rows and columns.
+/// Returns the reach of an image of `input` rows and columns.
 pub(super) fn image_access(record: &OpRecord, input: [u32; 2]) -> Access {
     let mut extents: [u32; DIMS] = record.dims;
     (extents[ROW], extents[COLUMN]) = (input[0], input[1]);

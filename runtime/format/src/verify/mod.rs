@@ -1,8 +1,9 @@
-//! The proof that a model can be run: every record's fields, every element that an operation can touch, and the plan.
+//! Verifies that a model can be run: every record's fields, every element that an operation can access, and the memory
+//! plan.
 //!
-//! Independent of the planner that placed the tensors: this reads the finished file and believes none of it. Without an
-//! allocator it cannot build tables, so the file states over which operations each tensor is live; every access is held to
-//! that statement, and then stated lifetimes and places are compared pair by pair.
+//! It is independent of the planner that placed the tensors: it reads the finished file and trusts none of it. Without
+//! an allocator it cannot build tables, so the file states over which operations each tensor is live. Every access is
+//! checked against that statement; then lifetimes and positions are compared pair by pair.
 
 mod operation;
 mod plan;

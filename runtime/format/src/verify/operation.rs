@@ -1,4 +1,5 @@
-//! An operation on its own and in its program: parameters, every element it can touch, when, and that tiles write apart.
+//! Checks an operation: its parameters, every element that it can access and when, and that its tiles write disjoint
+//! elements.
 
 use crate::op::{Need, Operation, Refusal, panel_reach, product};
 use crate::{
@@ -30,23 +31,24 @@ pub(super) fn check(model: &Model<'_>, program: u32, at: u32, op: &OpRecord) -> 
             }
         }
         if need == Need::None {
-            return Err("has an operand too many");
+            return Err("has too many operands");
         }
-        let tensor = model.tensors.get(operand.tensor as usize).ok_or("an operand refers to no tensor")?;
+        let tensor =
+            model.tensors.get(operand.tensor as usize).ok_or("an operand refers to a missing tensor")?;
         types(tensor, need)?;
         if reach(&operation, op, slot, tensor)? >= tensor.elements {
-            return Err("an operand reaches behind its tensor");
+            return Err("an operand reaches beyond its tensor");
         }
         let is_output = slot == 0;
         if tensor.space() != Some(TensorSpace::Weights) {
             if tensor.program != program {
-                return Err("touches a tensor of another program");
+                return Err("accesses a tensor of another program");
             }
             if tensor.space() == Some(TensorSpace::Scratch) {
                 lifetime(model, program, at, operand, tensor, is_output)?;
             }
         }
-        // Output and inputs may not share bytes: within scratch lifetimes show it, within a bank's copy the plan does.
+        // Output and inputs must not share bytes: lifetimes ensure it in scratch, and the plan in a bank's copy.
         if !is_output && operand.tensor == op.operands[0].tensor {
             return Err("reads the tensor that it writes");
         }
@@ -54,13 +56,13 @@ pub(super) fn check(model: &Model<'_>, program: u32, at: u32, op: &OpRecord) -> 
     Ok(())
 }
 
-/// No two indices of an operation write the same element, so that tiles may run at the same time: taken from the smallest
-/// stride up, each stride reaches beyond everything that the smaller ones span.
+/// Checks that no two indices of an operation write the same element, so that tiles may run at the same time: in
+/// ascending order, each stride must exceed the span of all smaller ones.
 fn writes_apart(operation: &Operation, op: &OpRecord) -> Result<(), Refusal> {
     let strides = &op.operands[0].strides;
     let mut spanned = 0u64;
     let mut previous = None;
-    // Selection in order of stride, without a table: each turn takes the smallest not yet taken.
+    // Selection in order of stride, without a table: each pass takes the smallest remaining stride.
     for _ in 0..DIMS {
         let left = (0..DIMS)
             .filter(|&dim| operation.writes(dim) && op.dims[dim] > 1 && previous < Some((strides[dim], dim)));
@@ -97,7 +99,7 @@ fn types(tensor: &TensorRecord, need: Need) -> Result<(), Refusal> {
     }
 }
 
-/// The largest element index that an operand can reach.
+/// Returns the largest element index that an operand can reach.
 fn reach(operation: &Operation, op: &OpRecord, slot: usize, tensor: &TensorRecord) -> Result<u64, Refusal> {
     if let Some(reach) = panel_reach(op, slot, operation, tensor)? {
         return Ok(reach);
@@ -111,10 +113,10 @@ fn reach(operation: &Operation, op: &OpRecord, slot: usize, tensor: &TensorRecor
         .try_fold(u64::from(operand.offset), |reach, (&extent, &stride)| {
             reach.checked_add(u64::from(extent - 1) * u64::from(stride))
         });
-    strided.and_then(|reach| reach.checked_add(access.beyond)).ok_or("an operand's extent overflows")
+    strided.and_then(|reach| reach.checked_add(access.beyond)).ok_or("the reach of an operand overflows")
 }
 
-/// The plan's statement about when a tensor is live holds for this access.
+/// Checks this access against the stated lifetime of the tensor.
 fn lifetime(
     model: &Model<'_>,
     program: u32,
@@ -124,14 +126,14 @@ fn lifetime(
     is_written: bool,
 ) -> Result<(), Refusal> {
     if at < tensor.first_op || at > tensor.last_op {
-        return Err("touches a tensor outside its stated lifetime");
+        return Err("accesses a tensor outside its stated lifetime");
     }
     if is_written || tensor.flags == TENSOR_IS_INPUT {
         return Ok(());
     }
     let ops = model.program_ops(&model.programs[program as usize]);
     if at == tensor.first_op || ops[tensor.first_op as usize].operands[0].tensor != operand.tensor {
-        return Err("reads a tensor before anything wrote it");
+        return Err("reads a tensor before it is written");
     }
     Ok(())
 }

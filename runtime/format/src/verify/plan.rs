@@ -1,4 +1,4 @@
-//! The plan: no two tensors that are live together share a byte, and every index table stays within its axis.
+//! Checks the memory plan: no two tensors that are live together share a byte, and every index is within its axis.
 
 use crate::{Model, ModelError, Operation, TensorRecord, TensorSpace};
 
@@ -6,10 +6,10 @@ pub(super) fn tensors_apart(model: &Model<'_>) -> Result<(), ModelError> {
     let end = |tensor: &TensorRecord| tensor.offset + tensor.bytes();
     for (second, b) in (0u32..).zip(model.tensors) {
         if b.space() == Some(TensorSpace::Weights) {
-            continue; // Read only: may be shared.
+            continue; // Read-only: may be shared.
         }
         for (first, a) in (0u32..second).zip(model.tensors) {
-            // Copies that two slots name are the caller's to keep apart, and checked when a run begins.
+            // `Executor::begin` checks that two slots do not name the same copy.
             if (a.space, a.program, a.slot) != (b.space, b.program, b.slot) {
                 continue;
             }

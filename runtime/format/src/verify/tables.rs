@@ -1,4 +1,5 @@
-//! Records other than operations: names, tensors, programs with their ports and slots, golden values, conventions.
+//! Checks the records other than operations: names, tensors, programs with their ports and slots, golden values,
+//! conventions.
 
 use super::operation;
 use crate::{
@@ -18,7 +19,7 @@ pub(super) fn names(model: &Model<'_>) -> Result<(), ModelError> {
         previous = if previous.0 == table { (table, previous.1 + 1) } else { (table, 0) };
         let from = name.offset as usize;
         if from.checked_add(name.bytes as usize).is_none_or(|to| model.names.get(from..to).is_none()) {
-            let problem = "its name lies outside the names";
+            let problem = "its name lies outside the names section";
             return Err(ModelError::Record { table, index: previous.1, problem });
         }
     }
@@ -36,7 +37,7 @@ pub(super) fn tensors(model: &Model<'_>) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// A tensor on its own: known codes, aligned, inside its space, lifetime inside its program.
+/// Checks a tensor on its own: known codes, aligned, inside its space, lifetime inside its program.
 fn check_tensor(model: &Model<'_>, tensor: &TensorRecord) -> Result<(), &'static str> {
     let space = tensor.space().ok_or("unknown space")?;
     let dtype = tensor.dtype().ok_or("unknown element type")?;
@@ -47,37 +48,42 @@ fn check_tensor(model: &Model<'_>, tensor: &TensorRecord) -> Result<(), &'static
     if !tensor.offset.is_multiple_of(TENSOR_ALIGN) {
         return Err("does not start at a multiple of 64 bytes");
     }
-    let program = model.programs.get(tensor.program as usize).ok_or("belongs to no program")?;
+    let program = model.programs.get(tensor.program as usize).ok_or("belongs to a missing program")?;
     let room = match space {
         TensorSpace::Scratch => model.header.scratch_bytes,
         TensorSpace::State => {
-            let slot = program.slots().get(tensor.slot as usize).ok_or("lies in no slot of its program")?;
-            model.header.banks().get(slot.bank as usize).ok_or("lies in a slot of no bank")?.copy_bytes
+            let slot = program.slots().get(tensor.slot as usize).ok_or("its program has no such slot")?;
+            model
+                .header
+                .banks()
+                .get(slot.bank as usize)
+                .ok_or("its slot refers to a missing bank")?
+                .copy_bytes
         }
         TensorSpace::Weights => model.weights.len() as u64,
     };
     let end = tensor.offset.checked_add(tensor.bytes()).ok_or("its end overflows")?;
     if end > room {
-        return Err("ends behind its space");
+        return Err("ends beyond its memory space");
     }
     if space != TensorSpace::Weights && (dtype == Dtype::I32 || layout != TensorLayout::Strided) {
         return Err("only weights can be panels or indices");
     }
     if layout == TensorLayout::Panels && dtype == Dtype::I32 {
-        return Err("panels hold floats or bytes");
+        return Err("panels cannot hold i32");
     }
     if tensor.flags & !TENSOR_IS_INPUT != 0 {
         return Err("an unknown flag is set");
     }
     if space != TensorSpace::Scratch {
         let is_plain = tensor.flags | tensor.first_op | tensor.last_op == 0;
-        return if is_plain { Ok(()) } else { Err("only scratch has a lifetime") };
+        return if is_plain { Ok(()) } else { Err("has flags or a lifetime outside scratch") };
     }
     if tensor.first_op > tensor.last_op || tensor.last_op >= program.op_count {
         return Err("its lifetime is not within its program");
     }
     if tensor.flags == TENSOR_IS_INPUT && tensor.first_op != 0 {
-        return Err("an input is live from the start");
+        return Err("an input is not live from the start");
     }
     Ok(())
 }
@@ -88,7 +94,7 @@ pub(super) fn programs(model: &Model<'_>) -> Result<(), ModelError> {
         let wrong = |problem| ModelError::Record { table: "program", index, problem };
         // Programs own consecutive ranges, so that each operation and port belongs to exactly one.
         if program.first_op != next_op || program.first_port != next_port {
-            return Err(wrong("its operations or ports do not follow those of the program before"));
+            return Err(wrong("its operations or ports do not follow those of the previous program"));
         }
         if program.op_count == 0 || program.input_count > PORTS_MAX || program.output_count > PORTS_MAX {
             return Err(wrong("has no operation, or more ports than allowed"));
@@ -96,7 +102,7 @@ pub(super) fn programs(model: &Model<'_>) -> Result<(), ModelError> {
         next_op = next_op.checked_add(program.op_count).ok_or(wrong("operation count overflows"))?;
         next_port += program.input_count + program.output_count;
         if next_op as usize > model.ops.len() || next_port as usize > model.ports.len() {
-            return Err(wrong("its operations or ports end behind their tables"));
+            return Err(wrong("its operations or ports end beyond their tables"));
         }
         slots(model, index, program).map_err(wrong)?;
         ports(model, index, program)?;
@@ -116,7 +122,7 @@ pub(super) fn programs(model: &Model<'_>) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Each slot names a bank and says rightly whether an operation writes to it.
+/// Checks that each slot names a bank, and that its `is_written` is right.
 fn slots(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), &'static str> {
     if program.slot_count as usize > SLOTS_MAX {
         return Err("has more slots than allowed");
@@ -127,11 +133,11 @@ fn slots(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), &
     }
     for (at, slot) in (0u32..).zip(used) {
         if slot.bank as usize >= model.header.banks().len() {
-            return Err("a slot refers to no bank");
+            return Err("a slot refers to a missing bank");
         }
         let from = slot.name.offset as usize;
         if from.checked_add(slot.name.bytes as usize).is_none_or(|to| model.names.get(from..to).is_none()) {
-            return Err("the name of a slot lies outside the names");
+            return Err("the name of a slot lies outside the names section");
         }
         let is_in_slot = |tensor: &TensorRecord| {
             tensor.space() == Some(TensorSpace::State) && (tensor.program, tensor.slot) == (index, at)
@@ -141,7 +147,7 @@ fn slots(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), &
             .iter()
             .any(|op| model.tensors.get(op.operands[0].tensor as usize).is_some_and(is_in_slot));
         if slot.is_written != u32::from(is_written) {
-            return Err("a slot is written and says that it is not, or the other way round");
+            return Err("is_written of a slot is wrong");
         }
     }
     Ok(())
@@ -154,12 +160,12 @@ fn ports(model: &Model<'_>, index: u32, program: &ProgramRecord) -> Result<(), M
             ModelError::Record { table: "port", index: program.first_port + offset, problem }
         })?;
     }
-    // An input tensor that no port fills would be read as garbage.
+    // An input tensor that no port fills would be read uninitialised.
     let flagged = model.tensors.iter().filter(|t| t.flags == TENSOR_IS_INPUT && t.program == index).count();
     let filled = inputs.iter().filter(|port| model.tensor_of(port).flags == TENSOR_IS_INPUT).count();
     let twice = inputs.iter().enumerate().any(|(i, a)| inputs[..i].iter().any(|b| a.tensor == b.tensor));
     if flagged != filled || twice {
-        let problem = "its input tensors are not each filled by one port";
+        let problem = "an input tensor is not filled by exactly one port";
         return Err(ModelError::Record { table: "program", index, problem });
     }
     Ok(())
@@ -172,7 +178,7 @@ fn check_port(
     port: &PortRecord,
     is_input: bool,
 ) -> Result<(), &'static str> {
-    let tensor = model.tensors.get(port.tensor as usize).ok_or("refers to no tensor")?;
+    let tensor = model.tensors.get(port.tensor as usize).ok_or("refers to a missing tensor")?;
     if port.rank as usize > DIMS {
         return Err("has more dimensions than allowed");
     }
@@ -181,7 +187,7 @@ fn check_port(
         return Err("unused dimensions are not zero");
     }
     if crate::op::product(used) != tensor.elements {
-        return Err("its shape does not hold as many elements as its tensor");
+        return Err("its number of elements differs from its tensor's");
     }
     if tensor.dtype() != Some(Dtype::F32) {
         return Err("its tensor is not f32");
@@ -202,25 +208,26 @@ fn check_port(
 pub(super) fn golden(model: &Model<'_>) -> Result<(), ModelError> {
     for (index, record) in (0u32..).zip(model.golden) {
         let wrong = |problem| ModelError::Record { table: "golden tensor", index, problem };
-        let program = model.programs.get(record.program as usize).ok_or(wrong("refers to no program"))?;
+        let program =
+            model.programs.get(record.program as usize).ok_or(wrong("refers to a missing program"))?;
         let ports = program.input_count + program.output_count;
         if record.port >= ports {
-            return Err(wrong("refers to no port"));
+            return Err(wrong("refers to a missing port"));
         }
         let is_input = record.port < program.input_count;
         let role = if is_input { GoldenRole::Input } else { GoldenRole::Output };
         if record.role != role as u32 {
-            return Err(wrong("its role is not its port's"));
+            return Err(wrong("its role does not match its port"));
         }
         let port = &model.ports[(program.first_port + record.port) as usize];
         if record.elements != model.tensor_of(port).elements {
-            return Err(wrong("does not hold as many elements as its port"));
+            return Err(wrong("its number of elements differs from its port's"));
         }
         let end = (record.offset / 2).checked_add(record.elements);
         if record.offset % 2 != 0 || end.is_none_or(|end| end > model.golden_data.len() as u64) {
             return Err(wrong("lies outside the golden data"));
         }
-        // Cases are runs of records: the self-test goes through them once, in order.
+        // The records of a case are consecutive: the self-test reads them once, in order.
         if let Some(before) = (index as usize).checked_sub(1).map(|at| &model.golden[at])
             && (record.program, record.case) < (before.program, before.case)
         {

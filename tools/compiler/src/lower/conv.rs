@@ -12,7 +12,7 @@ use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::nn::DataFormat;
 
-/// An image as a convolution sees it: batch, row, column, channel. One-dimensional data has one row.
+/// An image with the axes of a convolution: batch, row, column, channel. One-dimensional data has one row.
 #[derive(Debug, Clone)]
 pub(super) struct Image {
     view: View,
@@ -98,7 +98,7 @@ impl Kernel {
 }
 
 impl Lowering<'_> {
-    /// An image, or what is wrong with it.
+    /// The image of a view, or an error with the node's name.
     pub(super) fn image(
         &self,
         node: &TypedNode,
@@ -116,7 +116,7 @@ impl Lowering<'_> {
         groups: usize,
     ) -> Result<Kernel, CompileError> {
         let Some(weights) = self.constant_input(node, 1) else {
-            return Err(self.unsupported(node, "its weights are computed, only constant ones are"));
+            return Err(self.unsupported(node, "only constant weights are supported"));
         };
         let full = weights.shape().to_vec();
         let problem = |problem: TractError| {
@@ -147,7 +147,7 @@ impl Lowering<'_> {
     /// The bias of each of `channels`, unless all are zero.
     pub(super) fn bias(&self, node: &TypedNode, channels: usize) -> Result<Option<Vec<f32>>, CompileError> {
         let Some(bias) = self.constant_input(node, 2) else {
-            return Err(self.unsupported(node, "its bias is computed, only a constant one is"));
+            return Err(self.unsupported(node, "only a constant bias is supported"));
         };
         let mut values = self.float_values(node, &bias)?;
         if values.len() == 1 {
@@ -161,7 +161,7 @@ impl Lowering<'_> {
         Ok(values.iter().any(|&value| value != 0.0).then_some(values))
     }
 
-    /// Rows and columns of a pooling geometry over an input.
+    /// Kernel geometry along rows and columns, for an input.
     fn reaches(&self, node: &TypedNode, spec: &PoolSpec, input: &Image) -> Result<[Reach; 2], CompileError> {
         let rank = spec.rank();
         if rank == 0 || rank > 2 {
@@ -183,7 +183,7 @@ impl Lowering<'_> {
 
     pub(super) fn conv(&mut self, node: &TypedNode, op: &Conv) -> Result<View, CompileError> {
         if op.q_params.is_some() {
-            return Err(self.unsupported(node, "it is quantized"));
+            return Err(self.unsupported(node, "quantized weights are not supported"));
         }
         let format = op.pool_spec.data_format;
         let view = self.input(node, 0)?;
@@ -299,7 +299,7 @@ impl Lowering<'_> {
         };
         let overhangs = matches!(op.pool_spec.padding, PaddingSpec::ExplicitOnnxPool(_, _, true));
         if op.normalize && op.count_include_pad && overhangs {
-            return Err(self.unsupported(node, "ceil_mode together with count_include_pad"));
+            return Err(self.unsupported(node, "ceil_mode and count_include_pad are not supported together"));
         }
         self.pool(node, &op.pool_spec, function)
     }

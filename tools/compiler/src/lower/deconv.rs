@@ -3,7 +3,7 @@
 //! With stride `s`, dilation `d` and padding `p`, output row `y` sums over the kernel rows `k` with
 //! `k * d = y + p (mod s)`, from input row `(y + p - k * d) / s`. For the output rows `y = s * q + phase` these are
 //! always the same kernel rows, evenly spaced, and the input row is `q` plus a constant for each: a convolution of
-//! stride 1 with that part of the kernel, backwards, writing every `s`-th row. Nothing is multiplied by zero.
+//! stride 1 with that part of the kernel, backwards, writing every `s`-th row. No inserted zeros are multiplied.
 
 use super::Lowering;
 use super::conv::{BATCH, CHANNEL, COLUMN, Image, ROW, Reach};
@@ -12,7 +12,7 @@ use crate::view::View;
 use tract_core::internal::*;
 use tract_core::ops::cnn::Deconv;
 
-/// A phase of an axis: its kernel positions in the order of rising input positions, and the convolution's reach.
+/// A phase of an axis: its kernel positions in the order of increasing input positions, and the convolution's reach.
 struct Phase {
     taps: Vec<usize>,
     reach: Reach,

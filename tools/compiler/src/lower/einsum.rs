@@ -1,9 +1,10 @@
 //! Products over any axes, as one matrix product.
 //!
-//! Each letter of the expression is an axis with a stride in each operand and in the result. By where it occurs it is
-//! a batch axis, a row (`m`, only in the first operand), a column (`n`, only in the second) or summed over (`k`).
-//! Axes of one kind become one where strides allow; what is left over is a batch axis with stride 0 where it does not
-//! occur. The constant operand becomes the packed `b`: rows and columns then change roles.
+//! Each letter of the expression is an axis with a stride in each operand and in the result. The operands that have it
+//! give its role: a batch axis, a row (`m`, only in the first operand), a column (`n`, only in the second) or summed
+//! over (`k`). Axes of one role are merged if strides allow; the remaining ones become batch axes, with stride 0 in an
+//! operand that does not have them. A constant operand becomes the packed `b`; if it is the first one, rows and columns
+//! swap roles.
 
 use super::Lowering;
 use crate::error::CompileError;
@@ -26,7 +27,7 @@ struct ProductAxis {
 const A: usize = 0;
 const B: usize = 1;
 const OUT: usize = 2;
-/// Place of the first batch dim that may be used, of `m`, `n` and `k`.
+/// Number of batch dims; `m`, `n` and `k` follow them.
 const BATCH_DIMS: usize = 5;
 
 /// Axes by their role.
@@ -38,7 +39,7 @@ struct Roles {
     k: Vec<ProductAxis>,
 }
 
-/// Sorts axes by falling stride in one operand and merges those that every operand walks through as one.
+/// Sorts axes by descending stride in one operand and merges those that are contiguous in every operand.
 fn merge(mut axes: Vec<ProductAxis>, by: usize, operands: &[usize]) -> Vec<ProductAxis> {
     axes.sort_by_key(|axis| std::cmp::Reverse(axis.strides[by]));
     let mut merged: Vec<ProductAxis> = Vec::new();
@@ -56,10 +57,10 @@ fn merge(mut axes: Vec<ProductAxis>, by: usize, operands: &[usize]) -> Vec<Produ
 impl Lowering<'_> {
     pub(super) fn einsum(&mut self, node: &TypedNode, op: &EinSum) -> Result<View, CompileError> {
         if node.inputs.len() != 2 || op.q_params.is_some() || op.operating_dt != f32::datum_type() {
-            return Err(self.unsupported(node, "only products of two f32 operands are"));
+            return Err(self.unsupported(node, "only products of two f32 operands are supported"));
         }
         let constants = [self.constant_input(node, 0), self.constant_input(node, 1)];
-        // Packed weights stand second. (Two constants would have been folded.)
+        // Packed weights come second. (Two constants would have been folded.)
         let swap = constants[0].is_some();
         let (first, second) = if swap { (1, 0) } else { (0, 1) };
         let shape = self.output_shape(node)?;
@@ -67,7 +68,7 @@ impl Lowering<'_> {
         let a = self.input(node, first)?;
         let shapes = [self.shape(node, node.inputs[first])?, self.shape(node, node.inputs[second])?];
         let weights = constants[second].clone();
-        // A constant's strides are those of its dense values until it turns out which form it takes.
+        // A constant has dense strides until it is known whether it is packed.
         let b = match &weights {
             Some(_) => View::dense(0, &shapes[1]),
             None => self.input(node, second)?,
@@ -87,7 +88,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Sorts the axes by role; those of extent 1 vanish.
+    /// Sorts the axes by role and drops those of extent 1.
     fn roles(
         &self,
         node: &TypedNode,
@@ -132,7 +133,8 @@ impl Lowering<'_> {
         Ok(roles)
     }
 
-    /// A product with constant weights: `n` and `k` of the weights are packed in whichever order suits the others.
+    /// A product with constant weights: `n` and `k` of the weights are packed in the order of the other operand and the
+    /// result.
     fn packed_product(
         &mut self,
         node: &TypedNode,
@@ -149,9 +151,9 @@ impl Lowering<'_> {
         self.one_sum(node, &k)?;
         let n = merge(roles.n.clone(), OUT, &[OUT]);
         if n.len() > 1 {
-            // Columns that are apart in the result: write it with its columns together, and look at it from the side.
-            let (output, turned) = self.turned(output, &mut roles);
-            self.packed_product(node, roles, a, values, &turned)?;
+            // The columns are not contiguous in the result: write it with columns innermost, return a permuted view.
+            let (output, written) = self.with_columns_innermost(output, &mut roles);
+            self.packed_product(node, roles, a, values, &written)?;
             return Ok(output);
         }
         let sorted = |mut axes: Vec<ProductAxis>, by: usize| {
@@ -192,7 +194,7 @@ impl Lowering<'_> {
         Ok(output.clone())
     }
 
-    /// A product of two operands that are computed, or of weights with a batch.
+    /// A product of two computed operands, or with weights that have a batch axis.
     fn strided_product(
         &mut self,
         node: &TypedNode,
@@ -220,12 +222,12 @@ impl Lowering<'_> {
 
     fn one_sum(&self, node: &TypedNode, k: &[ProductAxis]) -> Result<(), CompileError> {
         if k.len() > 1 {
-            return Err(self.unsupported(node, "it sums over several axes that not both operands have"));
+            return Err(self.unsupported(node, "it sums over several axes that are not in both operands"));
         }
         Ok(())
     }
 
-    /// Writes the operation. The last of `rows` is `m`, the others are batches.
+    /// Adds the operation. One of `rows` becomes `m`, the others are batches.
     fn product(
         &mut self,
         node: &TypedNode,
@@ -234,7 +236,7 @@ impl Lowering<'_> {
         n: ProductAxis,
         k: ProductAxis,
     ) -> Result<(), CompileError> {
-        // The longest axis that `b` does not have makes the best rows.
+        // `m` is the longest axis that `b` does not have.
         let longest =
             (0..rows.len()).filter(|&at| rows[at].strides[B] == 0).max_by_key(|&at| rows[at].extent);
         let m = match longest {
@@ -260,7 +262,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// A dense copy of an operand in which the summed axes stand together, in the order of the first operand's.
+    /// A dense copy of an operand with its summed axes adjacent, in the order of the first operand's.
     fn dense_for(
         &mut self,
         node: &TypedNode,
@@ -286,8 +288,8 @@ impl Lowering<'_> {
         Ok(copy)
     }
 
-    /// The result laid out with its columns innermost: as the graph sees it, and as the product writes it.
-    fn turned(&self, output: &View, roles: &mut Roles) -> (View, View) {
+    /// The result with its columns innermost in memory: the view for the graph, and the view that the product writes.
+    fn with_columns_innermost(&self, output: &View, roles: &mut Roles) -> (View, View) {
         let mut order: Vec<usize> = (0..output.dims.len()).collect();
         let is_column = |axis: usize| {
             roles.n.iter().any(|n| n.strides[OUT] == output.strides[axis] && output.dims[axis] != 1)
@@ -311,7 +313,7 @@ impl Lowering<'_> {
     }
 }
 
-/// Packs weights: `[ceil(n / 16)][k][16]`, the last panel filled up with zeros.
+/// Packs weights: `[ceil(n / 16)][k][16]`, the last panel padded with zeros.
 pub(super) fn pack_panels(n: usize, k: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut panels = vec![0.0; n.div_ceil(PANEL) * k * PANEL];
     for (panel, values) in panels.chunks_exact_mut(k * PANEL).enumerate() {

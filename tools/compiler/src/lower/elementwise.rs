@@ -53,12 +53,12 @@ impl Lowering<'_> {
                 } else if let Some(power) = op.0.downcast_ref::<PowConst>() {
                     return self.power(node, power.exponent);
                 } else {
-                    return Err(self.unsupported(node, "there is no such function in the runtime"));
+                    return Err(self.unsupported(node, "the runtime has no such function"));
                 }
             }
         };
         let input = self.input(node, 0)?;
-        self.mapped(node, Function::Unary(Unary { function, p, q: 0.0 }), &[&input])
+        self.elementwise_of(node, Function::Unary(Unary { function, p, q: 0.0 }), &[&input])
     }
 
     fn power(&mut self, node: &TypedNode, exponent: f32) -> Result<View, CompileError> {
@@ -71,13 +71,13 @@ impl Lowering<'_> {
             _ => None,
         };
         if let Some(function) = single {
-            return self.mapped(node, Function::Unary(Unary::plain(function)), &[&input]);
+            return self.elementwise_of(node, Function::Unary(Unary::plain(function)), &[&input]);
         }
         let exponent = self.float_constant(node, &input.dims.clone(), vec![exponent]);
-        self.mapped(node, Function::Binary(BinaryFunction::Pow), &[&input, &exponent])
+        self.elementwise_of(node, Function::Binary(BinaryFunction::Pow), &[&input, &exponent])
     }
 
-    /// Functions of two inputs. Comparisons that the runtime lacks are said with those it has.
+    /// Functions of two inputs. Comparisons that the runtime lacks are expressed by those that it has.
     pub(super) fn binary(&mut self, node: &TypedNode, op: &TypedBinOp) -> Result<View, CompileError> {
         let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
         let relu = Function::Unary(Unary::plain(UnaryFunction::Relu));
@@ -88,8 +88,8 @@ impl Lowering<'_> {
             "Mul" => (BinaryFunction::Mul, a, b),
             "Div" => (BinaryFunction::Div, a, b),
             "Pow" => (BinaryFunction::Pow, a, b),
-            "Max" if self.is_value(&b, 0.0) => return self.mapped(node, relu, &[&a]),
-            "Max" if self.is_value(&a, 0.0) => return self.mapped(node, relu, &[&b]),
+            "Max" if self.is_value(&b, 0.0) => return self.elementwise_of(node, relu, &[&a]),
+            "Max" if self.is_value(&a, 0.0) => return self.elementwise_of(node, relu, &[&b]),
             "Max" => (BinaryFunction::Max, a, b),
             "Min" => (BinaryFunction::Min, a, b),
             "Eq" => (BinaryFunction::Equal, a, b),
@@ -101,22 +101,22 @@ impl Lowering<'_> {
             "Or" => (BinaryFunction::Or, a, b),
             "NE" | "Xor" => {
                 // Both are 0 or 1 for Xor, so it is inequality.
-                let equal = self.mapped(node, Function::Binary(BinaryFunction::Equal), &[&a, &b])?;
-                return self.mapped(node, NOT, &[&equal]);
+                let equal = self.elementwise_of(node, Function::Binary(BinaryFunction::Equal), &[&a, &b])?;
+                return self.elementwise_of(node, NOT, &[&equal]);
             }
-            _ => return Err(self.unsupported(node, "there is no such function in the runtime")),
+            _ => return Err(self.unsupported(node, "the runtime has no such function")),
         };
-        self.mapped(node, Function::Binary(function), &[&a, &b])
+        self.elementwise_of(node, Function::Binary(function), &[&a, &b])
     }
 
     fn is_value(&self, view: &View, value: f32) -> bool {
         self.module.floats(view.tensor) == Some(&[value])
     }
 
-    /// `Iff`: the second input where the first holds, else the third.
+    /// `Iff`: the second input where the first is true, else the third.
     pub(super) fn select(&mut self, node: &TypedNode) -> Result<View, CompileError> {
         let (condition, yes, no) = (self.input(node, 0)?, self.input(node, 1)?, self.input(node, 2)?);
-        self.mapped(node, Function::Ternary(TernaryFunction::Select), &[&condition, &yes, &no])
+        self.elementwise_of(node, Function::Ternary(TernaryFunction::Select), &[&condition, &yes, &no])
     }
 
     /// Booleans are kept as 0 and 1, indices as whole numbers: most casts change nothing.
@@ -129,14 +129,14 @@ impl Lowering<'_> {
         let from = from.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
         let input = self.input(node, 0)?;
         if op.to == bool::datum_type() && from != bool::datum_type() {
-            let zero = self.mapped(node, NOT, &[&input])?;
-            return self.mapped(node, NOT, &[&zero]);
+            let zero = self.elementwise_of(node, NOT, &[&input])?;
+            return self.elementwise_of(node, NOT, &[&zero]);
         }
         Ok(input)
     }
 
-    /// An element-wise operation into a new tensor, its inputs repeated to the shape they have together.
-    pub(super) fn mapped(
+    /// An element-wise operation into a new tensor. Its inputs are broadcast to the node's shape.
+    pub(super) fn elementwise_of(
         &mut self,
         node: &TypedNode,
         function: Function,
@@ -145,9 +145,9 @@ impl Lowering<'_> {
         let shape = self.output_shape(node)?;
         let inputs: Option<Vec<View>> = inputs.iter().map(|&view| view.clone().broadcast(&shape)).collect();
         let inputs =
-            inputs.ok_or_else(|| self.unsupported(node, "its inputs cannot be brought to one shape"))?;
+            inputs.ok_or_else(|| self.unsupported(node, "its inputs cannot be broadcast to its shape"))?;
         let output = self.fresh(node, &shape);
-        self.map_into(node, function, &output, &inputs.iter().collect::<Vec<_>>())?;
+        self.elementwise_into(node, function, &output, &inputs.iter().collect::<Vec<_>>())?;
         Ok(output)
     }
 }

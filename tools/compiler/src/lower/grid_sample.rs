@@ -13,7 +13,7 @@ use tract_core::ops::nn::{DataFormat, GridSample, InterpolationMode, PaddingMode
 impl Lowering<'_> {
     pub(super) fn grid_sample(&mut self, node: &TypedNode, op: &GridSample) -> Result<View, CompileError> {
         if op.mode != InterpolationMode::Bilinear {
-            let problem = format!("it samples by mode {}, only bilinear is there", op.mode.as_str());
+            let problem = format!("mode {}, only bilinear is supported", op.mode.as_str());
             return Err(self.unsupported(node, problem));
         }
         let outside = match op.padding_mode {
@@ -21,7 +21,7 @@ impl Lowering<'_> {
             PaddingMode::Zeros => Outside::Zeros,
             PaddingMode::Reflection => {
                 return Err(
-                    self.unsupported(node, "it reflects what lies outside, only border and zeros are there")
+                    self.unsupported(node, "padding mode reflection, only border and zeros are supported")
                 );
             }
         };

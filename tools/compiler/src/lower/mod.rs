@@ -1,7 +1,7 @@
-//! From tract's decluttered graph to operation records: one file for each family of operations.
+//! Lowers tract's decluttered graph to operation records: one file for each family of operations.
 //!
 //! Every value is a view. Operations that only move or repeat elements make a new view; the others write a new dense
-//! tensor. What tract folded into constants stays a constant until an operation reads it.
+//! tensor. A value that tract folded into a constant stays a constant until an operation reads it.
 
 mod conv;
 mod deconv;
@@ -31,7 +31,7 @@ use tract_core::ops::identity::Identity;
 use tract_core::ops::logic::Iff;
 use tract_core::ops::nn::{GridSample, Reduce, RmsNorm, Softmax};
 
-/// What a graph's outlet turned into.
+/// The lowered value of a graph's outlet.
 #[derive(Debug, Clone)]
 pub enum Value {
     /// A view of a tensor.
@@ -48,10 +48,10 @@ pub struct Lowering<'a> {
     model: &'a TypedModel,
     values: HashMap<OutletId, Value>,
     ops: Vec<Op>,
-    means_off: HashMap<usize, OutletId>,
+    mean_subtractions: HashMap<usize, OutletId>,
 }
 
-/// Lowers a graph whose inputs' tensors exist already. `outputs` are the names and, for state, the tensors to write.
+/// Lowers a graph. The tensors of its inputs exist already. `outputs` are names and, for state, the tensors to write.
 ///
 /// # Errors
 /// [`CompileError::Unsupported`] with the node's name.
@@ -70,7 +70,7 @@ pub fn lower(
         model,
         values: HashMap::new(),
         ops: Vec::new(),
-        means_off: reduce::find_means_taken_off(model),
+        mean_subtractions: reduce::find_mean_subtractions(model),
     };
     let reference = |problem: TractError| CompileError::Reference {
         program: name.to_owned(),
@@ -123,8 +123,7 @@ impl Lowering<'_> {
         let dtype = node.outputs[0].fact.datum_type;
         let is_index = node.op_as::<Reduce>().is_some_and(reduce::is_arg) || node.op_is::<AxisOp>();
         if !(dtype == f32::datum_type() || dtype == bool::datum_type() || is_index) {
-            let problem =
-                format!("it computes integers or the like ({dtype:?}), only f32 and bool can be computed");
+            let problem = format!("it computes {dtype:?}, only f32 and bool are supported");
             return Err(self.unsupported(node, problem));
         }
         let view = self.dispatch(node)?;
@@ -154,7 +153,7 @@ impl Lowering<'_> {
             .collect()
     }
 
-    /// Computes a node of constants now.
+    /// Evaluates a node whose inputs are all constants.
     fn fold(&mut self, node: &TypedNode, inputs: TVec<TValue>) -> Result<(), CompileError> {
         let turn = TurnState::default();
         let context = turn.context(SessionId::NONE, usize::MAX);
@@ -218,7 +217,7 @@ impl Lowering<'_> {
         } else if resize::is_resize(node) {
             self.resize(node)
         } else {
-            Err(self.unsupported(node, "there is no such operation in the runtime"))
+            Err(self.unsupported(node, "the runtime has no such operation"))
         }
     }
 
@@ -232,7 +231,7 @@ impl Lowering<'_> {
         let shape = shape
             .ok_or_else(|| self.unsupported(node, format!("its shape {:?} is not fixed", fact.shape)))?;
         if shape.contains(&0) {
-            return Err(self.unsupported(node, format!("its shape {shape:?} holds no element")));
+            return Err(self.unsupported(node, format!("its shape {shape:?} has no elements")));
         }
         Ok(shape.to_vec())
     }
@@ -249,7 +248,7 @@ impl Lowering<'_> {
                 let tensor = Arc::clone(tensor);
                 self.constant_view(node, &tensor)
             }
-            None => Err(self.unsupported(node, "it reads something that no supported node makes")),
+            None => Err(self.unsupported(node, "its input is not computed by a supported node")),
         }
     }
 
@@ -265,10 +264,9 @@ impl Lowering<'_> {
     fn float_values(&self, node: &TypedNode, tensor: &Tensor) -> Result<Vec<f32>, CompileError> {
         let is_float = tensor.datum_type() == f32::datum_type() || tensor.datum_type() == bool::datum_type();
         if !is_float {
-            return Err(self.unsupported(
-                node,
-                format!("it computes with a constant of type {:?}", tensor.datum_type()),
-            ));
+            return Err(
+                self.unsupported(node, format!("it reads a constant of type {:?}", tensor.datum_type()))
+            );
         }
         let values = tensor
             .cast_to::<f32>()
@@ -284,7 +282,7 @@ impl Lowering<'_> {
         Ok(values)
     }
 
-    /// A view of a constant in the weights. One that holds a single value is stored as such.
+    /// A view of a constant in the weights. A uniform constant is stored as one value.
     fn constant_view(&mut self, node: &TypedNode, tensor: &Tensor) -> Result<View, CompileError> {
         let values = self.float_values(node, tensor)?;
         if values.is_empty() {
@@ -315,7 +313,7 @@ impl Lowering<'_> {
     }
 
     /// Adds an element-wise operation that writes `output` from `inputs`, all of one shape.
-    fn map_into(
+    fn elementwise_into(
         &mut self,
         node: &TypedNode,
         function: Function,
@@ -329,7 +327,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Fills in operands walked together; returns the dims.
+    /// Fills in the operands of an element-wise operation and returns its dims.
     fn place(
         &self,
         node: &TypedNode,
@@ -357,14 +355,14 @@ impl Lowering<'_> {
         view: &View,
         may_forward: bool,
     ) -> Result<(), CompileError> {
-        self.map_into(node, Function::Unary(Unary::COPY), output, &[view])?;
+        self.elementwise_into(node, Function::Unary(Unary::COPY), output, &[view])?;
         if let Some(op) = self.ops.last_mut() {
             op.may_forward = may_forward;
         }
         Ok(())
     }
 
-    /// The tensor of an output: dense, its own, and the given one if it is state.
+    /// The port of an output. Its tensor is dense and no other port's; for state it is the given tensor.
     fn output_port(
         &mut self,
         outlet: OutletId,
@@ -379,7 +377,7 @@ impl Lowering<'_> {
                 let tensor = Arc::clone(tensor);
                 self.constant_view(node, &tensor)?
             }
-            None => return Err(self.unsupported(node, "it is an output that nothing computes")),
+            None => return Err(self.unsupported(node, "it is an output that no supported node computes")),
         };
         let tensor = &self.module.tensors[view.tensor];
         let is_own = tensor.home == Home::Scratch { program: self.program, input: false }

@@ -17,17 +17,17 @@ pub(super) fn is_arg(op: &Reduce) -> bool {
     matches!(op.reducer, Reducer::ArgMax(_) | Reducer::ArgMin(_))
 }
 
-/// Finds `RmsNorm(x - sum(x) / n)`, which is how LayerNorm, GroupNorm and InstanceNorm arrive: the norm's node, and
-/// the outlet of `x`.
-pub(super) fn find_means_taken_off(model: &TypedModel) -> HashMap<usize, OutletId> {
-    model.nodes().iter().filter_map(|node| Some((node.id, mean_taken_off(model, node)?))).collect()
+/// Finds `RmsNorm(x - sum(x) / n)`, tract's form of LayerNorm, GroupNorm and InstanceNorm: the norm's node, and the
+/// outlet of `x`.
+pub(super) fn find_mean_subtractions(model: &TypedModel) -> HashMap<usize, OutletId> {
+    model.nodes().iter().filter_map(|node| Some((node.id, mean_subtraction(model, node)?))).collect()
 }
 
-fn mean_taken_off(model: &TypedModel, node: &TypedNode) -> Option<OutletId> {
+fn mean_subtraction(model: &TypedModel, node: &TypedNode) -> Option<OutletId> {
     let axis = node.op_as::<RmsNorm>()?.axis;
     let difference = binary::<Sub>(model, node.inputs[0])?;
     let (x, mean) = (difference.inputs[0], binary::<Mul>(model, difference.inputs[1])?);
-    // The scale may stand on either side.
+    // The scale may be either operand.
     let (sum, scale) = match model.node(mean.inputs[0].node).op_as::<Reduce>() {
         Some(_) => (mean.inputs[0], mean.inputs[1]),
         None => (mean.inputs[1], mean.inputs[0]),
@@ -58,7 +58,7 @@ impl Lowering<'_> {
             Reducer::Prod => Reduction::Product,
             Reducer::MeanOfSquares => Reduction::MeanOfSquares,
             Reducer::ArgMax(false) if op.axes.len() == 1 => Reduction::ArgMax,
-            _ => return Err(self.unsupported(node, "there is no such reduction in the runtime")),
+            _ => return Err(self.unsupported(node, "the runtime has no such reduction")),
         };
         let input = self.input(node, 0)?;
         let mut dims = input.dims.clone();
@@ -75,7 +75,7 @@ impl Lowering<'_> {
 
     pub(super) fn softmax(&mut self, node: &TypedNode, op: &Softmax) -> Result<View, CompileError> {
         if op.kind != SoftmaxKind::Softmax || op.quant_output_dt.is_some() {
-            return Err(self.unsupported(node, "only plain f32 softmax is"));
+            return Err(self.unsupported(node, "only plain f32 softmax is supported"));
         }
         let input = self.input(node, 0)?;
         let output = self.fresh(node, &input.dims.clone());
@@ -90,7 +90,7 @@ impl Lowering<'_> {
             .and_then(|eps| Ok(*eps.to_plain_array_view::<f32>()?.first().context("empty")?));
         let epsilon = epsilon.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
         let (statistics, input) =
-            match self.means_off.get(&node.id).and_then(|outlet| self.values.get(outlet)) {
+            match self.mean_subtractions.get(&node.id).and_then(|outlet| self.values.get(outlet)) {
                 Some(super::Value::View(view)) => (Statistics::MeanVariance, view.clone()),
                 _ => (Statistics::RootMeanSquare, self.input(node, 0)?),
             };
@@ -112,7 +112,7 @@ impl Lowering<'_> {
         let (mut kept, mut inner): (Vec<usize>, Vec<usize>) =
             (0..input.dims.len()).partition(|axis| !axes.contains(axis));
         kept.sort_by_key(|&axis| std::cmp::Reverse(output.strides[axis]));
-        // Indices count in the order of the axes; everything else may go through them in memory order.
+        // An index depends on the order of the axes; all other reductions may iterate in memory order.
         let is_index =
             matches!(operation(0), Operation::Reduce(op::Reduce { reduction: Reduction::ArgMax, .. }));
         if !is_index {

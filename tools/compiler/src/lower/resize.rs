@@ -1,8 +1,8 @@
-//! Resampling, one axis after the other, by tables that are read off the graph's own operation.
+//! Resampling, one axis after the other, with tables that are computed by the graph's own operation.
 //!
-//! Every kind of Resize (any mode, any coordinate rule) is linear and works on each axis by itself. So its weights
-//! along an axis are its answer to unit vectors along that axis, and no rule has to be written down a second time. The
-//! tables are then held to the operation on other values; a form that is not linear is refused.
+//! Every kind of Resize (any mode, any coordinate rule) is linear and separable. So its weights along an axis are its
+//! response to unit vectors along that axis, and no rule is implemented a second time. The tables are then compared
+//! with the operation on other values; a form that is not linear is refused.
 
 use super::Lowering;
 use crate::error::CompileError;
@@ -39,15 +39,18 @@ impl Lowering<'_> {
         Ok(view)
     }
 
-    /// The node's answer to an input.
-    fn answer(&self, node: &TypedNode, shape: &[usize], values: &[f32]) -> Result<Vec<f32>, CompileError> {
-        let problem =
-            |problem: TractError| self.unsupported(node, format!("it cannot be probed: {problem:#}"));
+    /// The node's response to an input.
+    fn response(&self, node: &TypedNode, shape: &[usize], values: &[f32]) -> Result<Vec<f32>, CompileError> {
+        let problem = |problem: TractError| {
+            self.unsupported(node, format!("its weights cannot be computed: {problem:#}"))
+        };
         let mut inputs = tvec![Tensor::from_shape(shape, values).map_err(problem)?.into_tvalue()];
         for slot in 1..node.inputs.len() {
             let constant = self.constant_input(node, slot);
             inputs.push(
-                constant.ok_or_else(|| self.unsupported(node, "its sizes are computed"))?.into_tvalue(),
+                constant
+                    .ok_or_else(|| self.unsupported(node, "only constant sizes are supported"))?
+                    .into_tvalue(),
             );
         }
         let turn = TurnState::default();
@@ -55,8 +58,8 @@ impl Lowering<'_> {
         Ok(outputs[0].to_plain_array_view::<f32>().map_err(problem)?.iter().copied().collect())
     }
 
-    /// Weights along an axis. Places along the axes that keep their length answer on their own, so that each of them
-    /// is given another unit vector.
+    /// Weights along an axis. Positions along the axes that keep their length are independent, so each of them gets
+    /// another unit vector.
     fn axis_weights(
         &self,
         node: &TypedNode,
@@ -77,24 +80,24 @@ impl Lowering<'_> {
             let unit: Vec<f32> = (0..elements)
                 .map(|at| if at / from_strides[axis] % inputs == first + lane(at) { 1.0 } else { 0.0 })
                 .collect();
-            let answer = self.answer(node, from, &unit)?;
-            for shown in 0..lanes.min(inputs - first) {
+            let response = self.response(node, from, &unit)?;
+            for number in 0..lanes.min(inputs - first) {
                 // The first place of the lane: index 0 along all other resampled axes.
-                let mut rest = shown;
+                let mut rest = number;
                 let mut at = 0;
                 for &other in kept.iter().rev() {
                     at += rest % from[other] * to_strides[other];
                     rest /= from[other];
                 }
                 for output in 0..outputs {
-                    values[output * inputs + first + shown] = answer[at + output * to_strides[axis]];
+                    values[output * inputs + first + number] = response[at + output * to_strides[axis]];
                 }
             }
         }
         Ok(AxisWeights { axis, inputs, outputs, values })
     }
 
-    /// Holds the tables to the operation on values that are no unit vectors.
+    /// Compares the tables with the operation on values that are not unit vectors.
     fn check_weights(
         &self,
         node: &TypedNode,
@@ -106,7 +109,7 @@ impl Lowering<'_> {
         let mut values: Vec<f32> = (0..from.iter().product::<usize>())
             .map(|at| ((at * 37 + 11) % 101) as f32 / 50.0 - 1.0)
             .collect();
-        let expected = self.answer(node, from, &values)?;
+        let expected = self.response(node, from, &values)?;
         for weights in all {
             let inner: usize = shape[weights.axis + 1..].iter().product();
             let mut next = vec![0.0; values.len() / weights.inputs * weights.outputs];
@@ -152,7 +155,7 @@ impl Lowering<'_> {
         let (mut indices, mut factors) = (Vec::new(), Vec::new());
         for (row, used) in rows.zip(&used) {
             for tap in 0..taps {
-                // A missing tap stands still on the first one, with weight 0.
+                // A missing tap repeats the first one, with weight 0.
                 indices.push(used.get(tap).or(used.first()).copied().unwrap_or(0) as i32);
                 factors.push(used.get(tap).map_or(0.0, |&at| row[at]));
             }
@@ -192,7 +195,7 @@ impl Lowering<'_> {
             input_stride: step as u32,
         };
         let mut op = Op::new(resample(0), &node.name);
-        // The resampled axis must stay a dimension of its own: a third operand that no neighbour shares a step with.
+        // A third operand, with a stride along the resampled axis only, keeps this axis from being merged.
         let mut marker =
             View { tensor: table, offset: 0, dims: output.dims.clone(), strides: vec![0; output.dims.len()] };
         marker.strides[axis] = 1;

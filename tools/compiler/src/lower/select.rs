@@ -12,7 +12,7 @@ impl Lowering<'_> {
     /// Constant indices, counted from the start of an axis of `length`.
     fn indices(&self, node: &TypedNode, length: usize) -> Result<(Vec<usize>, Vec<i64>), CompileError> {
         let Some(indices) = self.constant_input(node, 1) else {
-            return Err(self.unsupported(node, "its indices are computed, only constant ones are"));
+            return Err(self.unsupported(node, "only constant indices are supported"));
         };
         let values = indices
             .cast_to::<i64>()
@@ -35,7 +35,7 @@ impl Lowering<'_> {
         self.gathered(node, &input, op.axis, &indices, &shape)
     }
 
-    /// `input` with `axis` replaced by the axes of `shape`, through `indices`. Evenly spaced ones are a slice.
+    /// `input` with `axis` replaced by the axes of `shape`, through `indices`. Evenly spaced indices give a slice.
     pub(super) fn gathered(
         &mut self,
         node: &TypedNode,

@@ -12,7 +12,7 @@ impl Lowering<'_> {
         dim.to_usize().map_err(|_| self.unsupported(node, format!("{dim} is not a fixed number")))
     }
 
-    /// The view under another shape; a dense copy first where strides cannot say it.
+    /// The view in another shape, after a dense copy if strides cannot express it.
     pub(super) fn reshaped(
         &mut self,
         node: &TypedNode,
@@ -46,7 +46,8 @@ impl Lowering<'_> {
     }
 
     pub(super) fn downsample(&mut self, node: &TypedNode, op: &Downsample) -> Result<View, CompileError> {
-        let step = usize::try_from(op.stride).map_err(|_| self.unsupported(node, "slices run backwards"))?;
+        let step = usize::try_from(op.stride)
+            .map_err(|_| self.unsupported(node, "slices with a negative step are not supported"))?;
         let count = self.output_shape(node)?[op.axis];
         Ok(self.input(node, 0)?.sliced(op.axis, op.modulo, step, count))
     }
@@ -58,10 +59,10 @@ impl Lowering<'_> {
             view = view.with_axis(0);
         }
         view.broadcast(&shape)
-            .ok_or_else(|| self.unsupported(node, "its input cannot be repeated to its shape"))
+            .ok_or_else(|| self.unsupported(node, "its input cannot be broadcast to its shape"))
     }
 
-    /// Repeats whole axes: each becomes a repeating axis before the axis itself.
+    /// Repeats whole axes, each by a new axis of stride 0 before it.
     pub(super) fn tile(&mut self, node: &TypedNode, op: &Tile) -> Result<View, CompileError> {
         let mut view = self.input(node, 0)?;
         for (axis, times) in op.multipliers.iter().enumerate().rev() {
@@ -87,7 +88,7 @@ impl Lowering<'_> {
         Ok(output)
     }
 
-    /// Constant, edge or mirrored borders: the borders first, then what they surround.
+    /// Constant, edge or mirrored borders: the borders first, then the inside.
     pub(super) fn pad(&mut self, node: &TypedNode, op: &Pad) -> Result<View, CompileError> {
         let input = self.input(node, 0)?;
         let PadMode::Constant(value) = &op.mode else {
@@ -105,7 +106,7 @@ impl Lowering<'_> {
         Ok(output)
     }
 
-    /// Borders that repeat or mirror what is inside: a gather along each axis that has some.
+    /// Borders that repeat or mirror the inside: a gather along each axis that has borders.
     fn pad_from_inside(&mut self, node: &TypedNode, op: &Pad, input: &View) -> Result<View, CompileError> {
         let mut view = input.clone();
         for (axis, &(before, after)) in op.pads.iter().enumerate() {
@@ -121,7 +122,7 @@ impl Lowering<'_> {
             };
             let indices: Vec<i64> = (-(before as i64)..length + after as i64).map(inside).collect();
             if indices.iter().any(|at| !(0..length).contains(at)) {
-                return Err(self.unsupported(node, "its borders are wider than what they mirror"));
+                return Err(self.unsupported(node, "its borders are wider than the inside that they mirror"));
             }
             view = self.gathered(node, &view, axis, &indices, &[indices.len()])?;
         }

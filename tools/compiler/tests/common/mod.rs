@@ -1,6 +1,6 @@
 //! Small ONNX graphs (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), and the check that our executor and tract
 //! agree on them.
-// Each test file uses a part of this; what fails here fails the test.
+// Each test file uses a part of this; a failure here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use prost::Message;
@@ -59,7 +59,7 @@ impl Default for Onnx {
     }
 }
 
-/// An input or an output; its shape may be left open.
+/// An input or an output; its shape is optional.
 fn port(name: &str, dtype: i64, shape: Option<&[Dim]>) -> ValueInfoProto {
     let dimension = |dim: &Dim| Dimension { value: Some(dim.clone()), ..Dimension::default() };
     let shape = shape.map(|shape| TensorShapeProto { dim: shape.iter().map(dimension).collect() });
@@ -83,7 +83,7 @@ impl Onnx {
         self
     }
 
-    /// An output whose shape the graph does not say.
+    /// An output without a declared shape.
     pub fn output(mut self, name: &str) -> Self {
         self.graph.output.push(port(name, FLOAT, None));
         self
@@ -106,7 +106,7 @@ impl Onnx {
         self.tensor(name, DataType::Float, shape, raw)
     }
 
-    /// Weights with made-up values of about -1 to 1.
+    /// Weights with pseudo-random values from -1 to 1.
     pub fn weights(self, name: &str, shape: &[usize]) -> Self {
         let seed = name.bytes().fold(7u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let mut state = seed;
@@ -165,7 +165,7 @@ impl Onnx {
         compile_graphs(&[self.graph("main")?], &Options::default())
     }
 
-    /// Holds our executor to tract on made-up inputs, within [`RMS_MAX`]; returns the compilation.
+    /// Asserts that our executor agrees with tract on generated inputs, within [`RMS_MAX`]. Returns the compiled file.
     pub fn agrees(&self, what: &str) -> Compiled {
         let graph = self.graph("main").unwrap_or_else(|error| panic!("{what}: {error}"));
         let compiled = compile_graphs(std::slice::from_ref(&graph), &Options::default());
@@ -177,7 +177,7 @@ impl Onnx {
     }
 }
 
-/// The graph as it reaches the compiler.
+/// The graph that the compiler gets, as text.
 pub fn dump(graph: &frontend::Graph) -> String {
     let lines = graph.model.nodes().iter().map(|node| {
         let inputs: Vec<usize> = node.inputs.iter().map(|input| input.node).collect();

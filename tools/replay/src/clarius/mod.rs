@@ -1,8 +1,8 @@
 //! Clarius raw data: the envelope of a linear array before scan conversion.
 //!
-//! `NAME.raw` holds a header of five little-endian 32-bit words (id, frames, lines, samples per line, bytes per
-//! sample). For each frame follow its time in nanoseconds (64 bits) and its samples. `NAME.yml` describes the samples.
-//! Source: clariusdev/raw.
+//! `NAME.raw` contains a header of five little-endian 32-bit words (id, frames, lines, samples per line, bytes per
+//! sample). The frames follow, each with its time in nanoseconds (64 bits) and its samples. `NAME.yml` describes the
+//! samples. Source: clariusdev/raw.
 //!
 //! Depth: sample `i` is `i * c / (2 * sampling rate)` below the probe's face. The `delay samples` of the `.yml` are not
 //! added: they come before the first stored sample, and the scanner's own picture and ruler start at the first stored
@@ -29,7 +29,7 @@ use std::path::Path;
 /// Speed of sound that the scanner assumes.
 const SPEED_OF_SOUND_M_S: f32 = 1540.0;
 
-/// Reads an envelope recording from the bytes of `file` (a `.raw`) and of the `.yml` beside it.
+/// Reads an envelope recording from the bytes of `file` (a `.raw`) and of the `.yml` next to it.
 ///
 /// # Errors
 /// Other data than an envelope (IQ, RF); compressed samples; steered lines; a header that contradicts the parameters or

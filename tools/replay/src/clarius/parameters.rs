@@ -205,7 +205,7 @@ impl Found {
                     return Err(source.too_large(place, "lines", seen, LINES_MAX.into(), fix));
                 }
             }
-            // Not seen in any recording so far; a radius would change the place of every sample.
+            // No known recording has a radius; it would change the place of every sample.
             (_, "probe") => {
                 let radius = if entry.key == "radius" { Some(value) } else { field(value, "radius") };
                 let digits = radius.map(|text| text.trim_start_matches([' ', '"']));

@@ -47,7 +47,7 @@ pub(super) struct Layout {
 pub(super) enum Coded<'a> {
     /// Uncompressed frames, one after the other.
     Native(&'a [u8]),
-    /// Fragments of each frame. JPEG may have several a frame, run lengths have one.
+    /// Fragments of each frame. JPEG may have several per frame, run lengths have one.
     Encapsulated(Vec<Vec<&'a [u8]>>),
 }
 
@@ -179,16 +179,16 @@ impl Layout {
         coded: &Coded<'_>,
         index: usize,
     ) -> Result<Vec<u8>, ReplayError> {
-        let cut = || source.malformed(place.clone(), "truncated");
+        let truncated = || source.malformed(place.clone(), "truncated");
         match coded {
             Coded::Native(bytes) => {
                 let frame_bytes = self.native_bytes();
                 let start = index.saturating_mul(frame_bytes);
-                let frame = bytes.get(start..start.saturating_add(frame_bytes)).ok_or_else(cut)?;
+                let frame = bytes.get(start..start.saturating_add(frame_bytes)).ok_or_else(truncated)?;
                 Ok(self.native_grey(frame))
             }
             Coded::Encapsulated(pictures) => {
-                let fragments = pictures.get(index).ok_or_else(cut)?;
+                let fragments = pictures.get(index).ok_or_else(truncated)?;
                 let whole;
                 let bytes = match fragments.as_slice() {
                     [one] => *one,

@@ -2,7 +2,7 @@
 //!
 //! The first two-dimensional tissue region gives the content rectangle. Its physical deltas give the pixel pitch, if
 //! they are positive and in centimetres. Some files were scaled down later and kept the calibration of the larger
-//! picture: a region that reaches outside the picture shows this. Such a region is ignored, unless the user gives the
+//! picture, so that their regions reach outside the picture. Such a region is ignored, unless the user gives the
 //! original size ([`Options::calibrated_size`]).
 
 use super::elements::Elements;
@@ -97,7 +97,7 @@ impl Region {
     }
 }
 
-/// The descriptor `picture` with its content rectangle and scale, as far as the regions give them. Notes say why not.
+/// The descriptor `picture` with content rectangle and scale from the regions. Notes give the reason if there are none.
 pub(super) fn calibrate(
     regions: &[Region],
     picture: FrameDescriptor,

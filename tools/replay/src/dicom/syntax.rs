@@ -14,7 +14,7 @@ pub(super) enum Coding {
     Native,
     /// Run lengths (PS3.5 annex G).
     RunLength,
-    /// JPEG of eight bits, one image a frame.
+    /// JPEG of eight bits, one image per frame.
     Jpeg,
 }
 

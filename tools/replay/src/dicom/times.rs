@@ -30,16 +30,16 @@ pub(super) fn times(
         return Times { t_acq_ns: vec![0; frames as usize], frame_rate_hz: 0.0 };
     }
     let vector = &attributes.frame_time_vector_ms;
-    let is_pointed_at = attributes.frame_increment == Some(FRAME_TIME_VECTOR);
-    if is_pointed_at || attributes.frame_time_ms.is_none() {
+    let is_selected = attributes.frame_increment == Some(FRAME_TIME_VECTOR);
+    if is_selected || attributes.frame_time_ms.is_none() {
         if let Some(t_acq_ns) = from_vector(vector, frames) {
             let span_ns = t_acq_ns.last().copied().unwrap_or(0);
             let frame_rate_hz = rate_or_zero_hz((frames - 1) as f64 * 1e9 / span_ns as f64);
             return Times { t_acq_ns, frame_rate_hz };
         }
-        if is_pointed_at || !vector.is_empty() {
+        if is_selected || !vector.is_empty() {
             recorder.note(format!(
-                "the frame time vector is ignored: it does not hold {frames} times in ascending order"
+                "the frame time vector is ignored: it does not contain {frames} times in ascending order"
             ));
         }
     }
@@ -61,7 +61,7 @@ pub(super) fn times(
     Times { t_acq_ns, frame_rate_hz: rate_or_zero_hz(1e3 / step_ms) }
 }
 
-/// Times as the sum of steps. `None` unless there is one step a frame and none is negative; the first one is ignored.
+/// Times as the sum of steps. `None` unless there is one step per frame and none is negative; the first one is ignored.
 fn from_vector(steps_ms: &[f64], frames: u64) -> Option<Vec<u64>> {
     if steps_ms.len() as u64 != frames {
         return None;

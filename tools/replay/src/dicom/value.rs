@@ -25,8 +25,8 @@ impl<'a> Value<'a> {
         value.get(start..end).unwrap_or_default()
     }
 
-    /// Numbers in text, separated by backslashes (`DS`, `IS`); anything else becomes NaN. At most one number a frame is
-    /// used, so no more are read.
+    /// Numbers in text, separated by backslashes (`DS`, `IS`); anything else becomes NaN. At most one number per frame
+    /// is used, so no more are read.
     pub fn numbers(&self) -> Vec<f64> {
         let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
         let texts = self.text().split(|&byte| byte == b'\\').take(FRAMES_MAX as usize + 1);

@@ -1,4 +1,4 @@
-//! The description of an array: the `.json` beside it.
+//! The description of an array: the `.json` next to it.
 
 use crate::error::{Place, ReplayError, Source, printable};
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Description {
         })
     }
 
-    /// Checks that every field required by the geometry is present, and no unused one.
+    /// Checks that every field required by the geometry is present, and that no unused field is.
     fn check_fields(&self, source: Source<'_>) -> Result<(), ReplayError> {
         use Use::{Optional, Required, Unused};
         // Columns: linear, sector, raster, raster of unknown scale.

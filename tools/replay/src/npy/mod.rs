@@ -1,6 +1,6 @@
-//! NumPy arrays with a description beside them: the exchange format for simulated and converted frames.
+//! NumPy arrays with a description next to them: the exchange format for simulated and converted frames.
 //!
-//! `NAME.npy` holds the samples, little-endian and in C order. `NAME.json` describes their geometry and times.
+//! `NAME.npy` contains the samples, little-endian and in C order. `NAME.json` describes their geometry and times.
 //!
 //! | samples | shape | geometry |
 //! |---|---|---|
@@ -18,10 +18,11 @@
 //!
 //! `convex` and `phased` require `apex_radius_mm`, `first_angle_rad` and `last_angle_rad` instead of `left_mm` and
 //! `right_mm`. `raster` requires `spacing_x_mm` and `spacing_y_mm`; `left_mm` and `top_mm` are optional. Both kinds of
-//! raster may have `content` (column, row, columns, rows). Optional for all are `frame_rate_hz`, `t_acq_ns` (one time a
-//! frame), `tgc` (up to eight points of depth in mm and gain in dB), `tgc_pending`, `gain_db` and `burnt_in_overlay`.
-//! The meaning of each field is that of the same field of [`FrameDescriptor`](sonotrace_hal::frame::FrameDescriptor).
-//! A field that is missing, unknown, or unused by the geometry is refused by name.
+//! raster may have `content` (column, row, columns, rows). Optional for all are `frame_rate_hz`, `t_acq_ns` (one time
+//! per frame), `tgc` (up to eight points of depth in mm and gain in dB), `tgc_pending`, `gain_db` and
+//! `burnt_in_overlay`. The meaning of each field is that of the same field of
+//! [`FrameDescriptor`](sonotrace_hal::frame::FrameDescriptor). A field that is missing, unknown, or unused by the
+//! geometry is refused with an error that names it.
 
 mod array;
 mod description;

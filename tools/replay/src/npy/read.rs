@@ -9,7 +9,7 @@ use crate::recording::{Recorder, Recording, note_on_scale};
 use sonotrace_hal::frame::GeometryKind;
 use std::path::Path;
 
-/// Reads frames from the bytes of `file` (a `.npy`) and of the `.json` beside it.
+/// Reads frames from the bytes of `file` (a `.npy`) and of the `.json` next to it.
 ///
 /// # Errors
 /// An array that is truncated, beyond the limits, or of an unsupported type or shape; a description with a field that

@@ -6,7 +6,7 @@ use crate::file::beside;
 use sonotrace_hal::frame::{Frame, FrameDescriptor, SampleType, flags};
 use std::path::Path;
 
-/// Writes frames of one geometry to `file` (a `.npy`) and to the `.json` beside it. [`super::read`] reads them again.
+/// Writes frames of one geometry to `file` (a `.npy`) and to the `.json` next to it. [`super::read`] reads them back.
 ///
 /// # Errors
 /// Those of [`encode`]; a file that cannot be written.
@@ -22,9 +22,9 @@ pub fn write<'a>(
 
 /// Encodes frames of one geometry as the bytes of the `.npy` and the text of the `.json`. Errors name `file`.
 ///
-/// Stored are the samples and acquisition time of each frame, and the geometry and acquisition settings that all frames
-/// share. Sequence numbers, clocks, checksums, and the flags for frozen frames and gaps belong to the run that the
-/// frames came from: they are not stored.
+/// The files store the samples and acquisition time of each frame, and the geometry and acquisition settings that all
+/// frames share. Sequence numbers, clocks, checksums, and the flags for frozen frames and gaps belong to the run that
+/// the frames came from: they are not stored.
 ///
 /// # Errors
 /// No frame; a frame that does not pass its checks or differs from the first one, with its number; a vendor's amplitude
@@ -44,7 +44,7 @@ pub fn encode<'a>(
         let (shared, _) = first.get_or_insert((shared(descriptor), frame));
         if *shared != self::shared(descriptor) {
             return Err(source
-                .malformed(place, "differs from the first frame: one file holds frames of one geometry"));
+                .malformed(place, "differs from the first frame: one file contains frames of one geometry"));
         }
         times_ns.push(frame.t_acq_ns);
         let line_bytes = (frame.samples * frame.sample_type.bytes()) as usize;
@@ -86,12 +86,12 @@ fn shared(descriptor: &FrameDescriptor) -> FrameDescriptor {
 
 /// A `.npy` of version 1; its samples are aligned to 64 bytes, as the format requires.
 fn array(descr: &str, shape: &[u64], samples: &[u8]) -> Vec<u8> {
-    const HEAD: &[u8] = b"\x93NUMPY\x01\x00";
+    const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
     let shape = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     // Two bytes for the length of the text, and a line feed at its end.
-    let head_bytes = (HEAD.len() + 2 + text.len() + 1).next_multiple_of(64);
-    let text_bytes = head_bytes - HEAD.len() - 2;
+    let header_bytes = (MAGIC.len() + 2 + text.len() + 1).next_multiple_of(64);
+    let text_bytes = header_bytes - MAGIC.len() - 2;
     let padded = format!("{text:<width$}\n", width = text_bytes - 1);
-    [HEAD, &(text_bytes as u16).to_le_bytes(), padded.as_bytes(), samples].concat()
+    [MAGIC, &(text_bytes as u16).to_le_bytes(), padded.as_bytes(), samples].concat()
 }

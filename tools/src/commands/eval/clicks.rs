@@ -21,33 +21,33 @@ use std::path::{Path, PathBuf};
 pub struct Arguments {
     /// A folder with MANIFEST.csv and, per set, images/ and masks/.
     data: PathBuf,
-    /// Only this split of the manifest, such as test.
+    /// Only this split of the manifest, for example test.
     #[arg(long)]
     split: Option<String>,
     /// Only these sets.
     #[arg(long = "set", value_name = "NAME")]
     sets: Vec<String>,
-    /// At most so many objects of each set, evenly spread over its images.
+    /// At most this many images of each set, evenly spread.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// A model file; without it, the embedded model.
     #[arg(long, value_name = "FILE.sono")]
     model: Option<PathBuf>,
-    /// Also write the figures here.
+    /// Also write the results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Clicks of the longest dialogue.
+/// Clicks per object.
 const CLICKS: usize = 10;
 /// Clicks after which Dice is reported.
 const REPORTED: [usize; 5] = [1, 2, 3, 5, 10];
-/// Smaller objects, pixels on the input grid, are left out and counted.
+/// Objects with fewer pixels on the input grid are left out and counted.
 const OBJECT_PX_MIN: usize = 40;
-/// A click that loses more Dice than this is unexpected: a user thinks that a click helps.
+/// A click that loses more Dice than this is unexpected: a user expects a click to help.
 const UNEXPECTED_LOSS: f64 = 0.02;
 
-/// One object's answers.
+/// Dice of one object.
 #[derive(Debug, Clone)]
 struct Outcome {
     set: String,
@@ -79,7 +79,7 @@ struct Set {
 #[derive(Debug, Serialize)]
 struct Report {
     sets: BTreeMap<String, Set>,
-    /// Means over the sets, each set weighing the same.
+    /// Means over the sets, with equal weight.
     mean: Means,
     /// Objects that were too small.
     left_out: usize,
@@ -122,15 +122,15 @@ fn spread(rows: Vec<Row>, limit: usize) -> Vec<Row> {
     chosen.collect()
 }
 
-/// Plays the protocol on every object of the rows' images, on all cores. Returns what came of it, in the rows' order,
-/// and how many objects were too small.
+/// Runs the protocol on every object of the rows' images, on all cores. Returns the outcomes, sorted by set and name,
+/// and the number of objects that were too small.
 fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, usize)> {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {eta} left")?;
     let bar = ProgressBar::new(rows.len() as u64).with_style(style);
-    let (hand_out, rows_left) = crossbeam_channel::unbounded();
-    (0..rows.len()).try_for_each(|row| hand_out.send(row))?;
-    // The workers end when the channel does.
-    drop(hand_out);
+    let (row_sender, rows_left) = crossbeam_channel::unbounded();
+    (0..rows.len()).try_for_each(|row| row_sender.send(row))?;
+    // The workers end when the channel is closed and empty.
+    drop(row_sender);
     let work = || -> Result<Vec<_>> {
         let model = Model::parse(bytes)?;
         let mut region = Region::new(memory_required(bytes, &ExecutorConfig::default())?.bytes)?;
@@ -147,7 +147,7 @@ fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, 
     let found: Result<Vec<_>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let joined = workers.into_iter().map(|worker| worker.join());
-        joined.map(|found| found.map_err(|_| anyhow!("an evaluating thread panicked"))?).collect()
+        joined.map(|found| found.map_err(|_| anyhow!("an evaluation thread panicked"))?).collect()
     });
     bar.finish_and_clear();
     let mut found = found?.concat();
@@ -156,7 +156,7 @@ fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, 
     Ok((found.into_iter().flat_map(|(_, (outcomes, _))| outcomes).collect(), left_out))
 }
 
-/// The deployed model's two programs, asked directly: what a session asks, without a scan around it.
+/// The deployed model's two programs, run as a session runs them, but without a session.
 struct Segmenter<'m> {
     executor: Executor<'m>,
     programs: Programs,
@@ -181,7 +181,7 @@ impl<'m> Segmenter<'m> {
         })
     }
 
-    /// Every object of an image that is large enough, and how many are not.
+    /// Outcomes of every large enough object of an image, and the number of smaller ones.
     fn image(&mut self, folder: &Path, row: &Row) -> Result<(Vec<Outcome>, usize)> {
         let Some(ids) = row.ids(folder)? else { return Ok((Vec::new(), 0)) };
         let picture = row.picture(folder)?;
@@ -209,11 +209,11 @@ impl<'m> Segmenter<'m> {
         Ok((outcomes, small.len()))
     }
 
-    /// The dialogue about one object: Dice with its box, and after each click.
+    /// The protocol on one object: Dice with its box, and after each click.
     fn object(&mut self, truth: &Mask, grid: &InputGrid) -> Result<(f64, [f64; CLICKS])> {
         let bounds = truth.bounds().context("an object without pixels")?;
         let boxed = DecoderPrompt::of_box(bounds.map(|at| at as f32));
-        let dice_box = self.ask(&boxed, None, grid).1.dice(truth);
+        let dice_box = self.decode(&boxed, None, grid).1.dice(truth);
         let mut prompt = DecoderPrompt::default();
         let mut click: Option<GridClick> = first_click(truth);
         let mut logits: Option<Vec<f32>> = None;
@@ -222,16 +222,21 @@ impl<'m> Segmenter<'m> {
             if let Some(click) = click {
                 prompt.add(click);
             }
-            let (answer, mask) = self.ask(&prompt, logits.as_deref(), grid);
+            let (chosen, mask) = self.decode(&prompt, logits.as_deref(), grid);
             *after = mask.dice(truth);
             click = next_click(truth, &mask);
-            logits = Some(answer);
+            logits = Some(chosen);
         }
         Ok((dice_box, dice))
     }
 
     /// The chosen mask's logits, and the mask on the input grid.
-    fn ask(&mut self, prompt: &DecoderPrompt, before: Option<&[f32]>, grid: &InputGrid) -> (Vec<f32>, Mask) {
+    fn decode(
+        &mut self,
+        prompt: &DecoderPrompt,
+        before: Option<&[f32]>,
+        grid: &InputGrid,
+    ) -> (Vec<f32>, Mask) {
         let programs = self.programs;
         prompt.begin(&mut self.executor, &programs, 0, before);
         self.executor.finish();
@@ -244,7 +249,7 @@ impl<'m> Segmenter<'m> {
     }
 }
 
-/// Where logits, interpolated between pixel centres, are above 0 on the valid part of the input grid.
+/// The mask where logits, interpolated between pixel centres, are above 0 on the valid part of the input grid.
 fn enlarged(logits: &[f32], side: usize, grid: &InputGrid) -> Mask {
     let size = grid.size() as usize;
     let taps: Vec<(usize, usize, f32)> = (0..size)
@@ -282,9 +287,7 @@ fn report(outcomes: &[Outcome], left_out: usize, model: &str) -> Result<Report> 
         })
         .collect();
     if sets.is_empty() {
-        return Err(anyhow!(
-            "no image here has an object of at least {OBJECT_PX_MIN} pixels on the input grid"
-        ));
+        return Err(anyhow!("no image has an object of at least {OBJECT_PX_MIN} pixels on the input grid"));
     }
     let over_sets =
         |of: &dyn Fn(&Means) -> f64| sets.values().map(|set| of(&set.means)).sum::<f64>() / sets.len() as f64;

@@ -1,6 +1,6 @@
-//! A folder of ultrasound sets: `MANIFEST.csv`, and per set `images/NAME.jpg` (or `.png`) with `masks/NAME.png`, 0 for
-//! background and an id per object. A set with a folder `masks_muscle` has the muscle's belly there, and only thin lines
-//! in `masks`; the former is used.
+//! A folder of ultrasound data sets: `MANIFEST.csv`, and per set `images/NAME.jpg` (or `.png`) with `masks/NAME.png`, 0
+//! for background and an id per object. A set with a folder `masks_muscle` has the muscle's belly there and only thin
+//! lines in `masks`; `masks_muscle` is used.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::protocol::Mask;
 
-/// One image of the manifest; other columns are for training.
+/// One image of the manifest. Other columns are only for training.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Row {
     #[serde(rename = "set")]
@@ -19,10 +19,10 @@ pub struct Row {
     split: String,
 }
 
-/// The rows of `MANIFEST.csv`, of one split or all.
+/// The rows of `MANIFEST.csv`, of one split or of all.
 ///
 /// # Errors
-/// A file that is missing, is no such table, or has nothing of the split.
+/// A file that is missing, is not such a table, or has no row of the split.
 pub fn manifest(folder: &Path, split: Option<&str>) -> Result<Vec<Row>> {
     let path = folder.join("MANIFEST.csv");
     let mut reader =
@@ -44,17 +44,17 @@ impl Row {
     /// The picture's file.
     ///
     /// # Errors
-    /// There is none.
+    /// A file that is missing.
     pub fn picture(&self, folder: &Path) -> Result<PathBuf> {
         let images = folder.join(&self.set).join("images");
         ["jpg", "png"]
             .iter()
-            .map(|ending| images.join(format!("{}.{ending}", self.name)))
+            .map(|extension| images.join(format!("{}.{extension}", self.name)))
             .find(|path| path.is_file())
             .with_context(|| format!("{} has no {}.jpg or .png", images.display(), self.name))
     }
 
-    /// The object ids, row by row, with width and height; none where the set has no mask of this image.
+    /// The object ids, row by row, with width and height; none if the set has no mask of this image.
     ///
     /// # Errors
     /// A mask that cannot be read.
@@ -70,12 +70,12 @@ impl Row {
         let picture = image::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         match picture {
             image::DynamicImage::ImageLuma8(ids) => Ok(Some(ids)),
-            other => bail!("{} is {:?}, expected 8-bit grey levels, the ids", path.display(), other.color()),
+            other => bail!("{} is {:?}, expected ids as 8-bit grey levels", path.display(), other.color()),
         }
     }
 }
 
-/// The ids on the network's input grid, each pixel that of the nearest in the picture; 0 in the padding.
+/// The ids on the network's input grid, from the nearest pixel of the picture; 0 in the padding.
 pub fn on_grid(ids: &image::GrayImage, grid: &InputGrid) -> Vec<u8> {
     let (size, columns, rows) = (grid.size(), grid.columns(), grid.rows());
     let nearest = |at: u32, extent: u32, cells: u32| {
@@ -94,8 +94,8 @@ pub fn on_grid(ids: &image::GrayImage, grid: &InputGrid) -> Vec<u8> {
 
 /// Each object on the grid: its id and mask, in order.
 pub fn objects(ids: &[u8], side: usize) -> Vec<(u8, Mask)> {
-    let there = ids.iter().copied().filter(|&id| id > 0).collect::<std::collections::BTreeSet<u8>>();
-    there
+    let present = ids.iter().copied().filter(|&id| id > 0).collect::<std::collections::BTreeSet<u8>>();
+    present
         .into_iter()
         .map(|id| (id, Mask { side, pixels: ids.iter().map(|&at| at == id).collect() }))
         .collect()

@@ -1,6 +1,6 @@
-//! `sonotrace eval`: how well the deployed model answers a simulated user, on data with masks.
+//! `sonotrace eval`: evaluates the deployed model with a simulated user, on data with masks.
 //!
-//! * `data`: a folder of sets.
+//! * `data`: a folder of data sets.
 //! * `protocol`: the simulated user.
 //! * `clicks`: Dice by number of clicks (figure 7 of the SonoSAMTrack paper).
 

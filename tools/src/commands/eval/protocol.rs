@@ -1,8 +1,9 @@
-//! The simulated user: always the same clicks for the same answers.
+//! The simulated user: the same masks always give the same clicks.
 //!
-//! The first click is the centroid of the true mask (the paper's), or, where that lies outside the object, its pixel
-//! farthest from the edge; each next one is the pixel farthest from the edge of the largest error region (4-connected,
-//! the missed before the leaked where equal), positive or negative accordingly. The picture's border is an edge too.
+//! The first click is the centroid of the true mask, as in the paper, or, if that is outside the object, the object's
+//! pixel farthest from its edge. Each later click is the pixel farthest from the edge of the largest error region
+//! (4-connected; if two are equal, missed before leaked): positive if missed, negative if leaked. The picture's border
+//! is an edge, too.
 
 use sonotrace::session::GridClick;
 
@@ -28,7 +29,7 @@ impl Mask {
             .map(|(at, _)| (at % self.side, at / self.side))
     }
 
-    /// Left, top, right and bottom of the outermost pixels; none of an empty mask.
+    /// Left, top, right and bottom of the outermost pixels; none for an empty mask.
     pub fn bounds(&self) -> Option<[usize; 4]> {
         self.inside().fold(None, |bounds, (x, y)| {
             let [x0, y0, x1, y1] = bounds.unwrap_or([x, y, x, y]);
@@ -36,20 +37,20 @@ impl Mask {
         })
     }
 
-    /// Dice similarity; 1 of two empty masks.
+    /// Dice similarity; 1 for two empty masks.
     pub fn dice(&self, other: &Self) -> f64 {
         let both = self.pixels.iter().zip(&other.pixels).filter(|&(&a, &b)| a && b).count();
         let total = self.area() + other.area();
         if total == 0 { 1.0 } else { 2.0 * both as f64 / total as f64 }
     }
 
-    /// What is in this mask and not in the other.
+    /// Pixels that are in this mask and not in the other.
     fn without(&self, other: &Self) -> Self {
         let pixels = self.pixels.iter().zip(&other.pixels).map(|(&a, &b)| a && !b).collect();
         Self { side: self.side, pixels }
     }
 
-    /// The largest 4-connected part, the first in reading order of several; none of an empty mask.
+    /// The largest 4-connected part, the first in reading order if several are equal; none for an empty mask.
     fn largest_part(&self) -> Option<Self> {
         let mut left = self.pixels.clone();
         let mut largest: Vec<usize> = Vec::new();
@@ -81,11 +82,11 @@ impl Mask {
         (!largest.is_empty()).then_some(Self { side: self.side, pixels })
     }
 
-    /// The pixel farthest from the edge, the first in reading order of several; none of an empty mask.
+    /// The pixel farthest from the edge, the first in reading order if several are equal; none for an empty mask.
     fn innermost(&self) -> Option<[usize; 2]> {
         let [x0, y0, x1, y1] = self.bounds()?;
         let side = self.side;
-        // Distance up and down to the edge, then the nearest edge along each row: exact, and quick within the bounds.
+        // Distance up and down to the edge, then the nearest edge along each row: exact, and fast within the bounds.
         let mut vertical = vec![0usize; side * side];
         for x in x0..=x1 {
             let mut run = 0;
@@ -102,7 +103,7 @@ impl Mask {
         let mut best = ([x0, y0], 0);
         for y in y0..=y1 {
             for x in (x0..=x1).filter(|&x| self.pixels[y * side + x]) {
-                // Beyond the bounds is an edge.
+                // The edge is just outside the bounds.
                 let ends = (x - x0 + 1).min(x1 - x + 1);
                 let nearest = (x0..=x1)
                     .map(|across| across.abs_diff(x).pow(2) + vertical[y * side + across].pow(2))
@@ -120,7 +121,7 @@ fn click([x, y]: [usize; 2], is_positive: bool) -> GridClick {
     GridClick { at: [x as f32, y as f32], is_positive }
 }
 
-/// Where the user begins; none of an empty mask.
+/// The user's first click; none for an empty mask.
 pub fn first_click(truth: &Mask) -> Option<GridClick> {
     let area = truth.area();
     let (sum_x, sum_y) = truth.inside().fold((0, 0), |(sum_x, sum_y), (x, y)| (sum_x + x, sum_y + y));
@@ -134,7 +135,7 @@ pub fn first_click(truth: &Mask) -> Option<GridClick> {
     Some(click(at, true))
 }
 
-/// Where the user corrects; none where nothing is wrong.
+/// The user's next click; none if the prediction has no error.
 pub fn next_click(truth: &Mask, predicted: &Mask) -> Option<GridClick> {
     let missed = truth.without(predicted).largest_part();
     let leaked = predicted.without(truth).largest_part();
@@ -180,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_pixel_is_as_far_from_every_edge_as_any() {
-        // Against the slow definition: the distance to the nearest pixel that is not inside, border included.
+    fn the_innermost_pixel_is_the_farthest_from_the_edge() {
+        // Compared with the slow definition: the distance to the nearest pixel that is not inside, border included.
         let mask = either(&disc(18.0, 21.0, 11.0), &disc(40.0, 40.0, 14.0).without(&disc(44.0, 38.0, 6.0)));
         let distance = |x: usize, y: usize| {
             (0..66 * 66)
