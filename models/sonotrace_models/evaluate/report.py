@@ -1,4 +1,4 @@
-"""Stage 4: evaluation of networks on a split, with tables and plots."""
+"""Evaluation of networks on a split, with tables and plots."""
 
 import json
 from dataclasses import dataclass, field

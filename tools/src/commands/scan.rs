@@ -11,7 +11,7 @@ use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome};
 use sonotrace::hal::ring::{RingSizes, Rings};
-use sonotrace::region::{Region, prefault_stack};
+use sonotrace::region::{Region, prefault_program, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_replay::Recorded;
 use std::thread;
@@ -122,6 +122,8 @@ pub fn scan(
         let dropped = &mut dropped;
         let session_thread = scope.spawn(move || {
             prefault_stack();
+            // Older systems cannot; then rarely used code may cause a page fault, which the report counts.
+            let _ = prefault_program();
             let _ = wait_for_push.recv_timeout(WARM_UP);
             let _ = (polled.try_send(()), shown.try_send(()));
             watch(|| {
