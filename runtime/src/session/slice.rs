@@ -4,7 +4,7 @@ use crate::hal::clock::Clock;
 
 /// Pieces of work after which a slice ends if the clock does not advance: with a stopped clock, a call must not run for
 /// ever. (A working clock advances with each piece, or ticks so coarsely that an early end costs nothing.)
-const STILL_PIECES_MAX: u32 = 64;
+const STILL_PIECES_MAX: u32 = 16;
 
 /// A time slice. It decides before each piece of work whether the piece may start.
 #[derive(Debug)]
