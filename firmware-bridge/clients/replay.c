@@ -97,7 +97,8 @@ static void close_scan(struct scan scan, uint64_t frames) {
   free(scan.region);
 }
 
-/* Sends a frame to a session and steps until it has an outcome. Writes its overlays to the file, if there is one. */
+/* Sends a frame to a session and steps until it has an outcome. Writes its overlays to the file. Without a file, the
+ * session got no prompts and its overlays must be empty. */
 static void frame_through(struct scan scan, const sonotrace_frame_descriptor_t *descriptor,
                           const uint8_t *payload, FILE *overlays) {
   sonotrace_frame_slot_t slot;
@@ -118,6 +119,10 @@ static void frame_through(struct scan scan, const sonotrace_frame_descriptor_t *
   while (sonotrace_overlay_poll(scan.session, &overlay) == SONOTRACE_STATUS_OK) {
     if (overlays != NULL && fwrite(overlay, sizeof *overlay, 1, overlays) != 1) {
       perror("overlays");
+      exit(1);
+    }
+    if (overlays == NULL && overlay->object_count != 0) {
+      fprintf(stderr, "a session without prompts shows %u objects\n", overlay->object_count);
       exit(1);
     }
   }
