@@ -138,13 +138,13 @@ impl Published {
 }
 
 /// Where each part of a session lies in its region.
-struct Layout {
+struct RegionLayout {
     rings: [Range<usize>; 4],
     vendor_tables: Range<usize>,
     memory: Range<usize>,
 }
 
-impl Layout {
+impl RegionLayout {
     fn new(head: &[u8], config: &Config) -> Result<Self, Failure> {
         let rings = config.rings().region_bytes().map_err(|error| Failure::new(Status::Config, error))?;
         let [frames, overlays, commands, events] = rings;
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn sonotrace_memory_required(
         if bytes.is_null() || align.is_null() {
             return Err(Failure::null(if bytes.is_null() { "bytes" } else { "align" }));
         }
-        let layout = Layout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
+        let layout = RegionLayout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
         // SAFETY: not null, and room for a number, as the caller promises.
         unsafe { bytes.write(layout.bytes()) };
         // SAFETY: as above.
@@ -242,7 +242,7 @@ pub unsafe extern "C" fn sonotrace_open(
         let model: &'static [u8] = unsafe { bytes_of("model", model, model_bytes) }?;
         // SAFETY: as this function's caller promises.
         let config = unsafe { Config::read(config) }?;
-        let layout = Layout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
+        let layout = RegionLayout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
         if region_bytes < layout.bytes() {
             let needed = layout.bytes();
             return Err(Failure::new(

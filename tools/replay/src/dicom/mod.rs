@@ -52,7 +52,7 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     let syntax = Syntax::read(source, &mut meta)?;
     let mut elements = Elements::new(source, bytes, meta.at(), syntax.is_explicit);
     let attributes = Attributes::read(source, &mut elements)?;
-    let layout = pixels::Layout::new(source, &attributes, syntax.coding)?;
+    let layout = pixels::PixelLayout::new(source, &attributes, syntax.coding)?;
 
     let mut recorder = Recorder::new(source, options);
     if attributes.modality_is_ultrasound == Some(false) {

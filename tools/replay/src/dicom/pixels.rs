@@ -26,9 +26,9 @@ enum Photometric {
     YbrFull422,
 }
 
-/// Layout of the pixels.
+/// PixelLayout of the pixels.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct PixelLayout {
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
@@ -51,7 +51,7 @@ pub(super) enum Coded<'a> {
     Encapsulated(Vec<Vec<&'a [u8]>>),
 }
 
-impl Layout {
+impl PixelLayout {
     /// The layout that the attributes describe, if it is supported.
     pub fn new(source: Source<'_>, attributes: &Attributes<'_>, coding: Coding) -> Result<Self, ReplayError> {
         let needed = |value: Option<u16>, tag: Tag| {
