@@ -3,7 +3,7 @@
 use crate::bind::{BindError, Binder, Kernel};
 use crate::math;
 use crate::memory::{FloatSource, FloatTarget, Inputs, Tile};
-use crate::walk::{CHUNK, Chunk, Rows};
+use crate::walk::{ROW_CHUNK, RowChunk, Rows};
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op;
 
@@ -30,9 +30,9 @@ impl Kernel for Elementwise {
 
     fn run(&self, tile: Tile<'_>) {
         let mut output = self.output.open(tile.output);
-        let [mut a, mut b, mut c, mut out] = [[0.0f32; CHUNK]; 4];
+        let [mut a, mut b, mut c, mut out] = [[0.0f32; ROW_CHUNK]; 4];
         let steps = self.rows.steps;
-        self.rows.for_each_chunk(tile.units, |Chunk { offsets, length, .. }| {
+        self.rows.for_each_chunk(tile.units, |RowChunk { offsets, length, .. }| {
             let a = self.view(tile.inputs, 1, offsets, &mut a[..length]);
             let b = self.view(tile.inputs, 2, offsets, &mut b[..length]);
             let c = self.view(tile.inputs, 3, offsets, &mut c[..length]);

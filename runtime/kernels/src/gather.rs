@@ -2,7 +2,7 @@
 
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Source, Target, Tile};
-use crate::walk::{CHUNK, Chunk, Rows};
+use crate::walk::{ROW_CHUNK, RowChunk, Rows};
 use sonotrace_format::op;
 
 /// Bound gathering.
@@ -33,8 +33,8 @@ impl Kernel for Gather {
         let mut output = tile.output.open(self.output);
         let indices = tile.inputs.read(self.indices);
         let [to_step, source_step, table_step] = self.rows.steps;
-        let mut values = [0.0f32; CHUNK];
-        self.rows.for_each_chunk(tile.units, |Chunk { offsets: [to, source, table], length, .. }| {
+        let mut values = [0.0f32; ROW_CHUNK];
+        self.rows.for_each_chunk(tile.units, |RowChunk { offsets: [to, source, table], length, .. }| {
             let values = &mut values[..length];
             let place = |at: usize| indices[table + at * table_step] as usize * self.axis_step;
             if table_step == 0 {

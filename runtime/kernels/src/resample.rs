@@ -3,7 +3,7 @@
 
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Source, Target, Tile};
-use crate::walk::{CHUNK, Rows};
+use crate::walk::{ROW_CHUNK, Rows};
 use sonotrace_format::DIMS;
 use sonotrace_format::op;
 
@@ -54,7 +54,7 @@ impl Kernel for Resample {
             let range = index * self.taps..(index + 1) * self.taps;
             indices[range.clone()].iter().map(|&index| index as usize * self.input_step).zip(&weights[range])
         };
-        let (mut sums, mut buffer) = ([0.0f32; CHUNK], [0.0f32; CHUNK]);
+        let (mut sums, mut buffer) = ([0.0f32; ROW_CHUNK], [0.0f32; ROW_CHUNK]);
         let [to_step, from_step] = self.rows.steps;
         self.rows.for_each_chunk(tile.units, |chunk| {
             let ([to, from], sums) = (chunk.offsets, &mut sums[..chunk.length]);

@@ -98,18 +98,18 @@ pub(crate) struct Rows<const N: usize> {
 
 /// Elements of a row that are loaded, computed and written together.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Chunk<const N: usize> {
+pub(crate) struct RowChunk<const N: usize> {
     pub row: u64,
     /// The first column.
     pub column: usize,
     /// Offsets of the operands at that column.
     pub offsets: [usize; N],
-    /// Number of elements; at most [`CHUNK`].
+    /// Number of elements; at most [`ROW_CHUNK`].
     pub length: usize,
 }
 
 /// Maximum elements in a chunk.
-pub(crate) const CHUNK: usize = 256;
+pub(crate) const ROW_CHUNK: usize = 256;
 
 impl<const N: usize> Rows<N> {
     /// Creates rows in units of `run` columns.
@@ -126,15 +126,15 @@ impl<const N: usize> Rows<N> {
 
     /// Calls `work` with the chunks of a range of units.
     #[inline]
-    pub fn for_each_chunk(&self, units: Range<u64>, mut work: impl FnMut(Chunk<N>)) {
+    pub fn for_each_chunk(&self, units: Range<u64>, mut work: impl FnMut(RowChunk<N>)) {
         let runs = self.columns.div_ceil(self.run) as u64;
         let mut walk = self.rows.walk(units.start / runs, self.starts);
         for unit in units {
             let first = (unit % runs) as usize * self.run;
             let end = self.columns.min(first + self.run);
-            for column in (first..end).step_by(CHUNK) {
+            for column in (first..end).step_by(ROW_CHUNK) {
                 let offsets = core::array::from_fn(|slot| walk.offsets[slot] + column * self.steps[slot]);
-                work(Chunk { row: unit / runs, column, offsets, length: CHUNK.min(end - column) });
+                work(RowChunk { row: unit / runs, column, offsets, length: ROW_CHUNK.min(end - column) });
             }
             if end == self.columns {
                 walk.next();
