@@ -1,12 +1,36 @@
-//! Time per program of a model file: `cargo bench -p sonotrace-benches --bench programs [-- FILE.sono [RUNS]]`.
+//! Time per program of a model file:
+//! `cargo bench -p sonotrace-benches --bench programs [-- FILE.sono [RUNS]]`.
+//!
+//! With `--before=PROGRAM`, an earlier build of this benchmark, runs that and this one in turn, six times, and prints the
+//! times before and after. `--before-file=FILE.sono` is a file for the earlier one, if it cannot read the same.
 
+use sonotrace_benches::change::{CHANGE_HEAD, Side, changes, output};
 use sonotrace_benches::{HEAD, arguments, programs};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Pairs of runs of a comparison.
+const PAIRS: u64 = 6;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (path, runs) = arguments(20)?;
-    println!("{}, {runs} runs\n{HEAD}", path.display());
-    for times in programs(&path, runs)? {
-        println!("{}", times.line());
+    let option = |name: &str| std::env::args().find_map(|argument| Some(argument.strip_prefix(name)?.into()));
+    println!("{}, {runs} runs", path.display());
+    let Some(before): Option<PathBuf> = option("--before=") else {
+        println!("{HEAD}");
+        for times in programs(&path, runs)? {
+            println!("{}", times.line());
+        }
+        return Ok(());
+    };
+    let before_path = option("--before-file=").unwrap_or_else(|| path.clone());
+    let this = std::env::current_exe()?;
+    println!("before: {}, {}; {PAIRS} pairs\n{CHANGE_HEAD}", before.display(), before_path.display());
+    for change in changes(PAIRS, |side| {
+        let (program, path) = if side == Side::Before { (&before, &before_path) } else { (&this, &path) };
+        output(Command::new(program).arg(path).arg(runs.to_string()))
+    })? {
+        println!("{}", change.line());
     }
     Ok(())
 }

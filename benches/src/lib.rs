@@ -1,5 +1,7 @@
 //! Benchmarks. Each also runs as a small test, so that it keeps working.
 
+pub mod change;
+pub mod noise;
 pub mod polls;
 mod scene;
 pub mod vision;

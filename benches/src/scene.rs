@@ -28,6 +28,11 @@ impl Scene {
         ]
     }
 
+    /// Returns an envelope of ordinary size, for a model whose masks are noise.
+    pub fn noisy_mask() -> Self {
+        Self { name: "noisy mask", descriptor: envelope(128, 512) }
+    }
+
     /// Returns pseudo-random samples, the same on each call.
     pub fn payload(&self) -> Vec<u8> {
         (0..self.descriptor.payload_bytes).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()

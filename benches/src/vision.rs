@@ -1,6 +1,6 @@
 //! Times the work around the networks on each frame: tables, sampling, contours.
 
-use crate::{Scene, Times};
+use crate::{Scene, Times, noise};
 use sonotrace::hal::frame::FrameError;
 use sonotrace::vision::{
     Field, GreyTable, Link, LutEntry, Normalisation, Pick, STEP_WORK, SampleCursor, Sampler, StepBudget,
@@ -40,14 +40,9 @@ pub fn vision(runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
         let radius = (x - 128.0).hypot(y - 120.0);
         (radius - 40.0).min(80.0 - radius)
     };
-    // Three of five pixels are inside, at random.
-    let noise = |at: usize| {
-        let hash = (at as u32 ^ 0x9e37_79b9).wrapping_mul(0x7feb_352d);
-        let hash = (hash ^ hash >> 15).wrapping_mul(0x846c_a68b);
-        if (hash ^ hash >> 16) % 5 < 3 { 1.0 } else { -0.9 }
-    };
-    times.extend(contour("contour", annulus, runs)?);
-    times.extend(contour("contour of noise", noise, runs)?);
+    let annulus: Vec<f32> = (0..(SIZE * SIZE) as usize).map(annulus).collect();
+    times.extend(contour("contour", &annulus, runs)?);
+    times.extend(contour("contour of noise", &noise::logits(), runs)?);
     Ok(times)
 }
 
@@ -86,10 +81,9 @@ fn sampling(
     Ok([whole, step])
 }
 
-fn contour(name: &str, logit: impl Fn(usize) -> f32, runs: u64) -> Result<[Times; 2], VisionError> {
+fn contour(name: &str, logits: &[f32], runs: u64) -> Result<[Times; 2], VisionError> {
     let side = SIZE as usize;
-    let logits: Vec<f32> = (0..side * side).map(logit).collect();
-    let field = Field::new(&logits, side, side, side)?;
+    let field = Field::new(logits, side, side, side)?;
     let mut labels = vec![0i32; side * side];
     let (mut points, mut links) = (vec![[0.0f32; 2]; 4096], vec![Link::default(); 4096]);
     let mut result = Ok(None);

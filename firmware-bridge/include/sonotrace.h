@@ -282,11 +282,11 @@ typedef uint32_t sonotrace_prompt_outcome_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A mapped model file, opaque to C.
-typedef struct sonotrace_model_t sonotrace_model_t;
-
 // A session, opaque to C. It lies at the start of the caller's region.
 typedef struct sonotrace_session_t sonotrace_session_t;
+
+// A mapped model file, opaque to C.
+typedef struct sonotrace_model_t sonotrace_model_t;
 
 // A prompt of the user.
 typedef struct {

@@ -1,6 +1,6 @@
 //! The user's side: prompts and freezing.
 
-use crate::session::{Session, call_on};
+use crate::session::{BridgeSession, call_on};
 use crate::status::{Failure, Status};
 use sonotrace::hal::command::{COMMAND_ABI_VERSION, COMMAND_MAGIC, Command, CommandRecord};
 
@@ -20,7 +20,7 @@ pub const SONOTRACE_SPACE_DISPLAY: u32 = 3;
 /// A prompt of the user.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub struct Prompt {
+pub struct BridgePrompt {
     /// `SONOTRACE_PROMPT_CLICK`, `_BOX` or `_REMOVE`.
     pub kind: u32,
     /// The device's number for the object, from 1. A new number starts a new object; a known number corrects that
@@ -48,18 +48,18 @@ pub struct Prompt {
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_prompt(
-    session: *mut Session,
-    prompt: *const Prompt,
+    session: *mut BridgeSession,
+    prompt: *const BridgePrompt,
     ticket: *mut u32,
 ) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         if prompt.is_null() {
             return Err(Failure::null("prompt"));
         }
         // SAFETY: not null, and points to one, as the caller promises.
-        let Prompt { kind, object, seq, space, is_positive, from, to } = unsafe { prompt.read() };
+        let BridgePrompt { kind, object, seq, space, is_positive, from, to } = unsafe { prompt.read() };
         let record = CommandRecord {
             magic: COMMAND_MAGIC,
             abi_version: COMMAND_ABI_VERSION,
@@ -97,9 +97,9 @@ pub unsafe extern "C" fn sonotrace_prompt(
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut Session, is_frozen: u32) -> Status {
+pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut BridgeSession, is_frozen: u32) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         session.commands.enter("user's")?.set_frozen(is_frozen != 0)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! The acquisition side: frames in.
 
-use crate::session::{Session, call_on};
+use crate::session::{BridgeSession, call_on};
 use crate::status::{Failure, Status, call};
 use sonotrace::hal::clock::Clock;
 use sonotrace::hal::frame::FrameDescriptor;
@@ -8,7 +8,7 @@ use sonotrace::hal::frame::FrameDescriptor;
 /// A slot to fill with a frame.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct FrameSlot {
+pub struct BridgeFrameSlot {
     /// The descriptor. It still describes the slot's last frame: start from `sonotrace_frame_descriptor_init`.
     pub descriptor: *mut FrameDescriptor,
     /// Room for the samples.
@@ -60,9 +60,12 @@ pub unsafe extern "C" fn sonotrace_frame_descriptor_check(descriptor: *const Fra
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *mut FrameSlot) -> Status {
+pub unsafe extern "C" fn sonotrace_frame_acquire(
+    session: *mut BridgeSession,
+    slot: *mut BridgeFrameSlot,
+) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         if slot.is_null() {
             return Err(Failure::null("slot"));
@@ -72,7 +75,7 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *m
         let descriptor: *mut FrameDescriptor = filling.descriptor_mut();
         let payload = filling.payload_mut();
         let acquired =
-            FrameSlot { descriptor, payload: payload.as_mut_ptr(), payload_capacity: payload.len() };
+            BridgeFrameSlot { descriptor, payload: payload.as_mut_ptr(), payload_capacity: payload.len() };
         // Until it is committed, the slot stays with this side.
         acquisition.is_acquired = true;
         // SAFETY: not null, and room for one, as the caller promises.
@@ -90,9 +93,9 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(session: *mut Session, slot: *m
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_frame_commit(session: *mut Session, evicted: *mut u32) -> Status {
+pub unsafe extern "C" fn sonotrace_frame_commit(session: *mut BridgeSession, evicted: *mut u32) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         let mut acquisition = session.acquisition.enter("acquisition")?;
         if !core::mem::replace(&mut acquisition.is_acquired, false) {

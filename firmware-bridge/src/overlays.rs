@@ -1,6 +1,6 @@
 //! Overlays and events out.
 
-use crate::session::{Session, call_on};
+use crate::session::{BridgeSession, call_on};
 use crate::status::{Cut, Failure, Status, call};
 use core::ffi::c_char;
 use core::fmt::Write;
@@ -16,11 +16,11 @@ use sonotrace::hal::overlay::Overlay;
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_overlay_poll(
-    session: *mut Session,
+    session: *mut BridgeSession,
     overlay: *mut *const Overlay,
 ) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         if overlay.is_null() {
             return Err(Failure::null("overlay"));
@@ -40,9 +40,9 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_event_next(session: *mut Session, event: *mut Event) -> Status {
+pub unsafe extern "C" fn sonotrace_event_next(session: *mut BridgeSession, event: *mut Event) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         if event.is_null() {
             return Err(Failure::null("event"));

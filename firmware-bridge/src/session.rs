@@ -22,7 +22,7 @@ const CLOSED: u64 = 0;
 const HEAD_BYTES: usize = 4096;
 
 /// A session, opaque to C. It lies at the start of the caller's region.
-pub struct Session {
+pub struct BridgeSession {
     /// [`OPEN`], [`POISONED`] or [`CLOSED`].
     state: AtomicU64,
     pub(crate) worker: Part<Worker>,
@@ -47,7 +47,7 @@ pub(crate) struct Acquisition {
 /// queued or in work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
-pub struct Counters {
+pub struct BridgeCounters {
     /// Overlays committed, one per frame.
     pub overlays: u64,
     /// Frames superseded by a newer one.
@@ -88,7 +88,7 @@ pub struct Counters {
     pub heartbeat: u64,
 }
 
-impl Counters {
+impl BridgeCounters {
     fn of(counters: &runtime::Counters, heartbeat: u64) -> Self {
         Self {
             overlays: counters.overlays,
@@ -114,9 +114,9 @@ impl Counters {
     }
 }
 
-const COUNTERS: usize = size_of::<Counters>() / 8;
+const COUNTERS: usize = size_of::<BridgeCounters>() / 8;
 
-/// Counters that any thread may read; each of them is atomic by itself.
+/// BridgeCounters that any thread may read; each of them is atomic by itself.
 struct Published([AtomicU64; COUNTERS]);
 
 impl Published {
@@ -124,7 +124,7 @@ impl Published {
         Self([const { AtomicU64::new(0) }; COUNTERS])
     }
 
-    fn store(&self, counters: Counters) {
+    fn store(&self, counters: BridgeCounters) {
         let words: [u64; COUNTERS] = bytemuck::cast(counters);
         for (word, value) in self.0.iter().zip(words) {
             // Relaxed: each counter is independent, and no other data is published through it.
@@ -132,7 +132,7 @@ impl Published {
         }
     }
 
-    fn load(&self) -> Counters {
+    fn load(&self) -> BridgeCounters {
         bytemuck::cast::<[u64; COUNTERS], _>(core::array::from_fn(|at| self.0[at].load(Ordering::Relaxed)))
     }
 }
@@ -148,7 +148,7 @@ impl RegionLayout {
     fn new(head: &[u8], config: &Config) -> Result<Self, Failure> {
         let rings = config.rings().region_bytes().map_err(|error| Failure::new(Status::Config, error))?;
         let [frames, overlays, commands, events] = rings;
-        let mut end = size_of::<Session>();
+        let mut end = size_of::<BridgeSession>();
         let mut take = |bytes: usize| {
             let from = end.next_multiple_of(ALIGN);
             end = from.checked_add(bytes).ok_or_else(|| {
@@ -172,7 +172,8 @@ impl RegionLayout {
 }
 
 /// Alignment of a session's region.
-const REGION_ALIGN: usize = if align_of::<Session>() > ALIGN { align_of::<Session>() } else { ALIGN };
+const REGION_ALIGN: usize =
+    if align_of::<BridgeSession>() > ALIGN { align_of::<BridgeSession>() } else { ALIGN };
 
 /// The bytes that C points at.
 ///
@@ -232,7 +233,7 @@ pub unsafe extern "C" fn sonotrace_open(
     config: *const Config,
     region: *mut u8,
     region_bytes: usize,
-    session: *mut *mut Session,
+    session: *mut *mut BridgeSession,
 ) -> Status {
     call(|| {
         if session.is_null() || region.is_null() {
@@ -284,7 +285,7 @@ pub unsafe extern "C" fn sonotrace_open(
             ports,
             clock,
         )?;
-        let opened = Session {
+        let opened = BridgeSession {
             state: AtomicU64::new(OPEN),
             worker: Part::new(Worker(worker)),
             acquisition: Part::new(Acquisition { frames: rings.frames.producer()?, is_acquired: false }),
@@ -294,7 +295,7 @@ pub unsafe extern "C" fn sonotrace_open(
             clock,
             counters: Published::new(),
         };
-        let place = region.cast::<Session>();
+        let place = region.cast::<BridgeSession>();
         // SAFETY: the region starts with room for a session (by the layout) and is aligned for it (checked).
         unsafe { place.write(opened) };
         // SAFETY: not null, and room for a pointer, as the caller promises.
@@ -303,7 +304,7 @@ pub unsafe extern "C" fn sonotrace_open(
     })
 }
 
-impl Session {
+impl BridgeSession {
     /// The session behind a handle.
     ///
     /// # Safety
@@ -328,8 +329,8 @@ const POISONED_TEXT: &str =
 
 /// Runs the body of a call on a session. Catches a panic and poisons the session, which may be half updated.
 pub(crate) fn call_on(
-    session: Result<&Session, Failure>,
-    body: impl FnOnce(&Session) -> Result<(), Failure>,
+    session: Result<&BridgeSession, Failure>,
+    body: impl FnOnce(&BridgeSession) -> Result<(), Failure>,
 ) -> Status {
     let session = match session {
         Ok(session) => session,
@@ -346,7 +347,7 @@ pub(crate) fn call_on(
 // Each side of a session may be on a thread of its own.
 const _: () = {
     const fn is_shared<T: Send + Sync>() {}
-    is_shared::<Session>();
+    is_shared::<BridgeSession>();
 };
 
 /// Result of one step.
@@ -373,9 +374,13 @@ pub enum Step {
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, seq: *mut u64) -> Status {
+pub unsafe extern "C" fn sonotrace_step(
+    session: *mut BridgeSession,
+    step: *mut Step,
+    seq: *mut u64,
+) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         let mut worker = session.worker.enter("worker")?;
         let (what, number) = match worker.0.poll() {
@@ -385,7 +390,7 @@ pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, 
             Poll::Overlay(seq) => (Step::Overlay, seq),
             Poll::Update(seq) => (Step::Update, seq),
         };
-        session.counters.store(Counters::of(&worker.0.counters(), worker.0.heartbeat()));
+        session.counters.store(BridgeCounters::of(&worker.0.counters(), worker.0.heartbeat()));
         if !step.is_null() {
             // SAFETY: not null, and room for it, as the caller promises.
             unsafe { step.write(what) };
@@ -405,9 +410,12 @@ pub unsafe extern "C" fn sonotrace_step(session: *mut Session, step: *mut Step, 
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *mut Counters) -> Status {
+pub unsafe extern "C" fn sonotrace_counters(
+    session: *const BridgeSession,
+    counters: *mut BridgeCounters,
+) -> Status {
     // SAFETY: as this function's caller promises.
-    let session = unsafe { Session::behind(session) };
+    let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         if counters.is_null() {
             return Err(Failure::null("counters"));
@@ -427,10 +435,13 @@ pub unsafe extern "C" fn sonotrace_counters(session: *const Session, counters: *
 /// points to room for them.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut Counters) -> Status {
+pub unsafe extern "C" fn sonotrace_close(
+    session: *mut BridgeSession,
+    counters: *mut BridgeCounters,
+) -> Status {
     call(|| {
         // SAFETY: as this function's caller promises.
-        let behind = unsafe { Session::behind(session) };
+        let behind = unsafe { BridgeSession::behind(session) };
         let is_poisoned = behind.as_ref().is_err_and(|failure| failure.status == Status::Poisoned);
         if is_poisoned {
             // SAFETY: its state is poisoned, so the session is there.
@@ -450,7 +461,7 @@ pub unsafe extern "C" fn sonotrace_close(session: *mut Session, counters: *mut C
         let taken = unsafe { session.read() };
         let worker = taken.worker.into_inner().0;
         let heartbeat = worker.heartbeat();
-        let totals = Counters::of(&worker.finish(), heartbeat);
+        let totals = BridgeCounters::of(&worker.finish(), heartbeat);
         if !counters.is_null() {
             // SAFETY: not null, and room for them, as the caller promises.
             unsafe { counters.write(totals) };
@@ -496,12 +507,12 @@ mod tests {
         assert_eq!(step(), Status::Ok);
         std::panic::set_hook(Box::new(|_| {}));
         // SAFETY: the session was opened above.
-        let behind = unsafe { Session::behind(session) };
+        let behind = unsafe { BridgeSession::behind(session) };
         assert_eq!(call_on(behind, |_| panic!("on purpose")), Status::Panic);
         let _ = std::panic::take_hook();
         assert_eq!(step(), Status::Poisoned);
         assert_eq!(step(), Status::Poisoned);
-        let mut counters = Counters::default();
+        let mut counters = BridgeCounters::default();
         // SAFETY: the session was opened above, and there is room for counters.
         assert_eq!(unsafe { sonotrace_close(session, &mut counters) }, Status::Poisoned);
         assert_eq!(counters.heartbeat, 1);

@@ -6,10 +6,10 @@
 use sonotrace::hal::event::Event;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::region::Region;
-use sonotrace_ffi::commands::{Prompt, sonotrace_prompt, sonotrace_set_frozen};
+use sonotrace_ffi::commands::{BridgePrompt, sonotrace_prompt, sonotrace_set_frozen};
 use sonotrace_ffi::config::{Config, sonotrace_config_default};
 use sonotrace_ffi::frames::{
-    FrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit, sonotrace_frame_descriptor_check,
+    BridgeFrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit, sonotrace_frame_descriptor_check,
     sonotrace_frame_descriptor_init,
 };
 use sonotrace_ffi::model::{
@@ -17,8 +17,8 @@ use sonotrace_ffi::model::{
 };
 use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
 use sonotrace_ffi::session::{
-    Counters, Session, Step, sonotrace_close, sonotrace_counters, sonotrace_memory_required, sonotrace_open,
-    sonotrace_step,
+    BridgeCounters, BridgeSession, Step, sonotrace_close, sonotrace_counters, sonotrace_memory_required,
+    sonotrace_open, sonotrace_step,
 };
 use sonotrace_ffi::status::{Status, sonotrace_last_error};
 use std::ffi::CStr;
@@ -52,7 +52,7 @@ fn required(model: &[u8], config: &Config) -> Result<(usize, usize), (Status, St
 
 /// An open session in memory of its own.
 struct Opened {
-    session: *mut Session,
+    session: *mut BridgeSession,
     _region: Region,
 }
 
@@ -135,21 +135,21 @@ fn null_is_refused_everywhere() {
             sonotrace_step(null_mut(), null_mut(), null_mut()),
             sonotrace_frame_acquire(
                 null_mut(),
-                &mut FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 },
+                &mut BridgeFrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 },
             ),
             sonotrace_frame_acquire(session, null_mut()),
             sonotrace_frame_commit(null_mut(), null_mut()),
             sonotrace_frame_descriptor_init(null_mut()),
             sonotrace_frame_descriptor_check(null()),
             sonotrace_prompt(session, null(), null_mut()),
-            sonotrace_prompt(null_mut(), &Prompt::default(), null_mut()),
+            sonotrace_prompt(null_mut(), &BridgePrompt::default(), null_mut()),
             sonotrace_set_frozen(null_mut(), 1),
             sonotrace_overlay_poll(session, null_mut()),
             sonotrace_overlay_poll(null_mut(), &mut null()),
             sonotrace_event_next(session, null_mut()),
             sonotrace_event_text(null(), null_mut(), 0),
             sonotrace_counters(session, null_mut()),
-            sonotrace_counters(null(), &mut Counters::default()),
+            sonotrace_counters(null(), &mut BridgeCounters::default()),
             sonotrace_close(null_mut(), null_mut()),
             sonotrace_model_map(null(), &mut mapped),
             sonotrace_model_map(c"x".as_ptr(), null_mut()),
@@ -181,10 +181,10 @@ fn a_missing_file_is_named() {
 #[test]
 fn calls_on_a_closed_session_are_refused() {
     let opened = open();
-    let mut counters = Counters::default();
+    let mut counters = BridgeCounters::default();
     // SAFETY: open, and closed once.
     assert_eq!(unsafe { sonotrace_close(opened.session, &mut counters) }, Status::Ok);
-    assert_eq!(counters, Counters::default());
+    assert_eq!(counters, BridgeCounters::default());
     // SAFETY: the session's region still exists.
     let again = unsafe {
         [
@@ -205,7 +205,7 @@ fn invalid_frames_and_prompts_are_refused_and_the_scan_continues() {
     // SAFETY: open; null is allowed.
     assert_eq!(unsafe { sonotrace_frame_commit(session, null_mut()) }, Status::Frame);
     assert!(text().contains("acquired"), "{}", text());
-    let mut slot = FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
+    let mut slot = BridgeFrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
     // SAFETY: open, and room for a slot.
     assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
     assert_eq!(slot.payload_capacity, 8192);
@@ -222,25 +222,25 @@ fn invalid_frames_and_prompts_are_refused_and_the_scan_continues() {
     // SAFETY: open, and room for both.
     assert_eq!(unsafe { sonotrace_step(session, &mut step, &mut seq) }, Status::Ok);
     assert_eq!((step, seq), (Step::Dropped, 0));
-    let mut counters = Counters::default();
+    let mut counters = BridgeCounters::default();
     // SAFETY: open, and room for them.
     assert_eq!(unsafe { sonotrace_counters(session, &mut counters) }, Status::Ok);
     assert_eq!((counters.dropped_malformed, counters.heartbeat), (1, 1));
 
-    let good = Prompt { kind: 1, object: 1, space: 1, is_positive: 1, ..Prompt::default() };
-    let prompt = |prompt: Prompt| {
+    let good = BridgePrompt { kind: 1, object: 1, space: 1, is_positive: 1, ..BridgePrompt::default() };
+    let prompt = |prompt: BridgePrompt| {
         let mut ticket = 0;
         // SAFETY: open, and all pointers are valid.
         (unsafe { sonotrace_prompt(session, &prompt, &mut ticket) }, ticket)
     };
     for bad in [
-        Prompt { kind: 0, ..good },
+        BridgePrompt { kind: 0, ..good },
         // Freezing is not a prompt.
-        Prompt { kind: 4, ..good },
-        Prompt { object: 0, ..good },
-        Prompt { space: 9, ..good },
-        Prompt { is_positive: 2, ..good },
-        Prompt { from: [f32::NAN, 0.0], ..good },
+        BridgePrompt { kind: 4, ..good },
+        BridgePrompt { object: 0, ..good },
+        BridgePrompt { space: 9, ..good },
+        BridgePrompt { is_positive: 2, ..good },
+        BridgePrompt { from: [f32::NAN, 0.0], ..good },
     ] {
         assert_eq!(prompt(bad), (Status::Prompt, 0), "{bad:?}");
     }
@@ -271,7 +271,7 @@ fn invalid_frames_and_prompts_are_refused_and_the_scan_continues() {
 fn sides_may_be_on_different_threads() {
     const FRAMES: u64 = 300;
     #[derive(Clone, Copy)]
-    struct Handle(*mut Session);
+    struct Handle(*mut BridgeSession);
     // SAFETY: each side of a session may be used by one thread, as in this test.
     unsafe impl Send for Handle {}
     let opened = open();
@@ -296,7 +296,8 @@ fn sides_may_be_on_different_threads() {
         let acquisition = scope.spawn(move || {
             let Handle(session) = { handle };
             for seq in 1..=FRAMES {
-                let mut slot = FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
+                let mut slot =
+                    BridgeFrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
                 // SAFETY: open; this is the only thread on this side.
                 assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
                 // SAFETY: the slot is this thread's until it is committed.
@@ -308,13 +309,13 @@ fn sides_may_be_on_different_threads() {
         });
         let user = scope.spawn(move || {
             let Handle(session) = { handle };
-            let click = Prompt {
+            let click = BridgePrompt {
                 kind: 1,
                 object: 1,
                 space: 1,
                 is_positive: 1,
                 from: [0.0, 20.0],
-                ..Prompt::default()
+                ..BridgePrompt::default()
             };
             let mut accepted = 0;
             while accepted < 20 {
@@ -352,7 +353,7 @@ fn sides_may_be_on_different_threads() {
         user.join().unwrap();
         display.join().unwrap()
     });
-    let mut counters = Counters::default();
+    let mut counters = BridgeCounters::default();
     // SAFETY: open, and closed once.
     assert_eq!(unsafe { sonotrace_close(opened.session, &mut counters) }, Status::Ok);
     assert_eq!(counters.overlays + counters.dropped_superseded, FRAMES);

@@ -628,7 +628,7 @@ fn some_changed_records_are_refused_and_some_run() {
 }
 
 proptest! {
-    #![proptest_config(common::cases(2000))]
+    #![proptest_config(common::random_cases(2000))]
 
     /// Changed records are refused, or run without harm.
     #[test]

@@ -204,7 +204,7 @@ fn run(
 }
 
 proptest! {
-    #![proptest_config(common::cases(400))]
+    #![proptest_config(common::random_cases(400))]
 
     #[test]
     fn any_frames_and_prompts_are_accounted_for(

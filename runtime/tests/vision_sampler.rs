@@ -1,7 +1,11 @@
 //! The sampler against its definition, against Pillow, and against malformed input.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/random_cases.rs"]
+mod random_cases;
+
 use proptest::prelude::*;
+use random_cases::random_cases;
 use sonotrace::hal::frame::{
     Frame, FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, TgcPoint, flags,
 };
@@ -175,7 +179,7 @@ fn geometries() -> impl Strategy<Value = FrameDescriptor> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(150))]
 
     /// Noise, sampled through the table, matches the definition.
     #[test]

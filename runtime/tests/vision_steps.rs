@@ -3,9 +3,12 @@
 
 #[path = "common/boundaries.rs"]
 mod boundaries;
+#[path = "common/random_cases.rs"]
+mod random_cases;
 
 use boundaries::rough;
 use proptest::prelude::*;
+use random_cases::random_cases;
 use sonotrace::hal::frame::{
     FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LINES_MAX, SAMPLES_MAX, TGC_POINTS, TgcPoint, flags,
 };
@@ -66,7 +69,7 @@ fn trace_at_once(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(300))]
 
     /// Tracing noise in steps of any sizes gives the same contour as in one go.
     #[test]

@@ -1,10 +1,12 @@
-//! Shared code of the whole-system tests in `tests/`.
+//! Code that tests and benchmarks of several crates share.
 //!
 //! Tests on real data need these variables to point to it; otherwise they print that they were skipped. With
 //! `SONOTRACE_NO_SKIP` set they fail instead.
 //!
 //! * `SONOTRACE_DATA`: a folder with `ultrasound/MANIFEST.csv` and the images and masks that it lists.
 //! * `SONOTRACE_MODELS`: a folder with ONNX graphs and their golden vectors.
+
+pub mod onnx;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,10 @@
 //! The whole simulated scanner: its frames, its truth, its speckle.
 
+#[path = "../../../runtime/tests/common/random_cases.rs"]
+mod random_cases;
+
 use proptest::prelude::*;
+use random_cases::random_cases;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, FrameDescriptor, flags};
 use sonotrace_hal::geometry::{Geometry, LineSample, Point};
 use sonotrace_sim::phantom::TruthObject;
@@ -91,7 +95,7 @@ fn descriptors_are_complete() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(random_cases(24))]
 
     /// Every accepted configuration gives valid frames, and none panics.
     #[test]

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "../../tests/common/random_cases.rs"]
+mod random_cases;
+
 use common::{Bench, Case, Random, pack_f32, pack_i8, small_tiles};
 use half::f16;
 use proptest::prelude::*;
+use random_cases::random_cases;
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op::*;
 use sonotrace_format::single::{Constant, Output};
@@ -416,12 +420,6 @@ fn panels(n: usize, k: usize, random: &mut Random) -> (Constant, Vec<f64>) {
     }
 }
 
-fn cases(count: u32) -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
-    ProptestConfig { cases: if is_set { config.cases } else { count }, ..config }
-}
-
 fn any_window(random: &mut Random) -> Window {
     let side = |random: &mut Random| 1 + random.below(3) as u32;
     Window {
@@ -441,7 +439,7 @@ fn image(dims: &[u32; DIMS], window: &Window, has: &[usize], random: &mut Random
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(random_cases(150))]
 
     #[test]
     fn element_wise(seed: u64) {

@@ -2,9 +2,13 @@
 // Each test file uses a part of this; a panic here fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+#[path = "random_cases.rs"]
+mod random_cases;
+
 use bytemuck::{Pod, cast_slice_mut};
 use core::cell::Cell;
-use proptest::test_runner::Config as ProptestConfig;
+#[allow(unused_imports)]
+pub use random_cases::random_cases;
 pub use sonotrace::format::AlignedBytes;
 #[allow(unused_imports)]
 pub use sonotrace::format::write::{refresh_hashes, section_record};
@@ -37,14 +41,6 @@ pub fn disc() -> &'static [u8] {
 pub fn disc_model() -> Model<'static> {
     static MODEL: OnceLock<Model<'static>> = OnceLock::new();
     *MODEL.get_or_init(|| Model::parse(disc()).unwrap())
-}
-
-/// Configures `count` random cases, or `PROPTEST_CASES` if it is set: fewer under emulation, many more to find rare
-/// failures.
-pub fn cases(count: u32) -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
-    ProptestConfig { cases: if is_set { config.cases } else { count }, ..config }
 }
 
 /// Pseudo-random numbers: SplitMix64.

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sonotrace_ffi::commands::{Prompt, sonotrace_prompt, sonotrace_set_frozen};
+use sonotrace_ffi::commands::{BridgePrompt, sonotrace_prompt, sonotrace_set_frozen};
 use sonotrace_ffi::config::Config;
-use sonotrace_ffi::frames::{FrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit};
+use sonotrace_ffi::frames::{BridgeFrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit};
 use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
 use sonotrace_ffi::session::{
     Counters, Session, sonotrace_close, sonotrace_memory_required, sonotrace_open, sonotrace_step,
@@ -126,7 +126,7 @@ fuzz_target!(|data: &[u8]| {
     while !bytes.0.is_empty() {
         match bytes.byte() % 8 {
             0 | 1 => {
-                let mut slot = FrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
+                let mut slot = BridgeFrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
                 // SAFETY: open, and `slot` is valid.
                 assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
                 let how = bytes.byte();
@@ -147,7 +147,7 @@ fuzz_target!(|data: &[u8]| {
                 let [kind, object, space, flags] = bytes.take();
                 let place =
                     |bytes: &mut Bytes<'_>| [bytes.byte(), bytes.byte()].map(|at| f32::from(at) / 4.0 - 10.0);
-                let prompt = Prompt {
+                let prompt = BridgePrompt {
                     kind: u32::from(kind % 5),
                     object: u32::from(object % 14),
                     space: u32::from(space % 5),

@@ -6,14 +6,13 @@
 // Helpers of tests: a failure here fails the test.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{Onnx, float, int, ints, text};
 use half::f16;
 use sonotrace::format::AlignedBytes;
 use sonotrace::format::Model;
 use sonotrace::format::{OpKind, SectionKind};
 use sonotrace_compiler::golden::Case;
 use sonotrace_compiler::{Options, Weights, compile_graphs, frontend, parity};
+use sonotrace_tests::onnx::{Onnx, float, int, ints, text};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 

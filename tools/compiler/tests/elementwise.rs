@@ -1,10 +1,9 @@
 //! Element-wise operations against tract.
 
-mod common;
-use common::{Onnx, count, float, int, text};
+use sonotrace_tests::onnx::{self, Onnx, count, float, int, text};
 
 /// A graph that applies `op` to an input, or to its exponential if `op` needs positive values.
-fn unary(op: &str, positive: bool, attributes: &[common::AttributeProto]) -> Onnx {
+fn unary(op: &str, positive: bool, attributes: &[onnx::AttributeProto]) -> Onnx {
     let graph = Onnx::opset(20).input("x", &[2, 3, 7, 5]);
     let graph = if positive {
         graph.node("Exp", &["x"], &["a"], &[])
@@ -125,8 +124,8 @@ fn comparisons_and_logic_yield_zeros_and_ones() {
             .node("Ceil", &["z"], &["b"], &[])
             .node(op, &["a", "b"], &["c"], &[])
             .node("Not", &["c"], &["d"], &[])
-            .node("Cast", &["c"], &["e"], &[int("to", common::FLOAT)])
-            .node("Cast", &["d"], &["f"], &[int("to", common::FLOAT)])
+            .node("Cast", &["c"], &["e"], &[int("to", onnx::FLOAT)])
+            .node("Cast", &["d"], &["f"], &[int("to", onnx::FLOAT)])
             .floats("two", &[], &[2.0])
             .node("Mul", &["f", "two"], &["g"], &[])
             .node("Add", &["e", "g"], &["y"], &[])
@@ -166,7 +165,7 @@ fn a_clip_is_fused_into_a_product() {
         .weights("w", &[8, 4, 3, 3])
         .floats("low", &[], &[0.0])
         .floats("high", &[], &[6.0])
-        .node("Conv", &["x", "w"], &["a"], &[common::ints("pads", &[1, 1, 1, 1])])
+        .node("Conv", &["x", "w"], &["a"], &[onnx::ints("pads", &[1, 1, 1, 1])])
         .node("Clip", &["a", "low", "high"], &["y"], &[])
         .output("y")
         .agrees("ReLU6");

@@ -1,7 +1,6 @@
 //! Matrix products and convolutions against tract.
 
-mod common;
-use common::{Onnx, count, float, int, ints, text};
+use sonotrace_tests::onnx::{Onnx, count, float, int, ints, text};
 
 #[test]
 fn bias_and_activation_are_fused_into_linear_layers() {

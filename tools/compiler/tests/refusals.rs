@@ -1,8 +1,7 @@
 //! Graphs that cannot be compiled give errors that name the cause.
 
-mod common;
-use common::{Dim, Onnx, int, ints, text};
 use sonotrace_compiler::{CompileError, Options, Weights, compile, compile_graphs};
+use sonotrace_tests::onnx::{self, Dim, Onnx, int, ints, text};
 use std::path::PathBuf;
 
 fn message(graph: &Onnx) -> String {
@@ -38,7 +37,7 @@ fn computed_weights_indices_and_integers_are_refused() {
     assert_names(&message(&conv), &["Conv_0", "constant"]);
     let gather = Onnx::default()
         .input("x", &[5, 3])
-        .node("Cast", &["x"], &["i"], &[int("to", common::INT64)])
+        .node("Cast", &["x"], &["i"], &[int("to", onnx::INT64)])
         .node("GatherElements", &["x", "i"], &["y"], &[int("axis", 0)])
         .output("y");
     assert_names(&message(&gather), &["Cast_0", "only f32 and bool"]);
@@ -69,7 +68,7 @@ fn unsupported_samplings_are_refused() {
 #[test]
 fn dynamic_shapes_are_refused_with_the_input_s_name() {
     let graph = Onnx::default()
-        .typed_input("tokens", common::FLOAT, &[Dim::DimParam("batch".into()), Dim::DimValue(6)])
+        .typed_input("tokens", onnx::FLOAT, &[Dim::DimParam("batch".into()), Dim::DimValue(6)])
         .node("Relu", &["tokens"], &["y"], &[])
         .output("y");
     let error = graph.compile().unwrap_err();
@@ -79,10 +78,10 @@ fn dynamic_shapes_are_refused_with_the_input_s_name() {
 
 #[test]
 fn ports_of_other_types_are_refused() {
-    for (dtype, name) in [(common::DOUBLE, "double"), (common::INT64, "int64"), (common::BOOL, "bool")] {
+    for (dtype, name) in [(onnx::DOUBLE, "double"), (onnx::INT64, "int64"), (onnx::BOOL, "bool")] {
         let graph = Onnx::default()
             .typed_input("labels", dtype, &[Dim::DimValue(6)])
-            .node("Cast", &["labels"], &["y"], &[int("to", common::FLOAT)])
+            .node("Cast", &["labels"], &["y"], &[int("to", onnx::FLOAT)])
             .output("y");
         let error = graph.compile().unwrap_err();
         assert!(matches!(error, CompileError::PortType { .. }), "{error}");

@@ -1,7 +1,6 @@
 //! Shape operations, reductions, normalisation and resampling against tract.
 
-mod common;
-use common::{Onnx, count, float, int, ints, text};
+use sonotrace_tests::onnx::{self, Onnx, count, float, int, ints, text};
 
 #[test]
 fn transposes_slices_and_splits_cost_nothing() {
@@ -147,7 +146,7 @@ fn reductions() {
     Onnx::default()
         .input("x", &[3, 7, 5])
         .node("ArgMax", &["x"], &["i"], &[int("axis", 1), int("keepdims", 0)])
-        .node("Cast", &["i"], &["y"], &[int("to", common::FLOAT)])
+        .node("Cast", &["i"], &["y"], &[int("to", onnx::FLOAT)])
         .output("y")
         .agrees("ArgMax");
 }

@@ -3,8 +3,6 @@
 // Helpers of tests: a failure here fails the test.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{Onnx, RMS_MAX, count, ints};
 use proptest::prelude::*;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::op::TILE_MACS_MAX;
@@ -13,6 +11,7 @@ use sonotrace::kernels::{BindOptions, BoundOp};
 use sonotrace_compiler::golden::{Case, made_up};
 use sonotrace_compiler::parity::Parity;
 use sonotrace_compiler::{Compiled, Options, Weights, compile_graphs, frontend, parity};
+use sonotrace_tests::onnx::{self, Onnx, RMS_MAX, count, ints};
 
 fn writer() -> frontend::Graph {
     let graph = Onnx::default()
@@ -216,7 +215,7 @@ fn random_graph(steps: &[Step]) -> Onnx {
             }
             Step::Concat(_, axis) if total < 400 => {
                 next[axis] *= 2;
-                let attributes = [common::int("axis", axis as i64)];
+                let attributes = [onnx::int("axis", axis as i64)];
                 graph
                     .node("Exp", &[&a], &[&constant], &[])
                     .node("Sigmoid", &[&constant], &[&format!("{constant}s")], &[])
@@ -244,7 +243,7 @@ fn random_graph(steps: &[Step]) -> Onnx {
                     .node("MatMul", &[&a, &constant], &[&scaled], &[])
                     .node("Tanh", &[&scaled], &[&name], &[])
             }
-            Step::Norm(_) => graph.node("Softmax", &[&a], &[&name], &[common::int("axis", 1)]),
+            Step::Norm(_) => graph.node("Softmax", &[&a], &[&name], &[onnx::int("axis", 1)]),
             Step::Conv(_) => {
                 next[1] = 3;
                 graph
@@ -270,9 +269,9 @@ proptest! {
     fn random_graphs_agree(steps in steps()) {
         let graph = random_graph(&steps).graph("main").unwrap();
         let compiled = compile_graphs(std::slice::from_ref(&graph), &Options::default())
-            .map_err(|error| TestCaseError::fail(format!("{error}\n{}", common::dump(&graph))))?;
+            .map_err(|error| TestCaseError::fail(format!("{error}\n{}", onnx::dump(&graph))))?;
         for output in parity::outputs(&compiled.bytes, &graph, None).unwrap() {
-            prop_assert!(output.relative_rms <= RMS_MAX, "{:?}\n{}", output, common::dump(&graph));
+            prop_assert!(output.relative_rms <= RMS_MAX, "{:?}\n{}", output, onnx::dump(&graph));
         }
     }
 }
@@ -331,7 +330,7 @@ fn weights_of_8_bits_stay_exact_in_parts() {
     let graph = Onnx::default()
         .input("a", &[1, first, 7, 9])
         .input("b", &[1, second, 7, 9])
-        .node("Concat", &["a", "b"], &["ab"], &[common::int("axis", 1)])
+        .node("Concat", &["a", "b"], &["ab"], &[onnx::int("axis", 1)])
         .floats("w", &[21, first + second, 1, 1], &weights_of_8_bits(21, first + second))
         .node("Conv", &["ab", "w"], &["y"], &[])
         .output("y");

@@ -1,7 +1,7 @@
-//! Small ONNX graphs (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), and the check that our executor and tract
-//! agree on them.
-// Each test file uses a part of this; a failure here fails the test.
-#![allow(dead_code, clippy::unwrap_used)]
+//! Small ONNX graphs (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>) for tests and benchmarks, and the check
+//! that our executor and tract agree on them.
+// A failure here fails the test.
+#![allow(clippy::unwrap_used)]
 
 use prost::Message;
 use sonotrace_compiler::{CompileError, Compiled, Options, compile_graphs, frontend, parity};
@@ -24,26 +24,33 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: kind.into(), ..AttributeProto::default() }
 }
 
+/// An attribute that is an integer.
 pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: value, ..attribute(name, AttributeType::Int) }
 }
 
+/// An attribute that is a list of integers.
 pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
+/// An attribute that is a number.
 pub fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: value, ..attribute(name, AttributeType::Float) }
 }
 
+/// An attribute that is a string.
 pub fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto { s: value.into(), ..attribute(name, AttributeType::String) }
 }
 
-/// ONNX element types.
+/// ONNX element type f32.
 pub const FLOAT: i64 = DataType::Float as i64;
+/// ONNX element type of 64-bit integers.
 pub const INT64: i64 = DataType::Int64 as i64;
+/// ONNX element type of truth values.
 pub const BOOL: i64 = DataType::Bool as i64;
+/// ONNX element type f64.
 pub const DOUBLE: i64 = DataType::Double as i64;
 
 /// A graph under construction.
@@ -69,21 +76,24 @@ fn port(name: &str, dtype: i64, shape: Option<&[Dim]>) -> ValueInfoProto {
 }
 
 impl Onnx {
+    /// An empty graph for a version of the operator set.
     pub fn opset(opset: i64) -> Self {
         Self { graph: GraphProto { name: "test".into(), ..GraphProto::default() }, opset }
     }
 
+    /// Adds an input of f32.
     pub fn input(self, name: &str, shape: &[usize]) -> Self {
         let shape: Vec<Dim> = shape.iter().map(|&extent| Dim::DimValue(extent as i64)).collect();
         self.typed_input(name, FLOAT, &shape)
     }
 
+    /// Adds an input of an ONNX element type; dimensions may be symbolic.
     pub fn typed_input(mut self, name: &str, dtype: i64, shape: &[Dim]) -> Self {
         self.graph.input.push(port(name, dtype, Some(shape)));
         self
     }
 
-    /// An output without a declared shape.
+    /// Adds an output without a declared shape.
     pub fn output(mut self, name: &str) -> Self {
         self.graph.output.push(port(name, FLOAT, None));
         self
@@ -100,13 +110,17 @@ impl Onnx {
         self
     }
 
+    /// Adds a constant of f32.
+    ///
+    /// # Panics
+    /// If the number of values does not match the shape.
     pub fn floats(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>());
         let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.tensor(name, DataType::Float, shape, raw)
     }
 
-    /// Weights with pseudo-random values from -1 to 1.
+    /// Adds a constant with pseudo-random values from -1 to 1, which f16 holds exactly. They depend on the name.
     pub fn weights(self, name: &str, shape: &[usize]) -> Self {
         let seed = name.bytes().fold(7u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let mut state = seed;
@@ -120,12 +134,13 @@ impl Onnx {
         self.floats(name, shape, &values)
     }
 
+    /// Adds a constant of 64-bit integers.
     pub fn indices(self, name: &str, shape: &[usize], values: &[i64]) -> Self {
         let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.tensor(name, DataType::Int64, shape, raw)
     }
 
-    /// A node, named after its operation and its number.
+    /// Adds a node, named after its operation and its number.
     pub fn node(
         mut self,
         op: &str,
@@ -145,6 +160,7 @@ impl Onnx {
         self
     }
 
+    /// The content of the ONNX file.
     pub fn bytes(&self) -> Vec<u8> {
         let opset = OperatorSetIdProto { version: self.opset, ..OperatorSetIdProto::default() };
         let model = ModelProto {
@@ -157,15 +173,26 @@ impl Onnx {
         model.encode_to_vec()
     }
 
+    /// The graph, read by the compiler as a program.
+    ///
+    /// # Errors
+    /// As [`frontend::parse`].
     pub fn graph(&self, program: &str) -> Result<frontend::Graph, CompileError> {
         frontend::parse(program, Path::new("test.onnx"), &self.bytes())
     }
 
+    /// Compiles the graph as the program `main`.
+    ///
+    /// # Errors
+    /// As [`compile_graphs`].
     pub fn compile(&self) -> Result<Compiled, CompileError> {
         compile_graphs(&[self.graph("main")?], &Options::default())
     }
 
     /// Asserts that our executor agrees with tract on generated inputs, within [`RMS_MAX`]. Returns the compiled file.
+    ///
+    /// # Panics
+    /// If they do not agree, or the graph is refused.
     pub fn agrees(&self, what: &str) -> Compiled {
         let graph = self.graph("main").unwrap_or_else(|error| panic!("{what}: {error}"));
         let compiled = compile_graphs(std::slice::from_ref(&graph), &Options::default());
