@@ -126,7 +126,8 @@ fuzz_target!(|data: &[u8]| {
     while !bytes.0.is_empty() {
         match bytes.byte() % 8 {
             0 | 1 => {
-                let mut slot = BridgeFrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
+                let mut slot =
+                    BridgeFrameSlot { descriptor: null_mut(), payload: null_mut(), payload_capacity: 0 };
                 // SAFETY: open, and `slot` is valid.
                 assert_eq!(unsafe { sonotrace_frame_acquire(session, &mut slot) }, Status::Ok);
                 let how = bytes.byte();
