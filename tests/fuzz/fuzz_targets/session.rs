@@ -7,7 +7,7 @@ use sonotrace_ffi::config::Config;
 use sonotrace_ffi::frames::{BridgeFrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit};
 use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
 use sonotrace_ffi::session::{
-    Counters, Session, sonotrace_close, sonotrace_memory_required, sonotrace_open, sonotrace_step,
+    BridgeCounters, BridgeSession, sonotrace_close, sonotrace_memory_required, sonotrace_open, sonotrace_step,
 };
 use sonotrace_ffi::status::Status;
 use sonotrace_fuzz::Memory;
@@ -90,7 +90,7 @@ fn good(kind: u8, seq: u64) -> FrameDescriptor {
 }
 
 /// Opens a session in memory of exactly the size that it requires, if that is small.
-fn open(config: &Config) -> Option<(*mut Session, Memory)> {
+fn open(config: &Config) -> Option<(*mut BridgeSession, Memory)> {
     let (mut bytes, mut align, mut session) = (0, 0, null_mut());
     let model = &MODEL.0;
     // SAFETY: all pointers are valid.
@@ -192,7 +192,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    let mut counters = Counters::default();
+    let mut counters = BridgeCounters::default();
     // SAFETY: open, and closed once.
     assert_eq!(unsafe { sonotrace_close(session, &mut counters) }, Status::Ok);
     let dropped = counters.dropped_superseded
