@@ -1,5 +1,6 @@
 //! Binds a verified record: kernel, operands, tile grid.
 
+use crate::arch::{Instructions, Isa};
 use crate::grid::UnitGrid;
 use crate::memory::{Element, FloatSource, FloatTarget, Source, SpaceOf, Spaces, Target, Tile};
 use crate::{
@@ -59,13 +60,8 @@ pub(crate) trait Kernel: Sized {
         binder.unit_grid()
     }
 
-    /// Runs one tile.
-    fn run(&self, tile: Tile<'_>);
-
-    /// Returns its name in reports: `{instruction set}-{types}`.
-    fn name(&self) -> &'static str {
-        "portable-f32"
-    }
+    /// Runs one tile. Inlined, like all that it calls on elements, so that it is compiled for the instruction set.
+    fn run<I: Isa>(&self, isa: I, tile: Tile<'_>);
 }
 
 /// The list of kernels: the operation, and its kernel's type.
@@ -86,13 +82,9 @@ macro_rules! kernels {
                 }
             }
 
-            fn name(&self) -> &'static str {
-                match self { $(Self::$operation(kernel) => kernel.name(),)* }
-            }
-
             #[inline]
-            fn run(&self, tile: Tile<'_>) {
-                match self { $(Self::$operation(kernel) => kernel.run(tile),)* }
+            fn run(&self, instructions: Instructions, tile: Tile<'_>) {
+                match self { $(Self::$operation(kernel) => instructions.run(kernel, tile),)* }
             }
         }
     };
@@ -119,12 +111,14 @@ pub struct BindOptions {
     pub tile_work: u64,
     /// Maximum multiply-accumulates of a tile of a product.
     pub tile_macs: u64,
+    /// Instruction set of the kernels.
+    pub instructions: Instructions,
 }
 
 impl Default for BindOptions {
-    /// Returns [`TILE_WORK`] and [`TILE_MACS_MAX`].
+    /// Returns [`TILE_WORK`], [`TILE_MACS_MAX`] and the fastest instruction set.
     fn default() -> Self {
-        Self { tile_work: TILE_WORK, tile_macs: TILE_MACS_MAX }
+        Self { tile_work: TILE_WORK, tile_macs: TILE_MACS_MAX, instructions: Instructions::best() }
     }
 }
 
@@ -133,6 +127,7 @@ impl Default for BindOptions {
 pub struct BoundOp {
     bound: Bound,
     grid: UnitGrid,
+    instructions: Instructions,
 }
 
 impl BoundOp {
@@ -144,7 +139,7 @@ impl BoundOp {
         let operation = Operation::decode(record).map_err(BindError::Record)?;
         let binder = Binder { model, record, operation, options: *options };
         let (bound, grid) = Bound::bind(&operation, &binder)?;
-        Ok(Self { bound, grid })
+        Ok(Self { bound, grid, instructions: options.instructions })
     }
 
     /// Returns the number of tiles; at least 1.
@@ -153,9 +148,9 @@ impl BoundOp {
         self.grid.tiles()
     }
 
-    /// Returns the name of its kernel: `{instruction set}-{types}`.
-    pub fn kernel_name(&self) -> &'static str {
-        self.bound.name()
+    /// Returns the instruction set of its kernel.
+    pub fn instructions(&self) -> Instructions {
+        self.instructions
     }
 
     /// Runs one tile.
@@ -173,7 +168,7 @@ impl BoundOp {
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub unsafe fn run(&self, spaces: &Spaces, tile: u32, scratch: &mut [u8]) {
         // SAFETY: guaranteed by the caller.
-        self.bound.run(unsafe { Tile::new(spaces, self.grid.units_of(tile), scratch) });
+        self.bound.run(self.instructions, unsafe { Tile::new(spaces, self.grid.units_of(tile), scratch) });
     }
 }
 
@@ -219,6 +214,11 @@ impl<'a> Binder<'a> {
     /// Returns the maximum multiply-accumulates of a tile of a product.
     pub fn tile_macs(&self) -> u64 {
         self.options.tile_macs
+    }
+
+    /// Returns the rows of a block of sums.
+    pub fn block_rows(&self) -> usize {
+        self.options.instructions.rows()
     }
 
     /// Returns the sizes of the packed weights.

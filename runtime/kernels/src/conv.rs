@@ -1,9 +1,10 @@
 //! Dense convolutions: products whose rows are gathered from an image.
 
+use crate::arch::{Isa, ROWS_MAX};
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Columns, Epilogue, ProductGrid, ROWS, multiply};
+use crate::product::{Columns, Epilogue, ProductGrid, multiply};
 use crate::window::WindowAxis;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -66,12 +67,13 @@ impl Kernel for Conv {
         self.grid.tiles()
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let piece = self.grid.piece(tile.units.start);
         let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
         let image =
             &tile.inputs.read(self.image)[self.image_start + piece.batch as usize * self.image_steps[0]..];
-        self.gather(image, &piece.rows, packed);
+        self.gather::<I>(image, &piece.rows, packed);
         let [batch_step, row_step, column_step] = self.out_steps;
         let start = self.out_start + piece.batch as usize * batch_step;
         let place = |pixel: usize| {
@@ -80,33 +82,42 @@ impl Kernel for Conv {
         };
         let mut output = tile.output.open(self.output);
         let to = (&mut output, &self.epilogue);
-        multiply(&self.grid, &piece, tile.inputs, &self.columns, (packed, panel), to, place);
+        multiply(isa, &self.grid, &piece, tile.inputs, &self.columns, (packed, panel), to, place);
     }
 }
 
 impl Conv {
-    /// Packs the window of each pixel, in groups of [`ROWS`] pixels, interleaved over `k`; zero outside the image and
+    /// Packs the window of each pixel, in groups of [`Isa::ROWS`] pixels, interleaved over `k`; zero outside the image and
     /// in the padding of the last group.
-    fn gather(&self, image: &[f32], pixels: &Range<usize>, packed: &mut [f32]) {
+    #[inline(always)]
+    fn gather<I: Isa>(&self, image: &[f32], pixels: &Range<usize>, packed: &mut [f32]) {
         let [_, row_step, column_step, channel_step] = self.image_steps;
         let [rows, columns] = self.axes;
         let taps = rows.kernel() * columns.kernel();
-        for (group, packed) in packed.chunks_exact_mut(self.grid.k * ROWS).enumerate() {
-            for lane in 0..ROWS {
-                let pixel = pixels.start + group * ROWS + lane;
-                let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
-                for (tap, (ky, kx)) in (0..rows.kernel())
-                    .flat_map(|ky| (0..columns.kernel()).map(move |kx| (ky, kx)))
-                    .enumerate()
-                {
-                    // All channels of one tap.
-                    let to = packed[tap * ROWS + lane..].iter_mut().step_by(taps * ROWS);
-                    match (rows.input_at(y, ky), columns.input_at(x, kx)) {
-                        (Some(y), Some(x)) if pixel < pixels.end => {
-                            let from = &image[y * row_step + x * column_step..];
-                            to.enumerate().for_each(|(channel, to)| *to = from[channel * channel_step]);
-                        }
-                        _ => to.for_each(|to| *to = 0.0),
+        for (group, packed) in packed.chunks_exact_mut(self.grid.k * I::ROWS).enumerate() {
+            let first = pixels.start + group * I::ROWS;
+            for tap in 0..taps {
+                let (ky, kx) = (tap / columns.kernel(), tap % columns.kernel());
+                let place = |lane: usize| {
+                    let pixel = first + lane;
+                    let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
+                    let (y, x) = (rows.input_at(y, ky)?, columns.input_at(x, kx)?);
+                    (pixel < pixels.end).then_some(y * row_step + x * column_step)
+                };
+                let places: [Option<usize>; ROWS_MAX] =
+                    core::array::from_fn(|lane| if lane < I::ROWS { place(lane) } else { None });
+                let adjacent = places[0].filter(|first| {
+                    places[..I::ROWS].iter().enumerate().all(|(lane, &place)| place == Some(first + lane))
+                });
+                // All channels of the tap.
+                for (channel, to) in packed[tap * I::ROWS..].chunks_mut(taps * I::ROWS).enumerate() {
+                    let (to, at) = (&mut to[..I::ROWS], channel * channel_step);
+                    match adjacent {
+                        Some(first) => to.copy_from_slice(&image[first + at..][..I::ROWS]),
+                        None => to
+                            .iter_mut()
+                            .zip(&places)
+                            .for_each(|(to, place)| *to = place.map_or(0.0, |place| image[place + at])),
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! Depthwise convolution, a row of one output channel at a time.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::elementwise::unary;
 use crate::memory::{FloatSource, Source, Target, Tile};
@@ -45,6 +46,7 @@ impl<const N: usize> Channels<N> {
     }
 
     /// Returns the row of a unit, which is one row of a channel, and the offsets of its channel in the operands.
+    #[inline(always)]
     pub fn row(&self, unit: u64) -> (usize, [usize; N]) {
         let (row, channel) = ((unit % self.rows as u64) as usize, unit / self.rows as u64);
         let channels = self.channels.count();
@@ -82,7 +84,8 @@ impl Kernel for DepthwiseConv {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let image = tile.inputs.read(self.image);
         let [rows, columns] = self.axes;

@@ -1,11 +1,15 @@
 //! Element-wise functions over strided operands.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::math;
 use crate::memory::{FloatSource, FloatTarget, Inputs, Tile};
 use crate::walk::{ROW_CHUNK, RowChunk, Rows};
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op;
+
+/// Elements that are computed side by side.
+const LANES: usize = 16;
 
 /// Bound element-wise operation.
 #[derive(Debug)]
@@ -28,7 +32,8 @@ impl Kernel for Elementwise {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = self.output.open(tile.output);
         let [mut a, mut b, mut c, mut out] = [[0.0f32; ROW_CHUNK]; 4];
         let steps = self.rows.steps;
@@ -50,6 +55,7 @@ impl Kernel for Elementwise {
 
 impl Elementwise {
     /// Returns elements of an input as f32; empty for an input that the function does not have.
+    #[inline(always)]
     fn view<'a>(&self, inputs: Inputs<'a>, slot: usize, at: [usize; 4], buffer: &'a mut [f32]) -> &'a [f32] {
         match self.inputs[slot - 1] {
             Some(input) => input.view(inputs, at[slot], self.rows.steps[slot], buffer),
@@ -58,14 +64,17 @@ impl Elementwise {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-    for value in values {
-        *value = f(*value);
+    // Whole vectors first: a compiler leaves up to three vectors of a loop of unknown length to single elements.
+    let (chunks, rest) = values.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        chunk.iter_mut().for_each(|value| *value = f(*value));
     }
+    rest.iter_mut().for_each(|value| *value = f(*value));
 }
 
-#[inline]
+#[inline(always)]
 fn pairs(a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32) {
     for (a, &b) in a.iter_mut().zip(b) {
         *a = f(*a, b);
@@ -77,6 +86,7 @@ const fn truth(is_true: bool) -> f32 {
 }
 
 /// Computes a function of one input, in place; also activations of a product.
+#[inline(always)]
 pub(crate) fn unary(unary: Unary, values: &mut [f32]) {
     use UnaryFunction as F;
     let Unary { function, p, q } = unary;
@@ -111,6 +121,7 @@ pub(crate) fn unary(unary: Unary, values: &mut [f32]) {
 }
 
 /// Computes a function of two inputs into the first.
+#[inline(always)]
 fn binary(function: BinaryFunction, a: &mut [f32], b: &[f32]) {
     use BinaryFunction as F;
     match function {
@@ -130,6 +141,7 @@ fn binary(function: BinaryFunction, a: &mut [f32], b: &[f32]) {
 }
 
 /// Computes a function of three inputs into the first.
+#[inline(always)]
 fn ternary(function: TernaryFunction, a: &mut [f32], b: &[f32], c: &[f32]) {
     let inputs = a.iter_mut().zip(b).zip(c);
     match function {

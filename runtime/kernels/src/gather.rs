@@ -1,5 +1,6 @@
 //! Gather along one axis by a table of indices (ONNX Gather and GatherElements).
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Source, Target, Tile};
 use crate::walk::{ROW_CHUNK, RowChunk, Rows};
@@ -29,7 +30,8 @@ impl Kernel for Gather {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let indices = tile.inputs.read(self.indices);
         let [to_step, source_step, table_step] = self.rows.steps;

@@ -1,5 +1,6 @@
 //! Samples an image at computed positions (ONNX GridSample, bilinear). Networks use it to move masks with the tissue.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Source, Target, Tile};
 use crate::walk::Dims;
@@ -60,7 +61,8 @@ impl Kernel for GridSample {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let places = tile.inputs.read(self.places);
         let units = tile.units;
         let mut walk = self.pixels.walk(units.start, self.starts);

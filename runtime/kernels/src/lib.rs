@@ -4,7 +4,7 @@
 //! a run needs no lookup. A tile reads its operands, uses only the scratch of its thread, and writes elements that no
 //! other tile of the operation writes. So tiles may run in any order, on any thread, with the same result bit for bit.
 //!
-//! The portable kernels are the reference for faster kernels. [`arch`] detects the instruction sets.
+//! Each kernel is compiled for every instruction set ([`arch`]); as portable code it is the reference for the others.
 //!
 //! * [`bind`]: binds a record to its kernel.
 //! * [`memory`]: positions of a run's tensors; the only unsafe code of the portable kernels.

@@ -4,7 +4,7 @@
 /// Computes `e^x`. Error at most 2 ulp; 0 below -87.3, infinity above 88.7.
 ///
 /// Cody-Waite reduction by ln 2 and a degree-6 polynomial on [-ln2/2, ln2/2] (Cephes' `expf` coefficients).
-#[inline]
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
     const LN2_HIGH: f32 = 0.693_359_4;
@@ -35,7 +35,7 @@ pub fn exp(x: f32) -> f32 {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn pow2(n: i32) -> f32 {
     f32::from_bits(((n + 127) << 23) as u32)
 }
@@ -44,7 +44,7 @@ fn pow2(n: i32) -> f32 {
 ///
 /// Odd rational minimax approximation on [-4, 4], beyond which the result is ±1 in single precision (the coefficients
 /// are those of Eigen's and XLA's `erf`).
-#[inline]
+#[inline(always)]
 pub fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let s = x * x;
@@ -64,19 +64,19 @@ pub fn erf(x: f32) -> f32 {
 }
 
 /// Computes `1 / (1 + e^-x)`.
-#[inline]
+#[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// Computes the Gaussian error linear unit, `x * (1 + erf(x / sqrt 2)) / 2` (Hendrycks & Gimpel 2016).
-#[inline]
+#[inline(always)]
 pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// Computes GELU by its tanh approximation (the same paper).
-#[inline]
+#[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_6;
     0.5 * x * (1.0 + libm::tanhf(SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x)))

@@ -1,5 +1,6 @@
 //! Matrix products.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
@@ -66,12 +67,13 @@ impl Kernel for MatMul {
         self.grid.tiles()
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let piece = self.grid.piece(tile.units.start);
         let [out, a, b, c] = self.batches.walk(piece.batch, self.starts).offsets;
         let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
         let [row_step, k_step] = self.row_steps;
-        pack_rows(tile.inputs.read(self.rows), &piece.rows, k_step, packed, self.grid.k, |row| {
+        pack_rows::<I>(tile.inputs.read(self.rows), &piece.rows, k_step, packed, self.grid.k, |row| {
             a + row * row_step
         });
         let mut columns = self.columns;
@@ -81,6 +83,6 @@ impl Kernel for MatMul {
         let mut output = tile.output.open(self.output);
         let place = |row: usize| (out + row * self.out_row_step, c + row * self.bias_row_step);
         let to = (&mut output, &self.epilogue);
-        multiply(&self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+        multiply(isa, &self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
     }
 }

@@ -141,7 +141,7 @@ pub(crate) struct Inputs<'t>(&'t Spaces);
 
 impl<'t> Inputs<'t> {
     /// Returns the elements of a tensor.
-    #[inline]
+    #[inline(always)]
     pub fn read<T: Element>(self, source: Source<T>) -> &'t [T] {
         let Place { offset_bytes, elements, space } = source.place;
         // SAFETY: the tensor lies inside its space, which the run's spaces cover (guaranteed by the caller of
@@ -159,7 +159,7 @@ pub(crate) struct OutputPlace<'t>(&'t Spaces, PhantomData<*mut u8>);
 
 impl<'t> OutputPlace<'t> {
     /// Returns the elements of the output.
-    #[inline]
+    #[inline(always)]
     pub fn open<T: Element>(self, target: Target<T>) -> Output<'t, T> {
         let Place { offset_bytes, elements, space } = target.place;
         // SAFETY: as for `Inputs::read`.
@@ -182,7 +182,7 @@ impl<T: Element> Output<'_, T> {
     ///
     /// # Panics
     /// If the run reaches outside the tensor; a bound operation never does that.
-    #[inline]
+    #[inline(always)]
     pub fn row(&mut self, from: usize, length: usize) -> &mut [T] {
         assert!(from <= self.elements && length <= self.elements - from);
         // SAFETY: inside the tensor (asserted above).
@@ -196,7 +196,7 @@ impl<T: Element> Output<'_, T> {
     ///
     /// # Panics
     /// If the last of them lies outside the tensor; a bound operation never does that.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, from: usize, stride: usize, values: &[T]) {
         if stride == 1 {
             return self.row(from, values.len()).copy_from_slice(values);
@@ -242,7 +242,7 @@ pub(crate) enum FloatSource {
 
 impl FloatSource {
     /// Fills `to` with the elements at `from`, `from + stride`, ... as f32.
-    #[inline]
+    #[inline(always)]
     pub fn load(self, inputs: Inputs<'_>, from: usize, stride: usize, to: &mut [f32]) {
         match (self, stride) {
             (Self::F32(source), 1) => to.copy_from_slice(&inputs.read(source)[from..][..to.len()]),
@@ -254,7 +254,7 @@ impl FloatSource {
     }
 
     /// Returns one element as f32.
-    #[inline]
+    #[inline(always)]
     pub fn at(self, inputs: Inputs<'_>, at: usize) -> f32 {
         match self {
             Self::F32(source) => inputs.read(source)[at],
@@ -264,7 +264,7 @@ impl FloatSource {
     }
 
     /// Returns the elements as f32: in place if they are adjacent f32, else loaded into `buffer`.
-    #[inline]
+    #[inline(always)]
     pub fn view<'a>(
         self,
         inputs: Inputs<'a>,
@@ -280,7 +280,7 @@ impl FloatSource {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn strided<T: Copy>(values: &[T], from: usize, stride: usize, to: &mut [f32], convert: impl Fn(T) -> f32) {
     if stride == 0 {
         return to.fill(convert(values[from]));
@@ -319,7 +319,7 @@ impl FloatTarget {
 impl FloatOutput<'_> {
     /// Lets `fill` write the elements at `from`, `from + stride`, ..., as many as `buffer` has: in place if they are
     /// adjacent f32, else through `buffer`, rounded to nearest (ties to even), saturating.
-    #[inline]
+    #[inline(always)]
     pub fn fill(&mut self, from: usize, stride: usize, buffer: &mut [f32], fill: impl FnOnce(&mut [f32])) {
         match self {
             Self::F32(output) if stride == 1 => fill(output.row(from, buffer.len())),

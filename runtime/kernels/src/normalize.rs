@@ -1,6 +1,7 @@
 //! Normalisation over the trailing dimensions: LayerNorm (Ba, Kiros & Hinton 2016), InstanceNorm, GroupNorm, RMSNorm.
 //! Statistics are accumulated in double precision.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Inputs, Output, Source, Target, Tile};
 use crate::trailing::{BLOCK, Block, CHUNK, Trailing};
@@ -33,7 +34,8 @@ impl Kernel for Normalize {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         let count = self.places.count() as f64;
@@ -52,6 +54,7 @@ impl Kernel for Normalize {
 }
 
 impl Normalize {
+    #[inline(always)]
     fn write(
         &self,
         inputs: Inputs<'_>,

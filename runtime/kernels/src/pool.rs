@@ -1,5 +1,6 @@
 //! Pooling over windows of each channel.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::depthwise::Channels;
 use crate::memory::{Source, Target, Tile};
@@ -29,7 +30,8 @@ impl Kernel for Pool {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let image = tile.inputs.read(self.image);
         let [rows, columns] = self.axes;

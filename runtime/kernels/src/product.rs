@@ -1,8 +1,9 @@
 //! The blocked product that matrix products and convolutions share (Goto & van de Geijn 2008).
 //!
-//! A tile is a block of rows and columns of the result. Its rows are packed once into groups of four, interleaved over
-//! `k`. Then each group is multiplied with each panel of 16 columns, with a block of sums in registers.
+//! A tile is a block of rows and columns of the result. Its rows are packed once into groups, interleaved over `k`. Then each
+//! group is multiplied with each panel of 16 columns, with a block of sums in registers.
 
+use crate::arch::{Isa, ROWS_MAX, Sums};
 use crate::bind::{BindError, Binder, Panels};
 use crate::elementwise::unary;
 use crate::grid::UnitGrid;
@@ -12,17 +13,14 @@ use half::slice::HalfFloatSliceExt;
 use sonotrace_format::function::Unary;
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
 
-/// Rows of the block of sums.
-pub(crate) const ROWS: usize = 4;
-/// Columns of the block of sums: half a panel, so that sums and operands fit sixteen registers of four floats.
-const COLUMNS: usize = 8;
-
 /// Tile grid of a product.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProductGrid {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// Rows of a block of sums.
+    block_rows: usize,
     tile_rows: usize,
     tile_columns: usize,
     tiles: u32,
@@ -43,23 +41,24 @@ impl ProductGrid {
     /// [`BindError::Scratch`] if one group of rows and one panel do not fit.
     pub fn new(binder: &Binder<'_>, batches: u64, m: u64) -> Result<Self, BindError> {
         let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
+        let block_rows = binder.block_rows();
         let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
-        let (needed, available) = (row_bytes.saturating_mul(ROWS + PANEL), binder.scratch_bytes());
+        let (needed, available) = (row_bytes.saturating_mul(block_rows + PANEL), binder.scratch_bytes());
         if needed > available {
             return Err(BindError::Scratch { needed, available });
         }
-        let mut tile_rows =
-            ((available / row_bytes - PANEL) / ROWS * ROWS).min(m.next_multiple_of(ROWS as u64) as usize);
+        let mut tile_rows = ((available / row_bytes - PANEL) / block_rows * block_rows)
+            .min(m.next_multiple_of(block_rows as u64) as usize);
         let macs_max = binder.tile_macs();
-        while tile_rows > ROWS && (tile_rows * PANEL) as u64 * k > macs_max {
-            tile_rows = (tile_rows / 2).next_multiple_of(ROWS);
+        while tile_rows > block_rows && (tile_rows * PANEL) as u64 * k > macs_max {
+            tile_rows = (tile_rows / 2).next_multiple_of(block_rows);
         }
         let panels = (macs_max / ((tile_rows * PANEL) as u64 * k).max(1)).clamp(1, n.div_ceil(PANEL as u64));
         let tile_columns = panels as usize * PANEL;
         let tiles = m.div_ceil(tile_rows as u64) * n.div_ceil(tile_columns as u64);
         let tiles = tiles.checked_mul(batches).and_then(|tiles| u32::try_from(tiles).ok());
         let tiles = tiles.ok_or(BindError::Record("has too many tiles"))?;
-        Ok(Self { m: m as usize, n: n as usize, k: k as usize, tile_rows, tile_columns, tiles })
+        Ok(Self { m: m as usize, n: n as usize, k: k as usize, block_rows, tile_rows, tile_columns, tiles })
     }
 
     /// Returns the unit grid, in which each tile is one unit.
@@ -81,7 +80,7 @@ impl ProductGrid {
     /// Splits a thread's scratch into packed rows and one panel.
     pub fn cut<'s>(&self, scratch: &'s mut [u8], rows: &Range<usize>) -> (&'s mut [f32], &'s mut [f32]) {
         let (packed, panel) = bytemuck::cast_slice_mut::<u8, f32>(scratch)
-            .split_at_mut(self.k * rows.len().next_multiple_of(ROWS));
+            .split_at_mut(self.k * rows.len().next_multiple_of(self.block_rows));
         (packed, &mut panel[..self.k * PANEL])
     }
 }
@@ -111,6 +110,7 @@ pub(crate) enum Columns {
 impl Columns {
     /// Returns the panel whose first column is `first`, as f32 `[k][16]`, and the scale of each column if its weights
     /// are integers.
+    #[inline(always)]
     fn panel<'a>(
         &self,
         inputs: Inputs<'a>,
@@ -154,6 +154,7 @@ impl Columns {
 }
 
 /// Converts weights to f32, four consecutive weights of 16 columns at a time.
+#[inline(always)]
 fn widen(weights: &[i8], panel: &mut [f32]) {
     for (group, to) in weights.chunks_exact(GROUP * PANEL).zip(panel.chunks_mut(GROUP * PANEL)) {
         let mut words = [0i32; PANEL];
@@ -168,9 +169,10 @@ fn widen(weights: &[i8], panel: &mut [f32]) {
     }
 }
 
-/// Packs adjacent or strided rows in groups of [`ROWS`], interleaved over `k`; the last group is padded with zero rows.
+/// Packs adjacent or strided rows in groups of [`Isa::ROWS`], interleaved over `k`; the last group is padded with zero rows.
 /// `start` returns the position of a row's first element.
-pub(crate) fn pack_rows(
+#[inline(always)]
+pub(crate) fn pack_rows<I: Isa>(
     values: &[f32],
     rows: &Range<usize>,
     k_step: usize,
@@ -178,10 +180,10 @@ pub(crate) fn pack_rows(
     k: usize,
     start: impl Fn(usize) -> usize,
 ) {
-    for (group, packed) in packed.chunks_exact_mut(k * ROWS).enumerate() {
-        let first = rows.start + group * ROWS;
-        for lane in 0..ROWS {
-            let to = packed[lane..].iter_mut().step_by(ROWS);
+    for (group, packed) in packed.chunks_exact_mut(k * I::ROWS).enumerate() {
+        let first = rows.start + group * I::ROWS;
+        for lane in 0..I::ROWS {
+            let to = packed[lane..].iter_mut().step_by(I::ROWS);
             if first + lane >= rows.end {
                 to.for_each(|to| *to = 0.0);
                 continue;
@@ -199,7 +201,10 @@ pub(crate) fn pack_rows(
 
 /// Multiplies the packed rows of a piece with its columns and writes the result. `place` returns the offsets of a row
 /// in the output and in the addend, at column 0.
-pub(crate) fn multiply(
+#[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
+#[inline(always)]
+pub(crate) fn multiply<I: Isa>(
+    isa: I,
     grid: &ProductGrid,
     piece: &Piece,
     inputs: Inputs<'_>,
@@ -209,43 +214,27 @@ pub(crate) fn multiply(
     place: impl Fn(usize) -> (usize, usize),
 ) {
     let mut addend = [0.0f32; PANEL];
+    let mut sums: Sums = [[0.0; PANEL]; ROWS_MAX];
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
         let (panel, scales) = columns.panel(inputs, grid, first, panel);
-        for (group, packed) in packed.chunks_exact(grid.k * ROWS).enumerate() {
-            let (left, right) = (block::<0>(packed, panel), block::<COLUMNS>(packed, panel));
-            let rows = piece.rows.clone().skip(group * ROWS);
-            for (row, (left, right)) in rows.zip(left.iter().zip(&right)) {
-                let mut values = [0.0f32; PANEL];
-                values[..COLUMNS].copy_from_slice(left);
-                values[COLUMNS..].copy_from_slice(right);
+        for (group, packed) in packed.chunks_exact(grid.k * I::ROWS).enumerate() {
+            isa.block(packed, panel, &mut sums);
+            let rows = piece.rows.clone().skip(group * I::ROWS);
+            for (row, values) in rows.zip(&mut sums[..I::ROWS]) {
                 if let Some(scales) = scales {
                     values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
                 }
                 let (out_row, bias_row) = place(row);
-                let values = &mut values[..live];
                 if let Some(bias) = epilogue.bias {
                     let from = bias_row + first * epilogue.bias_step;
                     let addend = bias.view(inputs, from, epilogue.bias_step, &mut addend[..live]);
                     values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
                 }
+                // Of all columns, because a whole panel is faster.
                 unary(epilogue.activation, values);
-                output.write(out_row + first * epilogue.out_step, epilogue.out_step, values);
+                output.write(out_row + first * epilogue.out_step, epilogue.out_step, &values[..live]);
             }
         }
     }
-}
-
-/// Computes a block of sums over all of `k`: four packed rows by eight columns of a panel, starting at `FIRST`.
-#[inline]
-fn block<const FIRST: usize>(a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; ROWS] {
-    let mut sums = [[0.0f32; COLUMNS]; ROWS];
-    for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b.as_chunks::<PANEL>().0) {
-        for (sums, &a) in sums.iter_mut().zip(a) {
-            for (sum, &b) in sums.iter_mut().zip(&b[FIRST..FIRST + COLUMNS]) {
-                *sum += a * b;
-            }
-        }
-    }
-    sums
 }

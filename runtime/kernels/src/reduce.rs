@@ -1,5 +1,6 @@
 //! Reductions over the trailing dimensions, accumulated in double precision.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{Inputs, Source, Target, Tile};
 use crate::trailing::{BLOCK, Block, Trailing, for_each};
@@ -26,7 +27,8 @@ impl Kernel for Reduce {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let step = self.places.neighbour_steps()[0];
         let mut results = [0.0f32; BLOCK];
@@ -39,6 +41,7 @@ impl Kernel for Reduce {
 }
 
 impl Reduce {
+    #[inline(always)]
     fn reduce(&self, inputs: Inputs<'_>, block: Block<2>, results: &mut [f32]) {
         let (value, square) = (|value, _| value, |value: f64, _| value * value);
         let add = |a: f64, b: f64| a + b;
@@ -57,6 +60,7 @@ impl Reduce {
         results.iter_mut().zip(folded).for_each(|(result, value)| *result = value as f32);
     }
 
+    #[inline(always)]
     fn arg_max(&self, inputs: Inputs<'_>, block: Block<2>, results: &mut [f32]) {
         let values = inputs.read(self.input);
         let step = self.places.neighbour_steps()[1];

@@ -1,6 +1,7 @@
 //! Resampling along one dimension with tables of taps: linear, nearest or cubic resizing, as the compiler's tables
 //! define.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Source, Target, Tile};
 use crate::walk::{ROW_CHUNK, Rows};
@@ -46,7 +47,8 @@ impl Kernel for Resample {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         let (indices, weights) = (tile.inputs.read(self.indices), tile.inputs.read(self.weights));

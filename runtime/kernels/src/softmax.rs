@@ -1,5 +1,6 @@
 //! Softmax over the trailing dimensions, shifted by the largest element so that nothing overflows.
 
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::math;
 use crate::memory::{FloatSource, Inputs, Source, Target, Tile};
@@ -25,7 +26,8 @@ impl Kernel for Softmax {
         })
     }
 
-    fn run(&self, tile: Tile<'_>) {
+    #[inline(always)]
+    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         self.places.for_each_block(tile.units, |block| {
@@ -44,6 +46,7 @@ impl Kernel for Softmax {
 
 impl Softmax {
     /// Calls `work` with `e^(x - largest)` of the elements under a block, chunk by chunk.
+    #[inline(always)]
     fn exponentials(
         &self,
         inputs: Inputs<'_>,

@@ -70,7 +70,7 @@ pub(crate) struct Chunk<const N: usize> {
 
 impl<const N: usize> Chunk<N> {
     /// Applies `f` to each value and the entry of its index in the block.
-    #[inline]
+    #[inline(always)]
     pub fn apply(&self, values: &mut [f32], of_index: &[f32; BLOCK], f: impl Fn(f32, f32) -> f32) {
         match self.index {
             None => values.iter_mut().for_each(|value| *value = f(*value, of_index[0])),
@@ -81,7 +81,7 @@ impl<const N: usize> Chunk<N> {
     }
 
     /// Adds each value to the sum of its index in the block.
-    #[inline]
+    #[inline(always)]
     pub fn add_to(&self, sums: &mut [f64; BLOCK], values: &[f32]) {
         match self.index {
             None => sums[0] += f64::from(values.iter().sum::<f32>()),
@@ -128,6 +128,7 @@ impl<const N: usize> Trailing<N> {
     }
 
     /// Calls `work` with the blocks of a range of kept indices.
+    #[inline(always)]
     pub fn for_each_block(&self, units: Range<u64>, mut work: impl FnMut(Block<N>)) {
         let neighbours = self.neighbours as u64;
         let (mut unit, mut walk) = (units.start, self.outer.walk(units.start / neighbours, self.starts));
@@ -146,6 +147,7 @@ impl<const N: usize> Trailing<N> {
 
     /// Calls `work` with the inner indices under the first index of a block, in order: as long runs, or one by one if
     /// neighbours are processed together.
+    #[inline(always)]
     pub fn for_each_run(&self, block: Block<N>, mut work: impl FnMut(Run<N>)) {
         let mut walk = self.inner.walk(0, block.offsets);
         for _ in 0..self.inner.count() {
@@ -163,6 +165,7 @@ impl<const N: usize> Trailing<N> {
 
     /// Calls `work` with the elements under a block in chunks of at most [`CHUNK`]: neighbours if they are processed
     /// together, else adjacent elements.
+    #[inline(always)]
     pub fn for_each_chunk(&self, block: Block<N>, mut work: impl FnMut(Chunk<N>)) {
         let is_blocked = self.is_blocked;
         self.for_each_run(block, |run| {
@@ -178,7 +181,7 @@ impl<const N: usize> Trailing<N> {
 
     /// Folds the elements of `values`, the input, under each index of a block: combines `start` with
     /// `map(element, index in the block)` of each. `start` is neutral to `combine`.
-    #[inline]
+    #[inline(always)]
     pub fn fold(
         &self,
         values: &[f32],
@@ -217,7 +220,7 @@ impl<const N: usize> Trailing<N> {
 }
 
 /// Calls `f` with each of `length` elements `from`, `from + step`, ...
-#[inline]
+#[inline(always)]
 pub(crate) fn for_each(values: &[f32], from: usize, step: usize, length: usize, mut f: impl FnMut(f32)) {
     if step == 1 {
         values[from..][..length].iter().for_each(|&value| f(value));

@@ -59,7 +59,7 @@ pub(crate) struct Walk<'d, const N: usize> {
 
 impl<const N: usize> Walk<'_, N> {
     /// Moves to the next index; from the last one, to the first.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) {
         for dim in (0..DIMS).rev() {
             let extent = self.dims.extents[dim];
@@ -125,7 +125,7 @@ impl<const N: usize> Rows<N> {
     }
 
     /// Calls `work` with the chunks of a range of units.
-    #[inline]
+    #[inline(always)]
     pub fn for_each_chunk(&self, units: Range<u64>, mut work: impl FnMut(RowChunk<N>)) {
         let runs = self.columns.div_ceil(self.run) as u64;
         let mut walk = self.rows.walk(units.start / runs, self.starts);

@@ -36,14 +36,14 @@ impl WindowAxis {
     }
 
     /// Returns the input position of an output position and kernel element, if inside the image.
-    #[inline]
+    #[inline(always)]
     pub fn input_at(&self, out: usize, tap: usize) -> Option<usize> {
         let at = self.position(out, tap);
         (0..i64::from(self.input)).contains(&at).then_some(at as usize)
     }
 
     /// Returns those of `count` outputs whose input position for a kernel element lies inside the image.
-    #[inline]
+    #[inline(always)]
     pub fn outputs_inside(&self, tap: usize, count: usize) -> Range<usize> {
         let (first, stride) = (self.position(0, tap), i64::from(self.stride));
         let from = if first < 0 { (-first + stride - 1) / stride } else { 0 };

@@ -15,6 +15,7 @@ use sonotrace_format::op::*;
 use sonotrace_format::single::{Constant, Output};
 use sonotrace_format::{DIMS, Dtype, Operation};
 use sonotrace_kernels::BindOptions;
+use sonotrace_kernels::arch::Instructions;
 
 type Index = [usize; DIMS];
 
@@ -369,7 +370,11 @@ fn extents(random: &mut Random, dims: std::ops::Range<usize>, most: usize) -> [u
 #[track_caller]
 fn check(case: &Case, weights: &dyn Fn(usize, usize) -> f64) {
     let expected = expected(case, weights);
-    for options in [BindOptions::default(), small_tiles(), BindOptions { tile_work: 1, tile_macs: 1 }] {
+    let smallest = BindOptions { tile_work: 1, tile_macs: 1, ..BindOptions::default() };
+    let sizes = [BindOptions::default(), small_tiles(), smallest];
+    for options in Instructions::available()
+        .flat_map(|instructions| sizes.map(|options| BindOptions { instructions, ..options }))
+    {
         let seen = case.run(&options);
         for (at, (&seen, &expected)) in seen.iter().zip(&expected).enumerate() {
             let is_close = (f64::from(seen) - expected).abs() <= 2e-5 * (1.0 + expected.abs());

@@ -4,7 +4,9 @@
 mod common;
 use common::{Bench, Case, Random, bits, cases, sampling, small_tiles};
 use sonotrace_format::op::Outside;
+use sonotrace_format::op::{TILE_MACS_MAX, TILE_WORK};
 use sonotrace_kernels::BindOptions;
+use sonotrace_kernels::arch::Instructions;
 
 /// Returns the result of one thread that runs the tiles in order.
 fn expected(case: &Case) -> Vec<u32> {
@@ -53,12 +55,14 @@ fn tiles_share_no_element() {
 /// The result does not depend on the number of tiles.
 #[test]
 fn the_number_of_tiles_does_not_change_the_result() {
-    for case in cases() {
-        let expected = expected(&case);
-        let one = BindOptions { tile_work: u64::MAX, tile_macs: u64::MAX };
-        let many = BindOptions { tile_work: 1, tile_macs: 1 };
-        for options in [BindOptions::default(), one, many] {
-            assert!(bits(&case.run(&options)) == expected, "{} by {options:?}", case.name);
+    for (case, instructions) in cases()
+        .iter()
+        .flat_map(|case| Instructions::available().map(move |instructions| (case, instructions)))
+    {
+        let of = |tile_work, tile_macs| bits(&case.run(&BindOptions { tile_work, tile_macs, instructions }));
+        let one = of(u64::MAX, u64::MAX);
+        for (tile_work, tile_macs) in [(TILE_WORK, TILE_MACS_MAX), (1500, 8000), (1, 1)] {
+            assert!(of(tile_work, tile_macs) == one, "{} by {instructions:?}, {tile_work}", case.name);
         }
     }
 }

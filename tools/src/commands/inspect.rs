@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Args;
 use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
 use sonotrace::format::{Model, Operation, PortRecord, ProgramRecord, TensorSpace};
-use sonotrace::kernels;
+use sonotrace::kernels::arch::Instructions;
 use sonotrace::region::Region;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,7 +51,11 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
         writeln!(text, "bank {name:<10} {:>12} bytes per copy, copies{kept}: {copies}", bank.copy_bytes)?;
     }
     writeln!(text, "executor memory {:>12} bytes with one kept frame and one thread", required.bytes)?;
-    writeln!(text, "instructions    {}", kernels::arch::names().collect::<Vec<_>>().join(", "))?;
+    writeln!(
+        text,
+        "instructions    {}",
+        Instructions::available().map(Instructions::name).collect::<Vec<_>>().join(", ")
+    )?;
     let c = model.conventions();
     if c.input_size > 0 {
         writeln!(
@@ -91,7 +95,7 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
                 operation.kind().name(),
                 operation.function_name(),
                 op.dims,
-                bound.kernel_name(),
+                bound.instructions().name(),
                 bound.tiles(),
                 out.space().map_or("", TensorSpace::name),
                 out.offset,

@@ -1,10 +1,40 @@
-//! Instruction sets. A token proves that this processor has one: its field is private and [`new`](x86_64::Avx2::new)
+//! Instruction sets.
+//!
+//! A token proves that this processor has an instruction set: its field is private and [`new`](x86_64::Avx2::new)
 //! returns `None` on other processors, so code that holds a token may use the instructions.
+//!
+//! Every kernel is compiled once for each instruction set, so that the compiler vectorises its loops. What a compiler does
+//! not do well, blocks of products, is written by hand, in the file of its instruction set.
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;
+mod portable;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
+
+pub(crate) use portable::Portable;
+
+use crate::bind::Kernel;
+use crate::memory::Tile;
+use sonotrace_format::panels::PANEL;
+
+/// Most rows of a block of sums.
+pub(crate) const ROWS_MAX: usize = 6;
+
+/// Sums of a block: rows by the columns of a panel.
+pub(crate) type Sums = [[f32; PANEL]; ROWS_MAX];
+
+/// An instruction set that kernels are compiled for.
+pub(crate) trait Isa: Copy {
+    /// Rows of a block of sums, at most [`ROWS_MAX`].
+    const ROWS: usize;
+
+    /// Runs a tile of a kernel, compiled for this instruction set.
+    fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>);
+
+    /// Multiplies [`Self::ROWS`] rows, interleaved over `k`, with a panel `[k][16]`.
+    fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums);
+}
 
 /// Defines tokens: name, and the features that it requires.
 macro_rules! tokens {
@@ -26,21 +56,81 @@ macro_rules! tokens {
                 }
             }
         )*
-
-        /// Returns the names of this processor's instruction sets, by which kernels can be chosen.
-        pub fn names() -> impl Iterator<Item = &'static str> {
-            [$($name::new().map(|_| stringify!($name)),)*].into_iter().flatten()
-        }
     };
 }
 use tokens;
 
-/// Returns the names of this processor's instruction sets, by which kernels can be chosen.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    #[cfg(target_arch = "aarch64")]
-    return aarch64::names();
+/// Defines [`Instructions`]: its variants, from the slowest, with their names in reports.
+macro_rules! instructions {
+    ($($(#[$when:meta])* $name:ident($token:ty) $text:literal;)*) => {
+        /// The instruction set that a bound operation uses.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Instructions(Choice);
+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Choice { $($(#[$when])* $name($token),)* }
+
+        impl Instructions {
+            /// Returns the instruction sets of this processor for which there are kernels, from the slowest.
+            pub fn available() -> impl Iterator<Item = Self> {
+                [$($(#[$when])* <$token>::new().map(|token| Self(Choice::$name(token))),)*].into_iter().flatten()
+            }
+
+            /// Returns its name in reports and options.
+            pub const fn name(self) -> &'static str {
+                match self.0 { $($(#[$when])* Choice::$name(_) => $text,)* }
+            }
+
+            /// Returns the rows of a block of sums.
+            pub(crate) const fn rows(self) -> usize {
+                match self.0 { $($(#[$when])* Choice::$name(_) => <$token as Isa>::ROWS,)* }
+            }
+
+            /// Runs a tile of a kernel.
+            #[inline]
+            pub(crate) fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
+                match self.0 { $($(#[$when])* Choice::$name(isa) => isa.run(kernel, tile),)* }
+            }
+        }
+    };
+}
+
+instructions! {
+    Portable(Portable) "portable";
     #[cfg(target_arch = "x86_64")]
-    return x86_64::names();
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-    core::iter::empty()
+    Avx2(x86_64::Avx2) "avx2";
+    #[cfg(target_arch = "aarch64")]
+    Neon(aarch64::Neon) "neon";
+}
+
+impl Instructions {
+    /// Returns the portable kernels, the reference for all others.
+    pub const fn portable() -> Self {
+        Self(Choice::Portable(Portable))
+    }
+
+    /// Returns the fastest instruction set of this processor.
+    pub fn best() -> Self {
+        Self::available().last().unwrap_or(Self::portable())
+    }
+
+    /// Returns an instruction set by its name; `None` if this processor lacks it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::available().find(|instructions| instructions.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_find_what_is_available() {
+        assert_eq!(Instructions::available().next(), Some(Instructions::portable()));
+        for instructions in Instructions::available() {
+            assert_eq!(Instructions::named(instructions.name()), Some(instructions));
+            assert!((1..=ROWS_MAX).contains(&instructions.rows()));
+        }
+        assert_eq!(Instructions::named("abacus"), None);
+    }
 }

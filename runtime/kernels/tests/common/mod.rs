@@ -280,5 +280,5 @@ pub fn cases() -> [Case; 8] {
 
 /// Returns options that split the cases into about ten tiles.
 pub fn small_tiles() -> BindOptions {
-    BindOptions { tile_work: 1500, tile_macs: 8000 }
+    BindOptions { tile_work: 1500, tile_macs: 8000, ..BindOptions::default() }
 }

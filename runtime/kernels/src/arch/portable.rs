@@ -1,0 +1,52 @@
+//! No particular instruction set: the reference.
+
+use super::{Isa, Sums};
+use crate::bind::Kernel;
+use crate::memory::Tile;
+use sonotrace_format::panels::PANEL;
+
+/// Kernels as the build target's compiler makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Portable;
+
+/// Rows of the block of sums.
+const ROWS: usize = 4;
+/// Columns of the block of sums: half a panel, so that sums and operands fit sixteen registers of four floats.
+const COLUMNS: usize = 8;
+
+impl Portable {
+    /// Returns the token. Every processor has it.
+    #[expect(clippy::unnecessary_wraps, reason = "as for the other instruction sets")]
+    pub fn new() -> Option<Self> {
+        Some(Self)
+    }
+}
+
+impl Isa for Portable {
+    const ROWS: usize = ROWS;
+
+    fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
+        kernel.run(self, tile);
+    }
+
+    fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
+        half::<0>(rows, panel, sums);
+        half::<COLUMNS>(rows, panel, sums);
+    }
+}
+
+/// Computes the sums of eight columns of a panel, starting at `FIRST`.
+#[inline]
+fn half<const FIRST: usize>(rows: &[f32], panel: &[f32], sums: &mut Sums) {
+    let mut block = [[0.0f32; COLUMNS]; ROWS];
+    for (rows, panel) in rows.as_chunks::<ROWS>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
+        for (sums, &value) in block.iter_mut().zip(rows) {
+            for (sum, &weight) in sums.iter_mut().zip(&panel[FIRST..FIRST + COLUMNS]) {
+                *sum += value * weight;
+            }
+        }
+    }
+    for (sums, block) in sums.iter_mut().zip(&block) {
+        sums[FIRST..FIRST + COLUMNS].copy_from_slice(block);
+    }
+}
