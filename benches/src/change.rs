@@ -37,7 +37,7 @@ impl Change {
             values.sort_by(f64::total_cmp);
             values
         };
-        let median = |values: &[f64]| values[values.len() / 2];
+        let median = |values: &[f64]| (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
         let ratios = sorted(|[before, after]| after / before);
         Self {
             name: name.to_owned(),

@@ -31,8 +31,7 @@ pub fn model() -> Result<Vec<u8>, Box<dyn Error>> {
     std::fs::write(&conventions, text)?;
     let options =
         Options { weights: Weights::F16, conventions: Some(conventions.clone()), ..Options::default() };
-    let compiled = [encoder()?, decoder()?];
-    let compiled = compile_graphs(&compiled, &options);
+    let compiled = compile_graphs(&[encoder()?, decoder()?], &options);
     std::fs::remove_file(conventions)?;
     Ok(compiled?.bytes)
 }

@@ -96,16 +96,18 @@ impl Conv {
         let taps = rows.kernel() * columns.kernel();
         for (group, packed) in packed.chunks_exact_mut(self.grid.k * I::ROWS).enumerate() {
             let first = pixels.start + group * I::ROWS;
+            // Row and column of each pixel of the group.
+            let group: [Option<(usize, usize)>; ROWS_MAX] = core::array::from_fn(|lane| {
+                let pixel = first + lane;
+                (lane < I::ROWS && pixel < pixels.end)
+                    .then(|| (pixel / self.out_columns, pixel % self.out_columns))
+            });
             for tap in 0..taps {
                 let (ky, kx) = (tap / columns.kernel(), tap % columns.kernel());
-                let place = |lane: usize| {
-                    let pixel = first + lane;
-                    let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
-                    let (y, x) = (rows.input_at(y, ky)?, columns.input_at(x, kx)?);
-                    (pixel < pixels.end).then_some(y * row_step + x * column_step)
-                };
-                let places: [Option<usize>; ROWS_MAX] =
-                    core::array::from_fn(|lane| if lane < I::ROWS { place(lane) } else { None });
+                let places = group.map(|pixel| {
+                    let (y, x) = pixel?;
+                    Some(rows.input_at(y, ky)? * row_step + columns.input_at(x, kx)? * column_step)
+                });
                 let adjacent = places[0].filter(|first| {
                     places[..I::ROWS].iter().enumerate().all(|(lane, &place)| place == Some(first + lane))
                 });

@@ -3,24 +3,31 @@
 
 mod common;
 use common::{Bench, Case, Random, bits, cases, sampling, small_tiles};
-use sonotrace_format::op::Outside;
-use sonotrace_format::op::{TILE_MACS_MAX, TILE_WORK};
+use sonotrace_format::op::{Outside, TILE_MACS_MAX, TILE_WORK};
 use sonotrace_kernels::BindOptions;
 use sonotrace_kernels::arch::Instructions;
 
+/// Returns each case with options for each instruction set, which split it into about ten tiles.
+fn cases_by_instructions() -> impl Iterator<Item = (Case, BindOptions)> {
+    let options = |instructions| BindOptions { instructions, ..small_tiles() };
+    cases()
+        .into_iter()
+        .flat_map(move |case| Instructions::available().map(move |set| (case.clone(), options(set))))
+}
+
 /// Returns the result of one thread that runs the tiles in order.
-fn expected(case: &Case) -> Vec<u32> {
-    let out = case.run(&small_tiles());
+fn expected(case: &Case, options: &BindOptions) -> Vec<u32> {
+    let out = case.run(options);
     assert!(out.iter().all(|value| !value.is_nan()), "{}: the tiles do not write all elements", case.name);
     bits(&out)
 }
 
 #[test]
 fn any_order_of_tiles_gives_the_same_bits() {
-    for case in cases() {
-        let (expected, file) = (expected(&case), case.file());
+    for (case, options) in cases_by_instructions() {
+        let (expected, file) = (expected(&case, &options), case.file());
         for seed in 0..5 {
-            let mut bench = Bench::new(&file, &small_tiles());
+            let mut bench = Bench::new(&file, &options);
             assert!(bench.op.tiles() > 8, "{}: too few tiles to share", case.name);
             let mut order: Vec<u32> = (0..bench.op.tiles()).rev().collect();
             let mut random = Random(seed);
@@ -36,12 +43,12 @@ fn any_order_of_tiles_gives_the_same_bits() {
 /// Each element is written by exactly one tile.
 #[test]
 fn tiles_share_no_element() {
-    for case in cases() {
+    for (case, options) in cases_by_instructions() {
         let file = case.file();
-        let tiles = Bench::new(&file, &small_tiles()).op.tiles();
+        let tiles = Bench::new(&file, &options).op.tiles();
         let mut writers = vec![0; case.output.elements as usize];
         for tile in 0..tiles {
-            let mut bench = Bench::new(&file, &small_tiles());
+            let mut bench = Bench::new(&file, &options);
             bench.run(tile);
             writers
                 .iter_mut()
@@ -55,14 +62,11 @@ fn tiles_share_no_element() {
 /// The result does not depend on the number of tiles.
 #[test]
 fn the_number_of_tiles_does_not_change_the_result() {
-    for (case, instructions) in cases()
-        .iter()
-        .flat_map(|case| Instructions::available().map(move |instructions| (case, instructions)))
-    {
-        let of = |tile_work, tile_macs| bits(&case.run(&BindOptions { tile_work, tile_macs, instructions }));
-        let one = of(u64::MAX, u64::MAX);
-        for (tile_work, tile_macs) in [(TILE_WORK, TILE_MACS_MAX), (1500, 8000), (1, 1)] {
-            assert!(of(tile_work, tile_macs) == one, "{} by {instructions:?}, {tile_work}", case.name);
+    for (case, options) in cases_by_instructions() {
+        let expected = expected(&case, &options);
+        for (tile_work, tile_macs) in [(TILE_WORK, TILE_MACS_MAX), (u64::MAX, u64::MAX), (1, 1)] {
+            let options = BindOptions { tile_work, tile_macs, ..options };
+            assert!(bits(&case.run(&options)) == expected, "{} by {options:?}", case.name);
         }
     }
 }
@@ -81,7 +85,7 @@ fn no_position_reads_outside_the_image() {
             for (at, value) in [(6, 0.1), (7, 0.2), (12, -0.3), (13, 0.4)] {
                 with(&mut case, at, value);
             }
-            let inside = expected(&case);
+            let inside = expected(&case, &small_tiles());
             with(&mut case, 6, extreme);
             with(&mut case, 13, extreme);
             let out = case.run(&BindOptions::default());

@@ -3,8 +3,8 @@
 //! A token proves that this processor has an instruction set: its field is private and [`new`](x86_64::Avx2::new)
 //! returns `None` on other processors, so code that holds a token may use the instructions.
 //!
-//! Every kernel is compiled once for each instruction set, so that the compiler vectorises its loops. What a compiler does
-//! not do well, blocks of products, is written by hand, in the file of its instruction set.
+//! Every kernel is compiled once for each instruction set, so that the compiler vectorises its loops. It does not do that
+//! well for blocks of products, so they are written with each set's instructions.
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;
@@ -58,7 +58,64 @@ macro_rules! tokens {
         )*
     };
 }
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use tokens;
+
+/// Implements [`Isa`] for a token with vectors of floats: the features, the rows of a block, the type of a vector, then
+/// functions that make a vector of zeros, load it, add the product of a vector and a number to it, and store it.
+macro_rules! vectors {
+    (
+        $token:ty: $features:literal, rows $rows:literal, $vector:ty,
+        $zeros:expr, $load:path, $add_product:expr, $store:path
+    ) => {
+        impl Isa for $token {
+            const ROWS: usize = $rows;
+
+            #[inline]
+            fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
+                #[target_feature(enable = $features)]
+                fn compiled<K: Kernel>(isa: $token, kernel: &K, tile: Tile<'_>) {
+                    kernel.run(isa, tile);
+                }
+                // SAFETY: the token proves that the processor has the instructions.
+                unsafe { compiled(self, kernel, tile) }
+            }
+
+            #[inline(always)]
+            fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
+                // SAFETY: the token proves that the processor has the instructions.
+                unsafe { block(rows, panel, sums) }
+            }
+        }
+
+        /// Keeps all sums of a block in registers.
+        #[target_feature(enable = $features)]
+        fn block(rows: &[f32], panel: &[f32], sums: &mut Sums) {
+            const ROWS: usize = <$token>::ROWS;
+            const LANES: usize = size_of::<$vector>() / size_of::<f32>();
+            let mut block = [[$zeros; PANEL / LANES]; ROWS];
+            for (rows, panel) in rows.as_chunks::<ROWS>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
+                let panel: [$vector; PANEL / LANES] = core::array::from_fn(|at| {
+                    // SAFETY: `LANES` floats, all of them in the panel; no alignment is needed.
+                    unsafe { $load(panel[at * LANES..][..LANES].as_ptr()) }
+                });
+                for (sums, &value) in block.iter_mut().zip(rows) {
+                    for (sum, &weights) in sums.iter_mut().zip(&panel) {
+                        *sum = $add_product(*sum, weights, value);
+                    }
+                }
+            }
+            for (sums, block) in sums.iter_mut().zip(block) {
+                for (sums, vector) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(block) {
+                    // SAFETY: `LANES` floats; no alignment is needed.
+                    unsafe { $store(sums.as_mut_ptr(), vector) }
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+use vectors;
 
 /// Defines [`Instructions`]: its variants, from the slowest, with their names in reports.
 macro_rules! instructions {
