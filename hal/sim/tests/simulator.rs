@@ -67,7 +67,7 @@ fn descriptors_are_complete() {
     ];
     for probe in probes {
         for output in [Output::Logarithmic, Output::Linear, Output::Iq] {
-            let sim = simulator(SimConfig { probe, output, ..small() });
+            let sim = simulator(SimConfig { probe, output, density: 0.03, ..small() });
             for index in [0u64, 1, 29] {
                 let frame = sim.frame(index);
                 let checked = frame.descriptor.check().expect("a valid descriptor");
@@ -116,7 +116,7 @@ proptest! {
     ) {
         let config = SimConfig {
             seed, anatomy, probe, lines, samples, first_depth_mm, depth_mm, frame_rate_hz, heart_rate_bpm, output,
-            density: 0.5,
+            density: 0.1,
             ..SimConfig::default()
         };
         if let Ok(sim) = Simulator::new(config) {

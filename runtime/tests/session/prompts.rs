@@ -1,8 +1,6 @@
 //! Prompts: many objects, several clicks each, and replies.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{Memory, QUEUED, boxed, click, distance, every_frame, frame, remove};
+use crate::common::{Memory, QUEUED, boxed, click, distance, every_frame, frame, remove};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;

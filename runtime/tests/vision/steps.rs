@@ -1,14 +1,8 @@
 //! Resumable contours and sampling: any steps give the same result, and no step exceeds its documented bound.
-#![allow(clippy::unwrap_used)]
 
-#[path = "common/boundaries.rs"]
-mod boundaries;
-#[path = "common/random_cases.rs"]
-mod random_cases;
-
-use boundaries::rough;
+use crate::boundaries::rough;
+use crate::random_cases::random_cases;
 use proptest::prelude::*;
-use random_cases::random_cases;
 use sonotrace::hal::frame::{
     FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LINES_MAX, SAMPLES_MAX, TGC_POINTS, TgcPoint, flags,
 };

@@ -1,11 +1,7 @@
 //! The sampler against its definition, against Pillow, and against malformed input.
-#![allow(clippy::unwrap_used)]
 
-#[path = "common/random_cases.rs"]
-mod random_cases;
-
+use crate::random_cases::random_cases;
 use proptest::prelude::*;
-use random_cases::random_cases;
 use sonotrace::hal::frame::{
     Frame, FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, TgcPoint, flags,
 };

@@ -1,11 +1,8 @@
 //! Measurements in millimetres are right to 1 %. A disc of known position and size is painted into frames of every
 //! geometry and format and sampled as for the network; its contour is measured as for an overlay.
-#![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
-mod common;
-
-use common::dicom::{EXPLICIT, File, Region};
-use common::scratch;
+use crate::common::dicom::{EXPLICIT, File, Region};
+use crate::common::scratch;
 use sonotrace::vision::measures::fit_ellipse;
 use sonotrace::vision::{
     Display, DisplayRaster, Field, GreyTable, Normalisation, Pick, Sampler, Vertex, map_contour, measure,

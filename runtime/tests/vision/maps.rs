@@ -1,10 +1,6 @@
 //! Input grid, mask enlargement, reprojection and display: each map against its definition, and against its inverse.
-#![allow(clippy::unwrap_used)]
 
-#[path = "common/boundaries.rs"]
-mod boundaries;
-
-use boundaries::{find_component, follow_boundary};
+use crate::boundaries::{find_component, follow_boundary};
 use proptest::prelude::*;
 use sonotrace::hal::geometry::{Content, Geometry, Linear, Point, Raster, Sector};
 use sonotrace::vision::grid::rescale;

@@ -1,9 +1,9 @@
 //! One call of `poll` works for its slice and at most one piece of work longer, for any frame. The clock is read before
 //! each piece and advances by 1 at each reading, so its readings count the pieces. A stopped clock ends each call, too.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{Memory, QUEUED, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model, every_frame, frame};
+use crate::common::{
+    Memory, QUEUED, SLOT_PAYLOAD_BYTES, Scan, boxed, click, disc, disc_model, every_frame, frame,
+};
 use core::sync::atomic::{AtomicU64, Ordering};
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::frame::{Domain, FrameDescriptor, GeometryKind, LAW_LINEAR, SampleType, TgcPoint, flags};

@@ -1,9 +1,6 @@
 //! PNG, JPEG, folders of them, and GIF.
-#![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
-mod common;
-
-use common::{assert_sound, jpeg, png, ramp, refusal, scratch, small, survive, write_seed};
+use crate::common::{assert_sound, jpeg, png, ramp, refusal, scratch, small, survive, write_seed};
 use image::ExtendedColorType;
 use proptest::prelude::*;
 use sonotrace_hal::frame::GeometryKind;

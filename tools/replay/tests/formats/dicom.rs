@@ -1,10 +1,7 @@
 //! DICOM files written by dicom-rs, and malformed ones that no library writes.
-#![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
-mod common;
-
-use common::dicom::{EXPLICIT, File, IMPLICIT, JPEG, PATIENT, RLE, Region};
-use common::{assert_sound, jpeg, ramp, refusal, small, survive, write_seed};
+use crate::common::dicom::{EXPLICIT, File, IMPLICIT, JPEG, PATIENT, RLE, Region};
+use crate::common::{assert_sound, jpeg, ramp, refusal, small, survive, write_seed};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use image::ExtendedColorType;

@@ -1,17 +1,11 @@
 //! Holes of components, against flood fills, against areas summed cell by cell, and on shapes with known boundaries.
-#![allow(clippy::unwrap_used)]
 
-#[path = "common/boundaries.rs"]
-mod boundaries;
-#[path = "common/random_cases.rs"]
-mod random_cases;
-
-use boundaries::{
+use crate::boundaries::{
     Found, circle, fill, find, find_component, find_holes, flood, holds, is_simple_loop, rough,
 };
+use crate::random_cases::random_cases;
 use core::f64::consts::PI;
 use proptest::prelude::*;
-use random_cases::random_cases;
 use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, HOLE_POINTS_MAX, HOLES_MAX, OUTER_POINTS_MAX};
 use sonotrace::vision::components::labels_len;
 use sonotrace::vision::contour::BOUNDARIES_MAX;

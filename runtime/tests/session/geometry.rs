@@ -1,9 +1,7 @@
 //! The geometry changes during a scan: no frame waits for a sampling table, and objects are reprojected in millimetres
 //! or marked lost.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{
+use crate::common::{
     FIELD_MM, Memory, boxed, click, distance, every_frame, frame, on_display, only, picture, state,
 };
 use sonotrace::hal::clock::ManualClock;

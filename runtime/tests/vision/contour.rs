@@ -1,22 +1,18 @@
 //! Contours of fields whose curves are known, and of noise.
-#![allow(clippy::unwrap_used)]
 
-#[path = "common/boundaries.rs"]
-mod boundaries;
-#[path = "common/random_cases.rs"]
-mod random_cases;
-
-use boundaries::{Found, circle, fill, find_component, flood, follow_boundary, holds, is_simple_loop, rough};
+use crate::boundaries::{
+    Found, circle, fill, find_component, flood, follow_boundary, holds, is_simple_loop, rough,
+};
+use crate::random_cases::random_cases;
 use core::f64::consts::PI;
 use proptest::prelude::*;
-use random_cases::random_cases;
 use sonotrace::vision::components::{PICK_POINTS_MAX, labels_len};
 use sonotrace::vision::mask::PixelBox;
 use sonotrace::vision::measures::signed_area;
 use sonotrace::vision::{Boundary, Field, Pick, Vertex, VisionError};
 
 fn contour(values: &[f32], columns: usize, rows: usize, pick: Pick<'_>) -> Option<(Found, Vec<Vertex>)> {
-    let found = boundaries::find(values, columns, rows, pick, 0)?;
+    let found = crate::boundaries::find(values, columns, rows, pick, 0)?;
     let outer = found.loops[0].clone();
     Some((found, outer))
 }

@@ -1,8 +1,6 @@
 //! For any frames and prompts, a session does not panic, and its counters add up.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{Memory, Random, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
+use crate::common::{Memory, Random, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
 use proptest::prelude::*;
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
@@ -204,7 +202,7 @@ fn run(
 }
 
 proptest! {
-    #![proptest_config(common::random_cases(400))]
+    #![proptest_config(crate::common::random_cases(400))]
 
     #[test]
     fn any_frames_and_prompts_are_accounted_for(

@@ -1,8 +1,6 @@
 //! Faults of a stream: late and repeated frames, missing numbers, restarts, freezing, contradictory frames.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{
+use crate::common::{
     AlignedBytes, Memory, SLOT_PAYLOAD_BYTES, Scan, Ticking, boxed, click, every_frame, frame, remove,
     samples,
 };

@@ -1,9 +1,6 @@
 //! NumPy arrays with their descriptions.
-#![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
-mod common;
-
-use common::{assert_sound, refusal, scratch, small, survive, write_seed};
+use crate::common::{assert_sound, refusal, scratch, small, survive, write_seed};
 use proptest::prelude::*;
 use sonotrace_hal::frame::{
     Domain, FrameDescriptor, GeometryKind, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, SampleType,

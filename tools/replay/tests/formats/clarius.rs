@@ -1,9 +1,6 @@
 //! Clarius recordings, written by hand after the documentation and real files.
-#![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
-mod common;
-
-use common::{assert_sound, refusal, scratch, small, survive, write_seed};
+use crate::common::{assert_sound, refusal, scratch, small, survive, write_seed};
 use proptest::prelude::*;
 use sonotrace_hal::geometry::LineSample;
 use sonotrace_replay::{DisplayHint, Options, Recording, ReplayError, clarius, open};

@@ -1,9 +1,7 @@
 //! Scans: one outcome for every frame, prompts served on their frame, objects tracked, and the same overlays for the
 //! same frames.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-use common::{
+use crate::common::{
     AlignedBytes, FIELD_MM, Memory, QUEUED, Scan, Ticking, boxed, click, disc, disc_model, distance,
     every_frame, frame, on_display, only, picture, remove, samples, state,
 };
@@ -325,7 +323,7 @@ fn every_frame_has_one_outcome_when_the_ring_overflows() {
             let clock = Ticking::new(10);
             let mut memory = Memory::of(&config);
             let mut scan = memory.open(config, &clock);
-            let mut random = common::Random(end);
+            let mut random = crate::common::Random(end);
             for seq in 1..=end {
                 let mixed = &mixed_frames()[random.below(15)].0;
                 scan.push(&FrameDescriptor { seq, t_acq_ns: seq, ..*mixed });
@@ -528,7 +526,7 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
     let changed = |change: &dyn Fn(&mut [u8])| {
         let mut file = AlignedBytes::new(disc());
         change(file.bytes_mut());
-        common::refresh_hashes(file.bytes_mut());
+        crate::common::refresh_hashes(file.bytes_mut());
         open_with(file.bytes(), every_frame()).unwrap_err()
     };
     let renamed = |name: &str| {
@@ -538,7 +536,7 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
                 let ports = model.inputs(program).iter().chain(model.outputs(program));
                 ports.map(|port| port.name).chain([program.name])
             });
-            let names: &mut [u8] = common::section_mut(file, SectionKind::Names);
+            let names: &mut [u8] = crate::common::section_mut(file, SectionKind::Names);
             for found in all.filter(|found| model.name(*found) == name) {
                 names[found.offset as usize] = b'x';
             }
@@ -561,11 +559,11 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
         assert!(error.to_string().contains(name), "{error}");
     }
     let slots = changed(&|file| {
-        common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0].point_slots = 8;
+        crate::common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0].point_slots = 8;
     });
     assert_eq!(slots, SessionError::Port { name: "point_coords", seen: 32, needed: 16 });
     let none = changed(&|file| {
-        common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0] =
+        crate::common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0] =
             bytemuck::Zeroable::zeroed();
         let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);
         (header.input_size, header.mask_size) = (0, 0);

@@ -1,5 +1,4 @@
 //! Shared by the tests: files written by other libraries than the readers use, and the folder of real data.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod dicom;
 

@@ -1,9 +1,6 @@
 //! Real recordings, if present; `shared/data/README.md` describes them.
-#![allow(clippy::unwrap_used, reason = "a test's helpers")]
 
-mod common;
-
-use common::{assert_sound, real_data, refusal};
+use crate::common::{assert_sound, real_data, refusal};
 use sonotrace_hal::frame::GeometryKind;
 use sonotrace_hal::geometry::{Geometry, Point};
 use sonotrace_replay::{DisplayHint, Options, Recording, open};

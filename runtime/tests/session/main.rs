@@ -1,0 +1,11 @@
+//! Scans of a session. One program for all of them, because each program is compiled and linked anew.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod geometry;
+mod outcomes;
+mod prompts;
+mod properties;
+mod slices;
+mod stream;

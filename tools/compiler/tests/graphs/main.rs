@@ -1,0 +1,6 @@
+//! Graphs of one or a few operations. One program for all of them, because each program is compiled and linked anew.
+
+mod elementwise;
+mod products;
+mod refusals;
+mod shapes;

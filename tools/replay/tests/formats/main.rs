@@ -1,0 +1,10 @@
+//! Recordings of every format. One program for all of them, because each program is compiled and linked anew.
+#![allow(clippy::unwrap_used, reason = "a test's helpers")]
+
+mod clarius;
+mod common;
+mod dicom;
+mod millimetres;
+mod npy;
+mod pictures;
+mod real_data;
