@@ -128,7 +128,7 @@ fn a_region_that_grows_is_refused_until_it_is_enough() {
 fn an_executor_s_region_that_grows_is_refused_until_it_is_enough() {
     let model = disc_model();
     for threads in [1, 2, 5] {
-        let config = ExecutorConfig { kept_frames: 3, threads };
+        let config = ExecutorConfig { kept_frames: 3, threads, ..ExecutorConfig::default() };
         let needed = ExecutorLayout::new(model.header(), &config).unwrap().required().bytes;
         let mut memory = region(needed);
         for seen in (0..needed).step_by(64).chain([needed - 1]) {

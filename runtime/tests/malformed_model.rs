@@ -30,7 +30,7 @@ enum Tried {
 fn try_file(bytes: &[u8]) -> Tried {
     let file = AlignedBytes::new(bytes);
     let Ok(model) = Model::parse(file.bytes()) else { return Tried::Refused };
-    let config = ExecutorConfig { kept_frames: 2, threads: 1 };
+    let config = ExecutorConfig { kept_frames: 2, ..ExecutorConfig::default() };
     let Ok(layout) = ExecutorLayout::new(model.header(), &config) else { return Tried::Accepted };
     let work = model.ops().iter().map(|op| {
         let operation = Operation::decode(op).unwrap();

@@ -9,7 +9,9 @@ use common::{AlignedBytes, Random, disc, disc_model};
 use kernel_cases::{Bench, Case, bits, cases, matmul, small_tiles};
 use sonotrace::exec::{Claims, ExecError, Executor, ExecutorConfig, Job, Progress, memory_required};
 
-const TWO_FRAMES: ExecutorConfig = ExecutorConfig { kept_frames: 2, threads: 1 };
+fn two_frames() -> ExecutorConfig {
+    ExecutorConfig { kept_frames: 2, ..ExecutorConfig::default() }
+}
 
 fn expected(case: &Case) -> Vec<u32> {
     bits(&case.run(&small_tiles()))
@@ -116,11 +118,11 @@ fn a_stopped_job_is_resumed() {
 }
 
 fn executor(memory: &mut AlignedBytes) -> Executor<'_> {
-    Executor::new(disc_model(), TWO_FRAMES, memory.bytes_mut()).unwrap()
+    Executor::new(disc_model(), two_frames(), memory.bytes_mut()).unwrap()
 }
 
 fn memory() -> AlignedBytes {
-    AlignedBytes::zeroed(memory_required(disc(), &TWO_FRAMES).unwrap().bytes)
+    AlignedBytes::zeroed(memory_required(disc(), &two_frames()).unwrap().bytes)
 }
 
 /// Begins a run on the features in a copy, and fills each input outside state with different numbers.

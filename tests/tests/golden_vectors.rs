@@ -1,6 +1,7 @@
 //! Compares every program with the golden vectors of its graph: inputs, and outputs that ONNX Runtime computed in f32.
 
 use npyz::NpyFile;
+use sonotrace::exec::ExecutorConfig;
 use sonotrace::format::AlignedBytes;
 use sonotrace_compiler::parity::{relative_rms, run_compiled};
 use sonotrace_compiler::{Options, Weights, compile};
@@ -44,7 +45,8 @@ fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit
                 values(archive, &name).unwrap_or_else(|| panic!("{name} is not in {}", golden.display()))
             })
             .collect();
-        let outputs = run_compiled(&compiled.bytes, &program, &inputs).expect("the program runs");
+        let outputs = run_compiled(&compiled.bytes, &program, &inputs, &ExecutorConfig::default())
+            .expect("the program runs");
         let mut compared = 0;
         for (port, seen) in model.outputs(record).iter().zip(&outputs) {
             let name = format!("{prefix}out_{}", model.name(port.name));

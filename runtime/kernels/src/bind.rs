@@ -211,6 +211,11 @@ impl<'a> Binder<'a> {
         UnitGrid::new(units, unit_work, self.options.tile_work)
     }
 
+    /// Returns the approximate work of a tile of an operation that is not a product.
+    pub fn tile_work(&self) -> u64 {
+        self.options.tile_work
+    }
+
     /// Returns the maximum multiply-accumulates of a tile of a product.
     pub fn tile_macs(&self) -> u64 {
         self.options.tile_macs
@@ -219,6 +224,11 @@ impl<'a> Binder<'a> {
     /// Returns the rows of a block of sums.
     pub fn block_rows(&self) -> usize {
         self.options.instructions.rows()
+    }
+
+    /// Returns the bytes of an element of the packed rows of an int8 product.
+    pub fn packed_bytes(&self) -> usize {
+        self.options.instructions.packed_bytes()
     }
 
     /// Returns the sizes of the packed weights.

@@ -3,8 +3,9 @@
 use crate::arch::{Isa, ROWS_MAX};
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
+use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Columns, Epilogue, ProductGrid, multiply};
+use crate::product::{Epilogue, Factor, ProductGrid, multiply};
 use crate::window::WindowAxis;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -26,7 +27,7 @@ pub(crate) struct Conv {
     /// Start of the image, and its strides over batch, row, column, channel.
     image_start: usize,
     image_steps: [usize; 4],
-    columns: Columns,
+    factor: Factor,
     output: Target<f32>,
     /// Start of the output, and its strides over batch, row, column.
     out_start: usize,
@@ -43,13 +44,13 @@ impl Kernel for Conv {
         let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
         let pixels = u64::from(dims[ROW]) * u64::from(dims[COLUMN]);
         Ok(Self {
-            grid: ProductGrid::new(binder, dims[BATCH].into(), pixels)?,
+            grid: ProductGrid::new(binder, operation.arithmetic, dims[BATCH].into(), pixels)?,
             axes: WindowAxis::both(&operation.window),
             out_columns: dims[COLUMN] as usize,
             image: binder.f32(1)?,
             image_start: binder.start(1),
             image_steps: [BATCH, ROW, COLUMN, IN_CHANNEL].map(|dim| step(1, dim)),
-            columns: Columns::Packed(binder.panels(2)?.ok_or(BindError::Operand { slot: 2 })?),
+            factor: Factor::new(binder, operation.arithmetic, || Err(BindError::Operand { slot: 2 }))?,
             output: binder.output()?,
             out_start: binder.start(0),
             out_steps: [BATCH, ROW, COLUMN].map(|dim| step(0, dim)),
@@ -70,10 +71,8 @@ impl Kernel for Conv {
     #[inline(always)]
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let piece = self.grid.piece(tile.units.start);
-        let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
         let image =
             &tile.inputs.read(self.image)[self.image_start + piece.batch as usize * self.image_steps[0]..];
-        self.gather::<I>(image, &piece.rows, packed);
         let [batch_step, row_step, column_step] = self.out_steps;
         let start = self.out_start + piece.batch as usize * batch_step;
         let place = |pixel: usize| {
@@ -82,7 +81,17 @@ impl Kernel for Conv {
         };
         let mut output = tile.output.open(self.output);
         let to = (&mut output, &self.epilogue);
-        multiply(isa, &self.grid, &piece, tile.inputs, &self.columns, (packed, panel), to, place);
+        match self.factor {
+            Factor::Int8(panels) => {
+                let load = |pixel: usize, values: &mut [f32]| self.gather_one(image, pixel, values);
+                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, load, to, place);
+            }
+            Factor::Float(columns) => {
+                let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
+                self.gather::<I>(image, &piece.rows, packed);
+                multiply(isa, &self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+            }
+        }
     }
 }
 
@@ -122,6 +131,27 @@ impl Conv {
                             .for_each(|(to, place)| *to = place.map_or(0.0, |place| image[place + at])),
                     }
                 }
+            }
+        }
+    }
+
+    /// Copies the window of a pixel; zero outside the image.
+    #[inline(always)]
+    fn gather_one(&self, image: &[f32], pixel: usize, values: &mut [f32]) {
+        let [_, row_step, column_step, channel_step] = self.image_steps;
+        let [rows, columns] = self.axes;
+        let taps = rows.kernel() * columns.kernel();
+        let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
+        for tap in 0..taps {
+            let place =
+                rows.input_at(y, tap / columns.kernel()).zip(columns.input_at(x, tap % columns.kernel()));
+            let to = values[tap..].iter_mut().step_by(taps);
+            match place {
+                Some((y, x)) => {
+                    let image = &image[y * row_step + x * column_step..];
+                    to.enumerate().for_each(|(channel, to)| *to = image[channel * channel_step]);
+                }
+                None => to.for_each(|to| *to = 0.0),
             }
         }
     }

@@ -22,6 +22,7 @@ mod elementwise;
 mod gather;
 mod grid;
 mod grid_sample;
+mod int8;
 pub mod math;
 mod matmul;
 pub mod memory;

@@ -3,8 +3,9 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
-use crate::memory::{Source, Target, Tile};
-use crate::product::{Columns, Epilogue, ProductGrid, multiply, pack_rows};
+use crate::int8;
+use crate::memory::{FloatSource, Source, Target, Tile};
+use crate::product::{Columns, Epilogue, Factor, ProductGrid, multiply, pack_rows};
 use crate::walk::Dims;
 use sonotrace_format::op;
 
@@ -23,7 +24,7 @@ pub(crate) struct MatMul {
     starts: [usize; 4],
     rows: Source<f32>,
     row_steps: [usize; 2],
-    columns: Columns,
+    factor: Factor,
     output: Target<f32>,
     /// Steps of output and addend from row to row.
     out_row_step: usize,
@@ -38,19 +39,17 @@ impl Kernel for MatMul {
         let dims = binder.dims();
         let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
         let batches = Dims::new(binder, 0..BATCHES, [0, 1, 2, 3]);
-        let columns = match binder.panels(2)? {
-            Some(panels) => Columns::Packed(panels),
-            None => {
-                Columns::Strided { source: binder.f32(2)?, start: 0, k_step: step(2, K), n_step: step(2, N) }
-            }
+        let strided = || {
+            let source = binder.f32(2)?;
+            Ok(Columns::Strided { source, start: 0, k_step: step(2, K), n_step: step(2, N) })
         };
         Ok(Self {
-            grid: ProductGrid::new(binder, batches.count(), dims[M].into())?,
+            grid: ProductGrid::new(binder, operation.arithmetic, batches.count(), dims[M].into())?,
             batches,
             starts: [0, 1, 2, 3].map(|slot| binder.start(slot)),
             rows: binder.f32(1)?,
             row_steps: [step(1, M), step(1, K)],
-            columns,
+            factor: Factor::new(binder, operation.arithmetic, strided)?,
             output: binder.output()?,
             out_row_step: step(0, M),
             bias_row_step: step(3, M),
@@ -71,18 +70,32 @@ impl Kernel for MatMul {
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let piece = self.grid.piece(tile.units.start);
         let [out, a, b, c] = self.batches.walk(piece.batch, self.starts).offsets;
-        let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
         let [row_step, k_step] = self.row_steps;
-        pack_rows::<I>(tile.inputs.read(self.rows), &piece.rows, k_step, packed, self.grid.k, |row| {
-            a + row * row_step
-        });
-        let mut columns = self.columns;
-        if let Columns::Strided { start, .. } = &mut columns {
-            *start = b;
-        }
         let mut output = tile.output.open(self.output);
         let place = |row: usize| (out + row * self.out_row_step, c + row * self.bias_row_step);
         let to = (&mut output, &self.epilogue);
-        multiply(isa, &self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+        match self.factor {
+            Factor::Int8(panels) => {
+                let load = |row: usize, values: &mut [f32]| {
+                    FloatSource::F32(self.rows).load(tile.inputs, a + row * row_step, k_step, values);
+                };
+                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, load, to, place);
+            }
+            Factor::Float(mut columns) => {
+                let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
+                pack_rows::<I>(
+                    tile.inputs.read(self.rows),
+                    &piece.rows,
+                    k_step,
+                    packed,
+                    self.grid.k,
+                    |row| a + row * row_step,
+                );
+                if let Columns::Strided { start, .. } = &mut columns {
+                    *start = b;
+                }
+                multiply(isa, &self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+            }
+        }
     }
 }

@@ -1,16 +1,19 @@
 //! The blocked product that matrix products and convolutions share (Goto & van de Geijn 2008).
 //!
 //! A tile is a block of rows and columns of the result. Its rows are packed once into groups, interleaved over `k`. Then each
-//! group is multiplied with each panel of 16 columns, with a block of sums in registers.
+//! group is multiplied with each panel of 16 columns, with a block of sums in registers. This file has the tiles, the
+//! processing of sums, and products in f32; `int8` has those in int8.
 
 use crate::arch::{Isa, ROWS_MAX, Sums};
 use crate::bind::{BindError, Binder, Panels};
 use crate::elementwise::unary;
 use crate::grid::UnitGrid;
+use crate::int8;
 use crate::memory::{FloatSource, Inputs, Output, Source};
 use core::ops::Range;
 use half::slice::HalfFloatSliceExt;
 use sonotrace_format::function::Unary;
+use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
 
 /// Tile grid of a product.
@@ -39,15 +42,23 @@ impl ProductGrid {
     ///
     /// # Errors
     /// [`BindError::Scratch`] if one group of rows and one panel do not fit.
-    pub fn new(binder: &Binder<'_>, batches: u64, m: u64) -> Result<Self, BindError> {
+    pub fn new(binder: &Binder<'_>, arithmetic: Arithmetic, batches: u64, m: u64) -> Result<Self, BindError> {
         let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
         let block_rows = binder.block_rows();
-        let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
-        let (needed, available) = (row_bytes.saturating_mul(block_rows + PANEL), binder.scratch_bytes());
+        // Scratch of a packed row, and of what is needed beside the rows.
+        let (row_bytes, beside) = match arithmetic {
+            Arithmetic::Float => {
+                let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
+                (row_bytes, row_bytes.saturating_mul(PANEL))
+            }
+            Arithmetic::Int8 => int8::row_bytes(k as usize, binder.packed_bytes()),
+        };
+        let needed = row_bytes.saturating_mul(block_rows).saturating_add(beside);
+        let available = binder.scratch_bytes();
         if needed > available {
             return Err(BindError::Scratch { needed, available });
         }
-        let mut tile_rows = ((available / row_bytes - PANEL) / block_rows * block_rows)
+        let mut tile_rows = ((available - beside) / row_bytes / block_rows * block_rows)
             .min(m.next_multiple_of(block_rows as u64) as usize);
         let macs_max = binder.tile_macs();
         while tile_rows > block_rows && (tile_rows * PANEL) as u64 * k > macs_max {
@@ -94,7 +105,58 @@ pub(crate) struct Epilogue {
     pub activation: Unary,
 }
 
-/// Source of the columns of a product.
+impl Epilogue {
+    /// Adds the bias to the sums of a row, of which `live` are inside the result, applies the activation, and writes them.
+    /// `place` has the offsets of the row in the output and in the addend, at column 0.
+    #[inline(always)]
+    pub fn finish(
+        &self,
+        inputs: Inputs<'_>,
+        output: &mut Output<'_, f32>,
+        values: &mut [f32; PANEL],
+        (first, live): (usize, usize),
+        (out_row, bias_row): (usize, usize),
+    ) {
+        if let Some(bias) = self.bias {
+            let mut addend = [0.0f32; PANEL];
+            let from = bias_row + first * self.bias_step;
+            let addend = bias.view(inputs, from, self.bias_step, &mut addend[..live]);
+            values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
+        }
+        // Of all columns, because a whole panel is faster.
+        unary(self.activation, values);
+        output.write(out_row + first * self.out_step, self.out_step, &values[..live]);
+    }
+}
+
+/// Columns of a product, by its arithmetic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Factor {
+    Float(Columns),
+    /// i8 panels.
+    Int8(Source<i8>),
+}
+
+impl Factor {
+    /// Resolves packed weights; `strided` makes the columns if they are not packed.
+    ///
+    /// # Errors
+    /// [`BindError::Operand`].
+    pub fn new(
+        binder: &Binder<'_>,
+        arithmetic: Arithmetic,
+        strided: impl FnOnce() -> Result<Columns, BindError>,
+    ) -> Result<Self, BindError> {
+        match (arithmetic, binder.panels(2)?) {
+            (Arithmetic::Int8, Some(Panels::I8(source))) => Ok(Self::Int8(source)),
+            (Arithmetic::Int8, _) => Err(BindError::Operand { slot: 2 }),
+            (Arithmetic::Float, Some(panels)) => Ok(Self::Float(Columns::Packed(panels))),
+            (Arithmetic::Float, None) => strided().map(Self::Float),
+        }
+    }
+}
+
+/// Source of the columns of a product in f32.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Columns {
     Packed(Panels),
@@ -213,7 +275,6 @@ pub(crate) fn multiply<I: Isa>(
     (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
     place: impl Fn(usize) -> (usize, usize),
 ) {
-    let mut addend = [0.0f32; PANEL];
     let mut sums: Sums = [[0.0; PANEL]; ROWS_MAX];
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
@@ -225,15 +286,7 @@ pub(crate) fn multiply<I: Isa>(
                 if let Some(scales) = scales {
                     values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
                 }
-                let (out_row, bias_row) = place(row);
-                if let Some(bias) = epilogue.bias {
-                    let from = bias_row + first * epilogue.bias_step;
-                    let addend = bias.view(inputs, from, epilogue.bias_step, &mut addend[..live]);
-                    values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
-                }
-                // Of all columns, because a whole panel is faster.
-                unary(epilogue.activation, values);
-                output.write(out_row + first * epilogue.out_step, epilogue.out_step, &values[..live]);
+                epilogue.finish(inputs, output, values, (first, live), place(row));
             }
         }
     }

@@ -6,7 +6,7 @@ mod common;
 #[path = "../../tests/common/random_cases.rs"]
 mod random_cases;
 
-use common::{Bench, Case, Random, pack_f32, pack_i8, small_tiles};
+use common::{Bench, Case, Random, bits, pack_f32, pack_i8, small_tiles};
 use half::f16;
 use proptest::prelude::*;
 use random_cases::random_cases;
@@ -235,6 +235,8 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
             let mut rows = *dims;
             rows[7] = 1;
             for index in indices(&rows) {
+                let a: Vec<f64> = (0..dims[7] as usize).map(|k| read(0, &with(&index, &[(7, k)]))).collect();
+                let a = rounded(a, op.arithmetic);
                 let product = |k: usize| {
                     let at = with(&index, &[(7, k)]);
                     let b = if case.inputs[1].as_ref().unwrap().layout
@@ -244,7 +246,7 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                     } else {
                         read(1, &at)
                     };
-                    read(0, &at) * b
+                    a[k] * b
                 };
                 let sum: f64 = (0..dims[7] as usize).map(product).sum();
                 put(&index, unary(op.activation, sum + read(2, &index)));
@@ -255,14 +257,16 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
             pixels[7] = 1;
             let taps = op.window.taps() as usize;
             for index in indices(&pixels) {
-                let mut sum = 0.0;
+                let mut patch = vec![0.0; dims[7] as usize * taps];
                 for (tap, (_, place)) in covered(&op.window, index[4], index[5]).into_iter().enumerate() {
                     let Some([y, x]) = place else { continue };
                     for channel in 0..dims[7] as usize {
                         let at = with(&index, &[(4, y), (5, x), (6, 0), (7, channel)]);
-                        sum += read(0, &at) * weights(index[6], channel * taps + tap);
+                        patch[channel * taps + tap] = read(0, &at);
                     }
                 }
+                let patch = rounded(patch, op.arithmetic);
+                let sum: f64 = patch.iter().enumerate().map(|(k, value)| value * weights(index[6], k)).sum();
                 put(&index, unary(op.activation, sum + read(2, &index)));
             }
         }
@@ -367,15 +371,45 @@ fn extents(random: &mut Random, dims: std::ops::Range<usize>, most: usize) -> [u
     extents
 }
 
+/// Returns a row of a product as its arithmetic reads it.
+fn rounded(row: Vec<f64>, arithmetic: Arithmetic) -> Vec<f64> {
+    if arithmetic == Arithmetic::Float {
+        return row;
+    }
+    let largest = row.iter().fold(1e-12f32, |largest, &value| largest.max(value.abs() as f32));
+    let level = |value: f64| f64::from((value as f32 * (127.0 / largest)).round_ties_even());
+    row.into_iter().map(|value| level(value) * f64::from(largest / 127.0)).collect()
+}
+
+/// Returns the arithmetic of a case: at random int8 if the weights are.
+fn any_arithmetic(weights: &Constant, random: &mut Random) -> Arithmetic {
+    let is_i8 = weights.dtype == Dtype::I8 && weights.layout == sonotrace_format::TensorLayout::Panels;
+    if is_i8 && random.below(4) > 0 { Arithmetic::Int8 } else { Arithmetic::Float }
+}
+
+/// Whether every instruction set gives the same bits: sums of integers do not depend on their order.
+fn is_exact(operation: &Operation) -> bool {
+    match operation {
+        Operation::MatMul(op) => op.arithmetic == Arithmetic::Int8,
+        Operation::Conv(op) => op.arithmetic == Arithmetic::Int8,
+        _ => false,
+    }
+}
+
 #[track_caller]
 fn check(case: &Case, weights: &dyn Fn(usize, usize) -> f64) {
     let expected = expected(case, weights);
     let smallest = BindOptions { tile_work: 1, tile_macs: 1, ..BindOptions::default() };
     let sizes = [BindOptions::default(), small_tiles(), smallest];
+    let portable =
+        case.run(&BindOptions { instructions: Instructions::portable(), ..BindOptions::default() });
     for options in Instructions::available()
         .flat_map(|instructions| sizes.map(|options| BindOptions { instructions, ..options }))
     {
         let seen = case.run(&options);
+        if is_exact(&case.operation) {
+            assert!(bits(&seen) == bits(&portable), "{} {:?} ({options:?})", case.name, case.operation);
+        }
         for (at, (&seen, &expected)) in seen.iter().zip(&expected).enumerate() {
             let is_close = (f64::from(seen) - expected).abs() <= 2e-5 * (1.0 + expected.abs());
             let is_same = is_close || (seen.is_nan() && expected.is_nan()) || f64::from(seen) == expected;
@@ -496,6 +530,10 @@ proptest! {
         let random = &mut Random(seed);
         let mut dims = extents(random, 2..8, 40);
         (dims[2], dims[3]) = (1 + dims[2] % 3, 1 + dims[3] % 3);
+        // Of more than one chunk of rounded values.
+        if random.below(3) == 0 {
+            dims[7] = 1 + random.below(100) as u32;
+        }
         let (n, k) = (dims[6] as usize, dims[7] as usize);
         let a = f32s(&dims, |dim| dim != 6, random);
         let is_packed = random.below(2) == 0;
@@ -505,7 +543,8 @@ proptest! {
         };
         let mask = random.word();
         let c = (random.below(3) > 0).then(|| any_floats(&dims, |dim| dim != 7 && mask >> dim & 1 == 1, random));
-        let operation = MatMul { activation: any_activation(random) };
+        let arithmetic = any_arithmetic(&b, random);
+        let operation = MatMul { activation: any_activation(random), arithmetic };
         let out = output(&dims, |dim| dim != 7, random);
         check(&Case::new("matmul", operation, dims, out, [Some(a), Some(b), c]), &|channel, at| weights[channel * k + at]);
     }
@@ -520,7 +559,8 @@ proptest! {
         let (b, weights) = panels(n, k, random);
         let a = image(&dims, &window, &[0, 4, 5, 7], random);
         let c = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim == 6, random));
-        let operation = Conv { window, activation: any_activation(random) };
+        let arithmetic = any_arithmetic(&b, random);
+        let operation = Conv { window, activation: any_activation(random), arithmetic };
         let out = output(&dims, |dim| dim != 7, random);
         check(&Case::new("conv", operation, dims, out, [Some(a), Some(b), c]), &|channel, at| weights[channel * k + at]);
     }

@@ -152,9 +152,9 @@ impl<'m> Executor<'m> {
         }
         let memory = region.take(layout.ops.start).zeroed::<u8>();
         let records = model.ops();
+        let options = BindOptions { instructions: config.instructions, ..BindOptions::default() };
         let ops = region.take(layout.ops.len()).filled(records.len(), |op| {
-            BoundOp::bind(&model, &records[op], &BindOptions::default())
-                .map_err(|problem| ExecError::Bind { op, problem })
+            BoundOp::bind(&model, &records[op], &options).map_err(|problem| ExecError::Bind { op, problem })
         })?;
         Ok(Self {
             model,

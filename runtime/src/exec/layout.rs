@@ -3,6 +3,7 @@
 use core::ops::Range;
 use sonotrace_format::{BANKS_MAX, FileHeader, ModelError, TENSOR_ALIGN, read_header};
 use sonotrace_kernels::BoundOp;
+use sonotrace_kernels::arch::Instructions;
 
 /// Alignment of an executor's region.
 pub const REGION_ALIGN: usize = TENSOR_ALIGN as usize;
@@ -21,12 +22,14 @@ pub struct ExecutorConfig {
     pub kept_frames: u32,
     /// Number of threads that run tiles, including the caller's; each has its own scratch. 1 to [`THREADS_MAX`].
     pub threads: u32,
+    /// Instruction set of the kernels.
+    pub instructions: Instructions,
 }
 
 impl Default for ExecutorConfig {
-    /// Returns one kept frame, one thread.
+    /// Returns one kept frame, one thread, the processor's fastest instruction set.
     fn default() -> Self {
-        Self { kept_frames: 1, threads: 1 }
+        Self { kept_frames: 1, threads: 1, instructions: Instructions::best() }
     }
 }
 

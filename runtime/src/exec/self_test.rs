@@ -2,7 +2,8 @@
 
 use super::executor::{ExecError, Executor};
 use half::f16;
-use sonotrace_format::{GOLDEN_RELATIVE_RMS_MAX, GoldenRole};
+use sonotrace_format::op::Arithmetic;
+use sonotrace_format::{GOLDEN_INT8_RELATIVE_RMS_MAX, GOLDEN_RELATIVE_RMS_MAX, GoldenRole, Operation};
 
 impl Executor<'_> {
     /// Runs each program on its stored inputs and compares the outputs with the stored ones. Returns the largest
@@ -27,6 +28,12 @@ impl Executor<'_> {
         for case in model.golden().chunk_by(|a, b| (a.program, a.case) == (b.program, b.case)) {
             let program = case[0].program as usize;
             let inputs = model.programs()[program].input_count;
+            let arithmetic = |op| Operation::decode(op).map(|op| op.arithmetic());
+            let mut ops = model.program_ops(&model.programs()[program]).iter();
+            let limit = match ops.any(|op| arithmetic(op) == Ok(Arithmetic::Int8)) {
+                true => GOLDEN_INT8_RELATIVE_RMS_MAX,
+                false => GOLDEN_RELATIVE_RMS_MAX,
+            };
             self.begin_apart(program)?;
             for record in case.iter().filter(|record| record.role == GoldenRole::Input as u32) {
                 let values = model.golden_values(record).iter();
@@ -36,8 +43,7 @@ impl Executor<'_> {
             self.finish();
             for record in case.iter().filter(|record| record.role == GoldenRole::Output as u32) {
                 let seen = self.output((record.port - inputs) as usize);
-                let (error, limit) =
-                    (relative_rms(seen, model.golden_values(record)), GOLDEN_RELATIVE_RMS_MAX);
+                let error = relative_rms(seen, model.golden_values(record));
                 // Written so that NaN fails.
                 let is_within = error <= limit;
                 if !is_within {

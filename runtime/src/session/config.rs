@@ -49,7 +49,7 @@ pub struct SessionConfig<'a> {
 impl SessionConfig<'_> {
     /// Returns the settings of the executor.
     pub(super) fn executor(&self) -> ExecutorConfig {
-        ExecutorConfig { kept_frames: self.kept_frames, threads: 1 }
+        ExecutorConfig { kept_frames: self.kept_frames, ..ExecutorConfig::default() }
     }
 }
 

@@ -17,7 +17,9 @@ const FILE_ALIGN: usize = 64;
 const MEMORY_MAX: usize = 1 << 24;
 /// Models with more steps than this in their inner loops are not run.
 const WORK_MAX: u64 = 1 << 20;
-const CONFIG: ExecutorConfig = ExecutorConfig { kept_frames: 2, threads: 1 };
+fn config() -> ExecutorConfig {
+    ExecutorConfig { kept_frames: 2, ..ExecutorConfig::default() }
+}
 
 fuzz_target!(|data: &[u8]| {
     let mut file = Memory::new(GOOD.len(), FILE_ALIGN);
@@ -49,14 +51,14 @@ fuzz_target!(|data: &[u8]| {
 
 fn parse_and_run(file: &[u8]) {
     let Ok(model) = Model::parse(file) else { return };
-    let Ok(required) = memory_required(file, &CONFIG) else { return };
+    let Ok(required) = memory_required(file, &config()) else { return };
     let work = model.ops().iter().map(work).fold(0, u64::saturating_add);
     if required.bytes > MEMORY_MAX || work > WORK_MAX {
         return;
     }
     let mut region = Memory::new(required.bytes, required.align);
     let mut executor =
-        Executor::new(model, CONFIG, &mut *region).expect("the memory that is required is enough");
+        Executor::new(model, config(), &mut *region).expect("the memory that is required is enough");
     // The self-test runs the programs until one gives wrong outputs.
     if executor.self_test().is_err() {
         for program in 0..model.programs().len() {

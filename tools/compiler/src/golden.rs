@@ -1,9 +1,13 @@
-//! Golden cases: inputs, and the outputs that tract computes for them in f32, both stored as f16 in the file.
+//! Golden cases: inputs, and the outputs that tract computes for them in f32, both stored as f16 in the file. For programs in
+//! int8: the outputs of the portable kernels, because tract's differ by more than a self-test may allow.
 
 use crate::error::CompileError;
 use crate::frontend::{Graph, run_reference};
+use crate::parity::run_compiled;
 use half::f16;
-use sonotrace::format::{GoldenRecord, GoldenRole};
+use sonotrace::exec::ExecutorConfig;
+use sonotrace::format::{AlignedBytes, GoldenRecord, GoldenRole, Model};
+use sonotrace::kernels::arch::Instructions;
 use std::collections::HashMap;
 
 /// Inputs of one case: values by port name.
@@ -122,4 +126,36 @@ pub fn make(graphs: &[Graph], cases: &Cases) -> Result<Golden, CompileError> {
         }
     }
     Ok(golden)
+}
+
+/// Replaces the outputs by those of the portable kernels for the programs of `file`.
+///
+/// # Errors
+/// An executor's refusal.
+pub fn compute_outputs(golden: &mut Golden, file: &[u8]) -> Result<(), CompileError> {
+    let aligned = AlignedBytes::new(file);
+    let model = Model::parse(aligned.bytes())?;
+    let config = ExecutorConfig { instructions: Instructions::portable(), ..ExecutorConfig::default() };
+    let range = |record: &GoldenRecord| {
+        let first = (record.offset / 2) as usize;
+        first..first + record.elements as usize
+    };
+    for case in golden.records.chunk_by(|a, b| (a.program, a.case) == (b.program, b.case)) {
+        let program = &model.programs()[case[0].program as usize];
+        let (inputs, outputs): (Vec<&GoldenRecord>, Vec<_>) =
+            case.iter().partition(|record| record.role == GoldenRole::Input as u32);
+        let inputs: Vec<Vec<f32>> = inputs
+            .iter()
+            .map(|record| {
+                golden.values[range(record)].iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
+            })
+            .collect();
+        let seen = run_compiled(file, model.name(program.name), &inputs, &config)?;
+        for record in outputs {
+            let values = &seen[(record.port - program.input_count) as usize];
+            let to = &mut golden.values[range(record)];
+            to.iter_mut().zip(values).for_each(|(to, &value)| *to = f16::from_f32(value).to_bits());
+        }
+    }
+    Ok(())
 }

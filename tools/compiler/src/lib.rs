@@ -88,21 +88,31 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
         None => None,
     };
     let state = conventions.as_ref().and_then(|conventions| conventions.state.as_ref());
-    let module = build(graphs, state)?;
+    let mut module = build(graphs, state)?;
     let (weights, places) = storage::store(&module, options.weights)?;
-    let golden = golden::make(graphs, &options.golden)?;
+    if options.weights == Weights::Int8 {
+        storage::quantize(&mut module, &places);
+    }
+    let mut golden = golden::make(graphs, &options.golden)?;
     let record = match &conventions {
         Some(conventions) => conventions.record(&module.programs)?,
         None => conventions::none(),
     };
     let provenance = provenance::text(graphs, options, conventions_hash.as_deref());
-    let written = write::write(&write::Contents {
-        module: &module,
-        weights: (&weights, &places),
-        conventions: record,
-        golden: &golden,
-        provenance: &provenance,
-    })?;
+    let write = |golden: &golden::Golden| {
+        write::write(&write::Contents {
+            module: &module,
+            weights: (&weights, &places),
+            conventions: record,
+            golden,
+            provenance: &provenance,
+        })
+    };
+    let mut written = write(&golden)?;
+    if options.weights == Weights::Int8 {
+        golden::compute_outputs(&mut golden, &written.bytes)?;
+        written = write(&golden)?;
+    }
     // The runtime's own verifier must accept the file.
     let aligned = AlignedBytes::new(&written.bytes);
     sonotrace::format::Model::parse(aligned.bytes())?;

@@ -35,11 +35,15 @@ pub fn relative_rms(seen: &[f32], expected: &[f32]) -> f64 {
 ///
 /// # Errors
 /// A file that the runtime refuses, or without such a program.
-pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, CompileError> {
+pub fn run_compiled(
+    file: &[u8],
+    program: &str,
+    inputs: &[Vec<f32>],
+    config: &ExecutorConfig,
+) -> Result<Vec<Vec<f32>>, CompileError> {
     let file = AlignedBytes::new(file);
     let model = Model::parse(file.bytes())?;
-    let config = ExecutorConfig::default();
-    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config)?.bytes);
+    let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), config)?.bytes);
     let problem = |problem: sonotrace::exec::ExecError| CompileError::Executor(problem.to_string());
     let Some((index, record)) = model.program(program) else {
         return Err(CompileError::Ports(format!("the model file has no program {program}")));
@@ -51,7 +55,7 @@ pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<V
             inputs.len()
         )));
     }
-    let mut executor = Executor::new(model, config, region.bytes_mut()).map_err(problem)?;
+    let mut executor = Executor::new(model, *config, region.bytes_mut()).map_err(problem)?;
     executor.begin_apart(index).map_err(problem)?;
     for (port, values) in inputs.iter().enumerate() {
         let to = executor.input_mut(port);
@@ -74,7 +78,7 @@ pub fn run_compiled(file: &[u8], program: &str, inputs: &[Vec<f32>]) -> Result<V
 /// A file, graph or case that do not fit together.
 pub fn outputs(file: &[u8], graph: &Graph, case: Option<&Case>) -> Result<Vec<Parity>, CompileError> {
     let inputs = inputs_of(graph, case)?;
-    let seen = run_compiled(file, &graph.program, &inputs)?;
+    let seen = run_compiled(file, &graph.program, &inputs, &ExecutorConfig::default())?;
     let expected = run_reference(graph, &inputs)?;
     if seen.len() != expected.len() {
         return Err(CompileError::Ports(format!(
@@ -133,7 +137,7 @@ pub fn layers(graph: &Graph, options: &Options, case: Option<&Case>) -> Result<V
             std::slice::from_ref(&probed),
             &Options { weights: options.weights, ..Options::default() },
         )?;
-        let seen = run_compiled(&compiled.bytes, &graph.program, &inputs)?;
+        let seen = run_compiled(&compiled.bytes, &graph.program, &inputs, &ExecutorConfig::default())?;
         let expected = run_reference(&probed, &inputs)?;
         for (((_, name, _), seen), expected) in portion.iter().zip(seen).zip(expected) {
             all.push(compared(graph, name.clone(), &seen, &expected)?);

@@ -4,8 +4,9 @@ use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
 use crate::view::TensorId;
 use half::f16;
+use sonotrace::format::op::{Arithmetic, INT8_DEPTH_MAX};
 use sonotrace::format::panels::{GROUP, PANEL};
-use sonotrace::format::{Dtype, OpKind, TENSOR_ALIGN};
+use sonotrace::format::{Dtype, OpKind, Operation, TENSOR_ALIGN};
 
 /// Storage of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,15 +19,18 @@ pub enum Weights {
     F16,
     /// Packed panels as 8-bit integers with a scale per column (output channel); the rest as with `F16`.
     I8,
+    /// As `I8`, and matrix products with such panels round their rows to 8 bits too ([`Arithmetic::Int8`]).
+    Int8,
 }
 
 impl Weights {
-    /// `f32`, `f16` or `i8`.
+    /// `f32`, `f16`, `i8` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::I8 => "i8",
+            Self::Int8 => "int8",
         }
     }
 }
@@ -82,7 +86,7 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                 if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                     return Err(refused(format!("a weight is {value}")));
                 }
-                if weights == Weights::I8 && *depth >= I8_DEPTH_MIN {
+                if matches!(weights, Weights::I8 | Weights::Int8) && *depth >= I8_DEPTH_MIN {
                     push_i8(&mut bytes, values, *depth);
                     Dtype::I8
                 } else if weights != Weights::F32 {
@@ -112,6 +116,19 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
         places[id] = Some(Stored { offset, dtype, elements });
     }
     Ok((bytes, places))
+}
+
+/// Lets matrix products with 8-bit panels compute in int8, if they are not too deep. Convolutions stay in f32: the kernel
+/// gathers the window of one pixel at a time, which costs more than int8 saves.
+pub fn quantize(module: &mut Module, places: &[Option<Stored>]) {
+    for op in module.programs.iter_mut().flat_map(|program| &mut program.ops) {
+        let depth = op.operation.panels(&op.extents()).map_or(u64::MAX, |shape| shape.k);
+        let Some(weights) = op.operands[2].filter(|_| depth <= INT8_DEPTH_MAX) else { continue };
+        let is_i8 = places[weights.tensor].is_some_and(|stored| stored.dtype == Dtype::I8);
+        if let (true, Operation::MatMul(op)) = (is_i8, &mut op.operation) {
+            op.arithmetic = Arithmetic::Int8;
+        }
+    }
 }
 
 fn push_f32(bytes: &mut Vec<u8>, values: &[f32]) {

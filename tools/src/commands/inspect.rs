@@ -91,8 +91,9 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
             let out = &model.tensors()[op.operands[0].tensor as usize];
             writeln!(
                 text,
-                "  {at:>4} {:<14} {:<13} dims {:?} {} {} tiles, out {} at {}+{}  {}",
+                "  {at:>4} {:<14} {:<5} {:<13} dims {:?} {} {} tiles, out {} at {}+{}  {}",
                 operation.kind().name(),
+                operation.arithmetic().name(),
                 operation.function_name(),
                 op.dims,
                 bound.instructions().name(),

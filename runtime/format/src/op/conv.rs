@@ -1,6 +1,6 @@
 //! Dense convolution.
 
-use super::matmul::product_scratch_bytes;
+use super::product::{Arithmetic, arithmetic, scratch_bytes};
 use super::window::Window;
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::function::Unary;
@@ -17,10 +17,14 @@ pub struct Conv {
     pub window: Window,
     /// Applied to each element of the result.
     pub activation: Unary,
+    /// Arithmetic of the sums. A row of the product is the window of one output pixel.
+    pub arithmetic: Arithmetic,
 }
 
 const OUT_CHANNEL: usize = 6;
 const IN_CHANNEL: usize = 7;
+/// Index of the arithmetic in the parameters, behind the window's.
+const ARITHMETIC: usize = 10;
 
 impl Conv {
     /// Returns the depth of the sums.
@@ -40,15 +44,22 @@ pub(super) fn window_fields(window: &Window, activation: Unary) -> Fields {
 impl Definition for Conv {
     fn decode(record: &OpRecord) -> Result<Self, Refusal> {
         let activation = Unary::decode(record.function, record.floats).ok_or("unknown activation")?;
-        Ok(Self { window: Window::decode(record)?, activation })
+        let conv = Self { window: Window::decode(record)?, activation, arithmetic: Arithmetic::Float };
+        Ok(Self { arithmetic: arithmetic(record.params[ARITHMETIC], conv.depth(&record.dims))?, ..conv })
     }
 
     fn encode(&self) -> Fields {
-        window_fields(&self.window, self.activation)
+        let mut fields = window_fields(&self.window, self.activation);
+        fields.params[ARITHMETIC] = self.arithmetic as u32;
+        fields
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::Panels, Need::AnyOrMissing]
+        let weights = match self.arithmetic {
+            Arithmetic::Float => Need::Panels,
+            Arithmetic::Int8 => Need::I8Panels,
+        };
+        [Need::Output, Need::F32, weights, Need::AnyOrMissing]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {
@@ -72,11 +83,15 @@ impl Definition for Conv {
     }
 
     fn scratch_bytes(&self, dims: &[u32; DIMS]) -> u64 {
-        product_scratch_bytes(self.depth(dims))
+        scratch_bytes(self.depth(dims))
     }
 
     fn panels(&self, dims: &[u32; DIMS]) -> Option<PanelShape> {
         Some(PanelShape { n: dims[OUT_CHANNEL].into(), k: self.depth(dims) })
+    }
+
+    fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     fn function_name(&self) -> &'static str {

@@ -8,6 +8,7 @@ mod grid_sample;
 mod matmul;
 mod normalize;
 mod pool;
+mod product;
 mod reduce;
 mod resample;
 mod softmax;
@@ -21,6 +22,7 @@ pub use grid_sample::{GridSample, Outside};
 pub use matmul::MatMul;
 pub use normalize::{Normalize, Statistics};
 pub use pool::{Pool, PoolFunction};
+pub use product::{Arithmetic, INT8_DEPTH_MAX};
 pub use reduce::{Reduce, Reduction};
 pub use resample::{RESAMPLE_TAPS_MAX, Resample};
 pub use softmax::Softmax;
@@ -57,6 +59,8 @@ pub enum Need {
     Index,
     /// Packed weights.
     Panels,
+    /// Packed weights of type i8.
+    I8Panels,
     /// Not used.
     None,
 }
@@ -118,6 +122,10 @@ pub(crate) trait Definition: Copy + Into<Operation> {
     /// Returns the sizes of the packed weights.
     fn panels(&self, _dims: &[u32; DIMS]) -> Option<PanelShape> {
         None
+    }
+    /// Returns the arithmetic of its sums.
+    fn arithmetic(&self) -> Arithmetic {
+        Arithmetic::Float
     }
     /// Returns the length of the indexed axis; the entries of the index table are below it.
     fn index_limit(&self) -> Option<u32> {
@@ -226,6 +234,11 @@ impl Operation {
     /// Returns the sizes of its packed weights, if it is a product.
     pub fn panels(&self, dims: &[u32; DIMS]) -> Option<PanelShape> {
         defined!(self, op => op.panels(dims))
+    }
+
+    /// Returns the arithmetic of its sums.
+    pub fn arithmetic(&self) -> Arithmetic {
+        defined!(self, op => op.arithmetic())
     }
 
     /// Returns the name of the function or activation, for reports; empty if there is none.

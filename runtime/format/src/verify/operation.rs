@@ -94,7 +94,8 @@ fn types(tensor: &TensorRecord, need: Need) -> Result<(), Refusal> {
         Need::Index if dtype != Some(Dtype::I32) || !is_weights => {
             Err("an index table is not i32 in the weights")
         }
-        Need::Panels if !is_panels => Err("weights are not in panels"),
+        Need::Panels | Need::I8Panels if !is_panels => Err("weights are not in panels"),
+        Need::I8Panels if dtype != Some(Dtype::I8) => Err("the weights of an int8 product are not i8"),
         _ => Ok(()),
     }
 }

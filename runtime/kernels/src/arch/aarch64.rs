@@ -1,18 +1,115 @@
 //! AArch64.
 
-use super::{Isa, Sums};
+use super::{IntSums, Isa, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
-use core::arch::aarch64::{float32x4_t, vdupq_n_f32, vfmaq_n_f32, vld1q_f32, vst1q_f32};
-use sonotrace_format::panels::PANEL;
+use core::arch::aarch64::{
+    float32x4_t, int8x8_t, int8x16_t, int32x4_t, vcombine_s8, vdup_n_s32, vdupq_n_f32, vdupq_n_s32,
+    vfmaq_n_f32, vld1_s8, vld1q_f32, vld1q_s8, vmull_s8, vpadalq_s16, vpaddq_s32, vreinterpret_s8_s32,
+    vst1q_f32, vst1q_s32,
+};
+use sonotrace_format::panels::{GROUP, PANEL};
 
 super::tokens! { is_aarch64_feature_detected:
     /// 128-bit vectors; present on every board.
     Neon = "neon";
+    /// Dot products of four bytes: Armv8.2, such as Cortex-A55, A76, A78AE and Neoverse N1.
+    Dotprod = "neon", "dotprod";
 }
 
-// Twenty-four vectors of sums, four of the panel and the elements of the rows, in 32 registers.
+// Float: twenty-four vectors of sums, four of the panel and the elements of the rows, in 32 registers.
 super::vectors! {
-    Neon: "neon", rows 6, float32x4_t,
-    vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32
+    Neon: "neon", rows 6,
+    float float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    int8 i8, 0, i8::from, neon_i8
+}
+
+super::vectors! {
+    Dotprod: "neon,dotprod", rows 6,
+    float float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    int8 i8, 0, i8::from, dotprod_i8
+}
+
+/// Half a panel at a time: twenty-four vectors of sums, each of two sums for each of two columns, four vectors of weights,
+/// one of a row's group and one of products.
+#[target_feature(enable = "neon")]
+fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+    const ROWS: usize = <Neon as Isa>::ROWS;
+    /// Weights of a vector: four of each of two columns.
+    const LANES: usize = 8;
+    const HALF: usize = PANEL / 2;
+    for first in [0, HALF] {
+        let mut block = [[vdupq_n_s32(0); 4]; ROWS];
+        let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
+        for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
+            let weights: [int8x8_t; 4] = core::array::from_fn(|at| {
+                let bytes = &panel[first * GROUP + at * LANES..][..LANES];
+                // SAFETY: eight bytes, all of them in the panel; no alignment is needed.
+                unsafe { vld1_s8(bytes.as_ptr()) }
+            });
+            for (sums, group) in block.iter_mut().zip(rows.as_chunks::<GROUP>().0) {
+                let group = vreinterpret_s8_s32(vdup_n_s32(bytemuck::cast(*group)));
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = vpadalq_s16(*sum, vmull_s8(group, weights));
+                }
+            }
+        }
+        for (sums, block) in sums.iter_mut().zip(block) {
+            let pairs: [int32x4_t; 2] = [vpaddq_s32(block[0], block[1]), vpaddq_s32(block[2], block[3])];
+            for (to, four) in sums[first..first + HALF].as_chunks_mut::<4>().0.iter_mut().zip(pairs) {
+                // SAFETY: four sums; no alignment is needed.
+                unsafe { vst1q_s32(to.as_mut_ptr(), four) }
+            }
+        }
+    }
+}
+
+/// Twenty-four vectors of sums, each of four columns, four vectors of weights, and the groups of six rows in two.
+#[target_feature(enable = "neon,dotprod")]
+fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+    const ROWS: usize = <Dotprod as Isa>::ROWS;
+    /// Weights of a vector: four of each of four columns.
+    const LANES: usize = 16;
+    let mut block = [[vdupq_n_s32(0); PANEL * GROUP / LANES]; ROWS];
+    let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
+    for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
+        let (first, last) = rows.split_at(LANES);
+        // SAFETY: sixteen bytes; no alignment is needed.
+        let first = unsafe { vld1q_s8(first.as_ptr()) };
+        // SAFETY: eight bytes; no alignment is needed.
+        let last = unsafe { vld1_s8(last.as_ptr()) };
+        let last = vcombine_s8(last, last);
+        for (column, weights) in panel.as_chunks::<LANES>().0.iter().enumerate() {
+            // SAFETY: sixteen bytes; no alignment is needed.
+            let weights = unsafe { vld1q_s8(weights.as_ptr()) };
+            block[0][column] = add_dot::<0>(block[0][column], weights, first);
+            block[1][column] = add_dot::<1>(block[1][column], weights, first);
+            block[2][column] = add_dot::<2>(block[2][column], weights, first);
+            block[3][column] = add_dot::<3>(block[3][column], weights, first);
+            block[4][column] = add_dot::<0>(block[4][column], weights, last);
+            block[5][column] = add_dot::<1>(block[5][column], weights, last);
+        }
+    }
+    for (sums, block) in sums.iter_mut().zip(block) {
+        for (to, four) in sums.as_chunks_mut::<4>().0.iter_mut().zip(block) {
+            // SAFETY: four sums; no alignment is needed.
+            unsafe { vst1q_s32(to.as_mut_ptr(), four) }
+        }
+    }
+}
+
+/// Adds, for each of four columns, the product of its four weights and the group in lane `LANE` of `rows`. In assembly,
+/// because Rust's function for it is not stable.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn add_dot<const LANE: usize>(mut sums: int32x4_t, weights: int8x16_t, rows: int8x16_t) -> int32x4_t {
+    // SAFETY: reads and writes registers only; the caller has the instruction.
+    unsafe {
+        core::arch::asm!(
+            "sdot {sums:v}.4s, {weights:v}.16b, {rows:v}.4b[{lane}]",
+            sums = inout(vreg) sums, weights = in(vreg) weights, rows = in(vreg) rows, lane = const LANE,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sums
 }

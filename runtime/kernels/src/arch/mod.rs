@@ -24,16 +24,31 @@ pub(crate) const ROWS_MAX: usize = 6;
 /// Sums of a block: rows by the columns of a panel.
 pub(crate) type Sums = [[f32; PANEL]; ROWS_MAX];
 
+/// Sums of a block of an int8 product.
+pub(crate) type IntSums = [[i32; PANEL]; ROWS_MAX];
+
 /// An instruction set that kernels are compiled for.
 pub(crate) trait Isa: Copy {
     /// Rows of a block of sums, at most [`ROWS_MAX`].
     const ROWS: usize;
+
+    /// An element of the packed rows of an int8 product.
+    type Packed: bytemuck::Pod;
+
+    /// Added to each element by [`Self::pack`]; the sums exceed those of the integers by this times the column's sum.
+    const OFFSET: i32;
 
     /// Runs a tile of a kernel, compiled for this instruction set.
     fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>);
 
     /// Multiplies [`Self::ROWS`] rows, interleaved over `k`, with a panel `[k][16]`.
     fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums);
+
+    /// Converts an element of the rows of an int8 product.
+    fn pack(value: i8) -> Self::Packed;
+
+    /// Multiplies rows `[k / 4][ROWS][4]` with an i8 panel `[k / 4][16][4]`.
+    fn block_i8(self, rows: &[Self::Packed], panel: &[i8], sums: &mut IntSums);
 }
 
 /// Defines tokens: name, and the features that it requires.
@@ -61,57 +76,76 @@ macro_rules! tokens {
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use tokens;
 
-/// Implements [`Isa`] for a token with vectors of floats: the features, the rows of a block, the type of a vector, then
-/// functions that make a vector of zeros, load it, add the product of a vector and a number to it, and store it.
+/// Implements [`Isa`] for a token: its features, then the rows of a block.
+///
+/// * `float`: the type of a vector of floats, then functions that make a vector of zeros, load it, add the product of a
+///   vector and a number to it, and store it.
+/// * `int8`: the type of packed elements, their offset, a function that makes one, and the block.
 macro_rules! vectors {
     (
-        $token:ty: $features:literal, rows $rows:literal, $vector:ty,
-        $zeros:expr, $load:path, $add_product:expr, $store:path
+        $token:ty: $features:literal, rows $rows:literal,
+        float $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
+        int8 $packed:ty, $offset:literal, $pack:expr, $block_i8:path
     ) => {
-        impl Isa for $token {
-            const ROWS: usize = $rows;
+        const _: () = {
+            impl Isa for $token {
+                const ROWS: usize = $rows;
+                const OFFSET: i32 = $offset;
+                type Packed = $packed;
 
-            #[inline]
-            fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
-                #[target_feature(enable = $features)]
-                fn compiled<K: Kernel>(isa: $token, kernel: &K, tile: Tile<'_>) {
-                    kernel.run(isa, tile);
+                #[inline]
+                fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
+                    #[target_feature(enable = $features)]
+                    fn compiled<K: Kernel>(isa: $token, kernel: &K, tile: Tile<'_>) {
+                        kernel.run(isa, tile);
+                    }
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { compiled(self, kernel, tile) }
                 }
-                // SAFETY: the token proves that the processor has the instructions.
-                unsafe { compiled(self, kernel, tile) }
+
+                #[inline(always)]
+                fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { block(rows, panel, sums) }
+                }
+
+                #[inline(always)]
+                fn pack(value: i8) -> $packed {
+                    $pack(value)
+                }
+
+                #[inline(always)]
+                fn block_i8(self, rows: &[$packed], panel: &[i8], sums: &mut IntSums) {
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { $block_i8(rows, panel, sums) }
+                }
             }
 
-            #[inline(always)]
-            fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
-                // SAFETY: the token proves that the processor has the instructions.
-                unsafe { block(rows, panel, sums) }
-            }
-        }
-
-        /// Keeps all sums of a block in registers.
-        #[target_feature(enable = $features)]
-        fn block(rows: &[f32], panel: &[f32], sums: &mut Sums) {
-            const ROWS: usize = <$token>::ROWS;
-            const LANES: usize = size_of::<$vector>() / size_of::<f32>();
-            let mut block = [[$zeros; PANEL / LANES]; ROWS];
-            for (rows, panel) in rows.as_chunks::<ROWS>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
-                let panel: [$vector; PANEL / LANES] = core::array::from_fn(|at| {
-                    // SAFETY: `LANES` floats, all of them in the panel; no alignment is needed.
-                    unsafe { $load(panel[at * LANES..][..LANES].as_ptr()) }
-                });
-                for (sums, &value) in block.iter_mut().zip(rows) {
-                    for (sum, &weights) in sums.iter_mut().zip(&panel) {
-                        *sum = $add_product(*sum, weights, value);
+            /// Keeps all sums of a block in registers.
+            #[target_feature(enable = $features)]
+            fn block(rows: &[f32], panel: &[f32], sums: &mut Sums) {
+                const ROWS: usize = <$token>::ROWS;
+                const LANES: usize = size_of::<$vector>() / size_of::<f32>();
+                let mut block = [[$zeros; PANEL / LANES]; ROWS];
+                for (rows, panel) in rows.as_chunks::<ROWS>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
+                    let panel: [$vector; PANEL / LANES] = core::array::from_fn(|at| {
+                        // SAFETY: `LANES` floats, all of them in the panel; no alignment is needed.
+                        unsafe { $load(panel[at * LANES..][..LANES].as_ptr()) }
+                    });
+                    for (sums, &value) in block.iter_mut().zip(rows) {
+                        for (sum, &weights) in sums.iter_mut().zip(&panel) {
+                            *sum = $add_product(*sum, weights, value);
+                        }
+                    }
+                }
+                for (sums, block) in sums.iter_mut().zip(block) {
+                    for (sums, vector) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(block) {
+                        // SAFETY: `LANES` floats; no alignment is needed.
+                        unsafe { $store(sums.as_mut_ptr(), vector) }
                     }
                 }
             }
-            for (sums, block) in sums.iter_mut().zip(block) {
-                for (sums, vector) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(block) {
-                    // SAFETY: `LANES` floats; no alignment is needed.
-                    unsafe { $store(sums.as_mut_ptr(), vector) }
-                }
-            }
-        }
+        };
     };
 }
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -143,6 +177,11 @@ macro_rules! instructions {
                 match self.0 { $($(#[$when])* Choice::$name(_) => <$token as Isa>::ROWS,)* }
             }
 
+            /// Returns the bytes of an element of the packed rows of an int8 product.
+            pub(crate) const fn packed_bytes(self) -> usize {
+                match self.0 { $($(#[$when])* Choice::$name(_) => size_of::<<$token as Isa>::Packed>(),)* }
+            }
+
             /// Runs a tile of a kernel.
             #[inline]
             pub(crate) fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
@@ -158,6 +197,8 @@ instructions! {
     Avx2(x86_64::Avx2) "avx2";
     #[cfg(target_arch = "aarch64")]
     Neon(aarch64::Neon) "neon";
+    #[cfg(target_arch = "aarch64")]
+    Dotprod(aarch64::Dotprod) "dotprod";
 }
 
 impl Instructions {

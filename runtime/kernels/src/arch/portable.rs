@@ -1,9 +1,9 @@
 //! No particular instruction set: the reference.
 
-use super::{Isa, Sums};
+use super::{IntSums, Isa, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
-use sonotrace_format::panels::PANEL;
+use sonotrace_format::panels::{GROUP, PANEL};
 
 /// Kernels as the build target's compiler makes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ impl Portable {
 
 impl Isa for Portable {
     const ROWS: usize = ROWS;
+    const OFFSET: i32 = 0;
+    type Packed = i8;
 
     fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
         kernel.run(self, tile);
@@ -32,6 +34,25 @@ impl Isa for Portable {
     fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
         half::<0>(rows, panel, sums);
         half::<COLUMNS>(rows, panel, sums);
+    }
+
+    #[inline(always)]
+    fn pack(value: i8) -> i8 {
+        value
+    }
+
+    fn block_i8(self, rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+        let mut block = [[0i32; PANEL]; ROWS];
+        let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
+        for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
+            for (sums, values) in block.iter_mut().zip(rows.as_chunks::<GROUP>().0) {
+                for (sum, weights) in sums.iter_mut().zip(panel.as_chunks::<GROUP>().0) {
+                    let products = values.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b));
+                    *sum += products.sum::<i32>();
+                }
+            }
+        }
+        sums[..ROWS].copy_from_slice(&block);
     }
 }
 

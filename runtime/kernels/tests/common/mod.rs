@@ -5,7 +5,7 @@
 use core::ptr::NonNull;
 use sonotrace_format::function::{Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op::{
-    Conv, Elementwise, GridSample, MatMul, Normalize, Outside, Softmax, Statistics, Window,
+    Arithmetic, Conv, Elementwise, GridSample, MatMul, Normalize, Outside, Softmax, Statistics, Window,
 };
 use sonotrace_format::single::{Constant, Output, file_of};
 use sonotrace_format::{AlignedBytes, DIMS, Dtype, Model, Operation};
@@ -167,12 +167,34 @@ pub fn matmul() -> Case {
     let gelu = Unary::plain(UnaryFunction::Gelu);
     Case::new(
         "matmul",
-        MatMul { activation: gelu },
+        MatMul { activation: gelu, arithmetic: Arithmetic::Float },
         [1, 1, 1, 1, batch, m, n, k],
         Output::f32((batch * m * n).into(), [0, 0, 0, 0, m * n, n, 1, 0]),
         [
             Some(Constant::f32(&random.floats((batch * m * k) as usize), [0, 0, 0, 0, m * k, k, 0, 1])),
             Some(Constant::f32(&random.floats((batch * k * n) as usize), [0, 0, 0, 0, k * n, 0, 1, n])),
+            Some(Constant::f32(&random.floats(n as usize), [0, 0, 0, 0, 0, 0, 1, 0])),
+        ],
+    )
+}
+
+/// Returns a product in int8 of 70 x 77 by 77 x 50, with bias and GELU.
+pub fn int8_matmul() -> Case {
+    let (m, n, k) = (70, 50, 77);
+    let mut random = Random(6);
+    let weights = random.floats((n * k) as usize);
+    let scales: Vec<f32> = (0..n).map(|channel| 0.01 + 0.001 * channel as f32).collect();
+    let panels = pack_i8(n as usize, k as usize, &scales, |channel, at| {
+        (weights[channel * k as usize + at] * 127.0) as i8
+    });
+    Case::new(
+        "int8 matmul",
+        MatMul { activation: Unary::plain(UnaryFunction::Gelu), arithmetic: Arithmetic::Int8 },
+        [1, 1, 1, 1, 1, m, n, k],
+        Output::f32((m * n).into(), [0, 0, 0, 0, 0, n, 1, 0]),
+        [
+            Some(Constant::f32(&random.floats((m * k) as usize), [0, 0, 0, 0, 0, k, 0, 1])),
+            Some(Constant::panels(&panels, Dtype::I8)),
             Some(Constant::f32(&random.floats(n as usize), [0, 0, 0, 0, 0, 0, 1, 0])),
         ],
     )
@@ -190,7 +212,7 @@ pub fn convolution() -> Case {
     let panels = pack_f32(out_c as usize, (in_c * 9) as usize, |o, k| weights[o * (in_c * 9) as usize + k]);
     Case::new(
         "convolution",
-        Conv { window, activation: Unary::plain(UnaryFunction::Relu) },
+        Conv { window, activation: Unary::plain(UnaryFunction::Relu), arithmetic: Arithmetic::Float },
         [batch, 1, 1, 1, out_h, out_w, out_c, in_c],
         Output::f32(
             (batch * out_c * out_h * out_w).into(),
@@ -263,11 +285,12 @@ pub fn sampling(outside: Outside) -> Case {
 }
 
 /// Returns a case for each way of splitting work.
-pub fn cases() -> [Case; 8] {
+pub fn cases() -> [Case; 9] {
     let normalize = Normalize { statistics: Statistics::MeanVariance, kept_dims: 7, epsilon: 1e-5 };
     let softmax = Softmax { kept_dims: 7 };
     [
         matmul(),
+        int8_matmul(),
         convolution(),
         elementwise(),
         rows_of("softmax", softmax, false),

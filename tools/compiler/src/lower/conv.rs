@@ -7,7 +7,7 @@ use crate::graph::{Constant, Op, Operand};
 use crate::view::View;
 use sonotrace::format::DIMS;
 use sonotrace::format::function::Unary;
-use sonotrace::format::op::{self, PoolFunction, Window};
+use sonotrace::format::op::{self, Arithmetic, PoolFunction, Window};
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_core::ops::nn::DataFormat;
@@ -227,8 +227,9 @@ impl Lowering<'_> {
         let panels = pack_panels(outputs, inputs * taps, |o, k| {
             weights(o, k / taps, k % taps / columns.kernel, k % columns.kernel)
         });
+        let window = window(input, [rows, columns]);
         let mut op =
-            Op::new(op::Conv { window: window(input, [rows, columns]), activation: Unary::COPY }, &node.name);
+            Op::new(op::Conv { window, activation: Unary::COPY, arithmetic: Arithmetic::Float }, &node.name);
         op.dims = [output.extent(BATCH), 1, 1, 1, output.extent(ROW), output.extent(COLUMN), outputs, inputs];
         op.operands[0] = Some(output.operand([0, 4, 5, 6]));
         op.operands[1] = Some(input.operand([0, 4, 5, 7]));

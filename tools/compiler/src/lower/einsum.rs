@@ -12,7 +12,7 @@ use crate::graph::{Constant, Op, Operand};
 use crate::view::View;
 use sonotrace::format::DIMS;
 use sonotrace::format::function::Unary;
-use sonotrace::format::op::MatMul;
+use sonotrace::format::op::{Arithmetic, MatMul};
 use sonotrace::format::panels::PANEL;
 use tract_core::internal::*;
 use tract_core::ops::einsum::EinSum;
@@ -250,7 +250,7 @@ impl Lowering<'_> {
         let first = BATCH_DIMS - rows.len();
         axes[first..BATCH_DIMS].copy_from_slice(&rows);
         (axes[5], axes[6], axes[7]) = (m, n, k);
-        let mut op = Op::new(MatMul { activation: Unary::COPY }, &node.name);
+        let mut op = Op::new(MatMul { activation: Unary::COPY, arithmetic: Arithmetic::Float }, &node.name);
         op.dims = axes.map(|axis| axis.extent);
         for (slot, (operand, view)) in
             [(OUT, views[OUT]), (A, views[A]), (B, views[B])].into_iter().enumerate()

@@ -1,0 +1,109 @@
+//! Products in int8 (Dettmers et al. 2022, "vector-wise" scales): each row is rounded to i8 with a scale of its own when it
+//! is packed. Sums are exact integers, so every instruction set gives the same bits.
+
+use crate::arch::{IntSums, Isa, ROWS_MAX};
+use crate::memory::{Inputs, Output, Source};
+use crate::product::{Epilogue, Piece, ProductGrid};
+use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
+
+/// Largest magnitude of a rounded value; -128 is not used, so that scales are symmetric.
+const LEVELS: f32 = 127.0;
+/// Rows of smaller values are rounded to zero.
+const LARGEST_MIN: f32 = 1e-12;
+/// 1.5 * 2^23: the low bits of a sum with it are the nearest integer, ties to even.
+const ROUND: f32 = 12_582_912.0;
+/// Values that are rounded together.
+const CHUNK: usize = 32;
+
+/// Returns the scratch of a packed row and its scale, and of one row before it is packed, bytes.
+pub(crate) fn row_bytes(k: usize, packed_bytes: usize) -> (usize, usize) {
+    let depth = k.next_multiple_of(CHUNK);
+    (
+        depth.saturating_mul(packed_bytes).saturating_add(size_of::<f32>()),
+        depth.saturating_mul(size_of::<f32>()),
+    )
+}
+
+/// Rounds the rows of a piece, which `load` writes, multiplies them with its columns, and writes the result. `place` returns
+/// the offsets of a row in the output and in the addend, at column 0.
+#[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
+#[inline(always)]
+pub(crate) fn multiply<I: Isa>(
+    isa: I,
+    grid: &ProductGrid,
+    piece: &Piece,
+    inputs: Inputs<'_>,
+    panels: Source<i8>,
+    scratch: &mut [u8],
+    load: impl Fn(usize, &mut [f32]),
+    (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
+    place: impl Fn(usize) -> (usize, usize),
+) {
+    let depth = grid.k.next_multiple_of(GROUP);
+    let rows = piece.rows.len().next_multiple_of(I::ROWS);
+    let (packed, scratch) = scratch.split_at_mut(rows * depth * size_of::<I::Packed>());
+    let packed: &mut [I::Packed] = bytemuck::cast_slice_mut(packed);
+    let (scales, scratch) = scratch.split_at_mut(rows * size_of::<f32>());
+    let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
+    let row_values = &mut bytemuck::cast_slice_mut::<u8, f32>(scratch)[..grid.k.next_multiple_of(CHUNK)];
+    row_values.fill(0.0);
+    for (group, (packed, scales)) in
+        packed.chunks_exact_mut(I::ROWS * depth).zip(scales.chunks_exact_mut(I::ROWS)).enumerate()
+    {
+        for (lane, scale) in scales.iter_mut().enumerate() {
+            let row = piece.rows.start + group * I::ROWS + lane;
+            if row < piece.rows.end {
+                load(row, &mut row_values[..grid.k]);
+            }
+            // A row of padding repeats the one before; its sums are not used.
+            *scale = round_row::<I>(row_values, &mut packed[lane * GROUP..]);
+        }
+    }
+    let shape = PanelShape { n: grid.n as u64, k: grid.k as u64 };
+    let (column_scales, column_sums, weights) = shape.split_i8(inputs.read(panels));
+    let column_scales: &[f32] = bytemuck::cast_slice(column_scales);
+    let column_sums: &[i32] = bytemuck::cast_slice(column_sums);
+    let mut sums: IntSums = [[0; PANEL]; ROWS_MAX];
+    for first in piece.columns.clone().step_by(PANEL) {
+        let live = PANEL.min(piece.columns.end - first);
+        let panel = &weights[first * depth..][..PANEL * depth];
+        let (column_scales, column_sums) = (&column_scales[first..][..PANEL], &column_sums[first..][..PANEL]);
+        for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
+            isa.block_i8(packed, panel, &mut sums);
+            let rows = piece.rows.clone().skip(group * I::ROWS);
+            for ((row, sums), &scale) in rows.zip(&sums[..I::ROWS]).zip(&scales[group * I::ROWS..]) {
+                let mut values = [0.0f32; PANEL];
+                for (((value, &sum), &column_sum), column_scale) in
+                    values.iter_mut().zip(sums).zip(column_sums).zip(column_scales)
+                {
+                    *value = (sum - I::OFFSET * column_sum) as f32 * (scale * column_scale);
+                }
+                epilogue.finish(inputs, output, &mut values, (first, live), place(row));
+            }
+        }
+    }
+}
+
+/// Rounds a row, whose length is a multiple of [`CHUNK`], to i8; writes groups of four, [`Isa::ROWS`] groups apart. Returns
+/// its scale: NaN if a value is not finite.
+#[inline(always)]
+fn round_row<I: Isa>(values: &[f32], packed: &mut [I::Packed]) -> f32 {
+    // The bits of magnitudes are ordered like the magnitudes, infinity and NaN above all others.
+    let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7fff_ffff));
+    let largest = f32::from_bits(largest);
+    let factor = if largest.is_finite() { LEVELS / largest.max(LARGEST_MIN) } else { 0.0 };
+    let mut groups = packed.chunks_mut(GROUP * I::ROWS);
+    for values in values.as_chunks::<CHUNK>().0 {
+        // A loop over slices, which the compiler vectorises; it does not inline `map` of an array of this length.
+        let mut rounded = [bytemuck::Zeroable::zeroed(); CHUNK];
+        for (rounded, value) in rounded.iter_mut().zip(values) {
+            let bits = (value * factor + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+            *rounded = I::pack(bits as i8);
+        }
+        // The last chunk has more groups than the row.
+        for (rounded, to) in rounded.as_chunks::<GROUP>().0.iter().zip(&mut groups) {
+            to[..GROUP].copy_from_slice(rounded);
+        }
+    }
+    if largest.is_finite() { largest.max(LARGEST_MIN) / LEVELS } else { f32::NAN }
+}
