@@ -76,7 +76,9 @@ pub(crate) fn multiply<I: Isa>(
                 for (((value, &sum), &column_sum), column_scale) in
                     values.iter_mut().zip(sums).zip(column_sums).zip(column_scales)
                 {
-                    *value = (sum - I::OFFSET * column_sum) as f32 * (scale * column_scale);
+                    // The column's sum comes from the file, and may be any number.
+                    *value =
+                        sum.wrapping_sub(I::OFFSET.wrapping_mul(column_sum)) as f32 * (scale * column_scale);
                 }
                 epilogue.finish(inputs, output, &mut values, (first, live), place(row));
             }

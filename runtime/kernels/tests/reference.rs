@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use random_cases::random_cases;
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op::*;
-use sonotrace_format::single::{Constant, Output};
-use sonotrace_format::{DIMS, Dtype, Operation};
+use sonotrace_format::single::{Constant, Output, file_of};
+use sonotrace_format::{DIMS, Dtype, Model, Operation};
 use sonotrace_kernels::BindOptions;
 use sonotrace_kernels::arch::Instructions;
 
@@ -475,6 +475,45 @@ fn image(dims: &[u32; DIMS], window: &Window, has: &[usize], random: &mut Random
     let mut dims = *dims;
     (dims[4], dims[5]) = (window.input[0], window.input[1]);
     f32s(&dims, |dim| has.contains(&dim), random)
+}
+
+/// A row with a value that is not finite gives NaN, on every instruction set; other rows are not affected.
+#[test]
+fn int8_rows_that_are_not_finite_give_nan() {
+    let (k, n) = (77, 50);
+    for extreme in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut case = common::int8_matmul();
+        let expected = case.run(&BindOptions::default());
+        let at = 4 * (3 * k + 5);
+        case.inputs[0].as_mut().unwrap().bytes[at..at + 4].copy_from_slice(&extreme.to_le_bytes());
+        for instructions in Instructions::available() {
+            let seen = case.run(&BindOptions { instructions, ..BindOptions::default() });
+            for (row, (seen, expected)) in seen.chunks(n).zip(expected.chunks(n)).enumerate() {
+                let is_right = if row == 3 {
+                    seen.iter().all(|value| value.is_nan())
+                } else {
+                    bits(seen) == bits(expected)
+                };
+                assert!(is_right, "row {row}, {extreme} ({instructions:?})");
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_products_are_refused_without_i8_weights_or_too_deep() {
+    let refusal = |case: &Case| {
+        let file = file_of(&case.operation, case.dims, case.output, &case.inputs);
+        Model::parse(file.bytes()).expect_err("refused").to_string()
+    };
+    let mut case = common::int8_matmul();
+    let panels = pack_f32(50, 77, |_, _| 1.0);
+    case.inputs[1] = Some(Constant::panels(bytemuck::cast_slice(&panels), Dtype::F32));
+    assert!(refusal(&case).contains("the weights of an int8 product are not i8"), "{}", refusal(&case));
+    case.inputs[1] = Some(Constant::f32(&[1.0; 77 * 50], [0, 0, 0, 0, 0, 0, 1, 50]));
+    assert!(refusal(&case).contains("weights are not in panels"), "{}", refusal(&case));
+    case.dims[7] = INT8_DEPTH_MAX as u32 + 1;
+    assert!(refusal(&case).contains("deeper than 65536"), "{}", refusal(&case));
 }
 
 proptest! {

@@ -5,8 +5,9 @@
 
 use proptest::prelude::*;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
-use sonotrace::format::op::TILE_MACS_MAX;
-use sonotrace::format::{AlignedBytes, Model};
+use sonotrace::format::op::{Arithmetic, TILE_MACS_MAX};
+use sonotrace::format::{AlignedBytes, Model, Operation};
+use sonotrace::kernels::arch::Instructions;
 use sonotrace::kernels::{BindOptions, BoundOp};
 use sonotrace_compiler::golden::{Case, made_up};
 use sonotrace_compiler::parity::Parity;
@@ -336,5 +337,34 @@ fn weights_of_8_bits_stay_exact_in_parts() {
         .output("y");
     for output in in_8_bits(graph).1 {
         assert!(output.relative_rms <= RMS_MAX, "{output:?}");
+    }
+}
+
+/// With `Weights::Int8`, matrix products compute in int8, close to f32, and the self-test passes on every instruction set.
+#[test]
+fn products_in_int8_are_close_to_f32() {
+    let graph = Onnx::default()
+        .input("x", &[3, 21, 64])
+        .weights("w1", &[64, 96])
+        .weights("w2", &[96, 40])
+        .node("MatMul", &["x", "w1"], &["a"], &[])
+        .node("Relu", &["a"], &["b"], &[])
+        .node("MatMul", &["b", "w2"], &["y"], &[])
+        .output("y")
+        .graph("perceptron")
+        .unwrap();
+    let options = Options { weights: Weights::Int8, ..Options::default() };
+    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
+    let file = AlignedBytes::new(&compiled.bytes);
+    let model = Model::parse(file.bytes()).unwrap();
+    let operations = model.ops().iter().map(|op| Operation::decode(op).unwrap());
+    assert!(operations.into_iter().all(|operation| operation.arithmetic() == Arithmetic::Int8));
+    let parity = &parity::outputs(&compiled.bytes, &graph, None).unwrap()[0];
+    // One step of 127 of the largest value of a row is more than the error of f16 weights.
+    assert!((1e-3..3e-2).contains(&parity.relative_rms), "{parity:?}");
+    for instructions in Instructions::available() {
+        let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
+        let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config).unwrap().bytes);
+        Executor::new(model, config, region.bytes_mut()).unwrap().self_test().unwrap();
     }
 }

@@ -17,7 +17,7 @@ pub struct Arguments {
     /// A program and its graph; give it once for each program to verify.
     #[arg(long = "program", value_name = "NAME=GRAPH.onnx", required = true, value_parser = program)]
     programs: Vec<(String, PathBuf)>,
-    /// Largest relative rms error; 2e-3 fits f16 weights, 1e-4 fits f32.
+    /// Largest relative rms error; 2e-3 fits f16 weights, 1e-4 fits f32, 5e-2 fits int8.
     #[arg(long, default_value_t = 2e-3)]
     tolerance: f64,
     /// Also compare every node of the graphs, worst first.
