@@ -19,8 +19,10 @@ use std::time::Duration;
 
 /// Capacities of the rings. This process's own threads fetch overlays and events at once.
 const QUEUED: RingSizes = RingSizes { frames: 4, payload_bytes: 0, overlays: 8, commands: 64, events: 256 };
-/// How long the session's thread waits before the first frame: the first wait on a channel allocates, later ones do not.
-const WARM_UP: Duration = Duration::from_millis(1);
+/// Times that the session's thread waits for before the first frame, until one wait has allocated: a thread's first wait on
+/// a channel allocates, later ones do not. A channel first yields a few times; on a loaded machine a short time is over by
+/// then, and the thread has not waited.
+const WARM_UPS_MS: [u64; 5] = [1, 10, 100, 1000, 10_000];
 
 /// Results of a scan.
 #[derive(Debug)]
@@ -124,7 +126,11 @@ pub fn scan(
             prefault_stack();
             // Older systems cannot; then rarely used code may cause a page fault, which the report counts.
             let _ = prefault_program();
-            let _ = wait_for_push.recv_timeout(WARM_UP);
+            for ms in WARM_UPS_MS {
+                if watch(|| wait_for_push.recv_timeout(Duration::from_millis(ms))).1.allocations > 0 {
+                    break;
+                }
+            }
             let _ = (polled.try_send(()), shown.try_send(()));
             watch(|| {
                 run_session(&mut session, &wait_for_push, [&polled, &shown], dropped);
