@@ -82,7 +82,6 @@ macro_rules! kernels {
                 }
             }
 
-            #[inline]
             fn run(&self, instructions: Instructions, tile: Tile<'_>) {
                 match self { $(Self::$operation(kernel) => instructions.run(kernel, tile),)* }
             }
@@ -164,7 +163,8 @@ impl BoundOp {
     ///
     /// # Panics
     /// If `scratch` is not aligned to 64 bytes, or too short for the operation.
-    #[inline]
+    // Not inlined, so that the kernels are compiled in this crate and not once more in each that runs them.
+    #[inline(never)]
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub unsafe fn run(&self, spaces: &Spaces, tile: u32, scratch: &mut [u8]) {
         // SAFETY: guaranteed by the caller.
