@@ -19,9 +19,9 @@ use std::time::Duration;
 
 /// Capacities of the rings. This process's own threads fetch overlays and events at once.
 const QUEUED: RingSizes = RingSizes { frames: 4, payload_bytes: 0, overlays: 8, commands: 64, events: 256 };
-/// Times that the session's thread waits for before the first frame, until one wait has allocated: a thread's first wait on
-/// a channel allocates, later ones do not. A channel first yields a few times; on a loaded machine a short time is over by
-/// then, and the thread has not waited.
+/// Lengths of the waits that the session's thread tries before the first frame. It stops after the first one that allocates:
+/// only a thread's first real wait on a channel does. A channel yields a few times before it waits. On a loaded machine a
+/// short time is over by then, and the thread has not waited.
 const WARM_UPS_MS: [u64; 5] = [1, 10, 100, 1000, 10_000];
 
 /// Results of a scan.
