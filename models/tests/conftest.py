@@ -13,7 +13,7 @@ from sonotrace_models.data.pack import pack
 # One thread: waiting for a second one takes longer than these small networks gain from it on a busy machine.
 torch.set_num_threads(1)
 
-IMAGES = {"train": 6, "val": 1, "test": 3}
+IMAGES = {"train": 6, "val": 3, "test": 3}
 
 
 def draw(folder: Path) -> None:

@@ -1,10 +1,6 @@
 //! The whole simulated scanner: its frames, its truth, its speckle.
 
-#[path = "../../../runtime/tests/common/random_cases.rs"]
-mod random_cases;
-
 use proptest::prelude::*;
-use random_cases::random_cases;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, FrameDescriptor, flags};
 use sonotrace_hal::geometry::{Geometry, LineSample, Point};
 use sonotrace_sim::phantom::TruthObject;
@@ -67,7 +63,7 @@ fn descriptors_are_complete() {
     ];
     for probe in probes {
         for output in [Output::Logarithmic, Output::Linear, Output::Iq] {
-            let sim = simulator(SimConfig { probe, output, density: 0.03, ..small() });
+            let sim = simulator(SimConfig { probe, output, ..small() });
             for index in [0u64, 1, 29] {
                 let frame = sim.frame(index);
                 let checked = frame.descriptor.check().expect("a valid descriptor");
@@ -95,7 +91,7 @@ fn descriptors_are_complete() {
 }
 
 proptest! {
-    #![proptest_config(random_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Every accepted configuration gives valid frames, and none panics.
     #[test]
@@ -116,7 +112,7 @@ proptest! {
     ) {
         let config = SimConfig {
             seed, anatomy, probe, lines, samples, first_depth_mm, depth_mm, frame_rate_hz, heart_rate_bpm, output,
-            density: 0.1,
+            density: 0.5,
             ..SimConfig::default()
         };
         if let Ok(sim) = Simulator::new(config) {
