@@ -44,7 +44,7 @@ pub use op::{OpKind, Operation};
 pub use records::*;
 
 /// Version of the file's layout.
-pub const FILE_VERSION: u32 = 2;
+pub const FILE_VERSION: u32 = 3;
 /// Sections start at multiples of this.
 pub const PAGE_BYTES: u64 = 4096;
 /// Tensors start at multiples of this, in the file and in memory.

@@ -1,13 +1,12 @@
 //! Dense convolutions: products whose rows are gathered from an image.
 
-use crate::arch::{Isa, ROWS_MAX};
+use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Epilogue, Factor, ProductGrid, multiply};
+use crate::product::{Epilogue, Factor, ProductGrid, Rows, multiply};
 use crate::window::WindowAxis;
-use core::ops::Range;
 use sonotrace_format::op;
 
 /// Dims of batch, output row, output column, output channel, input channel.
@@ -23,6 +22,7 @@ pub(crate) struct Conv {
     grid: ProductGrid,
     axes: [WindowAxis; 2],
     out_columns: usize,
+    in_channels: usize,
     image: Source<f32>,
     /// Start of the image, and its strides over batch, row, column, channel.
     image_start: usize,
@@ -47,6 +47,7 @@ impl Kernel for Conv {
             grid: ProductGrid::new(binder, operation.arithmetic, dims[BATCH].into(), pixels)?,
             axes: WindowAxis::both(&operation.window),
             out_columns: dims[COLUMN] as usize,
+            in_channels: dims[IN_CHANNEL] as usize,
             image: binder.f32(1)?,
             image_start: binder.start(1),
             image_steps: [BATCH, ROW, COLUMN, IN_CHANNEL].map(|dim| step(1, dim)),
@@ -81,77 +82,49 @@ impl Kernel for Conv {
         };
         let mut output = tile.output.open(self.output);
         let to = (&mut output, &self.epilogue);
+        let rows = Windows { conv: self, image };
         match self.factor {
             Factor::Int8(panels) => {
-                let load = |pixel: usize, values: &mut [f32]| self.gather_one(image, pixel, values);
-                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, load, to, place);
+                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, &rows, to, place);
             }
             Factor::Float(columns) => {
-                let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
-                self.gather::<I>(image, &piece.rows, packed);
-                multiply(isa, &self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+                multiply(isa, &self.grid, &piece, tile.inputs, &columns, tile.scratch, &rows, to, place);
             }
         }
     }
 }
 
-impl Conv {
-    /// Packs the window of each pixel, in groups of [`Isa::ROWS`] pixels, interleaved over `k`; zero outside the image and
-    /// in the padding of the last group.
+/// The windows of output pixels: rows of the product.
+struct Windows<'t> {
+    conv: &'t Conv,
+    /// The image of one batch.
+    image: &'t [f32],
+}
+
+impl Rows for Windows<'_> {
     #[inline(always)]
-    fn gather<I: Isa>(&self, image: &[f32], pixels: &Range<usize>, packed: &mut [f32]) {
-        let [_, row_step, column_step, channel_step] = self.image_steps;
-        let [rows, columns] = self.axes;
-        let taps = rows.kernel() * columns.kernel();
-        for (group, packed) in packed.chunks_exact_mut(self.grid.k * I::ROWS).enumerate() {
-            let first = pixels.start + group * I::ROWS;
-            // Row and column of each pixel of the group.
-            let group: [Option<(usize, usize)>; ROWS_MAX] = core::array::from_fn(|lane| {
-                let pixel = first + lane;
-                (lane < I::ROWS && pixel < pixels.end)
-                    .then(|| (pixel / self.out_columns, pixel % self.out_columns))
-            });
-            for tap in 0..taps {
-                let (ky, kx) = (tap / columns.kernel(), tap % columns.kernel());
-                let places = group.map(|pixel| {
-                    let (y, x) = pixel?;
-                    Some(rows.input_at(y, ky)? * row_step + columns.input_at(x, kx)? * column_step)
-                });
-                let adjacent = places[0].filter(|first| {
-                    places[..I::ROWS].iter().enumerate().all(|(lane, &place)| place == Some(first + lane))
-                });
-                // All channels of the tap.
-                for (channel, to) in packed[tap * I::ROWS..].chunks_mut(taps * I::ROWS).enumerate() {
-                    let (to, at) = (&mut to[..I::ROWS], channel * channel_step);
-                    match adjacent {
-                        Some(first) => to.copy_from_slice(&image[first + at..][..I::ROWS]),
-                        None => to
-                            .iter_mut()
-                            .zip(&places)
-                            .for_each(|(to, place)| *to = place.map_or(0.0, |place| image[place + at])),
-                    }
-                }
-            }
-        }
+    fn adjacent(&self, _: usize) -> Option<&[f32]> {
+        None
     }
 
-    /// Copies the window of a pixel; zero outside the image.
+    /// Copies all channels of each kernel element; zero outside the image.
     #[inline(always)]
-    fn gather_one(&self, image: &[f32], pixel: usize, values: &mut [f32]) {
-        let [_, row_step, column_step, channel_step] = self.image_steps;
-        let [rows, columns] = self.axes;
-        let taps = rows.kernel() * columns.kernel();
-        let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
-        for tap in 0..taps {
-            let place =
-                rows.input_at(y, tap / columns.kernel()).zip(columns.input_at(x, tap % columns.kernel()));
-            let to = values[tap..].iter_mut().step_by(taps);
-            match place {
-                Some((y, x)) => {
-                    let image = &image[y * row_step + x * column_step..];
-                    to.enumerate().for_each(|(channel, to)| *to = image[channel * channel_step]);
-                }
-                None => to.for_each(|to| *to = 0.0),
+    fn load(&self, pixel: usize, to: &mut [f32]) {
+        let [_, row_step, column_step, channel_step] = self.conv.image_steps;
+        let [rows, columns] = self.conv.axes;
+        let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
+        for (tap, to) in to.chunks_exact_mut(self.conv.in_channels).enumerate() {
+            let (ky, kx) = (tap / columns.kernel(), tap % columns.kernel());
+            let Some((y, x)) = rows.input_at(y, ky).zip(columns.input_at(x, kx)) else {
+                to.fill(0.0);
+                continue;
+            };
+            let from = &self.image[y * row_step + x * column_step..];
+            if channel_step == 1 {
+                to.copy_from_slice(&from[..to.len()]);
+            } else {
+                // The step is 0 if one element is repeated.
+                to.iter_mut().enumerate().for_each(|(channel, to)| *to = from[channel * channel_step]);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::arch::{IntSums, Isa, ROWS_MAX};
 use crate::memory::{Inputs, Output, Source};
-use crate::product::{Epilogue, Piece, ProductGrid};
+use crate::product::{Epilogue, Piece, ProductGrid, Rows};
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
 
 /// Largest magnitude of a rounded value; -128 is not used, so that scales are symmetric.
@@ -12,20 +12,20 @@ const LEVELS: f32 = 127.0;
 const LARGEST_MIN: f32 = 1e-12;
 /// 1.5 * 2^23: the low bits of a sum with it are the nearest integer, ties to even.
 const ROUND: f32 = 12_582_912.0;
-/// Values that are rounded together.
-const CHUNK: usize = 32;
+/// Values that [`Isa::round`] rounds together.
+pub(crate) const ROUNDED: usize = 16;
 
 /// Returns the scratch of a packed row and its scale, and of one row before it is packed, bytes.
 pub(crate) fn row_bytes(k: usize, packed_bytes: usize) -> (usize, usize) {
-    let depth = k.next_multiple_of(CHUNK);
+    let depth = k.next_multiple_of(GROUP);
     (
         depth.saturating_mul(packed_bytes).saturating_add(size_of::<f32>()),
         depth.saturating_mul(size_of::<f32>()),
     )
 }
 
-/// Rounds the rows of a piece, which `load` writes, multiplies them with its columns, and writes the result. `place` returns
-/// the offsets of a row in the output and in the addend, at column 0.
+/// Rounds the rows of a piece, multiplies them with its columns, and writes the result. `place` returns the offsets of a row in
+/// the output and in the addend, at column 0.
 #[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
@@ -35,28 +35,31 @@ pub(crate) fn multiply<I: Isa>(
     inputs: Inputs<'_>,
     panels: Source<i8>,
     scratch: &mut [u8],
-    load: impl Fn(usize, &mut [f32]),
+    rows: &impl Rows,
     (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
     place: impl Fn(usize) -> (usize, usize),
 ) {
     let depth = grid.k.next_multiple_of(GROUP);
-    let rows = piece.rows.len().next_multiple_of(I::ROWS);
-    let (packed, scratch) = scratch.split_at_mut(rows * depth * size_of::<I::Packed>());
+    let packed_rows = piece.rows.len().next_multiple_of(I::ROWS);
+    let (packed, scratch) = scratch.split_at_mut(packed_rows * depth * size_of::<I::Packed>());
     let packed: &mut [I::Packed] = bytemuck::cast_slice_mut(packed);
-    let (scales, scratch) = scratch.split_at_mut(rows * size_of::<f32>());
+    let (scales, scratch) = scratch.split_at_mut(packed_rows * size_of::<f32>());
     let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
-    let row_values = &mut bytemuck::cast_slice_mut::<u8, f32>(scratch)[..grid.k.next_multiple_of(CHUNK)];
-    row_values.fill(0.0);
+    let loaded = &mut bytemuck::cast_slice_mut::<u8, f32>(scratch)[..grid.k];
     for (group, (packed, scales)) in
         packed.chunks_exact_mut(I::ROWS * depth).zip(scales.chunks_exact_mut(I::ROWS)).enumerate()
     {
         for (lane, scale) in scales.iter_mut().enumerate() {
-            let row = piece.rows.start + group * I::ROWS + lane;
-            if row < piece.rows.end {
-                load(row, &mut row_values[..grid.k]);
-            }
-            // A row of padding repeats the one before; its sums are not used.
-            *scale = round_row::<I>(row_values, &mut packed[lane * GROUP..]);
+            // The last row is repeated; the sums of the repetitions are not used.
+            let row = (piece.rows.start + group * I::ROWS + lane).min(piece.rows.end - 1);
+            let values = match rows.adjacent(row) {
+                Some(values) => values,
+                None => {
+                    rows.load(row, loaded);
+                    &*loaded
+                }
+            };
+            *scale = round_row(isa, values, &mut packed[lane * GROUP..]);
         }
     }
     let shape = PanelShape { n: grid.n as u64, k: grid.k as u64 };
@@ -86,26 +89,27 @@ pub(crate) fn multiply<I: Isa>(
     }
 }
 
-/// Rounds a row, whose length is a multiple of [`CHUNK`], to i8; writes groups of four, [`Isa::ROWS`] groups apart. Returns
-/// its scale: NaN if a value is not finite.
+/// Rounds a row to i8; writes groups of four, [`Isa::ROWS`] groups apart. Returns its scale: NaN if a value is not finite.
 #[inline(always)]
-fn round_row<I: Isa>(values: &[f32], packed: &mut [I::Packed]) -> f32 {
+fn round_row<I: Isa>(isa: I, values: &[f32], packed: &mut [I::Packed]) -> f32 {
     // The bits of magnitudes are ordered like the magnitudes, infinity and NaN above all others.
     let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7fff_ffff));
     let largest = f32::from_bits(largest);
     let factor = if largest.is_finite() { LEVELS / largest.max(LARGEST_MIN) } else { 0.0 };
-    let mut groups = packed.chunks_mut(GROUP * I::ROWS);
-    for values in values.as_chunks::<CHUNK>().0 {
-        // A loop over slices, which the compiler vectorises; it does not inline `map` of an array of this length.
-        let mut rounded = [bytemuck::Zeroable::zeroed(); CHUNK];
-        for (rounded, value) in rounded.iter_mut().zip(values) {
-            let bits = (value * factor + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
-            *rounded = I::pack(bits as i8);
-        }
-        // The last chunk has more groups than the row.
-        for (rounded, to) in rounded.as_chunks::<GROUP>().0.iter().zip(&mut groups) {
-            to[..GROUP].copy_from_slice(rounded);
+    let whole = values.len() / ROUNDED * ROUNDED;
+    isa.round(&values[..whole], factor, packed);
+    for (group, values) in values[whole..].chunks(GROUP).enumerate() {
+        let to = &mut packed[(whole / GROUP + group) * GROUP * I::ROWS..][..GROUP];
+        for (at, to) in to.iter_mut().enumerate() {
+            // The last group is padded with zeros.
+            *to = I::pack(round(values.get(at).map_or(0.0, |value| value * factor)));
         }
     }
     if largest.is_finite() { largest.max(LARGEST_MIN) / LEVELS } else { f32::NAN }
+}
+
+/// Rounds to the nearest integer, ties to even. Of a number that is not finite, the result is any.
+#[inline(always)]
+pub(crate) fn round(value: f32) -> i8 {
+    (value + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i8
 }

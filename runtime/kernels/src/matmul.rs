@@ -4,8 +4,8 @@ use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::int8;
-use crate::memory::{FloatSource, Source, Target, Tile};
-use crate::product::{Columns, Epilogue, Factor, ProductGrid, multiply, pack_rows};
+use crate::memory::{Source, Target, Tile};
+use crate::product::{Columns, Epilogue, Factor, ProductGrid, Rows, multiply};
 use crate::walk::Dims;
 use sonotrace_format::op;
 
@@ -74,28 +74,39 @@ impl Kernel for MatMul {
         let mut output = tile.output.open(self.output);
         let place = |row: usize| (out + row * self.out_row_step, c + row * self.bias_row_step);
         let to = (&mut output, &self.epilogue);
+        let rows = MatrixRows { values: &tile.inputs.read(self.rows)[a..], row_step, k_step, k: self.grid.k };
         match self.factor {
             Factor::Int8(panels) => {
-                let load = |row: usize, values: &mut [f32]| {
-                    FloatSource::F32(self.rows).load(tile.inputs, a + row * row_step, k_step, values);
-                };
-                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, load, to, place);
+                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, &rows, to, place);
             }
             Factor::Float(mut columns) => {
-                let (packed, panel) = self.grid.cut(tile.scratch, &piece.rows);
-                pack_rows::<I>(
-                    tile.inputs.read(self.rows),
-                    &piece.rows,
-                    k_step,
-                    packed,
-                    self.grid.k,
-                    |row| a + row * row_step,
-                );
                 if let Columns::Strided { start, .. } = &mut columns {
                     *start = b;
                 }
-                multiply(isa, &self.grid, &piece, tile.inputs, &columns, (packed, panel), to, place);
+                multiply(isa, &self.grid, &piece, tile.inputs, &columns, tile.scratch, &rows, to, place);
             }
         }
+    }
+}
+
+/// Rows of the first operand in one batch.
+struct MatrixRows<'t> {
+    values: &'t [f32],
+    row_step: usize,
+    k_step: usize,
+    k: usize,
+}
+
+impl Rows for MatrixRows<'_> {
+    #[inline(always)]
+    fn adjacent(&self, row: usize) -> Option<&[f32]> {
+        (self.k_step == 1).then(|| &self.values[row * self.row_step..][..self.k])
+    }
+
+    #[inline(always)]
+    fn load(&self, row: usize, to: &mut [f32]) {
+        let from = &self.values[row * self.row_step..];
+        // The step is 0 if one element is repeated.
+        to.iter_mut().enumerate().for_each(|(k, to)| *to = from[k * self.k_step]);
     }
 }

@@ -1,8 +1,8 @@
 //! The blocked product that matrix products and convolutions share (Goto & van de Geijn 2008).
 //!
-//! A tile is a block of rows and columns of the result. Its rows are packed once into groups, interleaved over `k`. Then each
-//! group is multiplied with each panel of 16 columns, with a block of sums in registers. This file has the tiles, the
-//! processing of sums, and products in f32; `int8` has those in int8.
+//! A tile is a block of rows and columns of the result. Its rows are read where they lie if their elements are adjacent, else
+//! they are copied once. Then each group of rows is multiplied with each panel of 16 columns, with a block of sums in
+//! registers. This file has the tiles, the processing of sums, and products in f32; `int8` has those in int8.
 
 use crate::arch::{Isa, ROWS_MAX, Sums};
 use crate::bind::{BindError, Binder, Panels};
@@ -22,8 +22,6 @@ pub(crate) struct ProductGrid {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    /// Rows of a block of sums.
-    block_rows: usize,
     tile_rows: usize,
     tile_columns: usize,
     tiles: u32,
@@ -45,7 +43,7 @@ impl ProductGrid {
     pub fn new(binder: &Binder<'_>, arithmetic: Arithmetic, batches: u64, m: u64) -> Result<Self, BindError> {
         let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
         let block_rows = binder.block_rows();
-        // Scratch of a packed row, and of what is needed beside the rows.
+        // Scratch of a row, and of what is needed beside the rows.
         let (row_bytes, beside) = match arithmetic {
             Arithmetic::Float => {
                 let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
@@ -69,7 +67,7 @@ impl ProductGrid {
         let tiles = m.div_ceil(tile_rows as u64) * n.div_ceil(tile_columns as u64);
         let tiles = tiles.checked_mul(batches).and_then(|tiles| u32::try_from(tiles).ok());
         let tiles = tiles.ok_or(BindError::Record("has too many tiles"))?;
-        Ok(Self { m: m as usize, n: n as usize, k: k as usize, block_rows, tile_rows, tile_columns, tiles })
+        Ok(Self { m: m as usize, n: n as usize, k: k as usize, tile_rows, tile_columns, tiles })
     }
 
     /// Returns the unit grid, in which each tile is one unit.
@@ -88,11 +86,10 @@ impl ProductGrid {
         }
     }
 
-    /// Splits a thread's scratch into packed rows and one panel.
-    pub fn cut<'s>(&self, scratch: &'s mut [u8], rows: &Range<usize>) -> (&'s mut [f32], &'s mut [f32]) {
-        let (packed, panel) = bytemuck::cast_slice_mut::<u8, f32>(scratch)
-            .split_at_mut(self.k * rows.len().next_multiple_of(self.block_rows));
-        (packed, &mut panel[..self.k * PANEL])
+    /// Splits a thread's scratch into rows and one panel.
+    fn cut<'s>(&self, scratch: &'s mut [u8], rows: &Range<usize>) -> (&'s mut [f32], &'s mut [f32]) {
+        let (rows, panel) = bytemuck::cast_slice_mut::<u8, f32>(scratch).split_at_mut(self.k * rows.len());
+        (rows, &mut panel[..self.k * PANEL])
     }
 }
 
@@ -231,38 +228,17 @@ fn widen(weights: &[i8], panel: &mut [f32]) {
     }
 }
 
-/// Packs adjacent or strided rows in groups of [`Isa::ROWS`], interleaved over `k`; the last group is padded with zero rows.
-/// `start` returns the position of a row's first element.
-#[inline(always)]
-pub(crate) fn pack_rows<I: Isa>(
-    values: &[f32],
-    rows: &Range<usize>,
-    k_step: usize,
-    packed: &mut [f32],
-    k: usize,
-    start: impl Fn(usize) -> usize,
-) {
-    for (group, packed) in packed.chunks_exact_mut(k * I::ROWS).enumerate() {
-        let first = rows.start + group * I::ROWS;
-        for lane in 0..I::ROWS {
-            let to = packed[lane..].iter_mut().step_by(I::ROWS);
-            if first + lane >= rows.end {
-                to.for_each(|to| *to = 0.0);
-                continue;
-            }
-            let from = &values[start(first + lane)..];
-            if k_step == 1 {
-                to.zip(&from[..k]).for_each(|(to, &value)| *to = value);
-            } else {
-                // The step is 0 if one element is repeated.
-                to.enumerate().for_each(|(k, to)| *to = from[k * k_step]);
-            }
-        }
-    }
+/// Rows of a product.
+pub(crate) trait Rows {
+    /// Returns a row where it lies, if its elements are adjacent. All rows are, or none.
+    fn adjacent(&self, row: usize) -> Option<&[f32]>;
+
+    /// Copies a row.
+    fn load(&self, row: usize, to: &mut [f32]);
 }
 
-/// Multiplies the packed rows of a piece with its columns and writes the result. `place` returns the offsets of a row
-/// in the output and in the addend, at column 0.
+/// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
+/// and in the addend, at column 0.
 #[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
@@ -271,18 +247,29 @@ pub(crate) fn multiply<I: Isa>(
     piece: &Piece,
     inputs: Inputs<'_>,
     columns: &Columns,
-    (packed, panel): (&[f32], &mut [f32]),
+    scratch: &mut [u8],
+    rows: &impl Rows,
     (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
     place: impl Fn(usize) -> (usize, usize),
 ) {
+    let (loaded, panel) = grid.cut(scratch, &piece.rows);
+    if rows.adjacent(piece.rows.start).is_none() {
+        for (row, to) in piece.rows.clone().zip(loaded.chunks_exact_mut(grid.k)) {
+            rows.load(row, to);
+        }
+    }
     let mut sums: Sums = [[0.0; PANEL]; ROWS_MAX];
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
         let (panel, scales) = columns.panel(inputs, grid, first, panel);
-        for (group, packed) in packed.chunks_exact(grid.k * I::ROWS).enumerate() {
-            isa.block(packed, panel, &mut sums);
-            let rows = piece.rows.clone().skip(group * I::ROWS);
-            for (row, values) in rows.zip(&mut sums[..I::ROWS]) {
+        for start in piece.rows.clone().step_by(I::ROWS) {
+            let block: [&[f32]; ROWS_MAX] = core::array::from_fn(|lane| {
+                // The last row is repeated; the sums of the repetitions are not used.
+                let row = (start + lane).min(piece.rows.end - 1);
+                rows.adjacent(row).unwrap_or(&loaded[(row - piece.rows.start) * grid.k..][..grid.k])
+            });
+            isa.block(&block, panel, &mut sums);
+            for (row, values) in (start..piece.rows.end).zip(&mut sums[..I::ROWS]) {
                 if let Some(scales) = scales {
                     values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
                 }

@@ -262,7 +262,7 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                     let Some([y, x]) = place else { continue };
                     for channel in 0..dims[7] as usize {
                         let at = with(&index, &[(4, y), (5, x), (6, 0), (7, channel)]);
-                        patch[channel * taps + tap] = read(0, &at);
+                        patch[tap * dims[7] as usize + channel] = read(0, &at);
                     }
                 }
                 let patch = rounded(patch, op.arithmetic);

@@ -98,7 +98,8 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     for &index in &writers {
         let mut writer = program.ops[index].clone();
         if writer.function().is_some() {
-            split_dims(&mut writer, op, source)?;
+            let ends = |dim: usize| [source.strides[dim], source.strides[dim] * op.dims[dim]];
+            split_dims(&mut writer, 0, &(0..DIMS).flat_map(ends).collect::<Vec<usize>>())?;
         }
         let addend = match &other {
             Some(other) => {
@@ -123,15 +124,13 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     Some(changes)
 }
 
-/// Splits the dims of an element-wise `writer` at the bounds of its reader's dims, taken through `source`.
-fn split_dims(writer: &mut Op, reader: &Op, source: &Operand) -> Option<()> {
-    let mut cuts: Vec<usize> =
-        (0..DIMS).flat_map(|dim| [source.strides[dim], source.strides[dim] * reader.dims[dim]]).collect();
+/// Splits the dims of an element-wise operation where they cross some positions of an operand's tensor.
+pub fn split_dims(op: &mut Op, slot: usize, cuts: &[usize]) -> Option<()> {
+    let mut cuts = cuts.to_vec();
     cuts.sort_unstable();
-    cuts.dedup();
-    let output = *writer.output()?;
-    let (mut dims, mut strides) = walked(writer);
-    let mut placed = output.strides[DIMS - dims.len()..].to_vec();
+    let operand = op.operands[slot]?;
+    let (mut dims, mut strides) = walked(op);
+    let mut placed = operand.strides[DIMS - dims.len()..].to_vec();
     let mut dim = 0;
     while dim < dims.len() {
         let (extent, stride) = (dims[dim], placed[dim]);
@@ -152,11 +151,11 @@ fn split_dims(writer: &mut Op, reader: &Op, source: &Operand) -> Option<()> {
             None => dim += 1,
         }
     }
-    set_walked(writer, &dims, &strides)
+    set_walked(op, &dims, &strides)
 }
 
 /// Merges the dims of an element-wise operation again.
-fn merge(op: &mut Op) {
+pub fn merge(op: &mut Op) {
     let (mut dims, mut strides) = walked(op);
     merge_dims(&mut dims, &mut strides);
     // Merging never adds dims.

@@ -4,6 +4,7 @@
 //! frontend   ONNX -> tract's decluttered model (never its optimized form)
 //! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
 //! fuse       -> moves biases and activations into products, scales into normalisations, removes copies
+//! layout     -> orders the axes of tensors in memory as the kernels prefer, then fuses again
 //! plan       -> places for all scratch tensors
 //! storage    -> constants as f32, f16 or 8-bit integers, packed as the kernels read them
 //! golden     -> cases for the self-test at start
@@ -19,6 +20,7 @@ pub mod frontend;
 mod fuse;
 pub mod golden;
 mod graph;
+mod layout;
 mod lower;
 pub mod parity;
 mod plan;
@@ -143,6 +145,8 @@ fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, Compi
             lower::lower(&mut module, index, &graph.program, &graph.model, &inputs, &outputs)?;
         let mut program =
             Program { name: graph.program.clone(), inputs, outputs, slots: slots[index].clone(), ops };
+        fuse::fuse(&module, &mut program);
+        layout::arrange(&mut module, index, &mut program);
         fuse::fuse(&module, &mut program);
         module.programs[index] = program;
     }

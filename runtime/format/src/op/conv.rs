@@ -10,7 +10,7 @@ use crate::{DIMS, OPERANDS, OpRecord};
 /// A matrix product whose rows are gathered from an image: dims
 /// `[batch, 1, 1, 1, out_rows, out_columns, out_channels, in_channels]`. `a`, the image, has strides over batch (0),
 /// row (4), column (5) and channel (7); `out` over batch (0), row (4), column (5) and channel (6); `c`, an optional
-/// bias, over dim 6. `b` is packed weights with `k = (in_channel * kernel_rows + ky) * kernel_columns + kx`.
+/// bias, over dim 6. `b` is packed weights with `k = (ky * kernel_columns + kx) * in_channels + in_channel`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conv {
     /// Kernel geometry.
@@ -68,6 +68,10 @@ impl Definition for Conv {
 
     fn writes(&self, dim: usize) -> bool {
         dim != IN_CHANNEL
+    }
+
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        [Some(OUT_CHANNEL), Some(IN_CHANNEL), None, None][slot]
     }
 
     fn units(&self, dims: &[u32; DIMS]) -> u64 {

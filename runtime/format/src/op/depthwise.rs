@@ -18,6 +18,9 @@ pub struct DepthwiseConv {
     pub activation: Unary,
 }
 
+/// Dim of groups.
+const GROUP: usize = 6;
+
 impl Definition for DepthwiseConv {
     fn decode(record: &OpRecord) -> Result<Self, Refusal> {
         let activation = Unary::decode(record.function, record.floats).ok_or("unknown activation")?;
@@ -43,6 +46,10 @@ impl Definition for DepthwiseConv {
     }
 
     /// Returns the number of rows of all output channels.
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        (slot < 2).then_some(GROUP)
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..COLUMN]) * product(&dims[COLUMN + 1..])
     }

@@ -40,6 +40,10 @@ impl Definition for Elementwise {
         [Need::AnyOutput, input(0), input(1), input(2)]
     }
 
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        (slot <= self.function.inputs()).then_some(DIMS - 1)
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..DIMS - 1]) * u64::from(dims[DIMS - 1]).div_ceil(Self::run(dims))
     }

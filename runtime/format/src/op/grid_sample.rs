@@ -78,6 +78,18 @@ impl Definition for GridSample {
         Ok(access)
     }
 
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        (slot < 2).then_some(DIMS - 1)
+    }
+
+    fn computed_axis(&self, slot: usize) -> Option<[u32; 2]> {
+        (slot == 2).then_some([2, self.y_offset])
+    }
+
+    fn set_computed_stride(&mut self, _: usize, stride: u32) {
+        self.y_offset = stride;
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..DIMS - 1])
     }

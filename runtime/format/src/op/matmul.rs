@@ -57,6 +57,10 @@ impl Definition for MatMul {
         dim != K
     }
 
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        [Some(N), Some(K), None, None][slot]
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..N])
     }

@@ -111,6 +111,17 @@ pub(crate) trait Definition: Copy + Into<Operation> {
     fn writes(&self, _dim: usize) -> bool {
         true
     }
+    /// Returns the dimension along which a kernel handles several elements of an operand together: it is fastest if they
+    /// are adjacent.
+    fn vector_dim(&self, _slot: usize) -> Option<usize> {
+        None
+    }
+    /// Returns length and stride of an axis of an input along which positions are looked up or computed, not walked.
+    fn computed_axis(&self, _slot: usize) -> Option<[u32; 2]> {
+        None
+    }
+    /// Sets the stride of the computed axis.
+    fn set_computed_stride(&mut self, _slot: usize, _stride: u32) {}
     /// Returns the number of multiply-accumulates.
     fn macs(&self, _dims: &[u32; DIMS]) -> u64 {
         0
@@ -244,6 +255,29 @@ impl Operation {
     /// Returns the name of the function or activation, for reports; empty if there is none.
     pub fn function_name(&self) -> &'static str {
         defined!(self, op => op.function_name())
+    }
+
+    /// Returns the extents that the strides of an operand are multiplied by: those of the operation or, for an image, its
+    /// own; `None` for an operand that the operation refuses.
+    pub fn operand_extents(&self, dims: &[u32; DIMS], slot: usize) -> Option<[u32; DIMS]> {
+        let record = self.record(*dims, bytemuck::Zeroable::zeroed(), NameRef { offset: 0, bytes: 0 });
+        self.access(&record, slot).ok().map(|access| access.extents)
+    }
+
+    /// Returns the dimension along which a kernel handles several elements of an operand together: it is fastest if they
+    /// are adjacent.
+    pub fn vector_dim(&self, slot: usize) -> Option<usize> {
+        defined!(self, op => op.vector_dim(slot))
+    }
+
+    /// Returns length and stride of an axis of an input along which positions are looked up or computed, not walked.
+    pub fn computed_axis(&self, slot: usize) -> Option<[u32; 2]> {
+        defined!(self, op => op.computed_axis(slot))
+    }
+
+    /// Sets the stride of the computed axis of an input.
+    pub fn set_computed_stride(&mut self, slot: usize, stride: u32) {
+        defined!(self, op => op.set_computed_stride(slot, stride));
     }
 
     pub(crate) fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {

@@ -67,6 +67,10 @@ impl Definition for Reduce {
         [Need::Output, Need::F32, Need::None, Need::None]
     }
 
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        (slot == 1).then_some(DIMS - 1)
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         kept_and_inner(self.kept_dims, dims).0
     }

@@ -59,6 +59,18 @@ impl Definition for Resample {
         Ok(access)
     }
 
+    fn vector_dim(&self, slot: usize) -> Option<usize> {
+        (slot < 2).then_some(DIMS - 1)
+    }
+
+    fn computed_axis(&self, slot: usize) -> Option<[u32; 2]> {
+        (slot == 1).then_some([self.input_length, self.input_stride])
+    }
+
+    fn set_computed_stride(&mut self, _: usize, stride: u32) {
+        self.input_stride = stride;
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..DIMS - 1])
     }

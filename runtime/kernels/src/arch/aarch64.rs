@@ -1,12 +1,13 @@
 //! AArch64.
 
-use super::{IntSums, Isa, Sums};
+use super::{IntSums, Isa, ROWS_MAX, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::aarch64::{
-    float32x4_t, int8x8_t, int8x16_t, int32x4_t, vcombine_s8, vdup_n_s32, vdupq_n_f32, vdupq_n_s32,
-    vfmaq_n_f32, vld1_s8, vld1q_f32, vld1q_s8, vmull_s8, vpadalq_s16, vpaddq_s32, vreinterpret_s8_s32,
-    vst1q_f32, vst1q_s32,
+    float32x4_t, int8x8_t, int8x16_t, int16x4_t, int32x4_t, vcombine_s8, vcombine_s16, vcvtnq_s32_f32,
+    vdup_n_s32, vdupq_n_f32, vdupq_n_s32, vfmaq_n_f32, vget_lane_u64, vld1_s8, vld1q_f32, vld1q_s8,
+    vmovn_s16, vmovn_s32, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32, vreinterpret_s8_s32,
+    vreinterpret_u64_s8, vst1q_f32, vst1q_s32,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
 
@@ -21,13 +22,30 @@ super::tokens! { is_aarch64_feature_detected:
 super::vectors! {
     Neon: "neon", rows 6,
     float float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 i8, 0, i8::from, neon_i8
+    int8 i8, 0, i8::from, neon_round, neon_i8
 }
 
 super::vectors! {
     Dotprod: "neon,dotprod", rows 6,
     float float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 i8, 0, i8::from, dotprod_i8
+    int8 i8, 0, i8::from, neon_round, dotprod_i8
+}
+
+/// Rounds to the nearest even.
+#[target_feature(enable = "neon")]
+fn neon_round(values: &[f32], factor: f32, packed: &mut [i8]) {
+    const STEP: usize = GROUP * <Neon as Isa>::ROWS;
+    for (values, to) in values.as_chunks::<8>().0.iter().zip(packed.chunks_mut(2 * STEP)) {
+        let rounded: [int16x4_t; 2] = core::array::from_fn(|half| {
+            // SAFETY: four floats; no alignment is needed.
+            let values = unsafe { vld1q_f32(values[half * 4..][..4].as_ptr()) };
+            vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(values, factor)))
+        });
+        let rounded = vmovn_s16(vcombine_s16(rounded[0], rounded[1]));
+        let groups: [u32; 2] = bytemuck::cast(vget_lane_u64::<0>(vreinterpret_u64_s8(rounded)));
+        to[..GROUP].copy_from_slice(bytemuck::cast_slice(&groups[..1]));
+        to[STEP..STEP + GROUP].copy_from_slice(bytemuck::cast_slice(&groups[1..]));
+    }
 }
 
 /// Half a panel at a time: twenty-four vectors of sums, each of two sums for each of two columns, four vectors of weights,

@@ -41,11 +41,15 @@ pub(crate) trait Isa: Copy {
     /// Runs a tile of a kernel, compiled for this instruction set.
     fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>);
 
-    /// Multiplies [`Self::ROWS`] rows, interleaved over `k`, with a panel `[k][16]`.
-    fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums);
+    /// Multiplies the first [`Self::ROWS`] rows with a panel `[k][16]`.
+    fn block(self, rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums);
 
     /// Converts an element of the rows of an int8 product.
     fn pack(value: i8) -> Self::Packed;
+
+    /// Rounds values times a factor to the nearest integers, ties to even, a multiple of
+    /// [`crate::int8::ROUNDED`] of them; writes groups of four, [`Self::ROWS`] groups apart.
+    fn round(self, values: &[f32], factor: f32, packed: &mut [Self::Packed]);
 
     /// Multiplies rows `[k / 4][ROWS][4]` with an i8 panel `[k / 4][16][4]`.
     fn block_i8(self, rows: &[Self::Packed], panel: &[i8], sums: &mut IntSums);
@@ -80,12 +84,12 @@ use tokens;
 ///
 /// * `float`: the type of a vector of floats, then functions that make a vector of zeros, load it, add the product of a
 ///   vector and a number to it, and store it.
-/// * `int8`: the type of packed elements, their offset, a function that makes one, and the block.
+/// * `int8`: the type of packed elements, their offset, functions that make one and many, and the block.
 macro_rules! vectors {
     (
         $token:ty: $features:literal, rows $rows:literal,
         float $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
-        int8 $packed:ty, $offset:literal, $pack:expr, $block_i8:path
+        int8 $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path
     ) => {
         const _: () = {
             impl Isa for $token {
@@ -104,9 +108,15 @@ macro_rules! vectors {
                 }
 
                 #[inline(always)]
-                fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
+                fn block(self, rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { block(rows, panel, sums) }
+                }
+
+                #[inline(always)]
+                fn round(self, values: &[f32], factor: f32, packed: &mut [$packed]) {
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { $round(values, factor, packed) }
                 }
 
                 #[inline(always)]
@@ -123,16 +133,20 @@ macro_rules! vectors {
 
             /// Keeps all sums of a block in registers.
             #[target_feature(enable = $features)]
-            fn block(rows: &[f32], panel: &[f32], sums: &mut Sums) {
+            fn block(rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
                 const ROWS: usize = <$token>::ROWS;
                 const LANES: usize = size_of::<$vector>() / size_of::<f32>();
                 let mut block = [[$zeros; PANEL / LANES]; ROWS];
-                for (rows, panel) in rows.as_chunks::<ROWS>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
+                let panel = panel.as_chunks::<PANEL>().0;
+                let rows: [&[f32]; ROWS] = core::array::from_fn(|lane| &rows[lane][..panel.len()]);
+                for (k, panel) in panel.iter().enumerate() {
                     let panel: [$vector; PANEL / LANES] = core::array::from_fn(|at| {
                         // SAFETY: `LANES` floats, all of them in the panel; no alignment is needed.
                         unsafe { $load(panel[at * LANES..][..LANES].as_ptr()) }
                     });
-                    for (sums, &value) in block.iter_mut().zip(rows) {
+                    for (sums, row) in block.iter_mut().zip(rows) {
+                        // SAFETY: each row has as many elements as the panel has rows.
+                        let value = unsafe { *row.get_unchecked(k) };
                         for (sum, &weights) in sums.iter_mut().zip(&panel) {
                             *sum = $add_product(*sum, weights, value);
                         }

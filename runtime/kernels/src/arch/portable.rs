@@ -1,7 +1,8 @@
 //! No particular instruction set: the reference.
 
-use super::{IntSums, Isa, Sums};
+use super::{IntSums, Isa, ROWS_MAX, Sums};
 use crate::bind::Kernel;
+use crate::int8::round;
 use crate::memory::Tile;
 use sonotrace_format::panels::{GROUP, PANEL};
 
@@ -31,7 +32,7 @@ impl Isa for Portable {
         kernel.run(self, tile);
     }
 
-    fn block(self, rows: &[f32], panel: &[f32], sums: &mut Sums) {
+    fn block(self, rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
         half::<0>(rows, panel, sums);
         half::<COLUMNS>(rows, panel, sums);
     }
@@ -39,6 +40,12 @@ impl Isa for Portable {
     #[inline(always)]
     fn pack(value: i8) -> i8 {
         value
+    }
+
+    fn round(self, values: &[f32], factor: f32, packed: &mut [i8]) {
+        for (values, to) in values.as_chunks::<GROUP>().0.iter().zip(packed.chunks_mut(GROUP * ROWS)) {
+            to[..GROUP].copy_from_slice(&values.map(|value| round(value * factor)));
+        }
     }
 
     fn block_i8(self, rows: &[i8], panel: &[i8], sums: &mut IntSums) {
@@ -58,12 +65,14 @@ impl Isa for Portable {
 
 /// Computes the sums of eight columns of a panel, starting at `FIRST`.
 #[inline]
-fn half<const FIRST: usize>(rows: &[f32], panel: &[f32], sums: &mut Sums) {
+fn half<const FIRST: usize>(rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
     let mut block = [[0.0f32; COLUMNS]; ROWS];
-    for (rows, panel) in rows.as_chunks::<ROWS>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
-        for (sums, &value) in block.iter_mut().zip(rows) {
+    let panel = panel.as_chunks::<PANEL>().0;
+    let rows: [&[f32]; ROWS] = core::array::from_fn(|lane| &rows[lane][..panel.len()]);
+    for (k, panel) in panel.iter().enumerate() {
+        for (sums, row) in block.iter_mut().zip(rows) {
             for (sum, &weight) in sums.iter_mut().zip(&panel[FIRST..FIRST + COLUMNS]) {
-                *sum += value * weight;
+                *sum += row[k] * weight;
             }
         }
     }

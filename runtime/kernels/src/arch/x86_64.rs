@@ -1,11 +1,12 @@
 //! x86-64.
 
-use super::{IntSums, Isa, Sums};
+use super::{IntSums, Isa, ROWS_MAX, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::x86_64::{
-    __m256, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_fmadd_ps,
-    _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi64x,
+    __m256, __m256i, _mm_loadu_si128, _mm_packs_epi32, _mm256_add_epi32, _mm256_castsi256_si128,
+    _mm256_cvtepi8_epi16, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32,
+    _mm256_loadu_ps, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi64x,
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
@@ -20,7 +21,24 @@ super::vectors! {
     Avx2: "avx2,fma,f16c", rows 6,
     float __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
     |sum, weights, value| _mm256_fmadd_ps(_mm256_set1_ps(value), weights, sum), _mm256_storeu_ps,
-    int8 i16, 0, i16::from, avx2_i8
+    int8 i16, 0, i16::from, avx2_round, avx2_i8
+}
+
+/// Rounds with the processor's rounding mode, which is to the nearest even.
+#[target_feature(enable = "avx2")]
+fn avx2_round(values: &[f32], factor: f32, packed: &mut [i16]) {
+    const STEP: usize = GROUP * <Avx2 as Isa>::ROWS;
+    let factor = _mm256_set1_ps(factor);
+    for (values, to) in values.as_chunks::<8>().0.iter().zip(packed.chunks_mut(2 * STEP)) {
+        // SAFETY: eight floats; no alignment is needed.
+        let values = unsafe { _mm256_loadu_ps(values.as_ptr()) };
+        let rounded = _mm256_cvtps_epi32(_mm256_mul_ps(values, factor));
+        let rounded =
+            _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256::<1>(rounded));
+        let [first, second]: [[i16; GROUP]; 2] = bytemuck::cast(rounded);
+        to[..GROUP].copy_from_slice(&first);
+        to[STEP..STEP + GROUP].copy_from_slice(&second);
+    }
 }
 
 /// Multiplies in 16 bits, because the instruction that multiplies bytes saturates. Half a panel at a time: twelve vectors of

@@ -225,7 +225,8 @@ impl Lowering<'_> {
         let (inputs, outputs) = (input.extent(CHANNEL), output.extent(CHANNEL));
         let taps = rows.kernel * columns.kernel;
         let panels = pack_panels(outputs, inputs * taps, |o, k| {
-            weights(o, k / taps, k % taps / columns.kernel, k % columns.kernel)
+            let tap = k / inputs;
+            weights(o, k % inputs, tap / columns.kernel, tap % columns.kernel)
         });
         let window = window(input, [rows, columns]);
         let mut op =
