@@ -59,6 +59,11 @@ impl ProductGrid {
         let mut tile_rows = ((available - beside) / row_bytes / block_rows * block_rows)
             .min(m.next_multiple_of(block_rows as u64) as usize);
         let macs_max = binder.tile_macs();
+        if arithmetic == Arithmetic::Int8 {
+            // All columns if possible, because rows are rounded again for each tile of columns.
+            let rows = macs_max / (n.next_multiple_of(PANEL as u64) * k).max(1) / block_rows as u64;
+            tile_rows = tile_rows.min(rows.max(1) as usize * block_rows);
+        }
         while tile_rows > block_rows && (tile_rows * PANEL) as u64 * k > macs_max {
             tile_rows = (tile_rows / 2).next_multiple_of(block_rows);
         }
@@ -194,17 +199,23 @@ impl Columns {
             Self::Strided { source, start, k_step, n_step } => {
                 let values = inputs.read(source);
                 let live = PANEL.min(grid.n - first);
-                for (k, to) in panel.chunks_exact_mut(PANEL).enumerate() {
-                    let from = start + k * k_step + first * n_step;
-                    let (to, rest) = to.split_at_mut(live);
-                    if n_step == 1 {
-                        to.copy_from_slice(&values[from..][..live]);
-                    } else {
-                        to.iter_mut()
-                            .enumerate()
-                            .for_each(|(column, to)| *to = values[from + column * n_step]);
+                let values = &values[start + first * n_step..];
+                if n_step == 1 {
+                    for (k, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+                        let (to, rest) = to.split_at_mut(live);
+                        to.copy_from_slice(&values[k * k_step..][..live]);
+                        rest.fill(0.0);
                     }
-                    rest.fill(0.0);
+                } else {
+                    // Column by column: the elements of a column are adjacent, or as far apart as those of a row.
+                    for column in 0..PANEL {
+                        let to = panel[column..].iter_mut().step_by(PANEL);
+                        match values.get(column * n_step..).filter(|_| column < live) {
+                            Some(from) if k_step == 1 => to.zip(from).for_each(|(to, &value)| *to = value),
+                            Some(from) => to.enumerate().for_each(|(k, to)| *to = from[k * k_step]),
+                            None => to.for_each(|to| *to = 0.0),
+                        }
+                    }
                 }
                 (panel, None)
             }
