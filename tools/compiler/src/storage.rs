@@ -118,15 +118,16 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
     Ok((bytes, places))
 }
 
-/// Lets matrix products with 8-bit panels compute in int8, if they are not too deep. Convolutions stay in f32: the kernel
-/// gathers the window of one pixel at a time, which costs more than int8 saves.
+/// Lets products with 8-bit panels compute in int8, if they are not too deep.
 pub fn quantize(module: &mut Module, places: &[Option<Stored>]) {
     for op in module.programs.iter_mut().flat_map(|program| &mut program.ops) {
         let depth = op.operation.panels(&op.extents()).map_or(u64::MAX, |shape| shape.k);
         let Some(weights) = op.operands[2].filter(|_| depth <= INT8_DEPTH_MAX) else { continue };
         let is_i8 = places[weights.tensor].is_some_and(|stored| stored.dtype == Dtype::I8);
-        if let (true, Operation::MatMul(op)) = (is_i8, &mut op.operation) {
-            op.arithmetic = Arithmetic::Int8;
+        match &mut op.operation {
+            Operation::MatMul(op) if is_i8 => op.arithmetic = Arithmetic::Int8,
+            Operation::Conv(op) if is_i8 => op.arithmetic = Arithmetic::Int8,
+            _ => {}
         }
     }
 }
