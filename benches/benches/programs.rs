@@ -1,11 +1,13 @@
 //! Time per program of a model file:
 //! `cargo bench -p sonotrace-benches --bench programs [-- FILE.sono [RUNS]]`.
 //!
+//! With `--ops`, the time of each kind of operation: number, p50, share of the program, multiply-accumulates per second.
+//!
 //! With `--before=PROGRAM`, an earlier build of this benchmark, runs that and this one in turn, six times, and prints the
 //! times before and after. `--before-file=FILE.sono` is a file for the earlier one, if it cannot read the same.
 
 use sonotrace_benches::change::{CHANGE_HEAD, Side, changes, output};
-use sonotrace_benches::{HEAD, arguments, programs};
+use sonotrace_benches::{HEAD, arguments, ops, programs};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,6 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (path, runs) = arguments(20)?;
     let option = |name: &str| std::env::args().find_map(|argument| Some(argument.strip_prefix(name)?.into()));
     println!("{}, {runs} runs", path.display());
+    if std::env::args().any(|argument| argument == "--ops") {
+        ops::lines(&ops::operations(&path, runs)?).iter().for_each(|line| println!("{line}"));
+        return Ok(());
+    }
     let Some(before): Option<PathBuf> = option("--before=") else {
         println!("{HEAD}");
         for times in programs(&path, runs)? {

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod noise;
+pub mod ops;
 pub mod polls;
 mod scene;
 pub mod vision;
