@@ -12,7 +12,8 @@ pub fn exp(x: f32) -> f32 {
     // 1.5 * 2^23: adding it rounds to the nearest whole number.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.336, 88.72);
-    let n = (clamped * LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
@@ -21,10 +22,10 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5e-1;
     let e = (p * r * r + r) + 1.0;
-    // n lies in -126..=128; 2^128 is reached in two steps.
-    let half = (n * 0.5) as i32;
-    let rest = n as i32 - half;
-    let y = e * pow2(half) * pow2(rest);
+    // The low bits of the sum are n, which lies in -126..=128; 2^128 is reached in two steps. Of NaN, they are any.
+    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
+    let half = n >> 1;
+    let y = e * pow2(half) * pow2(n.wrapping_sub(half));
     if x < -87.336 {
         0.0
     } else if x > 88.72 {
@@ -37,7 +38,7 @@ pub fn exp(x: f32) -> f32 {
 
 #[inline(always)]
 fn pow2(n: i32) -> f32 {
-    f32::from_bits(((n + 127) << 23) as u32)
+    f32::from_bits(n.wrapping_add(127).cast_unsigned() << 23)
 }
 
 /// Computes the Gauss error function. Error at most 4e-7 absolute.

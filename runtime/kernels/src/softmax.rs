@@ -34,8 +34,21 @@ impl Kernel for Softmax {
             let largest = self.places.fold(values, block, f64::NEG_INFINITY, |value, _| value, f64::max);
             let largest = largest.map(|value| value as f32);
             let mut sums = [0.0f64; BLOCK];
-            self.exponentials(tile.inputs, block, &largest, |chunk, values| chunk.add_to(&mut sums, values));
+            self.exponentials(tile.inputs, block, &largest, |chunk, values| {
+                chunk.add_to(&mut sums, values);
+                if chunk.steps[0] == 1 {
+                    output.row(chunk.offsets[0], chunk.length).copy_from_slice(values);
+                }
+            });
             let factors = sums.map(|sum| (1.0 / sum) as f32);
+            if self.places.chunk_steps()[0] == 1 {
+                self.places.for_each_chunk(block, |chunk| {
+                    let values = output.row(chunk.offsets[0], chunk.length);
+                    chunk.apply(values, &factors, |value, factor| value * factor);
+                });
+                return;
+            }
+            // Computed again, because outputs that are not adjacent cannot be read.
             self.exponentials(tile.inputs, block, &largest, |chunk, values| {
                 chunk.apply(values, &factors, |value, factor| value * factor);
                 output.write(chunk.offsets[0], chunk.steps[0], values);

@@ -84,7 +84,14 @@ impl<const N: usize> Chunk<N> {
     #[inline(always)]
     pub fn add_to(&self, sums: &mut [f64; BLOCK], values: &[f32]) {
         match self.index {
-            None => sums[0] += f64::from(values.iter().sum::<f32>()),
+            None => {
+                let (chunks, rest) = values.as_chunks::<LANES>();
+                let mut lanes = [0.0f32; LANES];
+                for chunk in chunks {
+                    lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value);
+                }
+                sums[0] += f64::from(lanes.iter().chain(rest).sum::<f32>());
+            }
             Some(index) => {
                 sums[index..].iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
             }
@@ -125,6 +132,11 @@ impl<const N: usize> Trailing<N> {
     /// Returns the steps from one kept index of a block to the next.
     pub fn neighbour_steps(&self) -> [usize; N] {
         self.neighbour_steps
+    }
+
+    /// Returns the steps from one element of a chunk to the next.
+    pub fn chunk_steps(&self) -> [usize; N] {
+        if self.is_blocked { self.neighbour_steps } else { self.steps }
     }
 
     /// Calls `work` with the blocks of a range of kept indices.
@@ -201,10 +213,17 @@ impl<const N: usize> Trailing<N> {
                     *result = combine(*result, map(value.into(), at));
                 }
             } else if step == 1 {
-                for chunk in values[from..][..run.length].chunks(LANES) {
-                    for (result, &value) in results.iter_mut().zip(chunk) {
-                        *result = combine(*result, map(value.into(), 0));
+                let (chunks, rest) = values[from..][..run.length].as_chunks::<LANES>();
+                let mut lanes = [start; LANES];
+                lanes.copy_from_slice(&results[..LANES]);
+                for chunk in chunks {
+                    for (lane, &value) in lanes.iter_mut().zip(chunk) {
+                        *lane = combine(*lane, map(value.into(), 0));
                     }
+                }
+                results[..LANES].copy_from_slice(&lanes);
+                for (result, &value) in results.iter_mut().zip(rest) {
+                    *result = combine(*result, map(value.into(), 0));
                 }
             } else {
                 for_each(values, from, step, run.length, |value| {
