@@ -35,21 +35,27 @@ impl Kernel for Elementwise {
     #[inline(always)]
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = self.output.open(tile.output);
-        let [mut a, mut b, mut c, mut out] = [[0.0f32; ROW_CHUNK]; 4];
+        let [mut a, mut b, mut c, mut buffer] = [[0.0f32; ROW_CHUNK]; 4];
         let steps = self.rows.steps;
-        self.rows.for_each_chunk(tile.units, |RowChunk { offsets, length, .. }| {
+        for RowChunk { offsets, length, .. } in self.rows.chunks(tile.units) {
             let a = self.view(tile.inputs, 1, offsets, &mut a[..length]);
             let b = self.view(tile.inputs, 2, offsets, &mut b[..length]);
             let c = self.view(tile.inputs, 3, offsets, &mut c[..length]);
-            output.fill(offsets[0], steps[0], &mut out[..length], |out| {
-                out.copy_from_slice(a);
-                match self.function {
-                    Function::Unary(function) => unary(function, out),
-                    Function::Binary(function) => binary(function, out, b),
-                    Function::Ternary(function) => ternary(function, out, b, c),
-                }
-            });
-        });
+            let is_adjacent = output.row(offsets[0], steps[0], length).is_some();
+            let out = match output.row(offsets[0], steps[0], length) {
+                Some(row) => row,
+                None => &mut buffer[..length],
+            };
+            out.copy_from_slice(a);
+            match self.function {
+                Function::Unary(function) => unary(function, out),
+                Function::Binary(function) => binary(function, out, b),
+                Function::Ternary(function) => ternary(function, out, b, c),
+            }
+            if !is_adjacent {
+                output.write(offsets[0], steps[0], &buffer[..length]);
+            }
+        }
     }
 }
 
@@ -68,10 +74,13 @@ impl Elementwise {
 fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
     // Whole vectors first: a compiler leaves up to three vectors of a loop of unknown length to single elements.
     let (chunks, rest) = values.as_chunks_mut::<LANES>();
-    for chunk in chunks {
+    let mut last = [0.0f32; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    // One call of `f`, so that it is inlined.
+    for chunk in chunks.iter_mut().chain((!rest.is_empty()).then_some(&mut last)) {
         chunk.iter_mut().for_each(|value| *value = f(*value));
     }
-    rest.iter_mut().for_each(|value| *value = f(*value));
+    rest.copy_from_slice(&last[..rest.len()]);
 }
 
 #[inline(always)]

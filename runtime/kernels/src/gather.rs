@@ -36,7 +36,7 @@ impl Kernel for Gather {
         let indices = tile.inputs.read(self.indices);
         let [to_step, source_step, table_step] = self.rows.steps;
         let mut values = [0.0f32; ROW_CHUNK];
-        self.rows.for_each_chunk(tile.units, |RowChunk { offsets: [to, source, table], length, .. }| {
+        for RowChunk { offsets: [to, source, table], length, .. } in self.rows.chunks(tile.units) {
             let values = &mut values[..length];
             let place = |at: usize| indices[table + at * table_step] as usize * self.axis_step;
             if table_step == 0 {
@@ -48,6 +48,6 @@ impl Kernel for Gather {
                 }
             }
             output.write(to, to_step, values);
-        });
+        }
     }
 }

@@ -317,25 +317,27 @@ impl FloatTarget {
 }
 
 impl FloatOutput<'_> {
-    /// Lets `fill` write the elements at `from`, `from + stride`, ..., as many as `buffer` has: in place if they are
-    /// adjacent f32, else through `buffer`, rounded to nearest (ties to even), saturating.
+    /// Returns elements in place, if they are adjacent f32.
     #[inline(always)]
-    pub fn fill(&mut self, from: usize, stride: usize, buffer: &mut [f32], fill: impl FnOnce(&mut [f32])) {
+    pub fn row(&mut self, from: usize, stride: usize, length: usize) -> Option<&mut [f32]> {
         match self {
-            Self::F32(output) if stride == 1 => fill(output.row(from, buffer.len())),
-            Self::F32(output) => {
-                fill(buffer);
-                output.write(from, stride, buffer);
-            }
+            Self::F32(output) if stride == 1 => Some(output.row(from, length)),
+            _ => None,
+        }
+    }
+
+    /// Writes elements at `from`, `from + stride`, ..., rounded to nearest (ties to even), saturating.
+    #[inline(always)]
+    pub fn write(&mut self, from: usize, stride: usize, values: &[f32]) {
+        match self {
+            Self::F32(output) => output.write(from, stride, values),
             Self::F16(output) => {
-                fill(buffer);
-                for (at, &value) in buffer.iter().enumerate() {
+                for (at, &value) in values.iter().enumerate() {
                     output.write(from + at * stride, 1, &[f16::from_f32(value)]);
                 }
             }
             Self::I8(output) => {
-                fill(buffer);
-                for (at, &value) in buffer.iter().enumerate() {
+                for (at, &value) in values.iter().enumerate() {
                     // The conversion saturates.
                     output.write(from + at * stride, 1, &[libm::rintf(value) as i8]);
                 }

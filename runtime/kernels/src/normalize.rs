@@ -40,7 +40,7 @@ impl Kernel for Normalize {
         let values = tile.inputs.read(self.input);
         let count = self.places.count() as f64;
         let add = |a: f64, b: f64| a + b;
-        self.places.for_each_block(tile.units, |block| {
+        for block in self.places.blocks(tile.units) {
             let mut means = [0.0f64; BLOCK];
             if self.statistics == Statistics::MeanVariance {
                 means = self.places.fold(values, block, 0.0, |value, _| value, add).map(|sum| sum / count);
@@ -49,7 +49,7 @@ impl Kernel for Normalize {
             let factors = self.places.fold(values, block, 0.0, square, add);
             let factors = factors.map(|sum| (1.0 / libm::sqrt(sum / count + self.epsilon)) as f32);
             self.write(tile.inputs, &mut output, block, &means.map(|mean| mean as f32), &factors);
-        });
+        }
     }
 }
 
@@ -64,7 +64,7 @@ impl Normalize {
         factors: &[f32; BLOCK],
     ) {
         let [mut x, mut buffer] = [[0.0f32; CHUNK]; 2];
-        self.places.for_each_chunk(block, |chunk| {
+        for chunk in self.places.chunks(block) {
             let (offsets, steps) = (chunk.offsets, chunk.steps);
             let (x, buffer) = (&mut x[..chunk.length], &mut buffer[..chunk.length]);
             FloatSource::F32(self.input).load(inputs, offsets[1], steps[1], x);
@@ -79,6 +79,6 @@ impl Normalize {
                 x.iter_mut().zip(shift).for_each(|(x, shift)| *x += shift);
             }
             output.write(offsets[0], steps[0], x);
-        });
+        }
     }
 }

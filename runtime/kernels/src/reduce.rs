@@ -3,7 +3,7 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{Inputs, Source, Target, Tile};
-use crate::trailing::{BLOCK, Block, Trailing, for_each};
+use crate::trailing::{BLOCK, Block, Trailing};
 use sonotrace_format::op::{self, Reduction};
 
 /// Bound reduction.
@@ -32,11 +32,11 @@ impl Kernel for Reduce {
         let mut output = tile.output.open(self.output);
         let step = self.places.neighbour_steps()[0];
         let mut results = [0.0f32; BLOCK];
-        self.places.for_each_block(tile.units, |block| {
+        for block in self.places.blocks(tile.units) {
             let results = &mut results[..block.count];
             self.reduce(tile.inputs, block, results);
             output.write(block.offsets[0], step, results);
-        });
+        }
     }
 }
 
@@ -66,14 +66,16 @@ impl Reduce {
         let step = self.places.neighbour_steps()[1];
         for (at, result) in results.iter_mut().enumerate() {
             let (mut best, mut largest, mut index) = (0.0, f32::NEG_INFINITY, 0.0);
-            self.places.for_each_run(block, |run| {
-                for_each(values, run.offsets[1] + at * step, run.steps[1], run.length, |value| {
+            for run in self.places.runs(block) {
+                let from = run.offsets[1] + at * step;
+                for element in 0..run.length {
+                    let value = values[from + element * run.steps[1]];
                     if value > largest {
                         (largest, best) = (value, index);
                     }
                     index += 1.0;
-                });
-            });
+                }
+            }
             *result = best;
         }
     }

@@ -58,7 +58,7 @@ impl Kernel for Resample {
         };
         let (mut sums, mut buffer) = ([0.0f32; ROW_CHUNK], [0.0f32; ROW_CHUNK]);
         let [to_step, from_step] = self.rows.steps;
-        self.rows.for_each_chunk(tile.units, |chunk| {
+        for chunk in self.rows.chunks(tile.units) {
             let ([to, from], sums) = (chunk.offsets, &mut sums[..chunk.length]);
             if self.is_last {
                 // The stride of the input over the resampled dimension is 0.
@@ -75,6 +75,6 @@ impl Kernel for Resample {
                 }
             }
             output.write(to, to_step, sums);
-        });
+        }
     }
 }

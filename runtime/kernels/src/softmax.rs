@@ -4,7 +4,7 @@ use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::math;
 use crate::memory::{FloatSource, Inputs, Source, Target, Tile};
-use crate::trailing::{BLOCK, Block, CHUNK, Chunk, Trailing};
+use crate::trailing::{BLOCK, CHUNK, Chunk, Trailing};
 use sonotrace_format::op;
 
 /// Bound softmax.
@@ -30,49 +30,43 @@ impl Kernel for Softmax {
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
-        self.places.for_each_block(tile.units, |block| {
+        let mut buffer = [0.0f32; CHUNK];
+        let is_adjacent = self.places.chunk_steps()[0] == 1;
+        for block in self.places.blocks(tile.units) {
             let largest = self.places.fold(values, block, f64::NEG_INFINITY, |value, _| value, f64::max);
             let largest = largest.map(|value| value as f32);
             let mut sums = [0.0f64; BLOCK];
-            self.exponentials(tile.inputs, block, &largest, |chunk, values| {
-                chunk.add_to(&mut sums, values);
-                if chunk.steps[0] == 1 {
-                    output.row(chunk.offsets[0], chunk.length).copy_from_slice(values);
-                }
-            });
-            let factors = sums.map(|sum| (1.0 / sum) as f32);
-            if self.places.chunk_steps()[0] == 1 {
-                self.places.for_each_chunk(block, |chunk| {
-                    let values = output.row(chunk.offsets[0], chunk.length);
-                    chunk.apply(values, &factors, |value, factor| value * factor);
-                });
-                return;
+            for chunk in self.places.chunks(block) {
+                let to = match is_adjacent {
+                    true => output.row(chunk.offsets[0], chunk.length),
+                    false => &mut buffer[..chunk.length],
+                };
+                self.exponentials(tile.inputs, chunk, &largest, to);
+                chunk.add_to(&mut sums, to);
             }
-            // Computed again, because outputs that are not adjacent cannot be read.
-            self.exponentials(tile.inputs, block, &largest, |chunk, values| {
-                chunk.apply(values, &factors, |value, factor| value * factor);
-                output.write(chunk.offsets[0], chunk.steps[0], values);
-            });
-        });
+            let factors = sums.map(|sum| (1.0 / sum) as f32);
+            for chunk in self.places.chunks(block) {
+                if is_adjacent {
+                    chunk.apply(output.row(chunk.offsets[0], chunk.length), &factors, |value, factor| {
+                        value * factor
+                    });
+                } else {
+                    // Computed again, because an output that is not adjacent is not read.
+                    let to = &mut buffer[..chunk.length];
+                    self.exponentials(tile.inputs, chunk, &largest, to);
+                    chunk.apply(to, &factors, |value, factor| value * factor);
+                    output.write(chunk.offsets[0], chunk.steps[0], to);
+                }
+            }
+        }
     }
 }
 
 impl Softmax {
-    /// Calls `work` with `e^(x - largest)` of the elements under a block, chunk by chunk.
+    /// Computes `e^(x - largest)` of the elements of a chunk.
     #[inline(always)]
-    fn exponentials(
-        &self,
-        inputs: Inputs<'_>,
-        block: Block<2>,
-        largest: &[f32; BLOCK],
-        mut work: impl FnMut(Chunk<2>, &mut [f32]),
-    ) {
-        let mut values = [0.0f32; CHUNK];
-        self.places.for_each_chunk(block, |chunk| {
-            let values = &mut values[..chunk.length];
-            FloatSource::F32(self.input).load(inputs, chunk.offsets[1], chunk.steps[1], values);
-            chunk.apply(values, largest, |value, largest| math::exp(value - largest));
-            work(chunk, values);
-        });
+    fn exponentials(&self, inputs: Inputs<'_>, chunk: Chunk<2>, largest: &[f32; BLOCK], to: &mut [f32]) {
+        FloatSource::F32(self.input).load(inputs, chunk.offsets[1], chunk.steps[1], to);
+        chunk.apply(to, largest, |value, largest| math::exp(value - largest));
     }
 }

@@ -5,7 +5,7 @@
 //! processed together, so that memory is read in order.
 
 use crate::bind::Binder;
-use crate::walk::Dims;
+use crate::walk::{Dims, Walk};
 use core::ops::Range;
 use sonotrace_format::DIMS;
 
@@ -139,56 +139,25 @@ impl<const N: usize> Trailing<N> {
         if self.is_blocked { self.neighbour_steps } else { self.steps }
     }
 
-    /// Calls `work` with the blocks of a range of kept indices.
+    /// Returns the blocks of a range of kept indices.
     #[inline(always)]
-    pub fn for_each_block(&self, units: Range<u64>, mut work: impl FnMut(Block<N>)) {
-        let neighbours = self.neighbours as u64;
-        let (mut unit, mut walk) = (units.start, self.outer.walk(units.start / neighbours, self.starts));
-        while unit < units.end {
-            let at = (unit % neighbours) as usize;
-            let left = (self.neighbours - at).min((units.end - unit) as usize);
-            let count = if self.is_blocked { left.min(BLOCK) } else { 1 };
-            let offsets = core::array::from_fn(|slot| walk.offsets[slot] + at * self.neighbour_steps[slot]);
-            work(Block { count, offsets });
-            unit += count as u64;
-            if at + count == self.neighbours {
-                walk.next();
-            }
-        }
+    pub fn blocks(&self, units: Range<u64>) -> Blocks<'_, N> {
+        let walk = self.outer.walk(units.start / self.neighbours as u64, self.starts);
+        Blocks { places: self, units, walk }
     }
 
-    /// Calls `work` with the inner indices under the first index of a block, in order: as long runs, or one by one if
-    /// neighbours are processed together.
+    /// Returns the inner indices under the first index of a block, in order: as long runs, or one by one if neighbours are
+    /// processed together.
     #[inline(always)]
-    pub fn for_each_run(&self, block: Block<N>, mut work: impl FnMut(Run<N>)) {
-        let mut walk = self.inner.walk(0, block.offsets);
-        for _ in 0..self.inner.count() {
-            if !self.is_blocked {
-                work(Run { offsets: walk.offsets, steps: self.steps, length: self.columns });
-            } else {
-                for column in 0..self.columns {
-                    let offsets = core::array::from_fn(|slot| walk.offsets[slot] + column * self.steps[slot]);
-                    work(Run { offsets, steps: self.steps, length: 1 });
-                }
-            }
-            walk.next();
-        }
+    pub fn runs(&self, block: Block<N>) -> Runs<'_, N> {
+        Runs { places: self, walk: self.inner.walk(0, block.offsets), left: self.inner.count(), column: 0 }
     }
 
-    /// Calls `work` with the elements under a block in chunks of at most [`CHUNK`]: neighbours if they are processed
-    /// together, else adjacent elements.
+    /// Returns the elements under a block in chunks of at most [`CHUNK`]: neighbours if they are processed together, else
+    /// adjacent elements.
     #[inline(always)]
-    pub fn for_each_chunk(&self, block: Block<N>, mut work: impl FnMut(Chunk<N>)) {
-        let is_blocked = self.is_blocked;
-        self.for_each_run(block, |run| {
-            let (length, steps) =
-                if is_blocked { (block.count, self.neighbour_steps) } else { (run.length, run.steps) };
-            for from in (0..length).step_by(CHUNK) {
-                let offsets = core::array::from_fn(|slot| run.offsets[slot] + from * steps[slot]);
-                let index = is_blocked.then_some(from);
-                work(Chunk { offsets, steps, length: CHUNK.min(length - from), index });
-            }
-        });
+    pub fn chunks(&self, block: Block<N>) -> Chunks<'_, N> {
+        Chunks { runs: self.runs(block), count: block.count, run: None, from: 0 }
     }
 
     /// Folds the elements of `values`, the input, under each index of a block: combines `start` with
@@ -204,7 +173,7 @@ impl<const N: usize> Trailing<N> {
     ) -> [f64; BLOCK] {
         // One result for each index of a block, or the lanes of one index.
         let mut results = [start; BLOCK];
-        self.for_each_run(block, |run| {
+        for run in self.runs(block) {
             let (from, step) = (run.offsets[1], run.steps[1]);
             if self.is_blocked {
                 for (at, (result, &value)) in
@@ -226,11 +195,11 @@ impl<const N: usize> Trailing<N> {
                     *result = combine(*result, map(value.into(), 0));
                 }
             } else {
-                for_each(values, from, step, run.length, |value| {
-                    results[0] = combine(results[0], map(value.into(), 0));
-                });
+                for at in 0..run.length {
+                    results[0] = combine(results[0], map(values[from + at * step].into(), 0));
+                }
             }
-        });
+        }
         if !self.is_blocked {
             results[0] = results[1..LANES].iter().fold(results[0], |result, &lane| combine(result, lane));
         }
@@ -238,12 +207,107 @@ impl<const N: usize> Trailing<N> {
     }
 }
 
-/// Calls `f` with each of `length` elements `from`, `from + step`, ...
-#[inline(always)]
-pub(crate) fn for_each(values: &[f32], from: usize, step: usize, length: usize, mut f: impl FnMut(f32)) {
-    if step == 1 {
-        values[from..][..length].iter().for_each(|&value| f(value));
-    } else {
-        (0..length).for_each(|at| f(values[from + at * step]));
+/// Iterator of [`Trailing::blocks`].
+///
+/// Iterators, not functions that call a closure: a closure that is not inlined is not compiled for the instruction set.
+#[derive(Debug)]
+pub(crate) struct Blocks<'t, const N: usize> {
+    places: &'t Trailing<N>,
+    units: Range<u64>,
+    walk: Walk<'t, N>,
+}
+
+impl<const N: usize> Iterator for Blocks<'_, N> {
+    type Item = Block<N>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Block<N>> {
+        if self.units.is_empty() {
+            return None;
+        }
+        let places = self.places;
+        let at = (self.units.start % places.neighbours as u64) as usize;
+        let left = (places.neighbours - at).min((self.units.end - self.units.start) as usize);
+        let count = if places.is_blocked { left.min(BLOCK) } else { 1 };
+        let mut offsets = self.walk.offsets;
+        for (offset, step) in offsets.iter_mut().zip(places.neighbour_steps) {
+            *offset += at * step;
+        }
+        self.units.start += count as u64;
+        if at + count == places.neighbours {
+            self.walk.next();
+        }
+        Some(Block { count, offsets })
+    }
+}
+
+/// Iterator of [`Trailing::runs`].
+#[derive(Debug)]
+pub(crate) struct Runs<'t, const N: usize> {
+    places: &'t Trailing<N>,
+    walk: Walk<'t, N>,
+    /// Inner indices, of all dims but the last, from this one on.
+    left: u64,
+    column: usize,
+}
+
+impl<const N: usize> Iterator for Runs<'_, N> {
+    type Item = Run<N>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Run<N>> {
+        if self.left == 0 {
+            return None;
+        }
+        let places = self.places;
+        let mut offsets = self.walk.offsets;
+        for (offset, step) in offsets.iter_mut().zip(places.steps) {
+            *offset += self.column * step;
+        }
+        let length = if places.is_blocked { 1 } else { places.columns };
+        self.column += length;
+        if self.column == places.columns {
+            self.column = 0;
+            self.left -= 1;
+            self.walk.next();
+        }
+        Some(Run { offsets, steps: places.steps, length })
+    }
+}
+
+/// Iterator of [`Trailing::chunks`].
+#[derive(Debug)]
+pub(crate) struct Chunks<'t, const N: usize> {
+    runs: Runs<'t, N>,
+    /// Indices of the block.
+    count: usize,
+    run: Option<Run<N>>,
+    /// The next element of the run.
+    from: usize,
+}
+
+impl<const N: usize> Iterator for Chunks<'_, N> {
+    type Item = Chunk<N>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Chunk<N>> {
+        let run = match self.run {
+            Some(run) => run,
+            None => self.runs.next()?,
+        };
+        let is_blocked = self.runs.places.is_blocked;
+        let (steps, from) = (self.runs.places.chunk_steps(), self.from);
+        let length = if is_blocked { self.count } else { run.length };
+        let mut offsets = run.offsets;
+        for (offset, step) in offsets.iter_mut().zip(steps) {
+            *offset += from * step;
+        }
+        self.from += CHUNK;
+        self.run = Some(run);
+        if self.from >= length {
+            (self.run, self.from) = (None, 0);
+        }
+        let index = is_blocked.then_some(from);
+        Some(Chunk { offsets, steps, length: CHUNK.min(length - from), index })
     }
 }

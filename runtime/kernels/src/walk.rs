@@ -124,21 +124,53 @@ impl<const N: usize> Rows<N> {
         }
     }
 
-    /// Calls `work` with the chunks of a range of units.
+    /// Returns the chunks of a range of units.
     #[inline(always)]
-    pub fn for_each_chunk(&self, units: Range<u64>, mut work: impl FnMut(RowChunk<N>)) {
+    pub fn chunks(&self, units: Range<u64>) -> RowChunks<'_, N> {
         let runs = self.columns.div_ceil(self.run) as u64;
-        let mut walk = self.rows.walk(units.start / runs, self.starts);
-        for unit in units {
-            let first = (unit % runs) as usize * self.run;
-            let end = self.columns.min(first + self.run);
-            for column in (first..end).step_by(ROW_CHUNK) {
-                let offsets = core::array::from_fn(|slot| walk.offsets[slot] + column * self.steps[slot]);
-                work(RowChunk { row: unit / runs, column, offsets, length: ROW_CHUNK.min(end - column) });
-            }
-            if end == self.columns {
-                walk.next();
+        RowChunks { rows: self, runs, walk: self.rows.walk(units.start / runs, self.starts), units, from: 0 }
+    }
+}
+
+/// Iterator of [`Rows::chunks`].
+///
+/// An iterator, not a function that calls a closure: a closure that is not inlined is not compiled for the instruction set.
+#[derive(Debug)]
+pub(crate) struct RowChunks<'r, const N: usize> {
+    rows: &'r Rows<N>,
+    /// Units of a row.
+    runs: u64,
+    walk: Walk<'r, N>,
+    units: Range<u64>,
+    /// The next column, from the unit's first.
+    from: usize,
+}
+
+impl<const N: usize> Iterator for RowChunks<'_, N> {
+    type Item = RowChunk<N>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<RowChunk<N>> {
+        if self.units.is_empty() {
+            return None;
+        }
+        let (rows, unit) = (self.rows, self.units.start);
+        let first = (unit % self.runs) as usize * rows.run;
+        let end = rows.columns.min(first + rows.run);
+        let column = first + self.from;
+        let mut offsets = self.walk.offsets;
+        for (offset, step) in offsets.iter_mut().zip(rows.steps) {
+            *offset += column * step;
+        }
+        let length = ROW_CHUNK.min(end - column);
+        self.from += length;
+        if column + length == end {
+            self.from = 0;
+            self.units.start += 1;
+            if end == rows.columns {
+                self.walk.next();
             }
         }
+        Some(RowChunk { row: unit / self.runs, column, offsets, length })
     }
 }
