@@ -43,11 +43,15 @@ impl Kernel for Normalize {
         for block in self.places.blocks(tile.units) {
             let mut means = [0.0f64; BLOCK];
             if self.statistics == Statistics::MeanVariance {
-                means = self.places.fold(values, block, 0.0, |value, _| value, add).map(|sum| sum / count);
+                means = self.places.fold(values, block, 0.0, |value, _| value, add);
+                means[..block.count].iter_mut().for_each(|mean| *mean /= count);
             }
             let square = |value: f64, at: usize| (value - means[at]) * (value - means[at]);
-            let factors = self.places.fold(values, block, 0.0, square, add);
-            let factors = factors.map(|sum| (1.0 / libm::sqrt(sum / count + self.epsilon)) as f32);
+            let sums = self.places.fold(values, block, 0.0, square, add);
+            let mut factors = [0.0f32; BLOCK];
+            for (factor, sum) in factors[..block.count].iter_mut().zip(sums) {
+                *factor = (1.0 / libm::sqrt(sum / count + self.epsilon)) as f32;
+            }
             self.write(tile.inputs, &mut output, block, &means.map(|mean| mean as f32), &factors);
         }
     }

@@ -44,7 +44,10 @@ impl Kernel for Softmax {
                 self.exponentials(tile.inputs, chunk, &largest, to);
                 chunk.add_to(&mut sums, to);
             }
-            let factors = sums.map(|sum| (1.0 / sum) as f32);
+            let mut factors = [0.0f32; BLOCK];
+            for (factor, sum) in factors[..block.count].iter_mut().zip(sums) {
+                *factor = (1.0 / sum) as f32;
+            }
             for chunk in self.places.chunks(block) {
                 if is_adjacent {
                     chunk.apply(output.row(chunk.offsets[0], chunk.length), &factors, |value, factor| {

@@ -1,7 +1,7 @@
 //! Orders the axes of scratch tensors in memory, so that kernels find the elements that they handle together side by side:
 //! the channels of an image, the values of a token.
 //!
-//! Tensors that element-wise operations connect index by index change together. For each such group, every axis along which
+//! Tensors that element-wise operations walk with the same strides change together. For each such group, every axis along which
 //! a kernel works is tried as the innermost one, and the best order stays if it costs less than the one before.
 
 use crate::fuse::{merge, split_dims};
@@ -34,7 +34,7 @@ pub fn arrange(module: &mut Module, index: usize, program: &mut Program) {
     }
 }
 
-/// Groups of tensors whose elements correspond index by index.
+/// Groups of tensors that element-wise operations walk with the same strides.
 fn groups(module: &Module, program: &Program) -> Vec<Vec<TensorId>> {
     let is_free = |tensor: TensorId| {
         matches!(module.tensors[tensor].home, Home::Scratch { input: false, .. })
@@ -47,9 +47,7 @@ fn groups(module: &Module, program: &Program) -> Vec<Vec<TensorId>> {
     for op in program.ops.iter().filter(|op| op.function().is_some()) {
         let Some(output) = op.output() else { continue };
         for input in op.inputs() {
-            let is_same = input.strides == output.strides
-                && input.offset == output.offset
-                && module.tensors[input.tensor].elements == module.tensors[output.tensor].elements;
+            let is_same = input.strides == output.strides;
             let place = |tensor: TensorId| groups.iter().position(|group| group.contains(&tensor));
             if let (true, Some(a), Some(b)) = (is_same, place(input.tensor), place(output.tensor))
                 && a != b
@@ -65,7 +63,6 @@ fn groups(module: &Module, program: &Program) -> Vec<Vec<TensorId>> {
 
 /// The changed operations with the best order of a group's tensors, if it is better than the present one.
 fn best(module: &Module, program: &Program, group: &[TensorId]) -> Option<Vec<(usize, Op)>> {
-    let elements = module.tensors[group[0]].elements;
     let touches = |op: &Op| op.operands.iter().flatten().any(|operand| group.contains(&operand.tensor));
     let touching: Vec<usize> = (0..program.ops.len()).filter(|&at| touches(&program.ops[at])).collect();
     let mut axes = BTreeSet::new();
@@ -74,7 +71,7 @@ fn best(module: &Module, program: &Program, group: &[TensorId]) -> Option<Vec<(u
             let Some(dim) = op.operation.vector_dim(slot) else { continue };
             let extent = extents(op, slot)[dim];
             let stride = operand.strides[dim];
-            if extent > 1 && stride > 1 && elements.is_multiple_of(extent * stride) {
+            if extent > 1 && stride > 1 {
                 axes.insert((extent, stride));
             }
         }
@@ -82,15 +79,9 @@ fn best(module: &Module, program: &Program, group: &[TensorId]) -> Option<Vec<(u
     let mut least: usize = touching.iter().map(|&at| cost(module, &program.ops[at])).sum();
     let mut found = None;
     for (extent, stride) in axes {
-        // The axis becomes the innermost one.
-        let map = [
-            MapDim { extent: stride, from: 1, to: extent },
-            MapDim { extent, from: stride, to: 1 },
-            MapDim { extent: elements / (extent * stride), from: extent * stride, to: extent * stride },
-        ];
         let changed: Option<Vec<(usize, Op)>> = touching
             .iter()
-            .map(|&at| Some((at, arranged(&program.ops[at], group, &map, elements)?)))
+            .map(|&at| Some((at, arranged(module, &program.ops[at], group, (extent, stride))?)))
             .collect();
         let Some(changed) = changed else { continue };
         let total = changed.iter().map(|(_, op)| cost(module, op)).sum();
@@ -128,15 +119,15 @@ fn cost(module: &Module, op: &Op) -> usize {
     operands(op).map(of).sum()
 }
 
-/// The operation after the elements of a group's tensors have moved; none if strides cannot express it.
-fn arranged(op: &Op, group: &[TensorId], map: &[MapDim], elements: usize) -> Option<Op> {
+/// The operation after an axis, with its extent and stride, has become the innermost one of a group's tensors; none if strides
+/// cannot express it.
+fn arranged(module: &Module, op: &Op, group: &[TensorId], (extent, stride): (usize, usize)) -> Option<Op> {
     let mut op = op.clone();
     let slots: Vec<usize> =
         operands(&op).filter(|(_, operand)| group.contains(&operand.tensor)).map(|(slot, _)| slot).collect();
     if op.function().is_some() {
-        let cuts: Vec<usize> = map.iter().flat_map(|dim| [dim.from, dim.from * dim.extent]).collect();
         for &slot in &slots {
-            split_dims(&mut op, slot, &cuts)?;
+            split_dims(&mut op, slot, &[stride, stride * extent])?;
         }
     }
     for slot in slots {
@@ -148,7 +139,14 @@ fn arranged(op: &Op, group: &[TensorId], map: &[MapDim], elements: usize) -> Opt
             walked.iter().map(|&dim| (extents[dim], operand.strides[dim])).collect();
         let computed = op.operation.computed_axis(slot);
         axes.extend(computed.map(|[length, stride]| (length as usize, stride as usize)));
-        let (offset, mut strides) = project(operand.offset, &axes, map, elements)?;
+        let elements = module.tensors[operand.tensor].elements;
+        let outer = (extent * stride, elements / (extent * stride));
+        let map = [
+            MapDim { extent: stride, from: 1, to: extent },
+            MapDim { extent, from: stride, to: 1 },
+            MapDim { extent: outer.1, from: outer.0, to: outer.0 },
+        ];
+        let (offset, mut strides) = project(operand.offset, &axes, &map, elements)?;
         if computed.is_some() {
             op.operation.set_computed_stride(slot, strides.pop()? as u32);
         }

@@ -4,6 +4,7 @@ use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::{Op, operands_at};
 use crate::view::{View, merge_dims};
+use sonotrace::format::function::{BinaryFunction, Function};
 use sonotrace::format::op::{self, Normalize, Reduction, Statistics};
 use sonotrace::format::{DIMS, Operation};
 use std::collections::HashMap;
@@ -49,6 +50,17 @@ fn binary<T: tract_core::ops::binary::BinMiniOp>(model: &TypedModel, outlet: Out
     node.op_as::<TypedBinOp>()?.0.is::<T>().then_some(node)
 }
 
+/// The function of two elements that reduces them.
+fn of_pair(reduction: Reduction) -> Option<BinaryFunction> {
+    match reduction {
+        Reduction::Sum => Some(BinaryFunction::Add),
+        Reduction::Product => Some(BinaryFunction::Mul),
+        Reduction::Max => Some(BinaryFunction::Max),
+        Reduction::Min => Some(BinaryFunction::Min),
+        _ => None,
+    }
+}
+
 impl Lowering<'_> {
     pub(super) fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> Result<View, CompileError> {
         let reduction = match op.reducer {
@@ -61,6 +73,12 @@ impl Lowering<'_> {
             _ => return Err(self.unsupported(node, "the runtime has no such reduction")),
         };
         let input = self.input(node, 0)?;
+        if let (&[axis], Some(function)) = (&*op.axes, of_pair(reduction))
+            && input.dims[axis] == 2
+        {
+            let [first, second] = [0, 1].map(|at| input.clone().sliced(axis, at, 1, 1));
+            return self.elementwise_of(node, Function::Binary(function), &[&first, &second]);
+        }
         let mut dims = input.dims.clone();
         op.axes.iter().for_each(|&axis| dims[axis] = 1);
         let output = self.fresh(node, &dims);
