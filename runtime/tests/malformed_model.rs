@@ -551,7 +551,7 @@ fn invalid_records_are_refused() {
     assert_eq!(with_word(sampling, image_columns, |w| *w = 0), op_problem(sampling, problem));
     let problem = "an operand reaches beyond its tensor";
     assert_eq!(with_word(sampling, image_rows, |w| *w += 1), op_problem(sampling, problem));
-    assert_eq!(with_word(sampling, y_offset, |w| *w = 2), op_problem(sampling, problem));
+    assert_eq!(with_word(sampling, y_offset, |w| *w += 1), op_problem(sampling, problem));
     for (index, dim) in [(convolution, 2), (sampling, 3), (sampling, 6)] {
         let error = refusal_of(SectionKind::Ops, index, |op: &mut OpRecord| op.dims[dim] = 2);
         assert_eq!(error, op_problem(index, "an unused dimension is not 1"));
