@@ -73,9 +73,12 @@ pub(crate) fn multiply<I: Isa>(
         let (column_scales, column_sums) = (&column_scales[first..][..PANEL], &column_sums[first..][..PANEL]);
         for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
             isa.block_i8(packed, panel, &mut sums);
-            let rows = piece.rows.clone().skip(group * I::ROWS);
-            for ((row, sums), &scale) in rows.zip(&sums[..I::ROWS]).zip(&scales[group * I::ROWS..]) {
-                let mut values = [0.0f32; PANEL];
+            let start = piece.rows.start + group * I::ROWS;
+            let block = start..piece.rows.end.min(start + I::ROWS);
+            let mut values = [[0.0f32; PANEL]; ROWS_MAX];
+            for ((values, sums), &scale) in
+                values.iter_mut().zip(&sums[..block.len()]).zip(&scales[group * I::ROWS..])
+            {
                 for (((value, &sum), &column_sum), column_scale) in
                     values.iter_mut().zip(sums).zip(column_sums).zip(column_scales)
                 {
@@ -83,8 +86,9 @@ pub(crate) fn multiply<I: Isa>(
                     *value =
                         sum.wrapping_sub(I::OFFSET.wrapping_mul(column_sum)) as f32 * (scale * column_scale);
                 }
-                epilogue.finish(inputs, output, &mut values, (first, live), place(row));
             }
+            let values = &mut values[..block.len()];
+            epilogue.finish(inputs, output, (block, values), (first, live), &place);
         }
     }
 }

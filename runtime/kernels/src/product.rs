@@ -108,26 +108,31 @@ pub(crate) struct Epilogue {
 }
 
 impl Epilogue {
-    /// Adds the bias to the sums of a row, of which `live` are inside the result, applies the activation, and writes them.
-    /// `place` has the offsets of the row in the output and in the addend, at column 0.
+    /// Adds the bias to the sums of some rows, applies the activation, and writes them. `first` and `live` are the first
+    /// column and the number of columns inside the result; `place` returns the offsets of a row in the output and in the
+    /// addend, at column 0.
     #[inline(always)]
     pub fn finish(
         &self,
         inputs: Inputs<'_>,
         output: &mut Output<'_, f32>,
-        values: &mut [f32; PANEL],
+        (rows, sums): (Range<usize>, &mut [[f32; PANEL]]),
         (first, live): (usize, usize),
-        (out_row, bias_row): (usize, usize),
+        place: impl Fn(usize) -> (usize, usize),
     ) {
         if let Some(bias) = self.bias {
             let mut addend = [0.0f32; PANEL];
-            let from = bias_row + first * self.bias_step;
-            let addend = bias.view(inputs, from, self.bias_step, &mut addend[..live]);
-            values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
+            for (row, values) in rows.clone().zip(&mut *sums) {
+                let from = place(row).1 + first * self.bias_step;
+                let addend = bias.view(inputs, from, self.bias_step, &mut addend[..live]);
+                values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
+            }
         }
-        // Of all columns, because a whole panel is faster.
-        unary(self.activation, values);
-        output.write(out_row + first * self.out_step, self.out_step, &values[..live]);
+        // Of all rows and columns at once: each element waits for its own steps, the processor computes others meanwhile.
+        unary(self.activation, sums.as_flattened_mut());
+        for (row, values) in rows.zip(sums) {
+            output.write(place(row).0 + first * self.out_step, self.out_step, &values[..live]);
+        }
     }
 }
 
@@ -280,12 +285,14 @@ pub(crate) fn multiply<I: Isa>(
                 rows.adjacent(row).unwrap_or(&loaded[(row - piece.rows.start) * grid.k..][..grid.k])
             });
             isa.block(&block, panel, &mut sums);
-            for (row, values) in (start..piece.rows.end).zip(&mut sums[..I::ROWS]) {
-                if let Some(scales) = scales {
+            let block = start..piece.rows.end.min(start + I::ROWS);
+            let sums = &mut sums[..block.len()];
+            if let Some(scales) = scales {
+                for values in &mut *sums {
                     values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
                 }
-                epilogue.finish(inputs, output, values, (first, live), place(row));
             }
+            epilogue.finish(inputs, output, (block, sums), (first, live), &place);
         }
     }
 }
