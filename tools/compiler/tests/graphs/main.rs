@@ -1,6 +1,7 @@
 //! Graphs of one or a few operations. One program for all of them, because each program is compiled and linked anew.
 
 mod elementwise;
+mod layouts;
 mod products;
 mod refusals;
 mod shapes;
