@@ -183,11 +183,10 @@ fn sort_dims(op: &mut Op) {
 
 /// Stores the constants that an operation reads by strides in the order of its dims.
 fn arrange_constants(module: &mut Module, index: usize, op: &mut Op) {
-    let needs = op.operation.needs();
-    for slot in 1..op.operands.len() {
+    for (slot, need) in op.operation.needs().into_iter().enumerate() {
         let Some(operand) = op.operands[slot] else { continue };
         let Some(Constant::Floats(values)) = &module.tensors[operand.tensor].constant else { continue };
-        if !matches!(needs[slot], Need::Any | Need::AnyOrMissing) {
+        if !matches!(need, Need::Any | Need::AnyOrMissing) {
             continue;
         }
         let extents = extents(op, slot);

@@ -8,14 +8,14 @@ use sonotrace_tests::onnx::{Onnx, int, ints};
 /// operation, slot, stride.
 fn strided(compiled: &Compiled) -> Vec<(String, usize, u32)> {
     let file = AlignedBytes::new(&compiled.bytes);
-    let model = Model::parse(file.bytes()).unwrap();
+    let model = Model::parse(file.bytes()).expect("the file is sound");
     let record = &model.programs()[0];
     let is_port = |tensor: u32| {
         model.inputs(record).iter().chain(model.outputs(record)).any(|port| port.tensor == tensor)
     };
     let mut found = Vec::new();
     for op in model.program_ops(record) {
-        let operation = Operation::decode(op).unwrap();
+        let operation = Operation::decode(op).expect("a known operation");
         for (slot, operand) in op.operands.iter().enumerate() {
             let Some(dim) = operation.vector_dim(slot) else { continue };
             let Some(tensor) = model.tensors().get(operand.tensor as usize) else { continue };
