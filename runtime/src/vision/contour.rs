@@ -6,11 +6,11 @@
 
 use super::boundary::{BOUNDARY_ROOM_MIN, Boundary, BoundaryWalk};
 use super::budget::StepBudget;
-use super::components::{Component, ComponentSearch, HoleSearch, Pick};
+use super::components::{Component, ComponentSearch, HoleSearch, Pick, path_links_max};
 use super::error::{VisionError, need};
 use super::grid::Vertex;
 use super::mask::{Field, PixelBox};
-use super::simplify::{Link, Simplification};
+use super::simplify::{Link, REMOVE_WORK, Simplification};
 use sonotrace_hal::overlay::{CONTOUR_POINTS_MAX, HOLE_POINTS_MAX, HOLES_MAX, OUTER_POINTS_MAX};
 
 /// Most boundary loops of a contour: the outer one, and one for each hole.
@@ -82,8 +82,7 @@ pub fn trace(
 
 /// A resumable [`trace`]: a state machine without buffers of its own.
 ///
-/// The largest piece of work is one pixel with its union-find paths, see [`super::components`]: 394 units for 256 columns,
-/// nearly always below the 16 units to remove a point.
+/// The largest piece of work is [`Self::piece_work_max`]: 394 units for 256 columns.
 #[derive(Debug, Clone, Copy)]
 pub struct Tracing {
     hole_pixels_min: usize,
@@ -103,6 +102,13 @@ enum Stage {
 }
 
 impl Tracing {
+    /// Returns the largest piece of work on a field of so many columns: one pixel with its three union-find paths, see
+    /// [`super::components`], nearly always less; or, on a field of few columns, to remove a point.
+    pub const fn piece_work_max(columns: usize) -> u32 {
+        let pixel = 1 + 3 * path_links_max(columns) as u32;
+        if pixel > REMOVE_WORK { pixel } else { REMOVE_WORK }
+    }
+
     /// Starts to trace; arguments as for [`trace`].
     ///
     /// # Errors

@@ -8,15 +8,11 @@ use sonotrace::hal::frame::{
 };
 use sonotrace::hal::overlay::CONTOUR_POINTS_MAX;
 use sonotrace::vision::components::{PICK_POINTS_MAX, labels_len, path_links_max};
+use sonotrace::vision::simplify::REMOVE_WORK;
 use sonotrace::vision::{
     Contour, Field, GreyTable, Link, Normalisation, Pick, STEP_WORK, SampleCursor, Sampler, StepBudget,
     Tracing, Vertex, trace,
 };
-
-/// Returns the largest piece of work of a tracing, as documented: a pixel with three union-find paths.
-fn piece_max(columns: usize) -> u32 {
-    1 + 3 * path_links_max(columns) as u32
-}
 
 /// Traces in steps of the given sizes, in turn. Checks the work of each step; returns the contour, its points, and the
 /// work of the longest step.
@@ -36,7 +32,7 @@ fn trace_in_steps(
         assert_eq!(tracing.contour(), None);
         let mut budget = StepBudget::new(step);
         let is_done = tracing.step(field, &mut labels, &mut points, &mut links, &mut budget).unwrap();
-        assert!(budget.work() < step.max(1) + piece_max(field.columns()), "{budget:?}");
+        assert!(budget.work() < step.max(1) + Tracing::piece_work_max(field.columns()), "{budget:?}");
         assert!(is_done || budget.is_used_up());
         longest = longest.max(budget.work());
         if is_done {
@@ -87,6 +83,21 @@ proptest! {
         prop_assert_eq!(contour, in_steps);
         let bits = |points: &[Vertex]| points.iter().map(|point| point.map(f32::to_bits)).collect::<Vec<_>>();
         prop_assert_eq!(bits(&points), bits(&points_in_steps));
+    }
+}
+
+/// On a field of few columns, paths are so short that to remove a point is the largest piece.
+#[test]
+fn steps_of_narrow_fields_are_bounded() {
+    for columns in 1..8 {
+        // Rows of full width and rows of single pixels, so that the contour has more points than are kept.
+        let rows = 600;
+        let is_inside = |i: usize| (i / columns).is_multiple_of(2) || (i % columns).is_multiple_of(4);
+        let values: Vec<f32> = (0..columns * rows).map(|i| if is_inside(i) { 0.6 } else { -0.3 }).collect();
+        let field = Field::new(&values, columns, rows, columns).unwrap();
+        let (contour, _, longest) = trace_in_steps(&field, Pick::Largest, 2, 4096, &[1]);
+        assert!(contour.unwrap().points > 100, "{columns} columns");
+        assert!(longest >= REMOVE_WORK, "{columns} columns");
     }
 }
 
