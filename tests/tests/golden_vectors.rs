@@ -4,9 +4,9 @@ use npyz::NpyFile;
 use sonotrace::exec::ExecutorConfig;
 use sonotrace::format::AlignedBytes;
 use sonotrace_compiler::parity::{relative_rms, run_compiled};
-use sonotrace_compiler::{Options, Weights, compile};
+use sonotrace_compiler::{Options, Weights, compile_graphs, frontend};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -26,14 +26,27 @@ fn values(archive: &mut ZipArchive<File>, name: &str) -> Option<Vec<f32>> {
     })
 }
 
-/// Compiles one graph and runs all cases of its golden file: the names of a case begin with one of `prefixes`.
-fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit: f64) {
-    let program = "program".to_owned();
-    let options = Options { weights, ..Options::default() };
-    let compiled = compile(&[(program.clone(), PathBuf::from(graph))], &options).expect("the graph compiles");
-    let aligned = AlignedBytes::new(&compiled.bytes);
+/// Compiles one graph with each storage of weights, and runs all cases of its golden file: the names of a case begin with one
+/// of `prefixes`.
+fn check(graph: &Path, golden: &Path, prefixes: &[&str]) {
+    let loaded = [frontend::load("program", graph).expect("the graph is read")];
+    for (weights, limit) in [(Weights::F32, 1e-4), (Weights::F16, 2e-3)] {
+        let options = Options { weights, ..Options::default() };
+        let compiled = compile_graphs(&loaded, &options).expect("the graph compiles");
+        check_file(&compiled.bytes, (graph, golden), prefixes, (weights, limit));
+    }
+}
+
+fn check_file(
+    file: &[u8],
+    (graph, golden): (&Path, &Path),
+    prefixes: &[&str],
+    (weights, limit): (Weights, f64),
+) {
+    let program = "program";
+    let aligned = AlignedBytes::new(file);
     let model = sonotrace::format::Model::parse(aligned.bytes()).expect("the file is sound");
-    let (_, record) = model.program(&program).expect("the program is there");
+    let (_, record) = model.program(program).expect("the program is there");
     let mut archive = File::open(golden).map(|file| ZipArchive::new(file).expect("an archive"));
     let archive = archive.as_mut().expect("the golden file opens");
     for prefix in prefixes {
@@ -45,8 +58,8 @@ fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit
                 values(archive, &name).unwrap_or_else(|| panic!("{name} is not in {}", golden.display()))
             })
             .collect();
-        let outputs = run_compiled(&compiled.bytes, &program, &inputs, &ExecutorConfig::default())
-            .expect("the program runs");
+        let outputs =
+            run_compiled(file, program, &inputs, &ExecutorConfig::default()).expect("the program runs");
         let mut compared = 0;
         for (port, seen) in model.outputs(record).iter().zip(&outputs) {
             let name = format!("{prefix}out_{}", model.name(port.name));
@@ -64,11 +77,9 @@ fn check(graph: &Path, golden: &Path, prefixes: &[&str], weights: Weights, limit
 fn programs_reproduce_the_golden_vectors() {
     let Some(models) = sonotrace_tests::folder("SONOTRACE_MODELS") else { return };
     let (lite, deaot) = (models.join("sonosamlite-start"), models.join("deaot_t"));
-    for (weights, limit) in [(Weights::F32, 1e-4), (Weights::F16, 2e-3)] {
-        let golden = lite.join("golden.npz");
-        check(&lite.join("encoder.onnx"), &golden, &["encoder0_", "encoder1_", "encoder2_"], weights, limit);
-        check(&lite.join("decoder.onnx"), &golden, &["decoder0_", "decoder1_", "decoder2_"], weights, limit);
-        check(&deaot.join("step_l4.onnx"), &deaot.join("step_l4.golden.npz"), &[""], weights, limit);
-        check(&deaot.join("memory.onnx"), &deaot.join("memory.golden.npz"), &[""], weights, limit);
-    }
+    let golden = lite.join("golden.npz");
+    check(&lite.join("encoder.onnx"), &golden, &["encoder0_", "encoder1_", "encoder2_"]);
+    check(&lite.join("decoder.onnx"), &golden, &["decoder0_", "decoder1_", "decoder2_"]);
+    check(&deaot.join("step_l4.onnx"), &deaot.join("step_l4.golden.npz"), &[""]);
+    check(&deaot.join("memory.onnx"), &deaot.join("memory.golden.npz"), &[""]);
 }
