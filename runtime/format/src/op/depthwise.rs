@@ -45,11 +45,11 @@ impl Definition for DepthwiseConv {
         Ok(access)
     }
 
-    /// Returns the number of rows of all output channels.
     fn vector_dim(&self, slot: usize) -> Option<usize> {
         (slot < 2).then_some(GROUP)
     }
 
+    /// Returns the number of rows of all output channels.
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[..COLUMN]) * product(&dims[COLUMN + 1..])
     }
