@@ -1,13 +1,15 @@
 //! Time per program of a model file:
 //! `cargo bench -p sonotrace-benches --bench programs [-- FILE.sono [RUNS]]`.
 //!
+//! With `--instructions=NAME`, for that instruction set (`portable`, `avx2`, ...), not the fastest.
+//!
 //! With `--ops`, the time of each kind of operation: number, p50, share of the program, multiply-accumulates per second.
 //!
 //! With `--before=PROGRAM`, an earlier build of this benchmark, runs that and this one in turn, six times, and prints the
 //! times before and after. `--before-file=FILE.sono` is a file for the earlier one, if it cannot read the same.
 
 use sonotrace_benches::change::{CHANGE_HEAD, Side, changes, output};
-use sonotrace_benches::{HEAD, arguments, ops, programs};
+use sonotrace_benches::{HEAD, arguments, instructions, ops, programs};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -17,14 +19,15 @@ const PAIRS: u64 = 6;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (path, runs) = arguments(20)?;
     let option = |name: &str| std::env::args().find_map(|argument| Some(argument.strip_prefix(name)?.into()));
-    println!("{}, {runs} runs", path.display());
+    let instructions = instructions()?;
+    println!("{}, {runs} runs, {}", path.display(), instructions.name());
     if std::env::args().any(|argument| argument == "--ops") {
-        ops::lines(&ops::operations(&path, runs)?).iter().for_each(|line| println!("{line}"));
+        ops::lines(&ops::operations(&path, instructions, runs)?).iter().for_each(|line| println!("{line}"));
         return Ok(());
     }
     let Some(before): Option<PathBuf> = option("--before=") else {
         println!("{HEAD}");
-        for times in programs(&path, runs)? {
+        for times in programs(&path, instructions, runs)? {
             println!("{}", times.line());
         }
         return Ok(());
@@ -34,7 +37,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("before: {}, {}; {PAIRS} pairs\n{CHANGE_HEAD}", before.display(), before_path.display());
     for change in changes(PAIRS, |side| {
         let (program, path) = if side == Side::Before { (&before, &before_path) } else { (&this, &path) };
-        output(Command::new(program).arg(path).arg(runs.to_string()))
+        let mut command = Command::new(program);
+        command.arg(path).arg(runs.to_string());
+        if side == Side::After {
+            command.arg(format!("--instructions={}", instructions.name()));
+        }
+        output(&mut command)
     })? {
         println!("{}", change.line());
     }

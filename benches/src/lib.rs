@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::file::ModelFile;
 use sonotrace::format::Model;
+use sonotrace::kernels::arch::Instructions;
 use sonotrace::region::Region;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -103,12 +104,33 @@ pub fn arguments(runs: u64) -> Result<(PathBuf, u64), std::num::ParseIntError> {
     ))
 }
 
+/// Returns the instruction set of the kernels: the one that the option `--instructions=` names, or the fastest.
+///
+/// # Errors
+/// If this processor lacks it.
+pub fn instructions() -> Result<Instructions, String> {
+    std::env::args()
+        .find_map(|argument| Some(argument.strip_prefix("--instructions=")?.to_owned()))
+        .map_or_else(|| Ok(Instructions::best()), |name| instructions_named(&name))
+}
+
+/// Returns an instruction set by its name.
+///
+/// # Errors
+/// If this processor lacks it.
+pub fn instructions_named(name: &str) -> Result<Instructions, String> {
+    Instructions::named(name).ok_or_else(|| {
+        let names: Vec<_> = Instructions::available().map(Instructions::name).collect();
+        format!("no instruction set {name}; this processor has {}", names.join(", "))
+    })
+}
+
 /// Loads a model file and runs each of its programs `runs` times, in turn, so that a disturbance affects all programs
 /// equally.
 ///
 /// # Errors
 /// If the file cannot be opened or is refused, or the memory cannot be mapped.
-pub fn programs(path: &Path, runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
+pub fn programs(path: &Path, instructions: Instructions, runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut loads = Vec::new();
     let load = Times::of("load and verify", 1, || loads.push(ModelFile::open(path)));
     let file = loads.pop().ok_or("nothing was loaded")??;
@@ -117,7 +139,7 @@ pub fn programs(path: &Path, runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
         let _ = std::hint::black_box(Model::parse(file.bytes()));
     });
     let model = Model::parse(file.bytes())?;
-    let config = ExecutorConfig::default();
+    let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
     let mut region = Region::new(memory_required(file.bytes(), &config)?.bytes)?;
     let mut executor = Executor::new(model, config, region.as_mut_slice())?;
     let mut tests = Vec::new();
@@ -141,7 +163,7 @@ mod tests {
     #[test]
     fn every_program_is_timed() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/data/disc.sono");
-        let times = programs(&path, 3).expect("the small model runs");
+        let times = programs(&path, Instructions::portable(), 3).expect("the small model runs");
         let names: Vec<&str> = times.iter().map(|times| times.name.as_str()).collect();
         assert_eq!(names, ["load and verify", "verify again", "self-test", "encoder", "decoder"]);
         assert!(times[3..].iter().all(|times| times.ns.len() == 3));

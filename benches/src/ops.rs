@@ -4,6 +4,7 @@ use crate::Times;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::file::ModelFile;
 use sonotrace::format::{Model, OpRecord, Operation};
+use sonotrace::kernels::arch::Instructions;
 use sonotrace::region::Region;
 use std::error::Error;
 use std::path::Path;
@@ -24,10 +25,14 @@ pub struct OpTimes {
 ///
 /// # Errors
 /// If the file cannot be opened or is refused, or the memory cannot be mapped.
-pub fn operations(path: &Path, runs: u64) -> Result<Vec<OpTimes>, Box<dyn Error>> {
+pub fn operations(
+    path: &Path,
+    instructions: Instructions,
+    runs: u64,
+) -> Result<Vec<OpTimes>, Box<dyn Error>> {
     let file = ModelFile::open(path)?;
     let model = Model::parse(file.bytes())?;
-    let config = ExecutorConfig::default();
+    let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
     let mut region = Region::new(memory_required(file.bytes(), &config)?.bytes)?;
     let mut executor = Executor::new(model, config, region.as_mut_slice())?;
     let mut all = Vec::new();
@@ -106,7 +111,7 @@ mod tests {
     #[test]
     fn every_operation_is_timed() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/data/disc.sono");
-        let ops = operations(&path, 2).expect("the small model runs");
+        let ops = operations(&path, Instructions::best(), 2).expect("the small model runs");
         let file = ModelFile::open(&path).expect("the small model is valid");
         let model = Model::parse(file.bytes()).expect("the small model is valid");
         assert_eq!(ops.len(), model.ops().len());

@@ -10,6 +10,7 @@
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::{AlignedBytes, Model, PortRecord};
 use sonotrace::kernels::arch::Instructions;
+use sonotrace_benches::instructions_named;
 use sonotrace_compiler::{Options, Weights, compile};
 use std::collections::HashMap;
 use std::error::Error;
@@ -33,10 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(other) => return Err(format!("weights {other}: {USAGE}").into()),
     };
     let instructions = match options.get(1) {
-        Some(name) => Instructions::named(name).ok_or_else(|| {
-            let names: Vec<_> = Instructions::available().map(Instructions::name).collect();
-            format!("no instruction set {name}; this processor has {}", names.join(", "))
-        })?,
+        Some(name) => instructions_named(name)?,
         None => Instructions::best(),
     };
     let inputs = read_inputs(Path::new(inputs))?;
