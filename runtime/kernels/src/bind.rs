@@ -7,7 +7,7 @@ use crate::{
     conv, depthwise, elementwise, gather, grid_sample, matmul, normalize, pool, reduce, resample, softmax,
 };
 use half::f16;
-use sonotrace_format::op::{TILE_MACS_MAX, TILE_WORK};
+use sonotrace_format::op::{Arithmetic, TILE_WORK};
 use sonotrace_format::panels::PanelShape;
 use sonotrace_format::{
     DIMS, Dtype, Model, NO_TENSOR, OpRecord, Operation, TensorLayout, TensorRecord, TensorSpace,
@@ -114,10 +114,17 @@ pub struct BindOptions {
     pub instructions: Instructions,
 }
 
+impl BindOptions {
+    /// Returns the sizes of tiles for an instruction set.
+    pub const fn of(instructions: Instructions) -> Self {
+        Self { tile_work: TILE_WORK, tile_macs: instructions.tile_macs(), instructions }
+    }
+}
+
 impl Default for BindOptions {
-    /// Returns [`TILE_WORK`], [`TILE_MACS_MAX`] and the fastest instruction set.
+    /// Returns those for the fastest instruction set.
     fn default() -> Self {
-        Self { tile_work: TILE_WORK, tile_macs: TILE_MACS_MAX, instructions: Instructions::best() }
+        Self::of(Instructions::best())
     }
 }
 
@@ -222,8 +229,8 @@ impl<'a> Binder<'a> {
     }
 
     /// Returns the rows of a block of sums.
-    pub fn block_rows(&self) -> usize {
-        self.options.instructions.rows()
+    pub fn block_rows(&self, arithmetic: Arithmetic) -> usize {
+        self.options.instructions.rows(arithmetic)
     }
 
     /// Returns the bytes of an element of the packed rows of an int8 product.

@@ -7,6 +7,7 @@ use crate::int8;
 use crate::memory::{Source, Target, Tile};
 use crate::product::{Epilogue, Factor, ProductGrid, Rows, multiply};
 use crate::window::WindowAxis;
+use core::ops::Range;
 use sonotrace_format::op;
 
 /// Dims of batch, output row, output column, output channel, input channel.
@@ -60,6 +61,7 @@ impl Kernel for Conv {
                 out_step: step(0, OUT_CHANNEL),
                 bias: binder.floats_if_any(3)?,
                 bias_step: step(3, OUT_CHANNEL),
+                is_bias_of_columns: true,
                 activation: operation.activation,
             },
         })
@@ -84,8 +86,8 @@ impl Kernel for Conv {
         let to = (&mut output, &self.epilogue);
         let rows = Windows { conv: self, image };
         match self.factor {
-            Factor::Int8(panels) => {
-                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, &rows, to, place);
+            Factor::Int8(columns) => {
+                int8::multiply(isa, &self.grid, &piece, tile.inputs, columns, tile.scratch, &rows, to, place);
             }
             Factor::Float(columns) => {
                 multiply(isa, &self.grid, &piece, tile.inputs, &columns, tile.scratch, &rows, to, place);
@@ -107,13 +109,43 @@ impl Rows for Windows<'_> {
         None
     }
 
+    #[inline(always)]
+    fn load(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
+        for (pixel, to) in pixels.zip(to.chunks_exact_mut(k)) {
+            self.load_window(pixel, to);
+        }
+    }
+}
+
+impl Windows<'_> {
     /// Copies all channels of each kernel element; zero outside the image.
     #[inline(always)]
-    fn load(&self, pixel: usize, to: &mut [f32]) {
+    fn load_window(&self, pixel: usize, to: &mut [f32]) {
         let [_, row_step, column_step, channel_step] = self.conv.image_steps;
         let [rows, columns] = self.conv.axes;
         let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
-        for (tap, to) in to.chunks_exact_mut(self.conv.in_channels).enumerate() {
+        let channels = self.conv.in_channels;
+        if (channel_step == 1 || channels == 1) && column_step == channels && columns.dilation() == 1 {
+            // The elements of a kernel row are adjacent.
+            for (ky, to) in to.chunks_exact_mut(columns.kernel() * channels).enumerate() {
+                let inside = columns.taps_inside(x);
+                let (before, rest) = to.split_at_mut(inside.start * channels);
+                let (covered, after) = rest.split_at_mut(inside.len() * channels);
+                match rows.input_at(y, ky).zip(columns.input_at(x, inside.start)) {
+                    Some((y, x)) => {
+                        before.fill(0.0);
+                        let from = &self.image[y * row_step + x * column_step..][..covered.len()];
+                        for (to, from) in covered.iter_mut().zip(from) {
+                            *to = *from;
+                        }
+                        after.fill(0.0);
+                    }
+                    None => to.fill(0.0),
+                }
+            }
+            return;
+        }
+        for (tap, to) in to.chunks_exact_mut(channels).enumerate() {
             let (ky, kx) = (tap / columns.kernel(), tap % columns.kernel());
             let Some((y, x)) = rows.input_at(y, ky).zip(columns.input_at(x, kx)) else {
                 to.fill(0.0);
@@ -124,7 +156,9 @@ impl Rows for Windows<'_> {
                 to.copy_from_slice(&from[..to.len()]);
             } else {
                 // The step is 0 if one element is repeated.
-                to.iter_mut().enumerate().for_each(|(channel, to)| *to = from[channel * channel_step]);
+                for (channel, to) in to.iter_mut().enumerate() {
+                    *to = from[channel * channel_step];
+                }
             }
         }
     }

@@ -1,9 +1,8 @@
-//! Depthwise convolution: a row of one output channel at a time, or, if the channels of image and output are adjacent, the
-//! channels of a pixel.
+//! Depthwise convolution: a row of one output channel at a time, or, if the channels of image, weights and output are adjacent,
+//! the channels of a pixel.
 
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
-use crate::elementwise::unary;
 use crate::grid::UnitGrid;
 use crate::memory::{FloatSource, Source, Target, Tile};
 use crate::walk::Dims;
@@ -16,9 +15,7 @@ use sonotrace_format::op;
 const CHUNK: usize = 256;
 
 /// Adjacent channels that are computed together.
-const LANES: usize = 32;
-/// Largest kernel, in elements, whose weights for [`LANES`] channels are kept on the stack.
-const TAPS_MAX: usize = 64;
+const LANES: usize = 64;
 
 /// Dims of rows, columns, groups and multipliers.
 const ROW: usize = 4;
@@ -77,28 +74,30 @@ pub(crate) struct DepthwiseConv {
     pixels: Option<Pixels>,
 }
 
-/// Layout of images with adjacent channels.
+/// Layout of images and weights with adjacent channels.
 #[derive(Debug)]
 struct Pixels {
     batches: usize,
     groups: usize,
     /// Strides of output and image over batches.
     batch_steps: [usize; 2],
-    /// Strides of weights and bias over channels.
-    channel_steps: [usize; 2],
+    weights: Source<f32>,
+    bias_step: usize,
 }
 
 impl Pixels {
-    fn new(operation: &op::DepthwiseConv, binder: &Binder<'_>) -> Option<Self> {
+    fn new(weights: FloatSource, binder: &Binder<'_>) -> Option<Self> {
         let dims = binder.dims();
         let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
         let is_adjacent =
-            dims[MULTIPLIER] == 1 && dims[GROUP] > 1 && step(0, GROUP) == 1 && step(1, GROUP) == 1;
-        (is_adjacent && operation.window.taps() <= TAPS_MAX as u64).then(|| Self {
+            dims[MULTIPLIER] == 1 && dims[GROUP] > 1 && [0, 1, 2].iter().all(|&slot| step(slot, GROUP) == 1);
+        let FloatSource::F32(weights) = weights else { return None };
+        is_adjacent.then(|| Self {
             batches: dims[0] as usize,
             groups: dims[GROUP] as usize,
             batch_steps: [step(0, 0), step(1, 0)],
-            channel_steps: [step(2, GROUP), step(3, GROUP)],
+            weights,
+            bias_step: step(3, GROUP),
         })
     }
 }
@@ -107,16 +106,17 @@ impl Kernel for DepthwiseConv {
     type Operation = op::DepthwiseConv;
 
     fn bind(operation: &op::DepthwiseConv, binder: &Binder<'_>) -> Result<Self, BindError> {
+        let weights = binder.floats(2)?;
         Ok(Self {
             channels: Channels::new(binder, [0, 1, 2, 3]),
             axes: WindowAxis::both(&operation.window),
             activation: operation.activation,
             output: binder.output()?,
             image: binder.f32(1)?,
-            weights: binder.floats(2)?,
+            weights,
             weight_steps: [ROW, COLUMN].map(|dim| binder.strides(2)[dim] as usize),
             bias: binder.floats_if_any(3)?,
-            pixels: Pixels::new(operation, binder),
+            pixels: Pixels::new(weights, binder),
         })
     }
 
@@ -129,66 +129,60 @@ impl Kernel for DepthwiseConv {
     }
 
     #[inline(always)]
-    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
+    fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         match &self.pixels {
-            Some(pixels) => self.run_pixels(pixels, tile),
-            None => self.run_rows(tile),
+            Some(pixels) => self.run_pixels(isa, pixels, tile),
+            None => self.run_rows(isa, tile),
         }
     }
 }
 
 impl DepthwiseConv {
     #[inline(always)]
-    fn run_pixels(&self, pixels: &Pixels, tile: Tile<'_>) {
+    fn run_pixels<I: Isa>(&self, isa: I, pixels: &Pixels, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let image = tile.inputs.read(self.image);
         let [rows, columns] = self.axes;
         let [out_row_step, image_row_step] = self.channels.row_steps;
         let [out_step, image_step] = self.channels.column_steps;
         let [out_start, image_start, weights_start, bias_start] = self.channels.starts;
-        let mut weights = [[0.0f32; LANES]; TAPS_MAX];
-        let mut bias = [0.0f32; LANES];
-        for first in (0..pixels.groups).step_by(LANES) {
-            let live = LANES.min(pixels.groups - first);
-            let [weight_step, bias_step] = pixels.channel_steps;
-            for (tap, weights) in weights[..rows.kernel() * columns.kernel()].iter_mut().enumerate() {
-                let (ky, kx) = (tap / columns.kernel(), tap % columns.kernel());
-                let at = weights_start
-                    + ky * self.weight_steps[0]
-                    + kx * self.weight_steps[1]
-                    + first * weight_step;
-                self.weights.load(tile.inputs, at, weight_step, &mut weights[..live]);
-            }
-            if let Some(source) = self.bias {
-                source.load(tile.inputs, bias_start + first * bias_step, bias_step, &mut bias[..live]);
-            }
-            for pixel in tile.units.clone() {
-                let (x, row) =
-                    (pixel as usize % self.channels.columns, pixel as usize / self.channels.columns);
-                let (y, batch) = (row % self.channels.rows, row / self.channels.rows);
-                let image = &image[image_start + batch * pixels.batch_steps[1] + first..];
-                let mut sums = bias;
+        let weights = tile.inputs.read(pixels.weights);
+        for pixel in tile.units {
+            let (x, row) = (pixel as usize % self.channels.columns, pixel as usize / self.channels.columns);
+            let (y, batch) = (row % self.channels.rows, row / self.channels.rows);
+            let image_at = image_start + batch * pixels.batch_steps[1];
+            let out_at = out_start + batch * pixels.batch_steps[0] + y * out_row_step + x * out_step;
+            for first in (0..pixels.groups).step_by(LANES) {
+                let live = LANES.min(pixels.groups - first);
+                let mut sums = [0.0f32; LANES];
+                if let Some(source) = self.bias {
+                    let at = bias_start + first * pixels.bias_step;
+                    source.load(tile.inputs, at, pixels.bias_step, &mut sums[..live]);
+                }
                 for ky in 0..rows.kernel() {
                     let Some(in_y) = rows.input_at(y, ky) else { continue };
                     for kx in 0..columns.kernel() {
                         let Some(in_x) = columns.input_at(x, kx) else { continue };
-                        let image = &image[in_y * image_row_step + in_x * image_step..];
-                        let weights = &weights[ky * columns.kernel() + kx];
-                        match image.first_chunk::<LANES>().filter(|_| live == LANES) {
-                            Some(values) => add_products(&mut sums, weights, values),
-                            None => add_products(&mut sums[..live], weights, &image[..live]),
+                        let image = &image[image_at + in_y * image_row_step + in_x * image_step + first..];
+                        let at = weights_start + ky * self.weight_steps[0] + kx * self.weight_steps[1];
+                        let weights = &weights[at + first..];
+                        match image.first_chunk::<LANES>().zip(weights.first_chunk::<LANES>()) {
+                            // The length is constant: the sums stay in registers.
+                            Some((image, weights)) if live == LANES => {
+                                add_products(&mut sums, weights, image);
+                            }
+                            _ => add_products(&mut sums[..live], &weights[..live], &image[..live]),
                         }
                     }
                 }
-                unary(self.activation, &mut sums);
-                let at = out_start + batch * pixels.batch_steps[0] + y * out_row_step + x * out_step + first;
-                output.row(at, live).copy_from_slice(&sums[..live]);
+                isa.unary(self.activation, &mut sums);
+                output.row(out_at + first, live).copy_from_slice(&sums[..live]);
             }
         }
     }
 
     #[inline(always)]
-    fn run_rows(&self, tile: Tile<'_>) {
+    fn run_rows<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let image = tile.inputs.read(self.image);
         let [rows, columns] = self.axes;
@@ -214,16 +208,20 @@ impl DepthwiseConv {
                         let image = &image[image_at + in_y * image_row_step + in_x * image_step..];
                         let sums = &mut sums[from - first..inside.end - first];
                         match image_step * columns.stride() {
-                            1 => sums.iter_mut().zip(image).for_each(|(sum, value)| *sum += weight * value),
+                            1 => {
+                                for (sum, value) in sums.iter_mut().zip(image) {
+                                    *sum += weight * value;
+                                }
+                            }
                             step => {
-                                sums.iter_mut()
-                                    .enumerate()
-                                    .for_each(|(at, sum)| *sum += weight * image[at * step]);
+                                for (at, sum) in sums.iter_mut().enumerate() {
+                                    *sum += weight * image[at * step];
+                                }
                             }
                         }
                     }
                 }
-                unary(self.activation, sums);
+                isa.unary(self.activation, sums);
                 output.write(out_at + y * out_row_step + first * out_step, out_step, sums);
             }
         }

@@ -33,7 +33,7 @@ impl Kernel for Elementwise {
     }
 
     #[inline(always)]
-    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
+    fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let mut output = self.output.open(tile.output);
         let [mut a, mut b, mut c, mut buffer] = [[0.0f32; ROW_CHUNK]; 4];
         let steps = self.rows.steps;
@@ -48,7 +48,7 @@ impl Kernel for Elementwise {
             };
             out.copy_from_slice(a);
             match self.function {
-                Function::Unary(function) => unary(function, out),
+                Function::Unary(function) => isa.unary(function, out),
                 Function::Binary(function) => binary(function, out, b),
                 Function::Ternary(function) => ternary(function, out, b, c),
             }
@@ -78,7 +78,9 @@ fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
     last[..rest.len()].copy_from_slice(rest);
     // One call of `f`, so that it is inlined.
     for chunk in chunks.iter_mut().chain((!rest.is_empty()).then_some(&mut last)) {
-        chunk.iter_mut().for_each(|value| *value = f(*value));
+        for value in chunk {
+            *value = f(*value);
+        }
     }
     rest.copy_from_slice(&last[..rest.len()]);
 }
@@ -154,7 +156,15 @@ fn binary(function: BinaryFunction, a: &mut [f32], b: &[f32]) {
 fn ternary(function: TernaryFunction, a: &mut [f32], b: &[f32], c: &[f32]) {
     let inputs = a.iter_mut().zip(b).zip(c);
     match function {
-        TernaryFunction::MulAdd => inputs.for_each(|((a, &b), &c)| *a = *a * b + c),
-        TernaryFunction::Select => inputs.for_each(|((a, &b), &c)| *a = if *a != 0.0 { b } else { c }),
+        TernaryFunction::MulAdd => {
+            for ((a, b), c) in inputs {
+                *a = *a * b + c;
+            }
+        }
+        TernaryFunction::Select => {
+            for ((a, &b), &c) in inputs {
+                *a = if *a != 0.0 { b } else { c };
+            }
+        }
     }
 }

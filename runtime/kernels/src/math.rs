@@ -22,23 +22,19 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5e-1;
     let e = (p * r * r + r) + 1.0;
-    // The low bits of the sum are n, which lies in -126..=128; 2^128 is reached in two steps. Of NaN, they are any.
-    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
-    let half = n >> 1;
-    let y = e * pow2(half) * pow2(n.wrapping_sub(half));
+    // The low bits of the sum are n, which is added to the exponent. It lies in -126..=128: at -126, e is at least 1, and at 128 it
+    // is below 1, so the exponent of the result is that of a normal number. Of NaN, n is any.
+    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits());
+    let y = f32::from_bits(e.to_bits().wrapping_add(n << 23));
     if x < -87.336 {
         0.0
     } else if x > 88.72 {
         f32::INFINITY
+    } else if x.is_nan() {
+        x
     } else {
-        // NaN passes through: clamp keeps it.
         y
     }
-}
-
-#[inline(always)]
-fn pow2(n: i32) -> f32 {
-    f32::from_bits(n.wrapping_add(127).cast_unsigned() << 23)
 }
 
 /// Computes the Gauss error function. Error at most 4e-7 absolute.

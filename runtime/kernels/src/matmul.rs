@@ -5,8 +5,9 @@ use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Columns, Epilogue, Factor, ProductGrid, Rows, multiply};
+use crate::product::{Epilogue, Factor, ProductGrid, Rows, StridedColumns, multiply};
 use crate::walk::Dims;
+use core::ops::Range;
 use sonotrace_format::op;
 
 /// Number of batch dims; dims of rows, columns and the sum.
@@ -41,7 +42,7 @@ impl Kernel for MatMul {
         let batches = Dims::new(binder, 0..BATCHES, [0, 1, 2, 3]);
         let strided = || {
             let source = binder.f32(2)?;
-            Ok(Columns::Strided { source, start: 0, k_step: step(2, K), n_step: step(2, N) })
+            Ok(StridedColumns { source, start: 0, k_step: step(2, K), n_step: step(2, N) })
         };
         Ok(Self {
             grid: ProductGrid::new(binder, operation.arithmetic, batches.count(), dims[M].into())?,
@@ -57,6 +58,7 @@ impl Kernel for MatMul {
                 out_step: step(0, N),
                 bias: binder.floats_if_any(3)?,
                 bias_step: step(3, N),
+                is_bias_of_columns: step(3, M) == 0,
                 activation: operation.activation,
             },
         })
@@ -75,14 +77,11 @@ impl Kernel for MatMul {
         let place = |row: usize| (out + row * self.out_row_step, c + row * self.bias_row_step);
         let to = (&mut output, &self.epilogue);
         let rows = MatrixRows { values: &tile.inputs.read(self.rows)[a..], row_step, k_step, k: self.grid.k };
-        match self.factor {
-            Factor::Int8(panels) => {
-                int8::multiply(isa, &self.grid, &piece, tile.inputs, panels, tile.scratch, &rows, to, place);
+        match self.factor.at(b) {
+            Factor::Int8(columns) => {
+                int8::multiply(isa, &self.grid, &piece, tile.inputs, columns, tile.scratch, &rows, to, place);
             }
-            Factor::Float(mut columns) => {
-                if let Columns::Strided { start, .. } = &mut columns {
-                    *start = b;
-                }
+            Factor::Float(columns) => {
                 multiply(isa, &self.grid, &piece, tile.inputs, &columns, tile.scratch, &rows, to, place);
             }
         }
@@ -104,9 +103,27 @@ impl Rows for MatrixRows<'_> {
     }
 
     #[inline(always)]
-    fn load(&self, row: usize, to: &mut [f32]) {
-        let from = &self.values[row * self.row_step..];
-        // The step is 0 if one element is repeated.
-        to.iter_mut().enumerate().for_each(|(k, to)| *to = from[k * self.k_step]);
+    fn load(&self, rows: Range<usize>, k: usize, to: &mut [f32]) {
+        // If rows are adjacent, elements of a block of rows are copied together, so that memory is read in order.
+        const BLOCK: usize = 16;
+        for (first, to) in rows.clone().step_by(BLOCK).zip(to.chunks_mut(BLOCK * k)) {
+            let values = &self.values[first * self.row_step..];
+            if self.row_step == 1 && first + BLOCK <= rows.end {
+                for at in 0..k {
+                    let values = &values[at * self.k_step..][..BLOCK];
+                    for (row, value) in values.iter().enumerate() {
+                        to[row * k + at] = *value;
+                    }
+                }
+            } else {
+                // The step is 0 if one element is repeated.
+                for (row, to) in (0..rows.end - first).zip(to.chunks_exact_mut(k)) {
+                    let values = &values[row * self.row_step..];
+                    for (at, to) in to.iter_mut().enumerate() {
+                        *to = values[at * self.k_step];
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Normalisation over the trailing dimensions: LayerNorm (Ba, Kiros & Hinton 2016), InstanceNorm, GroupNorm, RMSNorm.
-//! Statistics are accumulated in double precision.
+//! Sums are accumulated in double precision; those of squares over short runs in single precision.
 
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
@@ -39,20 +39,21 @@ impl Kernel for Normalize {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         let count = self.places.count() as f64;
-        let add = |a: f64, b: f64| a + b;
+        let mut sums = [0.0f64; BLOCK];
+        let [mut means, mut factors] = [[0.0f32; BLOCK]; 2];
         for block in self.places.blocks(tile.units) {
-            let mut means = [0.0f64; BLOCK];
             if self.statistics == Statistics::MeanVariance {
-                means = self.places.fold(values, block, 0.0, |value, _| value, add);
-                means[..block.count].iter_mut().for_each(|mean| *mean /= count);
+                self.places.fold(values, block, &mut sums, 0.0, |value, _| f64::from(value), |a, b| a + b);
+                for (mean, sum) in means[..block.count].iter_mut().zip(&sums) {
+                    *mean = (sum / count) as f32;
+                }
             }
-            let square = |value: f64, at: usize| (value - means[at]) * (value - means[at]);
-            let sums = self.places.fold(values, block, 0.0, square, add);
-            let mut factors = [0.0f32; BLOCK];
-            for (factor, sum) in factors[..block.count].iter_mut().zip(sums) {
+            let square = |value: f32, at: usize| (value - means[at]) * (value - means[at]);
+            self.places.sums(values, block, &mut sums, square);
+            for (factor, sum) in factors[..block.count].iter_mut().zip(&sums) {
                 *factor = (1.0 / libm::sqrt(sum / count + self.epsilon)) as f32;
             }
-            self.write(tile.inputs, &mut output, block, &means.map(|mean| mean as f32), &factors);
+            self.write(tile.inputs, &mut output, block, &means, &factors);
         }
     }
 }
@@ -76,11 +77,15 @@ impl Normalize {
             chunk.apply(x, factors, |x, factor| x * factor);
             if let Some(scale) = self.scale {
                 let scale = scale.view(inputs, offsets[2], steps[2], buffer);
-                x.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
+                for (x, scale) in x.iter_mut().zip(scale) {
+                    *x *= scale;
+                }
             }
             if let Some(shift) = self.shift {
                 let shift = shift.view(inputs, offsets[3], steps[3], buffer);
-                x.iter_mut().zip(shift).for_each(|(x, shift)| *x += shift);
+                for (x, shift) in x.iter_mut().zip(shift) {
+                    *x += shift;
+                }
             }
             output.write(offsets[0], steps[0], x);
         }

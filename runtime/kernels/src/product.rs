@@ -4,11 +4,10 @@
 //! they are copied once. Then each group of rows is multiplied with each panel of 16 columns, with a block of sums in
 //! registers. This file has the tiles, the processing of sums, and products in f32; `int8` has those in int8.
 
-use crate::arch::{Isa, ROWS_MAX, Sums};
+use crate::arch::{FLOAT_ROWS_MAX, Isa, PANELS_MAX, Sums};
 use crate::bind::{BindError, Binder, Panels};
-use crate::elementwise::unary;
 use crate::grid::UnitGrid;
-use crate::int8;
+use crate::int8::{self, IntColumns};
 use crate::memory::{FloatSource, Inputs, Output, Source};
 use core::ops::Range;
 use half::slice::HalfFloatSliceExt;
@@ -41,15 +40,16 @@ impl ProductGrid {
     /// # Errors
     /// [`BindError::Scratch`] if one group of rows and one panel do not fit.
     pub fn new(binder: &Binder<'_>, arithmetic: Arithmetic, batches: u64, m: u64) -> Result<Self, BindError> {
-        let PanelShape { n, k } = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
-        let block_rows = binder.block_rows();
+        let shape = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
+        let PanelShape { n, k } = shape;
+        let block_rows = binder.block_rows(arithmetic);
         // Scratch of a row, and of what is needed beside the rows.
         let (row_bytes, beside) = match arithmetic {
             Arithmetic::Float => {
                 let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
                 (row_bytes, row_bytes.saturating_mul(PANEL))
             }
-            Arithmetic::Int8 => int8::row_bytes(k as usize, binder.packed_bytes()),
+            _ => int8::row_bytes(shape, arithmetic, binder.packed_bytes()),
         };
         let needed = row_bytes.saturating_mul(block_rows).saturating_add(beside);
         let available = binder.scratch_bytes();
@@ -58,8 +58,9 @@ impl ProductGrid {
         }
         let mut tile_rows = ((available - beside) / row_bytes / block_rows * block_rows)
             .min(m.next_multiple_of(block_rows as u64) as usize);
-        let macs_max = binder.tile_macs();
-        if arithmetic == Arithmetic::Int8 {
+        // Columns that are rounded at run time are rounded again for each tile.
+        let macs_max = if arithmetic == Arithmetic::DynamicInt8 { 2 } else { 1 } * binder.tile_macs();
+        if arithmetic.is_int8() {
             // All columns if possible, because rows are rounded again for each tile of columns.
             let rows = macs_max / (n.next_multiple_of(PANEL as u64) * k).max(1) / block_rows as u64;
             tile_rows = tile_rows.min(rows.max(1) as usize * block_rows);
@@ -98,40 +99,73 @@ impl ProductGrid {
     }
 }
 
-/// Processing of the sums: output, bias, activation. Strides are over columns.
+/// Processing of the sums: output, addend, activation. Strides are over columns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
     pub out_step: usize,
     pub bias: Option<FloatSource>,
     pub bias_step: usize,
+    /// Whether the addend is the same for all rows of a batch.
+    pub is_bias_of_columns: bool,
     pub activation: Unary,
 }
 
 impl Epilogue {
-    /// Adds the bias to the sums of some rows, applies the activation, and writes them. `first` and `live` are the first
-    /// column and the number of columns inside the result; `place` returns the offsets of a row in the output and in the
-    /// addend, at column 0.
+    /// Returns the addend of some columns, up to [`PANELS_MAX`] panels, if it is the same for all rows. `start` is its offset at
+    /// column 0.
     #[inline(always)]
-    pub fn finish(
+    pub fn addend_of_columns(
         &self,
+        inputs: Inputs<'_>,
+        start: usize,
+        columns: Range<usize>,
+    ) -> Option<[[f32; PANEL]; PANELS_MAX]> {
+        let bias = self.bias.filter(|_| self.is_bias_of_columns)?;
+        let mut addend = [[0.0; PANEL]; PANELS_MAX];
+        let to = &mut addend.as_flattened_mut()[..columns.len()];
+        bias.load(inputs, start + columns.start * self.bias_step, self.bias_step, to);
+        Some(addend)
+    }
+
+    /// Adds the addend to the sums of some rows, applies the activation, and writes them. `first` and `live` are the first
+    /// column and the number of columns inside the result; `addend` is that of these columns, if it is the same for all rows;
+    /// `place` returns the offsets of a row in the output and in the addend, at column 0.
+    #[inline(always)]
+    pub fn finish<I: Isa>(
+        &self,
+        isa: I,
         inputs: Inputs<'_>,
         output: &mut Output<'_, f32>,
         (rows, sums): (Range<usize>, &mut [[f32; PANEL]]),
-        (first, live): (usize, usize),
+        (first, live, addend): (usize, usize, Option<&[f32; PANEL]>),
         place: impl Fn(usize) -> (usize, usize),
     ) {
-        if let Some(bias) = self.bias {
+        if let Some(addend) = addend {
+            for values in &mut *sums {
+                for (value, addend) in values.iter_mut().zip(addend) {
+                    *value += addend;
+                }
+            }
+        } else if let Some(bias) = self.bias {
             let mut addend = [0.0f32; PANEL];
             for (row, values) in rows.clone().zip(&mut *sums) {
                 let from = place(row).1 + first * self.bias_step;
                 let addend = bias.view(inputs, from, self.bias_step, &mut addend[..live]);
-                values.iter_mut().zip(addend).for_each(|(value, addend)| *value += addend);
+                for (value, addend) in values.iter_mut().zip(addend) {
+                    *value += addend;
+                }
             }
         }
         // Of all rows and columns at once: each element waits for its own steps, the processor computes others meanwhile.
-        unary(self.activation, sums.as_flattened_mut());
+        isa.unary(self.activation, sums.as_flattened_mut());
         for (row, values) in rows.zip(sums) {
-            output.write(place(row).0 + first * self.out_step, self.out_step, &values[..live]);
+            let to = place(row).0 + first * self.out_step;
+            if (self.out_step, live) == (1, PANEL) {
+                // The length is constant: a copy of whole vectors.
+                output.row(to, PANEL).copy_from_slice(values);
+            } else {
+                output.write(to, self.out_step, &values[..live]);
+            }
         }
     }
 }
@@ -140,8 +174,7 @@ impl Epilogue {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Factor {
     Float(Columns),
-    /// i8 panels.
-    Int8(Source<i8>),
+    Int8(IntColumns),
 }
 
 impl Factor {
@@ -152,13 +185,27 @@ impl Factor {
     pub fn new(
         binder: &Binder<'_>,
         arithmetic: Arithmetic,
-        strided: impl FnOnce() -> Result<Columns, BindError>,
+        strided: impl FnOnce() -> Result<StridedColumns, BindError>,
     ) -> Result<Self, BindError> {
         match (arithmetic, binder.panels(2)?) {
-            (Arithmetic::Int8, Some(Panels::I8(source))) => Ok(Self::Int8(source)),
-            (Arithmetic::Int8, _) => Err(BindError::Operand { slot: 2 }),
+            (Arithmetic::Int8, Some(Panels::I8(source))) => Ok(Self::Int8(IntColumns::Packed(source))),
+            (Arithmetic::DynamicInt8, None) => Ok(Self::Int8(IntColumns::Strided(strided()?))),
             (Arithmetic::Float, Some(panels)) => Ok(Self::Float(Columns::Packed(panels))),
-            (Arithmetic::Float, None) => strided().map(Self::Float),
+            (Arithmetic::Float, None) => Ok(Self::Float(Columns::Strided(strided()?))),
+            _ => Err(BindError::Operand { slot: 2 }),
+        }
+    }
+
+    /// Moves strided columns to a batch, whose first element is at `start`.
+    pub fn at(self, start: usize) -> Self {
+        match self {
+            Self::Float(Columns::Strided(columns)) => {
+                Self::Float(Columns::Strided(StridedColumns { start, ..columns }))
+            }
+            Self::Int8(IntColumns::Strided(columns)) => {
+                Self::Int8(IntColumns::Strided(StridedColumns { start, ..columns }))
+            }
+            packed => packed,
         }
     }
 }
@@ -167,13 +214,16 @@ impl Factor {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Columns {
     Packed(Panels),
-    /// Element `(k, n)` at `start + k * k_step + n * n_step` of this batch.
-    Strided {
-        source: Source<f32>,
-        start: usize,
-        k_step: usize,
-        n_step: usize,
-    },
+    Strided(StridedColumns),
+}
+
+/// Columns of which element `(k, n)` is at `start + k * k_step + n * n_step`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StridedColumns {
+    pub source: Source<f32>,
+    pub start: usize,
+    pub k_step: usize,
+    pub n_step: usize,
 }
 
 impl Columns {
@@ -201,7 +251,7 @@ impl Columns {
                 widen(&weights[first / PANEL * bytes..][..bytes], panel);
                 (panel, Some(&bytemuck::cast_slice(scales)[first..first + PANEL]))
             }
-            Self::Strided { source, start, k_step, n_step } => {
+            Self::Strided(StridedColumns { source, start, k_step, n_step }) => {
                 let values = inputs.read(source);
                 let live = PANEL.min(grid.n - first);
                 let values = &values[start + first * n_step..];
@@ -216,9 +266,16 @@ impl Columns {
                     for column in 0..PANEL {
                         let to = panel[column..].iter_mut().step_by(PANEL);
                         match values.get(column * n_step..).filter(|_| column < live) {
-                            Some(from) if k_step == 1 => to.zip(from).for_each(|(to, &value)| *to = value),
-                            Some(from) => to.enumerate().for_each(|(k, to)| *to = from[k * k_step]),
-                            None => to.for_each(|to| *to = 0.0),
+                            Some(from) => {
+                                for (k, to) in to.enumerate() {
+                                    *to = from[k * k_step];
+                                }
+                            }
+                            None => {
+                                for to in to {
+                                    *to = 0.0;
+                                }
+                            }
                         }
                     }
                 }
@@ -249,8 +306,8 @@ pub(crate) trait Rows {
     /// Returns a row where it lies, if its elements are adjacent. All rows are, or none.
     fn adjacent(&self, row: usize) -> Option<&[f32]>;
 
-    /// Copies a row.
-    fn load(&self, row: usize, to: &mut [f32]);
+    /// Copies some rows of `k` elements.
+    fn load(&self, rows: Range<usize>, k: usize, to: &mut [f32]);
 }
 
 /// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
@@ -270,29 +327,31 @@ pub(crate) fn multiply<I: Isa>(
 ) {
     let (loaded, panel) = grid.cut(scratch, &piece.rows);
     if rows.adjacent(piece.rows.start).is_none() {
-        for (row, to) in piece.rows.clone().zip(loaded.chunks_exact_mut(grid.k)) {
-            rows.load(row, to);
-        }
+        rows.load(piece.rows.clone(), grid.k, loaded);
     }
-    let mut sums: Sums = [[0.0; PANEL]; ROWS_MAX];
+    let mut sums: Sums = [[0.0; PANEL]; FLOAT_ROWS_MAX];
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
         let (panel, scales) = columns.panel(inputs, grid, first, panel);
-        for start in piece.rows.clone().step_by(I::ROWS) {
-            let block: [&[f32]; ROWS_MAX] = core::array::from_fn(|lane| {
+        let addend = epilogue.addend_of_columns(inputs, place(0).1, first..first + live);
+        let addend = addend.as_ref().map(|addend| &addend[0]);
+        for start in piece.rows.clone().step_by(I::FLOAT_ROWS) {
+            let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {
                 // The last row is repeated; the sums of the repetitions are not used.
                 let row = (start + lane).min(piece.rows.end - 1);
                 rows.adjacent(row).unwrap_or(&loaded[(row - piece.rows.start) * grid.k..][..grid.k])
             });
             isa.block(&block, panel, &mut sums);
-            let block = start..piece.rows.end.min(start + I::ROWS);
+            let block = start..piece.rows.end.min(start + I::FLOAT_ROWS);
             let sums = &mut sums[..block.len()];
             if let Some(scales) = scales {
                 for values in &mut *sums {
-                    values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
+                    for (value, scale) in values.iter_mut().zip(scales) {
+                        *value *= scale;
+                    }
                 }
             }
-            epilogue.finish(inputs, output, (block, sums), (first, live), &place);
+            epilogue.finish(isa, inputs, output, (block, sums), (first, live, addend), &place);
         }
     }
 }

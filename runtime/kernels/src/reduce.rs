@@ -10,9 +10,11 @@ use sonotrace_format::op::{self, Reduction};
 #[derive(Debug)]
 pub(crate) struct Reduce {
     reduction: Reduction,
-    places: Trailing<2>,
+    places: Trailing<3>,
     output: Target<f32>,
     input: Source<f32>,
+    /// Of a reduction of products.
+    second: Option<Source<f32>>,
 }
 
 impl Kernel for Reduce {
@@ -21,9 +23,10 @@ impl Kernel for Reduce {
     fn bind(operation: &op::Reduce, binder: &Binder<'_>) -> Result<Self, BindError> {
         Ok(Self {
             reduction: operation.reduction,
-            places: Trailing::new(binder, operation.kept_dims, [0, 1]),
+            places: Trailing::new(binder, operation.kept_dims, [0, 1, 2]),
             output: binder.output()?,
             input: binder.f32(1)?,
+            second: operation.reduction.is_of_products().then(|| binder.f32(2)).transpose()?,
         })
     }
 
@@ -42,26 +45,44 @@ impl Kernel for Reduce {
 
 impl Reduce {
     #[inline(always)]
-    fn reduce(&self, inputs: Inputs<'_>, block: Block<2>, results: &mut [f32]) {
-        let (value, square) = (|value, _| value, |value: f64, _| value * value);
+    fn reduce(&self, inputs: Inputs<'_>, block: Block<3>, results: &mut [f32]) {
+        let value = |value: f32, _| f64::from(value);
+        let square = |value: f32, _| f64::from(value) * f64::from(value);
         let add = |a: f64, b: f64| a + b;
         let (values, places) = (inputs.read(self.input), &self.places);
         let count = places.count() as f64;
-        let folded = match self.reduction {
-            Reduction::Sum => places.fold(values, block, 0.0, value, add),
-            Reduction::Mean => places.fold(values, block, 0.0, value, add).map(|sum| sum / count),
-            Reduction::SumOfSquares => places.fold(values, block, 0.0, square, add),
-            Reduction::MeanOfSquares => places.fold(values, block, 0.0, square, add).map(|sum| sum / count),
-            Reduction::Max => places.fold(values, block, f64::NEG_INFINITY, value, f64::max),
-            Reduction::Min => places.fold(values, block, f64::INFINITY, value, f64::min),
-            Reduction::Product => places.fold(values, block, 1.0, value, |a, b| a * b),
+        let folded = &mut [0.0f64; BLOCK];
+        let mut divisor = 1.0;
+        match self.reduction {
+            Reduction::Sum => places.fold(values, block, folded, 0.0, value, add),
+            Reduction::SumOfSquares => places.fold(values, block, folded, 0.0, square, add),
+            Reduction::Max => places.fold(values, block, folded, f64::NEG_INFINITY, value, f64::max),
+            Reduction::Min => places.fold(values, block, folded, f64::INFINITY, value, f64::min),
+            Reduction::Product => places.fold(values, block, folded, 1.0, value, |a, b| a * b),
             Reduction::ArgMax => return self.arg_max(inputs, block, results),
-        };
-        results.iter_mut().zip(folded).for_each(|(result, value)| *result = value as f32);
+            Reduction::Mean => {
+                divisor = count;
+                places.fold(values, block, folded, 0.0, value, add);
+            }
+            Reduction::MeanOfSquares => {
+                divisor = count;
+                places.fold(values, block, folded, 0.0, square, add);
+            }
+            Reduction::SumOfProducts | Reduction::MeanOfProducts => {
+                let Some(second) = self.second else { return };
+                if self.reduction == Reduction::MeanOfProducts {
+                    divisor = count;
+                }
+                places.sums_of_products(values, inputs.read(second), block, folded);
+            }
+        }
+        for (result, value) in results.iter_mut().zip(folded) {
+            *result = (*value / divisor) as f32;
+        }
     }
 
     #[inline(always)]
-    fn arg_max(&self, inputs: Inputs<'_>, block: Block<2>, results: &mut [f32]) {
+    fn arg_max(&self, inputs: Inputs<'_>, block: Block<3>, results: &mut [f32]) {
         let values = inputs.read(self.input);
         let step = self.places.neighbour_steps()[1];
         for (at, result) in results.iter_mut().enumerate() {

@@ -71,7 +71,9 @@ impl Kernel for Resample {
                 for (at, weight) in taps_of(index) {
                     let buffer = &mut buffer[..sums.len()];
                     let tap = FloatSource::F32(self.input).view(tile.inputs, from + at, from_step, buffer);
-                    sums.iter_mut().zip(tap).for_each(|(sum, value)| *sum += weight * value);
+                    for (sum, value) in sums.iter_mut().zip(tap) {
+                        *sum += weight * value;
+                    }
                 }
             }
             output.write(to, to_step, sums);

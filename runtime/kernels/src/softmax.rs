@@ -32,10 +32,13 @@ impl Kernel for Softmax {
         let values = tile.inputs.read(self.input);
         let mut buffer = [0.0f32; CHUNK];
         let is_adjacent = self.places.chunk_steps()[0] == 1;
+        let [mut largest, mut factors] = [[0.0f32; BLOCK]; 2];
+        let mut sums = [0.0f64; BLOCK];
         for block in self.places.blocks(tile.units) {
-            let largest = self.places.fold(values, block, f64::NEG_INFINITY, |value, _| value, f64::max);
-            let largest = largest.map(|value| value as f32);
-            let mut sums = [0.0f64; BLOCK];
+            // A comparison, not `f32::max`, is one instruction. NaN passes through the exponential.
+            let larger = |a: f32, b: f32| if b > a { b } else { a };
+            self.places.fold(values, block, &mut largest, f32::NEG_INFINITY, |value, _| value, larger);
+            sums[..block.count].fill(0.0);
             for chunk in self.places.chunks(block) {
                 let to = match is_adjacent {
                     true => output.row(chunk.offsets[0], chunk.length),
@@ -44,8 +47,7 @@ impl Kernel for Softmax {
                 self.exponentials(tile.inputs, chunk, &largest, to);
                 chunk.add_to(&mut sums, to);
             }
-            let mut factors = [0.0f32; BLOCK];
-            for (factor, sum) in factors[..block.count].iter_mut().zip(sums) {
+            for (factor, sum) in factors[..block.count].iter_mut().zip(&sums) {
                 *factor = (1.0 / sum) as f32;
             }
             for chunk in self.places.chunks(block) {

@@ -14,7 +14,20 @@ pub(crate) const BLOCK: usize = 64;
 /// Maximum elements in a chunk.
 pub(crate) const CHUNK: usize = 64;
 /// Partial results that are computed side by side over adjacent elements.
-const LANES: usize = 8;
+const LANES: usize = 16;
+
+/// Combines lanes in pairs, which a processor computes at the same time.
+#[inline(always)]
+fn combined_lanes<T: Copy, const COUNT: usize>(mut lanes: [T; COUNT], combine: impl Fn(T, T) -> T) -> T {
+    let mut half = COUNT / 2;
+    while half > 0 {
+        for at in 0..half {
+            lanes[at] = combine(lanes[at], lanes[at + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
 
 /// Positions of the elements of an operation over trailing dims, for the operands in `N` slots: the output, the input,
 /// others.
@@ -73,9 +86,16 @@ impl<const N: usize> Chunk<N> {
     #[inline(always)]
     pub fn apply(&self, values: &mut [f32], of_index: &[f32; BLOCK], f: impl Fn(f32, f32) -> f32) {
         match self.index {
-            None => values.iter_mut().for_each(|value| *value = f(*value, of_index[0])),
+            None => {
+                let own = of_index[0];
+                for value in values {
+                    *value = f(*value, own);
+                }
+            }
             Some(index) => {
-                values.iter_mut().zip(&of_index[index..]).for_each(|(value, &own)| *value = f(*value, own));
+                for (value, &own) in values.iter_mut().zip(&of_index[index..]) {
+                    *value = f(*value, own);
+                }
             }
         }
     }
@@ -87,13 +107,18 @@ impl<const N: usize> Chunk<N> {
             None => {
                 let (chunks, rest) = values.as_chunks::<LANES>();
                 let mut lanes = [0.0f32; LANES];
+                lanes[..rest.len()].copy_from_slice(rest);
                 for chunk in chunks {
-                    lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value);
+                    for (lane, value) in lanes.iter_mut().zip(chunk) {
+                        *lane += value;
+                    }
                 }
-                sums[0] += f64::from(lanes.iter().chain(rest).sum::<f32>());
+                sums[0] += f64::from(combined_lanes(lanes, |a, b| a + b));
             }
             Some(index) => {
-                sums[index..].iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
+                for (sum, &value) in sums[index..].iter_mut().zip(values) {
+                    *sum += f64::from(value);
+                }
             }
         }
     }
@@ -160,50 +185,118 @@ impl<const N: usize> Trailing<N> {
         Chunks { runs: self.runs(block), count: block.count, run: None, from: 0 }
     }
 
-    /// Folds the elements of `values`, the input, under each index of a block: combines `start` with
+    /// Folds the elements of `values`, the input, under each index of a block into `results`: combines `start` with
     /// `map(element, index in the block)` of each. `start` is neutral to `combine`.
     #[inline(always)]
-    pub fn fold(
+    pub fn fold<T: Copy>(
         &self,
         values: &[f32],
         block: Block<N>,
-        start: f64,
-        map: impl Fn(f64, usize) -> f64,
-        combine: impl Fn(f64, f64) -> f64,
-    ) -> [f64; BLOCK] {
-        // One result for each index of a block, or the lanes of one index.
-        let mut results = [start; BLOCK];
+        results: &mut [T; BLOCK],
+        start: T,
+        map: impl Fn(f32, usize) -> T,
+        combine: impl Fn(T, T) -> T,
+    ) {
+        if self.is_blocked {
+            let results = &mut results[..block.count];
+            results.fill(start);
+            for run in self.runs(block) {
+                for (at, (result, &value)) in results.iter_mut().zip(&values[run.offsets[1]..]).enumerate() {
+                    *result = combine(*result, map(value, at));
+                }
+            }
+            return;
+        }
+        let mut lanes = [start; LANES];
         for run in self.runs(block) {
             let (from, step) = (run.offsets[1], run.steps[1]);
-            if self.is_blocked {
-                for (at, (result, &value)) in
-                    results.iter_mut().zip(&values[from..][..block.count]).enumerate()
-                {
-                    *result = combine(*result, map(value.into(), at));
-                }
-            } else if step == 1 {
+            if step == 1 {
                 let (chunks, rest) = values[from..][..run.length].as_chunks::<LANES>();
-                let mut lanes = [start; LANES];
-                lanes.copy_from_slice(&results[..LANES]);
                 for chunk in chunks {
                     for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                        *lane = combine(*lane, map(value.into(), 0));
+                        *lane = combine(*lane, map(value, 0));
                     }
                 }
-                results[..LANES].copy_from_slice(&lanes);
-                for (result, &value) in results.iter_mut().zip(rest) {
-                    *result = combine(*result, map(value.into(), 0));
+                for (lane, &value) in lanes.iter_mut().zip(rest) {
+                    *lane = combine(*lane, map(value, 0));
                 }
             } else {
                 for at in 0..run.length {
-                    results[0] = combine(results[0], map(values[from + at * step].into(), 0));
+                    lanes[0] = combine(lanes[0], map(values[from + at * step], 0));
                 }
             }
         }
-        if !self.is_blocked {
-            results[0] = results[1..LANES].iter().fold(results[0], |result, &lane| combine(result, lane));
+        results[0] = combined_lanes(lanes, combine);
+    }
+
+    /// Sums `map(element, index in the block)` of the elements of `values`, the input, under each index of a block: in single
+    /// precision over up to [`CHUNK`] adjacent elements, then in double precision.
+    #[inline(always)]
+    pub fn sums(
+        &self,
+        values: &[f32],
+        block: Block<N>,
+        sums: &mut [f64; BLOCK],
+        map: impl Fn(f32, usize) -> f32,
+    ) {
+        sums[..block.count].fill(0.0);
+        for chunk in self.chunks(block) {
+            let (from, step) = (chunk.offsets[1], chunk.steps[1]);
+            if step == 1 || chunk.length == 1 {
+                let mut mapped = [0.0; CHUNK];
+                let pairs = mapped.iter_mut().zip(&values[from..][..chunk.length]);
+                match chunk.index {
+                    None => {
+                        for (to, &value) in pairs {
+                            *to = map(value, 0);
+                        }
+                    }
+                    Some(first) => {
+                        for (at, (to, &value)) in pairs.enumerate() {
+                            *to = map(value, first + at);
+                        }
+                    }
+                }
+                chunk.add_to(sums, &mapped[..chunk.length]);
+            } else {
+                for at in 0..chunk.length {
+                    sums[0] += f64::from(map(values[from + at * step], 0));
+                }
+            }
         }
-        results
+    }
+}
+
+impl Trailing<3> {
+    /// Sums the products of the elements of `a` and `b`, the inputs, under each index of a block, as [`Trailing::sums`].
+    #[inline(always)]
+    pub fn sums_of_products(&self, a: &[f32], b: &[f32], block: Block<3>, sums: &mut [f64; BLOCK]) {
+        /// Half the lanes: such sums are often short.
+        const HALF: usize = LANES / 2;
+        sums[..block.count].fill(0.0);
+        for chunk in self.chunks(block) {
+            let ([_, a_at, b_at], [_, a_step, b_step]) = (chunk.offsets, chunk.steps);
+            if (a_step, b_step) == (1, 1) && chunk.index.is_none() {
+                let (a, b) = (&a[a_at..][..chunk.length], &b[b_at..][..chunk.length]);
+                let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<HALF>(), b.as_chunks::<HALF>());
+                let mut lanes = [0.0f32; HALF];
+                for (a, b) in a.iter().zip(b) {
+                    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                        *lane += a * b;
+                    }
+                }
+                for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+                    *lane += a * b;
+                }
+                sums[0] += f64::from(combined_lanes(lanes, |a, b| a + b));
+            } else {
+                let first = chunk.index.unwrap_or(0);
+                for at in 0..chunk.length {
+                    let to = if chunk.index.is_some() { first + at } else { 0 };
+                    sums[to] += f64::from(a[a_at + at * a_step] * b[b_at + at * b_step]);
+                }
+            }
+        }
     }
 }
 

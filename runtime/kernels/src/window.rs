@@ -35,6 +35,20 @@ impl WindowAxis {
         self.stride as usize
     }
 
+    /// Returns the input pixels from one kernel element to the next.
+    pub fn dilation(&self) -> usize {
+        self.dilation as usize
+    }
+
+    /// Returns the kernel elements of an output position that lie inside the image, if the dilation is 1.
+    #[inline(always)]
+    pub fn taps_inside(&self, out: usize) -> Range<usize> {
+        let first = self.position(out, 0);
+        let from = (-first).clamp(0, self.kernel.into());
+        let to = (i64::from(self.input) - first).clamp(from, self.kernel.into());
+        from as usize..to as usize
+    }
+
     /// Returns the input position of an output position and kernel element, if inside the image.
     #[inline(always)]
     pub fn input_at(&self, out: usize, tap: usize) -> Option<usize> {

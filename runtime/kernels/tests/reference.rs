@@ -190,6 +190,7 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                 let values: Vec<f64> = under.iter().map(|index| read(0, index)).collect();
                 let (count, sum) = (values.len() as f64, values.iter().sum::<f64>());
                 let squares: f64 = values.iter().map(|value| value * value).sum();
+                let products = || under.iter().map(|index| read(0, index) * read(1, index)).sum::<f64>();
                 let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 put(
                     &at,
@@ -201,6 +202,8 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                         Reduction::Product => values.iter().product(),
                         Reduction::MeanOfSquares => squares / count,
                         Reduction::SumOfSquares => squares,
+                        Reduction::SumOfProducts => products(),
+                        Reduction::MeanOfProducts => products() / count,
                         Reduction::ArgMax => {
                             values.iter().position(|&value| value == largest).unwrap() as f64
                         }
@@ -237,18 +240,17 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
             for index in indices(&rows) {
                 let a: Vec<f64> = (0..dims[7] as usize).map(|k| read(0, &with(&index, &[(7, k)]))).collect();
                 let a = rounded(a, op.arithmetic);
-                let product = |k: usize| {
-                    let at = with(&index, &[(7, k)]);
-                    let b = if case.inputs[1].as_ref().unwrap().layout
-                        == sonotrace_format::TensorLayout::Panels
-                    {
-                        weights(index[6], k)
-                    } else {
-                        read(1, &at)
-                    };
-                    a[k] * b
+                let is_packed =
+                    case.inputs[1].as_ref().unwrap().layout == sonotrace_format::TensorLayout::Panels;
+                let column = |k: usize| match is_packed {
+                    true => weights(index[6], k),
+                    false => read(1, &with(&index, &[(7, k)])),
                 };
-                let sum: f64 = (0..dims[7] as usize).map(product).sum();
+                let mut b: Vec<f64> = (0..dims[7] as usize).map(column).collect();
+                if !is_packed {
+                    b = rounded(b, op.arithmetic);
+                }
+                let sum: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
                 put(&index, unary(op.activation, sum + read(2, &index)));
             }
         }
@@ -381,17 +383,21 @@ fn rounded(row: Vec<f64>, arithmetic: Arithmetic) -> Vec<f64> {
     row.into_iter().map(|value| level(value) * f64::from(largest / 127.0)).collect()
 }
 
-/// Returns the arithmetic of a case: at random int8 if the weights are.
+/// Returns the arithmetic of a case: at random int8 if the weights are, or if the columns are strided.
 fn any_arithmetic(weights: &Constant, random: &mut Random) -> Arithmetic {
-    let is_i8 = weights.dtype == Dtype::I8 && weights.layout == sonotrace_format::TensorLayout::Panels;
-    if is_i8 && random.below(4) > 0 { Arithmetic::Int8 } else { Arithmetic::Float }
+    let is_panels = weights.layout == sonotrace_format::TensorLayout::Panels;
+    match (is_panels, weights.dtype, random.below(4) > 0) {
+        (true, Dtype::I8, true) => Arithmetic::Int8,
+        (false, Dtype::F32, true) => Arithmetic::DynamicInt8,
+        _ => Arithmetic::Float,
+    }
 }
 
 /// Whether every instruction set gives the same bits: sums of integers do not depend on their order.
 fn is_exact(operation: &Operation) -> bool {
     match operation {
-        Operation::MatMul(op) => op.arithmetic == Arithmetic::Int8,
-        Operation::Conv(op) => op.arithmetic == Arithmetic::Int8,
+        Operation::MatMul(op) => op.arithmetic.is_int8(),
+        Operation::Conv(op) => op.arithmetic.is_int8(),
         _ => false,
     }
 }
@@ -557,7 +563,11 @@ proptest! {
         let scale = (random.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), random));
         let shift = (random.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), random));
         let one = |input: &Constant| [Some(input.clone()), None, None];
-        check(&Case::new("reduce", Reduce { reduction, kept_dims }, dims, reduced, one(&input)), NONE);
+        // The second factor may be repeated over some dims.
+        let mask = random.word();
+        let second = reduction.is_of_products().then(|| f32s(&dims, |dim| mask >> dim & 1 == 1, random));
+        let inputs = [Some(input.clone()), second, None];
+        check(&Case::new("reduce", Reduce { reduction, kept_dims }, dims, reduced, inputs), NONE);
         check(&Case::new("softmax", Softmax { kept_dims }, dims, same, one(&input)), NONE);
         // The variance of one element is 0: the divisor is the root of epsilon alone.
         let normalize = Normalize { statistics, kept_dims, epsilon };

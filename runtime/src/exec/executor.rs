@@ -152,7 +152,7 @@ impl<'m> Executor<'m> {
         }
         let memory = region.take(layout.ops.start).zeroed::<u8>();
         let records = model.ops();
-        let options = BindOptions { instructions: config.instructions, ..BindOptions::default() };
+        let options = BindOptions::of(config.instructions);
         let ops = region.take(layout.ops.len()).filled(records.len(), |op| {
             BoundOp::bind(&model, &records[op], &options).map_err(|problem| ExecError::Bind { op, problem })
         })?;

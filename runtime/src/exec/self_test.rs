@@ -30,7 +30,7 @@ impl Executor<'_> {
             let inputs = model.programs()[program].input_count;
             let arithmetic = |op| Operation::decode(op).map(|op| op.arithmetic());
             let mut ops = model.program_ops(&model.programs()[program]).iter();
-            let limit = match ops.any(|op| arithmetic(op) == Ok(Arithmetic::Int8)) {
+            let limit = match ops.any(|op| arithmetic(op).is_ok_and(Arithmetic::is_int8)) {
                 true => GOLDEN_INT8_RELATIVE_RMS_MAX,
                 false => GOLDEN_RELATIVE_RMS_MAX,
             };

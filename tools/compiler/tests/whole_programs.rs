@@ -124,17 +124,20 @@ fn tiles_are_bounded() {
         .node("MatMul", &["x", "w"], &["y"], &[])
         .output("y")
         .agrees("deep product");
-    let tiles = |compiled: &Compiled| {
+    let tiles_with = |compiled: &Compiled, options: &BindOptions| {
         let file = AlignedBytes::new(&compiled.bytes);
         let model = Model::parse(file.bytes()).unwrap();
-        BoundOp::bind(&model, &model.ops()[0], &BindOptions::default()).unwrap().tiles()
+        BoundOp::bind(&model, &model.ops()[0], options).unwrap().tiles()
     };
+    let tiles = |compiled: &Compiled| tiles_with(compiled, &BindOptions::default());
     assert_eq!(count(&compiled, "matmul"), 1);
-    assert!(
-        u64::from(tiles(&compiled)) >= (300 * 200 * 5000u64).div_ceil(TILE_MACS_MAX),
-        "{}",
-        tiles(&compiled)
-    );
+    for instructions in Instructions::available() {
+        let options = BindOptions::of(instructions);
+        let least = (300 * 200 * 5000u64).div_ceil(options.tile_macs);
+        assert!(u64::from(tiles_with(&compiled, &options)) >= least, "{options:?}");
+    }
+    // A slow core has no more than portable code.
+    assert_eq!(BindOptions::of(Instructions::portable()).tile_macs, TILE_MACS_MAX);
     let long = Onnx::default()
         .input("x", &[1 << 20])
         .node("Exp", &["x"], &["y"], &[])

@@ -31,6 +31,10 @@ impl Conv {
     pub fn depth(&self, dims: &[u32; DIMS]) -> u64 {
         u64::from(dims[IN_CHANNEL]) * self.window.taps()
     }
+
+    fn shape(&self, dims: &[u32; DIMS]) -> PanelShape {
+        PanelShape { n: dims[OUT_CHANNEL].into(), k: self.depth(dims) }
+    }
 }
 
 /// Returns the fields of an operation with a window and an activation.
@@ -45,7 +49,11 @@ impl Definition for Conv {
     fn decode(record: &OpRecord) -> Result<Self, Refusal> {
         let activation = Unary::decode(record.function, record.floats).ok_or("unknown activation")?;
         let conv = Self { window: Window::decode(record)?, activation, arithmetic: Arithmetic::Float };
-        Ok(Self { arithmetic: arithmetic(record.params[ARITHMETIC], conv.depth(&record.dims))?, ..conv })
+        let arithmetic = arithmetic(record.params[ARITHMETIC], conv.shape(&record.dims))?;
+        if arithmetic == Arithmetic::DynamicInt8 {
+            return Err("a convolution rounds its weights at run time");
+        }
+        Ok(Self { arithmetic, ..conv })
     }
 
     fn encode(&self) -> Fields {
@@ -57,7 +65,7 @@ impl Definition for Conv {
     fn needs(&self) -> [Need; OPERANDS] {
         let weights = match self.arithmetic {
             Arithmetic::Float => Need::Panels,
-            Arithmetic::Int8 => Need::I8Panels,
+            _ => Need::I8Panels,
         };
         [Need::Output, Need::F32, weights, Need::AnyOrMissing]
     }
@@ -87,11 +95,11 @@ impl Definition for Conv {
     }
 
     fn scratch_bytes(&self, dims: &[u32; DIMS]) -> u64 {
-        scratch_bytes(self.depth(dims))
+        scratch_bytes(self.shape(dims), self.arithmetic)
     }
 
     fn panels(&self, dims: &[u32; DIMS]) -> Option<PanelShape> {
-        Some(PanelShape { n: dims[OUT_CHANNEL].into(), k: self.depth(dims) })
+        Some(self.shape(dims))
     }
 
     fn arithmetic(&self) -> Arithmetic {

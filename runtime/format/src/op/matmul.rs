@@ -24,7 +24,8 @@ const K: usize = 7;
 impl Definition for MatMul {
     fn decode(record: &OpRecord) -> Result<Self, Refusal> {
         let activation = Unary::decode(record.function, record.floats).ok_or("unknown activation")?;
-        Ok(Self { activation, arithmetic: arithmetic(record.params[0], record.dims[K].into())? })
+        let shape = PanelShape { n: record.dims[N].into(), k: record.dims[K].into() };
+        Ok(Self { activation, arithmetic: arithmetic(record.params[0], shape)? })
     }
 
     fn encode(&self) -> Fields {
@@ -41,6 +42,7 @@ impl Definition for MatMul {
         let weights = match self.arithmetic {
             Arithmetic::Float => Need::F32OrPanels,
             Arithmetic::Int8 => Need::I8Panels,
+            Arithmetic::DynamicInt8 => Need::F32,
         };
         [Need::Output, Need::F32, weights, Need::AnyOrMissing]
     }
@@ -74,7 +76,7 @@ impl Definition for MatMul {
     }
 
     fn scratch_bytes(&self, dims: &[u32; DIMS]) -> u64 {
-        scratch_bytes(dims[K].into())
+        scratch_bytes(PanelShape { n: dims[N].into(), k: dims[K].into() }, self.arithmetic)
     }
 
     fn panels(&self, dims: &[u32; DIMS]) -> Option<PanelShape> {

@@ -22,7 +22,7 @@ pub use grid_sample::{GridSample, Outside};
 pub use matmul::MatMul;
 pub use normalize::{Normalize, Statistics};
 pub use pool::{Pool, PoolFunction};
-pub use product::{Arithmetic, INT8_DEPTH_MAX};
+pub use product::{Arithmetic, DYNAMIC_ELEMENTS_MAX, INT8_DEPTH_MAX};
 pub use reduce::{Reduce, Reduction};
 pub use resample::{RESAMPLE_TAPS_MAX, Resample};
 pub use softmax::Softmax;
@@ -142,6 +142,10 @@ pub(crate) trait Definition: Copy + Into<Operation> {
     fn index_limit(&self) -> Option<u32> {
         None
     }
+    /// Returns the number of kept dims of an operation over trailing dims.
+    fn kept_dims(&self) -> Option<u32> {
+        None
+    }
     /// Returns the name of the function or activation, for reports.
     fn function_name(&self) -> &'static str {
         ""
@@ -250,6 +254,11 @@ impl Operation {
     /// Returns the arithmetic of its sums.
     pub fn arithmetic(&self) -> Arithmetic {
         defined!(self, op => op.arithmetic())
+    }
+
+    /// Returns the number of kept dims of an operation over trailing dims; the others are summed, normalised or compared.
+    pub fn kept_dims(&self) -> Option<u32> {
+        defined!(self, op => op.kept_dims())
     }
 
     /// Returns the name of the function or activation, for reports; empty if there is none.

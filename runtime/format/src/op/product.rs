@@ -1,8 +1,8 @@
 //! What matrix products and convolutions share.
 
 use super::Refusal;
-use crate::codes;
-use crate::panels::{GROUP, PANEL};
+use crate::panels::{GROUP, PANEL, PanelShape};
+use crate::{Dtype, codes};
 
 codes! {
     /// Arithmetic of a product.
@@ -13,29 +13,49 @@ codes! {
         /// largest magnitude over 127. Sums are exact; the result is scaled back to f32. A row with a value that is not
         /// finite gives NaN.
         Int8 = 1 "int8",
+        /// As [`Self::Int8`], but the columns are strided f32, too, and each is rounded to i8 at run time with a scale of its own.
+        DynamicInt8 = 2 "dynamic_int8",
     }
 }
 
 /// Deepest sum of an int8 product: that many products of an unsigned and a signed byte fit an i32.
 pub const INT8_DEPTH_MAX: u64 = 65_536;
 
+/// Most elements of the columns of a product that rounds them at run time: scratch holds all of them.
+pub const DYNAMIC_ELEMENTS_MAX: u64 = 262_144;
+
+impl Arithmetic {
+    /// Returns whether sums are sums of integers.
+    pub const fn is_int8(self) -> bool {
+        matches!(self, Self::Int8 | Self::DynamicInt8)
+    }
+}
+
 /// Elements of rows that a kernel may pack at a time; the number of rows is limited to [`PACKED_ROWS`].
 const PACKED_ELEMENTS: u64 = 16_384;
 /// Minimum and maximum rows that a kernel may pack at a time.
 const PACKED_ROWS: [u64; 2] = [32, 256];
 
-/// Returns the scratch of a product of depth `k`: packed rows and one panel of weights, both as f32.
-pub(super) fn scratch_bytes(k: u64) -> u64 {
-    let depth = k.max(1).div_ceil(GROUP as u64).saturating_mul(GROUP as u64);
+/// Returns the scratch of a product: packed rows and one panel of weights, both as f32; and i8 panels of all columns, if they are
+/// rounded at run time.
+pub(super) fn scratch_bytes(shape: PanelShape, arithmetic: Arithmetic) -> u64 {
+    let depth = shape.k.max(1).div_ceil(GROUP as u64).saturating_mul(GROUP as u64);
     let rows = (PACKED_ELEMENTS / depth).clamp(PACKED_ROWS[0], PACKED_ROWS[1]);
-    depth.saturating_mul((rows + PANEL as u64) * size_of::<f32>() as u64)
+    let bytes = depth.saturating_mul((rows + PANEL as u64) * size_of::<f32>() as u64);
+    match arithmetic {
+        Arithmetic::DynamicInt8 => bytes.saturating_add(shape.elements(Dtype::I8).unwrap_or(u64::MAX)),
+        _ => bytes,
+    }
 }
 
-/// Reads the arithmetic of a product of depth `k`.
-pub(super) fn arithmetic(code: u32, k: u64) -> Result<Arithmetic, Refusal> {
+/// Reads the arithmetic of a product.
+pub(super) fn arithmetic(code: u32, shape: PanelShape) -> Result<Arithmetic, Refusal> {
     let arithmetic = Arithmetic::from_code(code).ok_or("unknown arithmetic")?;
-    if arithmetic == Arithmetic::Int8 && k > INT8_DEPTH_MAX {
+    if arithmetic.is_int8() && shape.k > INT8_DEPTH_MAX {
         return Err("an int8 product is deeper than 65536");
+    }
+    if arithmetic == Arithmetic::DynamicInt8 && shape.n.saturating_mul(shape.k) > DYNAMIC_ELEMENTS_MAX {
+        return Err("an int8 product rounds more than 262144 elements of columns");
     }
     Ok(arithmetic)
 }

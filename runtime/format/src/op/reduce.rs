@@ -22,10 +22,21 @@ codes! {
         SumOfSquares = 7 "sum_of_squares",
         /// Index of the first largest, as a float.
         ArgMax = 8 "arg_max",
+        /// Sum of the products of two inputs.
+        SumOfProducts = 9 "sum_of_products",
+        /// Mean of the products of two inputs.
+        MeanOfProducts = 10 "mean_of_products",
     }
 }
 
-/// `out = reduction(a)`: the first `kept_dims` dims are kept, the others reduced.
+impl Reduction {
+    /// Returns whether it has a second input.
+    pub const fn is_of_products(self) -> bool {
+        matches!(self, Self::SumOfProducts | Self::MeanOfProducts)
+    }
+}
+
+/// `out = reduction(a)` or `reduction(a, b)`: the first `kept_dims` dims are kept, the others reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reduce {
     /// The function.
@@ -64,11 +75,16 @@ impl Definition for Reduce {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::None, Need::None]
+        let second = if self.reduction.is_of_products() { Need::F32 } else { Need::None };
+        [Need::Output, Need::F32, second, Need::None]
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {
-        (slot == 1).then_some(DIMS - 1)
+        (slot == 1 || slot == 2).then_some(DIMS - 1)
+    }
+
+    fn kept_dims(&self) -> Option<u32> {
+        Some(self.kept_dims)
     }
 
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
@@ -77,6 +93,10 @@ impl Definition for Reduce {
 
     fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
         kept_and_inner(self.kept_dims, dims).1
+    }
+
+    fn macs(&self, dims: &[u32; DIMS]) -> u64 {
+        if self.reduction.is_of_products() { product(dims) } else { 0 }
     }
 
     fn writes(&self, dim: usize) -> bool {

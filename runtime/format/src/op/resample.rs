@@ -59,8 +59,10 @@ impl Definition for Resample {
         Ok(access)
     }
 
+    /// The last dimension that is not resampled.
     fn vector_dim(&self, slot: usize) -> Option<usize> {
-        (slot < 2).then_some(DIMS - 1)
+        let is_last = self.axis as usize == DIMS - 1;
+        (slot < 2).then_some(if is_last { DIMS - 2 } else { DIMS - 1 })
     }
 
     fn computed_axis(&self, slot: usize) -> Option<[u32; 2]> {

@@ -31,6 +31,10 @@ impl Definition for Softmax {
         (slot < 2).then_some(DIMS - 1)
     }
 
+    fn kept_dims(&self) -> Option<u32> {
+        Some(self.kept_dims)
+    }
+
     fn units(&self, dims: &[u32; DIMS]) -> u64 {
         kept_and_inner(self.kept_dims, dims).0
     }

@@ -1,6 +1,6 @@
 //! AArch64.
 
-use super::{IntSums, Isa, ROWS_MAX, Sums};
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::aarch64::{
@@ -20,15 +20,15 @@ super::tokens! { is_aarch64_feature_detected:
 
 // Float: twenty-four vectors of sums, four of the panel and the elements of the rows, in 32 registers.
 super::vectors! {
-    Neon: "neon", rows 6,
-    float float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 i8, 0, i8::from, neon_round, neon_i8
+    Neon: "neon", tile 4_000_000,
+    float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    int8 6 x 1, i8, 0, i8::from, neon_round, neon_i8
 }
 
 super::vectors! {
-    Dotprod: "neon,dotprod", rows 6,
-    float float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 i8, 0, i8::from, neon_round, dotprod_i8
+    Dotprod: "neon,dotprod", tile 8_000_000,
+    float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    int8 6 x 1, i8, 0, i8::from, neon_round, dotprod_i8
 }
 
 /// Rounds to the nearest even.
@@ -51,7 +51,7 @@ fn neon_round(values: &[f32], factor: f32, packed: &mut [i8]) {
 /// Half a panel at a time: twenty-four vectors of sums, each of two sums for each of two columns, four vectors of weights,
 /// one of a row's group and one of products.
 #[target_feature(enable = "neon")]
-fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
     const ROWS: usize = <Neon as Isa>::ROWS;
     /// Weights of a vector: four of each of two columns.
     const LANES: usize = 8;
@@ -72,7 +72,7 @@ fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
                 }
             }
         }
-        for (sums, block) in sums.iter_mut().zip(block) {
+        for (sums, block) in sums[0].iter_mut().zip(block) {
             let pairs: [int32x4_t; 2] = [vpaddq_s32(block[0], block[1]), vpaddq_s32(block[2], block[3])];
             for (to, four) in sums[first..first + HALF].as_chunks_mut::<4>().0.iter_mut().zip(pairs) {
                 // SAFETY: four sums; no alignment is needed.
@@ -84,7 +84,7 @@ fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
 
 /// Twenty-four vectors of sums, each of four columns, four vectors of weights, and the groups of six rows in two.
 #[target_feature(enable = "neon,dotprod")]
-fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
     const ROWS: usize = <Dotprod as Isa>::ROWS;
     /// Weights of a vector: four of each of four columns.
     const LANES: usize = 16;
@@ -108,7 +108,7 @@ fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
             block[5][column] = add_dot::<1>(block[5][column], weights, last);
         }
     }
-    for (sums, block) in sums.iter_mut().zip(block) {
+    for (sums, block) in sums[0].iter_mut().zip(block) {
         for (to, four) in sums.as_chunks_mut::<4>().0.iter_mut().zip(block) {
             // SAFETY: four sums; no alignment is needed.
             unsafe { vst1q_s32(to.as_mut_ptr(), four) }

@@ -16,21 +16,36 @@ pub(crate) use portable::Portable;
 
 use crate::bind::Kernel;
 use crate::memory::Tile;
+use sonotrace_format::function::Unary;
+use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::PANEL;
 
-/// Most rows of a block of sums.
+/// Most rows of a block of sums in f32.
+pub(crate) const FLOAT_ROWS_MAX: usize = 12;
+/// Most rows of a block of an int8 product.
 pub(crate) const ROWS_MAX: usize = 6;
+/// Most panels of a block of an int8 product.
+pub(crate) const PANELS_MAX: usize = 4;
 
 /// Sums of a block: rows by the columns of a panel.
-pub(crate) type Sums = [[f32; PANEL]; ROWS_MAX];
+pub(crate) type Sums = [[f32; PANEL]; FLOAT_ROWS_MAX];
 
-/// Sums of a block of an int8 product.
+/// Sums of a block of an int8 product with one panel.
 pub(crate) type IntSums = [[i32; PANEL]; ROWS_MAX];
 
 /// An instruction set that kernels are compiled for.
 pub(crate) trait Isa: Copy {
-    /// Rows of a block of sums, at most [`ROWS_MAX`].
+    /// Rows of a block of sums in f32, at most [`FLOAT_ROWS_MAX`].
+    const FLOAT_ROWS: usize;
+
+    /// Rows of a block of an int8 product, at most [`ROWS_MAX`].
     const ROWS: usize;
+
+    /// Panels of a block of an int8 product, at most [`PANELS_MAX`].
+    const PANELS: usize;
+
+    /// Multiply-accumulates of a tile of a product: a tenth of a millisecond or less on a fast core, at most two on a slow one.
+    const TILE_MACS: u64;
 
     /// An element of the packed rows of an int8 product.
     type Packed: bytemuck::Pod;
@@ -41,8 +56,11 @@ pub(crate) trait Isa: Copy {
     /// Runs a tile of a kernel, compiled for this instruction set.
     fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>);
 
-    /// Multiplies the first [`Self::ROWS`] rows with a panel `[k][16]`.
-    fn block(self, rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums);
+    /// Computes a function of one input, in place. Compiled once, not in each kernel that has activations.
+    fn unary(self, function: Unary, values: &mut [f32]);
+
+    /// Multiplies the first [`Self::FLOAT_ROWS`] rows with a panel `[k][16]`.
+    fn block(self, rows: &[&[f32]; FLOAT_ROWS_MAX], panel: &[f32], sums: &mut Sums);
 
     /// Converts an element of the rows of an int8 product.
     fn pack(value: i8) -> Self::Packed;
@@ -51,8 +69,9 @@ pub(crate) trait Isa: Copy {
     /// [`crate::int8::ROUNDED`] of them; writes groups of four, [`Self::ROWS`] groups apart.
     fn round(self, values: &[f32], factor: f32, packed: &mut [Self::Packed]);
 
-    /// Multiplies rows `[k / 4][ROWS][4]` with an i8 panel `[k / 4][16][4]`.
-    fn block_i8(self, rows: &[Self::Packed], panel: &[i8], sums: &mut IntSums);
+    /// Multiplies rows `[k / 4][ROWS][4]` with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
+    /// [`Self::PANELS`].
+    fn block_i8(self, rows: &[Self::Packed], panels: &[i8], sums: &mut [IntSums]);
 }
 
 /// Defines tokens: name, and the features that it requires.
@@ -80,20 +99,24 @@ macro_rules! tokens {
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 use tokens;
 
-/// Implements [`Isa`] for a token: its features, then the rows of a block.
+/// Implements [`Isa`] for a token: its features, then the multiply-accumulates of a tile.
 ///
-/// * `float`: the type of a vector of floats, then functions that make a vector of zeros, load it, add the product of a
+/// * `float`: rows of a block; the type of a vector of floats, then functions that make a vector of zeros, load it, add the product of a
 ///   vector and a number to it, and store it.
-/// * `int8`: the type of packed elements, their offset, functions that make one and many, and the block.
+/// * `int8`: rows and panels of a block; the type of packed elements, their offset, functions that make one and many, and the
+///   block.
 macro_rules! vectors {
     (
-        $token:ty: $features:literal, rows $rows:literal,
-        float $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
-        int8 $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path
+        $token:ty: $features:literal, tile $tile_macs:literal,
+        float $float_rows:literal, $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
+        int8 $rows:literal x $panels:literal, $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path
     ) => {
         const _: () = {
             impl Isa for $token {
+                const FLOAT_ROWS: usize = $float_rows;
                 const ROWS: usize = $rows;
+                const PANELS: usize = $panels;
+                const TILE_MACS: u64 = $tile_macs;
                 const OFFSET: i32 = $offset;
                 type Packed = $packed;
 
@@ -107,8 +130,18 @@ macro_rules! vectors {
                     unsafe { compiled(self, kernel, tile) }
                 }
 
+                fn unary(self, function: sonotrace_format::function::Unary, values: &mut [f32]) {
+                    #[inline(never)]
+                    #[target_feature(enable = $features)]
+                    fn compiled(function: sonotrace_format::function::Unary, values: &mut [f32]) {
+                        crate::elementwise::unary(function, values);
+                    }
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { compiled(function, values) }
+                }
+
                 #[inline(always)]
-                fn block(self, rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
+                fn block(self, rows: &[&[f32]; FLOAT_ROWS_MAX], panel: &[f32], sums: &mut Sums) {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { block(rows, panel, sums) }
                 }
@@ -125,16 +158,16 @@ macro_rules! vectors {
                 }
 
                 #[inline(always)]
-                fn block_i8(self, rows: &[$packed], panel: &[i8], sums: &mut IntSums) {
+                fn block_i8(self, rows: &[$packed], panels: &[i8], sums: &mut [IntSums]) {
                     // SAFETY: the token proves that the processor has the instructions.
-                    unsafe { $block_i8(rows, panel, sums) }
+                    unsafe { $block_i8(rows, panels, sums) }
                 }
             }
 
             /// Keeps all sums of a block in registers.
             #[target_feature(enable = $features)]
-            fn block(rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
-                const ROWS: usize = <$token>::ROWS;
+            fn block(rows: &[&[f32]; FLOAT_ROWS_MAX], panel: &[f32], sums: &mut Sums) {
+                const ROWS: usize = <$token>::FLOAT_ROWS;
                 const LANES: usize = size_of::<$vector>() / size_of::<f32>();
                 let mut block = [[$zeros; PANEL / LANES]; ROWS];
                 let panel = panel.as_chunks::<PANEL>().0;
@@ -187,8 +220,18 @@ macro_rules! instructions {
             }
 
             /// Returns the rows of a block of sums.
-            pub(crate) const fn rows(self) -> usize {
-                match self.0 { $($(#[$when])* Choice::$name(_) => <$token as Isa>::ROWS,)* }
+            pub(crate) const fn rows(self, arithmetic: Arithmetic) -> usize {
+                match (self.0, arithmetic.is_int8()) {
+                    $(
+                        $(#[$when])* (Choice::$name(_), false) => <$token as Isa>::FLOAT_ROWS,
+                        $(#[$when])* (Choice::$name(_), true) => <$token as Isa>::ROWS,
+                    )*
+                }
+            }
+
+            /// Returns the multiply-accumulates of a tile of a product.
+            pub(crate) const fn tile_macs(self) -> u64 {
+                match self.0 { $($(#[$when])* Choice::$name(_) => <$token as Isa>::TILE_MACS,)* }
             }
 
             /// Returns the bytes of an element of the packed rows of an int8 product.
@@ -209,6 +252,8 @@ instructions! {
     Portable(Portable) "portable";
     #[cfg(target_arch = "x86_64")]
     Avx2(x86_64::Avx2) "avx2";
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(x86_64::Avx512Vnni) "avx512vnni";
     #[cfg(target_arch = "aarch64")]
     Neon(aarch64::Neon) "neon";
     #[cfg(target_arch = "aarch64")]
@@ -241,7 +286,8 @@ mod tests {
         assert_eq!(Instructions::available().next(), Some(Instructions::portable()));
         for instructions in Instructions::available() {
             assert_eq!(Instructions::named(instructions.name()), Some(instructions));
-            assert!((1..=ROWS_MAX).contains(&instructions.rows()));
+            assert!((1..=FLOAT_ROWS_MAX).contains(&instructions.rows(Arithmetic::Float)));
+            assert!((1..=ROWS_MAX).contains(&instructions.rows(Arithmetic::Int8)));
         }
         assert_eq!(Instructions::named("abacus"), None);
     }

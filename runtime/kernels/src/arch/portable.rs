@@ -1,9 +1,12 @@
 //! No particular instruction set: the reference.
 
-use super::{IntSums, Isa, ROWS_MAX, Sums};
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
 use crate::bind::Kernel;
+use crate::elementwise::unary;
 use crate::int8::round;
 use crate::memory::Tile;
+use sonotrace_format::function::Unary;
+use sonotrace_format::op::TILE_MACS_MAX;
 use sonotrace_format::panels::{GROUP, PANEL};
 
 /// Kernels as the build target's compiler makes them.
@@ -24,7 +27,10 @@ impl Portable {
 }
 
 impl Isa for Portable {
+    const FLOAT_ROWS: usize = ROWS;
     const ROWS: usize = ROWS;
+    const PANELS: usize = 1;
+    const TILE_MACS: u64 = TILE_MACS_MAX;
     const OFFSET: i32 = 0;
     type Packed = i8;
 
@@ -32,7 +38,12 @@ impl Isa for Portable {
         kernel.run(self, tile);
     }
 
-    fn block(self, rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
+    #[inline(never)]
+    fn unary(self, function: Unary, values: &mut [f32]) {
+        unary(function, values);
+    }
+
+    fn block(self, rows: &[&[f32]; FLOAT_ROWS_MAX], panel: &[f32], sums: &mut Sums) {
         half::<0>(rows, panel, sums);
         half::<COLUMNS>(rows, panel, sums);
     }
@@ -48,7 +59,7 @@ impl Isa for Portable {
         }
     }
 
-    fn block_i8(self, rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+    fn block_i8(self, rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
         let mut block = [[0i32; PANEL]; ROWS];
         let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
         for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
@@ -59,13 +70,13 @@ impl Isa for Portable {
                 }
             }
         }
-        sums[..ROWS].copy_from_slice(&block);
+        sums[0][..ROWS].copy_from_slice(&block);
     }
 }
 
 /// Computes the sums of eight columns of a panel, starting at `FIRST`.
 #[inline]
-fn half<const FIRST: usize>(rows: &[&[f32]; ROWS_MAX], panel: &[f32], sums: &mut Sums) {
+fn half<const FIRST: usize>(rows: &[&[f32]; FLOAT_ROWS_MAX], panel: &[f32], sums: &mut Sums) {
     let mut block = [[0.0f32; COLUMNS]; ROWS];
     let panel = panel.as_chunks::<PANEL>().0;
     let rows: [&[f32]; ROWS] = core::array::from_fn(|lane| &rows[lane][..panel.len()]);

@@ -1,27 +1,41 @@
 //! x86-64.
 
-use super::{IntSums, Isa, ROWS_MAX, Sums};
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::x86_64::{
-    __m256, __m256i, _mm_loadu_si128, _mm_packs_epi32, _mm256_add_epi32, _mm256_castsi256_si128,
-    _mm256_cvtepi8_epi16, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32,
-    _mm256_loadu_ps, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi64x,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
+    __m128i, __m256, __m256i, __m512, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
+    _mm_xor_si128, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_madd_epi16,
+    _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_cvtepi32_epi8, _mm512_cvtps_epi32,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_storeu_ps,
+    _mm512_storeu_si512,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
 
 super::tokens! { is_x86_feature_detected:
     /// 256-bit integers and floats with fused multiply-add.
     Avx2 = "avx2", "fma", "f16c";
+    /// 512-bit vectors with dot products of four bytes, such as Ice Lake and Zen 4.
+    Avx512Vnni = "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni";
 }
 
 // Float: twelve vectors of sums, two of the panel and one of a repeated element, in sixteen registers.
 super::vectors! {
-    Avx2: "avx2,fma,f16c", rows 6,
-    float __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
+    Avx2: "avx2,fma,f16c", tile 8_000_000,
+    float 6, __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
     |sum, weights, value| _mm256_fmadd_ps(_mm256_set1_ps(value), weights, sum), _mm256_storeu_ps,
-    int8 i16, 0, i16::from, avx2_round, avx2_i8
+    int8 6 x 1, i16, 0, i16::from, avx2_round, avx2_i8
+}
+
+// Float: twelve vectors of sums, enough to hide the latency of an addition.
+super::vectors! {
+    Avx512Vnni: "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", tile 8_000_000,
+    float 12, __m512, _mm512_setzero_ps(), _mm512_loadu_ps,
+    |sum, weights, value| _mm512_fmadd_ps(_mm512_set1_ps(value), weights, sum), _mm512_storeu_ps,
+    int8 6 x 4, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8
 }
 
 /// Rounds with the processor's rounding mode, which is to the nearest even.
@@ -44,7 +58,7 @@ fn avx2_round(values: &[f32], factor: f32, packed: &mut [i16]) {
 /// Multiplies in 16 bits, because the instruction that multiplies bytes saturates. Half a panel at a time: twelve vectors of
 /// sums, each of two sums for each of four columns, two vectors of weights, one of a row's group and one of products.
 #[target_feature(enable = "avx2")]
-fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut IntSums) {
+fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut [IntSums]) {
     const ROWS: usize = <Avx2 as Isa>::ROWS;
     /// Weights of a vector: four of each of four columns.
     const LANES: usize = 16;
@@ -65,12 +79,70 @@ fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut IntSums) {
                 }
             }
         }
-        for (sums, [left, right]) in sums.iter_mut().zip(block) {
+        for (sums, [left, right]) in sums[0].iter_mut().zip(block) {
             // Columns 0 1 4 5 2 3 6 7, then in order.
             let sums_of_8 = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
             let to = &mut sums[first..first + HALF];
             // SAFETY: eight sums; no alignment is needed.
             unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), sums_of_8) }
+        }
+    }
+}
+
+/// Rounds with the processor's rounding mode, which is to the nearest even, and adds 128.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn vnni_round(values: &[f32], factor: f32, packed: &mut [u8]) {
+    const STEP: usize = GROUP * <Avx512Vnni as Isa>::ROWS;
+    let (factor, offset) = (_mm512_set1_ps(factor), _mm_set1_epi8(i8::MIN));
+    for (values, to) in values.as_chunks::<16>().0.iter().zip(packed.chunks_mut(4 * STEP)) {
+        // SAFETY: sixteen floats; no alignment is needed.
+        let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+        let rounded: __m128i = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(values, factor)));
+        let groups: [[u8; GROUP]; 4] = bytemuck::cast(_mm_xor_si128(rounded, offset));
+        for (at, group) in groups.iter().enumerate() {
+            to[at * STEP..][..GROUP].copy_from_slice(group);
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
+    match sums.len() {
+        1 => vnni_panels::<1>(rows, panels, sums),
+        2 => vnni_panels::<2>(rows, panels, sums),
+        3 => vnni_panels::<3>(rows, panels, sums),
+        _ => vnni_panels::<4>(rows, panels, sums),
+    }
+}
+
+/// Up to twenty-four vectors of sums, one of each panel and one of a row's repeated group, in 32 registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vnni_panels<const PANELS: usize>(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
+    const ROWS: usize = <Avx512Vnni as Isa>::ROWS;
+    let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
+    let panels: [&[[i8; GROUP * PANEL]]; PANELS] = core::array::from_fn(|at| {
+        &panels[at * rows.len() * GROUP * PANEL..].as_chunks::<{ GROUP * PANEL }>().0[..rows.len()]
+    });
+    let mut block = [[_mm512_setzero_si512(); PANELS]; ROWS];
+    for (k, rows) in rows.iter().enumerate() {
+        let weights: [__m512i; PANELS] = core::array::from_fn(|at| {
+            // SAFETY: each panel has as many groups as the rows have.
+            let group = unsafe { panels[at].get_unchecked(k) };
+            // SAFETY: 64 bytes; no alignment is needed.
+            unsafe { _mm512_loadu_si512(group.as_ptr().cast()) }
+        });
+        for (sums, group) in block.iter_mut().zip(rows.as_chunks::<GROUP>().0) {
+            let group = _mm512_set1_epi32(bytemuck::cast(*group));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = _mm512_dpbusd_epi32(*sum, group, weights);
+            }
+        }
+    }
+    for (at, sums) in sums.iter_mut().enumerate().take(PANELS) {
+        for (sums, block) in sums.iter_mut().zip(&block) {
+            // SAFETY: sixteen sums; no alignment is needed.
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), block[at]) }
         }
     }
 }
