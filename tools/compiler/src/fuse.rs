@@ -1,20 +1,28 @@
 //! Fuses operations: biases and activations go into the products before them, scales and offsets into normalisations,
 //! and copies are removed.
 //!
-//! All rules have one form. If an operation is the only reader of a tensor, the writers of that tensor can do its work,
-//! and write its output directly. [`project`] computes their offsets and strides.
+//! Most rules have one form. If an operation is the only reader of a tensor, the writers of that tensor can do its work,
+//! and write its output directly. [`project`] computes their offsets and strides. A sum of products is found the other way
+//! round: the sum reads what the product reads.
 
 use crate::graph::{Home, Module, Op, Operand, Program};
 use crate::view::{MapDim, TensorId, merge_dims, project};
 use sonotrace::format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
-use sonotrace::format::op::Elementwise;
+use sonotrace::format::op::{Elementwise, Reduction};
 use sonotrace::format::{DIMS, OpKind, Operation};
+use std::ops::Range;
 
 /// Removes unread operations, then fuses until no rule applies.
 pub fn fuse(module: &Module, program: &mut Program) {
     remove_unread(module, program);
     let mut at = 0;
     while at < program.ops.len() {
+        if let Some((writer, op)) = sum_of_products(module, program, at) {
+            program.ops[at] = op;
+            program.ops.remove(writer);
+            at = 0;
+            continue;
+        }
         match fused(module, program, at) {
             Some(changes) => {
                 for (writer, op) in changes {
@@ -124,20 +132,83 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     Some(changes)
 }
 
-/// Splits the dims of an element-wise operation where they cross some positions of an operand's tensor.
+/// The sum at `at` of the products that another operation computes, and the index of that one.
+fn sum_of_products(module: &Module, program: &Program, at: usize) -> Option<(usize, Op)> {
+    let mut op = program.ops[at].clone();
+    let Operation::Reduce(reduce) = &mut op.operation else { return None };
+    reduce.reduction = match reduce.reduction {
+        Reduction::Sum => Reduction::SumOfProducts,
+        Reduction::Mean => Reduction::MeanOfProducts,
+        _ => return None,
+    };
+    let source = op.operands[1]?;
+    let &[index] = &*private_writers(module, program, at, source.tensor)? else { return None };
+    let writer = &program.ops[index];
+    if writer.function()? != Function::Binary(BinaryFunction::Mul) {
+        return None;
+    }
+    let written = writer.output()?;
+    // The factors must not be smaller types, nor be overwritten before the sum reads them.
+    let factors = [writer.operands[1]?, writer.operands[2]?];
+    let is_overwritten = |factor: &Operand| {
+        program.ops[index..at]
+            .iter()
+            .any(|op| op.output().is_some_and(|output| output.tensor == factor.tensor))
+    };
+    if written.offset != 0 || factors.iter().any(is_overwritten) {
+        return None;
+    }
+    let ends = |dim: usize| [written.strides[dim], written.strides[dim] * writer.dims[dim]];
+    split_dims(&mut op, 1, &(0..DIMS).flat_map(ends).collect::<Vec<usize>>())?;
+    let source = op.operands[1]?;
+    let walked: Vec<usize> = (0..DIMS).filter(|&dim| op.dims[dim] != 1).collect();
+    let dims: Vec<(usize, usize)> = walked.iter().map(|&dim| (op.dims[dim], source.strides[dim])).collect();
+    let elements = module.tensors[source.tensor].elements;
+    for (slot, factor) in [1, 2].into_iter().zip(factors) {
+        let map = |dim: usize| MapDim {
+            extent: writer.dims[dim],
+            from: written.strides[dim],
+            to: factor.strides[dim],
+        };
+        let map: Vec<MapDim> = (0..DIMS).map(map).collect();
+        let (offset, projected) = project(source.offset, &dims, &map, elements)?;
+        let mut strides = [0; DIMS];
+        for (&dim, stride) in walked.iter().zip(projected) {
+            strides[dim] = stride;
+        }
+        op.operands[slot] = Some(Operand { tensor: factor.tensor, offset: factor.offset + offset, strides });
+    }
+    merge(&mut op);
+    Some((index, op))
+}
+
+/// Splits the dims of an operation that may have any, such as an element-wise one, where they cross some positions of an operand's
+/// tensor: those that are kept and those that are reduced separately, and not the axis of a resampling.
 pub fn split_dims(op: &mut Op, slot: usize, cuts: &[usize]) -> Option<()> {
+    parts(op).into_iter().try_for_each(|part| split_in(op, slot, cuts, part))
+}
+
+/// The ranges of dims that are merged and split, each for itself.
+fn parts(op: &Op) -> Vec<Range<usize>> {
+    let kept = op.operation.kept_dims().unwrap_or(0) as usize;
+    [0..kept, kept..DIMS].into_iter().filter(|range| !range.is_empty()).collect()
+}
+
+fn split_in(op: &mut Op, slot: usize, cuts: &[usize], range: Range<usize>) -> Option<()> {
     let mut cuts = cuts.to_vec();
     cuts.sort_unstable();
     let operand = op.operands[slot]?;
-    let (mut dims, mut strides) = walked(op);
-    let mut placed = operand.strides[DIMS - dims.len()..].to_vec();
+    let (mut dims, mut strides) = walked(op, range.clone());
+    let first = range.end - dims.len();
+    let mut placed = operand.strides[first..range.end].to_vec();
+    let mut axis = resampled_axis(op).and_then(|axis| axis.checked_sub(first));
     let mut dim = 0;
     while dim < dims.len() {
         let (extent, stride) = (dims[dim], placed[dim]);
         // The innermost cut inside this dim; the outer part is examined next.
         let is_inside = |cut: usize| stride < cut && cut < stride * extent && cut.is_multiple_of(stride);
         let inner = cuts.iter().find(|&&cut| stride != 0 && is_inside(cut)).map(|cut| cut / stride);
-        match inner.filter(|&inner| extent.is_multiple_of(inner)) {
+        match inner.filter(|&inner| axis != Some(dim) && extent.is_multiple_of(inner)) {
             Some(inner) => {
                 (dims[dim], placed[dim]) = (extent / inner, stride * inner);
                 dims.insert(dim + 1, inner);
@@ -147,35 +218,56 @@ pub fn split_dims(op: &mut Op, slot: usize, cuts: &[usize]) -> Option<()> {
                     operand[dim] = stride * inner;
                     operand.insert(dim + 1, stride);
                 }
+                axis = axis.map(|axis| if axis > dim { axis + 1 } else { axis });
             }
             None => dim += 1,
         }
     }
-    set_walked(op, &dims, &strides)
+    set_walked(op, range.clone(), &dims, &strides)?;
+    if let (Operation::Resample(resample), Some(axis)) = (&mut op.operation, axis) {
+        resample.axis = (range.end - dims.len() + axis) as u32;
+    }
+    Some(())
 }
 
-/// Merges the dims of an element-wise operation again.
+fn resampled_axis(op: &Op) -> Option<usize> {
+    match op.operation {
+        Operation::Resample(resample) => Some(resample.axis as usize),
+        _ => None,
+    }
+}
+
+/// Merges the dims of such an operation again.
 pub fn merge(op: &mut Op) {
-    let (mut dims, mut strides) = walked(op);
-    merge_dims(&mut dims, &mut strides);
-    // Merging never adds dims.
-    let _ = set_walked(op, &dims, &strides);
+    // The axis of a resampling must stay by itself.
+    if resampled_axis(op).is_some() {
+        return;
+    }
+    for part in parts(op) {
+        let (mut dims, mut strides) = walked(op, part.clone());
+        merge_dims(&mut dims, &mut strides);
+        // Merging never adds dims.
+        let _ = set_walked(op, part, &dims, &strides);
+    }
 }
 
-/// The dims of an element-wise operation without leading dims of 1, and its operands' strides over them.
-fn walked(op: &Op) -> (Vec<usize>, Vec<Vec<usize>>) {
-    let first = op.dims.iter().position(|&extent| extent != 1).unwrap_or(DIMS - 1);
-    let strides = op.operands.iter().flatten().map(|operand| operand.strides[first..].to_vec()).collect();
-    (op.dims[first..].to_vec(), strides)
+/// The dims of a range without leading dims of 1, and the operands' strides over them.
+pub fn walked(op: &Op, range: Range<usize>) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let first = range.clone().find(|&dim| op.dims[dim] != 1).unwrap_or(range.end - 1);
+    let range = first..range.end;
+    let strides =
+        op.operands.iter().flatten().map(|operand| operand.strides[range.clone()].to_vec()).collect();
+    (op.dims[range].to_vec(), strides)
 }
 
-fn set_walked(op: &mut Op, dims: &[usize], strides: &[Vec<usize>]) -> Option<()> {
-    let first = DIMS.checked_sub(dims.len())?;
-    op.dims = [1; DIMS];
-    op.dims[first..].copy_from_slice(dims);
+/// Sets the dims of a range, aligned to its end; none if they are too many.
+pub fn set_walked(op: &mut Op, range: Range<usize>, dims: &[usize], strides: &[Vec<usize>]) -> Option<()> {
+    let first = range.end.checked_sub(dims.len()).filter(|&first| first >= range.start)?;
+    op.dims[range.clone()].fill(1);
+    op.dims[first..range.end].copy_from_slice(dims);
     for (operand, strides) in op.operands.iter_mut().flatten().zip(strides) {
-        operand.strides = [0; DIMS];
-        operand.strides[first..].copy_from_slice(strides);
+        operand.strides[range.clone()].fill(0);
+        operand.strides[first..range.end].copy_from_slice(strides);
     }
     Some(())
 }
@@ -242,6 +334,7 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
             writer.operands[3] = Some(addend);
             Some(())
         }
+        (Function::Binary(B::Mul), Some(scale)) if kind == OpKind::Reduce => mean(module, writer, &scale),
         (Function::Binary(B::Min), Some(high)) => clamp(module, writer, &high),
         (Function::Unary(function), None) if is_bare_product => {
             writer.activation_mut().map(|activation| *activation = function)
@@ -252,6 +345,23 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
 
 fn elementwise(function: Function) -> Operation {
     Elementwise { function }.into()
+}
+
+/// A sum divided by the number of its elements becomes a mean.
+fn mean(module: &Module, writer: &mut Op, scale: &Operand) -> Option<()> {
+    let &[scale] = module.floats(scale.tensor)? else { return None };
+    let Operation::Reduce(reduce) = &mut writer.operation else { return None };
+    let count: usize = writer.dims[reduce.kept_dims as usize..].iter().product();
+    if (scale * count as f32 - 1.0).abs() > 1e-6 {
+        return None;
+    }
+    reduce.reduction = match reduce.reduction {
+        Reduction::Sum => Reduction::Mean,
+        Reduction::SumOfSquares => Reduction::MeanOfSquares,
+        Reduction::SumOfProducts => Reduction::MeanOfProducts,
+        _ => return None,
+    };
+    Some(())
 }
 
 /// `min(max(a, low), high)` with constant bounds becomes one function, of an element-wise operation or a product.

@@ -7,12 +7,15 @@
 use crate::fuse::{merge, split_dims};
 use crate::graph::{Constant, Home, Module, Op, Operand, Program};
 use crate::view::{MapDim, TensorId, dense_strides, project};
-use sonotrace::format::op::Need;
+use sonotrace::format::op::{Need, Reduce, Reduction};
 use sonotrace::format::{DIMS, OpKind, Operation};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Cost of an element whose neighbour lies elsewhere; adjacent elements cost 1.
 const STRIDED_COST: usize = 4;
+
+/// Extent of an axis in each tensor that has it.
+type Axis = BTreeMap<TensorId, usize>;
 
 /// Chooses orders for all scratch tensors of the program with this index that are no ports.
 pub fn arrange(module: &mut Module, index: usize, program: &mut Program) {
@@ -65,23 +68,34 @@ fn groups(module: &Module, program: &Program) -> Vec<Vec<TensorId>> {
 fn best(module: &Module, program: &Program, group: &[TensorId]) -> Option<Vec<(usize, Op)>> {
     let touches = |op: &Op| op.operands.iter().flatten().any(|operand| group.contains(&operand.tensor));
     let touching: Vec<usize> = (0..program.ops.len()).filter(|&at| touches(&program.ops[at])).collect();
-    let mut axes = BTreeSet::new();
+    // By stride: the extent of the axis in each tensor. One tensor may be a part of another: maps that are concatenated.
+    let mut axes: BTreeMap<usize, Axis> = BTreeMap::new();
     for op in touching.iter().map(|&at| &program.ops[at]) {
         for (slot, operand) in operands(op).filter(|(_, operand)| group.contains(&operand.tensor)) {
             let Some(dim) = op.operation.vector_dim(slot) else { continue };
             let extent = extents(op, slot)[dim];
             let stride = operand.strides[dim];
             if extent > 1 && stride > 1 {
-                axes.insert((extent, stride));
+                axes.entry(stride).or_default();
+            }
+        }
+    }
+    for op in touching.iter().map(|&at| &program.ops[at]) {
+        for (slot, operand) in operands(op).filter(|(_, operand)| group.contains(&operand.tensor)) {
+            for (extent, stride) in extents(op, slot).into_iter().zip(operand.strides) {
+                if let Some(axis) = axes.get_mut(&stride) {
+                    let known = axis.entry(operand.tensor).or_insert(1);
+                    *known = extent.max(*known);
+                }
             }
         }
     }
     let mut least: usize = touching.iter().map(|&at| cost(module, &program.ops[at])).sum();
     let mut found = None;
-    for (extent, stride) in axes {
+    for (stride, axis) in axes {
         let changed: Option<Vec<(usize, Op)>> = touching
             .iter()
-            .map(|&at| Some((at, arranged(module, &program.ops[at], group, (extent, stride))?)))
+            .map(|&at| Some((at, arranged(module, &program.ops[at], stride, &axis)?)))
             .collect();
         let Some(changed) = changed else { continue };
         let total = changed.iter().map(|(_, op)| cost(module, op)).sum();
@@ -119,18 +133,17 @@ fn cost(module: &Module, op: &Op) -> usize {
     operands(op).map(of).sum()
 }
 
-/// The operation after an axis, with its extent and stride, has become the innermost one of a group's tensors; none if strides
-/// cannot express it.
-fn arranged(module: &Module, op: &Op, group: &[TensorId], (extent, stride): (usize, usize)) -> Option<Op> {
+/// The operation after the axis with this stride has become the innermost one of some tensors; none if strides cannot express it.
+fn arranged(module: &Module, op: &Op, stride: usize, axis: &Axis) -> Option<Op> {
     let mut op = op.clone();
-    let slots: Vec<usize> =
-        operands(&op).filter(|(_, operand)| group.contains(&operand.tensor)).map(|(slot, _)| slot).collect();
-    if op.function().is_some() {
-        for &slot in &slots {
+    let slots: Vec<(usize, usize)> =
+        operands(&op).filter_map(|(slot, operand)| Some((slot, *axis.get(&operand.tensor)?))).collect();
+    if has_any_dims(&op) {
+        for &(slot, extent) in &slots {
             split_dims(&mut op, slot, &[stride, stride * extent])?;
         }
     }
-    for slot in slots {
+    for (slot, extent) in slots {
         let extents = extents(&op, slot);
         let operand = op.operands[slot]?;
         let walked: Vec<usize> =
@@ -140,6 +153,9 @@ fn arranged(module: &Module, op: &Op, group: &[TensorId], (extent, stride): (usi
         let computed = op.operation.computed_axis(slot);
         axes.extend(computed.map(|[length, stride]| (length as usize, stride as usize)));
         let elements = module.tensors[operand.tensor].elements;
+        if !elements.is_multiple_of(extent * stride) {
+            return None;
+        }
         let outer = (extent * stride, elements / (extent * stride));
         let map = [
             MapDim { extent: stride, from: 1, to: extent },
@@ -160,14 +176,28 @@ fn arranged(module: &Module, op: &Op, group: &[TensorId], (extent, stride): (usi
     Some(op)
 }
 
-/// Sorts the dims of an operation that may have them in any order by the strides of its output.
+/// Whether dims may be split and merged.
+fn has_any_dims(op: &Op) -> bool {
+    matches!(op.operation.kind(), OpKind::Elementwise | OpKind::Resample)
+        || op.operation.kept_dims().is_some()
+}
+
+/// Sorts the dims of an operation that may have them in any order by the strides of its output; those that are reduced, by the
+/// strides of its input.
 fn sort_dims(op: &mut Op) {
-    if !matches!(op.operation.kind(), OpKind::Elementwise | OpKind::Gather | OpKind::Resample) {
-        return;
-    }
-    let Some(output) = op.output() else { return };
+    let kept = match op.operation.kind() {
+        OpKind::Elementwise | OpKind::Gather | OpKind::Resample => DIMS,
+        // The index of the largest element depends on the order.
+        _ if matches!(op.operation, Operation::Reduce(Reduce { reduction: Reduction::ArgMax, .. })) => return,
+        _ => match op.operation.kept_dims() {
+            Some(kept) => kept as usize,
+            None => return,
+        },
+    };
+    let (Some(output), Some(input)) = (op.operands[0], op.operands[1]) else { return };
     let mut order: [usize; DIMS] = std::array::from_fn(|dim| dim);
-    order.sort_by_key(|&dim| (op.dims[dim] != 1, std::cmp::Reverse(output.strides[dim])));
+    order[..kept].sort_by_key(|&dim| (op.dims[dim] != 1, std::cmp::Reverse(output.strides[dim])));
+    order[kept..].sort_by_key(|&dim| (op.dims[dim] != 1, std::cmp::Reverse(input.strides[dim])));
     op.dims = order.map(|dim| op.dims[dim]);
     for operand in op.operands.iter_mut().flatten() {
         operand.strides = order.map(|dim| operand.strides[dim]);
@@ -176,7 +206,7 @@ fn sort_dims(op: &mut Op) {
         let place = order.iter().position(|&dim| dim == resample.axis as usize);
         resample.axis = place.map_or(resample.axis, |place| place as u32);
     }
-    if op.function().is_some() {
+    if has_any_dims(op) {
         merge(op);
     }
 }

@@ -4,6 +4,7 @@
 //! frontend   ONNX -> tract's decluttered model (never its optimized form)
 //! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
 //! fuse       -> moves biases and activations into products, scales into normalisations, removes copies
+//! join       -> operations that are one loop written out become one
 //! layout     -> orders the axes of tensors in memory as the kernels prefer, then fuses again
 //! plan       -> places for all scratch tensors
 //! storage    -> constants as f32, f16 or 8-bit integers, packed as the kernels read them
@@ -20,6 +21,7 @@ pub mod frontend;
 mod fuse;
 pub mod golden;
 mod graph;
+mod join;
 mod layout;
 mod lower;
 pub mod parity;
@@ -146,6 +148,7 @@ fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, Compi
         let mut program =
             Program { name: graph.program.clone(), inputs, outputs, slots: slots[index].clone(), ops };
         fuse::fuse(&module, &mut program);
+        join::join(&mut program);
         layout::arrange(&mut module, index, &mut program);
         fuse::fuse(&module, &mut program);
         module.programs[index] = program;

@@ -4,8 +4,8 @@ use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
 use crate::view::TensorId;
 use half::f16;
-use sonotrace::format::op::{Arithmetic, INT8_DEPTH_MAX};
-use sonotrace::format::panels::{GROUP, PANEL};
+use sonotrace::format::op::{Arithmetic, DYNAMIC_ELEMENTS_MAX, INT8_DEPTH_MAX};
+use sonotrace::format::panels::{GROUP, PANEL, PanelShape};
 use sonotrace::format::{Dtype, OpKind, Operation, TENSOR_ALIGN};
 
 /// Storage of weights.
@@ -14,12 +14,13 @@ pub enum Weights {
     /// 32-bit floats.
     #[default]
     F32,
-    /// 16-bit floats: packed panels, and large constants of element-wise operations and depthwise convolutions.
-    /// Small ones (biases, scales, tables) stay f32.
+    /// 16-bit floats: packed panels, and large constants of element-wise operations. Small ones (biases, scales, tables) and
+    /// weights of depthwise convolutions stay f32.
     F16,
     /// Packed panels as 8-bit integers with a scale per column (output channel); the rest as with `F16`.
     I8,
-    /// As `I8`, and matrix products with such panels round their rows to 8 bits too ([`Arithmetic::Int8`]).
+    /// As `I8`, and products with such panels round their rows to 8 bits too ([`Arithmetic::Int8`]); products of two computed
+    /// matrices round both ([`Arithmetic::DynamicInt8`]).
     Int8,
 }
 
@@ -118,14 +119,22 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
     Ok((bytes, places))
 }
 
-/// Lets products with 8-bit panels compute in int8, if they are not too deep.
+/// Products with fewer rows or columns, or of fewer terms, are not computed in int8 if their columns must be rounded first.
+const DYNAMIC_EXTENT_MIN: u64 = 16;
+
+/// Lets products compute in int8: those with 8-bit panels, if they are not too deep; of those of two computed matrices, the ones
+/// that are large enough to be worth the rounding.
 pub fn quantize(module: &mut Module, places: &[Option<Stored>]) {
+    let is_constant: Vec<bool> = module.tensors.iter().map(|tensor| tensor.constant.is_some()).collect();
     for op in module.programs.iter_mut().flat_map(|program| &mut program.ops) {
-        let depth = op.operation.panels(&op.extents()).map_or(u64::MAX, |shape| shape.k);
-        let Some(weights) = op.operands[2].filter(|_| depth <= INT8_DEPTH_MAX) else { continue };
+        let Some(PanelShape { n, k }) = op.operation.panels(&op.extents()) else { continue };
+        let Some(weights) = op.operands[2].filter(|_| k <= INT8_DEPTH_MAX) else { continue };
+        let is_large = (op.dims[5] as u64).min(n).min(k) >= DYNAMIC_EXTENT_MIN;
+        let is_dynamic = is_large && !is_constant[weights.tensor] && n * k <= DYNAMIC_ELEMENTS_MAX;
         let is_i8 = places[weights.tensor].is_some_and(|stored| stored.dtype == Dtype::I8);
         match &mut op.operation {
             Operation::MatMul(op) if is_i8 => op.arithmetic = Arithmetic::Int8,
+            Operation::MatMul(op) if is_dynamic => op.arithmetic = Arithmetic::DynamicInt8,
             Operation::Conv(op) if is_i8 => op.arithmetic = Arithmetic::Int8,
             _ => {}
         }
@@ -197,11 +206,7 @@ fn uses(module: &Module) -> Vec<Option<bool>> {
 }
 
 fn reads_f16(op: &Op, slot: usize) -> bool {
-    match op.operation.kind() {
-        OpKind::Elementwise => true,
-        OpKind::DepthwiseConv => slot == 2,
-        _ => false,
-    }
+    op.operation.kind() == OpKind::Elementwise && slot > 0
 }
 
 /// Bytes of the constants that a program reads.

@@ -189,6 +189,37 @@ pub fn project(
     if covered != elements {
         return None;
     }
+    project_inside(offset, writer, &dims).or_else(|| project_across(offset, writer, dims))
+}
+
+/// As [`project`], if each of the writer's dims stays inside one dim of `map`.
+fn project_inside(offset: usize, writer: &[(usize, usize)], map: &[MapDim]) -> Option<(usize, Vec<usize>)> {
+    // The largest index in each dim of the map; it must not carry over into the next.
+    let mut largest: Vec<usize> = map.iter().map(|dim| offset / dim.from % dim.extent).collect();
+    let to = map.iter().zip(&largest).map(|(dim, digit)| digit * dim.to).sum();
+    let mut strides = Vec::with_capacity(writer.len());
+    for &(extent, stride) in writer {
+        if extent == 1 || stride == 0 {
+            strides.push(0);
+            continue;
+        }
+        let at = map.iter().position(|dim| dim.from <= stride && stride < dim.from * dim.extent)?;
+        let steps = stride / map[at].from;
+        if !stride.is_multiple_of(map[at].from) {
+            return None;
+        }
+        largest[at] += steps * (extent - 1);
+        strides.push(map[at].to * steps);
+    }
+    map.iter().zip(largest).all(|(dim, largest)| largest < dim.extent).then_some((to, strides))
+}
+
+/// As [`project`], if the writer's dims may span several dims of `map`.
+fn project_across(
+    offset: usize,
+    writer: &[(usize, usize)],
+    mut dims: Vec<MapDim>,
+) -> Option<(usize, Vec<usize>)> {
     // Cut the dims of `map` at the bounds of the writer's dims.
     for &(extent, stride) in writer.iter().filter(|&&(extent, _)| extent != 1) {
         for cut in [stride, stride * extent] {

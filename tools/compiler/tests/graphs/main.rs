@@ -2,6 +2,7 @@
 
 mod elementwise;
 mod layouts;
+mod loops;
 mod products;
 mod refusals;
 mod shapes;
