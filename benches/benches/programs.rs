@@ -1,15 +1,16 @@
 //! Time per program of a model file:
 //! `cargo bench -p sonotrace-benches --bench programs [-- FILE.sono [RUNS]]`.
 //!
-//! With `--instructions=NAME`, for that instruction set (`portable`, `avx2`, ...), not the fastest.
+//! With `--threads=N`, on N threads. With `--instructions=NAME`, for that instruction set (`portable`, `avx2`, ...), not the fastest.
 //!
 //! With `--ops`, the time of each kind of operation: number, p50, share of the program, multiply-accumulates per second.
 //!
 //! With `--before=PROGRAM`, an earlier build of this benchmark, runs that and this one in turn, six times, and prints the
 //! times before and after. `--before-file=FILE.sono` is a file for the earlier one, if it cannot read the same.
 
+use sonotrace::exec::ExecutorConfig;
 use sonotrace_benches::change::{CHANGE_HEAD, Side, changes, output};
-use sonotrace_benches::{HEAD, arguments, instructions, ops, programs};
+use sonotrace_benches::{HEAD, arguments, instructions, ops, programs, threads};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,14 +21,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (path, runs) = arguments(20)?;
     let option = |name: &str| std::env::args().find_map(|argument| Some(argument.strip_prefix(name)?.into()));
     let instructions = instructions()?;
-    println!("{}, {runs} runs, {}", path.display(), instructions.name());
+    let config = ExecutorConfig { instructions, threads: threads()?, ..ExecutorConfig::default() };
+    println!("{}, {runs} runs, {}, threads: {}", path.display(), instructions.name(), config.threads);
     if std::env::args().any(|argument| argument == "--ops") {
         ops::lines(&ops::operations(&path, instructions, runs)?).iter().for_each(|line| println!("{line}"));
         return Ok(());
     }
     let Some(before): Option<PathBuf> = option("--before=") else {
         println!("{HEAD}");
-        for times in programs(&path, instructions, runs)? {
+        for times in programs(&path, config, runs)? {
             println!("{}", times.line());
         }
         return Ok(());
@@ -41,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         command.arg(path).arg(runs.to_string());
         if side == Side::After {
             command.arg(format!("--instructions={}", instructions.name()));
+            command.arg(format!("--threads={}", config.threads));
         }
         output(&mut command)
     })? {

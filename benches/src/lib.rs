@@ -114,6 +114,15 @@ pub fn instructions() -> Result<Instructions, String> {
         .map_or_else(|| Ok(Instructions::best()), |name| instructions_named(&name))
 }
 
+/// Returns the number of threads that the option `--threads=` gives, or 1.
+///
+/// # Errors
+/// If it is no number.
+pub fn threads() -> Result<u32, String> {
+    let option = std::env::args().find_map(|argument| Some(argument.strip_prefix("--threads=")?.to_owned()));
+    option.map_or(Ok(1), |text| text.parse().map_err(|error| format!("--threads={text}: {error}")))
+}
+
 /// Returns an instruction set by its name.
 ///
 /// # Errors
@@ -130,7 +139,7 @@ pub fn instructions_named(name: &str) -> Result<Instructions, String> {
 ///
 /// # Errors
 /// If the file cannot be opened or is refused, or the memory cannot be mapped.
-pub fn programs(path: &Path, instructions: Instructions, runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
+pub fn programs(path: &Path, config: ExecutorConfig, runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut loads = Vec::new();
     let load = Times::of("load and verify", 1, || loads.push(ModelFile::open(path)));
     let file = loads.pop().ok_or("nothing was loaded")??;
@@ -139,7 +148,6 @@ pub fn programs(path: &Path, instructions: Instructions, runs: u64) -> Result<Ve
         let _ = std::hint::black_box(Model::parse(file.bytes()));
     });
     let model = Model::parse(file.bytes())?;
-    let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
     let mut region = Region::new(memory_required(file.bytes(), &config)?.bytes)?;
     let mut executor = Executor::new(model, config, region.as_mut_slice())?;
     let mut tests = Vec::new();
@@ -147,12 +155,23 @@ pub fn programs(path: &Path, instructions: Instructions, runs: u64) -> Result<Ve
     tests.into_iter().collect::<Result<Vec<f32>, _>>()?;
     let mut programs: Vec<Times> =
         model.programs().iter().map(|record| Times::new(model.name(record.name))).collect();
-    for _ in 0..runs.max(1) {
-        for (program, times) in programs.iter_mut().enumerate() {
-            executor.begin_apart(program)?;
-            times.time(|| executor.finish());
+    std::thread::scope(|scope| {
+        while let Some(helper) = executor.helper() {
+            scope.spawn(move || helper.run());
         }
-    }
+        let mut run_all = || -> Result<(), Box<dyn Error>> {
+            for _ in 0..runs.max(1) {
+                for (program, times) in programs.iter_mut().enumerate() {
+                    executor.begin_apart(program)?;
+                    times.time(|| executor.finish());
+                }
+            }
+            Ok(())
+        };
+        let ran = run_all();
+        executor.dismiss_helpers();
+        ran
+    })?;
     Ok([vec![load, verify, self_test], programs].concat())
 }
 
@@ -163,7 +182,12 @@ mod tests {
     #[test]
     fn every_program_is_timed() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/data/disc.sono");
-        let times = programs(&path, Instructions::portable(), 3).expect("the small model runs");
+        let config = ExecutorConfig {
+            instructions: Instructions::portable(),
+            threads: 2,
+            ..ExecutorConfig::default()
+        };
+        let times = programs(&path, config, 3).expect("the small model runs");
         let names: Vec<&str> = times.iter().map(|times| times.name.as_str()).collect();
         assert_eq!(names, ["load and verify", "verify again", "self-test", "encoder", "decoder"]);
         assert!(times[3..].iter().all(|times| times.ns.len() == 3));

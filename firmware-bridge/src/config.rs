@@ -172,6 +172,7 @@ impl Config {
             vendor_tables,
             attention_below: self.attention_below,
             lost_below: self.lost_below,
+            ..SessionConfig::default()
         }
     }
 

@@ -7,7 +7,8 @@ mod common;
 mod kernel_cases;
 use common::{AlignedBytes, Random, disc, disc_model};
 use kernel_cases::{Bench, Case, bits, cases, matmul, small_tiles};
-use sonotrace::exec::{Claims, ExecError, Executor, ExecutorConfig, Job, Progress, memory_required};
+use sonotrace::exec::{ExecError, Executor, ExecutorConfig, Progress, memory_required};
+use sonotrace::kernels::claims::Claims;
 
 fn two_frames() -> ExecutorConfig {
     ExecutorConfig { kept_frames: 2, ..ExecutorConfig::default() }
@@ -17,10 +18,14 @@ fn expected(case: &Case) -> Vec<u32> {
     bits(&case.run(&small_tiles()))
 }
 
-/// Returns a job over a bench's operation.
-fn job<'a>(bench: &'a Bench<'_>, claims: &'a Claims, generation: u32) -> Job<'a> {
-    // SAFETY: the spaces belong to the bench, live as long as the job, and nothing else accesses them.
-    unsafe { Job::new(&bench.op, &bench.spaces, claims, generation) }
+/// Claims and runs tiles until none is left.
+fn work(bench: &Bench<'_>, claims: &Claims, scratch: &mut AlignedBytes, mut pause: impl FnMut()) {
+    while let Some(left) = claims.claim() {
+        // SAFETY: the spaces belong to the bench, nothing else accesses them, and each tile is claimed once.
+        unsafe { bench.op.run(&bench.spaces, left, scratch.bytes_mut()) };
+        claims.finish();
+        pause();
+    }
 }
 
 #[test]
@@ -29,48 +34,44 @@ fn several_threads_give_the_same_bits_as_one() {
         let (expected, file) = (expected(&case), case.file());
         for threads in [2, 3, 5] {
             let bench = Bench::new(&file, &small_tiles());
-            let mut claims = Claims::default();
-            let generation = claims.open();
-            let job = job(&bench, &claims, generation);
+            let claims = Claims::default();
+            claims.open(bench.op.tiles());
             let scratch: Vec<AlignedBytes> = (0..threads).map(|_| bench.scratch()).collect();
             std::thread::scope(|scope| {
                 for (thread, mut scratch) in scratch.into_iter().enumerate() {
+                    let (bench, claims) = (&bench, &claims);
                     scope.spawn(move || {
-                        let mut asked = thread;
+                        let mut tiles = thread;
                         // Delay some threads now and then, to vary which thread runs which tile.
-                        let mut go_on = || {
-                            asked += 1;
-                            if asked % 3 == 0 {
+                        work(bench, claims, &mut scratch, || {
+                            tiles += 1;
+                            if tiles % 3 == 0 {
                                 std::thread::yield_now();
                             }
-                            true
-                        };
-                        job.work(scratch.bytes_mut(), &mut go_on);
+                        });
                     });
                 }
             });
-            assert!(job.is_done());
-            assert_eq!(job.claimed(), bench.op.tiles());
+            assert_eq!((claims.left(), claims.finished()), (0, bench.op.tiles()));
             assert!(bits(bench.output()) == expected, "{}, {threads} threads", case.name);
         }
     }
 }
 
-/// A thread that sees the job done also sees its results, without other synchronisation.
+/// A thread that sees all tiles finished also sees their results, without other synchronisation.
 #[test]
-fn a_done_job_makes_its_results_visible() {
+fn finished_tiles_are_visible() {
     let case = matmul();
     let (expected, file) = (expected(&case), case.file());
     for _ in 0..20 {
         let bench = Bench::new(&file, &small_tiles());
-        let mut claims = Claims::default();
-        let generation = claims.open();
-        let job = job(&bench, &claims, generation);
+        let claims = Claims::default();
+        claims.open(bench.op.tiles());
         let [mut first, mut second] = [bench.scratch(), bench.scratch()];
         std::thread::scope(|scope| {
-            scope.spawn(move || job.work(first.bytes_mut(), &mut || true));
-            job.work(second.bytes_mut(), &mut || true);
-            while !job.is_done() {
+            scope.spawn(|| work(&bench, &claims, &mut first, || {}));
+            work(&bench, &claims, &mut second, || {});
+            while claims.finished() < bench.op.tiles() {
                 std::thread::yield_now();
             }
         });
@@ -78,42 +79,78 @@ fn a_done_job_makes_its_results_visible() {
     }
 }
 
-/// A thread that wakes late claims no tile of an operation that was opened in the meantime.
-#[test]
-fn a_job_of_an_earlier_opening_claims_nothing() {
-    let file = matmul().file();
-    let bench = Bench::new(&file, &small_tiles());
-    let mut claims = Claims::default();
-    let early = claims.open();
-    let late = claims.open();
-    let mut scratch = bench.scratch();
-    job(&bench, &claims, early).work(scratch.bytes_mut(), &mut || true);
-    assert_eq!(job(&bench, &claims, late).claimed(), 0);
-    assert!(bench.output().iter().all(|value| value.is_nan()), "nothing was run");
+fn threads(threads: u32) -> ExecutorConfig {
+    ExecutorConfig { threads, ..two_frames() }
 }
 
-/// A job stopped after any number of tiles can be resumed.
-#[test]
-fn a_stopped_job_is_resumed() {
-    for case in cases() {
-        let (expected, file) = (expected(&case), case.file());
-        let tiles = Bench::new(&file, &small_tiles()).op.tiles();
-        for stop in [0, 1, tiles / 2, tiles] {
-            let bench = Bench::new(&file, &small_tiles());
-            let mut claims = Claims::default();
-            let generation = claims.open();
-            let job = job(&bench, &claims, generation);
-            let (mut left, mut scratch) = (stop, bench.scratch());
-            job.work(scratch.bytes_mut(), &mut || {
-                left = left.wrapping_sub(1);
-                left != u32::MAX
-            });
-            assert_eq!(job.claimed(), stop);
-            assert_eq!(job.is_done(), stop == tiles);
-            job.work(scratch.bytes_mut(), &mut || true);
-            assert!(job.is_done());
-            assert!(bits(bench.output()) == expected, "{} stopped after {stop}", case.name);
+/// Runs `work` on an executor with helpers, each on its own thread.
+fn with_helpers(helpers: u32, work: impl FnOnce(&mut Executor<'_>)) {
+    let config = threads(1 + helpers);
+    let mut memory = AlignedBytes::zeroed(memory_required(disc(), &config).unwrap().bytes);
+    let mut executor = Executor::new(disc_model(), config, memory.bytes_mut()).unwrap();
+    executor.self_test().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            let helper = executor.helper().unwrap();
+            scope.spawn(move || helper.run());
         }
+        assert!(executor.helper().is_none());
+        work(&mut executor);
+        executor.dismiss_helpers();
+    });
+}
+
+/// Helpers work, are stopped between slices, sleep, wake, and are left an abandoned run: the bits are those of one thread.
+#[test]
+fn helpers_give_the_same_bits_as_one_thread() {
+    let mut memory = memory();
+    let mut alone = executor(&mut memory);
+    for helpers in [1, 2, 4] {
+        with_helpers(helpers, |executor| {
+            for round in 0..20u32 {
+                for program in 0..disc_model().programs().len() {
+                    begin(&mut alone, program, round % 2);
+                    alone.finish();
+                    begin(executor, program, round % 2);
+                    if round % 4 == 1 {
+                        // Abandoned after a few tiles.
+                        let mut left = round;
+                        executor.advance(&mut || {
+                            left = left.saturating_sub(1);
+                            left > 0
+                        });
+                        begin(executor, program, round % 2);
+                    }
+                    let mut asked = round;
+                    while executor.advance(&mut || {
+                        asked += 1;
+                        asked % 5 != 0
+                    }) == Progress::Paused
+                    {
+                        if round % 5 == 2 && asked % 10 == 0 {
+                            // Longer than helpers look for work before they sleep.
+                            std::thread::sleep(std::time::Duration::from_millis(2));
+                        }
+                    }
+                    assert!(outputs(executor, program) == outputs(&alone, program), "{helpers} helpers");
+                }
+            }
+        });
+    }
+}
+
+/// Helpers that never run do not keep the executor from working, and return at once if they run after it is gone.
+#[test]
+fn helpers_may_be_late() {
+    let config = threads(3);
+    let mut memory = AlignedBytes::zeroed(memory_required(disc(), &config).unwrap().bytes);
+    let mut executor = Executor::new(disc_model(), config, memory.bytes_mut()).unwrap();
+    let helpers = [executor.helper().unwrap(), executor.helper().unwrap()];
+    begin(&mut executor, 0, 0);
+    executor.finish();
+    drop(executor);
+    for helper in helpers {
+        helper.run();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The `sonotrace` command.
 
 use clap::{Parser, Subcommand};
-use sonotrace_cli::commands::{compile, demo, eval, inspect, run, verify};
+use sonotrace_cli::commands::{bench, compile, demo, eval, inspect, run, verify};
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
 
@@ -34,6 +34,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Print the contents of a model file.
     Inspect(inspect::Arguments),
+    /// Measure the latency on this machine, per program and per frame.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -322,3 +322,42 @@ fn eval_names_errors_in_its_data() {
     std::fs::write(folder.join("MANIFEST.csv"), "set,split\nDISCS,test\n").expect("the file is written");
     refuse(&sonotrace(&folder, &["eval", "clicks", "."]), &["MANIFEST.csv", "name"]);
 }
+
+/// `bench` measures programs and frames, writes report, plot and trace, and compares with an earlier report.
+#[test]
+fn bench_measures_and_compares() {
+    let folder = folder("bench");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/data/disc.sono");
+    let model = model.to_str().expect("a path of text");
+    let small = ["bench", model, "--runs", "3", "--frames", "4", "--fps", "40", "--threads", "2"];
+    let output = [&small[..], &["--json", "old.json", "--svg", "plot.svg", "--trace", "trace.json"]].concat();
+    let table = succeed(&sonotrace(&folder, &output));
+    for row in
+        ["program encoder", "program decoder", "frame encode", "frame total", "4 frames at 40 a second"]
+    {
+        assert!(table.contains(row), "{row:?} is not in: {table}");
+    }
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("the file was written");
+    let report: Value = serde_json::from_str(&read("old.json")).expect("JSON");
+    assert_eq!((report["frames"].as_u64(), report["threads"].as_u64()), (Some(4), Some(2)));
+    assert!(read("plot.svg").starts_with("<svg"));
+    let trace: Value = serde_json::from_str(&read("trace.json")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    // Each frame and its five stages.
+    assert_eq!(events.len(), 4 * 6);
+    assert!(events.iter().all(|event| event["ph"] == "X" && event["dur"].as_f64().is_some()));
+    let portable = [&small[..], &["--kernels", "portable", "--compare", "old.json"]].concat();
+    let table = succeed(&sonotrace(&folder, &portable));
+    assert!(table.contains("kernels portable") && table.contains("verdict: "), "{table}");
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_do() {
+    let folder = folder("bench-refusals");
+    std::fs::write(folder.join("old.json"), "{}").expect("written");
+    refuse(&sonotrace(&folder, &["bench", "--compare", "old.json"]), &["old.json", "no report"]);
+    refuse(&sonotrace(&folder, &["bench", "--fps", "0"]), &["--fps is 0"]);
+    let output = sonotrace(&folder, &["bench", "--kernels", "abacus"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("this processor has portable"), "{}", text(&output.stderr));
+}

@@ -23,9 +23,7 @@ const USAGE: &str = "expected: peer_worker MODEL.onnx INPUTS THREADS [f32|f16|i8
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [graph, inputs, threads, options @ ..] = &*arguments else { return Err(USAGE.into()) };
-    if threads != "1" {
-        return Err(format!("{threads} threads: this runtime has one so far").into());
-    }
+    let threads = threads.parse().map_err(|error| format!("{threads} threads: {error}; {USAGE}"))?;
     let weights = match options.first().map(String::as_str) {
         None | Some("int8") => Weights::Int8,
         Some("i8") => Weights::I8,
@@ -43,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let compiled = compile(&programs, &Options { weights, ..Options::default() })?;
     let file = AlignedBytes::new(&compiled.bytes);
     let model = Model::parse(file.bytes())?;
-    let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
+    let config = ExecutorConfig { instructions, threads, ..ExecutorConfig::default() };
     let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config)?.bytes);
     let mut executor = Executor::new(model, config, region.bytes_mut())?;
     let program = model.programs()[0];
@@ -55,6 +53,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             inputs.get(name).map(Vec::as_slice).ok_or_else(|| format!("no values for the input {name}"))
         })
         .collect::<Result<_, _>>()?;
+    std::thread::scope(|scope| {
+        while let Some(helper) = executor.helper() {
+            scope.spawn(move || helper.run());
+        }
+        let obeyed = obey(&mut executor, &values, started);
+        executor.dismiss_helpers();
+        obeyed
+    })
+}
+
+/// Obeys lines from the standard input.
+fn obey(executor: &mut Executor<'_>, values: &[&[f32]], started: Instant) -> Result<(), Box<dyn Error>> {
+    let model = *executor.model();
+    let program = model.programs()[0];
     let mut out = std::io::stdout().lock();
     writeln!(out, "READY {:.2}", started.elapsed().as_secs_f64() * 1e3)?;
     out.flush()?;
@@ -64,14 +76,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             ["run", count] => {
                 for at in 0..count.parse::<u32>()? {
                     let started = Instant::now();
-                    run(&mut executor, &values)?;
+                    run(executor, values)?;
                     let before = if at == 0 { "" } else { " " };
                     write!(out, "{before}{:.4}", started.elapsed().as_secs_f64() * 1e3)?;
                 }
                 writeln!(out)?;
             }
             ["dump", path] => {
-                run(&mut executor, &values)?;
+                run(executor, values)?;
                 let mut file = std::fs::File::create(path)?;
                 for (at, port) in model.outputs(&program).iter().enumerate() {
                     writeln!(file, "{}", shape(port))?;

@@ -103,6 +103,11 @@ kernels! {
     GridSample => grid_sample::GridSample,
 }
 
+/// Tiles of a product for each of several threads: so that no thread waits long for the last tile.
+const TILES_PER_THREAD: u64 = 3;
+/// Smaller tiles are not worth claiming.
+const TILE_MACS_MIN: u64 = 100_000;
+
 /// Options for binding operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BindOptions {
@@ -112,12 +117,14 @@ pub struct BindOptions {
     pub tile_macs: u64,
     /// Instruction set of the kernels.
     pub instructions: Instructions,
+    /// Threads that share the tiles: a product has several tiles for each, if it is large enough.
+    pub threads: u32,
 }
 
 impl BindOptions {
-    /// Returns the sizes of tiles for an instruction set.
+    /// Returns the sizes of tiles for an instruction set and one thread.
     pub const fn of(instructions: Instructions) -> Self {
-        Self { tile_work: TILE_WORK, tile_macs: instructions.tile_macs(), instructions }
+        Self { tile_work: TILE_WORK, tile_macs: instructions.tile_macs(), instructions, threads: 1 }
     }
 }
 
@@ -223,9 +230,14 @@ impl<'a> Binder<'a> {
         self.options.tile_work
     }
 
-    /// Returns the maximum multiply-accumulates of a tile of a product.
-    pub fn tile_macs(&self) -> u64 {
-        self.options.tile_macs
+    /// Returns the maximum multiply-accumulates of a tile of a product that has so many in all.
+    pub fn tile_macs(&self, all: u64) -> u64 {
+        match self.options.threads {
+            0 | 1 => self.options.tile_macs,
+            threads => {
+                self.options.tile_macs.min(all / (TILES_PER_THREAD * u64::from(threads))).max(TILE_MACS_MIN)
+            }
+        }
     }
 
     /// Returns the rows of a block of sums.

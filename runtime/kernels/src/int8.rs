@@ -101,9 +101,11 @@ pub(crate) fn multiply<I: Isa>(
             }
         };
         let (group, lane) = (at / I::ROWS, at % I::ROWS);
-        *scale = round_row(isa, values, &mut packed[group * I::ROWS * depth + lane * GROUP..]);
+        let place = lane * if I::IS_ROW_MAJOR { depth } else { GROUP };
+        *scale = round_row(isa, values, &mut packed[group * I::ROWS * depth + place..]);
     }
     let column_scales = column_scales.as_chunks::<PANEL>().0;
+    let mut values = [[0.0f32; PANEL * PANELS_MAX]; ROWS_MAX];
     let mut sums: [IntSums; PANELS_MAX] = [[[0; PANEL]; ROWS_MAX]; PANELS_MAX];
     for first in piece.columns.clone().step_by(I::PANELS * PANEL) {
         let columns = first..piece.columns.end.min(first + I::PANELS * PANEL);
@@ -115,24 +117,21 @@ pub(crate) fn multiply<I: Isa>(
         for (offset, sum) in offsets.as_flattened_mut().iter_mut().zip(&column_sums[from..]) {
             *offset = I::OFFSET.wrapping_mul(*sum);
         }
+        let column_scales = &column_scales[from / PANEL..];
         let addend = epilogue.addend_of_columns(inputs, place(0).1, columns.clone());
         for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
             isa.block_i8(packed, panels, sums);
             let start = piece.rows.start + group * I::ROWS;
             let rows = start..piece.rows.end.min(start + I::ROWS);
-            for (at, sums) in sums.iter().enumerate() {
-                let mut values = [[0.0f32; PANEL]; ROWS_MAX];
-                let column_scales = &column_scales[from / PANEL + at];
-                for (lane, values) in values[..rows.len()].iter_mut().enumerate() {
-                    let scale = scales[group * I::ROWS + lane];
-                    scale_sums(&sums[lane], &offsets[at], scale, column_scales, values);
+            let values = &mut values[..rows.len()];
+            for (lane, values) in values.iter_mut().enumerate() {
+                let scale = scales[group * I::ROWS + lane];
+                for (at, values) in values.as_chunks_mut::<PANEL>().0[..sums.len()].iter_mut().enumerate() {
+                    scale_sums(&sums[at][lane], &offsets[at], scale, &column_scales[at], values);
                 }
-                let first = first + at * PANEL;
-                let live = PANEL.min(columns.end - first);
-                let values = &mut values[..rows.len()];
-                let addend = addend.as_ref().map(|addend| &addend[at]);
-                epilogue.finish(isa, inputs, output, (rows.clone(), values), (first, live, addend), &place);
             }
+            let columns = (columns.start, columns.len(), addend.as_ref());
+            epilogue.finish(isa, inputs, output, (rows, values), columns, &place);
         }
     }
 }
@@ -246,7 +245,7 @@ fn factor_and_scale(largest: u32) -> (f32, f32) {
     }
 }
 
-/// Rounds a row to i8; writes groups of four, [`Isa::ROWS`] groups apart. Returns its scale: NaN if a value is not finite.
+/// Rounds a row to i8; writes groups of four as [`Isa::IS_ROW_MAJOR`] orders them. Returns its scale: NaN if a value is not finite.
 #[inline(always)]
 fn round_row<I: Isa>(isa: I, values: &[f32], packed: &mut [I::Packed]) -> f32 {
     // The bits of magnitudes are ordered like the magnitudes, infinity and NaN above all others.
@@ -254,8 +253,9 @@ fn round_row<I: Isa>(isa: I, values: &[f32], packed: &mut [I::Packed]) -> f32 {
     let (factor, scale) = factor_and_scale(largest);
     let whole = values.len() / ROUNDED * ROUNDED;
     isa.round(&values[..whole], factor, packed);
+    let step = if I::IS_ROW_MAJOR { GROUP } else { GROUP * I::ROWS };
     for (group, values) in values[whole..].chunks(GROUP).enumerate() {
-        let to = &mut packed[(whole / GROUP + group) * GROUP * I::ROWS..][..GROUP];
+        let to = &mut packed[(whole / GROUP + group) * step..][..GROUP];
         for (at, to) in to.iter_mut().enumerate() {
             // The last group is padded with zeros.
             *to = I::pack(round(values.get(at).map_or(0.0, |value| value * factor)));

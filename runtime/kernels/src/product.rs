@@ -4,7 +4,7 @@
 //! they are copied once. Then each group of rows is multiplied with each panel of 16 columns, with a block of sums in
 //! registers. This file has the tiles, the processing of sums, and products in f32; `int8` has those in int8.
 
-use crate::arch::{FLOAT_ROWS_MAX, Isa, PANELS_MAX, Sums};
+use crate::arch::{FLOAT_ROWS_MAX, Isa, Sums};
 use crate::bind::{BindError, Binder, Panels};
 use crate::grid::UnitGrid;
 use crate::int8::{self, IntColumns};
@@ -59,7 +59,8 @@ impl ProductGrid {
         let mut tile_rows = ((available - beside) / row_bytes / block_rows * block_rows)
             .min(m.next_multiple_of(block_rows as u64) as usize);
         // Columns that are rounded at run time are rounded again for each tile.
-        let macs_max = if arithmetic == Arithmetic::DynamicInt8 { 2 } else { 1 } * binder.tile_macs();
+        let all = m.saturating_mul(n).saturating_mul(k).saturating_mul(batches);
+        let macs_max = if arithmetic == Arithmetic::DynamicInt8 { 2 } else { 1 } * binder.tile_macs(all);
         if arithmetic.is_int8() {
             // All columns if possible, because rows are rounded again for each tile of columns.
             let rows = macs_max / (n.next_multiple_of(PANEL as u64) * k).max(1) / block_rows as u64;
@@ -111,18 +112,17 @@ pub(crate) struct Epilogue {
 }
 
 impl Epilogue {
-    /// Returns the addend of some columns, up to [`PANELS_MAX`] panels, if it is the same for all rows. `start` is its offset at
-    /// column 0.
+    /// Returns the addend of up to `WIDTH` columns, if it is the same for all rows. `start` is its offset at column 0.
     #[inline(always)]
-    pub fn addend_of_columns(
+    pub fn addend_of_columns<const WIDTH: usize>(
         &self,
         inputs: Inputs<'_>,
         start: usize,
         columns: Range<usize>,
-    ) -> Option<[[f32; PANEL]; PANELS_MAX]> {
+    ) -> Option<[f32; WIDTH]> {
         let bias = self.bias.filter(|_| self.is_bias_of_columns)?;
-        let mut addend = [[0.0; PANEL]; PANELS_MAX];
-        let to = &mut addend.as_flattened_mut()[..columns.len()];
+        let mut addend = [0.0; WIDTH];
+        let to = &mut addend[..columns.len()];
         bias.load(inputs, start + columns.start * self.bias_step, self.bias_step, to);
         Some(addend)
     }
@@ -131,23 +131,28 @@ impl Epilogue {
     /// column and the number of columns inside the result; `addend` is that of these columns, if it is the same for all rows;
     /// `place` returns the offsets of a row in the output and in the addend, at column 0.
     #[inline(always)]
-    pub fn finish<I: Isa>(
+    pub fn finish<I: Isa, const WIDTH: usize>(
         &self,
         isa: I,
         inputs: Inputs<'_>,
         output: &mut Output<'_, f32>,
-        (rows, sums): (Range<usize>, &mut [[f32; PANEL]]),
-        (first, live, addend): (usize, usize, Option<&[f32; PANEL]>),
+        (rows, sums): (Range<usize>, &mut [[f32; WIDTH]]),
+        (first, live, addend): (usize, usize, Option<&[f32; WIDTH]>),
         place: impl Fn(usize) -> (usize, usize),
     ) {
+        // Whole vectors; what is computed behind the last column is not written.
+        let whole = live.next_multiple_of(PANEL);
         if let Some(addend) = addend {
             for values in &mut *sums {
-                for (value, addend) in values.iter_mut().zip(addend) {
-                    *value += addend;
+                let addend = addend[..whole].as_chunks::<PANEL>().0;
+                for (values, addend) in values[..whole].as_chunks_mut::<PANEL>().0.iter_mut().zip(addend) {
+                    for at in 0..PANEL {
+                        values[at] += addend[at];
+                    }
                 }
             }
         } else if let Some(bias) = self.bias {
-            let mut addend = [0.0f32; PANEL];
+            let mut addend = [0.0f32; WIDTH];
             for (row, values) in rows.clone().zip(&mut *sums) {
                 let from = place(row).1 + first * self.bias_step;
                 let addend = bias.view(inputs, from, self.bias_step, &mut addend[..live]);
@@ -156,13 +161,21 @@ impl Epilogue {
                 }
             }
         }
-        // Of all rows and columns at once: each element waits for its own steps, the processor computes others meanwhile.
-        isa.unary(self.activation, sums.as_flattened_mut());
+        if !self.activation.is_copy() {
+            if whole == WIDTH {
+                // All rows at once: each element waits for its own steps, the processor computes others meanwhile.
+                isa.unary(self.activation, sums.as_flattened_mut());
+            } else {
+                for values in &mut *sums {
+                    isa.unary(self.activation, &mut values[..whole]);
+                }
+            }
+        }
         for (row, values) in rows.zip(sums) {
             let to = place(row).0 + first * self.out_step;
-            if (self.out_step, live) == (1, PANEL) {
+            if (self.out_step, live) == (1, WIDTH) {
                 // The length is constant: a copy of whole vectors.
-                output.row(to, PANEL).copy_from_slice(values);
+                output.row(to, WIDTH).copy_from_slice(values);
             } else {
                 output.write(to, self.out_step, &values[..live]);
             }
@@ -334,7 +347,6 @@ pub(crate) fn multiply<I: Isa>(
         let live = PANEL.min(piece.columns.end - first);
         let (panel, scales) = columns.panel(inputs, grid, first, panel);
         let addend = epilogue.addend_of_columns(inputs, place(0).1, first..first + live);
-        let addend = addend.as_ref().map(|addend| &addend[0]);
         for start in piece.rows.clone().step_by(I::FLOAT_ROWS) {
             let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {
                 // The last row is repeated; the sums of the repetitions are not used.
@@ -351,7 +363,7 @@ pub(crate) fn multiply<I: Isa>(
                     }
                 }
             }
-            epilogue.finish(isa, inputs, output, (block, sums), (first, live, addend), &place);
+            epilogue.finish(isa, inputs, output, (block, sums), (first, live, addend.as_ref()), &place);
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{Inputs, Source, Target, Tile};
-use crate::trailing::{BLOCK, Block, Trailing};
+use crate::trailing::{BLOCK, Block, Trailing, dot};
 use sonotrace_format::op::{self, Reduction};
 
 /// Bound reduction.
@@ -33,6 +33,17 @@ impl Kernel for Reduce {
     #[inline(always)]
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
+        if let (Some(second), Some(length)) = (self.second, self.places.adjacent()) {
+            // The usual case, without what the others need.
+            let (a, b) = (tile.inputs.read(self.input), tile.inputs.read(second));
+            let divisor = if self.reduction == Reduction::MeanOfProducts { length as f64 } else { 1.0 };
+            for block in self.places.blocks(tile.units) {
+                let [to, a_at, b_at] = block.offsets;
+                let sum = f64::from(dot(&a[a_at..][..length], &b[b_at..][..length]));
+                output.row(to, 1)[0] = (sum / divisor) as f32;
+            }
+            return;
+        }
         let step = self.places.neighbour_steps()[0];
         let mut results = [0.0f32; BLOCK];
         for block in self.places.blocks(tile.units) {

@@ -12,7 +12,7 @@ use sonotrace_format::DIMS;
 /// Maximum neighbours in a block.
 pub(crate) const BLOCK: usize = 64;
 /// Maximum elements in a chunk.
-pub(crate) const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 256;
 /// Partial results that are computed side by side over adjacent elements.
 const LANES: usize = 16;
 
@@ -27,6 +27,24 @@ fn combined_lanes<T: Copy, const COUNT: usize>(mut lanes: [T; COUNT], combine: i
         half /= 2;
     }
     lanes[0]
+}
+
+/// Sums the products of up to [`CHUNK`] elements.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    /// Half the lanes: such sums are often short.
+    const HALF: usize = LANES / 2;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<HALF>(), b.as_chunks::<HALF>());
+    let mut lanes = [0.0f32; HALF];
+    for (a, b) in a.iter().zip(b) {
+        for at in 0..HALF {
+            lanes[at] += a[at] * b[at];
+        }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane += a * b;
+    }
+    combined_lanes(lanes, |a, b| a + b)
 }
 
 /// Positions of the elements of an operation over trailing dims, for the operands in `N` slots: the output, the input,
@@ -154,6 +172,12 @@ impl<const N: usize> Trailing<N> {
         self.inner.count() * self.columns as u64
     }
 
+    /// Returns the number of elements under each kept index if they are one chunk of adjacent elements in all inputs.
+    pub fn adjacent(&self) -> Option<usize> {
+        let is_one = !self.is_blocked && self.inner.count() == 1 && self.columns <= CHUNK;
+        (is_one && self.steps[1..].iter().all(|&step| step == 1)).then_some(self.columns)
+    }
+
     /// Returns the steps from one kept index of a block to the next.
     pub fn neighbour_steps(&self) -> [usize; N] {
         self.neighbour_steps
@@ -271,24 +295,11 @@ impl Trailing<3> {
     /// Sums the products of the elements of `a` and `b`, the inputs, under each index of a block, as [`Trailing::sums`].
     #[inline(always)]
     pub fn sums_of_products(&self, a: &[f32], b: &[f32], block: Block<3>, sums: &mut [f64; BLOCK]) {
-        /// Half the lanes: such sums are often short.
-        const HALF: usize = LANES / 2;
         sums[..block.count].fill(0.0);
         for chunk in self.chunks(block) {
             let ([_, a_at, b_at], [_, a_step, b_step]) = (chunk.offsets, chunk.steps);
             if (a_step, b_step) == (1, 1) && chunk.index.is_none() {
-                let (a, b) = (&a[a_at..][..chunk.length], &b[b_at..][..chunk.length]);
-                let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<HALF>(), b.as_chunks::<HALF>());
-                let mut lanes = [0.0f32; HALF];
-                for (a, b) in a.iter().zip(b) {
-                    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-                        *lane += a * b;
-                    }
-                }
-                for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-                    *lane += a * b;
-                }
-                sums[0] += f64::from(combined_lanes(lanes, |a, b| a + b));
+                sums[0] += f64::from(dot(&a[a_at..][..chunk.length], &b[b_at..][..chunk.length]));
             } else {
                 let first = chunk.index.unwrap_or(0);
                 for at in 0..chunk.length {

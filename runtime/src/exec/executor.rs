@@ -1,7 +1,7 @@
 //! A model bound to memory, and its active run.
 
-use super::claims::{Claims, Job};
 use super::layout::{ExecutorConfig, ExecutorLayout, MemoryRequired, REGION_ALIGN};
+use super::team::{Board, Helper};
 use crate::memory::RawRegion;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -101,8 +101,8 @@ struct Run {
     spaces: Spaces,
     /// The next operation, counted from the program's first.
     op: usize,
-    /// Generation of that operation; `None` until it is opened.
-    generation: Option<u32>,
+    /// Tiles of that operation that are left to run; `None` if it has not begun.
+    left: Option<u32>,
 }
 
 /// A verified model bound to a region of memory. It allocates nothing and uses no other memory.
@@ -117,7 +117,9 @@ pub struct Executor<'m> {
     /// Banks, scratch and thread scratch.
     memory: NonNull<u8>,
     ops: &'m [BoundOp],
-    claims: Claims,
+    board: &'m Board<'m>,
+    /// Threads that have their scratch: the executor's own, and the helpers that were handed out.
+    threads: u32,
     run: Option<Run>,
     pub(super) is_fresh: bool,
     _borrow: PhantomData<&'m mut [u8]>,
@@ -152,17 +154,19 @@ impl<'m> Executor<'m> {
         }
         let memory = region.take(layout.ops.start).zeroed::<u8>();
         let records = model.ops();
-        let options = BindOptions::of(config.instructions);
+        let options = BindOptions { threads: config.threads, ..BindOptions::of(config.instructions) };
         let ops = region.take(layout.ops.len()).filled(records.len(), |op| {
             BoundOp::bind(&model, &records[op], &options).map_err(|problem| ExecError::Bind { op, problem })
         })?;
+        let board = region.take(layout.board.len()).filled(1, |_| Ok::<_, ExecError>(Board::default()))?;
         Ok(Self {
             model,
             layout,
             config,
             memory: NonNull::from(memory).cast(),
             ops,
-            claims: Claims::default(),
+            board: &board[0],
+            threads: 1,
             run: None,
             is_fresh: true,
             _borrow: PhantomData,
@@ -235,7 +239,7 @@ impl<'m> Executor<'m> {
             let copy_bytes = self.model.header().banks()[bank].copy_bytes as usize;
             spaces.set_slot(slot, self.at(self.layout.banks[bank].start + copy as usize * copy_bytes));
         }
-        self.run = Some(Run { program, spaces, op: 0, generation: None });
+        self.run = Some(Run { program, spaces, op: 0, left: None });
         Ok(())
     }
 
@@ -312,17 +316,24 @@ impl<'m> Executor<'m> {
         self.is_fresh = false;
         let mut run = *self.active();
         let ops = self.ops(run.program);
+        if self.threads > 1 {
+            self.board.wake();
+        }
         while let Some(op) = ops.get(run.op) {
-            let generation = *run.generation.get_or_insert_with(|| self.claims.open());
+            let opened = run.left.unwrap_or(op.tiles());
             // SAFETY: `begin` resolved the spaces for this program, inside the region; `&mut self` excludes any other
             // access to it; `begin` checked that no other slot names the copy of a written slot.
-            let job = unsafe { Job::new(op, &run.spaces, &self.claims, generation) };
-            job.work(self.thread_scratch(), go_on);
-            if !job.is_done() {
+            unsafe { self.board.open(op, &run.spaces, opened) };
+            // SAFETY: the first thread is the caller's, and `&mut self` makes it the only one.
+            let scratch = unsafe { self.thread_scratch(0) };
+            while self.board.has_tiles() && go_on() && self.board.run_tile(scratch) {}
+            let left = self.board.close(opened);
+            if left > 0 {
+                run.left = Some(left);
                 self.run = Some(run);
                 return Progress::Paused;
             }
-            (run.op, run.generation) = (run.op + 1, None);
+            (run.op, run.left) = (run.op + 1, None);
         }
         self.run = Some(run);
         Progress::Done
@@ -337,13 +348,37 @@ impl<'m> Executor<'m> {
         while self.advance(&mut || true) == Progress::Paused {}
     }
 
-    /// Returns the scratch of the calling thread.
-    #[expect(clippy::mut_from_ref, reason = "disjoint from the memory of all other slices")]
-    fn thread_scratch(&self) -> &mut [u8] {
+    /// Returns a thread that helps to run operations: the first of [`ExecutorConfig::threads`] less one, then the next one, then
+    /// `None`. Call [`Helper::run`] on a thread of its own.
+    pub fn helper(&mut self) -> Option<Helper<'m>> {
+        if self.threads >= self.config.threads {
+            return None;
+        }
+        // SAFETY: each helper has the scratch of another thread.
+        let scratch = unsafe { self.thread_scratch(self.threads) };
+        self.threads += 1;
+        Some(Helper::new(self.board, scratch))
+    }
+
+    /// Makes all helpers return, and waits until they have. From then on, the calling thread runs all tiles.
+    pub fn dismiss_helpers(&mut self) {
+        self.board.shut_down();
+        self.threads = self.config.threads;
+    }
+
+    /// Returns the scratch of a thread.
+    ///
+    /// # Safety
+    /// No other thread uses this scratch at the same time.
+    ///
+    /// # Panics
+    /// If there are fewer threads.
+    unsafe fn thread_scratch(&self, thread: u32) -> &'m mut [u8] {
+        assert!(thread < self.config.threads);
         let bytes = self.model.header().thread_scratch_bytes as usize;
-        let first = self.at(self.layout.thread_scratch.start);
-        // SAFETY: the layout places it inside the region, disjoint from every tensor; initialised; only `advance`,
-        // which takes `&mut self`, calls this.
+        let first = self.at(self.layout.thread_scratch.start + thread as usize * bytes);
+        // SAFETY: the layout places it inside the region, disjoint from every tensor and from other threads' scratch; initialised;
+        // the caller guarantees that nothing else uses it.
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), bytes) }
     }
 
@@ -355,5 +390,12 @@ impl<'m> Executor<'m> {
             // SAFETY: the layout places the range inside the region; `&mut self` excludes any other access.
             unsafe { first.write_bytes(0, range.len()) };
         }
+    }
+}
+
+impl Drop for Executor<'_> {
+    /// Makes helpers return, and waits until they have.
+    fn drop(&mut self) {
+        self.board.shut_down();
     }
 }

@@ -1,5 +1,6 @@
 //! Size and layout of a model's memory, computed from the head of the file alone.
 
+use super::team::Board;
 use core::ops::Range;
 use sonotrace_format::{BANKS_MAX, FileHeader, ModelError, TENSOR_ALIGN, read_header};
 use sonotrace_kernels::BoundOp;
@@ -12,7 +13,7 @@ pub const KEPT_FRAMES_MAX: u32 = 64;
 /// Maximum of [`ExecutorConfig::threads`].
 pub const THREADS_MAX: u32 = 64;
 
-const _: () = assert!(align_of::<BoundOp>() <= REGION_ALIGN);
+const _: () = assert!(align_of::<BoundOp>() <= REGION_ALIGN && align_of::<Board<'_>>() <= REGION_ALIGN);
 
 /// Settings of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct ExecutorLayout {
     pub thread_scratch: Range<usize>,
     /// Bound operations.
     pub ops: Range<usize>,
+    /// What the threads share.
+    pub(super) board: Range<usize>,
 }
 
 impl ExecutorLayout {
@@ -91,12 +94,13 @@ impl ExecutorLayout {
             scratch: take(1, header.scratch_bytes)?,
             thread_scratch: take(config.threads.into(), header.thread_scratch_bytes)?,
             ops: take(header.op_count.into(), size_of::<BoundOp>() as u64)?,
+            board: take(1, size_of::<Board<'_>>() as u64)?,
         })
     }
 
     /// Returns the size and alignment of the whole region.
     pub fn required(&self) -> MemoryRequired {
-        MemoryRequired { bytes: self.ops.end, align: REGION_ALIGN }
+        MemoryRequired { bytes: self.board.end, align: REGION_ALIGN }
     }
 }
 

@@ -4,6 +4,7 @@ use super::SessionError;
 use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
 use crate::format::{FileHeader, ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
+use crate::kernels::arch::Instructions;
 use crate::memory::RawRegion;
 use crate::vision::sampler::{LutEntry, Sampler};
 use crate::vision::simplify::Link;
@@ -44,18 +45,26 @@ pub struct SessionConfig<'a> {
     pub attention_below: f32,
     /// Confidence below which an object counts as lost.
     pub lost_below: f32,
+    /// Number of threads that compute, including the session's own: see [`super::Session::helper`].
+    pub threads: u32,
+    /// Instruction set of the kernels.
+    pub instructions: Instructions,
 }
 
 impl SessionConfig<'_> {
     /// Returns the settings of the executor.
     pub(super) fn executor(&self) -> ExecutorConfig {
-        ExecutorConfig { kept_frames: self.kept_frames, ..ExecutorConfig::default() }
+        ExecutorConfig {
+            kept_frames: self.kept_frames,
+            threads: self.threads,
+            instructions: self.instructions,
+        }
     }
 }
 
 impl Default for SessionConfig<'_> {
     /// Returns the default settings: newest frame only, 33 ms budget, 2 ms slices, two kept frames, 64 table rows per
-    /// frame (four frames for an input of 256 x 256), a 640 x 480 display.
+    /// frame (four frames for an input of 256 x 256), a 640 x 480 display, one thread, the fastest instruction set.
     fn default() -> Self {
         Self {
             policy: Policy::Newest,
@@ -67,6 +76,8 @@ impl Default for SessionConfig<'_> {
             vendor_tables: &[],
             attention_below: 0.7,
             lost_below: 0.3,
+            threads: 1,
+            instructions: Instructions::best(),
         }
     }
 }

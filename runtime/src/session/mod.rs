@@ -1,8 +1,8 @@
 //! One scan: takes frames and prompts, delivers overlays, with one outcome for every frame.
 //!
 //! A session works in slices: [`Session::poll`] takes a frame or continues the current one, for about
-//! [`SessionConfig::slice_ns`], and returns. It runs on one thread, never waits, and uses only the region that it was
-//! opened with. All times come from its clock, so that a scan replays exactly.
+//! [`SessionConfig::slice_ns`], and returns. It runs on one thread, waits for nothing but the tiles that its helpers have claimed
+//! ([`Session::helper`]), and uses only the region that it was opened with. All times come from its clock, so that a scan replays exactly.
 //!
 //! To track an object, the session prompts the mask decoder on each frame with the object's last mask and the box of
 //! that mask.
@@ -31,7 +31,7 @@ pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_requi
 pub use counters::{Counters, DROP_REASONS, DropReason};
 pub use programs::{CLICKS_MAX, DecoderPrompt, GridClick, Programs};
 
-use crate::exec::{ExecError, Executor, KEPT_FRAMES_MAX, MemoryRequired};
+use crate::exec::{ExecError, Executor, Helper, KEPT_FRAMES_MAX, MemoryRequired};
 use crate::format::{Model, ModelError};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
@@ -262,6 +262,17 @@ impl<'m, C: Clock> Session<'m, C> {
         };
         session.record(EventKind::Opened, 0, 0, required.bytes as u64);
         Ok(session)
+    }
+
+    /// Returns a thread that helps this one to compute: the first of [`SessionConfig::threads`] less one, then the next one, then
+    /// `None`. Call [`Helper::run`] on a thread of its own; it returns when the session is dropped.
+    pub fn helper(&mut self) -> Option<Helper<'m>> {
+        self.executor.helper()
+    }
+
+    /// Makes all helpers return, and waits until they have. From then on, the session computes alone.
+    pub fn dismiss_helpers(&mut self) {
+        self.executor.dismiss_helpers();
     }
 
     /// Returns the totals so far.

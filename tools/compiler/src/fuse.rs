@@ -273,7 +273,12 @@ pub fn set_walked(op: &mut Op, range: Range<usize>, dims: &[usize], strides: &[V
 }
 
 /// The writers of a scratch tensor that only the operation at `at` reads, and only once.
-fn private_writers(module: &Module, program: &Program, at: usize, tensor: TensorId) -> Option<Vec<usize>> {
+pub fn private_writers(
+    module: &Module,
+    program: &Program,
+    at: usize,
+    tensor: TensorId,
+) -> Option<Vec<usize>> {
     let is_scratch = matches!(module.tensors[tensor].home, Home::Scratch { input: false, .. });
     let is_output = program.outputs.iter().any(|port| port.tensor == tensor);
     let reads = program.ops.iter().flat_map(Op::inputs).filter(|input| input.tensor == tensor).count();

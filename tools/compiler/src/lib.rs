@@ -4,6 +4,7 @@
 //! frontend   ONNX -> tract's decluttered model (never its optimized form)
 //! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
 //! fuse       -> moves biases and activations into products, scales into normalisations, removes copies
+//! fold       -> moves constant factors into weights, then fuses again
 //! join       -> operations that are one loop written out become one
 //! layout     -> orders the axes of tensors in memory as the kernels prefer, then fuses again
 //! plan       -> places for all scratch tensors
@@ -17,6 +18,7 @@
 mod banks;
 mod conventions;
 mod error;
+mod fold;
 pub mod frontend;
 mod fuse;
 pub mod golden;
@@ -147,6 +149,8 @@ fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, Compi
             lower::lower(&mut module, index, &graph.program, &graph.model, &inputs, &outputs)?;
         let mut program =
             Program { name: graph.program.clone(), inputs, outputs, slots: slots[index].clone(), ops };
+        fuse::fuse(&module, &mut program);
+        fold::fold(&mut module, index, &mut program);
         fuse::fuse(&module, &mut program);
         join::join(&mut program);
         layout::arrange(&mut module, index, &mut program);

@@ -3,7 +3,7 @@
 
 use super::pointing;
 use super::results::Results;
-use super::scan::{progress, scan};
+use super::scan::{Computing, progress, scan};
 use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result};
@@ -34,6 +34,8 @@ pub struct Arguments {
     /// `newest`: frames that arrive too soon are dropped and counted, as in live scanning. `all`: no frame is dropped.
     #[arg(long, value_enum, default_value_t = FramePolicy::Newest)]
     policy: FramePolicy,
+    #[command(flatten)]
+    computing: Computing,
     /// Folder for overlay.gif, overlays.jsonl, latency.svg and report.json.
     #[arg(long, default_value = "demo-out")]
     out: PathBuf,
@@ -85,14 +87,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Prompt { object: object.id, seq: 0, space: PointSpace::Display, kind }
     };
     let prompts: Vec<Prompt> = objects.iter().filter(|object| object.id != MYOCARDIUM).map(click).collect();
-    let config = SessionConfig {
+    let config = arguments.computing.configure(SessionConfig {
         policy: match arguments.policy {
             FramePolicy::Newest => Policy::Newest,
             FramePolicy::All => Policy::All,
         },
         display,
         ..SessionConfig::default()
-    };
+    });
     let bytes = embedded::model();
     let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
     let scores: Vec<Vec<(u32, f64)>> = scanned

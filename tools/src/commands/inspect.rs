@@ -4,7 +4,9 @@ use crate::chosen::Chosen;
 use anyhow::Result;
 use clap::Args;
 use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
-use sonotrace::format::{Model, Operation, PortRecord, ProgramRecord, TensorSpace};
+use sonotrace::format::{
+    Dtype, Model, OpRecord, OperandRecord, Operation, PortRecord, ProgramRecord, TensorLayout, TensorSpace,
+};
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::region::Region;
 use std::collections::BTreeMap;
@@ -86,6 +88,15 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
         }
         let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(text, "  ops {}", kinds.join(", "))?;
+        let moved: u64 =
+            ops.iter().zip(&operations).map(|(op, operation)| moved_bytes(model, op, operation)).sum();
+        let tiles: u64 = executor.ops(index).iter().map(|op| u64::from(op.tiles())).sum();
+        let megabytes = moved as f64 / 1e6;
+        writeln!(
+            text,
+            "  a run reads and writes {megabytes:.1} MB, in {tiles} tiles with {} barriers",
+            ops.len()
+        )?;
         for (at, (op, operation)) in ops.iter().zip(&operations).enumerate().filter(|_| with_ops) {
             let bound = &executor.ops(index)[at];
             let out = &model.tensors()[op.operands[0].tensor as usize];
@@ -108,6 +119,22 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
     writeln!(text, "\ngolden tensors  {}", model.golden().len())?;
     writeln!(text, "provenance      {}", model.provenance())?;
     Ok(text)
+}
+
+/// Bytes that an operation reads and writes, each element once.
+fn moved_bytes(model: &Model<'_>, op: &OpRecord, operation: &Operation) -> u64 {
+    let bytes = |(slot, operand): (usize, &OperandRecord)| {
+        let Some(tensor) = model.tensors().get(operand.tensor as usize) else { return 0 };
+        if tensor.layout() == Some(TensorLayout::Panels) {
+            return tensor.bytes();
+        }
+        let extents = operation.operand_extents(&op.dims, slot).unwrap_or(op.dims);
+        let walked = extents.iter().zip(&operand.strides).filter(|(_, stride)| **stride != 0);
+        let elements: u64 = walked.map(|(&extent, _)| u64::from(extent)).product();
+        // Overlapping positions are one element.
+        elements.min(tensor.elements) * tensor.dtype().map_or(0, Dtype::bytes)
+    };
+    op.operands.iter().enumerate().map(bytes).sum()
 }
 
 /// Shape of a port and where it lies: `bank@slot` for state.

@@ -1,5 +1,6 @@
 //! One file for each subcommand.
 
+pub mod bench;
 pub mod compile;
 pub mod demo;
 pub mod eval;

@@ -2,7 +2,7 @@
 
 use super::pointing::{self, Pointing};
 use super::results::Results;
-use super::scan::scan;
+use super::scan::{Computing, scan};
 use crate::chosen::Chosen;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -40,6 +40,8 @@ pub struct Arguments {
     /// A model file; without it, the embedded model.
     #[arg(long, value_name = "FILE.sono")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    computing: Computing,
     /// Folder for the pictures, overlay.gif, overlays.jsonl, latency.svg and report.json.
     #[arg(long, default_value = "out")]
     out: PathBuf,
@@ -72,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let frames = recording.frames;
     let model = Chosen::open(arguments.model.as_deref())?;
     let bytes = model.bytes();
-    let config = SessionConfig {
+    let config = arguments.computing.configure(SessionConfig {
         policy: Policy::All,
         display: match recording.display {
             DisplayHint::Source => Display::Source,
@@ -81,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         // Replay can wait for a new geometry's table.
         table_rows_per_frame: u32::MAX,
         ..SessionConfig::default()
-    };
+    });
     let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
     let names = arguments.pointing.names();
     let results = Results {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest time that the histograms resolve. A longer time counts as this one, but the maximum is exact.
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -12,7 +12,7 @@ const DIGITS: u8 = 3;
 pub const TOTAL: &str = "total";
 
 /// Percentiles of one stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StageSummary {
     /// Median.
     pub p50_ns: u64,

@@ -22,13 +22,13 @@ super::tokens! { is_aarch64_feature_detected:
 super::vectors! {
     Neon: "neon", tile 4_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 6 x 1, i8, 0, i8::from, neon_round, neon_i8
+    int8 6 x 1, row major false, i8, 0, i8::from, neon_round, neon_i8
 }
 
 super::vectors! {
     Dotprod: "neon,dotprod", tile 8_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 6 x 1, i8, 0, i8::from, neon_round, dotprod_i8
+    int8 6 x 1, row major false, i8, 0, i8::from, neon_round, dotprod_i8
 }
 
 /// Rounds to the nearest even.

@@ -27,7 +27,7 @@ super::vectors! {
     Avx2: "avx2,fma,f16c", tile 8_000_000,
     float 6, __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
     |sum, weights, value| _mm256_fmadd_ps(_mm256_set1_ps(value), weights, sum), _mm256_storeu_ps,
-    int8 6 x 1, i16, 0, i16::from, avx2_round, avx2_i8
+    int8 6 x 1, row major false, i16, 0, i16::from, avx2_round, avx2_i8
 }
 
 // Float: twelve vectors of sums, enough to hide the latency of an addition.
@@ -35,7 +35,7 @@ super::vectors! {
     Avx512Vnni: "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", tile 8_000_000,
     float 12, __m512, _mm512_setzero_ps(), _mm512_loadu_ps,
     |sum, weights, value| _mm512_fmadd_ps(_mm512_set1_ps(value), weights, sum), _mm512_storeu_ps,
-    int8 6 x 4, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8
+    int8 6 x 4, row major true, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8
 }
 
 /// Rounds with the processor's rounding mode, which is to the nearest even.
@@ -92,16 +92,12 @@ fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut [IntSums]) {
 /// Rounds with the processor's rounding mode, which is to the nearest even, and adds 128.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn vnni_round(values: &[f32], factor: f32, packed: &mut [u8]) {
-    const STEP: usize = GROUP * <Avx512Vnni as Isa>::ROWS;
     let (factor, offset) = (_mm512_set1_ps(factor), _mm_set1_epi8(i8::MIN));
-    for (values, to) in values.as_chunks::<16>().0.iter().zip(packed.chunks_mut(4 * STEP)) {
+    for (values, to) in values.as_chunks::<16>().0.iter().zip(packed.as_chunks_mut::<16>().0) {
         // SAFETY: sixteen floats; no alignment is needed.
         let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
         let rounded: __m128i = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(values, factor)));
-        let groups: [[u8; GROUP]; 4] = bytemuck::cast(_mm_xor_si128(rounded, offset));
-        for (at, group) in groups.iter().enumerate() {
-            to[at * STEP..][..GROUP].copy_from_slice(group);
-        }
+        *to = bytemuck::cast(_mm_xor_si128(rounded, offset));
     }
 }
 
@@ -120,20 +116,23 @@ fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn vnni_panels<const PANELS: usize>(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
     const ROWS: usize = <Avx512Vnni as Isa>::ROWS;
-    let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
+    let groups = rows.len() / (GROUP * ROWS);
+    let rows: [&[[u8; GROUP]]; ROWS] =
+        core::array::from_fn(|lane| &rows[lane * groups * GROUP..].as_chunks::<GROUP>().0[..groups]);
     let panels: [&[[i8; GROUP * PANEL]]; PANELS] = core::array::from_fn(|at| {
-        &panels[at * rows.len() * GROUP * PANEL..].as_chunks::<{ GROUP * PANEL }>().0[..rows.len()]
+        &panels[at * groups * GROUP * PANEL..].as_chunks::<{ GROUP * PANEL }>().0[..groups]
     });
     let mut block = [[_mm512_setzero_si512(); PANELS]; ROWS];
-    for (k, rows) in rows.iter().enumerate() {
+    for k in 0..groups {
         let weights: [__m512i; PANELS] = core::array::from_fn(|at| {
-            // SAFETY: each panel has as many groups as the rows have.
+            // SAFETY: each panel has as many groups as a row.
             let group = unsafe { panels[at].get_unchecked(k) };
             // SAFETY: 64 bytes; no alignment is needed.
             unsafe { _mm512_loadu_si512(group.as_ptr().cast()) }
         });
-        for (sums, group) in block.iter_mut().zip(rows.as_chunks::<GROUP>().0) {
-            let group = _mm512_set1_epi32(bytemuck::cast(*group));
+        for (sums, row) in block.iter_mut().zip(rows) {
+            // SAFETY: below the number of groups.
+            let group = _mm512_set1_epi32(bytemuck::cast(unsafe { *row.get_unchecked(k) }));
             for (sum, weights) in sums.iter_mut().zip(weights) {
                 *sum = _mm512_dpbusd_epi32(*sum, group, weights);
             }

@@ -292,3 +292,20 @@ fn attention() {
         .output("y")
         .agrees("attention");
 }
+
+/// As in attention: the queries are scaled. The factor moves into weights and bias.
+#[test]
+fn a_constant_factor_of_a_product_is_folded_into_its_weights() {
+    let compiled = Onnx::default()
+        .input("x", &[5, 8])
+        .weights("w", &[8, 6])
+        .weights("b", &[6])
+        .floats("scale", &[1], &[0.125])
+        .node("MatMul", &["x", "w"], &["product"], &[])
+        .node("Add", &["product", "b"], &["sum"], &[])
+        .node("Mul", &["sum", "scale"], &["scaled"], &[])
+        .node("Relu", &["scaled"], &["y"], &[])
+        .output("y")
+        .agrees("scaled product");
+    assert_eq!(compiled.report.programs[0].ops, [("matmul", 1)].into());
+}

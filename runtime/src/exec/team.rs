@@ -1,0 +1,164 @@
+//! Threads that help to run an executor's operations.
+//!
+//! The executor's own thread opens an operation and claims tiles; helpers claim tiles of the same operation, each with its own
+//! scratch. The result does not depend on which thread ran a tile: tiles write disjoint elements, and no sum spans two tiles. A
+//! helper that the system deschedules delays the others by at most the tile that it has claimed.
+//!
+//! A helper looks for work for a while, then sleeps until the executor's next slice.
+
+use core::cell::UnsafeCell;
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use sonotrace_kernels::claims::Claims;
+use sonotrace_kernels::{BoundOp, Spaces};
+
+/// Times that a helper looks for work before it sleeps: some 50 to 500 µs, longer than any gap between two operations of a run.
+const LOOKS: u32 = 10_000;
+
+/// An operation and the memory that it runs in.
+#[derive(Debug, Clone, Copy)]
+struct Job<'m> {
+    op: &'m BoundOp,
+    spaces: Spaces,
+}
+
+/// What the executor and its helpers share.
+#[derive(Debug, Default)]
+pub(super) struct Board<'m> {
+    claims: Claims,
+    job: UnsafeCell<Option<Job<'m>>>,
+    /// Counts slices; helpers sleep until it changes.
+    slices: AtomicU32,
+    sleeping: AtomicU32,
+    /// Helpers inside [`Helper::run`].
+    running: AtomicU32,
+    is_shut_down: AtomicBool,
+}
+
+// SAFETY: `job` is written by the executor's thread, only while no tile is claimed or left to claim, and read by a thread that has
+// claimed a tile; `Claims` orders the two. All else is atomic.
+unsafe impl Sync for Board<'_> {}
+// SAFETY: holds references to bound operations, and addresses whose use is guarded as above.
+unsafe impl Send for Board<'_> {}
+
+impl<'m> Board<'m> {
+    /// Opens an operation, of which `tiles` tiles, the last ones in the order in which they are claimed, are left to run.
+    ///
+    /// # Safety
+    /// Only the executor's thread calls this, after [`Self::close`]. `spaces` meet the conditions of [`BoundOp::run`] until then.
+    pub unsafe fn open(&self, op: &'m BoundOp, spaces: &Spaces, tiles: u32) {
+        // SAFETY: no tile is claimed or left to claim, so no other thread reads the job.
+        unsafe { *self.job.get() = Some(Job { op, spaces: *spaces }) };
+        self.claims.open(tiles);
+    }
+
+    /// Returns whether a tile is left to claim.
+    pub fn has_tiles(&self) -> bool {
+        self.claims.left() > 0
+    }
+
+    /// Claims a tile and runs it. Returns whether there was one. `scratch` is as [`BoundOp::run`] needs it.
+    pub fn run_tile(&self, scratch: &mut [u8]) -> bool {
+        let Some(left) = self.claims.claim() else { return false };
+        // SAFETY: this thread has claimed a tile, so the executor's thread does not write the job before it is finished.
+        if let Some(job) = unsafe { &*self.job.get() } {
+            let tile = job.op.tiles() - 1 - left;
+            // SAFETY: the caller of `open` guarantees the spaces; each tile is claimed once.
+            unsafe { job.op.run(&job.spaces, tile, scratch) };
+        }
+        self.claims.finish();
+        true
+    }
+
+    /// Closes the operation that was opened with `opened` tiles, waits for the tiles that run on other threads, and returns the
+    /// number of tiles that are left.
+    pub fn close(&self, opened: u32) -> u32 {
+        let left = self.claims.close();
+        while self.claims.finished() < opened - left {
+            spin_loop();
+        }
+        left
+    }
+
+    /// Wakes helpers that sleep.
+    pub fn wake(&self) {
+        // Sequentially consistent, as in `sleep`: either a helper sees the new count, or this sees that it sleeps.
+        self.slices.fetch_add(1, Ordering::SeqCst);
+        if self.sleeping.load(Ordering::SeqCst) > 0 {
+            self.wake_all();
+        }
+    }
+
+    /// Makes helpers return, and waits until they have.
+    pub fn shut_down(&self) {
+        self.is_shut_down.store(true, Ordering::SeqCst);
+        while self.running.load(Ordering::SeqCst) > 0 {
+            self.wake();
+            spin_loop();
+        }
+    }
+
+    fn sleep(&self, slice: u32) {
+        self.sleeping.fetch_add(1, Ordering::SeqCst);
+        if self.slices.load(Ordering::SeqCst) == slice {
+            self.wait_for_change(slice);
+        }
+        self.sleeping.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    #[cfg(feature = "std")]
+    fn wait_for_change(&self, slice: u32) {
+        use rustix::thread::futex;
+        // An error (a signal, or a count that has changed already) is a reason to look again, like a wake-up.
+        let _ = futex::wait(&self.slices, futex::Flags::PRIVATE, slice, None);
+    }
+
+    #[cfg(feature = "std")]
+    fn wake_all(&self) {
+        use rustix::thread::futex;
+        // It fails only for an invalid address.
+        let _ = futex::wake(&self.slices, futex::Flags::PRIVATE, u32::MAX >> 1);
+    }
+
+    /// Without an operating system, there is nothing to sleep with.
+    #[cfg(not(feature = "std"))]
+    fn wait_for_change(&self, _: u32) {
+        spin_loop();
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn wake_all(&self) {}
+}
+
+/// The part of a helper thread: runs tiles of an executor's operations.
+#[derive(Debug)]
+pub struct Helper<'m> {
+    board: &'m Board<'m>,
+    scratch: &'m mut [u8],
+}
+
+impl<'m> Helper<'m> {
+    pub(super) fn new(board: &'m Board<'m>, scratch: &'m mut [u8]) -> Self {
+        Self { board, scratch }
+    }
+
+    /// Runs tiles until the executor is dropped. Call it on a thread of its own, pinned to a core if the device is.
+    pub fn run(self) {
+        let Self { board, scratch } = self;
+        board.running.fetch_add(1, Ordering::SeqCst);
+        while !board.is_shut_down.load(Ordering::SeqCst) {
+            let slice = board.slices.load(Ordering::SeqCst);
+            let mut looks = 0;
+            while looks < LOOKS {
+                if board.run_tile(scratch) {
+                    looks = 0;
+                } else {
+                    looks += 1;
+                    spin_loop();
+                }
+            }
+            board.sleep(slice);
+        }
+        board.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}

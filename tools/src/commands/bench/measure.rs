@@ -1,0 +1,247 @@
+//! What `bench` measures: programs one by one, and frames at a rate.
+
+use crate::commands::scan::progress;
+use crate::output::latency_svg::FrameLatency;
+use crate::output::stages::{StageSummary, StageTimes, TOTAL};
+use anyhow::{Context, Result, bail};
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::format::Model;
+use sonotrace::hal::clock::{Clock, SystemClock};
+use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
+use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
+use sonotrace::hal::ring::{RingSizes, Rings};
+use sonotrace::region::{Region, prefault_stack};
+use sonotrace::session::{Poll, Ports, Session, SessionConfig};
+use sonotrace_sim::heart::MYOCARDIUM;
+use sonotrace_sim::{SimConfig, Simulator};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Runs before the measured ones.
+const WARM_UPS: u64 = 3;
+/// Frames of the simulated scan, which is streamed again and again.
+const LOOP_FRAMES: u64 = 30;
+/// Time before a frame is due from which the thread spins, because the system's timer is late.
+const SPIN_NS: u64 = 200_000;
+/// Most overlays that are kept for a trace, the last ones.
+const TRACED: usize = 3000;
+
+/// Times of each program.
+#[derive(Debug)]
+pub struct Programs {
+    /// Name and times, in the order of the file.
+    pub times: Vec<(String, StageSummary)>,
+    /// Memory of the executor.
+    pub memory_bytes: usize,
+}
+
+impl Programs {
+    /// Runs each program in turn, so that a disturbance affects all.
+    ///
+    /// # Errors
+    /// A model that is refused, or memory that cannot be mapped.
+    pub fn measure(file: &[u8], config: &SessionConfig<'_>, runs: u64) -> Result<Self> {
+        let model = Model::parse(file)?;
+        let config = ExecutorConfig {
+            kept_frames: config.kept_frames,
+            threads: config.threads,
+            instructions: config.instructions,
+        };
+        let memory_bytes = memory_required(file, &config)?.bytes;
+        let mut region = Region::new(memory_bytes)?;
+        let mut executor = Executor::new(model, config, region.as_mut_slice())?;
+        executor.self_test()?;
+        let names: Vec<&str> = model.programs().iter().map(|record| model.name(record.name)).collect();
+        let mut times = names.iter().map(|_| StageTimes::new(&[])).collect::<Result<Vec<StageTimes>>>()?;
+        let bar = progress(runs, "programs");
+        with_helpers(
+            &mut executor,
+            |executor| executor.helper(),
+            Executor::dismiss_helpers,
+            |executor| -> Result<()> {
+                for run in 0..WARM_UPS + runs.max(1) {
+                    for (program, times) in times.iter_mut().enumerate() {
+                        executor.begin_apart(program)?;
+                        let start = Instant::now();
+                        executor.finish();
+                        let ns = start.elapsed().as_nanos() as u64;
+                        if run >= WARM_UPS {
+                            times.record(&[], ns);
+                        }
+                    }
+                    bar.inc(1);
+                }
+                Ok(())
+            },
+        )?;
+        bar.finish_and_clear();
+        let summary =
+            |times: &StageTimes| times.summaries().pop().map_or_else(StageSummary::default, |last| last.1);
+        let times = names.into_iter().map(str::to_owned).zip(times.iter().map(summary)).collect();
+        Ok(Self { times, memory_bytes })
+    }
+}
+
+/// Runs `work` while helper threads run.
+fn with_helpers<'m, T: Send, R>(
+    computing: &mut T,
+    next: impl Fn(&mut T) -> Option<sonotrace::exec::Helper<'m>>,
+    dismiss: impl Fn(&mut T),
+    work: impl FnOnce(&mut T) -> R,
+) -> R {
+    thread::scope(|scope| {
+        while let Some(helper) = next(computing) {
+            scope.spawn(move || {
+                prefault_stack();
+                helper.run();
+            });
+        }
+        let result = work(computing);
+        dismiss(computing);
+        result
+    })
+}
+
+/// Frames of a simulated heart, streamed at a rate.
+pub struct Frames {
+    period_ns: u64,
+    scan: Vec<(FrameDescriptor, Vec<u8>)>,
+    prompts: Vec<Prompt>,
+    /// Times of the stages, and from the time at which a frame is due to its overlay: if a frame is late, so is the next one
+    /// (coordinated omission is corrected).
+    pub times: StageTimes,
+    /// Latency of each frame.
+    pub latencies: Vec<FrameLatency>,
+    /// The last overlays.
+    pub overlays: Vec<Overlay>,
+    /// Frames whose latency exceeded the period.
+    pub misses: u64,
+    /// Memory of the session.
+    pub memory_bytes: usize,
+}
+
+impl Frames {
+    /// Simulates a scan with a click in each chamber.
+    ///
+    /// # Errors
+    /// A rate that the simulator refuses.
+    pub fn new(fps: f64) -> Result<Self> {
+        let simulator = Simulator::new(SimConfig { frame_rate_hz: fps as f32, ..SimConfig::default() })?;
+        let frames: Vec<_> = (0..LOOP_FRAMES).map(|index| simulator.frame(index)).collect();
+        let click = |object: &sonotrace_sim::phantom::TruthObject| {
+            let kind = PromptKind::Click { at: object.click_mm, is_positive: true };
+            Prompt { object: object.id, seq: 0, space: PointSpace::Plane, kind }
+        };
+        let objects = frames.first().context("the simulator made no frame")?.truth.iter();
+        let prompts = objects.filter(|object| object.id != MYOCARDIUM).map(click).collect();
+        Ok(Self {
+            period_ns: (1e9 / fps) as u64,
+            scan: frames.into_iter().map(|frame| (frame.descriptor, frame.payload)).collect(),
+            prompts,
+            times: StageTimes::new(&STAGE_NAMES)?,
+            latencies: Vec::new(),
+            overlays: Vec::new(),
+            misses: 0,
+            memory_bytes: 0,
+        })
+    }
+
+    /// Time from one frame to the next.
+    pub fn period_ns(&self) -> u64 {
+        self.period_ns
+    }
+
+    /// Streams `rounds` times `count` frames; calls `after` each round with its number and times.
+    ///
+    /// # Errors
+    /// A session that cannot be opened, or a frame without an overlay.
+    pub fn stream(
+        &mut self,
+        file: &[u8],
+        config: &SessionConfig<'_>,
+        rounds: u64,
+        count: u64,
+        mut after: impl FnMut(u64, String),
+    ) -> Result<()> {
+        let payload_bytes = self.scan.iter().map(|frame| frame.1.len()).max().unwrap_or(0);
+        let sizes = RingSizes { frames: 2, payload_bytes, overlays: 2, commands: 16, events: 64 };
+        let [frame_bytes, overlay_bytes, command_bytes, event_bytes] = sizes.region_bytes()?;
+        let mut regions = [
+            Region::new(frame_bytes)?,
+            Region::new(overlay_bytes)?,
+            Region::new(command_bytes)?,
+            Region::new(event_bytes)?,
+        ];
+        let rings = Rings::create(regions.each_mut().map(Region::as_mut_slice), &sizes)?;
+        self.memory_bytes = sonotrace::session::memory_required(file, config)?.bytes;
+        let mut memory = Region::new(self.memory_bytes)?;
+        let clock = SystemClock::start();
+        let model = Model::parse(file)?;
+        let mut session = Session::open(model, *config, memory.as_mut_slice(), Ports::of(&rings)?, clock)?;
+        let mut producer = rings.frames.producer()?;
+        let mut overlays = rings.overlays.consumer()?;
+        let mut commands = rings.commands.producer()?;
+        for prompt in &self.prompts {
+            commands.prompt(*prompt)?;
+        }
+        prefault_stack();
+        let bar = progress(rounds * count, "frames");
+        with_helpers(&mut session, Session::helper, Session::dismiss_helpers, |session| -> Result<()> {
+            let start_ns = clock.now_ns() + self.period_ns;
+            for round in 0..rounds {
+                let mut minute = StageTimes::new(&[])?;
+                for index in round * count..(round + 1) * count {
+                    let (descriptor, payload) = &self.scan[(index % self.scan.len() as u64) as usize];
+                    let due_ns = start_ns + index * self.period_ns;
+                    wait_until(&clock, due_ns);
+                    let descriptor = FrameDescriptor {
+                        seq: index + 1,
+                        t_acq_ns: due_ns,
+                        t_enqueue_ns: due_ns,
+                        ..*descriptor
+                    };
+                    let _ = producer.push(&descriptor, payload)?;
+                    loop {
+                        match session.poll() {
+                            Poll::Working => {}
+                            Poll::Overlay(_) => break,
+                            other => bail!("frame {} has no overlay: {other:?}", index + 1),
+                        }
+                    }
+                    let latency_ns = clock.now_ns() - due_ns;
+                    let overlay = *overlays.take().context("an overlay is missing")?;
+                    self.record(overlay, latency_ns);
+                    minute.record(&[], latency_ns);
+                    bar.inc(1);
+                }
+                let ms = |share| minute.quantile_ns(TOTAL, share).unwrap_or(0) as f64 / 1e6;
+                let (p50, p99, p999, max) = (ms(0.5), ms(0.99), ms(0.999), ms(1.0));
+                after(round + 1, format!("p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2} ms"));
+            }
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn record(&mut self, overlay: Overlay, latency_ns: u64) {
+        self.times.record(&overlay.stage_ns, latency_ns);
+        self.latencies.push(FrameLatency { seq: overlay.seq, latency_ns: Some(latency_ns) });
+        self.misses += u64::from(latency_ns > self.period_ns);
+        if self.overlays.len() == TRACED {
+            self.overlays.remove(0);
+        }
+        self.overlays.push(overlay);
+    }
+}
+
+fn wait_until(clock: &SystemClock, due_ns: u64) {
+    let left_ns = due_ns.saturating_sub(clock.now_ns());
+    if left_ns > SPIN_NS {
+        thread::sleep(Duration::from_nanos(left_ns - SPIN_NS));
+    }
+    while clock.now_ns() < due_ns {
+        std::hint::spin_loop();
+    }
+}
