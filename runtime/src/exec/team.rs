@@ -15,6 +15,16 @@ use sonotrace_kernels::{BoundOp, Spaces};
 /// Times that a helper looks for work before it sleeps: some 50 to 500 µs, longer than any gap between two operations of a run.
 const LOOKS: u32 = 10_000;
 
+/// Times that the executor's thread looks for tiles in flight before it lets others run on its core: longer than a tile.
+const YIELD_AFTER: u32 = 4_000;
+
+fn give_way() {
+    #[cfg(feature = "std")]
+    std::thread::yield_now();
+    #[cfg(not(feature = "std"))]
+    spin_loop();
+}
+
 /// An operation and the memory that it runs in.
 #[derive(Debug, Clone, Copy)]
 struct Job<'m> {
@@ -74,8 +84,15 @@ impl<'m> Board<'m> {
     /// number of tiles that are left.
     pub fn close(&self, opened: u32) -> u32 {
         let left = self.claims.close();
+        let mut looks = 0;
         while self.claims.finished() < opened - left {
-            spin_loop();
+            looks += 1;
+            if looks < YIELD_AFTER {
+                spin_loop();
+            } else {
+                // A helper that was woken on this thread's core cannot run while this thread spins.
+                give_way();
+            }
         }
         left
     }
