@@ -506,6 +506,27 @@ fn int8_rows_that_are_not_finite_give_nan() {
     }
 }
 
+/// The same for a column that is rounded at run time.
+#[test]
+fn dynamic_columns_that_are_not_finite_give_nan() {
+    let n = 50;
+    for extreme in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut case = common::dynamic_matmul();
+        let expected = case.run(&BindOptions::default());
+        // Column 7 of the first batch, of which element k is at `k * n + column`.
+        let at = 4 * (5 * n + 7);
+        case.inputs[1].as_mut().unwrap().bytes[at..at + 4].copy_from_slice(&extreme.to_le_bytes());
+        for instructions in Instructions::available() {
+            let seen = case.run(&BindOptions::of(instructions));
+            for (at, (seen, expected)) in seen.iter().zip(&expected).enumerate() {
+                let is_hit = at < 70 * n && at % n == 7;
+                let is_right = if is_hit { seen.is_nan() } else { seen.to_bits() == expected.to_bits() };
+                assert!(is_right, "element {at}, {extreme} ({instructions:?})");
+            }
+        }
+    }
+}
+
 #[test]
 fn int8_products_are_refused_without_i8_weights_or_too_deep() {
     let refusal = |case: &Case| {
@@ -520,6 +541,14 @@ fn int8_products_are_refused_without_i8_weights_or_too_deep() {
     assert!(refusal(&case).contains("weights are not in panels"), "{}", refusal(&case));
     case.dims[7] = INT8_DEPTH_MAX as u32 + 1;
     assert!(refusal(&case).contains("deeper than 65536"), "{}", refusal(&case));
+    let mut case = common::dynamic_matmul();
+    (case.dims[6], case.dims[7]) = (512, 513);
+    assert!(refusal(&case).contains("more than 262144 elements of columns"), "{}", refusal(&case));
+    let mut case = common::convolution();
+    if let Operation::Conv(conv) = &mut case.operation {
+        conv.arithmetic = Arithmetic::DynamicInt8;
+    }
+    assert!(refusal(&case).contains("a convolution rounds its weights"), "{}", refusal(&case));
 }
 
 proptest! {

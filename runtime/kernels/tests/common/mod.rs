@@ -200,6 +200,13 @@ pub fn int8_matmul() -> Case {
     )
 }
 
+/// Returns three products in int8 of 70 x 33 by 33 x 50, both rounded at run time: columns are adjacent in the second operand.
+pub fn dynamic_matmul() -> Case {
+    let case = matmul();
+    let operation = MatMul { activation: Unary::COPY, arithmetic: Arithmetic::DynamicInt8 };
+    Case { name: "dynamic int8 matmul", operation: operation.into(), ..case }
+}
+
 /// Returns the convolution of two images of 5 channels, 3 x 3 kernels, stride 2, one row and column of padding, weights
 /// in panels.
 pub fn convolution() -> Case {
@@ -285,12 +292,13 @@ pub fn sampling(outside: Outside) -> Case {
 }
 
 /// Returns a case for each way of splitting work.
-pub fn cases() -> [Case; 9] {
+pub fn cases() -> [Case; 10] {
     let normalize = Normalize { statistics: Statistics::MeanVariance, kept_dims: 7, epsilon: 1e-5 };
     let softmax = Softmax { kept_dims: 7 };
     [
         matmul(),
         int8_matmul(),
+        dynamic_matmul(),
         convolution(),
         elementwise(),
         rows_of("softmax", softmax, false),
