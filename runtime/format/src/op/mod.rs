@@ -37,7 +37,8 @@ pub type Refusal = &'static str;
 /// Approximate work of a tile of an operation that is not a product, in elementary operations: small enough to stop
 /// between tiles, large enough to be worth claiming.
 pub const TILE_WORK: u64 = 65_536;
-/// Maximum multiply-accumulates of a tile of a product: 2 ms at 1 GMAC/s, the portable kernel on a slow core.
+/// Maximum multiply-accumulates of a tile of a product with portable kernels: 2 ms at 1 GMAC/s, a slow core. Kernels of instruction
+/// sets that are faster have larger tiles.
 pub const TILE_MACS_MAX: u64 = 2_000_000;
 
 /// Requirement on an operand.
