@@ -155,22 +155,14 @@ pub fn programs(path: &Path, config: ExecutorConfig, runs: u64) -> Result<Vec<Ti
     tests.into_iter().collect::<Result<Vec<f32>, _>>()?;
     let mut programs: Vec<Times> =
         model.programs().iter().map(|record| Times::new(model.name(record.name))).collect();
-    std::thread::scope(|scope| {
-        while let Some(helper) = executor.helper() {
-            scope.spawn(move || helper.run());
-        }
-        let mut run_all = || -> Result<(), Box<dyn Error>> {
-            for _ in 0..runs.max(1) {
-                for (program, times) in programs.iter_mut().enumerate() {
-                    executor.begin_apart(program)?;
-                    times.time(|| executor.finish());
-                }
+    executor.with_helpers(|executor| -> Result<(), Box<dyn Error>> {
+        for _ in 0..runs.max(1) {
+            for (program, times) in programs.iter_mut().enumerate() {
+                executor.begin_apart(program)?;
+                times.time(|| executor.finish());
             }
-            Ok(())
-        };
-        let ran = run_all();
-        executor.dismiss_helpers();
-        ran
+        }
+        Ok(())
     })?;
     Ok([vec![load, verify, self_test], programs].concat())
 }

@@ -47,13 +47,7 @@ fn scan(
 ) -> Result<(), Box<dyn Error>> {
     let payload = scene.payload();
     let sizes = RingSizes { frames: 1, payload_bytes: payload.len(), overlays: 1, commands: 1, events: 64 };
-    let [frame_bytes, overlay_bytes, command_bytes, event_bytes] = sizes.region_bytes()?;
-    let mut regions = [
-        Region::new(frame_bytes)?,
-        Region::new(overlay_bytes)?,
-        Region::new(command_bytes)?,
-        Region::new(event_bytes)?,
-    ];
+    let mut regions = Region::each(sizes.region_bytes()?)?;
     let rings = Rings::create(regions.each_mut().map(Region::as_mut_slice), &sizes)?;
     let config = SessionConfig { slice_ns, policy: Policy::All, ..SessionConfig::default() };
     let mut memory = Region::new(memory_required(file, &config)?.bytes)?;

@@ -30,6 +30,15 @@ impl Region {
         Ok(Self { map, is_locked })
     }
 
+    /// Maps a region of each size.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn each<const COUNT: usize>(bytes: [usize; COUNT]) -> io::Result<[Self; COUNT]> {
+        let regions = bytes.into_iter().map(Self::new).collect::<io::Result<Vec<Self>>>()?;
+        Ok(regions.try_into().expect("as many regions as sizes"))
+    }
+
     /// Maps a region and copies `bytes` into it, such as a model file that was not mapped.
     ///
     /// # Errors

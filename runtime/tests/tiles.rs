@@ -89,14 +89,9 @@ fn with_helpers(helpers: u32, work: impl FnOnce(&mut Executor<'_>)) {
     let mut memory = AlignedBytes::zeroed(memory_required(disc(), &config).unwrap().bytes);
     let mut executor = Executor::new(disc_model(), config, memory.bytes_mut()).unwrap();
     executor.self_test().unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..helpers {
-            let helper = executor.helper().unwrap();
-            scope.spawn(move || helper.run());
-        }
-        assert!(executor.helper().is_none());
-        work(&mut executor);
-        executor.dismiss_helpers();
+    executor.with_helpers(|executor| {
+        assert!(executor.helper().is_none(), "all helpers run");
+        work(executor);
     });
 }
 
@@ -137,6 +132,19 @@ fn helpers_give_the_same_bits_as_one_thread() {
             }
         });
     }
+}
+
+/// If the work panics, the helpers return, and the panic is seen.
+#[test]
+fn a_panic_dismisses_the_helpers() {
+    let panicked = std::panic::catch_unwind(|| {
+        with_helpers(2, |executor| {
+            begin(executor, 0, 0);
+            executor.finish();
+            panic!("as a caller may");
+        });
+    });
+    assert!(panicked.is_err());
 }
 
 /// Helpers that never run do not keep the executor from working, and return at once if they run after it is gone.

@@ -53,14 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             inputs.get(name).map(Vec::as_slice).ok_or_else(|| format!("no values for the input {name}"))
         })
         .collect::<Result<_, _>>()?;
-    std::thread::scope(|scope| {
-        while let Some(helper) = executor.helper() {
-            scope.spawn(move || helper.run());
-        }
-        let obeyed = obey(&mut executor, &values, started);
-        executor.dismiss_helpers();
-        obeyed
-    })
+    executor.with_helpers(|executor| obey(executor, &values, started))
 }
 
 /// Obeys lines from the standard input.

@@ -33,6 +33,7 @@ mod pool;
 mod product;
 mod reduce;
 mod resample;
+mod rounding;
 mod softmax;
 mod trailing;
 mod walk;

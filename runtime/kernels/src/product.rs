@@ -58,11 +58,10 @@ impl ProductGrid {
         }
         let mut tile_rows = ((available - beside) / row_bytes / block_rows * block_rows)
             .min(m.next_multiple_of(block_rows as u64) as usize);
-        // Columns that are rounded at run time are rounded again for each tile.
         let all = m.saturating_mul(n).saturating_mul(k).saturating_mul(batches);
-        let macs_max = binder.tile_macs(all);
-        let macs_max =
-            if arithmetic == Arithmetic::DynamicInt8 { macs_max.saturating_mul(2) } else { macs_max };
+        // Larger tiles where columns are rounded again for each.
+        let tiles = if arithmetic == Arithmetic::DynamicInt8 { 2 } else { 1 };
+        let macs_max = binder.tile_macs(all).saturating_mul(tiles);
         if arithmetic.is_int8() {
             // All columns if possible, because rows are rounded again for each tile of columns.
             let rows = macs_max / (n.next_multiple_of(PANEL as u64) * k).max(1) / block_rows as u64;

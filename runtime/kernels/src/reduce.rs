@@ -3,7 +3,7 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{Inputs, Source, Target, Tile};
-use crate::trailing::{BLOCK, Block, Trailing, dot};
+use crate::trailing::{BLOCK, Block, Trailing};
 use sonotrace_format::op::{self, Reduction};
 
 /// Bound reduction.
@@ -33,22 +33,11 @@ impl Kernel for Reduce {
     #[inline(always)]
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
-        if let (Some(second), Some(length)) = (self.second, self.places.adjacent()) {
-            // The usual case, without what the others need.
-            let (a, b) = (tile.inputs.read(self.input), tile.inputs.read(second));
-            let divisor = if self.reduction == Reduction::MeanOfProducts { length as f64 } else { 1.0 };
-            for block in self.places.blocks(tile.units) {
-                let [to, a_at, b_at] = block.offsets;
-                let sum = f64::from(dot(&a[a_at..][..length], &b[b_at..][..length]));
-                output.row(to, 1)[0] = (sum / divisor) as f32;
-            }
-            return;
-        }
         let step = self.places.neighbour_steps()[0];
-        let mut results = [0.0f32; BLOCK];
+        let (mut folded, mut results) = ([0.0f64; BLOCK], [0.0f32; BLOCK]);
         for block in self.places.blocks(tile.units) {
             let results = &mut results[..block.count];
-            self.reduce(tile.inputs, block, results);
+            self.reduce(tile.inputs, block, &mut folded, results);
             output.write(block.offsets[0], step, results);
         }
     }
@@ -56,13 +45,12 @@ impl Kernel for Reduce {
 
 impl Reduce {
     #[inline(always)]
-    fn reduce(&self, inputs: Inputs<'_>, block: Block<3>, results: &mut [f32]) {
+    fn reduce(&self, inputs: Inputs<'_>, block: Block<3>, folded: &mut [f64; BLOCK], results: &mut [f32]) {
         let value = |value: f32, _| f64::from(value);
         let square = |value: f32, _| f64::from(value) * f64::from(value);
         let add = |a: f64, b: f64| a + b;
         let (values, places) = (inputs.read(self.input), &self.places);
         let count = places.count() as f64;
-        let folded = &mut [0.0f64; BLOCK];
         let mut divisor = 1.0;
         match self.reduction {
             Reduction::Sum => places.fold(values, block, folded, 0.0, value, add),
@@ -95,11 +83,10 @@ impl Reduce {
     #[inline(always)]
     fn arg_max(&self, inputs: Inputs<'_>, block: Block<3>, results: &mut [f32]) {
         let values = inputs.read(self.input);
-        let step = self.places.neighbour_steps()[1];
         for (at, result) in results.iter_mut().enumerate() {
             let (mut best, mut largest, mut index) = (0.0, f32::NEG_INFINITY, 0.0);
-            for run in self.places.runs(block) {
-                let from = run.offsets[1] + at * step;
+            for run in self.places.runs(block, at) {
+                let from = run.offsets[1];
                 for element in 0..run.length {
                     let value = values[from + element * run.steps[1]];
                     if value > largest {

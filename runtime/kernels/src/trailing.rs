@@ -1,8 +1,8 @@
 //! Operations over trailing dims: iterates over the elements under each kept index.
 //!
-//! If the elements under one kept index are adjacent, each index is processed separately. If the elements of
-//! neighbouring kept indices are adjacent (channels of an image, normalised at each pixel), a block of neighbours is
-//! processed together, so that memory is read in order.
+//! A block of neighbouring kept indices is processed together. If the elements under one index are adjacent, the block is read index
+//! by index. If the elements of neighbouring indices are adjacent (channels of an image, normalised at each pixel), it is read element
+//! by element of all indices, so that memory is read in order.
 
 use crate::bind::Binder;
 use crate::walk::{Dims, Walk};
@@ -11,6 +11,8 @@ use sonotrace_format::DIMS;
 
 /// Maximum neighbours in a block.
 pub(crate) const BLOCK: usize = 64;
+/// Elements of a block that is read index by index, so that they stay in the first cache between two passes.
+const BLOCK_ELEMENTS: u64 = 2048;
 /// Maximum elements in a chunk.
 pub(crate) const CHUNK: usize = 256;
 /// Partial results that are computed side by side over adjacent elements.
@@ -31,7 +33,7 @@ fn combined_lanes<T: Copy, const COUNT: usize>(mut lanes: [T; COUNT], combine: i
 
 /// Sums the products of up to [`CHUNK`] elements.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     /// Half the lanes: such sums are often short.
     const HALF: usize = LANES / 2;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<HALF>(), b.as_chunks::<HALF>());
@@ -57,19 +59,22 @@ pub(crate) struct Trailing<const N: usize> {
     /// Extent and steps of the last kept dim.
     neighbours: usize,
     neighbour_steps: [usize; N],
-    /// Inner dims except the last.
+    /// Inner dims except the last, and the number of their indices.
     inner: Dims<N>,
+    inner_count: u64,
     columns: usize,
     steps: [usize; N],
-    /// Whether neighbours are processed together. (At the end of a tile, a block may have a single index; it is
+    /// Whether the elements of neighbouring indices are adjacent. (At the end of a tile, a block may have a single index; it is
     /// processed in the same way, so that the result does not depend on the tiles.)
     is_blocked: bool,
+    /// Maximum indices in a block.
+    block_max: usize,
 }
 
 /// Neighbouring kept indices.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block<const N: usize> {
-    /// Number of indices; 1 if neighbours are processed separately.
+    /// Number of indices.
     pub count: usize,
     /// Offsets of the operands at the first element of the first index.
     pub offsets: [usize; N],
@@ -95,25 +100,24 @@ pub(crate) struct Chunk<const N: usize> {
     pub steps: [usize; N],
     /// Number of elements.
     pub length: usize,
-    /// Index in the block of the first element, if the elements belong to neighbours.
-    index: Option<usize>,
+    /// Index in the block of the first element.
+    first: usize,
+    /// Whether the next elements belong to the next indices; else all belong to one.
+    is_of_neighbours: bool,
 }
 
 impl<const N: usize> Chunk<N> {
     /// Applies `f` to each value and the entry of its index in the block.
     #[inline(always)]
     pub fn apply(&self, values: &mut [f32], of_index: &[f32; BLOCK], f: impl Fn(f32, f32) -> f32) {
-        match self.index {
-            None => {
-                let own = of_index[0];
-                for value in values {
-                    *value = f(*value, own);
-                }
+        if self.is_of_neighbours {
+            for (value, &own) in values.iter_mut().zip(&of_index[self.first..]) {
+                *value = f(*value, own);
             }
-            Some(index) => {
-                for (value, &own) in values.iter_mut().zip(&of_index[index..]) {
-                    *value = f(*value, own);
-                }
+        } else {
+            let own = of_index[self.first];
+            for value in values {
+                *value = f(*value, own);
             }
         }
     }
@@ -121,24 +125,21 @@ impl<const N: usize> Chunk<N> {
     /// Adds each value to the sum of its index in the block.
     #[inline(always)]
     pub fn add_to(&self, sums: &mut [f64; BLOCK], values: &[f32]) {
-        match self.index {
-            None => {
-                let (chunks, rest) = values.as_chunks::<LANES>();
-                let mut lanes = [0.0f32; LANES];
-                lanes[..rest.len()].copy_from_slice(rest);
-                for chunk in chunks {
-                    for (lane, value) in lanes.iter_mut().zip(chunk) {
-                        *lane += value;
-                    }
-                }
-                sums[0] += f64::from(combined_lanes(lanes, |a, b| a + b));
+        if self.is_of_neighbours {
+            for (sum, &value) in sums[self.first..].iter_mut().zip(values) {
+                *sum += f64::from(value);
             }
-            Some(index) => {
-                for (sum, &value) in sums[index..].iter_mut().zip(values) {
-                    *sum += f64::from(value);
-                }
+            return;
+        }
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        let mut lanes = [0.0f32; LANES];
+        lanes[..rest.len()].copy_from_slice(rest);
+        for chunk in chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                *lane += value;
             }
         }
+        sums[self.first] += f64::from(combined_lanes(lanes, |a, b| a + b));
     }
 }
 
@@ -155,27 +156,30 @@ impl<const N: usize> Trailing<N> {
             true => (dims[DIMS - 1] as usize, slots.map(|slot| step(slot, DIMS - 1))),
             false => (1, [0; N]),
         };
+        let inner = Dims::new(binder, kept..if has_inner { DIMS - 1 } else { kept }, slots);
+        let is_blocked = neighbour_steps[1] == 1 && steps[1] != 1 && neighbours > 1;
+        let elements = (inner.count() * columns as u64).max(1);
         Self {
             outer: Dims::new(binder, 0..kept.saturating_sub(1), slots),
             starts: slots.map(|slot| binder.start(slot)),
             neighbours,
             neighbour_steps,
-            inner: Dims::new(binder, kept..if has_inner { DIMS - 1 } else { kept }, slots),
+            inner,
+            inner_count: inner.count(),
             columns,
             steps,
-            is_blocked: neighbour_steps[1] == 1 && steps[1] != 1 && neighbours > 1,
+            is_blocked,
+            block_max: if is_blocked {
+                BLOCK
+            } else {
+                (BLOCK_ELEMENTS / elements).clamp(1, BLOCK as u64) as usize
+            },
         }
     }
 
     /// Returns the number of elements under each kept index.
     pub fn count(&self) -> u64 {
-        self.inner.count() * self.columns as u64
-    }
-
-    /// Returns the number of elements under each kept index if they are one chunk of adjacent elements in all inputs.
-    pub fn adjacent(&self) -> Option<usize> {
-        let is_one = !self.is_blocked && self.inner.count() == 1 && self.columns <= CHUNK;
-        (is_one && self.steps[1..].iter().all(|&step| step == 1)).then_some(self.columns)
+        self.inner_count * self.columns as u64
     }
 
     /// Returns the steps from one kept index of a block to the next.
@@ -195,18 +199,21 @@ impl<const N: usize> Trailing<N> {
         Blocks { places: self, units, walk }
     }
 
-    /// Returns the inner indices under the first index of a block, in order: as long runs, or one by one if neighbours are
-    /// processed together.
+    /// Returns the inner indices under one index of a block, in order: as long runs, or one by one if the elements of neighbouring
+    /// indices are adjacent.
     #[inline(always)]
-    pub fn runs(&self, block: Block<N>) -> Runs<'_, N> {
-        Runs { places: self, walk: self.inner.walk(0, block.offsets), left: self.inner.count(), column: 0 }
+    pub fn runs(&self, block: Block<N>, index: usize) -> Runs<'_, N> {
+        let mut offsets = block.offsets;
+        for (offset, step) in offsets.iter_mut().zip(self.neighbour_steps) {
+            *offset += index * step;
+        }
+        Runs { places: self, walk: self.inner.walk(0, offsets), left: self.inner_count, column: 0 }
     }
 
-    /// Returns the elements under a block in chunks of at most [`CHUNK`]: neighbours if they are processed together, else
-    /// adjacent elements.
+    /// Returns the elements under a block in chunks of at most [`CHUNK`] adjacent ones: of neighbouring indices, or of one.
     #[inline(always)]
     pub fn chunks(&self, block: Block<N>) -> Chunks<'_, N> {
-        Chunks { runs: self.runs(block), count: block.count, run: None, from: 0 }
+        Chunks { runs: self.runs(block, 0), block, index: 0, run: None, from: 0 }
     }
 
     /// Folds the elements of `values`, the input, under each index of a block into `results`: combines `start` with
@@ -221,36 +228,38 @@ impl<const N: usize> Trailing<N> {
         map: impl Fn(f32, usize) -> T,
         combine: impl Fn(T, T) -> T,
     ) {
+        let results = &mut results[..block.count];
         if self.is_blocked {
-            let results = &mut results[..block.count];
             results.fill(start);
-            for run in self.runs(block) {
+            for run in self.runs(block, 0) {
                 for (at, (result, &value)) in results.iter_mut().zip(&values[run.offsets[1]..]).enumerate() {
                     *result = combine(*result, map(value, at));
                 }
             }
             return;
         }
-        let mut lanes = [start; LANES];
-        for run in self.runs(block) {
-            let (from, step) = (run.offsets[1], run.steps[1]);
-            if step == 1 {
-                let (chunks, rest) = values[from..][..run.length].as_chunks::<LANES>();
-                for chunk in chunks {
-                    for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                        *lane = combine(*lane, map(value, 0));
+        for (at, result) in results.iter_mut().enumerate() {
+            let mut lanes = [start; LANES];
+            for run in self.runs(block, at) {
+                let (from, step) = (run.offsets[1], run.steps[1]);
+                if step == 1 {
+                    let (chunks, rest) = values[from..][..run.length].as_chunks::<LANES>();
+                    for chunk in chunks {
+                        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+                            *lane = combine(*lane, map(value, at));
+                        }
+                    }
+                    for (lane, &value) in lanes.iter_mut().zip(rest) {
+                        *lane = combine(*lane, map(value, at));
+                    }
+                } else {
+                    for element in 0..run.length {
+                        lanes[0] = combine(lanes[0], map(values[from + element * step], at));
                     }
                 }
-                for (lane, &value) in lanes.iter_mut().zip(rest) {
-                    *lane = combine(*lane, map(value, 0));
-                }
-            } else {
-                for at in 0..run.length {
-                    lanes[0] = combine(lanes[0], map(values[from + at * step], 0));
-                }
             }
+            *result = combined_lanes(lanes, &combine);
         }
-        results[0] = combined_lanes(lanes, combine);
     }
 
     /// Sums `map(element, index in the block)` of the elements of `values`, the input, under each index of a block: in single
@@ -264,27 +273,25 @@ impl<const N: usize> Trailing<N> {
         map: impl Fn(f32, usize) -> f32,
     ) {
         sums[..block.count].fill(0.0);
+        let mut mapped = [0.0; CHUNK];
         for chunk in self.chunks(block) {
-            let (from, step) = (chunk.offsets[1], chunk.steps[1]);
+            let (from, step, first) = (chunk.offsets[1], chunk.steps[1], chunk.first);
             if step == 1 || chunk.length == 1 {
-                let mut mapped = [0.0; CHUNK];
-                let pairs = mapped.iter_mut().zip(&values[from..][..chunk.length]);
-                match chunk.index {
-                    None => {
-                        for (to, &value) in pairs {
-                            *to = map(value, 0);
-                        }
+                let mapped = &mut mapped[..chunk.length];
+                let pairs = mapped.iter_mut().zip(&values[from..]);
+                if chunk.is_of_neighbours {
+                    for (at, (to, &value)) in pairs.enumerate() {
+                        *to = map(value, first + at);
                     }
-                    Some(first) => {
-                        for (at, (to, &value)) in pairs.enumerate() {
-                            *to = map(value, first + at);
-                        }
+                } else {
+                    for (to, &value) in pairs {
+                        *to = map(value, first);
                     }
                 }
-                chunk.add_to(sums, &mapped[..chunk.length]);
+                chunk.add_to(sums, mapped);
             } else {
                 for at in 0..chunk.length {
-                    sums[0] += f64::from(map(values[from + at * step], 0));
+                    sums[first] += f64::from(map(values[from + at * step], first));
                 }
             }
         }
@@ -295,16 +302,28 @@ impl Trailing<3> {
     /// Sums the products of the elements of `a` and `b`, the inputs, under each index of a block, as [`Trailing::sums`].
     #[inline(always)]
     pub fn sums_of_products(&self, a: &[f32], b: &[f32], block: Block<3>, sums: &mut [f64; BLOCK]) {
-        sums[..block.count].fill(0.0);
-        for chunk in self.chunks(block) {
-            let ([_, a_at, b_at], [_, a_step, b_step]) = (chunk.offsets, chunk.steps);
-            if (a_step, b_step) == (1, 1) && chunk.index.is_none() {
-                sums[0] += f64::from(dot(&a[a_at..][..chunk.length], &b[b_at..][..chunk.length]));
-            } else {
-                let first = chunk.index.unwrap_or(0);
-                for at in 0..chunk.length {
-                    let to = if chunk.index.is_some() { first + at } else { 0 };
-                    sums[to] += f64::from(a[a_at + at * a_step] * b[b_at + at * b_step]);
+        let sums = &mut sums[..block.count];
+        sums.fill(0.0);
+        if self.is_blocked {
+            let b_step = self.neighbour_steps[2];
+            for Run { offsets: [_, a_at, b_at], .. } in self.runs(block, 0) {
+                for (at, (sum, a)) in sums.iter_mut().zip(&a[a_at..]).enumerate() {
+                    *sum += f64::from(a * b[b_at + at * b_step]);
+                }
+            }
+            return;
+        }
+        for (at, sum) in sums.iter_mut().enumerate() {
+            for Run { offsets: [_, a_at, b_at], steps: [_, a_step, b_step], length } in self.runs(block, at) {
+                if (a_step, b_step) == (1, 1) {
+                    let (a, b) = (&a[a_at..][..length], &b[b_at..][..length]);
+                    for (a, b) in a.chunks(CHUNK).zip(b.chunks(CHUNK)) {
+                        *sum += f64::from(dot(a, b));
+                    }
+                } else {
+                    for element in 0..length {
+                        *sum += f64::from(a[a_at + element * a_step] * b[b_at + element * b_step]);
+                    }
                 }
             }
         }
@@ -332,7 +351,7 @@ impl<const N: usize> Iterator for Blocks<'_, N> {
         let places = self.places;
         let at = (self.units.start % places.neighbours as u64) as usize;
         let left = (places.neighbours - at).min((self.units.end - self.units.start) as usize);
-        let count = if places.is_blocked { left.min(BLOCK) } else { 1 };
+        let count = left.min(places.block_max);
         let mut offsets = self.walk.offsets;
         for (offset, step) in offsets.iter_mut().zip(places.neighbour_steps) {
             *offset += at * step;
@@ -373,7 +392,9 @@ impl<const N: usize> Iterator for Runs<'_, N> {
         if self.column == places.columns {
             self.column = 0;
             self.left -= 1;
-            self.walk.next();
+            if self.left > 0 {
+                self.walk.next();
+            }
         }
         Some(Run { offsets, steps: places.steps, length })
     }
@@ -383,10 +404,11 @@ impl<const N: usize> Iterator for Runs<'_, N> {
 #[derive(Debug)]
 pub(crate) struct Chunks<'t, const N: usize> {
     runs: Runs<'t, N>,
-    /// Indices of the block.
-    count: usize,
+    block: Block<N>,
+    /// The index whose runs these are.
+    index: usize,
     run: Option<Run<N>>,
-    /// The next element of the run.
+    /// The next element of the run, or the next index of the block.
     from: usize,
 }
 
@@ -395,13 +417,18 @@ impl<const N: usize> Iterator for Chunks<'_, N> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Chunk<N>> {
-        let run = match self.run {
+        let places = self.runs.places;
+        let run = match self.run.or_else(|| self.runs.next()) {
             Some(run) => run,
-            None => self.runs.next()?,
+            None if places.is_blocked || self.index + 1 == self.block.count => return None,
+            None => {
+                self.index += 1;
+                self.runs = places.runs(self.block, self.index);
+                self.runs.next()?
+            }
         };
-        let is_blocked = self.runs.places.is_blocked;
-        let (steps, from) = (self.runs.places.chunk_steps(), self.from);
-        let length = if is_blocked { self.count } else { run.length };
+        let (steps, from) = (places.chunk_steps(), self.from);
+        let length = if places.is_blocked { self.block.count } else { run.length };
         let mut offsets = run.offsets;
         for (offset, step) in offsets.iter_mut().zip(steps) {
             *offset += from * step;
@@ -411,7 +438,8 @@ impl<const N: usize> Iterator for Chunks<'_, N> {
         if self.from >= length {
             (self.run, self.from) = (None, 0);
         }
-        let index = is_blocked.then_some(from);
-        Some(Chunk { offsets, steps, length: CHUNK.min(length - from), index })
+        let first = if places.is_blocked { from } else { self.index };
+        let length = CHUNK.min(length - from);
+        Some(Chunk { offsets, steps, length, first, is_of_neighbours: places.is_blocked })
     }
 }

@@ -366,6 +366,12 @@ impl<'m> Executor<'m> {
         self.threads = self.config.threads;
     }
 
+    /// Runs `work` while the other threads of [`ExecutorConfig::threads`] help.
+    #[cfg(feature = "std")]
+    pub fn with_helpers<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        super::team::with_helpers(self, Self::helper, Self::dismiss_helpers, work)
+    }
+
     /// Returns the scratch of a thread.
     ///
     /// # Safety

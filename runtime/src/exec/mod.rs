@@ -15,3 +15,5 @@ pub use layout::{
     memory_required,
 };
 pub use team::Helper;
+#[cfg(feature = "std")]
+pub(crate) use team::with_helpers;

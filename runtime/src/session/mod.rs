@@ -265,7 +265,7 @@ impl<'m, C: Clock> Session<'m, C> {
     }
 
     /// Returns a thread that helps this one to compute: the first of [`SessionConfig::threads`] less one, then the next one, then
-    /// `None`. Call [`Helper::run`] on a thread of its own; it returns when the session is dropped.
+    /// `None`. Call [`Helper::run`] on a thread of its own; it returns when the session is dropped or dismisses its helpers.
     pub fn helper(&mut self) -> Option<Helper<'m>> {
         self.executor.helper()
     }
@@ -273,6 +273,12 @@ impl<'m, C: Clock> Session<'m, C> {
     /// Makes all helpers return, and waits until they have. From then on, the session computes alone.
     pub fn dismiss_helpers(&mut self) {
         self.executor.dismiss_helpers();
+    }
+
+    /// Runs `work` while the other threads of [`SessionConfig::threads`] help.
+    #[cfg(feature = "std")]
+    pub fn with_helpers<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        crate::exec::with_helpers(self, Self::helper, Self::dismiss_helpers, work)
     }
 
     /// Returns the totals so far.

@@ -148,7 +148,7 @@ fn sum_of_products(module: &Module, program: &Program, at: usize) -> Option<(usi
         return None;
     }
     let written = writer.output()?;
-    // The factors must not be smaller types, nor be overwritten before the sum reads them.
+    // The factors must not be overwritten before the sum reads them.
     let factors = [writer.operands[1]?, writer.operands[2]?];
     let is_overwritten = |factor: &Operand| {
         program.ops[index..at]

@@ -1,9 +1,10 @@
 //! `sonotrace demo`: a simulated scanner streams a beating heart, simulated clicks start the tracking, and the results
 //! are written and printed.
 
+use super::computing::Computing;
 use super::pointing;
 use super::results::Results;
-use super::scan::{Computing, progress, scan};
+use super::scan::{progress, scan};
 use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result};

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod run;
 pub mod verify;
 
+mod computing;
 mod pointing;
 mod results;
 mod scan;

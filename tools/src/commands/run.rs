@@ -1,8 +1,9 @@
 //! `sonotrace run`: runs recordings through the pipeline.
 
+use super::computing::Computing;
 use super::pointing::{self, Pointing};
 use super::results::Results;
-use super::scan::{Computing, scan};
+use super::scan::scan;
 use crate::chosen::Chosen;
 use anyhow::{Context, Result, bail};
 use clap::Args;

@@ -2,17 +2,15 @@
 
 use crate::watch::{Seen, watch};
 use anyhow::{Context, Result};
-use clap::Args;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
-use sonotrace::exec::{Helper, MemoryRequired};
+use sonotrace::exec::MemoryRequired;
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome};
 use sonotrace::hal::ring::{RingSizes, Rings};
-use sonotrace::kernels::arch::Instructions;
 use sonotrace::region::{Region, prefault_program, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_replay::Recorded;
@@ -25,36 +23,6 @@ const QUEUED: RingSizes = RingSizes { frames: 4, payload_bytes: 0, overlays: 8, 
 /// only a thread's first real wait on a channel does. A channel yields a few times before it waits. On a loaded machine a
 /// short time is over by then, and the thread has not waited.
 const WARM_UPS_MS: [u64; 5] = [1, 10, 100, 1000, 10_000];
-
-/// How a scan computes.
-#[derive(Debug, Clone, Args)]
-pub struct Computing {
-    /// Threads that compute, including the session's own. By default as many as the machine runs at once, at most 4.
-    #[arg(long, value_name = "N")]
-    threads: Option<u32>,
-    /// Instruction set of the kernels, of those that `inspect` lists; the fastest by default.
-    #[arg(long, value_name = "NAME", value_parser = instructions)]
-    kernels: Option<Instructions>,
-}
-
-impl Computing {
-    /// Sets threads and instructions of a session's settings.
-    pub fn configure<'a>(&self, config: SessionConfig<'a>) -> SessionConfig<'a> {
-        let available = || thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
-        SessionConfig {
-            threads: self.threads.unwrap_or_else(available),
-            instructions: self.kernels.unwrap_or(config.instructions),
-            ..config
-        }
-    }
-}
-
-fn instructions(name: &str) -> Result<Instructions> {
-    Instructions::named(name).with_context(|| {
-        let names: Vec<_> = Instructions::available().map(Instructions::name).collect();
-        format!("this processor has {}", names.join(", "))
-    })
-}
 
 /// Results of a scan.
 #[derive(Debug)]
@@ -122,13 +90,7 @@ pub fn scan(
     let model = Model::parse(file)?;
     let payload_bytes = frames.iter().map(|frame| frame.payload.len()).max().context("there is no frame")?;
     let sizes = RingSizes { payload_bytes, ..QUEUED };
-    let [frame_bytes, overlay_bytes, command_bytes, event_bytes] = sizes.region_bytes()?;
-    let mut ring_memory = [
-        Region::new(frame_bytes)?,
-        Region::new(overlay_bytes)?,
-        Region::new(command_bytes)?,
-        Region::new(event_bytes)?,
-    ];
+    let mut ring_memory = Region::each(sizes.region_bytes()?)?;
     let ring_bytes = ring_memory.iter().map(Region::bytes).sum();
     let rings = Rings::create(ring_memory.each_mut().map(Region::as_mut_slice), &sizes)?;
     let required = sonotrace::session::memory_required(file, &config)?;
@@ -140,7 +102,6 @@ pub fn scan(
     let mut events_out = rings.events.consumer()?;
     let policy = config.policy;
     let mut session = Session::open(model, config, memory.as_mut_slice(), Ports::of(&rings)?, clock)?;
-    let helpers: Vec<Helper<'_>> = std::iter::from_fn(|| session.helper()).collect();
     let open_ns = clock.now_ns() - opening_ns;
     for prompt in prompts {
         commands.prompt(*prompt)?;
@@ -155,27 +116,20 @@ pub fn scan(
     let (shown, wait_for_overlay) = bounded(1);
     let (scanned, fed) = thread::scope(|scope| {
         let dropped = &mut dropped;
-        for helper in helpers {
-            scope.spawn(move || {
-                prefault_stack();
-                helper.run();
-            });
-        }
         let session_thread = scope.spawn(move || {
             prefault_stack();
             // Older systems cannot; then rarely used code may cause a page fault, which the report counts.
             let _ = prefault_program();
-            for ms in WARM_UPS_MS {
-                if watch(|| wait_for_push.recv_timeout(Duration::from_millis(ms))).1.allocations > 0 {
-                    break;
+            let seen = session.with_helpers(|session| {
+                for ms in WARM_UPS_MS {
+                    if watch(|| wait_for_push.recv_timeout(Duration::from_millis(ms))).1.allocations > 0 {
+                        break;
+                    }
                 }
-            }
-            let _ = (polled.try_send(()), shown.try_send(()));
-            let seen = watch(|| {
-                run_session(&mut session, &wait_for_push, [&polled, &shown], dropped);
+                let _ = (polled.try_send(()), shown.try_send(()));
+                watch(|| run_session(session, &wait_for_push, [&polled, &shown], dropped)).1
             });
-            session.dismiss_helpers();
-            (session, seen.1)
+            (session, seen)
         });
         let feeding_thread = scope.spawn(move || -> Result<()> {
             // The session's thread must be ready before the first frame.

@@ -47,7 +47,7 @@ pub(crate) trait Isa: Copy {
     /// Whether packed rows of a block follow each other, `[ROWS][k / 4][4]`, or their groups do, `[k / 4][ROWS][4]`.
     const IS_ROW_MAJOR: bool;
 
-    /// Multiply-accumulates of a tile of a product: a tenth of a millisecond or less on a fast core, at most two on a slow one.
+    /// Multiply-accumulates of a tile of a product: few enough to stop between tiles, many enough to pack its rows.
     const TILE_MACS: u64;
 
     /// An element of the packed rows of an int8 product.
@@ -69,7 +69,7 @@ pub(crate) trait Isa: Copy {
     fn pack(value: i8) -> Self::Packed;
 
     /// Rounds values times a factor to the nearest integers, ties to even, a multiple of
-    /// [`crate::int8::ROUNDED`] of them; writes groups of four as [`Self::IS_ROW_MAJOR`] orders them.
+    /// [`crate::rounding::ROUNDED`] of them; writes groups of four as [`Self::IS_ROW_MAJOR`] orders them.
     fn round(self, values: &[f32], factor: f32, packed: &mut [Self::Packed]);
 
     /// Multiplies [`Self::ROWS`] packed rows with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
@@ -104,15 +104,16 @@ use tokens;
 
 /// Implements [`Isa`] for a token: its features, then the multiply-accumulates of a tile.
 ///
-/// * `float`: rows of a block; the type of a vector of floats, then functions that make a vector of zeros, load it, add the product of a
-///   vector and a number to it, and store it.
-/// * `int8`: rows and panels of a block; whether rows follow each other; the type of packed elements, their offset, functions that make one and many, and the
-///   block.
+/// * `float`: rows of a block; the type of a vector of floats; functions that make a vector of zeros, load it, add the product of
+///   a vector and a number to it, and store it.
+/// * `int8`: rows and panels of a block; whether rows follow each other; the type of packed elements, their offset; functions
+///   that make one and many, and the block.
 macro_rules! vectors {
     (
         $token:ty: $features:literal, tile $tile_macs:literal,
         float $float_rows:literal, $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
-        int8 $rows:literal x $panels:literal, row major $is_row_major:literal, $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path
+        int8 $rows:literal x $panels:literal, row major $is_row_major:literal,
+            $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path
     ) => {
         const _: () = {
             impl Isa for $token {

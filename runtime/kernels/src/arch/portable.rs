@@ -3,8 +3,8 @@
 use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
 use crate::bind::Kernel;
 use crate::elementwise::unary;
-use crate::int8::round;
 use crate::memory::Tile;
+use crate::rounding::round;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::TILE_MACS_MAX;
 use sonotrace_format::panels::{GROUP, PANEL};

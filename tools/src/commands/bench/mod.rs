@@ -1,16 +1,17 @@
 //! `sonotrace bench`: latency on this board, per program and per frame.
 
-mod measure;
+mod frames;
+mod programs;
 mod report;
 mod system;
 mod trace;
 
-use super::scan::Computing;
+use super::computing::Computing;
 use crate::chosen::Chosen;
 use crate::output::latency_svg::latency_svg;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use measure::{Frames, Programs};
+use frames::Frames;
 use report::Report;
 use sonotrace::session::{Policy, SessionConfig};
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = SessionConfig { policy: Policy::All, ..SessionConfig::default() };
     let config = arguments.computing.configure(config);
     let system = System::read();
-    let programs = Programs::measure(model.bytes(), &config, arguments.runs)?;
+    let programs = programs::measure(model.bytes(), &config, arguments.runs)?;
     let mut frames = Frames::new(arguments.fps)?;
     let minutes = arguments.soak.map(|minutes| (minutes.max(1), (60.0 * arguments.fps) as u64));
     let (rounds, count) = minutes.unwrap_or((1, arguments.frames.max(1)));
@@ -87,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         save(path, latency_svg(&title, &frames.times, &frames.latencies, frames.period_ns())?)?;
     }
     if let Some(path) = &arguments.trace {
-        save(path, trace::text(&frames.overlays)?)?;
+        save(path, trace::text(&frames.traced)?)?;
     }
     if let Some(earlier) = earlier {
         print!("{}", report.compared(&earlier));

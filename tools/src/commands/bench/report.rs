@@ -1,6 +1,6 @@
 //! The report of `bench`: table, JSON, and comparison with an earlier one.
 
-use super::measure::{Frames, Programs};
+use super::frames::Frames;
 use super::system::System;
 use crate::output::stages::StageSummary;
 use anyhow::{Context, Result};
@@ -44,7 +44,7 @@ impl Report {
         system: System,
         config: &SessionConfig<'_>,
         fps: f64,
-        programs: &Programs,
+        programs: &[(String, StageSummary)],
         frames: &Frames,
     ) -> Self {
         let named = |kind: &str, times: &[(String, StageSummary)]| {
@@ -59,8 +59,8 @@ impl Report {
             fps,
             frames: frames.times.frames(),
             deadline_misses: frames.misses,
-            memory_bytes: frames.memory_bytes.max(programs.memory_bytes),
-            times: [named("program", &programs.times), named("frame", &frames.times.summaries())].concat(),
+            memory_bytes: frames.memory_bytes,
+            times: [named("program", programs), named("frame", &frames.times.summaries())].concat(),
         }
     }
 

@@ -1,25 +1,27 @@
 //! A trace in the Trace Event Format (JSON), which Perfetto and Chrome open: each frame, and its stages below it.
 
+use super::frames::Traced;
 use anyhow::Result;
 use serde_json::json;
-use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
+use sonotrace::hal::overlay::STAGE_NAMES;
 
-/// The trace as text. Stages are drawn one after the other from the frame's commit on; they add up to the time computed.
+/// Most frames of a trace, the last ones: more are too many to look at.
+const FRAMES_MAX: usize = 3000;
+
+/// The trace as text. Stages are drawn one after the other from the moment on at which the frame was due.
 ///
 /// # Errors
 /// None is expected.
-pub fn text(overlays: &[Overlay]) -> Result<String> {
+pub fn text(frames: &[Traced]) -> Result<String> {
     let us = |ns: u64| ns as f64 / 1e3;
     let mut events = Vec::new();
-    for overlay in overlays {
-        let start_ns = overlay.t_acq_ns;
+    for frame in &frames[frames.len().saturating_sub(FRAMES_MAX)..] {
         events.push(json!({
-            "name": format!("frame {}", overlay.seq), "ph": "X", "pid": 1, "tid": 1,
-            "ts": us(start_ns), "dur": us(overlay.latency_ns),
-            "args": {"state": overlay.state, "rung": overlay.rung, "objects": overlay.object_count},
+            "name": format!("frame {}", frame.seq), "ph": "X", "pid": 1, "tid": 1,
+            "ts": us(frame.due_ns), "dur": us(frame.latency_ns), "args": {"objects": frame.objects},
         }));
-        let mut at_ns = start_ns;
-        for (name, &ns) in STAGE_NAMES.iter().zip(&overlay.stage_ns) {
+        let mut at_ns = frame.due_ns;
+        for (name, &ns) in STAGE_NAMES.iter().zip(&frame.stage_ns) {
             events.push(json!({
                 "name": name, "ph": "X", "pid": 1, "tid": 1, "ts": us(at_ns), "dur": us(ns),
             }));

@@ -1,106 +1,40 @@
-//! What `bench` measures: programs one by one, and frames at a rate.
+//! Latency of frames that come at a rate.
 
 use crate::commands::scan::progress;
 use crate::output::latency_svg::FrameLatency;
-use crate::output::stages::{StageSummary, StageTimes, TOTAL};
+use crate::output::stages::{StageTimes, TOTAL};
 use anyhow::{Context, Result, bail};
-use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::FrameDescriptor;
-use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
+use sonotrace::hal::overlay::{Overlay, STAGE_NAMES, STAGES};
 use sonotrace::hal::ring::{RingSizes, Rings};
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Poll, Ports, Session, SessionConfig};
 use sonotrace_sim::heart::MYOCARDIUM;
 use sonotrace_sim::{SimConfig, Simulator};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Runs before the measured ones.
-const WARM_UPS: u64 = 3;
 /// Frames of the simulated scan, which is streamed again and again.
 const LOOP_FRAMES: u64 = 30;
 /// Time before a frame is due from which the thread spins, because the system's timer is late.
 const SPIN_NS: u64 = 200_000;
-/// Most overlays that are kept for a trace, the last ones.
-const TRACED: usize = 3000;
 
-/// Times of each program.
-#[derive(Debug)]
-pub struct Programs {
-    /// Name and times, in the order of the file.
-    pub times: Vec<(String, StageSummary)>,
-    /// Memory of the executor.
-    pub memory_bytes: usize,
-}
-
-impl Programs {
-    /// Runs each program in turn, so that a disturbance affects all.
-    ///
-    /// # Errors
-    /// A model that is refused, or memory that cannot be mapped.
-    pub fn measure(file: &[u8], config: &SessionConfig<'_>, runs: u64) -> Result<Self> {
-        let model = Model::parse(file)?;
-        let config = ExecutorConfig {
-            kept_frames: config.kept_frames,
-            threads: config.threads,
-            instructions: config.instructions,
-        };
-        let memory_bytes = memory_required(file, &config)?.bytes;
-        let mut region = Region::new(memory_bytes)?;
-        let mut executor = Executor::new(model, config, region.as_mut_slice())?;
-        executor.self_test()?;
-        let names: Vec<&str> = model.programs().iter().map(|record| model.name(record.name)).collect();
-        let mut times = names.iter().map(|_| StageTimes::new(&[])).collect::<Result<Vec<StageTimes>>>()?;
-        let bar = progress(runs, "programs");
-        with_helpers(
-            &mut executor,
-            |executor| executor.helper(),
-            Executor::dismiss_helpers,
-            |executor| -> Result<()> {
-                for run in 0..WARM_UPS + runs.max(1) {
-                    for (program, times) in times.iter_mut().enumerate() {
-                        executor.begin_apart(program)?;
-                        let start = Instant::now();
-                        executor.finish();
-                        let ns = start.elapsed().as_nanos() as u64;
-                        if run >= WARM_UPS {
-                            times.record(&[], ns);
-                        }
-                    }
-                    bar.inc(1);
-                }
-                Ok(())
-            },
-        )?;
-        bar.finish_and_clear();
-        let summary =
-            |times: &StageTimes| times.summaries().pop().map_or_else(StageSummary::default, |last| last.1);
-        let times = names.into_iter().map(str::to_owned).zip(times.iter().map(summary)).collect();
-        Ok(Self { times, memory_bytes })
-    }
-}
-
-/// Runs `work` while helper threads run.
-fn with_helpers<'m, T: Send, R>(
-    computing: &mut T,
-    next: impl Fn(&mut T) -> Option<sonotrace::exec::Helper<'m>>,
-    dismiss: impl Fn(&mut T),
-    work: impl FnOnce(&mut T) -> R,
-) -> R {
-    thread::scope(|scope| {
-        while let Some(helper) = next(computing) {
-            scope.spawn(move || {
-                prefault_stack();
-                helper.run();
-            });
-        }
-        let result = work(computing);
-        dismiss(computing);
-        result
-    })
+/// What a trace shows of a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Traced {
+    /// Its sequence number.
+    pub seq: u64,
+    /// When it was due, on the session's clock.
+    pub due_ns: u64,
+    /// From then to its overlay.
+    pub latency_ns: u64,
+    /// Time spent in each stage.
+    pub stage_ns: [u64; STAGES],
+    /// Objects on its overlay.
+    pub objects: u32,
 }
 
 /// Frames of a simulated heart, streamed at a rate.
@@ -113,8 +47,8 @@ pub struct Frames {
     pub times: StageTimes,
     /// Latency of each frame.
     pub latencies: Vec<FrameLatency>,
-    /// The last overlays.
-    pub overlays: Vec<Overlay>,
+    /// What a trace shows of each frame.
+    pub traced: Vec<Traced>,
     /// Frames whose latency exceeded the period.
     pub misses: u64,
     /// Memory of the session.
@@ -141,7 +75,7 @@ impl Frames {
             prompts,
             times: StageTimes::new(&STAGE_NAMES)?,
             latencies: Vec::new(),
-            overlays: Vec::new(),
+            traced: Vec::new(),
             misses: 0,
             memory_bytes: 0,
         })
@@ -166,13 +100,7 @@ impl Frames {
     ) -> Result<()> {
         let payload_bytes = self.scan.iter().map(|frame| frame.1.len()).max().unwrap_or(0);
         let sizes = RingSizes { frames: 2, payload_bytes, overlays: 2, commands: 16, events: 64 };
-        let [frame_bytes, overlay_bytes, command_bytes, event_bytes] = sizes.region_bytes()?;
-        let mut regions = [
-            Region::new(frame_bytes)?,
-            Region::new(overlay_bytes)?,
-            Region::new(command_bytes)?,
-            Region::new(event_bytes)?,
-        ];
+        let mut regions = Region::each(sizes.region_bytes()?)?;
         let rings = Rings::create(regions.each_mut().map(Region::as_mut_slice), &sizes)?;
         self.memory_bytes = sonotrace::session::memory_required(file, config)?.bytes;
         let mut memory = Region::new(self.memory_bytes)?;
@@ -186,8 +114,12 @@ impl Frames {
             commands.prompt(*prompt)?;
         }
         prefault_stack();
+        // Room for all, so that no frame waits for memory.
+        let frames = (rounds * count) as usize;
+        self.latencies.reserve(frames);
+        self.traced.reserve(frames);
         let bar = progress(rounds * count, "frames");
-        with_helpers(&mut session, Session::helper, Session::dismiss_helpers, |session| -> Result<()> {
+        session.with_helpers(|session| -> Result<()> {
             let start_ns = clock.now_ns() + self.period_ns;
             for round in 0..rounds {
                 let mut minute = StageTimes::new(&[])?;
@@ -210,7 +142,7 @@ impl Frames {
                         }
                     }
                     let latency_ns = clock.now_ns() - due_ns;
-                    let overlay = *overlays.take().context("an overlay is missing")?;
+                    let overlay = overlays.take().context("an overlay is missing")?;
                     self.record(overlay, latency_ns);
                     minute.record(&[], latency_ns);
                     bar.inc(1);
@@ -225,14 +157,17 @@ impl Frames {
         Ok(())
     }
 
-    fn record(&mut self, overlay: Overlay, latency_ns: u64) {
+    fn record(&mut self, overlay: &Overlay, latency_ns: u64) {
         self.times.record(&overlay.stage_ns, latency_ns);
         self.latencies.push(FrameLatency { seq: overlay.seq, latency_ns: Some(latency_ns) });
         self.misses += u64::from(latency_ns > self.period_ns);
-        if self.overlays.len() == TRACED {
-            self.overlays.remove(0);
-        }
-        self.overlays.push(overlay);
+        self.traced.push(Traced {
+            seq: overlay.seq,
+            due_ns: overlay.t_acq_ns,
+            latency_ns,
+            stage_ns: overlay.stage_ns,
+            objects: overlay.object_count,
+        });
     }
 }
 

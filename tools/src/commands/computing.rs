@@ -1,0 +1,37 @@
+//! Options of the commands that run a session: threads and kernels.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use sonotrace::kernels::arch::Instructions;
+use sonotrace::session::SessionConfig;
+use std::thread;
+
+/// How a session computes.
+#[derive(Debug, Clone, Args)]
+pub struct Computing {
+    /// Threads that compute, including the session's own. By default as many as the machine runs at once, at most 4.
+    #[arg(long, value_name = "N")]
+    threads: Option<u32>,
+    /// Instruction set of the kernels, of those that `inspect` lists; the fastest by default.
+    #[arg(long, value_name = "NAME", value_parser = instructions)]
+    kernels: Option<Instructions>,
+}
+
+impl Computing {
+    /// Sets threads and instructions of a session's settings.
+    pub fn configure<'a>(&self, config: SessionConfig<'a>) -> SessionConfig<'a> {
+        let available = || thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
+        SessionConfig {
+            threads: self.threads.unwrap_or_else(available),
+            instructions: self.kernels.unwrap_or(config.instructions),
+            ..config
+        }
+    }
+}
+
+fn instructions(name: &str) -> Result<Instructions> {
+    Instructions::named(name).with_context(|| {
+        let names: Vec<_> = Instructions::available().map(Instructions::name).collect();
+        format!("this processor has {}", names.join(", "))
+    })
+}
