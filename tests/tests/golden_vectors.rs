@@ -3,7 +3,8 @@
 use npyz::NpyFile;
 use sonotrace::exec::ExecutorConfig;
 use sonotrace::format::AlignedBytes;
-use sonotrace_compiler::parity::{relative_rms, run_compiled};
+use sonotrace_compiler::parity::relative_rms;
+use sonotrace_compiler::run_compiled;
 use sonotrace_compiler::{Options, Weights, compile_graphs, frontend};
 use std::fs::File;
 use std::path::Path;

@@ -16,6 +16,7 @@ use super::reproject::{Reprojection, reprojection};
 use super::slice::Slice;
 use super::stream::Order;
 use super::tables::TableIndex;
+use super::work::Work;
 use super::{DropReason, KeptFeatures, Policy, Session, Waiting};
 use crate::exec::Progress;
 use crate::hal::clock::Clock;
@@ -59,24 +60,6 @@ mod column {
     pub const ENCODE: usize = 2;
     pub const DECODE: usize = 3;
     pub const CONTOUR: usize = 4;
-}
-
-/// The current frame.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Work {
-    pub seq: u64,
-    pub t_acq_ns: u64,
-    pub t_commit_ns: u64,
-    /// Start of the overlay's latency: the commit of the frame, or the time when a prompt was read.
-    pub t_asked_ns: u64,
-    pub geometry_epoch: u32,
-    /// Number of the frame, counting processed frames from 1.
-    pub frame: u64,
-    /// Its feature slot.
-    pub slot: u32,
-    pub stage_ns: [u64; STAGES],
-    /// Bits of [`crate::hal::overlay::overlay_flags`].
-    pub flags: u32,
 }
 
 /// A decode of an object: its prompt, and the slot of the features.

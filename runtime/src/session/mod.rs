@@ -9,7 +9,7 @@
 //!
 //! * `config`: settings, and the memory that they need.
 //! * `advance`: the state machine, the only place where a session's fields change; `slice`: the time limit of a call.
-//! * `stream`: the order of frames; `tables`: the sampling tables of two geometries.
+//! * `work`: the frame that is processed; `stream`: the order of frames; `tables`: the sampling tables of two geometries.
 //! * `prompts`: resolves the user's prompts; `programs`: the networks and their inputs.
 //! * `objects`: tracked objects and their contours; `reproject`: the change to another geometry.
 //! * `overlay`: fills overlays; `counters`: counts the outcomes.
@@ -25,6 +25,7 @@ mod reproject;
 mod slice;
 mod stream;
 mod tables;
+mod work;
 
 pub use advance::Poll;
 pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_required};
@@ -40,11 +41,12 @@ use crate::hal::overlay::{ANSWERS_MAX, OBJECTS_MAX, PromptAnswer};
 use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer, RingError, Rings};
 use crate::memory::RawRegion;
 use crate::vision::Normalisation;
-use advance::{Stage, Work};
+use advance::Stage;
 use config::{Buffers, SessionLayout};
 use objects::{Object, Scene};
 use stream::Stream;
 use tables::SamplingTables;
+use work::Work;
 
 /// Errors of opening a session.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! Fills overlays: with the contours of the current frame, or with contours repeated on another frame.
 
-use super::advance::Work;
 use super::objects::{Object, lost};
 use super::reproject::is_known_in;
+use super::work::Work;
 use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{Overlay, OverlayObject, PromptAnswer, Rung, State, valid};
 use crate::vision::DisplayRaster;

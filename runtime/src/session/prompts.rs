@@ -1,9 +1,9 @@
 //! Resolves prompts: their frame, and their position on it.
 
 use super::KeptFeatures;
-use super::advance::Work;
 use super::objects::{Object, Scene, place_of};
 use super::programs::GridClick;
+use super::work::Work;
 use crate::hal::command::{PointSpace, Prompt, PromptKind};
 use crate::hal::geometry::{LineSample, Point};
 use crate::hal::overlay::PromptOutcome;

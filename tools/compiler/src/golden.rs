@@ -3,7 +3,7 @@
 
 use crate::error::CompileError;
 use crate::frontend::{Graph, run_reference};
-use crate::parity::run_compiled;
+use crate::run::run_compiled;
 use half::f16;
 use sonotrace::exec::ExecutorConfig;
 use sonotrace::format::{AlignedBytes, GoldenRecord, GoldenRole, Model};

@@ -30,12 +30,14 @@ pub mod parity;
 mod plan;
 mod provenance;
 mod report;
+mod run;
 mod storage;
 mod view;
 mod write;
 
 pub use error::CompileError;
 pub use report::{ProgramReport, Report};
+pub use run::run_compiled;
 pub use storage::Weights;
 
 use conventions::Conventions;

@@ -1,0 +1,21 @@
+//! The frame that is processed.
+
+use crate::hal::overlay::STAGES;
+
+/// A frame that is processed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    pub seq: u64,
+    pub t_acq_ns: u64,
+    pub t_commit_ns: u64,
+    /// Start of the overlay's latency: the commit of the frame, or the time when a prompt was read.
+    pub t_asked_ns: u64,
+    pub geometry_epoch: u32,
+    /// Number of the frame, counting processed frames from 1.
+    pub frame: u64,
+    /// Its feature slot.
+    pub slot: u32,
+    pub stage_ns: [u64; STAGES],
+    /// Bits of [`crate::hal::overlay::overlay_flags`].
+    pub flags: u32,
+}
