@@ -107,7 +107,9 @@ pub(crate) fn multiply<I: Isa>(
             *offset = I::OFFSET.wrapping_mul(*sum);
         }
         let column_scales = &column_scales[from / PANEL..];
-        let addend = epilogue.addend_of_columns(inputs, place(0).1, columns.clone());
+        let addends: [f32; PANEL * PANELS_MAX] =
+            epilogue.addend_of_columns(inputs, place(0).1, columns.clone());
+        let addends = addends.as_chunks::<PANEL>().0;
         for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
             isa.block_i8(packed, panels, sums);
             let start = piece.rows.start + group * I::ROWS;
@@ -116,25 +118,25 @@ pub(crate) fn multiply<I: Isa>(
             for (lane, values) in values.iter_mut().enumerate() {
                 let scale = scales[group * I::ROWS + lane];
                 for (at, values) in values.as_chunks_mut::<PANEL>().0[..sums.len()].iter_mut().enumerate() {
-                    scale_sums(&sums[at][lane], &offsets[at], scale, &column_scales[at], values);
+                    let of_columns = (&offsets[at], &column_scales[at], &addends[at]);
+                    scale_sums(&sums[at][lane], scale, of_columns, values);
                 }
             }
-            let columns = (columns.start, columns.len(), addend.as_ref());
-            epilogue.finish(isa, inputs, output, (rows, values), columns, &place);
+            epilogue.finish(isa, inputs, output, (rows, values), (columns.start, columns.len()), &place);
         }
     }
 }
 
-/// Scales the sums of a row, after the offsets are taken off.
+/// Takes the offsets off the sums of a row, scales them, and adds the columns' addends.
 #[inline(always)]
 fn scale_sums(
     sums: &[i32; PANEL],
-    offsets: &[i32; PANEL],
     scale: f32,
-    column_scales: &[f32; PANEL],
+    (offsets, column_scales, addends): (&[i32; PANEL], &[f32; PANEL], &[f32; PANEL]),
     values: &mut [f32; PANEL],
 ) {
     for at in 0..PANEL {
-        values[at] = sums[at].wrapping_sub(offsets[at]) as f32 * (scale * column_scales[at]);
+        values[at] =
+            sums[at].wrapping_sub(offsets[at]) as f32 * (scale * column_scales[at]) + addends[at];
     }
 }

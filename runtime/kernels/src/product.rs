@@ -113,24 +113,25 @@ pub(crate) struct Epilogue {
 }
 
 impl Epilogue {
-    /// Returns the addend of up to `WIDTH` columns, if it is the same for all rows. `start` is its offset at column 0.
+    /// Returns the addend of up to `WIDTH` columns, if it is the same for all rows, else zeros. `start` is its offset at column 0.
     #[inline(always)]
     pub fn addend_of_columns<const WIDTH: usize>(
         &self,
         inputs: Inputs<'_>,
         start: usize,
         columns: Range<usize>,
-    ) -> Option<[f32; WIDTH]> {
-        let bias = self.bias.filter(|_| self.is_bias_of_columns)?;
+    ) -> [f32; WIDTH] {
         let mut addend = [0.0; WIDTH];
-        let to = &mut addend[..columns.len()];
-        bias.load(inputs, start + columns.start * self.bias_step, self.bias_step, to);
-        Some(addend)
+        if let Some(bias) = self.bias.filter(|_| self.is_bias_of_columns) {
+            let to = &mut addend[..columns.len()];
+            bias.load(inputs, start + columns.start * self.bias_step, self.bias_step, to);
+        }
+        addend
     }
 
-    /// Adds the addend to the sums of some rows, applies the activation, and writes them. `first` and `live` are the first
-    /// column and the number of columns inside the result; `addend` is that of these columns, if it is the same for all rows;
-    /// `place` returns the offsets of a row in the output and in the addend, at column 0.
+    /// Adds each row's own addend to the sums of some rows, applies the activation, and writes them. `first` and `live` are the
+    /// first column and the number of columns inside the result; `place` returns the offsets of a row in the output and in the
+    /// addend, at column 0.
     #[inline(always)]
     pub fn finish<I: Isa, const WIDTH: usize>(
         &self,
@@ -138,21 +139,10 @@ impl Epilogue {
         inputs: Inputs<'_>,
         output: &mut Output<'_, f32>,
         (rows, sums): (Range<usize>, &mut [[f32; WIDTH]]),
-        (first, live, addend): (usize, usize, Option<&[f32; WIDTH]>),
+        (first, live): (usize, usize),
         place: impl Fn(usize) -> (usize, usize),
     ) {
-        // Whole vectors; what is computed behind the last column is not written.
-        let whole = live.next_multiple_of(PANEL);
-        if let Some(addend) = addend {
-            for values in &mut *sums {
-                let addend = addend[..whole].as_chunks::<PANEL>().0;
-                for (values, addend) in values[..whole].as_chunks_mut::<PANEL>().0.iter_mut().zip(addend) {
-                    for at in 0..PANEL {
-                        values[at] += addend[at];
-                    }
-                }
-            }
-        } else if let Some(bias) = self.bias {
+        if let Some(bias) = self.bias.filter(|_| !self.is_bias_of_columns) {
             let mut addend = [0.0f32; WIDTH];
             for (row, values) in rows.clone().zip(&mut *sums) {
                 let from = place(row).1 + first * self.bias_step;
@@ -163,6 +153,8 @@ impl Epilogue {
             }
         }
         if !self.activation.is_copy() {
+            // Whole vectors; what is computed behind the last column is not written.
+            let whole = live.next_multiple_of(PANEL);
             if whole == WIDTH {
                 // All rows at once: each element waits for its own steps, the processor computes others meanwhile.
                 isa.unary(self.activation, sums.as_flattened_mut());
@@ -171,6 +163,17 @@ impl Epilogue {
                     isa.unary(self.activation, &mut values[..whole]);
                 }
             }
+        }
+        let start = place(rows.start).0;
+        if self.out_step != 1 && place(rows.end - 1).0 == start + rows.len() - 1 {
+            // The rows of a column are adjacent.
+            for column in 0..live {
+                let to = output.row(start + (first + column) * self.out_step, rows.len());
+                for (to, values) in to.iter_mut().zip(&*sums) {
+                    *to = values[column];
+                }
+            }
+            return;
         }
         for (row, values) in rows.zip(sums) {
             let to = place(row).0 + first * self.out_step;
@@ -347,7 +350,7 @@ pub(crate) fn multiply<I: Isa>(
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
         let (panel, scales) = columns.panel(inputs, grid, first, panel);
-        let addend = epilogue.addend_of_columns(inputs, place(0).1, first..first + live);
+        let addend: [f32; PANEL] = epilogue.addend_of_columns(inputs, place(0).1, first..first + live);
         for start in piece.rows.clone().step_by(I::FLOAT_ROWS) {
             let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {
                 // The last row is repeated; the sums of the repetitions are not used.
@@ -357,14 +360,17 @@ pub(crate) fn multiply<I: Isa>(
             isa.block(&block, panel, &mut sums);
             let block = start..piece.rows.end.min(start + I::FLOAT_ROWS);
             let sums = &mut sums[..block.len()];
-            if let Some(scales) = scales {
-                for values in &mut *sums {
+            for values in &mut *sums {
+                if let Some(scales) = scales {
                     for (value, scale) in values.iter_mut().zip(scales) {
                         *value *= scale;
                     }
                 }
+                for (value, addend) in values.iter_mut().zip(addend) {
+                    *value += addend;
+                }
             }
-            epilogue.finish(isa, inputs, output, (block, sums), (first, live, addend.as_ref()), &place);
+            epilogue.finish(isa, inputs, output, (block, sums), (first, live), &place);
         }
     }
 }
