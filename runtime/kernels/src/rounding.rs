@@ -18,7 +18,7 @@ const ROUND: f32 = 12_582_912.0;
 pub(crate) const ROUNDED: usize = 16;
 
 /// Rounds columns to i8, each with a scale of its own; writes scales, sums and panels as [`PanelShape::split_i8`] returns them. The
-/// scale is NaN if a value is not finite. Not more than one panel at a time is in f32.
+/// scale is NaN if a value is not finite.
 #[inline(always)]
 pub(crate) fn round_columns(
     columns: &StridedColumns,
@@ -27,76 +27,114 @@ pub(crate) fn round_columns(
     k: usize,
     (scales, sums, weights): (&mut [f32], &mut [i32], &mut [i8]),
 ) {
-    const LANES: usize = PANEL * GROUP;
     let StridedColumns { source, start, k_step, n_step } = *columns;
-    let steps = (k_step, n_step);
     let values = &inputs.read(source)[start..];
     let panels = weights.chunks_exact_mut(k.next_multiple_of(GROUP) * PANEL);
     let heads = scales.as_chunks_mut::<PANEL>().0.iter_mut().zip(sums.as_chunks_mut::<PANEL>().0);
     for ((first, (scales, sums)), panel) in range.clone().step_by(PANEL).zip(heads).zip(panels) {
         let live = PANEL.min(range.end - first);
         let values = &values[first * n_step..];
-        let mut group = [[0.0f32; GROUP]; PANEL];
-        let mut largest = [0u32; LANES];
-        for k_at in (0..k).step_by(GROUP) {
-            load_group(values, steps, (k_at, k), live, &mut group);
-            for (largest, value) in largest.iter_mut().zip(group.as_flattened()) {
-                *largest = (value.to_bits() & MAGNITUDE).max(*largest);
+        let panel = panel.as_chunks_mut::<{ PANEL * GROUP }>().0;
+        (*scales, *sums) = ([0.0; PANEL], [0; PANEL]);
+        if n_step == 1 && live == PANEL {
+            round_side_by_side(values, k_step, k, (scales, sums, panel));
+            continue;
+        }
+        panel.as_flattened_mut().fill(0);
+        for column in 0..live {
+            let values = &values[column * n_step..];
+            let heads = (&mut scales[column], &mut sums[column]);
+            if k_step == 1 {
+                round_adjacent(&values[..k], column, heads, panel);
+            } else {
+                let magnitudes = (0..k).map(|at| values[at * k_step].to_bits() & MAGNITUDE);
+                let (factor, scale) = factor_and_scale(magnitudes.fold(0, u32::max));
+                for at in 0..k {
+                    let rounded = round(values[at * k_step] * factor);
+                    panel[at / GROUP][column * GROUP + at % GROUP] = rounded;
+                    *heads.1 += i32::from(rounded);
+                }
+                *heads.0 = scale;
             }
-        }
-        let mut factors = [[0.0f32; GROUP]; PANEL];
-        for ((factors, scale), largest) in
-            factors.iter_mut().zip(&mut *scales).zip(largest.as_chunks::<GROUP>().0)
-        {
-            let largest = largest.iter().fold(0, |largest, &other| other.max(largest));
-            let (factor, of_column) = factor_and_scale(largest);
-            (*factors, *scale) = ([factor; GROUP], of_column);
-        }
-        let mut totals = [0i32; LANES];
-        for (at, panel) in panel.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            load_group(values, steps, (at * GROUP, k), live, &mut group);
-            let products = group.as_flattened().iter().zip(factors.as_flattened());
-            for ((to, total), (value, factor)) in panel.iter_mut().zip(&mut totals).zip(products) {
-                *to = round(value * factor);
-                *total += i32::from(*to);
-            }
-        }
-        for (sum, totals) in sums.iter_mut().zip(totals.as_chunks::<GROUP>().0) {
-            *sum = totals.iter().sum();
         }
     }
 }
 
-/// Four elements of each of up to 16 columns, from element `k_at` of `k` on; those of a column side by side. Zeros behind the last
-/// element; columns from `live` on keep their values.
+/// Rounds one column, whose elements are adjacent.
 #[inline(always)]
-fn load_group(
+fn round_adjacent(
     values: &[f32],
-    (k_step, n_step): (usize, usize),
-    (k_at, k): (usize, usize),
-    live: usize,
-    group: &mut [[f32; GROUP]; PANEL],
+    column: usize,
+    (scale, sum): (&mut f32, &mut i32),
+    panel: &mut [[i8; PANEL * GROUP]],
 ) {
-    let values = &values[k_at * k_step..];
-    if k_step == 1 && k_at + GROUP <= k {
-        for (column, to) in group[..live].iter_mut().enumerate() {
-            to.copy_from_slice(&values[column * n_step..][..GROUP]);
+    const LANES: usize = GROUP * GROUP;
+    let (factor, of_column) = factor_and_scale(largest_magnitude(values));
+    *scale = of_column;
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut totals = [0i32; LANES];
+    let mut last = [0.0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for (values, panel) in chunks.iter().chain([&last]).zip(panel.chunks_mut(GROUP)) {
+        let mut rounded = [0i8; LANES];
+        for ((to, total), value) in rounded.iter_mut().zip(&mut totals).zip(values) {
+            *to = round(value * factor);
+            *total += i32::from(*to);
         }
-    } else if n_step == 1 && live == PANEL && k_at + GROUP <= k {
-        for row in 0..GROUP {
-            let values = &values[row * k_step..][..PANEL];
-            for (to, value) in group.iter_mut().zip(values) {
-                to[row] = *value;
-            }
-        }
-    } else {
-        for (column, to) in group[..live].iter_mut().enumerate() {
-            *to = [0.0; GROUP];
-            for (at, to) in to[..GROUP.min(k - k_at)].iter_mut().enumerate() {
-                *to = values[column * n_step + at * k_step];
-            }
+        for (to, group) in panel.iter_mut().zip(rounded.as_chunks::<GROUP>().0) {
+            to[column * GROUP..][..GROUP].copy_from_slice(group);
         }
     }
+    *sum = totals.iter().sum();
+}
+
+/// Rounds the columns of a panel, which lie side by side.
+#[inline(always)]
+fn round_side_by_side(
+    values: &[f32],
+    k_step: usize,
+    k: usize,
+    (scales, sums, panel): (&mut [f32; PANEL], &mut [i32; PANEL], &mut [[i8; PANEL * GROUP]]),
+) {
+    let row = |at: usize| values[at * k_step..].as_chunks::<PANEL>().0[0];
+    let mut largest = [0u32; PANEL];
+    for at in 0..k {
+        for (largest, value) in largest.iter_mut().zip(row(at)) {
+            *largest = (value.to_bits() & MAGNITUDE).max(*largest);
+        }
+    }
+    let mut factors = [0.0f32; PANEL];
+    for ((factor, scale), largest) in factors.iter_mut().zip(scales).zip(largest) {
+        (*factor, *scale) = factor_and_scale(largest);
+    }
+    let mut totals = [0i32; PANEL];
+    for (at, to) in panel.iter_mut().enumerate() {
+        let mut rounded = [[0i32; PANEL]; GROUP];
+        for (lane, rounded) in rounded.iter_mut().enumerate().take(k - at * GROUP) {
+            let values = row(at * GROUP + lane);
+            for column in 0..PANEL {
+                rounded[column] = round(values[column] * factors[column]).into();
+            }
+        }
+        // Four rows become groups of four: bytes of 32-bit numbers.
+        let mut words = [0u32; PANEL];
+        for column in 0..PANEL {
+            for (lane, rounded) in rounded.iter().enumerate() {
+                totals[column] += rounded[column];
+                words[column] |= (rounded[column].cast_unsigned() & 0xff) << (8 * lane);
+            }
+        }
+        for (to, word) in to.as_chunks_mut::<GROUP>().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes().map(u8::cast_signed);
+        }
+    }
+    *sums = totals;
+}
+
+/// Returns the bits of the largest magnitude. They are ordered like the magnitudes, infinity and NaN above all others.
+#[inline(always)]
+fn largest_magnitude(values: &[f32]) -> u32 {
+    values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & MAGNITUDE))
 }
 
 /// Returns the factor that values are multiplied with before they are rounded, and the scale of the integers; of the bits of their
@@ -115,9 +153,7 @@ fn factor_and_scale(largest: u32) -> (f32, f32) {
 /// Rounds a row to i8; writes groups of four as [`Isa::IS_ROW_MAJOR`] orders them. Returns its scale: NaN if a value is not finite.
 #[inline(always)]
 pub(crate) fn round_row<I: Isa>(isa: I, values: &[f32], packed: &mut [I::Packed]) -> f32 {
-    // The bits of magnitudes are ordered like the magnitudes, infinity and NaN above all others.
-    let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & MAGNITUDE));
-    let (factor, scale) = factor_and_scale(largest);
+    let (factor, scale) = factor_and_scale(largest_magnitude(values));
     let whole = values.len() / ROUNDED * ROUNDED;
     isa.round(&values[..whole], factor, packed);
     let step = if I::IS_ROW_MAJOR { GROUP } else { GROUP * I::ROWS };
