@@ -35,37 +35,78 @@ impl Kernel for Elementwise {
     #[inline(always)]
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let mut output = self.output.open(tile.output);
-        let [mut a, mut b, mut c, mut buffer] = [[0.0f32; ROW_CHUNK]; 4];
-        let steps = self.rows.steps;
-        for RowChunk { offsets, length, .. } in self.rows.chunks(tile.units) {
-            let a = self.view(tile.inputs, 1, offsets, &mut a[..length]);
-            let b = self.view(tile.inputs, 2, offsets, &mut b[..length]);
-            let c = self.view(tile.inputs, 3, offsets, &mut c[..length]);
-            let is_adjacent = output.row(offsets[0], steps[0], length).is_some();
-            let out = match output.row(offsets[0], steps[0], length) {
-                Some(row) => row,
-                None => &mut buffer[..length],
-            };
+        let [mut a, mut b, mut c, mut buffer] = [[0.0f32; ROW_CHUNK + LANES]; 4];
+        let Rows { steps, row_steps, .. } = self.rows;
+        for chunk in self.rows.blocks(tile.units) {
+            let RowChunk { offsets, rows, length, .. } = chunk;
+            let a = self.view(tile.inputs, 1, chunk, &mut a);
+            let b = self.view(tile.inputs, 2, chunk, &mut b);
+            let c = self.view(tile.inputs, 3, chunk, &mut c);
+            // Rows that follow each other are one.
+            let is_one = rows == 1 || row_steps[0] == length;
+            let in_place = if is_one { output.row(offsets[0], steps[0], rows * length) } else { None };
+            let is_in_place = in_place.is_some();
+            let out = in_place.unwrap_or(&mut buffer[..rows * length]);
             out.copy_from_slice(a);
             match self.function {
                 Function::Unary(function) => isa.unary(function, out),
                 Function::Binary(function) => binary(function, out, b),
                 Function::Ternary(function) => ternary(function, out, b, c),
             }
-            if !is_adjacent {
-                output.write(offsets[0], steps[0], &buffer[..length]);
+            if !is_in_place {
+                for (row, values) in buffer[..rows * length].chunks_exact(length).enumerate() {
+                    output.write(offsets[0] + row * row_steps[0], steps[0], values);
+                }
             }
         }
     }
 }
 
 impl Elementwise {
-    /// Returns elements of an input as f32; empty for an input that the function does not have.
+    /// Returns the elements of an input as f32, row after row; none for an input that the function does not have.
     #[inline(always)]
-    fn view<'a>(&self, inputs: Inputs<'a>, slot: usize, at: [usize; 4], buffer: &'a mut [f32]) -> &'a [f32] {
-        match self.inputs[slot - 1] {
-            Some(input) => input.view(inputs, at[slot], self.rows.steps[slot], buffer),
-            None => &[],
+    fn view<'a>(
+        &self,
+        inputs: Inputs<'a>,
+        slot: usize,
+        RowChunk { offsets, rows, length, .. }: RowChunk<4>,
+        buffer: &'a mut [f32; ROW_CHUNK + LANES],
+    ) -> &'a [f32] {
+        let Some(input) = self.inputs[slot - 1] else { return &[] };
+        let (from, step, row_step) = (offsets[slot], self.rows.steps[slot], self.rows.row_steps[slot]);
+        if rows == 1 || row_step == step * length {
+            return input.view(inputs, from, step, &mut buffer[..rows * length]);
+        }
+        match input {
+            FloatSource::F32(source) if length <= LANES && step <= 1 => {
+                short_rows(&inputs.read(source)[from..], (row_step, step), (rows, length), buffer);
+            }
+            _ => {
+                for (row, to) in buffer[..rows * length].chunks_exact_mut(length).enumerate() {
+                    input.load(inputs, from + row * row_step, step, to);
+                }
+            }
+        }
+        &buffer[..rows * length]
+    }
+}
+
+/// Copies rows of up to [`LANES`] elements, which are adjacent (step 1) or the same (step 0). Writes whole vectors: what is behind
+/// the end of a row, the next row overwrites.
+#[inline(always)]
+fn short_rows(
+    values: &[f32],
+    (row_step, step): (usize, usize),
+    (rows, length): (usize, usize),
+    to: &mut [f32; ROW_CHUNK + LANES],
+) {
+    for row in 0..rows {
+        let values = &values[row * row_step..];
+        let to = &mut to[row * length..][..LANES];
+        match values.first_chunk::<LANES>() {
+            _ if step == 0 => to.fill(values[0]),
+            Some(values) => to.copy_from_slice(values),
+            None => to[..length].copy_from_slice(&values[..length]),
         }
     }
 }
@@ -113,7 +154,7 @@ pub(crate) fn unary(unary: Unary, values: &mut [f32]) {
         F::Square => each(values, |a| a * a),
         F::Sin => each(values, libm::sinf),
         F::Cos => each(values, libm::cosf),
-        F::Tanh => each(values, libm::tanhf),
+        F::Tanh => each(values, math::tanh),
         F::Sigmoid => each(values, math::sigmoid),
         F::Erf => each(values, math::erf),
         F::Gelu => each(values, math::gelu),

@@ -136,7 +136,6 @@ fn scale_sums(
     values: &mut [f32; PANEL],
 ) {
     for at in 0..PANEL {
-        values[at] =
-            sums[at].wrapping_sub(offsets[at]) as f32 * (scale * column_scales[at]) + addends[at];
+        values[at] = sums[at].wrapping_sub(offsets[at]) as f32 * (scale * column_scales[at]) + addends[at];
     }
 }

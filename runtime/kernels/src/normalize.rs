@@ -4,7 +4,7 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Inputs, Output, Source, Target, Tile};
-use crate::trailing::{BLOCK, Block, CHUNK, Trailing};
+use crate::trailing::{BLOCK, Block, CHUNK, Trailing, fold_row};
 use sonotrace_format::op::{self, Statistics};
 
 /// Bound normalisation.
@@ -38,6 +38,14 @@ impl Kernel for Normalize {
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
+        if self.places.has_adjacent_rows() {
+            for block in self.places.blocks(tile.units) {
+                for index in 0..block.count {
+                    self.row(tile.inputs, &mut output, self.places.offsets(block, index));
+                }
+            }
+            return;
+        }
         let count = self.places.count() as f64;
         let mut sums = [0.0f64; BLOCK];
         let [mut means, mut factors] = [[0.0f32; BLOCK]; 2];
@@ -59,6 +67,51 @@ impl Kernel for Normalize {
 }
 
 impl Normalize {
+    /// Normalises a row of adjacent elements. Its mean is summed from the distances to its first element: those of values that are
+    /// close to each other are exact in single precision.
+    #[inline(always)]
+    fn row(&self, inputs: Inputs<'_>, output: &mut Output<'_, f32>, offsets: [usize; 4]) {
+        let columns = self.places.count() as usize;
+        let values = &inputs.read(self.input)[offsets[1]..][..columns];
+        let first = values.first().copied().unwrap_or(0.0);
+        let (mut distances, mut squares) = (0.0f64, 0.0f64);
+        if self.statistics == Statistics::MeanVariance {
+            for part in values.chunks(CHUNK) {
+                distances += f64::from(fold_row(part, 0.0, |value| value - first, |a, b| a + b));
+            }
+        }
+        let mean = match self.statistics {
+            Statistics::MeanVariance => (f64::from(first) + distances / columns as f64) as f32,
+            Statistics::RootMeanSquare => 0.0,
+        };
+        for part in values.chunks(CHUNK) {
+            squares += f64::from(fold_row(part, 0.0, |value| (value - mean) * (value - mean), |a, b| a + b));
+        }
+        let factor = (1.0 / libm::sqrt(squares / columns as f64 + self.epsilon)) as f32;
+        let steps = self.places.chunk_steps();
+        let mut buffer = [0.0f32; CHUNK];
+        for (part, (values, to)) in
+            values.chunks(CHUNK).zip(output.row(offsets[0], columns).chunks_mut(CHUNK)).enumerate()
+        {
+            for (to, value) in to.iter_mut().zip(values) {
+                *to = (value - mean) * factor;
+            }
+            let (buffer, first) = (&mut buffer[..to.len()], part * CHUNK);
+            if let Some(scale) = self.scale {
+                let scale = scale.view(inputs, offsets[2] + first * steps[2], steps[2], buffer);
+                for (to, scale) in to.iter_mut().zip(scale) {
+                    *to *= scale;
+                }
+            }
+            if let Some(shift) = self.shift {
+                let shift = shift.view(inputs, offsets[3] + first * steps[3], steps[3], buffer);
+                for (to, shift) in to.iter_mut().zip(shift) {
+                    *to += shift;
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn write(
         &self,

@@ -4,8 +4,44 @@ use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::math;
 use crate::memory::{FloatSource, Inputs, Source, Target, Tile};
-use crate::trailing::{BLOCK, CHUNK, Chunk, Trailing};
+use crate::trailing::{BLOCK, CHUNK, Chunk, Trailing, fold_row};
 use sonotrace_format::op;
+
+/// Values whose exponentials are computed side by side.
+const LANES: usize = 16;
+
+/// A comparison, not `f32::max`, is one instruction. NaN passes through the exponential.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// Computes the softmax of a row.
+#[inline(always)]
+fn row(values: &[f32], to: &mut [f32]) {
+    let largest = fold_row(values, f32::NEG_INFINITY, |value| value, larger);
+    let mut sum = 0.0f64;
+    for (values, to) in values.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
+        let mut sums = [0.0f32; LANES];
+        let ((whole, rest), (to, rest_to)) = (values.as_chunks::<LANES>(), to.as_chunks_mut::<LANES>());
+        // The rest as a whole vector, of which the other values do not count.
+        let (mut last, mut last_to) = ([f32::NEG_INFINITY; LANES], [0.0; LANES]);
+        last[..rest.len()].copy_from_slice(rest);
+        let vectors = whole.iter().zip(to).chain((!rest.is_empty()).then_some((&last, &mut last_to)));
+        for (values, to) in vectors {
+            for at in 0..LANES {
+                to[at] = math::exp(values[at] - largest);
+                sums[at] += to[at];
+            }
+        }
+        rest_to.copy_from_slice(&last_to[..rest.len()]);
+        sum += f64::from(fold_row(&sums, 0.0, |value| value, |a, b| a + b));
+    }
+    let factor = (1.0 / sum) as f32;
+    for value in to {
+        *value *= factor;
+    }
+}
 
 /// Bound softmax.
 #[derive(Debug)]
@@ -31,12 +67,20 @@ impl Kernel for Softmax {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         let mut buffer = [0.0f32; CHUNK];
+        if self.places.has_adjacent_rows() {
+            for block in self.places.blocks(tile.units) {
+                for index in 0..block.count {
+                    let [to, from] = self.places.offsets(block, index);
+                    let count = self.places.count() as usize;
+                    row(&values[from..][..count], output.row(to, count));
+                }
+            }
+            return;
+        }
         let is_adjacent = self.places.chunk_steps()[0] == 1;
         let [mut largest, mut factors] = [[0.0f32; BLOCK]; 2];
         let mut sums = [0.0f64; BLOCK];
         for block in self.places.blocks(tile.units) {
-            // A comparison, not `f32::max`, is one instruction. NaN passes through the exponential.
-            let larger = |a: f32, b: f32| if b > a { b } else { a };
             self.places.fold(values, block, &mut largest, f32::NEG_INFINITY, |value, _| value, larger);
             sums[..block.count].fill(0.0);
             for chunk in self.places.chunks(block) {

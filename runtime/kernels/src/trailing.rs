@@ -31,6 +31,34 @@ fn combined_lanes<T: Copy, const COUNT: usize>(mut lanes: [T; COUNT], combine: i
     lanes[0]
 }
 
+/// Combines `start` with the elements of a row: by two vectors, so that one result need not wait for the other, then by less.
+/// `start` is neutral.
+#[inline(always)]
+pub(crate) fn fold_row(
+    row: &[f32],
+    start: f32,
+    map: impl Fn(f32) -> f32,
+    combine: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut lanes = [start; 2 * LANES];
+    let (whole, rest) = row.as_chunks::<{ 2 * LANES }>();
+    let (half, rest) = rest.as_chunks::<{ LANES / 2 }>();
+    for values in whole {
+        for (lane, &value) in lanes.iter_mut().zip(values) {
+            *lane = combine(*lane, map(value));
+        }
+    }
+    for values in half {
+        for (lane, &value) in lanes.iter_mut().zip(values) {
+            *lane = combine(*lane, map(value));
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = combine(*lane, map(value));
+    }
+    combined_lanes(lanes, combine)
+}
+
 /// Sums the products of up to [`CHUNK`] elements.
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -182,6 +210,21 @@ impl<const N: usize> Trailing<N> {
         self.inner_count * self.columns as u64
     }
 
+    /// Whether the elements under each index are adjacent in the first two operands, the output and the input.
+    pub fn has_adjacent_rows(&self) -> bool {
+        !self.is_blocked && self.inner_count == 1 && self.steps[..2] == [1, 1]
+    }
+
+    /// Returns the offsets of the operands at the first element of an index of a block.
+    #[inline(always)]
+    pub fn offsets(&self, block: Block<N>, index: usize) -> [usize; N] {
+        let mut offsets = block.offsets;
+        for (offset, step) in offsets.iter_mut().zip(self.neighbour_steps) {
+            *offset += index * step;
+        }
+        offsets
+    }
+
     /// Returns the steps from one kept index of a block to the next.
     pub fn neighbour_steps(&self) -> [usize; N] {
         self.neighbour_steps
@@ -203,11 +246,8 @@ impl<const N: usize> Trailing<N> {
     /// indices are adjacent.
     #[inline(always)]
     pub fn runs(&self, block: Block<N>, index: usize) -> Runs<'_, N> {
-        let mut offsets = block.offsets;
-        for (offset, step) in offsets.iter_mut().zip(self.neighbour_steps) {
-            *offset += index * step;
-        }
-        Runs { places: self, walk: self.inner.walk(0, offsets), left: self.inner_count, column: 0 }
+        let walk = self.inner.walk(0, self.offsets(block, index));
+        Runs { places: self, walk, left: self.inner_count, column: 0 }
     }
 
     /// Returns the elements under a block in chunks of at most [`CHUNK`] adjacent ones: of neighbouring indices, or of one.

@@ -58,6 +58,17 @@ pub(crate) struct Walk<'d, const N: usize> {
 }
 
 impl<const N: usize> Walk<'_, N> {
+    /// Moves on by `count` indices, at most to the end of the last dim before `DIMS - 1`.
+    #[inline(always)]
+    fn advance(&mut self, count: usize) {
+        let dim = DIMS - 2;
+        self.index[dim] += count as u32 - 1;
+        for (offset, strides) in self.offsets.iter_mut().zip(&self.dims.strides) {
+            *offset += (count - 1) * strides[dim] as usize;
+        }
+        self.next();
+    }
+
     /// Moves to the next index; from the last one, to the first.
     #[inline(always)]
     pub fn next(&mut self) {
@@ -94,9 +105,11 @@ pub(crate) struct Rows<const N: usize> {
     run: usize,
     /// Strides over columns.
     pub steps: [usize; N],
+    /// Strides from row to row, inside the last dim of rows.
+    pub row_steps: [usize; N],
 }
 
-/// Elements of a row that are loaded, computed and written together.
+/// Elements that are loaded, computed and written together: of one row, or of several whole rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowChunk<const N: usize> {
     pub row: u64,
@@ -104,7 +117,9 @@ pub(crate) struct RowChunk<const N: usize> {
     pub column: usize,
     /// Offsets of the operands at that column.
     pub offsets: [usize; N],
-    /// Number of elements; at most [`ROW_CHUNK`].
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of elements of each; at most [`ROW_CHUNK`] in all rows.
     pub length: usize,
 }
 
@@ -121,23 +136,39 @@ impl<const N: usize> Rows<N> {
             columns: binder.dims()[last] as usize,
             run: run as usize,
             steps: slots.map(|slot| binder.strides(slot)[last] as usize),
+            row_steps: slots.map(|slot| binder.strides(slot)[last - 1] as usize),
         }
     }
 
-    /// Returns the chunks of a range of units.
+    /// Returns the chunks of a range of units, each of one row.
     #[inline(always)]
     pub fn chunks(&self, units: Range<u64>) -> RowChunks<'_, N> {
+        self.chunks_of(1, units)
+    }
+
+    /// Returns the chunks of a range of units; short rows of the same index in all outer dims are in one chunk.
+    #[inline(always)]
+    pub fn blocks(&self, units: Range<u64>) -> RowChunks<'_, N> {
+        let is_split = self.run < self.columns;
+        self.chunks_of(if is_split { 1 } else { (ROW_CHUNK / self.columns).max(1) }, units)
+    }
+
+    #[inline(always)]
+    fn chunks_of(&self, rows_max: usize, units: Range<u64>) -> RowChunks<'_, N> {
         let runs = self.columns.div_ceil(self.run) as u64;
-        RowChunks { rows: self, runs, walk: self.rows.walk(units.start / runs, self.starts), units, from: 0 }
+        let walk = self.rows.walk(units.start / runs, self.starts);
+        RowChunks { rows: self, rows_max, runs, walk, units, from: 0 }
     }
 }
 
-/// Iterator of [`Rows::chunks`].
+/// Iterator of [`Rows::chunks`] and [`Rows::blocks`].
 ///
 /// An iterator, not a function that calls a closure: a closure that is not inlined is not compiled for the instruction set.
 #[derive(Debug)]
 pub(crate) struct RowChunks<'r, const N: usize> {
     rows: &'r Rows<N>,
+    /// Maximum rows of a chunk.
+    rows_max: usize,
     /// Units of a row.
     runs: u64,
     walk: Walk<'r, N>,
@@ -155,6 +186,16 @@ impl<const N: usize> Iterator for RowChunks<'_, N> {
             return None;
         }
         let (rows, unit) = (self.rows, self.units.start);
+        if self.rows_max > 1 {
+            // Each unit is a row.
+            let dim = DIMS - 2;
+            let left = (self.walk.dims.extents[dim] - self.walk.index[dim]) as usize;
+            let count = left.min(self.rows_max).min((self.units.end - unit) as usize);
+            let offsets = self.walk.offsets;
+            self.walk.advance(count);
+            self.units.start += count as u64;
+            return Some(RowChunk { row: unit, column: 0, offsets, rows: count, length: rows.columns });
+        }
         let first = (unit % self.runs) as usize * rows.run;
         let end = rows.columns.min(first + rows.run);
         let column = first + self.from;
@@ -171,6 +212,6 @@ impl<const N: usize> Iterator for RowChunks<'_, N> {
                 self.walk.next();
             }
         }
-        Some(RowChunk { row: unit / self.runs, column, offsets, length })
+        Some(RowChunk { row: unit / self.runs, column, offsets, rows: 1, length })
     }
 }

@@ -4,8 +4,8 @@ use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
-    _mm_xor_si128, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
+    __m128i, __m256, __m256i, __m512, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8, _mm_xor_si128,
+    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
     _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_madd_epi16,
     _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps,
     _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_cvtepi32_epi8, _mm512_cvtps_epi32,
@@ -117,20 +117,25 @@ fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
 fn vnni_panels<const PANELS: usize>(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
     const ROWS: usize = <Avx512Vnni as Isa>::ROWS;
     let groups = rows.len() / (GROUP * ROWS);
-    let rows: [&[[u8; GROUP]]; ROWS] =
-        core::array::from_fn(|lane| &rows[lane * groups * GROUP..].as_chunks::<GROUP>().0[..groups]);
-    let panels: [&[[i8; GROUP * PANEL]]; PANELS] = core::array::from_fn(|at| {
-        &panels[at * groups * GROUP * PANEL..].as_chunks::<{ GROUP * PANEL }>().0[..groups]
-    });
+    // Loops instead of `core::array::from_fn`, whose closures are not inlined here.
+    let mut row_groups: [&[[u8; GROUP]]; ROWS] = [&[]; ROWS];
+    for (lane, to) in row_groups.iter_mut().enumerate() {
+        *to = &rows[lane * groups * GROUP..].as_chunks::<GROUP>().0[..groups];
+    }
+    let mut panel_groups: [&[[i8; GROUP * PANEL]]; PANELS] = [&[]; PANELS];
+    for (at, to) in panel_groups.iter_mut().enumerate() {
+        *to = &panels[at * groups * GROUP * PANEL..].as_chunks::<{ GROUP * PANEL }>().0[..groups];
+    }
     let mut block = [[_mm512_setzero_si512(); PANELS]; ROWS];
     for k in 0..groups {
-        let weights: [__m512i; PANELS] = core::array::from_fn(|at| {
+        let mut weights = [_mm512_setzero_si512(); PANELS];
+        for (weights, panel) in weights.iter_mut().zip(panel_groups) {
             // SAFETY: each panel has as many groups as a row.
-            let group = unsafe { panels[at].get_unchecked(k) };
+            let group = unsafe { panel.get_unchecked(k) };
             // SAFETY: 64 bytes; no alignment is needed.
-            unsafe { _mm512_loadu_si512(group.as_ptr().cast()) }
-        });
-        for (sums, row) in block.iter_mut().zip(rows) {
+            *weights = unsafe { _mm512_loadu_si512(group.as_ptr().cast()) };
+        }
+        for (sums, row) in block.iter_mut().zip(row_groups) {
             // SAFETY: below the number of groups.
             let group = _mm512_set1_epi32(bytemuck::cast(unsafe { *row.get_unchecked(k) }));
             for (sum, weights) in sums.iter_mut().zip(weights) {
