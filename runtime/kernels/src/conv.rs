@@ -5,7 +5,7 @@ use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Epilogue, Factor, ProductGrid, Rows, multiply};
+use crate::product::{Epilogue, Factor, Parts, ProductGrid, Rows, multiply};
 use crate::window::WindowAxis;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -105,8 +105,20 @@ struct Windows<'t> {
 
 impl Rows for Windows<'_> {
     #[inline(always)]
-    fn adjacent(&self, _: usize) -> Option<&[f32]> {
-        None
+    fn parts(&self, pixel: usize) -> Option<Parts<'_>> {
+        // A window of one element may be adjacent for some pixels only.
+        let [rows, columns] = self.conv.axes;
+        let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
+        let [_, row_step, column_step, _] = self.conv.image_steps;
+        let is_inside =
+            rows.taps_inside(y).len() == rows.kernel() && columns.taps_inside(x).len() == columns.kernel();
+        if !self.has_adjacent_taps() || rows.dilation() != 1 || rows.kernel() == 1 || !is_inside {
+            return None;
+        }
+        let (y, x) = rows.input_at(y, 0).zip(columns.input_at(x, 0))?;
+        let values = &self.image[y * row_step + x * column_step..];
+        let length = columns.kernel() * self.conv.in_channels;
+        Some(Parts { values, step: row_step, count: rows.kernel(), length })
     }
 
     #[inline(always)]
@@ -118,6 +130,13 @@ impl Rows for Windows<'_> {
 }
 
 impl Windows<'_> {
+    /// Whether the elements of a kernel row are adjacent in the image.
+    #[inline(always)]
+    fn has_adjacent_taps(&self) -> bool {
+        let ([_, _, column_step, channel_step], channels) = (self.conv.image_steps, self.conv.in_channels);
+        (channel_step == 1 || channels == 1) && column_step == channels && self.conv.axes[1].dilation() == 1
+    }
+
     /// Copies all channels of each kernel element; zero outside the image.
     #[inline(always)]
     fn load_window(&self, pixel: usize, to: &mut [f32]) {
@@ -125,8 +144,7 @@ impl Windows<'_> {
         let [rows, columns] = self.conv.axes;
         let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
         let channels = self.conv.in_channels;
-        if (channel_step == 1 || channels == 1) && column_step == channels && columns.dilation() == 1 {
-            // The elements of a kernel row are adjacent.
+        if self.has_adjacent_taps() {
             for (ky, to) in to.chunks_exact_mut(columns.kernel() * channels).enumerate() {
                 let inside = columns.taps_inside(x);
                 let (before, rest) = to.split_at_mut(inside.start * channels);

@@ -1,10 +1,10 @@
 //! Products in int8 (Dettmers et al. 2022, "vector-wise" scales): each row is rounded to i8 with a scale of its own when it
 //! is packed, and so is each column that is not packed already. Sums are exact integers, so every instruction set gives the same bits.
 
-use crate::arch::{IntSums, Isa, PANELS_MAX, ROWS_MAX};
+use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, Scaling, Values};
 use crate::memory::{Inputs, Output, Source};
-use crate::product::{Epilogue, Piece, ProductGrid, Rows, StridedColumns};
-use crate::rounding::{round_columns, round_row};
+use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
+use crate::rounding::{ROUNDED, round_columns, round_row};
 use sonotrace_format::Dtype;
 use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
@@ -79,63 +79,47 @@ pub(crate) fn multiply<I: Isa>(
     for (at, scale) in scales.iter_mut().enumerate() {
         // The last row is repeated; the sums of the repetitions are not used.
         let row = (piece.rows.start + at).min(piece.rows.end - 1);
-        let values = match rows.adjacent(row) {
-            Some(values) => values,
+        let parts = rows.parts(row).filter(|parts| parts.count == 1 || parts.length.is_multiple_of(ROUNDED));
+        let parts = match parts {
+            Some(parts) => parts,
             None => {
                 if !in_memory.contains(&row) {
                     in_memory = row..piece.rows.end.min(row + LOADED_ROWS);
                     rows.load(in_memory.clone(), grid.k, loaded);
                 }
-                &loaded[(row - in_memory.start) * grid.k..][..grid.k]
+                Parts::one(&loaded[(row - in_memory.start) * grid.k..][..grid.k])
             }
         };
         let (group, lane) = (at / I::ROWS, at % I::ROWS);
         let place = lane * if I::IS_ROW_MAJOR { depth } else { GROUP };
-        *scale = round_row(isa, values, &mut packed[group * I::ROWS * depth + place..]);
+        *scale = round_row(isa, parts, &mut packed[group * I::ROWS * depth + place..]);
     }
     let column_scales = column_scales.as_chunks::<PANEL>().0;
-    let mut values = [[0.0f32; PANEL * PANELS_MAX]; ROWS_MAX];
-    let mut sums: [IntSums; PANELS_MAX] = [[[0; PANEL]; ROWS_MAX]; PANELS_MAX];
+    let mut values: Values = [[0.0; PANEL * PANELS_MAX]; ROWS_MAX];
     for first in piece.columns.clone().step_by(I::PANELS * PANEL) {
         let columns = first..piece.columns.end.min(first + I::PANELS * PANEL);
-        let sums = &mut sums[..columns.len().div_ceil(PANEL)];
+        let count = columns.len().div_ceil(PANEL);
         let from = first - piece.columns.start;
-        let panels = &weights[from * depth..][..sums.len() * PANEL * depth];
+        let panels = &weights[from * depth..][..count * PANEL * depth];
         // The columns' sums come from the file, and may be any numbers.
         let mut offsets = [[0i32; PANEL]; PANELS_MAX];
         for (offset, sum) in offsets.as_flattened_mut().iter_mut().zip(&column_sums[from..]) {
             *offset = I::OFFSET.wrapping_mul(*sum);
         }
-        let column_scales = &column_scales[from / PANEL..];
         let addends: [f32; PANEL * PANELS_MAX] =
             epilogue.addend_of_columns(inputs, place(0).1, columns.clone());
-        let addends = addends.as_chunks::<PANEL>().0;
         for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
-            isa.block_i8(packed, panels, sums);
+            let scaling = Scaling {
+                row_scales: &scales[group * I::ROWS..][..I::ROWS],
+                offsets: &offsets[..count],
+                column_scales: &column_scales[from / PANEL..],
+                addends: addends.as_chunks::<PANEL>().0,
+            };
+            isa.values_i8(packed, panels, scaling, &mut values);
             let start = piece.rows.start + group * I::ROWS;
             let rows = start..piece.rows.end.min(start + I::ROWS);
             let values = &mut values[..rows.len()];
-            for (lane, values) in values.iter_mut().enumerate() {
-                let scale = scales[group * I::ROWS + lane];
-                for (at, values) in values.as_chunks_mut::<PANEL>().0[..sums.len()].iter_mut().enumerate() {
-                    let of_columns = (&offsets[at], &column_scales[at], &addends[at]);
-                    scale_sums(&sums[at][lane], scale, of_columns, values);
-                }
-            }
             epilogue.finish(isa, inputs, output, (rows, values), (columns.start, columns.len()), &place);
         }
-    }
-}
-
-/// Takes the offsets off the sums of a row, scales them, and adds the columns' addends.
-#[inline(always)]
-fn scale_sums(
-    sums: &[i32; PANEL],
-    scale: f32,
-    (offsets, column_scales, addends): (&[i32; PANEL], &[f32; PANEL], &[f32; PANEL]),
-    values: &mut [f32; PANEL],
-) {
-    for at in 0..PANEL {
-        values[at] = sums[at].wrapping_sub(offsets[at]) as f32 * (scale * column_scales[at]) + addends[at];
     }
 }

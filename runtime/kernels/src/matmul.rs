@@ -5,7 +5,7 @@ use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Epilogue, Factor, ProductGrid, Rows, StridedColumns, multiply};
+use crate::product::{Epilogue, Factor, Parts, ProductGrid, Rows, StridedColumns, multiply};
 use crate::walk::Dims;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -98,8 +98,8 @@ struct MatrixRows<'t> {
 
 impl Rows for MatrixRows<'_> {
     #[inline(always)]
-    fn adjacent(&self, row: usize) -> Option<&[f32]> {
-        (self.k_step == 1).then(|| &self.values[row * self.row_step..][..self.k])
+    fn parts(&self, row: usize) -> Option<Parts<'_>> {
+        (self.k_step == 1).then(|| Parts::one(&self.values[row * self.row_step..][..self.k]))
     }
 
     #[inline(always)]

@@ -165,8 +165,9 @@ impl Epilogue {
             }
         }
         let start = place(rows.start).0;
-        if self.out_step != 1 && place(rows.end - 1).0 == start + rows.len() - 1 {
-            // The rows of a column are adjacent.
+        let are_adjacent = || rows.clone().enumerate().all(|(at, row)| place(row).0 == start + at);
+        if self.out_step != 1 && are_adjacent() {
+            // The elements of a column are adjacent.
             for column in 0..live {
                 let to = output.row(start + (first + column) * self.out_step, rows.len());
                 for (to, values) in to.iter_mut().zip(&*sums) {
@@ -318,10 +319,41 @@ fn widen(weights: &[i8], panel: &mut [f32]) {
     }
 }
 
+/// A row that lies in parts of adjacent elements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'r> {
+    pub values: &'r [f32],
+    /// Elements from one part to the next.
+    pub step: usize,
+    pub count: usize,
+    /// Elements of each part.
+    pub length: usize,
+}
+
+impl<'r> Parts<'r> {
+    /// A row of adjacent elements.
+    #[inline(always)]
+    pub fn one(values: &'r [f32]) -> Self {
+        Self { values, step: 0, count: 1, length: values.len() }
+    }
+
+    /// Returns the parts in order.
+    #[inline(always)]
+    pub fn iter(self) -> impl Iterator<Item = &'r [f32]> {
+        (0..self.count).map(move |at| &self.values[at * self.step..][..self.length])
+    }
+}
+
 /// Rows of a product.
 pub(crate) trait Rows {
+    /// Returns a row where it lies, if it lies in parts of adjacent elements.
+    fn parts(&self, row: usize) -> Option<Parts<'_>>;
+
     /// Returns a row where it lies, if its elements are adjacent. All rows are, or none.
-    fn adjacent(&self, row: usize) -> Option<&[f32]>;
+    #[inline(always)]
+    fn adjacent(&self, row: usize) -> Option<&[f32]> {
+        self.parts(row).filter(|parts| parts.count == 1).map(|parts| &parts.values[..parts.length])
+    }
 
     /// Copies some rows of `k` elements.
     fn load(&self, rows: Range<usize>, k: usize, to: &mut [f32]);

@@ -33,6 +33,20 @@ pub(crate) type Sums = [[f32; PANEL]; FLOAT_ROWS_MAX];
 /// Sums of a block of an int8 product with one panel.
 pub(crate) type IntSums = [[i32; PANEL]; ROWS_MAX];
 
+/// Values of a block of an int8 product.
+pub(crate) type Values = [[f32; PANEL * PANELS_MAX]; ROWS_MAX];
+
+/// How sums of a block become values: `(sum - offset) * (row scale * column scale) + addend`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scaling<'s> {
+    /// By row.
+    pub row_scales: &'s [f32],
+    /// By column of each panel, as the next two.
+    pub offsets: &'s [[i32; PANEL]],
+    pub column_scales: &'s [[f32; PANEL]],
+    pub addends: &'s [[f32; PANEL]],
+}
+
 /// An instruction set that kernels are compiled for.
 pub(crate) trait Isa: Copy {
     /// Rows of a block of sums in f32, at most [`FLOAT_ROWS_MAX`].
@@ -75,6 +89,24 @@ pub(crate) trait Isa: Copy {
     /// Multiplies [`Self::ROWS`] packed rows with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
     /// [`Self::PANELS`].
     fn block_i8(self, rows: &[Self::Packed], panels: &[i8], sums: &mut [IntSums]);
+
+    /// Computes the values of a block of [`Self::ROWS`] packed rows and as many panels as there are offsets.
+    #[inline(always)]
+    fn values_i8(self, rows: &[Self::Packed], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+        let mut sums: [IntSums; PANELS_MAX] = [[[0; PANEL]; ROWS_MAX]; PANELS_MAX];
+        let sums = &mut sums[..scaling.offsets.len()];
+        self.block_i8(rows, panels, sums);
+        for (lane, (values, row_scale)) in values.iter_mut().zip(scaling.row_scales).enumerate() {
+            for (at, (values, sums)) in values.as_chunks_mut::<PANEL>().0.iter_mut().zip(&*sums).enumerate() {
+                let (offsets, scales) = (&scaling.offsets[at], &scaling.column_scales[at]);
+                for column in 0..PANEL {
+                    values[column] = sums[lane][column].wrapping_sub(offsets[column]) as f32
+                        * (row_scale * scales[column])
+                        + scaling.addends[at][column];
+                }
+            }
+        }
+    }
 }
 
 /// Defines tokens: name, and the features that it requires.
@@ -107,13 +139,13 @@ use tokens;
 /// * `float`: rows of a block; the type of a vector of floats; functions that make a vector of zeros, load it, add the product of
 ///   a vector and a number to it, and store it.
 /// * `int8`: rows and panels of a block; whether rows follow each other; the type of packed elements, their offset; functions
-///   that make one and many, and the block.
+///   that make one and many, and the block; one that computes its values, if that is faster than scaling its sums.
 macro_rules! vectors {
     (
         $token:ty: $features:literal, tile $tile_macs:literal,
         float $float_rows:literal, $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
         int8 $rows:literal x $panels:literal, row major $is_row_major:literal,
-            $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path
+            $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path $(, values $values_i8:path)?
     ) => {
         const _: () = {
             impl Isa for $token {
@@ -167,6 +199,12 @@ macro_rules! vectors {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { $block_i8(rows, panels, sums) }
                 }
+
+                $(#[inline(always)]
+                fn values_i8(self, rows: &[$packed], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { $values_i8(rows, panels, scaling, values) }
+                })?
             }
 
             /// Keeps all sums of a block in registers.

@@ -1,17 +1,18 @@
 //! x86-64.
 
-use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums, Values};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8, _mm_xor_si128,
-    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
+    __m128i, __m256, __m256i, __m512, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
+    _mm_xor_si128, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
     _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_madd_epi16,
     _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_cvtepi32_epi8, _mm512_cvtps_epi32,
-    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_storeu_ps,
-    _mm512_storeu_si512,
+    _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_add_ps, _mm512_cvtepi32_epi8,
+    _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_permutexvar_epi32,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
 
@@ -35,7 +36,8 @@ super::vectors! {
     Avx512Vnni: "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", tile 8_000_000,
     float 12, __m512, _mm512_setzero_ps(), _mm512_loadu_ps,
     |sum, weights, value| _mm512_fmadd_ps(_mm512_set1_ps(value), weights, sum), _mm512_storeu_ps,
-    int8 6 x 4, row major true, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8
+    int8 6 x 4, row major true, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8,
+    values vnni_values
 }
 
 /// Rounds with the processor's rounding mode, which is to the nearest even.
@@ -89,36 +91,89 @@ fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut [IntSums]) {
     }
 }
 
-/// Rounds with the processor's rounding mode, which is to the nearest even, and adds 128.
+/// Rows of a block of an int8 product.
+const VNNI_ROWS: usize = <Avx512Vnni as Isa>::ROWS;
+
+/// Rounds with the processor's rounding mode, which is to the nearest even, and adds 128. Four vectors at a time, then one.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn vnni_round(values: &[f32], factor: f32, packed: &mut [u8]) {
-    let (factor, offset) = (_mm512_set1_ps(factor), _mm_set1_epi8(i8::MIN));
-    for (values, to) in values.as_chunks::<16>().0.iter().zip(packed.as_chunks_mut::<16>().0) {
+    let (factors, offset) = (_mm512_set1_ps(factor), _mm512_set1_epi8(i8::MIN));
+    // The packing instructions work on each quarter of a vector.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let (wide, rest) = values.as_chunks::<64>();
+    let (to_wide, to_rest) = packed[..values.len()].as_chunks_mut::<64>();
+    for (values, to) in wide.iter().zip(to_wide) {
+        let mut rounded = [_mm512_setzero_si512(); 4];
+        for (rounded, values) in rounded.iter_mut().zip(values.as_chunks::<16>().0) {
+            // SAFETY: sixteen floats; no alignment is needed.
+            let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+            *rounded = _mm512_cvtps_epi32(_mm512_mul_ps(values, factors));
+        }
+        let [a, b, c, d] = rounded;
+        let bytes = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        let bytes = _mm512_xor_si512(_mm512_permutexvar_epi32(order, bytes), offset);
+        // SAFETY: 64 bytes; no alignment is needed.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bytes) }
+    }
+    for (values, to) in rest.as_chunks::<16>().0.iter().zip(to_rest.as_chunks_mut::<16>().0) {
         // SAFETY: sixteen floats; no alignment is needed.
         let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
-        let rounded: __m128i = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(values, factor)));
-        *to = bytemuck::cast(_mm_xor_si128(rounded, offset));
+        let rounded: __m128i = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(values, factors)));
+        *to = bytemuck::cast(_mm_xor_si128(rounded, _mm_set1_epi8(i8::MIN)));
     }
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
-    match sums.len() {
-        1 => vnni_panels::<1>(rows, panels, sums),
-        2 => vnni_panels::<2>(rows, panels, sums),
-        3 => vnni_panels::<3>(rows, panels, sums),
-        _ => vnni_panels::<4>(rows, panels, sums),
+    let bytes = panels.len() / sums.len();
+    for (sums, panel) in sums.iter_mut().zip(panels.chunks(bytes)) {
+        for (sums, block) in sums.iter_mut().zip(vnni_block::<1>(rows, panel)) {
+            // SAFETY: sixteen sums; no alignment is needed.
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), block[0]) }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vnni_values(rows: &[u8], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+    match scaling.offsets.len() {
+        1 => vnni_scaled::<1>(rows, panels, scaling, values),
+        2 => vnni_scaled::<2>(rows, panels, scaling, values),
+        3 => vnni_scaled::<3>(rows, panels, scaling, values),
+        _ => vnni_scaled::<4>(rows, panels, scaling, values),
+    }
+}
+
+/// The steps of [`Isa::values_i8`], in their order, while the sums are in registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vnni_scaled<const PANELS: usize>(rows: &[u8], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+    let block = vnni_block::<PANELS>(rows, panels);
+    for at in 0..PANELS {
+        // SAFETY: sixteen sums; no alignment is needed.
+        let offsets = unsafe { _mm512_loadu_si512(scaling.offsets[at].as_ptr().cast()) };
+        // SAFETY: sixteen floats; no alignment is needed.
+        let scales = unsafe { _mm512_loadu_ps(scaling.column_scales[at].as_ptr()) };
+        // SAFETY: as the scales.
+        let addends = unsafe { _mm512_loadu_ps(scaling.addends[at].as_ptr()) };
+        for ((values, sums), row_scale) in values.iter_mut().zip(&block).zip(scaling.row_scales) {
+            let scale = _mm512_mul_ps(_mm512_set1_ps(*row_scale), scales);
+            let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[at], offsets));
+            let value = _mm512_add_ps(_mm512_mul_ps(sum, scale), addends);
+            let to = &mut values[at * PANEL..][..PANEL];
+            // SAFETY: sixteen floats; no alignment is needed.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
+        }
     }
 }
 
 /// Up to twenty-four vectors of sums, one of each panel and one of a row's repeated group, in 32 registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn vnni_panels<const PANELS: usize>(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
-    const ROWS: usize = <Avx512Vnni as Isa>::ROWS;
-    let groups = rows.len() / (GROUP * ROWS);
+fn vnni_block<const PANELS: usize>(rows: &[u8], panels: &[i8]) -> [[__m512i; PANELS]; VNNI_ROWS] {
+    let groups = rows.len() / (GROUP * VNNI_ROWS);
     // Loops instead of `core::array::from_fn`, whose closures are not inlined here.
-    let mut row_groups: [&[[u8; GROUP]]; ROWS] = [&[]; ROWS];
+    let mut row_groups: [&[[u8; GROUP]]; VNNI_ROWS] = [&[]; VNNI_ROWS];
     for (lane, to) in row_groups.iter_mut().enumerate() {
         *to = &rows[lane * groups * GROUP..].as_chunks::<GROUP>().0[..groups];
     }
@@ -126,7 +181,7 @@ fn vnni_panels<const PANELS: usize>(rows: &[u8], panels: &[i8], sums: &mut [IntS
     for (at, to) in panel_groups.iter_mut().enumerate() {
         *to = &panels[at * groups * GROUP * PANEL..].as_chunks::<{ GROUP * PANEL }>().0[..groups];
     }
-    let mut block = [[_mm512_setzero_si512(); PANELS]; ROWS];
+    let mut block = [[_mm512_setzero_si512(); PANELS]; VNNI_ROWS];
     for k in 0..groups {
         let mut weights = [_mm512_setzero_si512(); PANELS];
         for (weights, panel) in weights.iter_mut().zip(panel_groups) {
@@ -143,10 +198,5 @@ fn vnni_panels<const PANELS: usize>(rows: &[u8], panels: &[i8], sums: &mut [IntS
             }
         }
     }
-    for (at, sums) in sums.iter_mut().enumerate().take(PANELS) {
-        for (sums, block) in sums.iter_mut().zip(&block) {
-            // SAFETY: sixteen sums; no alignment is needed.
-            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), block[at]) }
-        }
-    }
+    block
 }
