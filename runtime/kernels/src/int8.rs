@@ -4,7 +4,7 @@
 use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, Scaling, Values};
 use crate::memory::{Inputs, Output, Source};
 use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
-use crate::rounding::{ROUNDED, round_columns, round_row};
+use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
 use sonotrace_format::Dtype;
 use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
@@ -75,10 +75,27 @@ pub(crate) fn multiply<I: Isa>(
     let (scales, scratch) = scratch.split_at_mut(packed_rows * size_of::<f32>());
     let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
     let loaded = &mut bytemuck::cast_slice_mut::<u8, f32>(scratch)[..LOADED_ROWS * grid.k];
+    // First element of a row among the packed ones, and from one of its groups of four to the next.
+    let (lane_step, step) = if I::IS_ROW_MAJOR { (depth, GROUP) } else { (GROUP, GROUP * I::ROWS) };
+    let place_of = |at: usize| at / I::ROWS * I::ROWS * depth + at % I::ROWS * lane_step;
     let mut in_memory = 0..0;
-    for (at, scale) in scales.iter_mut().enumerate() {
+    let mut at = 0;
+    while at < packed_rows {
         // The last row is repeated; the sums of the repetitions are not used.
         let row = (piece.rows.start + at).min(piece.rows.end - 1);
+        if let Some((values, k_step)) = rows.side_by_side(row).filter(|_| at + PANEL <= piece.rows.len()) {
+            let (of_rows, _) = round_side_by_side(values, k_step, grid.k, |group, groups| {
+                for (lane, values) in groups.iter().enumerate() {
+                    let to = &mut packed[place_of(at + lane) + group * step..][..GROUP];
+                    for (to, byte) in to.iter_mut().zip(values.to_le_bytes()) {
+                        *to = I::pack(byte.cast_signed());
+                    }
+                }
+            });
+            scales[at..at + PANEL].copy_from_slice(&of_rows);
+            at += PANEL;
+            continue;
+        }
         let parts = rows.parts(row).filter(|parts| parts.count == 1 || parts.length.is_multiple_of(ROUNDED));
         let parts = match parts {
             Some(parts) => parts,
@@ -90,9 +107,8 @@ pub(crate) fn multiply<I: Isa>(
                 Parts::one(&loaded[(row - in_memory.start) * grid.k..][..grid.k])
             }
         };
-        let (group, lane) = (at / I::ROWS, at % I::ROWS);
-        let place = lane * if I::IS_ROW_MAJOR { depth } else { GROUP };
-        *scale = round_row(isa, parts, &mut packed[group * I::ROWS * depth + place..]);
+        scales[at] = round_row(isa, parts, &mut packed[place_of(at)..]);
+        at += 1;
     }
     let column_scales = column_scales.as_chunks::<PANEL>().0;
     let mut values: Values = [[0.0; PANEL * PANELS_MAX]; ROWS_MAX];

@@ -103,6 +103,11 @@ impl Rows for MatrixRows<'_> {
     }
 
     #[inline(always)]
+    fn side_by_side(&self, row: usize) -> Option<(&[f32], usize)> {
+        (self.row_step == 1).then(|| (&self.values[row..], self.k_step))
+    }
+
+    #[inline(always)]
     fn load(&self, rows: Range<usize>, k: usize, to: &mut [f32]) {
         // If rows are adjacent, elements of a block of rows are copied together, so that memory is read in order.
         const BLOCK: usize = 16;

@@ -355,6 +355,13 @@ pub(crate) trait Rows {
         self.parts(row).filter(|parts| parts.count == 1).map(|parts| &parts.values[..parts.length])
     }
 
+    /// Returns the elements of [`PANEL`] rows from this one on, and those from one element of a row to its next, if the rows lie side
+    /// by side.
+    #[inline(always)]
+    fn side_by_side(&self, _row: usize) -> Option<(&[f32], usize)> {
+        None
+    }
+
     /// Copies some rows of `k` elements.
     fn load(&self, rows: Range<usize>, k: usize, to: &mut [f32]);
 }

@@ -35,11 +35,15 @@ pub(crate) fn round_columns(
         let live = PANEL.min(range.end - first);
         let values = &values[first * n_step..];
         let panel = panel.as_chunks_mut::<{ PANEL * GROUP }>().0;
-        (*scales, *sums) = ([0.0; PANEL], [0; PANEL]);
         if n_step == 1 && live == PANEL {
-            round_side_by_side(values, k_step, k, (scales, sums, panel));
+            (*scales, *sums) = round_side_by_side(values, k_step, k, |group, groups| {
+                for (to, group) in panel[group].as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
+                    *to = group.to_le_bytes().map(u8::cast_signed);
+                }
+            });
             continue;
         }
+        (*scales, *sums) = ([0.0; PANEL], [0; PANEL]);
         panel.as_flattened_mut().fill(0);
         for column in 0..live {
             let values = &values[column * n_step..];
@@ -88,35 +92,35 @@ fn round_adjacent(
     *sum = totals.iter().sum();
 }
 
-/// Rounds the columns of a panel, which lie side by side.
+/// Rounds columns that lie side by side, or rows that do: each has `k` elements, `k_step` from one to the next. Gives `write` groups
+/// of four elements of each, the first one in the lowest byte. Returns their scales and sums.
 #[inline(always)]
-fn round_side_by_side(
+pub(crate) fn round_side_by_side(
     values: &[f32],
     k_step: usize,
     k: usize,
-    (scales, sums, panel): (&mut [f32; PANEL], &mut [i32; PANEL], &mut [[i8; PANEL * GROUP]]),
-) {
-    let row = |at: usize| values[at * k_step..].as_chunks::<PANEL>().0[0];
+    mut write: impl FnMut(usize, &[u32; PANEL]),
+) -> ([f32; PANEL], [i32; PANEL]) {
+    let side = |at: usize| values[at * k_step..].as_chunks::<PANEL>().0[0];
     let mut largest = [0u32; PANEL];
     for at in 0..k {
-        for (largest, value) in largest.iter_mut().zip(row(at)) {
+        for (largest, value) in largest.iter_mut().zip(side(at)) {
             *largest = (value.to_bits() & MAGNITUDE).max(*largest);
         }
     }
-    let mut factors = [0.0f32; PANEL];
-    for ((factor, scale), largest) in factors.iter_mut().zip(scales).zip(largest) {
+    let [mut factors, mut scales] = [[0.0f32; PANEL]; 2];
+    for ((factor, scale), largest) in factors.iter_mut().zip(&mut scales).zip(largest) {
         (*factor, *scale) = factor_and_scale(largest);
     }
     let mut totals = [0i32; PANEL];
-    for (at, to) in panel.iter_mut().enumerate() {
+    for group in 0..k.div_ceil(GROUP) {
         let mut rounded = [[0i32; PANEL]; GROUP];
-        for (lane, rounded) in rounded.iter_mut().enumerate().take(k - at * GROUP) {
-            let values = row(at * GROUP + lane);
+        for (lane, rounded) in rounded.iter_mut().enumerate().take(k - group * GROUP) {
+            let values = side(group * GROUP + lane);
             for column in 0..PANEL {
                 rounded[column] = round(values[column] * factors[column]).into();
             }
         }
-        // Four rows become groups of four: bytes of 32-bit numbers.
         let mut words = [0u32; PANEL];
         for column in 0..PANEL {
             for (lane, rounded) in rounded.iter().enumerate() {
@@ -124,11 +128,9 @@ fn round_side_by_side(
                 words[column] |= (rounded[column].cast_unsigned() & 0xff) << (8 * lane);
             }
         }
-        for (to, word) in to.as_chunks_mut::<GROUP>().0.iter_mut().zip(words) {
-            *to = word.to_le_bytes().map(u8::cast_signed);
-        }
+        write(group, &words);
     }
-    *sums = totals;
+    (scales, totals)
 }
 
 /// Returns the bits of the largest magnitude. They are ordered like the magnitudes, infinity and NaN above all others.

@@ -30,7 +30,7 @@ fn row(values: &[f32], to: &mut [f32]) {
         let vectors = whole.iter().zip(to).chain((!rest.is_empty()).then_some((&last, &mut last_to)));
         for (values, to) in vectors {
             for at in 0..LANES {
-                to[at] = math::exp(values[at] - largest);
+                to[at] = math::exp_of_negative(values[at] - largest);
                 sums[at] += to[at];
             }
         }
@@ -116,6 +116,6 @@ impl Softmax {
     #[inline(always)]
     fn exponentials(&self, inputs: Inputs<'_>, chunk: Chunk<2>, largest: &[f32; BLOCK], to: &mut [f32]) {
         FloatSource::F32(self.input).load(inputs, chunk.offsets[1], chunk.steps[1], to);
-        chunk.apply(to, largest, |value, largest| math::exp(value - largest));
+        chunk.apply(to, largest, |value, largest| math::exp_of_negative(value - largest));
     }
 }
