@@ -44,7 +44,7 @@ pub use op::{OpKind, Operation};
 pub use records::*;
 
 /// Version of the file's layout.
-pub const FILE_VERSION: u32 = 3;
+pub const FILE_VERSION: u32 = 4;
 /// Sections start at multiples of this.
 pub const PAGE_BYTES: u64 = 4096;
 /// Tensors start at multiples of this, in the file and in memory.
@@ -52,7 +52,7 @@ pub const TENSOR_ALIGN: u64 = 64;
 /// Number of dimensions that an operation iterates over; unused ones are 1.
 pub const DIMS: usize = 8;
 /// Number of operands of an operation: the output, then up to three inputs.
-pub const OPERANDS: usize = 4;
+pub const OPERANDS: usize = 5;
 /// Marks an unused operand.
 pub const NO_TENSOR: u32 = u32::MAX;
 /// Maximum number of elements of a tensor.

@@ -199,7 +199,7 @@ pub struct OpRecord {
     pub(crate) function: u32,
     /// Extents; at least 1 each.
     pub dims: [u32; DIMS],
-    /// The output, then the inputs `a`, `b`, `c`.
+    /// The output, then the inputs `a`, `b`, `c`, `d`.
     pub operands: [OperandRecord; OPERANDS],
     pub(crate) params: [u32; PARAMS],
     pub(crate) floats: [f32; 2],

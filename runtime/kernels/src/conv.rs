@@ -24,15 +24,17 @@ pub(crate) struct Conv {
     axes: [WindowAxis; 2],
     out_columns: usize,
     in_channels: usize,
+    /// Whether the window is a pixel, always inside the image.
+    is_pointwise: bool,
     image: Source<f32>,
     /// Start of the image, and its strides over batch, row, column, channel.
     image_start: usize,
     image_steps: [usize; 4],
     factor: Factor,
     output: Target<f32>,
-    /// Start of the output, and its strides over batch, row, column.
-    out_start: usize,
-    out_steps: [usize; 3],
+    /// Starts of output and residual, and their strides over batch, row, column.
+    to_starts: [usize; 2],
+    to_steps: [[usize; 3]; 2],
     bias_start: usize,
     epilogue: Epilogue,
 }
@@ -43,10 +45,15 @@ impl Kernel for Conv {
     fn bind(operation: &op::Conv, binder: &Binder<'_>) -> Result<Self, BindError> {
         let dims = binder.dims();
         let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
+        let axes = WindowAxis::both(&operation.window);
+        let is_pixel = |axis: &WindowAxis, count: u32| {
+            axis.kernel() == 1 && axis.outputs_inside(0, count as usize).len() == count as usize
+        };
         let pixels = u64::from(dims[ROW]) * u64::from(dims[COLUMN]);
         Ok(Self {
             grid: ProductGrid::new(binder, operation.arithmetic, dims[BATCH].into(), pixels)?,
-            axes: WindowAxis::both(&operation.window),
+            axes,
+            is_pointwise: is_pixel(&axes[0], dims[ROW]) && is_pixel(&axes[1], dims[COLUMN]),
             out_columns: dims[COLUMN] as usize,
             in_channels: dims[IN_CHANNEL] as usize,
             image: binder.f32(1)?,
@@ -54,14 +61,16 @@ impl Kernel for Conv {
             image_steps: [BATCH, ROW, COLUMN, IN_CHANNEL].map(|dim| step(1, dim)),
             factor: Factor::new(binder, operation.arithmetic, || Err(BindError::Operand { slot: 2 }))?,
             output: binder.output()?,
-            out_start: binder.start(0),
-            out_steps: [BATCH, ROW, COLUMN].map(|dim| step(0, dim)),
+            to_starts: [0, 4].map(|slot| binder.start(slot)),
+            to_steps: [0, 4].map(|slot| [BATCH, ROW, COLUMN].map(|dim| step(slot, dim))),
             bias_start: binder.start(3),
             epilogue: Epilogue {
                 out_step: step(0, OUT_CHANNEL),
                 bias: binder.floats_if_any(3)?,
                 bias_step: step(3, OUT_CHANNEL),
                 is_bias_of_columns: true,
+                residual: binder.floats_if_any(4)?,
+                residual_step: step(4, OUT_CHANNEL),
                 activation: operation.activation,
             },
         })
@@ -76,11 +85,13 @@ impl Kernel for Conv {
         let piece = self.grid.piece(tile.units.start);
         let image =
             &tile.inputs.read(self.image)[self.image_start + piece.batch as usize * self.image_steps[0]..];
-        let [batch_step, row_step, column_step] = self.out_steps;
-        let start = self.out_start + piece.batch as usize * batch_step;
         let place = |pixel: usize| {
             let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
-            (start + y * row_step + x * column_step, self.bias_start)
+            let at = |which: usize| {
+                let [batch_step, row_step, column_step] = self.to_steps[which];
+                self.to_starts[which] + piece.batch as usize * batch_step + y * row_step + x * column_step
+            };
+            [at(0), self.bias_start, at(1)]
         };
         let mut output = tile.output.open(self.output);
         let to = (&mut output, &self.epilogue);
@@ -106,13 +117,14 @@ struct Windows<'t> {
 impl Rows for Windows<'_> {
     #[inline(always)]
     fn parts(&self, pixel: usize) -> Option<Parts<'_>> {
-        // A window of one element may be adjacent for some pixels only.
+        // Rows of one part are so for all pixels, or for none.
         let [rows, columns] = self.conv.axes;
         let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
         let [_, row_step, column_step, _] = self.conv.image_steps;
         let is_inside =
             rows.taps_inside(y).len() == rows.kernel() && columns.taps_inside(x).len() == columns.kernel();
-        if !self.has_adjacent_taps() || rows.dilation() != 1 || rows.kernel() == 1 || !is_inside {
+        let is_possible = self.conv.is_pointwise || rows.kernel() > 1 && rows.dilation() == 1;
+        if !self.has_adjacent_taps() || !is_possible || !is_inside {
             return None;
         }
         let (y, x) = rows.input_at(y, 0).zip(columns.input_at(x, 0))?;

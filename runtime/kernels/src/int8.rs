@@ -34,7 +34,7 @@ pub(crate) fn row_bytes(shape: PanelShape, arithmetic: Arithmetic, packed_bytes:
 }
 
 /// Rounds the rows of a piece, multiplies them with its columns, and writes the result. `place` returns the offsets of a row in
-/// the output and in the addend, at column 0.
+/// the output and in the addends, at column 0.
 #[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
@@ -46,7 +46,7 @@ pub(crate) fn multiply<I: Isa>(
     scratch: &mut [u8],
     rows: &impl Rows,
     (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
-    place: impl Fn(usize) -> (usize, usize),
+    place: impl Fn(usize) -> [usize; 3],
 ) {
     let depth = grid.k.next_multiple_of(GROUP);
     let shape = PanelShape { n: grid.n as u64, k: grid.k as u64 };
@@ -123,19 +123,23 @@ pub(crate) fn multiply<I: Isa>(
             *offset = I::OFFSET.wrapping_mul(*sum);
         }
         let addends: [f32; PANEL * PANELS_MAX] =
-            epilogue.addend_of_columns(inputs, place(0).1, columns.clone());
+            epilogue.addend_of_columns(inputs, place(0)[1], columns.clone());
         for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
+            let start = piece.rows.start + group * I::ROWS;
+            let rows = start..piece.rows.end.min(start + I::ROWS);
+            let of_columns = (columns.start, columns.len());
+            let residuals = epilogue.residuals(inputs, rows.clone(), of_columns, &place);
             let scaling = Scaling {
+                residuals,
                 row_scales: &scales[group * I::ROWS..][..I::ROWS],
                 offsets: &offsets[..count],
                 column_scales: &column_scales[from / PANEL..],
                 addends: addends.as_chunks::<PANEL>().0,
             };
             isa.values_i8(packed, panels, scaling, &mut values);
-            let start = piece.rows.start + group * I::ROWS;
-            let rows = start..piece.rows.end.min(start + I::ROWS);
             let values = &mut values[..rows.len()];
-            epilogue.finish(isa, inputs, output, (rows, values), (columns.start, columns.len()), &place);
+            epilogue.add(inputs, (rows.clone(), &mut *values), of_columns, residuals.is_some(), &place);
+            epilogue.finish(isa, output, (rows, values), of_columns, &place);
         }
     }
 }

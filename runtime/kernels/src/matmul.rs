@@ -20,16 +20,15 @@ const K: usize = 7;
 #[derive(Debug)]
 pub(crate) struct MatMul {
     grid: ProductGrid,
-    /// Batches, for output, rows, columns and addend.
-    batches: Dims<4>,
-    starts: [usize; 4],
+    /// Batches, for output, rows, columns, bias and residual.
+    batches: Dims<5>,
+    starts: [usize; 5],
     rows: Source<f32>,
     row_steps: [usize; 2],
     factor: Factor,
     output: Target<f32>,
-    /// Steps of output and addend from row to row.
-    out_row_step: usize,
-    bias_row_step: usize,
+    /// Steps of output, bias and residual from row to row.
+    to_row_steps: [usize; 3],
     epilogue: Epilogue,
 }
 
@@ -39,7 +38,7 @@ impl Kernel for MatMul {
     fn bind(operation: &op::MatMul, binder: &Binder<'_>) -> Result<Self, BindError> {
         let dims = binder.dims();
         let step = |slot: usize, dim: usize| binder.strides(slot)[dim] as usize;
-        let batches = Dims::new(binder, 0..BATCHES, [0, 1, 2, 3]);
+        let batches = Dims::new(binder, 0..BATCHES, [0, 1, 2, 3, 4]);
         let strided = || {
             let source = binder.f32(2)?;
             Ok(StridedColumns { source, start: 0, k_step: step(2, K), n_step: step(2, N) })
@@ -47,18 +46,19 @@ impl Kernel for MatMul {
         Ok(Self {
             grid: ProductGrid::new(binder, operation.arithmetic, batches.count(), dims[M].into())?,
             batches,
-            starts: [0, 1, 2, 3].map(|slot| binder.start(slot)),
+            starts: [0, 1, 2, 3, 4].map(|slot| binder.start(slot)),
             rows: binder.f32(1)?,
             row_steps: [step(1, M), step(1, K)],
             factor: Factor::new(binder, operation.arithmetic, strided)?,
             output: binder.output()?,
-            out_row_step: step(0, M),
-            bias_row_step: step(3, M),
+            to_row_steps: [0, 3, 4].map(|slot| step(slot, M)),
             epilogue: Epilogue {
                 out_step: step(0, N),
                 bias: binder.floats_if_any(3)?,
                 bias_step: step(3, N),
                 is_bias_of_columns: step(3, M) == 0,
+                residual: binder.floats_if_any(4)?,
+                residual_step: step(4, N),
                 activation: operation.activation,
             },
         })
@@ -71,10 +71,11 @@ impl Kernel for MatMul {
     #[inline(always)]
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let piece = self.grid.piece(tile.units.start);
-        let [out, a, b, c] = self.batches.walk(piece.batch, self.starts).offsets;
+        let [out, a, b, c, d] = self.batches.walk(piece.batch, self.starts).offsets;
         let [row_step, k_step] = self.row_steps;
         let mut output = tile.output.open(self.output);
-        let place = |row: usize| (out + row * self.out_row_step, c + row * self.bias_row_step);
+        let [out_step, bias_step, residual_step] = self.to_row_steps;
+        let place = |row: usize| [out + row * out_step, c + row * bias_step, d + row * residual_step];
         let to = (&mut output, &self.epilogue);
         let rows = MatrixRows { values: &tile.inputs.read(self.rows)[a..], row_step, k_step, k: self.grid.k };
         match self.factor.at(b) {

@@ -4,7 +4,7 @@
 //! they are copied once. Then each group of rows is multiplied with each panel of 16 columns, with a block of sums in
 //! registers. This file has the tiles, the processing of sums, and products in f32; `int8` has those in int8.
 
-use crate::arch::{FLOAT_ROWS_MAX, Isa, Sums};
+use crate::arch::{FLOAT_ROWS_MAX, Isa, ROWS_MAX, Sums};
 use crate::bind::{BindError, Binder, Panels};
 use crate::grid::UnitGrid;
 use crate::int8::{self, IntColumns};
@@ -101,14 +101,16 @@ impl ProductGrid {
     }
 }
 
-/// Processing of the sums: output, addend, activation. Strides are over columns.
+/// Processing of the sums: output, addends, activation. Strides are over columns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
     pub out_step: usize,
     pub bias: Option<FloatSource>,
     pub bias_step: usize,
-    /// Whether the addend is the same for all rows of a batch.
+    /// Whether the bias is the same for all rows of a batch.
     pub is_bias_of_columns: bool,
+    pub residual: Option<FloatSource>,
+    pub residual_step: usize,
     pub activation: Unary,
 }
 
@@ -129,29 +131,63 @@ impl Epilogue {
         addend
     }
 
-    /// Adds each row's own addend to the sums of some rows, applies the activation, and writes them. `first` and `live` are the
-    /// first column and the number of columns inside the result; `place` returns the offsets of a row in the output and in the
-    /// addend, at column 0.
+    /// Returns the residuals of some rows and of whole panels of columns, if they are adjacent f32. The last row is repeated.
     #[inline(always)]
-    pub fn finish<I: Isa, const WIDTH: usize>(
+    pub fn residuals<'a>(
         &self,
-        isa: I,
+        inputs: Inputs<'a>,
+        rows: Range<usize>,
+        (first, live): (usize, usize),
+        place: impl Fn(usize) -> [usize; 3],
+    ) -> Option<[&'a [f32]; ROWS_MAX]> {
+        let Some(FloatSource::F32(source)) = self.residual else { return None };
+        if self.residual_step != 1 || !live.is_multiple_of(PANEL) {
+            return None;
+        }
+        let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
+        for (lane, to) in residuals.iter_mut().enumerate() {
+            let row = (rows.start + lane).min(rows.end - 1);
+            *to = &inputs.read(source)[place(row)[2] + first..][..live];
+        }
+        Some(residuals)
+    }
+
+    /// Adds each row's own addends to the sums of some rows. `first` and `live` are the first column and the number of columns inside
+    /// the result; `has_residuals` says that the residuals are in the sums; `place` returns the offsets of a row in the output, the
+    /// bias and the residual, at column 0.
+    #[inline(always)]
+    pub fn add<const WIDTH: usize>(
+        &self,
         inputs: Inputs<'_>,
-        output: &mut Output<'_, f32>,
         (rows, sums): (Range<usize>, &mut [[f32; WIDTH]]),
         (first, live): (usize, usize),
-        place: impl Fn(usize) -> (usize, usize),
+        has_residuals: bool,
+        place: impl Fn(usize) -> [usize; 3],
     ) {
-        if let Some(bias) = self.bias.filter(|_| !self.is_bias_of_columns) {
-            let mut addend = [0.0f32; WIDTH];
+        let bias = self.bias.filter(|_| !self.is_bias_of_columns);
+        let residual = self.residual.filter(|_| !has_residuals);
+        for (slot, addend, step) in [(1, bias, self.bias_step), (2, residual, self.residual_step)] {
+            let Some(addend) = addend else { continue };
+            let mut buffer = [0.0f32; WIDTH];
             for (row, values) in rows.clone().zip(&mut *sums) {
-                let from = place(row).1 + first * self.bias_step;
-                let addend = bias.view(inputs, from, self.bias_step, &mut addend[..live]);
+                let addend = addend.view(inputs, place(row)[slot] + first * step, step, &mut buffer[..live]);
                 for (value, addend) in values.iter_mut().zip(addend) {
                     *value += addend;
                 }
             }
         }
+    }
+
+    /// Applies the activation to the sums of some rows, and writes them. The rest is as for [`Self::add`].
+    #[inline(always)]
+    pub fn finish<I: Isa, const WIDTH: usize>(
+        &self,
+        isa: I,
+        output: &mut Output<'_, f32>,
+        (rows, sums): (Range<usize>, &mut [[f32; WIDTH]]),
+        (first, live): (usize, usize),
+        place: impl Fn(usize) -> [usize; 3],
+    ) {
         if !self.activation.is_copy() {
             // Whole vectors; what is computed behind the last column is not written.
             let whole = live.next_multiple_of(PANEL);
@@ -164,8 +200,8 @@ impl Epilogue {
                 }
             }
         }
-        let start = place(rows.start).0;
-        let are_adjacent = || rows.clone().enumerate().all(|(at, row)| place(row).0 == start + at);
+        let start = place(rows.start)[0];
+        let are_adjacent = || rows.clone().enumerate().all(|(at, row)| place(row)[0] == start + at);
         if self.out_step != 1 && are_adjacent() {
             // The elements of a column are adjacent.
             for column in 0..live {
@@ -177,7 +213,7 @@ impl Epilogue {
             return;
         }
         for (row, values) in rows.zip(sums) {
-            let to = place(row).0 + first * self.out_step;
+            let to = place(row)[0] + first * self.out_step;
             if (self.out_step, live) == (1, WIDTH) {
                 // The length is constant: a copy of whole vectors.
                 output.row(to, WIDTH).copy_from_slice(values);
@@ -367,7 +403,7 @@ pub(crate) trait Rows {
 }
 
 /// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
-/// and in the addend, at column 0.
+/// and in the addends, at column 0.
 #[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
@@ -379,7 +415,7 @@ pub(crate) fn multiply<I: Isa>(
     scratch: &mut [u8],
     rows: &impl Rows,
     (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
-    place: impl Fn(usize) -> (usize, usize),
+    place: impl Fn(usize) -> [usize; 3],
 ) {
     let (loaded, panel) = grid.cut(scratch, &piece.rows);
     if rows.adjacent(piece.rows.start).is_none() {
@@ -389,7 +425,7 @@ pub(crate) fn multiply<I: Isa>(
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
         let (panel, scales) = columns.panel(inputs, grid, first, panel);
-        let addend: [f32; PANEL] = epilogue.addend_of_columns(inputs, place(0).1, first..first + live);
+        let addend: [f32; PANEL] = epilogue.addend_of_columns(inputs, place(0)[1], first..first + live);
         for start in piece.rows.clone().step_by(I::FLOAT_ROWS) {
             let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {
                 // The last row is repeated; the sums of the repetitions are not used.
@@ -409,7 +445,8 @@ pub(crate) fn multiply<I: Isa>(
                     *value += addend;
                 }
             }
-            epilogue.finish(isa, inputs, output, (block, sums), (first, live), &place);
+            epilogue.add(inputs, (block.clone(), &mut *sums), (first, live), false, &place);
+            epilogue.finish(isa, output, (block, sums), (first, live), &place);
         }
     }
 }

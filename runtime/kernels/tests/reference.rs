@@ -163,7 +163,10 @@ fn with(index: &Index, changes: &[(usize, usize)]) -> Index {
 fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
     let values: Vec<Option<Values>> =
         case.inputs.iter().map(|input| input.as_ref().map(Values::of)).collect();
-    let read = |slot: usize, index: &Index| values[slot].as_ref().map_or(0.0, |values| values.at(index));
+    let read = |slot: usize, index: &Index| match values.get(slot) {
+        Some(Some(values)) => values.at(index),
+        _ => 0.0,
+    };
     let output =
         Values { values: vec![f64::NAN; case.output.elements as usize], strides: case.output.strides };
     let mut result = output.values.clone();
@@ -251,7 +254,7 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                     b = rounded(b, op.arithmetic);
                 }
                 let sum: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
-                put(&index, unary(op.activation, sum + read(2, &index)));
+                put(&index, unary(op.activation, sum + read(2, &index) + read(3, &index)));
             }
         }
         Operation::Conv(op) => {
@@ -269,7 +272,7 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                 }
                 let patch = rounded(patch, op.arithmetic);
                 let sum: f64 = patch.iter().enumerate().map(|(k, value)| value * weights(index[6], k)).sum();
-                put(&index, unary(op.activation, sum + read(2, &index)));
+                put(&index, unary(op.activation, sum + read(2, &index) + read(3, &index)));
             }
         }
         Operation::DepthwiseConv(op) => {
@@ -621,10 +624,12 @@ proptest! {
         };
         let mask = random.word();
         let c = (random.below(3) > 0).then(|| any_floats(&dims, |dim| dim != 7 && mask >> dim & 1 == 1, random));
+        let mask = random.word();
+        let d = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim != 7 && mask >> dim & 1 == 1, random));
         let arithmetic = any_arithmetic(&b, random);
         let operation = MatMul { activation: any_activation(random), arithmetic };
         let out = output(&dims, |dim| dim != 7, random);
-        check(&Case::new("matmul", operation, dims, out, [Some(a), Some(b), c]), &|channel, at| weights[channel * k + at]);
+        check(&Case::new("matmul", operation, dims, out, [Some(a), Some(b), c, d]), &|channel, at| weights[channel * k + at]);
     }
 
     #[test]
@@ -637,10 +642,11 @@ proptest! {
         let (b, weights) = panels(n, k, random);
         let a = image(&dims, &window, &[0, 4, 5, 7], random);
         let c = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim == 6, random));
+        let d = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim != 7, random));
         let arithmetic = any_arithmetic(&b, random);
         let operation = Conv { window, activation: any_activation(random), arithmetic };
         let out = output(&dims, |dim| dim != 7, random);
-        check(&Case::new("conv", operation, dims, out, [Some(a), Some(b), c]), &|channel, at| weights[channel * k + at]);
+        check(&Case::new("conv", operation, dims, out, [Some(a), Some(b), c, d]), &|channel, at| weights[channel * k + at]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn scaled_product(
     let &[writer] = &*private_writers(module, program, at, source.tensor)? else { return None };
     let mut product = program.ops[writer].clone();
     let is_product = matches!(product.operation, Operation::MatMul(_) | Operation::Conv(_));
-    if !is_product || !product.activation_mut()?.is_copy() {
+    if !is_product || !product.activation_mut()?.is_copy() || product.operands[4].is_some() {
         return None;
     }
     let weights = product.operands[2]?;

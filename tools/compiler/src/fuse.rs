@@ -1,4 +1,4 @@
-//! Fuses operations: biases and activations go into the products before them, scales and offsets into normalisations,
+//! Fuses operations: biases, residuals and activations go into the products before them, scales and offsets into normalisations,
 //! and copies are removed.
 //!
 //! Most rules have one form. If an operation is the only reader of a tensor, the writers of that tensor can do its work,
@@ -318,14 +318,19 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
             writer.may_forward |= op.may_forward;
             op.may_forward.then_some(())
         }
-        (Function::Binary(B::Add), Some(addend)) if is_bare_product && writer.operands[3].is_none() => {
-            let allowed: &[usize] = match kind {
-                OpKind::MatMul => &[0, 1, 2, 3, 4, 5, 6],
-                OpKind::Conv => &[6],
-                _ => &[6, 7],
+        (Function::Binary(B::Add), Some(addend)) if is_bare_product => {
+            // The dims over which the bias and the residual may have strides.
+            let allowed: [&[usize]; 2] = match kind {
+                OpKind::MatMul => [&[0, 1, 2, 3, 4, 5, 6]; 2],
+                OpKind::Conv => [&[6], &[0, 4, 5, 6]],
+                _ => [&[6, 7], &[]],
             };
-            let is_allowed = (0..DIMS).all(|dim| addend.strides[dim] == 0 || allowed.contains(&dim));
-            is_allowed.then(|| writer.operands[3] = Some(addend))
+            let slot = [3, 4].into_iter().zip(allowed).find(|(slot, allowed)| {
+                writer.operands[*slot].is_none()
+                    && !allowed.is_empty()
+                    && (0..DIMS).all(|dim| addend.strides[dim] == 0 || allowed.contains(&dim))
+            });
+            slot.map(|(slot, _)| writer.operands[slot] = Some(addend))
         }
         (Function::Binary(B::Mul), Some(scale)) if kind == OpKind::Normalize => {
             let is_bare = writer.operands[2].is_none() && writer.operands[3].is_none();

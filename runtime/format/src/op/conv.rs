@@ -10,7 +10,7 @@ use crate::{DIMS, OPERANDS, OpRecord};
 /// A matrix product whose rows are gathered from an image: dims
 /// `[batch, 1, 1, 1, out_rows, out_columns, out_channels, in_channels]`. `a`, the image, has strides over batch (0),
 /// row (4), column (5) and channel (7); `out` over batch (0), row (4), column (5) and channel (6); `c`, an optional
-/// bias, over dim 6. `b` is packed weights with `k = (ky * kernel_columns + kx) * in_channels + in_channel`.
+/// bias, over dim 6; `d`, an optional residual, as `out`. `b` is packed weights with `k = (ky * kernel_columns + kx) * in_channels + in_channel`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conv {
     /// Kernel geometry.
@@ -67,7 +67,7 @@ impl Definition for Conv {
             Arithmetic::Float => Need::Panels,
             _ => Need::I8Panels,
         };
-        [Need::Output, Need::F32, weights, Need::AnyOrMissing]
+        [Need::Output, Need::F32, weights, Need::AnyOrMissing, Need::AnyOrMissing]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {
@@ -79,7 +79,7 @@ impl Definition for Conv {
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {
-        [Some(OUT_CHANNEL), Some(IN_CHANNEL), None, None][slot]
+        [Some(OUT_CHANNEL), Some(IN_CHANNEL), None, None, Some(OUT_CHANNEL)][slot]
     }
 
     fn units(&self, dims: &[u32; DIMS]) -> u64 {

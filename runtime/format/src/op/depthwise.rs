@@ -32,7 +32,7 @@ impl Definition for DepthwiseConv {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::Any, Need::AnyOrMissing]
+        [Need::Output, Need::F32, Need::Any, Need::AnyOrMissing, Need::None]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {

@@ -37,7 +37,7 @@ impl Definition for Elementwise {
 
     fn needs(&self) -> [Need; OPERANDS] {
         let input = |at: usize| if at < self.function.inputs() { Need::Any } else { Need::None };
-        [Need::AnyOutput, input(0), input(1), input(2)]
+        [Need::AnyOutput, input(0), input(1), input(2), Need::None]
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {

@@ -43,7 +43,7 @@ impl Definition for Gather {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::Any, Need::Index, Need::None]
+        [Need::Output, Need::Any, Need::Index, Need::None, Need::None]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {

@@ -65,7 +65,7 @@ impl Definition for GridSample {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::F32, Need::None]
+        [Need::Output, Need::F32, Need::F32, Need::None, Need::None]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {

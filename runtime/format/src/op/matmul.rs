@@ -6,9 +6,9 @@ use crate::function::Unary;
 use crate::panels::PanelShape;
 use crate::{DIMS, OPERANDS, OpRecord};
 
-/// `out[batch.., m, n] = activation(sum over k of a[batch.., m, k] * b[batch.., k, n] + c[batch.., m, n])`: dims
-/// `[b0, b1, b2, b3, b4, m, n, k]`. `b` is strided, or packed weights of `n` channels and `k` inputs, the same for all
-/// batches. `c` is optional.
+/// `out[batch.., m, n] = activation(sum over k of a[batch.., m, k] * b[batch.., k, n] + c[batch.., m, n] +
+/// d[batch.., m, n])`: dims `[b0, b1, b2, b3, b4, m, n, k]`. `b` is strided, or packed weights of `n` channels and `k` inputs, the
+/// same for all batches. `c` and `d`, such as bias and residual, are optional.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MatMul {
     /// Applied to each element of the result.
@@ -44,13 +44,13 @@ impl Definition for MatMul {
             Arithmetic::Int8 => Need::I8Panels,
             Arithmetic::DynamicInt8 => Need::F32,
         };
-        [Need::Output, Need::F32, weights, Need::AnyOrMissing]
+        [Need::Output, Need::F32, weights, Need::AnyOrMissing, Need::AnyOrMissing]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {
-        // Neither the output nor the addend depends on the index of the sum.
-        if matches!(slot, 0 | 3) && record.operands[slot].strides[K] != 0 {
-            return Err("the output or addend of a product has a stride over the summed dimension");
+        // Neither the output nor an addend depends on the index of the sum.
+        if matches!(slot, 0 | 3 | 4) && record.operands[slot].strides[K] != 0 {
+            return Err("the output or an addend of a product has a stride over the summed dimension");
         }
         Ok(Access::of_dims(&record.dims))
     }
@@ -60,7 +60,7 @@ impl Definition for MatMul {
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {
-        [Some(N), Some(K), None, None][slot]
+        [Some(N), Some(K), None, None, Some(N)][slot]
     }
 
     fn units(&self, dims: &[u32; DIMS]) -> u64 {

@@ -42,7 +42,7 @@ impl Definition for Normalize {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::AnyOrMissing, Need::AnyOrMissing]
+        [Need::Output, Need::F32, Need::AnyOrMissing, Need::AnyOrMissing, Need::None]
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {

@@ -40,7 +40,7 @@ impl Definition for Pool {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::None, Need::None]
+        [Need::Output, Need::F32, Need::None, Need::None, Need::None]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {

@@ -76,7 +76,7 @@ impl Definition for Reduce {
 
     fn needs(&self) -> [Need; OPERANDS] {
         let second = if self.reduction.is_of_products() { Need::F32 } else { Need::None };
-        [Need::Output, Need::F32, second, Need::None]
+        [Need::Output, Need::F32, second, Need::None, Need::None]
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {

@@ -38,7 +38,7 @@ impl Definition for Resample {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::Index, Need::F32]
+        [Need::Output, Need::F32, Need::Index, Need::F32, Need::None]
     }
 
     fn access(&self, record: &OpRecord, slot: usize) -> Result<Access, Refusal> {

@@ -24,7 +24,7 @@ impl Definition for Softmax {
     }
 
     fn needs(&self) -> [Need; OPERANDS] {
-        [Need::Output, Need::F32, Need::None, Need::None]
+        [Need::Output, Need::F32, Need::None, Need::None, Need::None]
     }
 
     fn vector_dim(&self, slot: usize) -> Option<usize> {

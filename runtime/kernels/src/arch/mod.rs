@@ -36,7 +36,7 @@ pub(crate) type IntSums = [[i32; PANEL]; ROWS_MAX];
 /// Values of a block of an int8 product.
 pub(crate) type Values = [[f32; PANEL * PANELS_MAX]; ROWS_MAX];
 
-/// How sums of a block become values: `(sum - offset) * (row scale * column scale) + addend`.
+/// How sums of a block become values: `(sum - offset) * (row scale * column scale) + addend + residual`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scaling<'s> {
     /// By row.
@@ -45,6 +45,8 @@ pub(crate) struct Scaling<'s> {
     pub offsets: &'s [[i32; PANEL]],
     pub column_scales: &'s [[f32; PANEL]],
     pub addends: &'s [[f32; PANEL]],
+    /// By row, then by column of all panels.
+    pub residuals: Option<[&'s [f32]; ROWS_MAX]>,
 }
 
 /// An instruction set that kernels are compiled for.
@@ -103,6 +105,13 @@ pub(crate) trait Isa: Copy {
                     values[column] = sums[lane][column].wrapping_sub(offsets[column]) as f32
                         * (row_scale * scales[column])
                         + scaling.addends[at][column];
+                }
+            }
+        }
+        if let Some(residuals) = scaling.residuals {
+            for (values, residuals) in values.iter_mut().zip(residuals) {
+                for (value, residual) in values[..sums.len() * PANEL].iter_mut().zip(residuals) {
+                    *value += residual;
                 }
             }
         }

@@ -156,10 +156,17 @@ fn vnni_scaled<const PANELS: usize>(rows: &[u8], panels: &[i8], scaling: Scaling
         let scales = unsafe { _mm512_loadu_ps(scaling.column_scales[at].as_ptr()) };
         // SAFETY: as the scales.
         let addends = unsafe { _mm512_loadu_ps(scaling.addends[at].as_ptr()) };
-        for ((values, sums), row_scale) in values.iter_mut().zip(&block).zip(scaling.row_scales) {
+        for (lane, ((values, sums), row_scale)) in
+            values.iter_mut().zip(&block).zip(scaling.row_scales).enumerate()
+        {
             let scale = _mm512_mul_ps(_mm512_set1_ps(*row_scale), scales);
             let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[at], offsets));
-            let value = _mm512_add_ps(_mm512_mul_ps(sum, scale), addends);
+            let mut value = _mm512_add_ps(_mm512_mul_ps(sum, scale), addends);
+            if let Some(residuals) = &scaling.residuals {
+                let residual = &residuals[lane][at * PANEL..][..PANEL];
+                // SAFETY: sixteen floats; no alignment is needed.
+                value = _mm512_add_ps(value, unsafe { _mm512_loadu_ps(residual.as_ptr()) });
+            }
             let to = &mut values[at * PANEL..][..PANEL];
             // SAFETY: sixteen floats; no alignment is needed.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }

@@ -41,7 +41,7 @@ pub struct Case {
     pub operation: Operation,
     pub dims: [u32; DIMS],
     pub output: Output,
-    pub inputs: [Option<Constant>; 3],
+    pub inputs: Vec<Option<Constant>>,
 }
 
 impl Case {
@@ -50,9 +50,9 @@ impl Case {
         operation: impl Into<Operation>,
         dims: [u32; DIMS],
         output: Output,
-        inputs: [Option<Constant>; 3],
+        inputs: impl Into<Vec<Option<Constant>>>,
     ) -> Self {
-        Self { name, operation: operation.into(), dims, output, inputs }
+        Self { name, operation: operation.into(), dims, output, inputs: inputs.into() }
     }
 
     /// Returns the model file of the operation, which the verifier accepts.
