@@ -100,7 +100,7 @@ fn with_word(index: usize, word: usize, change: impl Fn(&mut u32)) -> ModelError
 /// Words of an operation's record.
 const FUNCTION: usize = 1;
 /// After kind, function, dims and operands.
-const PARAMS: usize = 2 + 8 + 4 * 10;
+const PARAMS: usize = 2 + 8 + 5 * 10;
 const FLOATS: usize = PARAMS + 12;
 /// Words of a convolution's parameters.
 const KERNEL_ROWS: usize = PARAMS;
