@@ -1,7 +1,7 @@
 //! Products in int8 (Dettmers et al. 2022, "vector-wise" scales): each row is rounded to i8 with a scale of its own when it
 //! is packed, and so is each column that is not packed already. Sums are exact integers, so every instruction set gives the same bits.
 
-use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, Scaling, Values};
+use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, RUN_MAX, Scaling, Values};
 use crate::memory::{Inputs, Output, Source};
 use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
 use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
@@ -24,7 +24,8 @@ const LOADED_ROWS: usize = 16;
 /// columns that are rounded at run time; bytes.
 pub(crate) fn row_bytes(shape: PanelShape, arithmetic: Arithmetic, packed_bytes: usize) -> (usize, usize) {
     let depth = (shape.k as usize).next_multiple_of(GROUP);
-    let row_bytes = depth.saturating_mul(packed_bytes).saturating_add(size_of::<f32>());
+    let row_bytes =
+        depth.next_multiple_of(RUN_MAX).saturating_mul(packed_bytes).saturating_add(size_of::<f32>());
     let beside = depth.saturating_mul(LOADED_ROWS * size_of::<f32>());
     let panels = match arithmetic {
         Arithmetic::DynamicInt8 => shape.elements(Dtype::I8).unwrap_or(u64::MAX) as usize,
@@ -70,23 +71,26 @@ pub(crate) fn multiply<I: Isa>(
         }
     };
     let packed_rows = piece.rows.len().next_multiple_of(I::ROWS);
-    let (packed, scratch) = scratch.split_at_mut(packed_rows * depth * size_of::<I::Packed>());
+    let run = I::run_of(depth);
+    let row_depth = depth.next_multiple_of(run);
+    let (packed, scratch) = scratch.split_at_mut(packed_rows * row_depth * size_of::<I::Packed>());
     let packed: &mut [I::Packed] = bytemuck::cast_slice_mut(packed);
     let (scales, scratch) = scratch.split_at_mut(packed_rows * size_of::<f32>());
     let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
     let loaded = &mut bytemuck::cast_slice_mut::<u8, f32>(scratch)[..LOADED_ROWS * grid.k];
-    // First element of a row among the packed ones, and from one of its groups of four to the next.
-    let (lane_step, step) = if I::IS_ROW_MAJOR { (depth, GROUP) } else { (GROUP, GROUP * I::ROWS) };
-    let place_of = |at: usize| at / I::ROWS * I::ROWS * depth + at % I::ROWS * lane_step;
+    // Place of an element of a row among the packed ones.
+    let place_of = |at: usize, element: usize| {
+        at / I::ROWS * I::ROWS * row_depth + at % I::ROWS * run + I::place(element)
+    };
     let mut in_memory = 0..0;
     let mut at = 0;
-    while at < packed_rows {
-        // The last row is repeated; the sums of the repetitions are not used.
-        let row = (piece.rows.start + at).min(piece.rows.end - 1);
+    // Rows behind the last one keep any values; their sums are not used.
+    while at < piece.rows.len() {
+        let row = piece.rows.start + at;
         if let Some((values, k_step)) = rows.side_by_side(row).filter(|_| at + PANEL <= piece.rows.len()) {
             let (of_rows, _) = round_side_by_side(values, k_step, grid.k, |group, groups| {
                 for (lane, values) in groups.iter().enumerate() {
-                    let to = &mut packed[place_of(at + lane) + group * step..][..GROUP];
+                    let to = &mut packed[place_of(at + lane, group * GROUP)..][..GROUP];
                     for (to, byte) in to.iter_mut().zip(values.to_le_bytes()) {
                         *to = I::pack(byte.cast_signed());
                     }
@@ -107,7 +111,7 @@ pub(crate) fn multiply<I: Isa>(
                 Parts::one(&loaded[(row - in_memory.start) * grid.k..][..grid.k])
             }
         };
-        scales[at] = round_row(isa, parts, &mut packed[place_of(at)..]);
+        scales[at] = round_row(isa, parts, &mut packed[place_of(at, 0)..]);
         at += 1;
     }
     let column_scales = column_scales.as_chunks::<PANEL>().0;
@@ -124,7 +128,7 @@ pub(crate) fn multiply<I: Isa>(
         }
         let addends: [f32; PANEL * PANELS_MAX] =
             epilogue.addend_of_columns(inputs, place(0)[1], columns.clone());
-        for (group, packed) in packed.chunks_exact(I::ROWS * depth).enumerate() {
+        for (group, packed) in packed.chunks_exact(I::ROWS * row_depth).enumerate() {
             let start = piece.rows.start + group * I::ROWS;
             let rows = start..piece.rows.end.min(start + I::ROWS);
             let of_columns = (columns.start, columns.len());

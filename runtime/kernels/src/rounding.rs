@@ -152,19 +152,18 @@ fn factor_and_scale(largest: u32) -> (f32, f32) {
     }
 }
 
-/// Rounds a row to i8; writes groups of four as [`Isa::IS_ROW_MAJOR`] orders them. Returns its scale: NaN if a value is not finite.
+/// Rounds a row to i8; writes it as [`Isa::RUN`] orders it. Returns its scale: NaN if a value is not finite.
 /// The parts of a row in several parts have multiples of [`ROUNDED`] elements.
 #[inline(always)]
 pub(crate) fn round_row<I: Isa>(isa: I, parts: Parts<'_>, packed: &mut [I::Packed]) -> f32 {
     let largest = parts.iter().fold(0, |largest, part| largest_magnitude(part).max(largest));
     let (factor, scale) = factor_and_scale(largest);
-    let step = if I::IS_ROW_MAJOR { GROUP } else { GROUP * I::ROWS };
     for (at, part) in parts.iter().enumerate() {
-        let packed = &mut packed[at * parts.length / GROUP * step..];
+        let first = at * parts.length;
         let whole = part.len() / ROUNDED * ROUNDED;
-        isa.round(&part[..whole], factor, packed);
+        isa.round(&part[..whole], factor, &mut packed[I::place(first)..]);
         for (group, values) in part[whole..].chunks(GROUP).enumerate() {
-            let to = &mut packed[(whole / GROUP + group) * step..][..GROUP];
+            let to = &mut packed[I::place(first + whole + group * GROUP)..][..GROUP];
             for (at, to) in to.iter_mut().enumerate() {
                 // The last group is padded with zeros.
                 *to = I::pack(round(values.get(at).map_or(0.0, |value| value * factor)));

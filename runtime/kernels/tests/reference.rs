@@ -531,6 +531,18 @@ fn dynamic_columns_that_are_not_finite_give_nan() {
 }
 
 #[test]
+fn int8_products_of_extremes_are_exact() {
+    for [m, n, k] in common::INT8_SHAPES {
+        let case = common::int8_extremes(m, n, k);
+        let expected = case.run(&BindOptions::of(Instructions::portable()));
+        for instructions in Instructions::available() {
+            let seen = case.run(&BindOptions::of(instructions));
+            assert!(bits(&seen) == bits(&expected), "{m} x {n} x {k} ({instructions:?})");
+        }
+    }
+}
+
+#[test]
 fn int8_products_are_refused_without_i8_weights_or_too_deep() {
     let refusal = |case: &Case| {
         let file = file_of(&case.operation, case.dims, case.output, &case.inputs);

@@ -5,9 +5,11 @@ use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::aarch64::{
     float32x4_t, int8x8_t, int8x16_t, int16x4_t, int32x4_t, vcombine_s8, vcombine_s16, vcvtnq_s32_f32,
-    vdup_n_s32, vdupq_n_f32, vdupq_n_s32, vfmaq_n_f32, vget_lane_u64, vld1_s8, vld1q_f32, vld1q_s8,
-    vmovn_s16, vmovn_s32, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32, vreinterpret_s8_s32,
-    vreinterpret_u64_s8, vst1q_f32, vst1q_s32,
+    vdup_n_s8, vdup_n_s32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vfmaq_n_f32, vget_lane_u64, vld1_s8,
+    vld1q_f32, vld1q_s8, vmovn_s16, vmovn_s32, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32,
+    vreinterpret_s8_s32, vreinterpret_u64_s8, vreinterpretq_s8_s32, vreinterpretq_s32_s8,
+    vreinterpretq_s32_s64, vreinterpretq_s64_s32, vst1q_f32, vst1q_s32, vzip1q_s32, vzip1q_s64, vzip2q_s32,
+    vzip2q_s64,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
 
@@ -16,35 +18,59 @@ super::tokens! { is_aarch64_feature_detected:
     Neon = "neon";
     /// Dot products of four bytes: Armv8.2, such as Cortex-A55, A76, A78AE and Neoverse N1.
     Dotprod = "neon", "dotprod";
+    /// Products of matrices of 2 x 8 and 8 x 2 bytes: Armv8.6, such as Cortex-A710 and Neoverse V1, N2 and V3AE.
+    I8mm = "neon", "i8mm";
 }
 
 // Float: twenty-four vectors of sums, four of the panel and the elements of the rows, in 32 registers.
 super::vectors! {
     Neon: "neon", tile 4_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 6 x 1, row major false, i8, 0, i8::from, neon_round, neon_i8
+    int8 6 x 1, run Some(GROUP), i8, 0, i8::from, neon_round, neon_i8
 }
 
 super::vectors! {
     Dotprod: "neon,dotprod", tile 8_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 6 x 1, row major false, i8, 0, i8::from, neon_round, dotprod_i8
+    int8 6 x 1, run Some(GROUP), i8, 0, i8::from, neon_round, dotprod_i8
 }
 
-/// Rounds to the nearest even.
+super::vectors! {
+    I8mm: "neon,i8mm", tile 8_000_000,
+    float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    int8 16 x 1, run Some(PAIR), i8, 0, i8::from, i8mm_round, i8mm_i8
+}
+
+/// Inputs of a step of `smmla`: two groups.
+const PAIR: usize = 2 * GROUP;
+
+/// Rounds eight values, each to the nearest even.
+#[inline]
+#[target_feature(enable = "neon")]
+fn round(values: &[f32; 8], factor: f32) -> [i8; 8] {
+    let rounded: [int16x4_t; 2] = core::array::from_fn(|half| {
+        // SAFETY: four floats; no alignment is needed.
+        let values = unsafe { vld1q_f32(values[half * 4..][..4].as_ptr()) };
+        vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(values, factor)))
+    });
+    let rounded = vmovn_s16(vcombine_s16(rounded[0], rounded[1]));
+    bytemuck::cast(vget_lane_u64::<0>(vreinterpret_u64_s8(rounded)))
+}
+
 #[target_feature(enable = "neon")]
 fn neon_round(values: &[f32], factor: f32, packed: &mut [i8]) {
     const STEP: usize = GROUP * <Neon as Isa>::ROWS;
-    for (values, to) in values.as_chunks::<8>().0.iter().zip(packed.chunks_mut(2 * STEP)) {
-        let rounded: [int16x4_t; 2] = core::array::from_fn(|half| {
-            // SAFETY: four floats; no alignment is needed.
-            let values = unsafe { vld1q_f32(values[half * 4..][..4].as_ptr()) };
-            vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(values, factor)))
-        });
-        let rounded = vmovn_s16(vcombine_s16(rounded[0], rounded[1]));
-        let groups: [u32; 2] = bytemuck::cast(vget_lane_u64::<0>(vreinterpret_u64_s8(rounded)));
-        to[..GROUP].copy_from_slice(bytemuck::cast_slice(&groups[..1]));
-        to[STEP..STEP + GROUP].copy_from_slice(bytemuck::cast_slice(&groups[1..]));
+    for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(2 * STEP)) {
+        let [first, second]: [[i8; GROUP]; 2] = bytemuck::cast(round(values, factor));
+        to[..GROUP].copy_from_slice(&first);
+        to[STEP..STEP + GROUP].copy_from_slice(&second);
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn i8mm_round(values: &[f32], factor: f32, packed: &mut [i8]) {
+    for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(PAIR * <I8mm as Isa>::ROWS)) {
+        to[..PAIR].copy_from_slice(&round(values, factor));
     }
 }
 
@@ -96,7 +122,7 @@ fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
         let first = unsafe { vld1q_s8(first.as_ptr()) };
         // SAFETY: eight bytes; no alignment is needed.
         let last = unsafe { vld1_s8(last.as_ptr()) };
-        let last = vcombine_s8(last, last);
+        let last = vcombine_s8(last, vdup_n_s8(0));
         for (column, weights) in panel.as_chunks::<LANES>().0.iter().enumerate() {
             // SAFETY: sixteen bytes; no alignment is needed.
             let weights = unsafe { vld1q_s8(weights.as_ptr()) };
@@ -126,6 +152,77 @@ fn add_dot<const LANE: usize>(mut sums: int32x4_t, weights: int8x16_t, rows: int
         core::arch::asm!(
             "sdot {sums:v}.4s, {weights:v}.16b, {rows:v}.4b[{lane}]",
             sums = inout(vreg) sums, weights = in(vreg) weights, rows = in(vreg) rows, lane = const LANE,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sums
+}
+
+/// Rows of a block of `smmla`, two in a vector.
+const ROW_PAIRS: usize = <I8mm as Isa>::ROWS / 2;
+
+/// Four columns at a time: sixteen vectors of sums, each of two rows and two columns. Weights of two groups are interleaved
+/// in registers, once for eight pairs of rows.
+#[target_feature(enable = "neon,i8mm")]
+fn i8mm_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
+    /// Columns of a vector of weights of one group.
+    const COLUMNS: usize = 4;
+    let (pairs, last) = panel.as_chunks::<{ PAIR * PANEL }>();
+    let (rows, last_rows) = rows.as_chunks::<{ PAIR * <I8mm as Isa>::ROWS }>().0.split_at(pairs.len());
+    for first in (0..PANEL).step_by(COLUMNS) {
+        let mut block = [[vdupq_n_s32(0); 2]; ROW_PAIRS];
+        let weights = |group: &[i8]| {
+            // SAFETY: sixteen bytes; no alignment is needed.
+            unsafe { vld1q_s8(group[first * GROUP..][..COLUMNS * GROUP].as_ptr()) }
+        };
+        for (rows, pair) in rows.iter().zip(pairs) {
+            add_pair(&mut block, rows, weights(pair), weights(&pair[GROUP * PANEL..]));
+        }
+        if let [rows] = last_rows {
+            // The second group does not exist: its rows may be any values, its weights are zeros.
+            add_pair(&mut block, rows, weights(last), vdupq_n_s8(0));
+        }
+        for (sums, pair) in sums[0].as_chunks_mut::<2>().0.iter_mut().zip(block) {
+            let [left, right] = pair.map(|sums| vreinterpretq_s64_s32(sums));
+            for (sums, four) in sums.iter_mut().zip([vzip1q_s64(left, right), vzip2q_s64(left, right)]) {
+                // SAFETY: four sums; no alignment is needed.
+                unsafe { vst1q_s32(sums[first..][..COLUMNS].as_mut_ptr(), vreinterpretq_s32_s64(four)) }
+            }
+        }
+    }
+}
+
+/// Adds the products of eight inputs of sixteen rows and four columns, whose weights are in two groups.
+#[inline]
+#[target_feature(enable = "neon,i8mm")]
+fn add_pair(
+    block: &mut [[int32x4_t; 2]; ROW_PAIRS],
+    rows: &[i8; PAIR * <I8mm as Isa>::ROWS],
+    first: int8x16_t,
+    second: int8x16_t,
+) {
+    let (first, second) = (vreinterpretq_s32_s8(first), vreinterpretq_s32_s8(second));
+    let weights =
+        [vzip1q_s32(first, second), vzip2q_s32(first, second)].map(|pair| vreinterpretq_s8_s32(pair));
+    for (sums, rows) in block.iter_mut().zip(rows.as_chunks::<{ 2 * PAIR }>().0) {
+        // SAFETY: sixteen bytes; no alignment is needed.
+        let rows = unsafe { vld1q_s8(rows.as_ptr()) };
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            *sum = add_matrices(*sum, rows, weights);
+        }
+    }
+}
+
+/// Adds, for each of two rows and two columns, the product of their eight inputs and weights. In assembly, because Rust's
+/// function for it is not stable.
+#[inline]
+#[target_feature(enable = "neon,i8mm")]
+fn add_matrices(mut sums: int32x4_t, rows: int8x16_t, weights: int8x16_t) -> int32x4_t {
+    // SAFETY: reads and writes registers only; the caller has the instruction.
+    unsafe {
+        core::arch::asm!(
+            "smmla {sums:v}.4s, {rows:v}.16b, {weights:v}.16b",
+            sums = inout(vreg) sums, rows = in(vreg) rows, weights = in(vreg) weights,
             options(pure, nomem, nostack, preserves_flags)
         );
     }

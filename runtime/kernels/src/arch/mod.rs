@@ -18,14 +18,17 @@ use crate::bind::Kernel;
 use crate::memory::Tile;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::Arithmetic;
-use sonotrace_format::panels::PANEL;
+use sonotrace_format::panels::{GROUP, PANEL};
 
 /// Most rows of a block of sums in f32.
 pub(crate) const FLOAT_ROWS_MAX: usize = 12;
 /// Most rows of a block of an int8 product.
-pub(crate) const ROWS_MAX: usize = 6;
+pub(crate) const ROWS_MAX: usize = 16;
 /// Most panels of a block of an int8 product.
 pub(crate) const PANELS_MAX: usize = 4;
+
+/// Longest run of packed rows that are not stored one after the other.
+pub(crate) const RUN_MAX: usize = 2 * GROUP;
 
 /// Sums of a block: rows by the columns of a panel.
 pub(crate) type Sums = [[f32; PANEL]; FLOAT_ROWS_MAX];
@@ -60,8 +63,9 @@ pub(crate) trait Isa: Copy {
     /// Panels of a block of an int8 product, at most [`PANELS_MAX`].
     const PANELS: usize;
 
-    /// Whether packed rows of a block follow each other, `[ROWS][k / 4][4]`, or their groups do, `[k / 4][ROWS][4]`.
-    const IS_ROW_MAJOR: bool;
+    /// Adjacent elements of a row in the packed rows of a block, `[k / RUN][ROWS][RUN]`, a multiple of [`GROUP`]; `None` if whole
+    /// rows follow each other. The end of the last run may be any values.
+    const RUN: Option<usize>;
 
     /// Multiply-accumulates of a tile of a product: few enough to stop between tiles, many enough to pack its rows.
     const TILE_MACS: u64;
@@ -85,7 +89,7 @@ pub(crate) trait Isa: Copy {
     fn pack(value: i8) -> Self::Packed;
 
     /// Rounds values times a factor to the nearest integers, ties to even, a multiple of
-    /// [`crate::rounding::ROUNDED`] of them; writes groups of four as [`Self::IS_ROW_MAJOR`] orders them.
+    /// [`crate::rounding::ROUNDED`] of them; writes them as [`Self::RUN`] orders them.
     fn round(self, values: &[f32], factor: f32, packed: &mut [Self::Packed]);
 
     /// Multiplies [`Self::ROWS`] packed rows with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
@@ -114,6 +118,21 @@ pub(crate) trait Isa: Copy {
                     *value += residual;
                 }
             }
+        }
+    }
+
+    /// Returns the adjacent elements of a row in packed rows of so many elements, a multiple of [`GROUP`].
+    #[inline(always)]
+    fn run_of(depth: usize) -> usize {
+        Self::RUN.unwrap_or(depth)
+    }
+
+    /// Returns the place of a row's element in packed rows, from the row's first.
+    #[inline(always)]
+    fn place(element: usize) -> usize {
+        match Self::RUN {
+            Some(run) => element / run * Self::ROWS * run + element % run,
+            None => element,
         }
     }
 }
@@ -147,13 +166,13 @@ use tokens;
 ///
 /// * `float`: rows of a block; the type of a vector of floats; functions that make a vector of zeros, load it, add the product of
 ///   a vector and a number to it, and store it.
-/// * `int8`: rows and panels of a block; whether rows follow each other; the type of packed elements, their offset; functions
+/// * `int8`: rows and panels of a block; the run of packed rows; the type of packed elements, their offset; functions
 ///   that make one and many, and the block; one that computes its values, if that is faster than scaling its sums.
 macro_rules! vectors {
     (
         $token:ty: $features:literal, tile $tile_macs:literal,
         float $float_rows:literal, $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
-        int8 $rows:literal x $panels:literal, row major $is_row_major:literal,
+        int8 $rows:literal x $panels:literal, run $run:expr,
             $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path $(, values $values_i8:path)?
     ) => {
         const _: () = {
@@ -161,7 +180,7 @@ macro_rules! vectors {
                 const FLOAT_ROWS: usize = $float_rows;
                 const ROWS: usize = $rows;
                 const PANELS: usize = $panels;
-                const IS_ROW_MAJOR: bool = $is_row_major;
+                const RUN: Option<usize> = $run;
                 const TILE_MACS: u64 = $tile_macs;
                 const OFFSET: i32 = $offset;
                 type Packed = $packed;
@@ -310,6 +329,8 @@ instructions! {
     Neon(aarch64::Neon) "neon";
     #[cfg(target_arch = "aarch64")]
     Dotprod(aarch64::Dotprod) "dotprod";
+    #[cfg(target_arch = "aarch64")]
+    I8mm(aarch64::I8mm) "i8mm";
 }
 
 impl Instructions {

@@ -30,7 +30,7 @@ impl Isa for Portable {
     const FLOAT_ROWS: usize = ROWS;
     const ROWS: usize = ROWS;
     const PANELS: usize = 1;
-    const IS_ROW_MAJOR: bool = false;
+    const RUN: Option<usize> = Some(GROUP);
     const TILE_MACS: u64 = TILE_MACS_MAX;
     const OFFSET: i32 = 0;
     type Packed = i8;

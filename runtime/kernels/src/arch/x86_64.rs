@@ -28,7 +28,7 @@ super::vectors! {
     Avx2: "avx2,fma,f16c", tile 8_000_000,
     float 6, __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
     |sum, weights, value| _mm256_fmadd_ps(_mm256_set1_ps(value), weights, sum), _mm256_storeu_ps,
-    int8 6 x 1, row major false, i16, 0, i16::from, avx2_round, avx2_i8
+    int8 6 x 1, run Some(GROUP), i16, 0, i16::from, avx2_round, avx2_i8
 }
 
 // Float: twelve vectors of sums, enough to hide the latency of an addition.
@@ -36,7 +36,7 @@ super::vectors! {
     Avx512Vnni: "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", tile 8_000_000,
     float 12, __m512, _mm512_setzero_ps(), _mm512_loadu_ps,
     |sum, weights, value| _mm512_fmadd_ps(_mm512_set1_ps(value), weights, sum), _mm512_storeu_ps,
-    int8 6 x 4, row major true, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8,
+    int8 6 x 4, run None, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8,
     values vnni_values
 }
 

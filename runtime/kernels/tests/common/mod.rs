@@ -200,6 +200,39 @@ pub fn int8_matmul() -> Case {
     )
 }
 
+/// Returns a product in int8 of `m` x `k` by `k` x `n` in which most integers have the largest magnitude.
+pub fn int8_extremes(m: usize, n: usize, k: usize) -> Case {
+    let mut random = Random((m * n * k) as u64);
+    let rows: Vec<f32> = (0..m * k).map(|_| [1.0, 1.0, -1.0, 0.3][random.below(4)]).collect();
+    let weights: Vec<i8> = (0..n * k).map(|_| [-128, -128, 127, 5][random.below(4)]).collect();
+    let panels = pack_i8(n, k, &vec![1.0; n], |channel, at| weights[channel * k + at]);
+    let [m, n, k] = [m, n, k].map(|extent| extent as u32);
+    Case::new(
+        "int8 extremes",
+        MatMul { activation: Unary::COPY, arithmetic: Arithmetic::Int8 },
+        [1, 1, 1, 1, 1, m, n, k],
+        Output::f32((m * n).into(), [0, 0, 0, 0, 0, n, 1, 0]),
+        [
+            Some(Constant::f32(&rows, [0, 0, 0, 0, 0, k, 0, 1])),
+            Some(Constant::panels(&panels, Dtype::I8)),
+            None,
+        ],
+    )
+}
+
+/// Extents of products around the sizes of blocks: rows, columns, depth.
+pub const INT8_SHAPES: [[usize; 3]; 9] = [
+    [1, 1, 1],
+    [2, 15, 4],
+    [5, 17, 12],
+    [7, 33, 63],
+    [16, 16, 64],
+    [17, 31, 68],
+    [32, 32, 128],
+    [33, 50, 129],
+    [70, 65, 1020],
+];
+
 /// Returns three products in int8 of 70 x 33 by 33 x 50, both rounded at run time: columns are adjacent in the second operand.
 pub fn dynamic_matmul() -> Case {
     let case = matmul();
