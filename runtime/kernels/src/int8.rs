@@ -114,6 +114,7 @@ pub(crate) fn multiply<I: Isa>(
         scales[at] = round_row(isa, parts, &mut packed[place_of(at, 0)..]);
         at += 1;
     }
+    isa.begin_int8();
     let column_scales = column_scales.as_chunks::<PANEL>().0;
     let mut values: Values = [[0.0; PANEL * PANELS_MAX]; ROWS_MAX];
     for first in piece.columns.clone().step_by(I::PANELS * PANEL) {
@@ -146,4 +147,5 @@ pub(crate) fn multiply<I: Isa>(
             epilogue.finish(isa, output, (rows, values), of_columns, &place);
         }
     }
+    isa.end_int8();
 }

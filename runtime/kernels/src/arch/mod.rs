@@ -8,6 +8,8 @@
 
 #[cfg(target_arch = "aarch64")]
 pub mod aarch64;
+#[cfg(target_arch = "x86_64")]
+pub mod amx;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
@@ -23,7 +25,7 @@ use sonotrace_format::panels::{GROUP, PANEL};
 /// Most rows of a block of sums in f32.
 pub(crate) const FLOAT_ROWS_MAX: usize = 12;
 /// Most rows of a block of an int8 product.
-pub(crate) const ROWS_MAX: usize = 16;
+pub(crate) const ROWS_MAX: usize = 32;
 /// Most panels of a block of an int8 product.
 pub(crate) const PANELS_MAX: usize = 4;
 
@@ -91,6 +93,14 @@ pub(crate) trait Isa: Copy {
     /// Rounds values times a factor to the nearest integers, ties to even, a multiple of
     /// [`crate::rounding::ROUNDED`] of them; writes them as [`Self::RUN`] orders them.
     fn round(self, values: &[f32], factor: f32, packed: &mut [Self::Packed]);
+
+    /// Prepares the processor for calls of [`Self::block_i8`].
+    #[inline(always)]
+    fn begin_int8(self) {}
+
+    /// Ends the state that [`Self::begin_int8`] prepared.
+    #[inline(always)]
+    fn end_int8(self) {}
 
     /// Multiplies [`Self::ROWS`] packed rows with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
     /// [`Self::PANELS`].
@@ -325,6 +335,8 @@ instructions! {
     Avx2(x86_64::Avx2) "avx2";
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(x86_64::Avx512Vnni) "avx512vnni";
+    #[cfg(target_arch = "x86_64")]
+    Amx(amx::Amx) "amx";
     #[cfg(target_arch = "aarch64")]
     Neon(aarch64::Neon) "neon";
     #[cfg(target_arch = "aarch64")]
@@ -342,6 +354,17 @@ impl Instructions {
     /// Returns the fastest instruction set of this processor.
     pub fn best() -> Self {
         Self::available().last().unwrap_or(Self::portable())
+    }
+
+    /// Returns the kernels for AMX on a processor without it, for a test that emulates its instructions.
+    ///
+    /// # Safety
+    /// The process emulates the instructions that these kernels use.
+    #[cfg(target_arch = "x86_64")]
+    #[doc(hidden)]
+    pub unsafe fn emulated_amx() -> Option<Self> {
+        // SAFETY: guaranteed by the caller.
+        unsafe { amx::Amx::emulated() }.map(|token| Self(Choice::Amx(token)))
     }
 
     /// Returns an instruction set by its name; `None` if this processor lacks it.
