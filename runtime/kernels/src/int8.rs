@@ -133,7 +133,7 @@ pub(crate) fn multiply<I: Isa>(
             let start = piece.rows.start + group * I::ROWS;
             let rows = start..piece.rows.end.min(start + I::ROWS);
             let of_columns = (columns.start, columns.len());
-            let residuals = epilogue.residuals(inputs, rows.clone(), of_columns, &place);
+            let residuals = epilogue.residuals(isa, inputs, rows.clone(), of_columns, &place);
             let scaling = Scaling {
                 residuals,
                 row_scales: &scales[group * I::ROWS..][..I::ROWS],

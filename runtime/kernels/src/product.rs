@@ -133,8 +133,9 @@ impl Epilogue {
 
     /// Returns the residuals of some rows and of whole panels of columns, if they are adjacent f32. The last row is repeated.
     #[inline(always)]
-    pub fn residuals<'a>(
+    pub fn residuals<'a, I: Isa>(
         &self,
+        _: I,
         inputs: Inputs<'a>,
         rows: Range<usize>,
         (first, live): (usize, usize),
@@ -145,7 +146,7 @@ impl Epilogue {
             return None;
         }
         let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
-        for (lane, to) in residuals.iter_mut().enumerate() {
+        for (lane, to) in residuals[..I::ROWS].iter_mut().enumerate() {
             let row = (rows.start + lane).min(rows.end - 1);
             *to = &inputs.read(source)[place(row)[2] + first..][..live];
         }
