@@ -7,7 +7,7 @@ mod common;
 mod kernel_cases;
 use common::{AlignedBytes, Random, disc, disc_model};
 use kernel_cases::{Bench, Case, bits, cases, matmul, small_tiles};
-use sonotrace::exec::{ExecError, Executor, ExecutorConfig, Progress, memory_required};
+use sonotrace::exec::{ExecError, Executor, ExecutorConfig, Pinning, Progress, memory_required};
 use sonotrace::kernels::claims::Claims;
 
 fn two_frames() -> ExecutorConfig {
@@ -84,12 +84,12 @@ fn threads(threads: u32) -> ExecutorConfig {
 }
 
 /// Runs `work` on an executor with helpers, each on its own thread.
-fn with_helpers(helpers: u32, work: impl FnOnce(&mut Executor<'_>)) {
+fn with_helpers(helpers: u32, pinning: Pinning, work: impl FnOnce(&mut Executor<'_>)) {
     let config = threads(1 + helpers);
     let mut memory = AlignedBytes::zeroed(memory_required(disc(), &config).unwrap().bytes);
     let mut executor = Executor::new(disc_model(), config, memory.bytes_mut()).unwrap();
     executor.self_test().unwrap();
-    executor.with_helpers(|executor| {
+    executor.with_helpers(pinning, |executor| {
         assert!(executor.helper().is_none(), "all helpers run");
         work(executor);
     });
@@ -101,7 +101,8 @@ fn helpers_give_the_same_bits_as_one_thread() {
     let mut memory = memory();
     let mut alone = executor(&mut memory);
     for helpers in [1, 2, 4] {
-        with_helpers(helpers, |executor| {
+        let pinning = if helpers == 1 { Pinning::CoreEach } else { Pinning::None };
+        with_helpers(helpers, pinning, |executor| {
             for round in 0..20u32 {
                 for program in 0..disc_model().programs().len() {
                     begin(&mut alone, program, round % 2);
@@ -138,7 +139,7 @@ fn helpers_give_the_same_bits_as_one_thread() {
 #[test]
 fn a_panic_dismisses_the_helpers() {
     let panicked = std::panic::catch_unwind(|| {
-        with_helpers(2, |executor| {
+        with_helpers(2, Pinning::CoreEach, |executor| {
             begin(executor, 0, 0);
             executor.finish();
             panic!("as a caller may");

@@ -368,8 +368,8 @@ impl<'m> Executor<'m> {
 
     /// Runs `work` while the other threads of [`ExecutorConfig::threads`] help.
     #[cfg(feature = "std")]
-    pub fn with_helpers<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
-        super::team::with_helpers(self, Self::helper, Self::dismiss_helpers, work)
+    pub fn with_helpers<R>(&mut self, pinning: super::Pinning, work: impl FnOnce(&mut Self) -> R) -> R {
+        super::team::with_helpers(self, pinning, Self::helper, Self::dismiss_helpers, work)
     }
 
     /// Returns the scratch of a thread.

@@ -9,6 +9,8 @@
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+#[cfg(feature = "std")]
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use sonotrace_kernels::claims::Claims;
 use sonotrace_kernels::{BoundOp, Spaces};
 
@@ -201,11 +203,52 @@ impl<'m> Helper<'m> {
     }
 }
 
+/// Cores that threads run on.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pinning {
+    /// The system chooses, and may move a thread.
+    #[default]
+    None,
+    /// Each thread, the calling one included, stays on a core of its own while the work lasts, of those that the calling one may
+    /// use; several share one if there are more threads than cores. If the system refuses, the thread is not pinned.
+    CoreEach,
+}
+
+/// Cores in the order in which threads are pinned to them, beginning with the one that the calling thread runs on.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone)]
+struct Cores {
+    allowed: CpuSet,
+    first: usize,
+}
+
+#[cfg(feature = "std")]
+impl Cores {
+    /// The cores that the calling thread may use; `None` if the system does not tell.
+    fn of_this_thread() -> Option<Self> {
+        Some(Self { allowed: sched_getaffinity(None).ok()?, first: sched_getcpu() })
+    }
+
+    /// Pins the calling thread to the core for the thread `at` of a team.
+    fn pin(&self, at: usize) {
+        let cores = || (0..CpuSet::MAX_CPU).filter(|&core| self.allowed.is_set(core));
+        let from_first = cores().filter(|&core| core >= self.first);
+        let Some(core) = from_first.chain(cores().filter(|&core| core < self.first)).cycle().nth(at) else {
+            return;
+        };
+        let mut one = CpuSet::new();
+        one.set(core);
+        let _ = sched_setaffinity(None, &one);
+    }
+}
+
 /// Runs `work` while each helper of an executor or a session, `owner`, runs on a thread of its own. `next` hands out the helpers,
 /// `dismiss` ends them.
 #[cfg(feature = "std")]
 pub(crate) fn with_helpers<'m, T, R>(
     owner: &mut T,
+    pinning: Pinning,
     next: impl Fn(&mut T) -> Option<Helper<'m>>,
     dismiss: impl Fn(&mut T),
     work: impl FnOnce(&mut T) -> R,
@@ -219,14 +262,27 @@ pub(crate) fn with_helpers<'m, T, R>(
         }
     }
 
+    let cores = (pinning == Pinning::CoreEach).then(Cores::of_this_thread).flatten();
     std::thread::scope(|scope| {
         let owner = Dismissing(owner, dismiss);
+        let mut helpers = 0;
         while let Some(helper) = next(owner.0) {
+            helpers += 1;
+            let (at, cores) = (helpers, cores.clone());
             scope.spawn(move || {
+                if let Some(cores) = cores {
+                    cores.pin(at);
+                }
                 crate::region::prefault_stack();
                 helper.run();
             });
         }
+        let _unpinned = cores.map(|cores| {
+            cores.pin(0);
+            Finally(move || {
+                let _ = sched_setaffinity(None, &cores.allowed);
+            })
+        });
         work(owner.0)
     })
 }

@@ -279,8 +279,8 @@ impl<'m, C: Clock> Session<'m, C> {
 
     /// Runs `work` while the other threads of [`SessionConfig::threads`] help.
     #[cfg(feature = "std")]
-    pub fn with_helpers<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
-        crate::exec::with_helpers(self, Self::helper, Self::dismiss_helpers, work)
+    pub fn with_helpers<R>(&mut self, pinning: crate::exec::Pinning, work: impl FnOnce(&mut Self) -> R) -> R {
+        crate::exec::with_helpers(self, pinning, Self::helper, Self::dismiss_helpers, work)
     }
 
     /// Returns the totals so far.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
+use sonotrace::exec::Pinning;
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::session::SessionConfig;
 use std::thread;
@@ -15,9 +16,17 @@ pub struct Computing {
     /// Instruction set of the kernels, of those that `inspect` lists; the fastest by default.
     #[arg(long, value_name = "NAME", value_parser = instructions)]
     kernels: Option<Instructions>,
+    /// Keep each thread that computes on a core of its own. Not beside other work that may be on that core.
+    #[arg(long)]
+    pin: bool,
 }
 
 impl Computing {
+    /// Returns the cores of the threads that compute.
+    pub fn pinning(&self) -> Pinning {
+        if self.pin { Pinning::CoreEach } else { Pinning::None }
+    }
+
     /// Sets threads and instructions of a session's settings.
     pub fn configure<'a>(&self, config: SessionConfig<'a>) -> SessionConfig<'a> {
         let available = || thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);

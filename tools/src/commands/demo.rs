@@ -97,7 +97,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ..SessionConfig::default()
     });
     let bytes = embedded::model();
-    let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
+    let scanned =
+        scan(bytes, config, arguments.computing.pinning(), &frames, &prompts, arguments.fps.into())?;
     let scores: Vec<Vec<(u32, f64)>> = scanned
         .overlays
         .iter()

@@ -85,7 +85,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         table_rows_per_frame: u32::MAX,
         ..SessionConfig::default()
     });
-    let scanned = scan(bytes, config, &frames, &prompts, arguments.fps.into())?;
+    let scanned =
+        scan(bytes, config, arguments.computing.pinning(), &frames, &prompts, arguments.fps.into())?;
     let names = arguments.pointing.names();
     let results = Results {
         model: model.name(),

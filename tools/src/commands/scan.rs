@@ -4,7 +4,7 @@ use crate::watch::{Seen, watch};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
-use sonotrace::exec::MemoryRequired;
+use sonotrace::exec::{MemoryRequired, Pinning};
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
@@ -81,6 +81,7 @@ impl Scanned {
 pub fn scan(
     file: &[u8],
     config: SessionConfig<'_>,
+    pinning: Pinning,
     frames: &[Recorded],
     prompts: &[Prompt],
     frame_rate_hz: f64,
@@ -120,7 +121,7 @@ pub fn scan(
             prefault_stack();
             // Older systems cannot; then rarely used code may cause a page fault, which the report counts.
             let _ = prefault_program();
-            let seen = session.with_helpers(|session| {
+            let seen = session.with_helpers(pinning, |session| {
                 for ms in WARM_UPS_MS {
                     if watch(|| wait_for_push.recv_timeout(Duration::from_millis(ms))).1.allocations > 0 {
                         break;

@@ -4,6 +4,7 @@ use crate::commands::scan::progress;
 use crate::output::latency_svg::FrameLatency;
 use crate::output::stages::{StageTimes, TOTAL};
 use anyhow::{Context, Result, bail};
+use sonotrace::exec::Pinning;
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
@@ -94,8 +95,8 @@ impl Frames {
         &mut self,
         file: &[u8],
         config: &SessionConfig<'_>,
-        rounds: u64,
-        count: u64,
+        pinning: Pinning,
+        (rounds, count): (u64, u64),
         mut after: impl FnMut(u64, String),
     ) -> Result<()> {
         let payload_bytes = self.scan.iter().map(|frame| frame.1.len()).max().unwrap_or(0);
@@ -119,7 +120,7 @@ impl Frames {
         self.latencies.reserve(frames);
         self.traced.reserve(frames);
         let bar = progress(rounds * count, "frames");
-        session.with_helpers(|session| -> Result<()> {
+        session.with_helpers(pinning, |session| -> Result<()> {
             let start_ns = clock.now_ns() + self.period_ns;
             for round in 0..rounds {
                 let mut minute = StageTimes::new(&[])?;

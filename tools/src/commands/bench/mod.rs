@@ -66,11 +66,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = SessionConfig { policy: Policy::All, ..SessionConfig::default() };
     let config = arguments.computing.configure(config);
     let system = System::read();
-    let programs = programs::measure(model.bytes(), &config, arguments.runs)?;
+    let programs = programs::measure(model.bytes(), &config, arguments.computing.pinning(), arguments.runs)?;
     let mut frames = Frames::new(arguments.fps)?;
     let minutes = arguments.soak.map(|minutes| (minutes.max(1), (60.0 * arguments.fps) as u64));
     let (rounds, count) = minutes.unwrap_or((1, arguments.frames.max(1)));
-    frames.stream(model.bytes(), &config, rounds, count, |minute, summary| {
+    let pinning = arguments.computing.pinning();
+    frames.stream(model.bytes(), &config, pinning, (rounds, count), |minute, summary| {
         if arguments.soak.is_some() {
             println!("minute {minute}: {summary}; {}", System::read().now());
         }

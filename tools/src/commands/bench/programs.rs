@@ -3,7 +3,7 @@
 use crate::commands::scan::progress;
 use crate::output::stages::{StageSummary, StageTimes};
 use anyhow::Result;
-use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::exec::{Executor, ExecutorConfig, Pinning, memory_required};
 use sonotrace::format::Model;
 use sonotrace::region::Region;
 use sonotrace::session::SessionConfig;
@@ -17,7 +17,12 @@ const WARM_UPS: u64 = 3;
 ///
 /// # Errors
 /// A model that is refused, or memory that cannot be mapped.
-pub fn measure(file: &[u8], config: &SessionConfig<'_>, runs: u64) -> Result<Vec<(String, StageSummary)>> {
+pub fn measure(
+    file: &[u8],
+    config: &SessionConfig<'_>,
+    pinning: Pinning,
+    runs: u64,
+) -> Result<Vec<(String, StageSummary)>> {
     let model = Model::parse(file)?;
     let config = ExecutorConfig {
         kept_frames: config.kept_frames,
@@ -30,7 +35,7 @@ pub fn measure(file: &[u8], config: &SessionConfig<'_>, runs: u64) -> Result<Vec
     let names: Vec<&str> = model.programs().iter().map(|record| model.name(record.name)).collect();
     let mut times = names.iter().map(|_| StageTimes::new(&[])).collect::<Result<Vec<StageTimes>>>()?;
     let bar = progress(runs, "programs");
-    executor.with_helpers(|executor| -> Result<()> {
+    executor.with_helpers(pinning, |executor| -> Result<()> {
         for run in 0..WARM_UPS + runs.max(1) {
             for (program, times) in times.iter_mut().enumerate() {
                 executor.begin_apart(program)?;
