@@ -1,7 +1,7 @@
 //! Products in int8 (Dettmers et al. 2022, "vector-wise" scales): each row is rounded to i8 with a scale of its own when it
 //! is packed, and so is each column that is not packed already. Sums are exact integers, so every instruction set gives the same bits.
 
-use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, RUN_MAX, Scaling, Values};
+use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, RUN_MAX, Scaling};
 use crate::memory::{Inputs, Output, Source};
 use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
 use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
@@ -17,6 +17,8 @@ pub(crate) enum IntColumns {
     Strided(StridedColumns),
 }
 
+/// Most columns of a block.
+const WIDTH: usize = PANEL * PANELS_MAX;
 /// Rows that are copied together if their elements are not adjacent.
 const LOADED_ROWS: usize = 16;
 
@@ -116,7 +118,9 @@ pub(crate) fn multiply<I: Isa>(
     }
     isa.begin_int8();
     let column_scales = column_scales.as_chunks::<PANEL>().0;
-    let mut values: Values = [[0.0; PANEL * PANELS_MAX]; ROWS_MAX];
+    let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
+    let mut buffer = [[0.0f32; WIDTH]; ROWS_MAX];
+    let writes_whole_rows = epilogue.is_scaled_sum() && piece.columns == (0..grid.n);
     for first in piece.columns.clone().step_by(I::PANELS * PANEL) {
         let columns = first..piece.columns.end.min(first + I::PANELS * PANEL);
         let count = columns.len().div_ceil(PANEL);
@@ -127,22 +131,35 @@ pub(crate) fn multiply<I: Isa>(
         for (offset, sum) in offsets.as_flattened_mut().iter_mut().zip(&column_sums[from..]) {
             *offset = I::OFFSET.wrapping_mul(*sum);
         }
-        let addends: [f32; PANEL * PANELS_MAX] =
-            epilogue.addend_of_columns(inputs, place(0)[1], columns.clone());
+        let addends: [f32; WIDTH] = epilogue.addend_of_columns(inputs, place(0)[1], columns.clone());
         for (group, packed) in packed.chunks_exact(I::ROWS * row_depth).enumerate() {
             let start = piece.rows.start + group * I::ROWS;
             let rows = start..piece.rows.end.min(start + I::ROWS);
             let of_columns = (columns.start, columns.len());
-            let residuals = epilogue.residuals(isa, inputs, rows.clone(), of_columns, &place);
+            let residuals =
+                epilogue.residuals(inputs, rows.clone(), of_columns, &place, &mut residuals[..I::ROWS]);
             let scaling = Scaling {
                 residuals,
-                row_scales: &scales[group * I::ROWS..][..I::ROWS],
+                row_scales: &scales[group * I::ROWS..][..rows.len()],
                 offsets: &offsets[..count],
                 column_scales: &column_scales[from / PANEL..],
                 addends: addends.as_chunks::<PANEL>().0,
             };
-            isa.values_i8(packed, panels, scaling, &mut values);
-            let values = &mut values[..rows.len()];
+            // Whole rows that follow each other are this tile's alone: their values are written where they belong.
+            let to = place(start)[0];
+            let follow = || rows.clone().enumerate().all(|(at, row)| place(row)[0] == to + at * grid.n);
+            let is_in_place = writes_whole_rows
+                && residuals.is_some() == epilogue.residual.is_some()
+                && columns.len().is_multiple_of(PANEL)
+                && follow();
+            if is_in_place {
+                let length = (rows.len() - 1) * grid.n + columns.len();
+                let values = output.row(to + columns.start, length);
+                isa.values_i8(packed, panels, scaling, (values, grid.n));
+                continue;
+            }
+            isa.values_i8(packed, panels, scaling, (buffer.as_flattened_mut(), WIDTH));
+            let values = &mut buffer[..rows.len()];
             epilogue.add(inputs, (rows.clone(), &mut *values), of_columns, residuals.is_some(), &place);
             epilogue.finish(isa, output, (rows, values), of_columns, &place);
         }

@@ -4,7 +4,7 @@
 //! they are copied once. Then each group of rows is multiplied with each panel of 16 columns, with a block of sums in
 //! registers. This file has the tiles, the processing of sums, and products in f32; `int8` has those in int8.
 
-use crate::arch::{FLOAT_ROWS_MAX, Isa, ROWS_MAX, Sums};
+use crate::arch::{FLOAT_ROWS_MAX, Isa, Sums};
 use crate::bind::{BindError, Binder, Panels};
 use crate::grid::UnitGrid;
 use crate::int8::{self, IntColumns};
@@ -131,22 +131,27 @@ impl Epilogue {
         addend
     }
 
-    /// Returns the residuals of some rows and of whole panels of columns, if they are adjacent f32. The last row is repeated.
+    /// Whether results are the scaled sums, with what is added in registers, side by side.
+    pub fn is_scaled_sum(&self) -> bool {
+        self.out_step == 1 && self.activation.is_copy() && (self.bias.is_none() || self.is_bias_of_columns)
+    }
+
+    /// Finds the residuals of some rows and of whole panels of columns; the last row is repeated. Returns `None` unless they are
+    /// adjacent f32.
     #[inline(always)]
-    pub fn residuals<'a, I: Isa>(
+    pub fn residuals<'r, 'a>(
         &self,
-        _: I,
         inputs: Inputs<'a>,
         rows: Range<usize>,
         (first, live): (usize, usize),
         place: impl Fn(usize) -> [usize; 3],
-    ) -> Option<[&'a [f32]; ROWS_MAX]> {
+        residuals: &'r mut [&'a [f32]],
+    ) -> Option<&'r [&'a [f32]]> {
         let Some(FloatSource::F32(source)) = self.residual else { return None };
         if self.residual_step != 1 || !live.is_multiple_of(PANEL) {
             return None;
         }
-        let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
-        for (lane, to) in residuals[..I::ROWS].iter_mut().enumerate() {
+        for (lane, to) in residuals.iter_mut().enumerate() {
             let row = (rows.start + lane).min(rows.end - 1);
             *to = &inputs.read(source)[place(row)[2] + first..][..live];
         }

@@ -38,9 +38,6 @@ pub(crate) type Sums = [[f32; PANEL]; FLOAT_ROWS_MAX];
 /// Sums of a block of an int8 product with one panel.
 pub(crate) type IntSums = [[i32; PANEL]; ROWS_MAX];
 
-/// Values of a block of an int8 product.
-pub(crate) type Values = [[f32; PANEL * PANELS_MAX]; ROWS_MAX];
-
 /// How sums of a block become values: `(sum - offset) * (row scale * column scale) + addend + residual`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scaling<'s> {
@@ -51,7 +48,7 @@ pub(crate) struct Scaling<'s> {
     pub column_scales: &'s [[f32; PANEL]],
     pub addends: &'s [[f32; PANEL]],
     /// By row, then by column of all panels.
-    pub residuals: Option<[&'s [f32]; ROWS_MAX]>,
+    pub residuals: Option<&'s [&'s [f32]]>,
 }
 
 /// An instruction set that kernels are compiled for.
@@ -106,13 +103,21 @@ pub(crate) trait Isa: Copy {
     /// [`Self::PANELS`].
     fn block_i8(self, rows: &[Self::Packed], panels: &[i8], sums: &mut [IntSums]);
 
-    /// Computes the values of a block of [`Self::ROWS`] packed rows and as many panels as there are offsets.
+    /// Computes the values of a block of [`Self::ROWS`] packed rows and as many panels as there are offsets: of as many rows as there
+    /// are row scales. Rows of `values` are `step` apart.
     #[inline(always)]
-    fn values_i8(self, rows: &[Self::Packed], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+    fn values_i8(
+        self,
+        rows: &[Self::Packed],
+        panels: &[i8],
+        scaling: Scaling<'_>,
+        (values, step): (&mut [f32], usize),
+    ) {
         let mut sums: [IntSums; PANELS_MAX] = [[[0; PANEL]; ROWS_MAX]; PANELS_MAX];
         let sums = &mut sums[..scaling.offsets.len()];
         self.block_i8(rows, panels, sums);
-        for (lane, (values, row_scale)) in values.iter_mut().zip(scaling.row_scales).enumerate() {
+        for (lane, row_scale) in scaling.row_scales.iter().enumerate() {
+            let values = &mut values[lane * step..][..sums.len() * PANEL];
             for (at, (values, sums)) in values.as_chunks_mut::<PANEL>().0.iter_mut().zip(&*sums).enumerate() {
                 let (offsets, scales) = (&scaling.offsets[at], &scaling.column_scales[at]);
                 for column in 0..PANEL {
@@ -121,10 +126,8 @@ pub(crate) trait Isa: Copy {
                         + scaling.addends[at][column];
                 }
             }
-        }
-        if let Some(residuals) = scaling.residuals {
-            for (values, residuals) in values.iter_mut().zip(residuals) {
-                for (value, residual) in values[..sums.len() * PANEL].iter_mut().zip(residuals) {
+            if let Some(residuals) = scaling.residuals {
+                for (value, residual) in values.iter_mut().zip(residuals[lane]) {
                     *value += residual;
                 }
             }
@@ -239,7 +242,13 @@ macro_rules! vectors {
                 }
 
                 $(#[inline(always)]
-                fn values_i8(self, rows: &[$packed], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+                fn values_i8(
+                    self,
+                    rows: &[$packed],
+                    panels: &[i8],
+                    scaling: Scaling<'_>,
+                    values: (&mut [f32], usize),
+                ) {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { $values_i8(rows, panels, scaling, values) }
                 })?

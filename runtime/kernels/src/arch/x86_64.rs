@@ -1,6 +1,6 @@
 //! x86-64.
 
-use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums, Values};
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums};
 use crate::bind::Kernel;
 use crate::memory::Tile;
 use core::arch::x86_64::{
@@ -135,7 +135,7 @@ fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn vnni_values(rows: &[u8], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+fn vnni_values(rows: &[u8], panels: &[i8], scaling: Scaling<'_>, values: (&mut [f32], usize)) {
     match scaling.offsets.len() {
         1 => vnni_scaled::<1>(rows, panels, scaling, values),
         2 => vnni_scaled::<2>(rows, panels, scaling, values),
@@ -147,7 +147,12 @@ fn vnni_values(rows: &[u8], panels: &[i8], scaling: Scaling<'_>, values: &mut Va
 /// The steps of [`Isa::values_i8`], in their order, while the sums are in registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn vnni_scaled<const PANELS: usize>(rows: &[u8], panels: &[i8], scaling: Scaling<'_>, values: &mut Values) {
+fn vnni_scaled<const PANELS: usize>(
+    rows: &[u8],
+    panels: &[i8],
+    scaling: Scaling<'_>,
+    (values, step): (&mut [f32], usize),
+) {
     let block = vnni_block::<PANELS>(rows, panels);
     for at in 0..PANELS {
         // SAFETY: sixteen sums; no alignment is needed.
@@ -156,18 +161,16 @@ fn vnni_scaled<const PANELS: usize>(rows: &[u8], panels: &[i8], scaling: Scaling
         let scales = unsafe { _mm512_loadu_ps(scaling.column_scales[at].as_ptr()) };
         // SAFETY: as the scales.
         let addends = unsafe { _mm512_loadu_ps(scaling.addends[at].as_ptr()) };
-        for (lane, ((values, sums), row_scale)) in
-            values.iter_mut().zip(&block).zip(scaling.row_scales).enumerate()
-        {
+        for (lane, (sums, row_scale)) in block.iter().zip(scaling.row_scales).enumerate() {
             let scale = _mm512_mul_ps(_mm512_set1_ps(*row_scale), scales);
             let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[at], offsets));
             let mut value = _mm512_add_ps(_mm512_mul_ps(sum, scale), addends);
-            if let Some(residuals) = &scaling.residuals {
+            if let Some(residuals) = scaling.residuals {
                 let residual = &residuals[lane][at * PANEL..][..PANEL];
                 // SAFETY: sixteen floats; no alignment is needed.
                 value = _mm512_add_ps(value, unsafe { _mm512_loadu_ps(residual.as_ptr()) });
             }
-            let to = &mut values[at * PANEL..][..PANEL];
+            let to = &mut values[lane * step + at * PANEL..][..PANEL];
             // SAFETY: sixteen floats; no alignment is needed.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
         }
