@@ -131,9 +131,14 @@ impl Epilogue {
         addend
     }
 
+    /// Whether each row has a bias of its own.
+    fn has_bias_of_rows(&self) -> bool {
+        self.bias.is_some() && !self.is_bias_of_columns
+    }
+
     /// Whether results are the scaled sums, with what is added in registers, side by side.
     pub fn is_scaled_sum(&self) -> bool {
-        self.out_step == 1 && self.activation.is_copy() && (self.bias.is_none() || self.is_bias_of_columns)
+        self.out_step == 1 && self.activation.is_copy() && !self.has_bias_of_rows()
     }
 
     /// Finds the residuals of some rows and of whole panels of columns; the last row is repeated. Returns `None` unless they are
@@ -148,7 +153,8 @@ impl Epilogue {
         residuals: &'r mut [&'a [f32]],
     ) -> Option<&'r [&'a [f32]]> {
         let Some(FloatSource::F32(source)) = self.residual else { return None };
-        if self.residual_step != 1 || !live.is_multiple_of(PANEL) {
+        // A row's bias is added first, so that all kernels round alike.
+        if self.residual_step != 1 || !live.is_multiple_of(PANEL) || self.has_bias_of_rows() {
             return None;
         }
         for (lane, to) in residuals.iter_mut().enumerate() {
@@ -170,7 +176,7 @@ impl Epilogue {
         has_residuals: bool,
         place: impl Fn(usize) -> [usize; 3],
     ) {
-        let bias = self.bias.filter(|_| !self.is_bias_of_columns);
+        let bias = self.bias.filter(|_| self.has_bias_of_rows());
         let residual = self.residual.filter(|_| !has_residuals);
         for (slot, addend, step) in [(1, bias, self.bias_step), (2, residual, self.residual_step)] {
             let Some(addend) = addend else { continue };
