@@ -6,7 +6,7 @@ use crate::memory::{Inputs, Output, Source};
 use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
 use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
 use sonotrace_format::Dtype;
-use sonotrace_format::op::Arithmetic;
+use sonotrace_format::op::{Arithmetic, dynamic_columns};
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
 
 /// Columns of a product in int8.
@@ -30,7 +30,10 @@ pub(crate) fn row_bytes(shape: PanelShape, arithmetic: Arithmetic, packed_bytes:
         depth.next_multiple_of(RUN_MAX).saturating_mul(packed_bytes).saturating_add(size_of::<f32>());
     let beside = depth.saturating_mul(LOADED_ROWS * size_of::<f32>());
     let panels = match arithmetic {
-        Arithmetic::DynamicInt8 => shape.elements(Dtype::I8).unwrap_or(u64::MAX) as usize,
+        Arithmetic::DynamicInt8 => {
+            let panels = PanelShape { n: dynamic_columns(shape), ..shape };
+            panels.elements(Dtype::I8).unwrap_or(u64::MAX) as usize
+        }
         _ => 0,
     };
     (row_bytes, beside.saturating_add(panels))

@@ -12,7 +12,7 @@ use crate::memory::{FloatSource, Inputs, Output, Source};
 use core::ops::Range;
 use half::slice::HalfFloatSliceExt;
 use sonotrace_format::function::Unary;
-use sonotrace_format::op::Arithmetic;
+use sonotrace_format::op::{Arithmetic, DYNAMIC_ELEMENTS_MAX, dynamic_columns};
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
 
 /// Tile grid of a product.
@@ -62,15 +62,23 @@ impl ProductGrid {
         // Larger tiles where columns are rounded again for each.
         let tiles = if arithmetic == Arithmetic::DynamicInt8 { 2 } else { 1 };
         let macs_max = binder.tile_macs(all).saturating_mul(tiles);
+        // All columns if possible, because rows are rounded again for each tile of columns.
+        let mut columns_max = n;
+        if arithmetic == Arithmetic::DynamicInt8 && n.saturating_mul(k) > DYNAMIC_ELEMENTS_MAX {
+            // So are columns for each tile of rows: as many of both.
+            let side = (macs_max / k).isqrt().max(1).next_multiple_of(PANEL as u64);
+            columns_max = side.min(dynamic_columns(shape));
+        }
         if arithmetic.is_int8() {
-            // All columns if possible, because rows are rounded again for each tile of columns.
-            let rows = macs_max / (n.next_multiple_of(PANEL as u64) * k).max(1) / block_rows as u64;
+            let depth = columns_max.next_multiple_of(PANEL as u64).saturating_mul(k).max(1);
+            let rows = macs_max / depth / block_rows as u64;
             tile_rows = tile_rows.min(rows.max(1) as usize * block_rows);
         }
         while tile_rows > block_rows && (tile_rows * PANEL) as u64 * k > macs_max {
             tile_rows = (tile_rows / 2).next_multiple_of(block_rows);
         }
-        let panels = (macs_max / ((tile_rows * PANEL) as u64 * k).max(1)).clamp(1, n.div_ceil(PANEL as u64));
+        let panels =
+            (macs_max / ((tile_rows * PANEL) as u64 * k).max(1)).clamp(1, columns_max.div_ceil(PANEL as u64));
         let tile_columns = panels as usize * PANEL;
         let tiles = m.div_ceil(tile_rows as u64) * n.div_ceil(tile_columns as u64);
         let tiles = tiles.checked_mul(batches).and_then(|tiles| u32::try_from(tiles).ok());

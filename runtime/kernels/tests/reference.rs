@@ -542,6 +542,18 @@ fn int8_products_of_extremes_are_exact() {
     }
 }
 
+/// More columns than are rounded at a time.
+#[test]
+fn many_columns_are_rounded_in_parts() {
+    let random = &mut Random(7);
+    let dims = [1, 1, 1, 1, 1, 5, 600, 512];
+    let a = f32s(&dims, |dim| dim != 6, random);
+    let b = f32s(&dims, |dim| dim != 5, random);
+    let operation = MatMul { activation: Unary::COPY, arithmetic: Arithmetic::DynamicInt8 };
+    let out = output(&dims, |dim| dim != 7, random);
+    check(&Case::new("matmul", operation, dims, out, [Some(a), Some(b), None]), NONE);
+}
+
 #[test]
 fn int8_products_are_refused_without_i8_weights_or_too_deep() {
     let refusal = |case: &Case| {
@@ -557,8 +569,8 @@ fn int8_products_are_refused_without_i8_weights_or_too_deep() {
     case.dims[7] = INT8_DEPTH_MAX as u32 + 1;
     assert!(refusal(&case).contains("deeper than 65536"), "{}", refusal(&case));
     let mut case = common::dynamic_matmul();
-    (case.dims[6], case.dims[7]) = (512, 513);
-    assert!(refusal(&case).contains("more than 262144 elements of columns"), "{}", refusal(&case));
+    case.dims[7] = 16_385;
+    assert!(refusal(&case).contains("a panel of an int8 product has more than 262144"), "{}", refusal(&case));
     let mut case = common::convolution();
     if let Operation::Conv(conv) = &mut case.operation {
         conv.arithmetic = Arithmetic::DynamicInt8;

@@ -4,7 +4,7 @@ use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
 use crate::view::TensorId;
 use half::f16;
-use sonotrace::format::op::{Arithmetic, DYNAMIC_ELEMENTS_MAX, INT8_DEPTH_MAX};
+use sonotrace::format::op::{Arithmetic, INT8_DEPTH_MAX, dynamic_columns};
 use sonotrace::format::panels::{GROUP, PANEL, PanelShape};
 use sonotrace::format::{Dtype, OpKind, Operation, TENSOR_ALIGN};
 
@@ -130,7 +130,7 @@ pub fn quantize(module: &mut Module, places: &[Option<Stored>]) {
         let Some(PanelShape { n, k }) = op.operation.panels(&op.extents()) else { continue };
         let Some(weights) = op.operands[2].filter(|_| k <= INT8_DEPTH_MAX) else { continue };
         let is_large = (op.dims[5] as u64).min(n).min(k) >= DYNAMIC_EXTENT_MIN;
-        let is_dynamic = is_large && !is_constant[weights.tensor] && n * k <= DYNAMIC_ELEMENTS_MAX;
+        let is_dynamic = is_large && !is_constant[weights.tensor] && dynamic_columns(PanelShape { n, k }) > 0;
         let is_i8 = places[weights.tensor].is_some_and(|stored| stored.dtype == Dtype::I8);
         match &mut op.operation {
             Operation::MatMul(op) if is_i8 => op.arithmetic = Arithmetic::Int8,

@@ -22,7 +22,7 @@ pub use grid_sample::{GridSample, Outside};
 pub use matmul::MatMul;
 pub use normalize::{Normalize, Statistics};
 pub use pool::{Pool, PoolFunction};
-pub use product::{Arithmetic, DYNAMIC_ELEMENTS_MAX, INT8_DEPTH_MAX};
+pub use product::{Arithmetic, DYNAMIC_ELEMENTS_MAX, INT8_DEPTH_MAX, dynamic_columns};
 pub use reduce::{Reduce, Reduction};
 pub use resample::{RESAMPLE_TAPS_MAX, Resample};
 pub use softmax::Softmax;

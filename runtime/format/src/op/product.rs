@@ -21,8 +21,15 @@ codes! {
 /// Deepest sum of an int8 product: that many products of an unsigned and a signed byte fit an i32.
 pub const INT8_DEPTH_MAX: u64 = 65_536;
 
-/// Most elements of the columns of a product that rounds them at run time: scratch holds all of them.
+/// Most elements of columns that a product rounds at a time: scratch holds those of a tile.
 pub const DYNAMIC_ELEMENTS_MAX: u64 = 262_144;
+
+/// Returns the most columns that a product of `n` columns and depth `k` rounds at a time: whole panels, unless it has less.
+pub const fn dynamic_columns(PanelShape { n, k }: PanelShape) -> u64 {
+    let panels = DYNAMIC_ELEMENTS_MAX / (if k == 0 { 1 } else { k }) / PANEL as u64;
+    let columns = panels * PANEL as u64;
+    if columns < n { columns } else { n }
+}
 
 impl Arithmetic {
     /// Returns whether sums are sums of integers.
@@ -36,14 +43,17 @@ const PACKED_ELEMENTS: u64 = 16_384;
 /// Minimum and maximum rows that a kernel may pack at a time.
 const PACKED_ROWS: [u64; 2] = [32, 256];
 
-/// Returns the scratch of a product: packed rows and one panel of weights, both as f32; and i8 panels of all columns, if they are
-/// rounded at run time.
+/// Returns the scratch of a product: packed rows and one panel of weights, both as f32; and i8 panels of the columns that are rounded
+/// at a time.
 pub(super) fn scratch_bytes(shape: PanelShape, arithmetic: Arithmetic) -> u64 {
     let depth = shape.k.max(1).div_ceil(GROUP as u64).saturating_mul(GROUP as u64);
     let rows = (PACKED_ELEMENTS / depth).clamp(PACKED_ROWS[0], PACKED_ROWS[1]);
     let bytes = depth.saturating_mul((rows + PANEL as u64) * size_of::<f32>() as u64);
     match arithmetic {
-        Arithmetic::DynamicInt8 => bytes.saturating_add(shape.elements(Dtype::I8).unwrap_or(u64::MAX)),
+        Arithmetic::DynamicInt8 => {
+            let panels = PanelShape { n: dynamic_columns(shape), ..shape };
+            bytes.saturating_add(panels.elements(Dtype::I8).unwrap_or(u64::MAX))
+        }
         _ => bytes,
     }
 }
@@ -54,8 +64,8 @@ pub(super) fn arithmetic(code: u32, shape: PanelShape) -> Result<Arithmetic, Ref
     if arithmetic.is_int8() && shape.k > INT8_DEPTH_MAX {
         return Err("an int8 product is deeper than 65536");
     }
-    if arithmetic == Arithmetic::DynamicInt8 && shape.n.saturating_mul(shape.k) > DYNAMIC_ELEMENTS_MAX {
-        return Err("an int8 product rounds more than 262144 elements of columns");
+    if arithmetic == Arithmetic::DynamicInt8 && dynamic_columns(shape) == 0 {
+        return Err("a panel of an int8 product has more than 262144 elements to round");
     }
     Ok(arithmetic)
 }
