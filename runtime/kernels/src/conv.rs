@@ -17,6 +17,9 @@ const COLUMN: usize = 5;
 const OUT_CHANNEL: usize = 6;
 const IN_CHANNEL: usize = 7;
 
+/// Elements of a window's row, below which the windows of several pixels are copied together.
+const NARROW: usize = 16;
+
 /// Bound convolution.
 #[derive(Debug)]
 pub(crate) struct Conv {
@@ -135,6 +138,9 @@ impl Rows for Windows<'_> {
 
     #[inline(always)]
     fn load(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
+        if self.conv.in_channels * self.conv.axes[1].kernel() < NARROW {
+            return self.load_narrow(pixels, k, to);
+        }
         for (pixel, to) in pixels.zip(to.chunks_exact_mut(k)) {
             self.load_window(pixel, to);
         }
@@ -147,6 +153,40 @@ impl Windows<'_> {
     fn has_adjacent_taps(&self) -> bool {
         let ([_, _, column_step, channel_step], channels) = (self.conv.image_steps, self.conv.in_channels);
         (channel_step == 1 || channels == 1) && column_step == channels && self.conv.axes[1].dilation() == 1
+    }
+
+    /// Copies windows whose rows are short: each element of the windows of neighbouring pixels together.
+    #[inline(always)]
+    fn load_narrow(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
+        let [_, row_step, column_step, channel_step] = self.conv.image_steps;
+        let [rows, columns] = self.conv.axes;
+        let (width, channels) = (self.conv.out_columns, self.conv.in_channels);
+        to[..pixels.len() * k].fill(0.0);
+        let mut first = pixels.start;
+        while first < pixels.end {
+            // The pixels of one output row.
+            let (y, from) = (first / width, first % width);
+            let end = pixels.end.min(first - from + width);
+            let to = &mut to[(first - pixels.start) * k..];
+            for (tap, (ky, kx)) in
+                (0..rows.kernel()).flat_map(|ky| (0..columns.kernel()).map(move |kx| (ky, kx))).enumerate()
+            {
+                let inside = columns.outputs_inside(kx, width);
+                let (start, stop) = (inside.start.max(from), inside.end.min(from + end - first));
+                if start >= stop {
+                    continue;
+                }
+                let Some((y, x)) = rows.input_at(y, ky).zip(columns.input_at(start, kx)) else { continue };
+                for channel in 0..channels {
+                    let image = &self.image[y * row_step + x * column_step + channel * channel_step..];
+                    let to = &mut to[(start - from) * k + tap * channels + channel..];
+                    for at in 0..stop - start {
+                        to[at * k] = image[at * columns.stride() * column_step];
+                    }
+                }
+            }
+            first = end;
+        }
     }
 
     /// Copies all channels of each kernel element; zero outside the image.
