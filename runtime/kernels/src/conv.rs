@@ -138,8 +138,9 @@ impl Rows for Windows<'_> {
 
     #[inline(always)]
     fn load(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
-        if self.conv.in_channels * self.conv.axes[1].kernel() < NARROW {
-            return self.load_narrow(pixels, k, to);
+        let is_narrow = self.conv.in_channels * self.conv.axes[1].kernel() < NARROW;
+        if is_narrow || self.conv.image_steps[3] != 1 {
+            return self.load_by_element(pixels, k, to);
         }
         for (pixel, to) in pixels.zip(to.chunks_exact_mut(k)) {
             self.load_window(pixel, to);
@@ -155,9 +156,10 @@ impl Windows<'_> {
         (channel_step == 1 || channels == 1) && column_step == channels && self.conv.axes[1].dilation() == 1
     }
 
-    /// Copies windows whose rows are short: each element of the windows of neighbouring pixels together.
+    /// Copies one element of the windows of neighbouring pixels after the other: for windows with short rows, or whose channels are
+    /// apart.
     #[inline(always)]
-    fn load_narrow(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
+    fn load_by_element(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
         let [_, row_step, column_step, channel_step] = self.conv.image_steps;
         let [rows, columns] = self.conv.axes;
         let (width, channels) = (self.conv.out_columns, self.conv.in_channels);
@@ -189,10 +191,10 @@ impl Windows<'_> {
         }
     }
 
-    /// Copies all channels of each kernel element; zero outside the image.
+    /// Copies all channels, which are adjacent, of each kernel element; zero outside the image.
     #[inline(always)]
     fn load_window(&self, pixel: usize, to: &mut [f32]) {
-        let [_, row_step, column_step, channel_step] = self.conv.image_steps;
+        let [_, row_step, column_step, _] = self.conv.image_steps;
         let [rows, columns] = self.conv.axes;
         let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
         let channels = self.conv.in_channels;
@@ -221,15 +223,7 @@ impl Windows<'_> {
                 to.fill(0.0);
                 continue;
             };
-            let from = &self.image[y * row_step + x * column_step..];
-            if channel_step == 1 {
-                to.copy_from_slice(&from[..to.len()]);
-            } else {
-                // The step is 0 if one element is repeated.
-                for (channel, to) in to.iter_mut().enumerate() {
-                    *to = from[channel * channel_step];
-                }
-            }
+            to.copy_from_slice(&self.image[y * row_step + x * column_step..][..to.len()]);
         }
     }
 }

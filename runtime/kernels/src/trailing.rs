@@ -40,15 +40,23 @@ pub(crate) fn fold_row(
     map: impl Fn(f32) -> f32,
     combine: impl Fn(f32, f32) -> f32,
 ) -> f32 {
-    let mut lanes = [start; 2 * LANES];
-    let (whole, rest) = row.as_chunks::<{ 2 * LANES }>();
-    let (half, rest) = rest.as_chunks::<{ LANES / 2 }>();
-    for values in whole {
-        for (lane, &value) in lanes.iter_mut().zip(values) {
-            *lane = combine(*lane, map(value));
-        }
+    const FEW: usize = LANES / 2;
+    if row.len() < 2 * LANES {
+        return combined_lanes(folded::<FEW>(row, [start; FEW], map, &combine), combine);
     }
-    for values in half {
+    combined_lanes(folded::<{ 2 * LANES }>(row, [start; 2 * LANES], map, &combine), combine)
+}
+
+/// Combines lanes with the elements of a row, so many at a time.
+#[inline(always)]
+fn folded<const COUNT: usize>(
+    row: &[f32],
+    mut lanes: [f32; COUNT],
+    map: impl Fn(f32) -> f32,
+    combine: impl Fn(f32, f32) -> f32,
+) -> [f32; COUNT] {
+    let (whole, rest) = row.as_chunks::<COUNT>();
+    for values in whole {
         for (lane, &value) in lanes.iter_mut().zip(values) {
             *lane = combine(*lane, map(value));
         }
@@ -56,7 +64,7 @@ pub(crate) fn fold_row(
     for (lane, &value) in lanes.iter_mut().zip(rest) {
         *lane = combine(*lane, map(value));
     }
-    combined_lanes(lanes, combine)
+    lanes
 }
 
 /// Sums the products of up to [`CHUNK`] elements.

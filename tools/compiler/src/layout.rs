@@ -7,7 +7,7 @@
 use crate::fuse::{merge, split_dims};
 use crate::graph::{Constant, Home, Module, Op, Operand, Program};
 use crate::view::{MapDim, TensorId, dense_strides, project};
-use sonotrace::format::op::{Need, Reduce, Reduction};
+use sonotrace::format::op::{Conv, Need, Reduce, Reduction};
 use sonotrace::format::{DIMS, OpKind, Operation};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,9 +128,20 @@ fn cost(module: &Module, op: &Op) -> usize {
             (0..DIMS).filter(|&dim| operand.strides[dim] != 0).map(|dim| extents[dim]).product();
         let is_strided =
             op.operation.vector_dim(slot).is_some_and(|dim| extents[dim] > 1 && operand.strides[dim] > 1);
-        elements * if is_strided { STRIDED_COST } else { 1 }
+        elements * reads(op, slot) * if is_strided { STRIDED_COST } else { 1 }
     };
     operands(op).map(of).sum()
+}
+
+/// Times that an operation reads each element of an operand, next to: windows overlap.
+fn reads(op: &Op, slot: usize) -> usize {
+    match &op.operation {
+        Operation::Conv(Conv { window, .. }) if slot == 1 => {
+            let step = window.stride.iter().map(|&stride| stride as usize).product::<usize>();
+            (window.taps() as usize).div_ceil(step.max(1))
+        }
+        _ => 1,
+    }
 }
 
 /// The operation after the axis with this stride has become the innermost one of some tensors; none if strides cannot express it.
