@@ -182,8 +182,15 @@ impl Windows<'_> {
                 for channel in 0..channels {
                     let image = &self.image[y * row_step + x * column_step + channel * channel_step..];
                     let to = &mut to[(start - from) * k + tap * channels + channel..];
-                    for at in 0..stop - start {
-                        to[at * k] = image[at * columns.stride() * column_step];
+                    let to = to.chunks_mut(k).take(stop - start);
+                    match columns.stride() * column_step {
+                        // One element is repeated.
+                        0 => to.for_each(|to| to[0] = image[0]),
+                        step => {
+                            for (to, from) in to.zip(image.chunks(step)) {
+                                to[0] = from[0];
+                            }
+                        }
                     }
                 }
             }
