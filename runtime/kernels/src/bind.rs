@@ -1,6 +1,6 @@
 //! Binds a verified record: kernel, operands, tile grid.
 
-use crate::arch::{Instructions, Isa};
+use crate::arch::{Instructions, Isa, Work};
 use crate::grid::UnitGrid;
 use crate::memory::{Element, FloatSource, FloatTarget, Source, SpaceOf, Spaces, Target, Tile};
 use crate::{
@@ -64,6 +64,18 @@ pub(crate) trait Kernel: Sized {
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>);
 }
 
+/// A tile of a kernel.
+struct TileOf<'a, K>(&'a K, Tile<'a>);
+
+impl<K: Kernel> Work for TileOf<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.0.run(isa, self.1);
+    }
+}
+
 /// The list of kernels: the operation, and its kernel's type.
 macro_rules! kernels {
     ($($operation:ident => $kernel:path,)*) => {
@@ -83,7 +95,7 @@ macro_rules! kernels {
             }
 
             fn run(&self, instructions: Instructions, tile: Tile<'_>) {
-                match self { $(Self::$operation(kernel) => instructions.run(kernel, tile),)* }
+                match self { $(Self::$operation(kernel) => instructions.run(TileOf(kernel, tile)),)* }
             }
         }
     };

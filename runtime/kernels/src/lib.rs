@@ -7,6 +7,7 @@
 //! Each kernel is compiled for every instruction set ([`arch`]); as portable code it is the reference for the others.
 //!
 //! * [`bind`]: binds a record to its kernel.
+//! * [`bits`]: rows of a mask as bits.
 //! * [`claims`]: hands out tiles to threads.
 //! * [`memory`]: positions of a run's tensors; the only unsafe code of the portable kernels.
 //! * [`math`]: elementary functions with the same bits everywhere.
@@ -17,6 +18,7 @@
 
 pub mod arch;
 pub mod bind;
+pub mod bits;
 pub mod claims;
 mod conv;
 mod depthwise;

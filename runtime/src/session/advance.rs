@@ -639,7 +639,7 @@ impl<C: Clock> Session<'_, C> {
         is_retry: bool,
     ) -> Stage {
         let scene = self.kept[task.slot as usize].scene;
-        let field = scene.and_then(|scene| objects::field(self.buffers.field, &scene));
+        let field = scene.and_then(|scene| objects::field(self.buffers.field, &scene, &self.config));
         match field.map(|field| Tracing::new(&field, pick, objects::PIXELS_MIN)) {
             Some(Ok(tracing)) => Stage::Trace { work, task, confidence, tracing, is_retry },
             _ => self.show(work, &task, None),
@@ -657,7 +657,8 @@ impl<C: Clock> Session<'_, C> {
     ) -> Stage {
         let super::Buffers { field, labels, points, links, .. } = &mut self.buffers;
         let scene = self.kept[task.slot as usize].scene;
-        let Some((scene, field)) = scene.and_then(|scene| Some((scene, objects::field(field, &scene)?)))
+        let Some((scene, field)) =
+            scene.and_then(|scene| Some((scene, objects::field(field, &scene, &self.config)?)))
         else {
             return self.show(work, &task, None);
         };

@@ -74,9 +74,10 @@ pub(super) struct Scene {
 }
 
 /// Crops a mask on the input grid to the field of view; `None` if the buffer is too small.
-pub(super) fn field<'a>(values: &'a [f32], scene: &Scene) -> Option<Field<'a>> {
+pub(super) fn field<'a>(values: &'a [f32], scene: &Scene, config: &SessionConfig<'_>) -> Option<Field<'a>> {
     let grid = &scene.grid;
-    Field::new(values, grid.columns() as usize, grid.rows() as usize, grid.size() as usize).ok()
+    let field = Field::new(values, grid.columns() as usize, grid.rows() as usize, grid.size() as usize);
+    Some(field.ok()?.with_instructions(config.instructions))
 }
 
 /// Contour and confidence of an object's mask.
@@ -189,7 +190,7 @@ mod tests {
         let (mut enlarged, mut labels) = (vec![0.0; pixels], vec![0; pixels]);
         let (mut points, mut links) = (vec![[0.0; 2]; 4096], vec![Link::zeroed(); 4096]);
         mask::upsample(&mask, mask_size as usize, size as usize, &mut enlarged).expect("room enough");
-        let field = field(&enlarged, &scene).expect("room enough");
+        let field = field(&enlarged, &scene, &SessionConfig::default()).expect("room enough");
         let traced = trace(&field, Pick::Largest, PIXELS_MIN, &mut labels, &mut points, &mut links);
         let contour = traced.expect("room enough").expect("a wall");
         let output = MaskOutput { contour, scene, confidence: 0.9, state: State::Tracked };

@@ -3,24 +3,22 @@
 //! Inside pixels are connected to their four neighbours, and across a diagonal where the contour connects them too (a
 //! saddle whose middle is inside), so that each component has exactly one outer boundary. Outside pixels are connected by
 //! the complementary rule (across a saddle whose middle is outside), so that each hole has exactly one boundary, too.
-//! Components are labelled by union-find in one pass over the pixels (Rosenfeld and Pfaltz 1966), without recursion.
+//! Runs of pixels are labelled by union-find in one pass over the rows (Rosenfeld and Pfaltz 1966), without recursion.
 //!
-//! **Work**: one unit for each pixel visited and for each link of a union-find path followed. The largest piece is one
-//! pixel with at most three paths of at most [`path_links_max`] links. Long paths are rare: each walk shortens its path
-//! (path splitting), so that `m` walks over `n` pixels follow `O(m log n)` links in total (Tarjan and van Leeuwen 1984).
+//! **Work**: one unit for each pixel of a row, for each start of a run and each contact of two runs, and for each link of a
+//! union-find path followed. The largest piece is one pixel of a run with at most three paths of at most [`path_links_max`]
+//! links. Long paths are rare: each walk shortens its path (path splitting), so that `m` walks over `n` runs follow
+//! `O(m log n)` links in total (Tarjan and van Leeuwen 1984).
 
 use super::budget::StepBudget;
 use super::error::{VisionError, need, within};
 use super::grid::Vertex;
 use super::mask::{Field, PixelBox};
+use super::rows::{Row, Rows, Scan};
 use core::cmp::Reverse;
 
 /// Most points of [`Pick::Containing`].
 pub const PICK_POINTS_MAX: usize = 16;
-
-/// Label of a pixel outside the mask. Other labels are the index of an earlier pixel of the same component, or, at a
-/// component's first pixel in reading order (its root), minus the number of its pixels.
-const NONE: i32 = i32::MAX;
 
 /// Selection of a component.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,7 +45,7 @@ pub const fn labels_len(columns: usize, rows: usize) -> usize {
 }
 
 /// Returns the maximum links of a union-find path. The roots along a path were roots of different components when the
-/// path's first pixel was labelled. Only components that reach the row last labelled can still be joined, and a row has
+/// path's first run was labelled. Only components that reach the row last labelled can still be joined, and a row has
 /// room for one in every two pixels; three more for its ends, and for the outside that reaches the edge.
 pub const fn path_links_max(columns: usize) -> usize {
     columns / 2 + 3
@@ -101,23 +99,23 @@ impl ComponentSearch {
     ) -> Result<bool, VisionError> {
         need("labels scratch", labels.len(), labels_len(field.columns(), field.rows()))?;
         let mut labels = Labels { field, labels, budget };
-        while let Some((x, y)) = self.scan.next(labels.budget) {
-            if !field.is_inside(x, y) {
-                labels.labels[y * field.columns() + x] = NONE;
-                continue;
-            }
-            let root = labels.add(x, y, &field.bounds());
-            // A component has its full size when its last pixel is added, so the largest size seen is the largest.
+        let mut rows = self.scan.rows(field, true);
+        while let Some(x) = self.scan.next(&mut rows, labels.budget) {
+            let root = labels.add(&rows, x, self.scan.y);
+            // A component has its full size when its last run is connected, so the largest size seen is the largest.
             if self.is_largest_wanted {
                 self.best = self.best.max(Some((labels.size(root), Reverse(root))));
             }
         }
+        let mut row = Row::EMPTY;
         while self.scan.is_done() && self.points_left > 0 && !labels.budget.is_used_up() {
             self.points_left -= 1;
             let pixel = self.points[self.points_left];
             labels.budget.count(1);
-            if labels.labels[pixel] != NONE {
-                let root = labels.find(pixel);
+            let [x, y] = [pixel % field.columns(), pixel / field.columns()];
+            if field.is_inside(x, y) {
+                row.read(field, y);
+                let root = labels.find(pixel - x + row.start(x));
                 self.best = self.best.max(Some((labels.size(root), Reverse(root))));
             }
         }
@@ -175,13 +173,13 @@ impl HoleSearch {
     ) -> Result<bool, VisionError> {
         need("labels scratch", labels.len(), labels_len(field.columns(), field.rows()))?;
         let mut labels = Labels { field, labels, budget };
+        let mut rows = self.scan.rows(field, false);
         if !self.is_labelled {
-            while let Some((x, y)) = self.scan.next(labels.budget) {
-                if !field.is_inside(x, y) {
-                    let root = labels.add(x, y, &self.bounds);
-                    if self.bounds.is_edge(x, y) {
-                        self.open = Some(self.open.map_or(root, |open| labels.join(open, root)));
-                    }
+            while let Some(x) = self.scan.next(&mut rows, labels.budget) {
+                let y = self.scan.y;
+                let root = labels.add(&rows, x, y);
+                if self.bounds.is_edge(x, y) || self.bounds.is_edge(rows.own().end(x) - 1, y) {
+                    self.open = Some(self.open.map_or(root, |open| labels.join(open, root)));
                 }
             }
             if !self.scan.is_done() {
@@ -189,16 +187,26 @@ impl HoleSearch {
             }
             (self.is_labelled, self.scan) = (true, Scan::new(self.bounds));
             self.open = self.open.map(|open| labels.find(open));
+            rows = self.scan.rows(field, false);
         }
         let own = self.first[1] * field.columns() + self.first[0];
-        while let Some((x, y)) = self.scan.next(labels.budget) {
+        let (mut above, mut above_y) = (Row::EMPTY, None);
+        while let Some(x) = self.scan.next(&mut rows, labels.budget) {
+            let y = self.scan.y;
             let index = y * field.columns() + x;
-            if field.is_inside(x, y) || labels.labels[index] >= 0 || self.open == Some(index) {
+            if rows.own().start(x) != x || labels.labels[index] >= 0 || self.open == Some(index) {
                 continue;
             }
             // The root of a hole. The pixel above is in the component around it; an island would have the hole above.
             let pixels = labels.size(index);
-            if pixels < self.pixels_min || labels.find(index - field.columns()) != own {
+            if pixels < self.pixels_min {
+                continue;
+            }
+            if above_y != Some(y - 1) {
+                above.read(field, y - 1);
+                above_y = Some(y - 1);
+            }
+            if labels.find((y - 1) * field.columns() + above.start(x)) != own {
                 continue;
             }
             let place = holes[..self.count].partition_point(|kept| kept.pixels >= pixels);
@@ -217,39 +225,8 @@ impl HoleSearch {
     }
 }
 
-/// The pixels of a window in reading order, one unit of work each. Resumable after any of them.
-#[derive(Debug, Clone, Copy)]
-struct Scan {
-    window: PixelBox,
-    x: usize,
-    y: usize,
-}
-
-impl Scan {
-    fn new(window: PixelBox) -> Self {
-        Self { window, x: window.x0, y: window.y0 }
-    }
-
-    fn is_done(&self) -> bool {
-        self.y > self.window.y1
-    }
-
-    /// Returns the next pixel; `None` at the end and when the budget is used up.
-    fn next(&mut self, budget: &mut StepBudget) -> Option<(usize, usize)> {
-        if self.is_done() || budget.is_used_up() {
-            return None;
-        }
-        budget.count(1);
-        let at = (self.x, self.y);
-        self.x += 1;
-        if self.x > self.window.x1 {
-            (self.x, self.y) = (self.window.x0, self.y + 1);
-        }
-        Some(at)
-    }
-}
-
-/// Union-find over the pixels of a field.
+/// Union-find over runs. Each is labelled at its first pixel: with the index of the first pixel of an earlier run of the same
+/// component, or, if it is the component's first in reading order (its root), with minus the number of the component's pixels.
 struct Labels<'a> {
     field: &'a Field<'a>,
     labels: &'a mut [i32],
@@ -262,39 +239,32 @@ impl Labels<'_> {
         self.labels[root].unsigned_abs() as usize
     }
 
-    /// Labels a pixel and connects it to the pixels of its side, inside or outside, that come before it in the window.
-    /// Returns its root.
-    fn add(&mut self, x: usize, y: usize, window: &PixelBox) -> usize {
-        let (field, columns) = (self.field, self.field.columns());
-        let inside = field.is_inside(x, y);
-        let is_of_side = |x: usize, y: usize| field.is_inside(x, y) == inside;
-        let index = y * columns + x;
-        self.labels[index] = -1;
-        let mut root = index;
-        let left = x > window.x0 && is_of_side(x - 1, y);
-        let above = y > window.y0 && is_of_side(x, y - 1);
-        if left {
-            root = self.join(root, index - 1);
+    /// Labels the run of a pixel in row `y` if it starts there, and connects it to the runs of the row above that it begins to touch
+    /// there. Returns its root.
+    fn add(&mut self, rows: &Rows<'_>, x: usize, y: usize) -> usize {
+        let (field, own) = (self.field, rows.own());
+        let index = y * field.columns() + own.start(x);
+        let is_start = own.start(x) == x;
+        if is_start {
+            self.labels[index] = -((own.end(x) - x) as i32);
         }
-        if above {
-            root = self.join(root, index - columns);
-        }
-        if y == window.y0 || above {
-            return root;
+        let mut root = self.find(index);
+        let above = |x: usize| (y - 1) * field.columns() + rows.above().start(x);
+        if rows.above().has(x) {
+            return self.join(root, above(x));
         }
         // The middle of a saddle belongs to one side, whose pixels it connects.
-        let is_connected = |x: usize, y: usize| field.saddle_is_connected(x, y) == inside;
-        if x > window.x0 && !left && is_of_side(x - 1, y - 1) && is_connected(x - 1, y - 1) {
-            root = self.join(root, index - columns - 1);
+        let is_connected = |x: usize| field.saddle_is_connected(x, y - 1) == rows.inside;
+        if is_start && x > 0 && rows.above().has(x - 1) && is_connected(x - 1) {
+            root = self.join(root, above(x - 1));
         }
-        let right = x < window.x1 && !is_of_side(x + 1, y) && is_of_side(x + 1, y - 1);
-        if right && is_connected(x, y - 1) {
-            root = self.join(root, index - columns + 1);
+        if !own.has(x + 1) && rows.above().has(x + 1) && is_connected(x) {
+            root = self.join(root, above(x + 1));
         }
         root
     }
 
-    /// Returns the root of a pixel. Path splitting: each pixel on the path is linked to the one after the next.
+    /// Returns the root of a run. Path splitting: each run on the path is linked to the one after the next.
     fn find(&mut self, mut index: usize) -> usize {
         while self.labels[index] >= 0 {
             self.budget.count(1);
@@ -307,13 +277,13 @@ impl Labels<'_> {
         index
     }
 
-    /// Joins the components of two pixels; returns their root.
+    /// Joins the components of two runs; returns their root.
     fn join(&mut self, a: usize, b: usize) -> usize {
         let (a, b) = (self.find(a), self.find(b));
         if a == b {
             return a;
         }
-        // The earlier pixel remains the root, so that the root is the first pixel in reading order.
+        // The earlier run remains the root, so that the root starts with the first pixel in reading order.
         let (first, second) = (a.min(b), a.max(b));
         self.labels[first] += self.labels[second];
         self.labels[second] = first as i32;

@@ -4,6 +4,8 @@
 
 use super::error::{VisionError, need, within};
 use core::ops::Range;
+use sonotrace_kernels::arch::Instructions;
+use sonotrace_kernels::bits;
 
 /// Largest side of a field.
 pub const FIELD_SIDE_MAX: usize = 4096;
@@ -19,6 +21,7 @@ pub struct Field<'a> {
     columns: usize,
     rows: usize,
     stride: usize,
+    instructions: Instructions,
 }
 
 /// An upright box of pixels, both ends included.
@@ -63,7 +66,12 @@ impl<'a> Field<'a> {
         within("rows of the field", rows as f64, 1.0, most)?;
         within("row stride of the field", stride as f64, columns as f64, most)?;
         need("mask logits", values.len(), (rows - 1) * stride + columns)?;
-        Ok(Self { values, columns, rows, stride })
+        Ok(Self { values, columns, rows, stride, instructions: Instructions::best() })
+    }
+
+    /// Chooses the instruction set of the kernels, instead of the fastest. The results do not depend on it.
+    pub fn with_instructions(self, instructions: Instructions) -> Self {
+        Self { instructions, ..self }
     }
 
     /// Returns the number of columns.
@@ -97,6 +105,11 @@ impl<'a> Field<'a> {
     /// For a pixel outside the field.
     pub fn is_inside(&self, x: usize, y: usize) -> bool {
         self.at(x, y) > 0.0
+    }
+
+    /// Tells which pixels of a row are inside the mask: bit `x % 64` of word `x / 64`.
+    pub(super) fn inside_bits(&self, y: usize, words: &mut [u64]) {
+        bits::positive(self.instructions, &self.values[y * self.stride..][..self.columns], words);
     }
 
     /// Returns whether the inside pixels of a saddle are connected: of the four pixels with top left `(x, y)`, two on

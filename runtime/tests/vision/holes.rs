@@ -388,3 +388,42 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rows of more pixels than a word has bits: the largest component and its holes are those of a flood fill.
+    #[test]
+    fn wide_noise_gives_the_components_of_a_flood_fill(
+        w in prop::sample::select(vec![63usize, 64, 65, 127, 128, 129, 200]),
+        h in 1usize..9,
+        values in prop::collection::vec(rough(), 200 * 8),
+        lift in prop::sample::select(vec![-0.2f32, 0.0, 0.2, 0.4, 0.6]),
+    ) {
+        let values: Vec<f32> = values[..w * h].iter().map(|value| value + lift).collect();
+        let found = find(&values, w, h, Pick::Largest, 0);
+        let (mut seen, mut parts) = (vec![false; w * h], Vec::new());
+        for first in 0..w * h {
+            if seen[first] {
+                continue;
+            }
+            let members = flood(&values, w, h, (first % w, first / w));
+            (0..w * h).for_each(|i| seen[i] |= members[i]);
+            let pixels = members.iter().filter(|&&member| member).count();
+            parts.push((values[first] > 0.0, pixels, [first % w, first / w], members));
+        }
+        // The first among equals.
+        let largest = parts.iter().filter(|part| part.0).rev().max_by_key(|part| part.1);
+        prop_assert_eq!(found.is_some(), largest.is_some());
+        let (Some(found), Some((_, pixels, first, component))) = (found, largest) else { return Ok(()) };
+        prop_assert_eq!(found.component, Component { first: *first, pixels: *pixels });
+        // What reaches the edge of the field or of another component's hole is no hole of this component.
+        let holes = parts.iter().filter(|(is_inside, _, [x, y], gap)| {
+            let touches = |i: usize| [0, w - 1].contains(&(i % w)) || [0, h - 1].contains(&(i / w));
+            !is_inside && !(0..w * h).any(|i| gap[i] && touches(i)) && component[(y - 1) * w + x]
+        });
+        let mut expected: Vec<_> = holes.map(|part| (part.1, part.2)).collect();
+        expected.sort_by_key(|&(pixels, _)| std::cmp::Reverse(pixels));
+        prop_assert_eq!(sizes(&found), expected);
+    }
+}

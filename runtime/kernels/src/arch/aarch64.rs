@@ -1,8 +1,6 @@
 //! AArch64.
 
-use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
-use crate::bind::Kernel;
-use crate::memory::Tile;
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums, Work};
 use core::arch::aarch64::{
     float32x4_t, int8x8_t, int8x16_t, int16x4_t, int32x4_t, vcombine_s8, vcombine_s16, vcvtnq_s32_f32,
     vdup_n_s8, vdup_n_s32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vfmaq_n_f32, vget_lane_u64, vld1_s8,

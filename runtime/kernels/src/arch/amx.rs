@@ -2,9 +2,7 @@
 //! for them are not stable. All else is computed as with AVX-512 VNNI, and rows are packed in the same way.
 
 use super::x86_64::Avx512Vnni;
-use super::{FLOAT_ROWS_MAX, IntSums, Isa, ROWS_MAX, Sums};
-use crate::bind::Kernel;
-use crate::memory::Tile;
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, ROWS_MAX, Sums, Work};
 use core::arch::asm;
 use sonotrace_format::function::Unary;
 use sonotrace_format::panels::{GROUP, PANEL};
@@ -105,13 +103,13 @@ impl Isa for Amx {
     const OFFSET: i32 = Avx512Vnni::OFFSET;
     type Packed = u8;
 
-    fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
+    fn run<W: Work>(self, work: W) -> W::Output {
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn compiled<K: Kernel>(isa: Amx, kernel: &K, tile: Tile<'_>) {
-            kernel.run(isa, tile);
+        fn compiled<W: Work>(isa: Amx, work: W) -> W::Output {
+            work.run(isa)
         }
         // SAFETY: the token of AVX-512 VNNI proves that the processor has the instructions.
-        unsafe { compiled(self, kernel, tile) }
+        unsafe { compiled(self, work) }
     }
 
     fn unary(self, function: Unary, values: &mut [f32]) {

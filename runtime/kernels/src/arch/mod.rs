@@ -16,8 +16,6 @@ pub mod x86_64;
 
 pub(crate) use portable::Portable;
 
-use crate::bind::Kernel;
-use crate::memory::Tile;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::{GROUP, PANEL};
@@ -51,6 +49,15 @@ pub(crate) struct Scaling<'s> {
     pub residuals: Option<&'s [&'s [f32]]>,
 }
 
+/// Work that is compiled for each instruction set.
+pub(crate) trait Work {
+    /// What it computes.
+    type Output;
+
+    /// Does the work. Inlined, like all that it calls on elements, so that it is compiled for the instruction set.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
 /// An instruction set that kernels are compiled for.
 pub(crate) trait Isa: Copy {
     /// Rows of a block of sums in f32, at most [`FLOAT_ROWS_MAX`].
@@ -75,8 +82,8 @@ pub(crate) trait Isa: Copy {
     /// Added to each element by [`Self::pack`]; the sums exceed those of the integers by this times the column's sum.
     const OFFSET: i32;
 
-    /// Runs a tile of a kernel, compiled for this instruction set.
-    fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>);
+    /// Does work, compiled for this instruction set.
+    fn run<W: Work>(self, work: W) -> W::Output;
 
     /// Computes a function of one input, in place. Compiled once, not in each kernel that has activations.
     fn unary(self, function: Unary, values: &mut [f32]);
@@ -199,13 +206,13 @@ macro_rules! vectors {
                 type Packed = $packed;
 
                 #[inline]
-                fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
+                fn run<W: Work>(self, work: W) -> W::Output {
                     #[target_feature(enable = $features)]
-                    fn compiled<K: Kernel>(isa: $token, kernel: &K, tile: Tile<'_>) {
-                        kernel.run(isa, tile);
+                    fn compiled<W: Work>(isa: $token, work: W) -> W::Output {
+                        work.run(isa)
                     }
                     // SAFETY: the token proves that the processor has the instructions.
-                    unsafe { compiled(self, kernel, tile) }
+                    unsafe { compiled(self, work) }
                 }
 
                 fn unary(self, function: sonotrace_format::function::Unary, values: &mut [f32]) {
@@ -329,10 +336,10 @@ macro_rules! instructions {
                 match self.0 { $($(#[$when])* Choice::$name(_) => size_of::<<$token as Isa>::Packed>(),)* }
             }
 
-            /// Runs a tile of a kernel.
+            /// Does work, compiled for the instruction set.
             #[inline]
-            pub(crate) fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
-                match self.0 { $($(#[$when])* Choice::$name(isa) => isa.run(kernel, tile),)* }
+            pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
+                match self.0 { $($(#[$when])* Choice::$name(isa) => isa.run(work),)* }
             }
         }
     };

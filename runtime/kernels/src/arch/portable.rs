@@ -1,9 +1,7 @@
 //! No particular instruction set: the reference.
 
-use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums};
-use crate::bind::Kernel;
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums, Work};
 use crate::elementwise::unary;
-use crate::memory::Tile;
 use crate::rounding::round;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::TILE_MACS_MAX;
@@ -35,8 +33,8 @@ impl Isa for Portable {
     const OFFSET: i32 = 0;
     type Packed = i8;
 
-    fn run<K: Kernel>(self, kernel: &K, tile: Tile<'_>) {
-        kernel.run(self, tile);
+    fn run<W: Work>(self, work: W) -> W::Output {
+        work.run(self)
     }
 
     #[inline(never)]

@@ -1,8 +1,6 @@
 //! x86-64.
 
-use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums};
-use crate::bind::Kernel;
-use crate::memory::Tile;
+use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums, Work};
 use core::arch::x86_64::{
     __m128i, __m256, __m256i, __m512, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
     _mm_xor_si128, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
