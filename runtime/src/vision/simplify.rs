@@ -1,9 +1,10 @@
 //! A closed polygon with a bounded number of points.
 //!
 //! Visvalingam and Whyatt 1993: the point whose triangle with its two neighbours is smallest is removed, until few enough
-//! are left. A binary heap finds it, so that the cost is `n log n` for any shape.
+//! are left. A tournament tree finds it, so that the cost is `n log n` for any shape: each of its nodes holds the cheaper of the
+//! points in the two nodes below it.
 //!
-//! **Work**: [`INSERT_WORK`] units to insert a point into the heap, [`REMOVE_WORK`] to remove one, and one to move one to
+//! **Work**: [`INSERT_WORK`] units to insert a point into the tree, [`REMOVE_WORK`] to remove one, and one to move one to
 //! its place in the result.
 
 use super::budget::StepBudget;
@@ -11,9 +12,9 @@ use super::error::{VisionError, need, within};
 use super::grid::Vertex;
 use bytemuck::{Pod, Zeroable};
 
-/// Work to insert a point: its triangle, and a move up the heap, which is short on average.
+/// Work to insert a point: its triangle, and a node above.
 pub const INSERT_WORK: u32 = 8;
-/// Work to remove the cheapest point: the heap is restored once for it and once for each neighbour, whose triangles
+/// Work to remove the cheapest point: the nodes above it are computed again, and those above each neighbour, whose triangles
 /// change. So [`super::budget::STEP_WORK`] is 256 removals.
 pub const REMOVE_WORK: u32 = 16;
 
@@ -21,14 +22,14 @@ pub const REMOVE_WORK: u32 = 16;
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Link {
-    /// Area of the point's triangle: the cost of its removal.
-    cost: f32,
+    /// Area of the point's triangle, the cost of its removal: the bits of a float that is not negative, which are ordered like the
+    /// floats. [`REMOVED`] once it is removed.
+    cost: u32,
     previous: u32,
     next: u32,
-    /// Place of this point in the heap, [`REMOVED`] once it is removed.
-    place: u32,
-    /// The point at this place of the heap.
-    heap: u32,
+    /// The cheapest of the points below this node of the tree. Node 1 is the root; nodes `2 i` and `2 i + 1` are below node `i`; point
+    /// `i` of `count` is below node `(count + i) / 2`.
+    cheapest: u32,
 }
 
 const REMOVED: u32 = u32::MAX;
@@ -46,9 +47,9 @@ pub struct Simplification {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
-    /// Fill the heap: points in it.
+    /// Compute the points' costs and the tree's nodes, from the last: how many are left.
     Insert(usize),
-    /// Remove points: how many are left in the heap.
+    /// Remove points: how many are left.
     Remove(usize),
     /// Move the remaining points to the front: points looked at.
     Compact(usize),
@@ -63,7 +64,8 @@ impl Simplification {
         within("points to keep", keep as f64, 3.0, f64::MAX)?;
         within("points of the polygon", count as f64, 0.0, f64::from(u32::MAX / 2))?;
         let is_small = count <= keep;
-        let (stage, kept) = if is_small { (Stage::Compact(count), count) } else { (Stage::Insert(0), 0) };
+        let (stage, kept) =
+            if is_small { (Stage::Compact(count), count) } else { (Stage::Insert(2 * count), 0) };
         Ok(Self { count, keep, stage, kept })
     }
 
@@ -89,21 +91,25 @@ impl Simplification {
         let count = self.count;
         while self.stage != Stage::Compact(count) && !budget.is_used_up() {
             self.stage = match self.stage {
-                Stage::Insert(len) => {
-                    let previous = if len == 0 { count - 1 } else { len - 1 };
-                    let next = if len + 1 == count { 0 } else { len + 1 };
-                    let cost = triangle(points[previous], points[len], points[next]);
-                    Queue { links, len }.insert(cost, previous as u32, next as u32);
-                    budget.count(INSERT_WORK);
-                    if len + 1 < count { Stage::Insert(len + 1) } else { Stage::Remove(count) }
+                Stage::Insert(left) => {
+                    let mut tree = Tree { links, count };
+                    match (left - 1).checked_sub(count) {
+                        Some(point) => tree.insert(point, points),
+                        None => {
+                            let cheapest = tree.cheapest(2 * left - 2).min(tree.cheapest(2 * left - 1));
+                            tree.links[left - 1].cheapest = cheapest as u32;
+                        }
+                    }
+                    budget.count(INSERT_WORK / 2);
+                    if left > 2 { Stage::Insert(left - 1) } else { Stage::Remove(count) }
                 }
-                Stage::Remove(len) => {
-                    Queue { links, len }.remove_cheapest(points);
+                Stage::Remove(left) => {
+                    Tree { links, count }.remove_cheapest(points);
                     budget.count(REMOVE_WORK);
-                    if len - 1 > self.keep { Stage::Remove(len - 1) } else { Stage::Compact(0) }
+                    if left - 1 > self.keep { Stage::Remove(left - 1) } else { Stage::Compact(0) }
                 }
                 Stage::Compact(read) => {
-                    if links[read].place != REMOVED {
+                    if links[read].cost != REMOVED {
                         points[self.kept] = points[read];
                         self.kept += 1;
                     }
@@ -116,89 +122,62 @@ impl Simplification {
     }
 }
 
-/// Returns the area of a triangle; 0 where it cannot be computed, so that such points are removed first.
-fn triangle(a: Vertex, b: Vertex, c: Vertex) -> f32 {
+/// Returns the bits of the area of a triangle; 0 where it cannot be computed, so that such points are removed first.
+fn triangle(a: Vertex, b: Vertex, c: Vertex) -> u32 {
     let [ax, ay, bx, by, cx, cy] = [a[0], a[1], b[0], b[1], c[0], c[1]].map(f64::from);
     let area = 0.5 * ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)).abs();
-    if area.is_finite() { area as f32 } else { 0.0 }
+    if area.is_finite() { (area as f32).to_bits() } else { 0 }
 }
 
-/// Binary heap of points, the cheapest at place 0. Each point knows its place, so that its cost can change.
-struct Queue<'a> {
+/// Tournament tree of points.
+struct Tree<'a> {
     links: &'a mut [Link],
-    len: usize,
+    count: usize,
 }
 
-impl Queue<'_> {
-    fn point(&self, place: usize) -> usize {
-        self.links[place].heap as usize
+impl Tree<'_> {
+    /// Returns the cost and the index of the cheapest point below a node; a node from `count` on is a point itself.
+    fn cheapest(&self, node: usize) -> u64 {
+        let point = if node < self.count { self.links[node].cheapest } else { (node - self.count) as u32 };
+        u64::from(self.links[point as usize].cost) << u32::BITS | u64::from(point)
     }
 
-    fn cheaper(&self, place: usize, than: usize) -> bool {
-        let (a, b) = (self.point(place), self.point(than));
-        (self.links[a].cost, a) < (self.links[b].cost, b)
+    /// Sets the cost of a point; the nodes above it are computed later.
+    fn insert(&mut self, point: usize, points: &[Vertex]) {
+        let previous = if point == 0 { self.count - 1 } else { point - 1 };
+        let next = if point + 1 == self.count { 0 } else { point + 1 };
+        let cost = triangle(points[previous], points[point], points[next]);
+        self.links[point] = Link { cost, previous: previous as u32, next: next as u32, cheapest: 0 };
     }
 
-    fn swap(&mut self, a: usize, b: usize) {
-        let (point_a, point_b) = (self.point(a), self.point(b));
-        self.links[a].heap = point_b as u32;
-        self.links[b].heap = point_a as u32;
-        self.links[point_a].place = b as u32;
-        self.links[point_b].place = a as u32;
-    }
-
-    /// Appends the next point.
-    fn insert(&mut self, cost: f32, previous: u32, next: u32) {
-        let at = self.len as u32;
-        self.links[self.len] = Link { cost, previous, next, place: at, heap: at };
-        self.len += 1;
-        self.sift_up(self.len - 1);
-    }
-
-    fn sift_down(&mut self, mut place: usize) {
-        loop {
-            let mut least = place;
-            for child in [2 * place + 1, 2 * place + 2] {
-                if child < self.len && self.cheaper(child, least) {
-                    least = child;
-                }
-            }
-            if least == place {
+    /// Changes the cost of a point, and the nodes above it.
+    fn set_cost(&mut self, point: u32, cost: u32) {
+        self.links[point as usize].cost = cost;
+        let mut node = self.count + point as usize;
+        let mut cheapest = self.cheapest(node);
+        while node > 1 {
+            cheapest = cheapest.min(self.cheapest(node ^ 1));
+            node /= 2;
+            let was = core::mem::replace(&mut self.links[node].cheapest, cheapest as u32);
+            if was == cheapest as u32 && was != point {
+                // The point did not count here, and does not.
                 return;
             }
-            self.swap(place, least);
-            place = least;
-        }
-    }
-
-    fn sift_up(&mut self, mut place: usize) {
-        while place > 0 {
-            let parent = (place - 1) / 2;
-            if !self.cheaper(place, parent) {
-                return;
-            }
-            self.swap(place, parent);
-            place = parent;
         }
     }
 
     /// Removes the cheapest point, and updates the cost of its neighbours.
     fn remove_cheapest(&mut self, points: &[Vertex]) {
-        let removed = self.point(0);
-        self.len -= 1;
-        self.swap(0, self.len);
-        self.sift_down(0);
-        let Link { cost, previous, next, .. } = self.links[removed];
-        self.links[removed].place = REMOVED;
+        let removed = self.links[1].cheapest;
+        let Link { cost, previous, next, .. } = self.links[removed as usize];
+        self.set_cost(removed, REMOVED);
         self.links[previous as usize].next = next;
         self.links[next as usize].previous = previous;
-        for index in [previous as usize, next as usize] {
-            let link = self.links[index];
-            let area = triangle(points[link.previous as usize], points[index], points[link.next as usize]);
+        for index in [previous, next] {
+            let link = self.links[index as usize];
+            let [before, at, after] = [link.previous, index, link.next].map(|index| points[index as usize]);
             // A point must not become cheaper than one that was removed before it (the paper's effective area).
-            self.links[index].cost = area.max(cost);
-            self.sift_up(self.links[index].place as usize);
-            self.sift_down(self.links[index].place as usize);
+            self.set_cost(index, triangle(before, at, after).max(cost));
         }
     }
 }
