@@ -15,6 +15,9 @@ const THINNEST: f64 = 1e-9;
 /// Squared ratio of the axes below which no ellipse is fitted: the minor axis would be mostly rounding error.
 const FLATTEST: f64 = 1e-10;
 
+/// Distances that are compared side by side.
+const LANES: usize = 8;
+
 /// Measures of a contour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measures {
@@ -151,16 +154,26 @@ fn extent(polygon: &[Vertex]) -> Option<Rect> {
 
 /// Returns the largest distance between two corners, and the polygon's extent at right angles to it.
 fn axes(polygon: &[Vertex]) -> (f64, f64) {
-    let (mut longest, mut axis) = (0.0, [0.0; 2]);
+    let square = |a: Vertex, b: Vertex| {
+        let [x, y] = from_to(a, b);
+        x * x + y * y
+    };
+    let (mut longest, mut from) = (0.0, 0);
     for (index, &a) in polygon.iter().enumerate() {
-        for &b in &polygon[index + 1..] {
-            let along = from_to(a, b);
-            let square = along[0] * along[0] + along[1] * along[1];
-            if square > longest {
-                (longest, axis) = (square, along);
+        // Maxima side by side, because a single one is a chain of comparisons.
+        let mut lanes = [0.0f64; LANES];
+        for chunk in polygon[index + 1..].chunks(LANES) {
+            for (lane, &b) in lanes.iter_mut().zip(chunk) {
+                *lane = lane.max(square(a, b));
             }
         }
+        let most = lanes.into_iter().fold(0.0, f64::max);
+        if most > longest {
+            (longest, from) = (most, index);
+        }
     }
+    let to = polygon.iter().find(|&&to| square(polygon[from], to) == longest);
+    let axis = to.map_or([0.0; 2], |&to| from_to(polygon[from], to));
     let long = libm::sqrt(longest);
     let (mut low, mut high) = (0.0f64, 0.0f64);
     for &corner in polygon {
