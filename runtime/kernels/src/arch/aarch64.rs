@@ -1,13 +1,14 @@
 //! AArch64.
 
 use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums, Work};
+use crate::rounding::ROUNDED;
 use core::arch::aarch64::{
-    float32x4_t, int8x8_t, int8x16_t, int16x4_t, int32x4_t, vcombine_s8, vcombine_s16, vcvtnq_s32_f32,
-    vdup_n_s8, vdup_n_s32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vfmaq_n_f32, vget_lane_u64, vld1_s8,
-    vld1q_f32, vld1q_s8, vmovn_s16, vmovn_s32, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32,
-    vreinterpret_s8_s32, vreinterpret_u64_s8, vreinterpretq_s8_s32, vreinterpretq_s32_s8,
-    vreinterpretq_s32_s64, vreinterpretq_s64_s32, vst1q_f32, vst1q_s32, vzip1q_s32, vzip1q_s64, vzip2q_s32,
-    vzip2q_s64,
+    float32x4_t, int8x8_t, int8x16_t, int16x8_t, int32x4_t, vcombine_s8, vcvtnq_s32_f32, vdup_n_s8,
+    vdup_n_s32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vfmaq_n_f32, vgetq_lane_u64, vld1_s8, vld1q_f32,
+    vld1q_s8, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32, vreinterpret_s8_s32, vreinterpretq_s8_s16,
+    vreinterpretq_s8_s32, vreinterpretq_s16_s32, vreinterpretq_s32_s8, vreinterpretq_s32_s64,
+    vreinterpretq_s64_s32, vreinterpretq_u64_s8, vst1q_f32, vst1q_s32, vuzp1q_s8, vuzp1q_s16, vzip1q_s32,
+    vzip1q_s64, vzip2q_s32, vzip2q_s64,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
 
@@ -24,58 +25,96 @@ super::tokens! { is_aarch64_feature_detected:
 super::vectors! {
     Neon: "neon", tile 4_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 6 x 1, run Some(GROUP), i8, 0, i8::from, neon_round, neon_i8
+    int8 6 x 4, run Some(GROUP), i8, 0, i8::from, neon_round, neon_i8
 }
 
 super::vectors! {
     Dotprod: "neon,dotprod", tile 8_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 6 x 1, run Some(GROUP), i8, 0, i8::from, neon_round, dotprod_i8
+    int8 6 x 4, run Some(GROUP), i8, 0, i8::from, neon_round, dotprod_i8
 }
 
 super::vectors! {
     I8mm: "neon,i8mm", tile 8_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 16 x 1, run Some(PAIR), i8, 0, i8::from, i8mm_round, i8mm_i8
+    int8 16 x 4, run Some(PAIR), i8, 0, i8::from, i8mm_round, i8mm_i8
 }
 
 /// Inputs of a step of `smmla`: two groups.
 const PAIR: usize = 2 * GROUP;
 
-/// Rounds eight values, each to the nearest even.
+/// Rounds values to the nearest even.
 #[inline]
 #[target_feature(enable = "neon")]
-fn round(values: &[f32; 8], factor: f32) -> [i8; 8] {
-    let rounded: [int16x4_t; 2] = core::array::from_fn(|half| {
+fn round(values: &[f32; ROUNDED], factor: f32) -> [u64; 2] {
+    let quarters: [int16x8_t; 4] = core::array::from_fn(|at| {
         // SAFETY: four floats; no alignment is needed.
-        let values = unsafe { vld1q_f32(values[half * 4..][..4].as_ptr()) };
-        vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(values, factor)))
+        let values = unsafe { vld1q_f32(values[at * 4..][..4].as_ptr()) };
+        vreinterpretq_s16_s32(vcvtnq_s32_f32(vmulq_n_f32(values, factor)))
     });
-    let rounded = vmovn_s16(vcombine_s16(rounded[0], rounded[1]));
-    bytemuck::cast(vget_lane_u64::<0>(vreinterpret_u64_s8(rounded)))
+    // The low half of each integer, then the low half of that.
+    let halves = [vuzp1q_s16(quarters[0], quarters[1]), vuzp1q_s16(quarters[2], quarters[3])];
+    let rounded = vuzp1q_s8(vreinterpretq_s8_s16(halves[0]), vreinterpretq_s8_s16(halves[1]));
+    let rounded = vreinterpretq_u64_s8(rounded);
+    [vgetq_lane_u64::<0>(rounded), vgetq_lane_u64::<1>(rounded)]
 }
 
 #[target_feature(enable = "neon")]
 fn neon_round(values: &[f32], factor: f32, packed: &mut [i8]) {
     const STEP: usize = GROUP * <Neon as Isa>::ROWS;
-    for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(2 * STEP)) {
-        let [first, second]: [[i8; GROUP]; 2] = bytemuck::cast(round(values, factor));
-        to[..GROUP].copy_from_slice(&first);
-        to[STEP..STEP + GROUP].copy_from_slice(&second);
+    for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(4 * STEP)) {
+        // The last group of the last row is not followed by others.
+        let to = &mut to[..3 * STEP + GROUP];
+        let groups: [[i8; GROUP]; 4] = bytemuck::cast(round(values, factor));
+        for (at, group) in groups.iter().enumerate() {
+            to[at * STEP..][..GROUP].copy_from_slice(group);
+        }
     }
 }
 
 #[target_feature(enable = "neon")]
 fn i8mm_round(values: &[f32], factor: f32, packed: &mut [i8]) {
-    for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(PAIR * <I8mm as Isa>::ROWS)) {
-        to[..PAIR].copy_from_slice(&round(values, factor));
+    const STEP: usize = PAIR * <I8mm as Isa>::ROWS;
+    for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(2 * STEP)) {
+        let [first, second]: [[i8; PAIR]; 2] = bytemuck::cast(round(values, factor));
+        to[..PAIR].copy_from_slice(&first);
+        to[STEP..STEP + PAIR].copy_from_slice(&second);
+    }
+}
+
+/// Pairs each panel with its sums.
+fn panels<'a>(
+    panels: &'a [i8],
+    sums: &'a mut [IntSums],
+) -> impl Iterator<Item = (&'a [i8], &'a mut IntSums)> {
+    panels.chunks_exact(panels.len() / sums.len()).zip(sums)
+}
+
+#[target_feature(enable = "neon")]
+fn neon_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
+    for (panel, sums) in panels(all, sums) {
+        neon_panel(rows, panel, sums);
+    }
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn dotprod_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
+    for (panel, sums) in panels(all, sums) {
+        dotprod_panel(rows, panel, sums);
+    }
+}
+
+#[target_feature(enable = "neon,i8mm")]
+fn i8mm_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
+    for (panel, sums) in panels(all, sums) {
+        i8mm_panel(rows, panel, sums);
     }
 }
 
 /// Half a panel at a time: twenty-four vectors of sums, each of two sums for each of two columns, four vectors of weights,
 /// one of a row's group and one of products.
 #[target_feature(enable = "neon")]
-fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
+fn neon_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
     const ROWS: usize = <Neon as Isa>::ROWS;
     /// Weights of a vector: four of each of two columns.
     const LANES: usize = 8;
@@ -96,7 +135,7 @@ fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
                 }
             }
         }
-        for (sums, block) in sums[0].iter_mut().zip(block) {
+        for (sums, block) in sums.iter_mut().zip(block) {
             let pairs: [int32x4_t; 2] = [vpaddq_s32(block[0], block[1]), vpaddq_s32(block[2], block[3])];
             for (to, four) in sums[first..first + HALF].as_chunks_mut::<4>().0.iter_mut().zip(pairs) {
                 // SAFETY: four sums; no alignment is needed.
@@ -108,7 +147,7 @@ fn neon_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
 
 /// Twenty-four vectors of sums, each of four columns, four vectors of weights, and the groups of six rows in two.
 #[target_feature(enable = "neon,dotprod")]
-fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
+fn dotprod_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
     const ROWS: usize = <Dotprod as Isa>::ROWS;
     /// Weights of a vector: four of each of four columns.
     const LANES: usize = 16;
@@ -132,7 +171,7 @@ fn dotprod_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
             block[5][column] = add_dot::<1>(block[5][column], weights, last);
         }
     }
-    for (sums, block) in sums[0].iter_mut().zip(block) {
+    for (sums, block) in sums.iter_mut().zip(block) {
         for (to, four) in sums.as_chunks_mut::<4>().0.iter_mut().zip(block) {
             // SAFETY: four sums; no alignment is needed.
             unsafe { vst1q_s32(to.as_mut_ptr(), four) }
@@ -162,7 +201,7 @@ const ROW_PAIRS: usize = <I8mm as Isa>::ROWS / 2;
 /// Four columns at a time: sixteen vectors of sums, each of two rows and two columns. Weights of two groups are interleaved
 /// in registers, once for eight pairs of rows.
 #[target_feature(enable = "neon,i8mm")]
-fn i8mm_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
+fn i8mm_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
     /// Columns of a vector of weights of one group.
     const COLUMNS: usize = 4;
     let (pairs, last) = panel.as_chunks::<{ PAIR * PANEL }>();
@@ -180,7 +219,7 @@ fn i8mm_i8(rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
             // The second group does not exist: its rows may be any values, its weights are zeros.
             add_pair(&mut block, rows, weights(last), vdupq_n_s8(0));
         }
-        for (sums, pair) in sums[0].as_chunks_mut::<2>().0.iter_mut().zip(block) {
+        for (sums, pair) in sums.as_chunks_mut::<2>().0.iter_mut().zip(block) {
             let [left, right] = pair.map(|sums| vreinterpretq_s64_s32(sums));
             for (sums, four) in sums.iter_mut().zip([vzip1q_s64(left, right), vzip2q_s64(left, right)]) {
                 // SAFETY: four sums; no alignment is needed.
