@@ -4,9 +4,11 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
-use crate::memory::{FloatSource, Source, Target, Tile};
+use crate::lanes::{Chunked, add_products, in_chunks, lanes};
+use crate::memory::{FloatSource, Inputs, Output, Source, Target, Tile};
 use crate::walk::Dims;
 use crate::window::WindowAxis;
+use core::ops::Range;
 use sonotrace_format::DIMS;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op;
@@ -14,8 +16,8 @@ use sonotrace_format::op;
 /// Output columns that are computed and written together.
 const CHUNK: usize = 256;
 
-/// Adjacent channels that are computed together.
-const LANES: usize = 64;
+/// Neighbouring pixels whose channels are computed together, so that each weight is read once for all of them.
+const PIXELS: usize = 4;
 
 /// Dims of rows, columns, groups and multipliers.
 const ROW: usize = 4;
@@ -141,44 +143,62 @@ impl DepthwiseConv {
     #[inline(always)]
     fn run_pixels<I: Isa>(&self, isa: I, pixels: &Pixels, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
-        let image = tile.inputs.read(self.image);
-        let [rows, columns] = self.axes;
-        let [out_row_step, image_row_step] = self.channels.row_steps;
-        let [out_step, image_step] = self.channels.column_steps;
-        let [out_start, image_start, weights_start, bias_start] = self.channels.starts;
-        let weights = tile.inputs.read(pixels.weights);
-        for pixel in tile.units {
-            let (x, row) = (pixel as usize % self.channels.columns, pixel as usize / self.channels.columns);
-            let (y, batch) = (row % self.channels.rows, row / self.channels.rows);
-            let image_at = image_start + batch * pixels.batch_steps[1];
-            let out_at = out_start + batch * pixels.batch_steps[0] + y * out_row_step + x * out_step;
-            for first in (0..pixels.groups).step_by(LANES) {
-                let live = LANES.min(pixels.groups - first);
-                let mut sums = [0.0f32; LANES];
-                if let Some(source) = self.bias {
-                    let at = bias_start + first * pixels.bias_step;
-                    source.load(tile.inputs, at, pixels.bias_step, &mut sums[..live]);
-                }
-                for ky in 0..rows.kernel() {
-                    let Some(in_y) = rows.input_at(y, ky) else { continue };
-                    for kx in 0..columns.kernel() {
-                        let Some(in_x) = columns.input_at(x, kx) else { continue };
-                        let image = &image[image_at + in_y * image_row_step + in_x * image_step + first..];
-                        let at = weights_start + ky * self.weight_steps[0] + kx * self.weight_steps[1];
-                        let weights = &weights[at + first..];
-                        match image.first_chunk::<LANES>().zip(weights.first_chunk::<LANES>()) {
-                            // The length is constant: the sums stay in registers.
-                            Some((image, weights)) if live == LANES => {
-                                add_products(&mut sums, weights, image);
-                            }
-                            _ => add_products(&mut sums[..live], &weights[..live], &image[..live]),
-                        }
-                    }
-                }
-                isa.unary(self.activation, &mut sums);
-                output.row(out_at + first, live).copy_from_slice(&sums[..live]);
+        let (mut pixel, end) = (tile.units.start as usize, tile.units.end as usize);
+        while pixel < end {
+            let (x, row) = (pixel % self.channels.columns, pixel / self.channels.columns);
+            let left = (self.channels.columns - x).min(end - pixel);
+            let count = if left >= PIXELS { PIXELS } else { 1 };
+            match count {
+                PIXELS => self.sum_pixels::<PIXELS>(pixels, tile.inputs, row, x, &mut output),
+                _ => self.sum_pixels::<1>(pixels, tile.inputs, row, x, &mut output),
             }
+            for x in x..x + count {
+                isa.unary(self.activation, output.row(self.out_at(pixels, row, x), pixels.groups));
+            }
+            pixel += count;
         }
+    }
+
+    /// Returns the offset of the output's pixel of a row of all batches.
+    #[inline(always)]
+    fn out_at(&self, pixels: &Pixels, row: usize, x: usize) -> usize {
+        let (y, batch) = (row % self.channels.rows, row / self.channels.rows);
+        let [row_step, column_step] = [self.channels.row_steps[0], self.channels.column_steps[0]];
+        self.channels.starts[0] + batch * pixels.batch_steps[0] + y * row_step + x * column_step
+    }
+
+    /// Sums the channels of `COUNT` pixels of a row.
+    #[inline(always)]
+    fn sum_pixels<const COUNT: usize>(
+        &self,
+        pixels: &Pixels,
+        inputs: Inputs<'_>,
+        row: usize,
+        x: usize,
+        output: &mut Output<'_, f32>,
+    ) {
+        let [rows, columns] = self.axes;
+        let [row_step, column_step] = [self.channels.row_steps[1], self.channels.column_steps[1]];
+        let (y, batch) = (row % self.channels.rows, row / self.channels.rows);
+        let image_at = self.channels.starts[1] + batch * pixels.batch_steps[1];
+        // Of kernel element 0, which may lie outside.
+        let from = [rows.first(y).wrapping_mul(row_step), columns.first(x).wrapping_mul(column_step)];
+        let mut block = Block::<COUNT> {
+            inputs,
+            image: inputs.read(self.image),
+            weights: inputs.read(pixels.weights),
+            bias: self.bias.map(|bias| (bias, self.channels.starts[3], pixels.bias_step)),
+            rows: rows.taps_inside(y),
+            columns: core::array::from_fn(|pixel| columns.taps_inside(x + pixel)),
+            image_at: image_at.wrapping_add(from[0]).wrapping_add(from[1]),
+            image_steps: [rows.dilation() * row_step, columns.dilation() * column_step],
+            pixel_step: columns.stride() * column_step,
+            weights_at: self.channels.starts[2],
+            weight_steps: self.weight_steps,
+            to: core::array::from_fn(|pixel| self.out_at(pixels, row, x + pixel)),
+            output,
+        };
+        in_chunks(pixels.groups, &mut block);
     }
 
     #[inline(always)]
@@ -228,9 +248,59 @@ impl DepthwiseConv {
     }
 }
 
-#[inline(always)]
-fn add_products(sums: &mut [f32], weights: &[f32], values: &[f32]) {
-    for ((sum, weight), value) in sums.iter_mut().zip(weights).zip(values) {
-        *sum += weight * value;
+/// The channels of `COUNT` pixels.
+struct Block<'a, 't, const COUNT: usize> {
+    inputs: Inputs<'a>,
+    image: &'a [f32],
+    weights: &'a [f32],
+    /// Its first element and stride.
+    bias: Option<(FloatSource, usize, usize)>,
+    /// Rows of the kernel that are inside the image, and columns for each pixel.
+    rows: Range<usize>,
+    columns: [Range<usize>; COUNT],
+    /// The image's element of kernel element 0 and the first pixel, modulo 2^`usize::BITS` if it lies outside.
+    image_at: usize,
+    /// Elements from one row or column of the kernel to the next.
+    image_steps: [usize; 2],
+    /// Elements from one pixel to the next.
+    pixel_step: usize,
+    weights_at: usize,
+    weight_steps: [usize; 2],
+    output: &'a mut Output<'t, f32>,
+    /// Offsets of the pixels in the output.
+    to: [usize; COUNT],
+}
+
+impl<const COUNT: usize> Chunked for Block<'_, '_, COUNT> {
+    #[inline(always)]
+    fn chunk<const LANES: usize>(&mut self, from: usize) {
+        let mut sums = [[0.0f32; LANES]; COUNT];
+        // The first pixel has the last column of those inside, the last one the first.
+        let columns = self.columns[COUNT - 1].start..self.columns[0].end;
+        for row in self.rows.clone() {
+            let image_at = self.image_at.wrapping_add(row * self.image_steps[0] + from);
+            let weights_at = self.weights_at + row * self.weight_steps[0] + from;
+            for column in columns.clone() {
+                // A copy, so that they are not loaded once more for each pixel.
+                let weights: [f32; LANES] = *lanes(self.weights, weights_at + column * self.weight_steps[1]);
+                let image_at = image_at.wrapping_add(column * self.image_steps[1]);
+                for (pixel, sums) in sums.iter_mut().enumerate() {
+                    if self.columns[pixel].contains(&column) {
+                        let at = image_at.wrapping_add(pixel * self.pixel_step);
+                        add_products(sums, &weights, lanes(self.image, at));
+                    }
+                }
+            }
+        }
+        let mut bias = [0.0f32; LANES];
+        if let Some((source, at, step)) = self.bias {
+            source.load(self.inputs, at + from * step, step, &mut bias);
+        }
+        for (to, sums) in self.to.into_iter().zip(&sums) {
+            for (to, (sum, bias)) in self.output.row(to + from, LANES).iter_mut().zip(sums.iter().zip(&bias))
+            {
+                *to = sum + bias;
+            }
+        }
     }
 }

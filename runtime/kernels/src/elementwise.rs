@@ -36,7 +36,7 @@ impl Kernel for Elementwise {
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let mut output = self.output.open(tile.output);
         let [mut a, mut b, mut c, mut buffer] = [[0.0f32; ROW_CHUNK + LANES]; 4];
-        let Rows { steps, row_steps, .. } = self.rows;
+        let (steps, row_steps) = (self.rows.steps, self.rows.row_steps());
         for chunk in self.rows.blocks(tile.units) {
             let RowChunk { offsets, rows, length, .. } = chunk;
             let a = self.view(tile.inputs, 1, chunk, &mut a);
@@ -73,7 +73,7 @@ impl Elementwise {
         buffer: &'a mut [f32; ROW_CHUNK + LANES],
     ) -> &'a [f32] {
         let Some(input) = self.inputs[slot - 1] else { return &[] };
-        let (from, step, row_step) = (offsets[slot], self.rows.steps[slot], self.rows.row_steps[slot]);
+        let (from, step, row_step) = (offsets[slot], self.rows.steps[slot], self.rows.row_steps()[slot]);
         if rows == 1 || row_step == step * length {
             return input.view(inputs, from, step, &mut buffer[..rows * length]);
         }

@@ -38,14 +38,15 @@ impl Kernel for Gather {
         let mut values = [0.0f32; ROW_CHUNK];
         for RowChunk { offsets: [to, source, table], length, .. } in self.rows.chunks(tile.units) {
             let values = &mut values[..length];
-            let place = |at: usize| indices[table + at * table_step] as usize * self.axis_step;
+            let table = &indices[table..];
             if table_step == 0 {
                 // One index for the whole run.
-                self.input.load(tile.inputs, source + place(0), source_step, values);
+                let place = table[0] as usize * self.axis_step;
+                self.input.load(tile.inputs, source + place, source_step, values);
             } else {
-                for (at, value) in values.iter_mut().enumerate() {
-                    *value = self.input.at(tile.inputs, source + at * source_step + place(at));
-                }
+                let place =
+                    |at: usize| source + at * source_step + table[at * table_step] as usize * self.axis_step;
+                self.input.gather(tile.inputs, (0..length).map(place), values);
             }
             output.write(to, to_step, values);
         }

@@ -263,6 +263,16 @@ impl FloatSource {
         }
     }
 
+    /// Fills `to` with the elements at `places` as f32.
+    #[inline(always)]
+    pub fn gather(self, inputs: Inputs<'_>, places: impl Iterator<Item = usize>, to: &mut [f32]) {
+        match self {
+            Self::F32(source) => gathered(inputs.read(source), places, to, |value| value),
+            Self::F16(source) => gathered(inputs.read(source), places, to, f16::to_f32),
+            Self::I8(source) => gathered(inputs.read(source), places, to, f32::from),
+        }
+    }
+
     /// Returns the elements as f32: in place if they are adjacent f32, else loaded into `buffer`.
     #[inline(always)]
     pub fn view<'a>(
@@ -287,6 +297,18 @@ fn strided<T: Copy>(values: &[T], from: usize, stride: usize, to: &mut [f32], co
     }
     for (to, &value) in to.iter_mut().zip(values[from..].iter().step_by(stride)) {
         *to = convert(value);
+    }
+}
+
+#[inline(always)]
+fn gathered<T: Copy>(
+    values: &[T],
+    places: impl Iterator<Item = usize>,
+    to: &mut [f32],
+    convert: impl Fn(T) -> f32,
+) {
+    for (to, place) in to.iter_mut().zip(places) {
+        *to = convert(values[place]);
     }
 }
 

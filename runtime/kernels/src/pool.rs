@@ -7,6 +7,9 @@ use crate::memory::{Source, Target, Tile};
 use crate::window::WindowAxis;
 use sonotrace_format::op::{self, PoolFunction};
 
+/// Output columns that are computed and written together.
+const CHUNK: usize = 256;
+
 /// Bound pooling.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -37,24 +40,62 @@ impl Kernel for Pool {
         let [rows, columns] = self.axes;
         let [out_row_step, row_step] = self.channels.row_steps;
         let [out_step, column_step] = self.channels.column_steps;
+        let start = if self.function == PoolFunction::Max { f64::NEG_INFINITY } else { 0.0 };
+        let (mut results, mut values) = ([0.0f64; CHUNK], [0.0f32; CHUNK]);
         for unit in tile.units {
             let (y, [out_at, image_at]) = self.channels.row(unit);
-            for x in 0..self.channels.columns {
-                let (mut sum, mut largest, mut count) = (0.0f64, f32::NEG_INFINITY, 0u32);
-                for in_y in (0..rows.kernel()).filter_map(|ky| rows.input_at(y, ky)) {
-                    for in_x in (0..columns.kernel()).filter_map(|kx| columns.input_at(x, kx)) {
-                        let value = image[image_at + in_y * row_step + in_x * column_step];
-                        (sum, largest, count) = (sum + f64::from(value), largest.max(value), count + 1);
+            let down = rows.taps_inside(y);
+            for first in (0..self.channels.columns).step_by(CHUNK) {
+                let length = CHUNK.min(self.channels.columns - first);
+                let (results, values) = (&mut results[..length], &mut values[..length]);
+                results.fill(start);
+                for kx in 0..columns.kernel() {
+                    let inside = columns.outputs_inside(kx, first + length);
+                    let from = inside.start.max(first);
+                    let Some(in_x) = columns.input_at(from, kx).filter(|_| from < inside.end) else {
+                        continue;
+                    };
+                    let Some(in_y) = rows.input_at(y, down.start).filter(|_| !down.is_empty()) else {
+                        continue;
+                    };
+                    let results = &mut results[from - first..inside.end - first];
+                    let image = &image[image_at + in_y * row_step + in_x * column_step..];
+                    let steps = [rows.dilation() * row_step, columns.stride() * column_step];
+                    match self.function {
+                        PoolFunction::Max => fold(results, image, steps, down.len(), f64::max),
+                        _ => fold(results, image, steps, down.len(), |sum, value| sum + value),
                     }
                 }
-                let value = match self.function {
-                    PoolFunction::Max => largest,
-                    PoolFunction::Sum => sum as f32,
-                    PoolFunction::MeanInside => (sum / f64::from(count.max(1))) as f32,
-                    PoolFunction::MeanOfKernel => (sum / (rows.kernel() * columns.kernel()) as f64) as f32,
-                };
-                output.write(out_at + y * out_row_step + x * out_step, 1, &[value]);
+                for (at, (value, &result)) in values.iter_mut().zip(&*results).enumerate() {
+                    let divisor = match self.function {
+                        PoolFunction::Max | PoolFunction::Sum => 1,
+                        PoolFunction::MeanInside => {
+                            (down.len() * columns.taps_inside(first + at).len()).max(1)
+                        }
+                        PoolFunction::MeanOfKernel => rows.kernel() * columns.kernel(),
+                    };
+                    *value = (result / divisor as f64) as f32;
+                }
+                output.write(out_at + y * out_row_step + first * out_step, out_step, values);
             }
         }
+    }
+}
+
+/// Combines each result with the values of a column.
+#[inline(always)]
+fn fold(
+    results: &mut [f64],
+    values: &[f32],
+    [row_step, step]: [usize; 2],
+    rows: usize,
+    combine: impl Fn(f64, f64) -> f64,
+) {
+    for (at, result) in results.iter_mut().enumerate() {
+        let mut folded = *result;
+        for row in 0..rows {
+            folded = combine(folded, values[at * step + row * row_step].into());
+        }
+        *result = folded;
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
+use crate::dots::write_sums_of_products;
 use crate::memory::{Inputs, Source, Target, Tile};
 use crate::trailing::{BLOCK, Block, Trailing};
 use sonotrace_format::op::{self, Reduction};
@@ -33,6 +34,10 @@ impl Kernel for Reduce {
     #[inline(always)]
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
+        if let (Some(second), false) = (self.second, self.places.is_blocked()) {
+            let inputs = [tile.inputs.read(self.input), tile.inputs.read(second)];
+            return write_sums_of_products(&self.places, tile.units, inputs, self.factor(), &mut output);
+        }
         let step = self.places.neighbour_steps()[0];
         let (mut folded, mut results) = ([0.0f64; BLOCK], [0.0f32; BLOCK]);
         for block in self.places.blocks(tile.units) {
@@ -44,39 +49,40 @@ impl Kernel for Reduce {
 }
 
 impl Reduce {
+    /// Returns what a sum is multiplied with. The product is rounded in double precision.
+    #[inline(always)]
+    fn factor(&self) -> f64 {
+        match self.reduction {
+            Reduction::Mean | Reduction::MeanOfSquares | Reduction::MeanOfProducts => {
+                1.0 / self.places.count() as f64
+            }
+            _ => 1.0,
+        }
+    }
+
     #[inline(always)]
     fn reduce(&self, inputs: Inputs<'_>, block: Block<3>, folded: &mut [f64; BLOCK], results: &mut [f32]) {
         let value = |value: f32, _| f64::from(value);
         let square = |value: f32, _| f64::from(value) * f64::from(value);
         let add = |a: f64, b: f64| a + b;
         let (values, places) = (inputs.read(self.input), &self.places);
-        let count = places.count() as f64;
-        let mut divisor = 1.0;
         match self.reduction {
-            Reduction::Sum => places.fold(values, block, folded, 0.0, value, add),
-            Reduction::SumOfSquares => places.fold(values, block, folded, 0.0, square, add),
+            Reduction::Sum | Reduction::Mean => places.fold(values, block, folded, 0.0, value, add),
+            Reduction::SumOfSquares | Reduction::MeanOfSquares => {
+                places.fold(values, block, folded, 0.0, square, add);
+            }
             Reduction::Max => places.fold(values, block, folded, f64::NEG_INFINITY, value, f64::max),
             Reduction::Min => places.fold(values, block, folded, f64::INFINITY, value, f64::min),
             Reduction::Product => places.fold(values, block, folded, 1.0, value, |a, b| a * b),
             Reduction::ArgMax => return self.arg_max(inputs, block, results),
-            Reduction::Mean => {
-                divisor = count;
-                places.fold(values, block, folded, 0.0, value, add);
-            }
-            Reduction::MeanOfSquares => {
-                divisor = count;
-                places.fold(values, block, folded, 0.0, square, add);
-            }
             Reduction::SumOfProducts | Reduction::MeanOfProducts => {
                 let Some(second) = self.second else { return };
-                if self.reduction == Reduction::MeanOfProducts {
-                    divisor = count;
-                }
                 places.sums_of_products(values, inputs.read(second), block, folded);
             }
         }
+        let factor = self.factor();
         for (result, value) in results.iter_mut().zip(folded) {
-            *result = (*value / divisor) as f32;
+            *result = (*value * factor) as f32;
         }
     }
 

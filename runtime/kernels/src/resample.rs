@@ -1,25 +1,25 @@
 //! Resampling along one dimension with tables of taps: linear, nearest or cubic resizing, as the compiler's tables
-//! define.
+//! define. An output row is a weighted sum of input rows, along another dimension.
 
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
-use crate::memory::{FloatSource, Source, Target, Tile};
-use crate::walk::{ROW_CHUNK, Rows};
+use crate::grid::UnitGrid;
+use crate::lanes::sum_rows;
+use crate::memory::{Source, Target, Tile};
+use crate::walk::{ROW_CHUNK, RowChunk, Rows};
 use sonotrace_format::DIMS;
-use sonotrace_format::op;
+use sonotrace_format::op::{self, RESAMPLE_TAPS_MAX};
+
+/// Longer rows are not better than others.
+const LONG_ROW: u32 = 16;
 
 /// Bound resampling.
 #[derive(Debug)]
 pub(crate) struct Resample {
-    /// Whether the resampled dimension is the last one, along a row.
-    is_last: bool,
-    /// Extent of the dimension, and rows per index of it.
-    extent: u64,
-    rows_per_index: u64,
     taps: usize,
     input_step: usize,
-    /// Rows of output and input.
-    rows: Rows<2>,
+    /// Rows of output and input, and the first entry of a row in the tables.
+    rows: Rows<3>,
     output: Target<f32>,
     input: Source<f32>,
     indices: Source<i32>,
@@ -30,16 +30,19 @@ impl Kernel for Resample {
     type Operation = op::Resample;
 
     fn bind(operation: &op::Resample, binder: &Binder<'_>) -> Result<Self, BindError> {
-        let (axis, dims) = (operation.axis as usize, binder.dims());
-        let last = DIMS - 1;
-        let inner = &dims[(axis + 1).min(last)..last];
+        let axis = operation.axis as usize;
+        // Adjacent elements are better than long rows, above all of the input, which is read more than once.
+        let value = |&dim: &usize| {
+            let [out, input] = [0, 1].map(|slot| u32::from(binder.strides(slot)[dim] == 1));
+            binder.dims()[dim].min(LONG_ROW) << (2 * input + out)
+        };
+        let dim = (0..DIMS).filter(|&dim| dim != axis).max_by_key(value).unwrap_or_default();
+        let mut rows = Rows::along(binder, dim, [0, 1, 2]);
+        rows.set_stride(2, axis, operation.taps);
         Ok(Self {
-            is_last: axis == last,
-            extent: dims[axis].into(),
-            rows_per_index: inner.iter().map(|&extent| u64::from(extent)).product(),
             taps: operation.taps as usize,
             input_step: operation.input_stride as usize,
-            rows: Rows::new(binder, [0, 1], dims[last].into()),
+            rows,
             output: binder.output()?,
             input: binder.f32(1)?,
             indices: binder.i32(2)?,
@@ -47,32 +50,34 @@ impl Kernel for Resample {
         })
     }
 
+    fn grid(&self, binder: &Binder<'_>) -> UnitGrid {
+        self.rows.grid(binder, self.taps as u64)
+    }
+
     #[inline(always)]
     fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         let (indices, weights) = (tile.inputs.read(self.indices), tile.inputs.read(self.weights));
-        let taps_of = |index: usize| {
-            let range = index * self.taps..(index + 1) * self.taps;
-            indices[range.clone()].iter().map(|&index| index as usize * self.input_step).zip(&weights[range])
-        };
-        let (mut sums, mut buffer) = ([0.0f32; ROW_CHUNK], [0.0f32; ROW_CHUNK]);
-        let [to_step, from_step] = self.rows.steps;
-        for chunk in self.rows.chunks(tile.units) {
-            let ([to, from], sums) = (chunk.offsets, &mut sums[..chunk.length]);
-            if self.is_last {
-                // The stride of the input over the resampled dimension is 0.
-                for (column, sum) in (chunk.column..).zip(sums.iter_mut()) {
-                    *sum = taps_of(column).map(|(at, weight)| weight * values[from + at]).sum();
-                }
+        let mut taps = [(0, 0.0f32); RESAMPLE_TAPS_MAX as usize];
+        let mut sums = [0.0f32; ROW_CHUNK];
+        let [to_step, from_step, _] = self.rows.steps;
+        for RowChunk { offsets: [to, from, first], length, .. } in self.rows.chunks(tile.units) {
+            let (taps, sums) = (&mut taps[..self.taps], &mut sums[..length]);
+            for (tap, own) in taps.iter_mut().enumerate() {
+                *own = (from + indices[first + tap] as usize * self.input_step, weights[first + tap]);
+            }
+            if [to_step, from_step] == [1, 1] {
+                sum_rows(values, taps, output.row(to, length));
+                continue;
+            }
+            if from_step == 1 {
+                sum_rows(values, taps, sums);
             } else {
                 sums.fill(0.0);
-                let index = (chunk.row / self.rows_per_index % self.extent) as usize;
-                for (at, weight) in taps_of(index) {
-                    let buffer = &mut buffer[..sums.len()];
-                    let tap = FloatSource::F32(self.input).view(tile.inputs, from + at, from_step, buffer);
-                    for (sum, value) in sums.iter_mut().zip(tap) {
-                        *sum += weight * value;
+                for &mut (from, weight) in taps {
+                    for (at, sum) in sums.iter_mut().enumerate() {
+                        *sum += weight * values[from + at * from_step];
                     }
                 }
             }

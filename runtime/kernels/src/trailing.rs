@@ -67,24 +67,6 @@ fn folded<const COUNT: usize>(
     lanes
 }
 
-/// Sums the products of up to [`CHUNK`] elements.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    /// Half the lanes: such sums are often short.
-    const HALF: usize = LANES / 2;
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<HALF>(), b.as_chunks::<HALF>());
-    let mut lanes = [0.0f32; HALF];
-    for (a, b) in a.iter().zip(b) {
-        for at in 0..HALF {
-            lanes[at] += a[at] * b[at];
-        }
-    }
-    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane += a * b;
-    }
-    combined_lanes(lanes, |a, b| a + b)
-}
-
 /// Positions of the elements of an operation over trailing dims, for the operands in `N` slots: the output, the input,
 /// others.
 #[derive(Debug)]
@@ -233,6 +215,11 @@ impl<const N: usize> Trailing<N> {
         offsets
     }
 
+    /// Returns whether the elements of neighbouring indices are adjacent, so that blocks are read element by element.
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// Returns the steps from one kept index of a block to the next.
     pub fn neighbour_steps(&self) -> [usize; N] {
         self.neighbour_steps
@@ -246,8 +233,9 @@ impl<const N: usize> Trailing<N> {
     /// Returns the blocks of a range of kept indices.
     #[inline(always)]
     pub fn blocks(&self, units: Range<u64>) -> Blocks<'_, N> {
-        let walk = self.outer.walk(units.start / self.neighbours as u64, self.starts);
-        Blocks { places: self, units, walk }
+        let neighbours = self.neighbours as u64;
+        let walk = self.outer.walk(units.start / neighbours, self.starts);
+        Blocks { places: self, walk, left: units.end - units.start, at: (units.start % neighbours) as usize }
     }
 
     /// Returns the inner indices under one index of a block, in order: as long runs, or one by one if the elements of neighbouring
@@ -347,32 +335,14 @@ impl<const N: usize> Trailing<N> {
 }
 
 impl Trailing<3> {
-    /// Sums the products of the elements of `a` and `b`, the inputs, under each index of a block, as [`Trailing::sums`].
+    /// Sums the products of the elements of `a` and `b`, the inputs, under each index of a block whose neighbours are adjacent.
     #[inline(always)]
     pub fn sums_of_products(&self, a: &[f32], b: &[f32], block: Block<3>, sums: &mut [f64; BLOCK]) {
-        let sums = &mut sums[..block.count];
+        let (sums, b_step) = (&mut sums[..block.count], self.neighbour_steps[2]);
         sums.fill(0.0);
-        if self.is_blocked {
-            let b_step = self.neighbour_steps[2];
-            for Run { offsets: [_, a_at, b_at], .. } in self.runs(block, 0) {
-                for (at, (sum, a)) in sums.iter_mut().zip(&a[a_at..]).enumerate() {
-                    *sum += f64::from(a * b[b_at + at * b_step]);
-                }
-            }
-            return;
-        }
-        for (at, sum) in sums.iter_mut().enumerate() {
-            for Run { offsets: [_, a_at, b_at], steps: [_, a_step, b_step], length } in self.runs(block, at) {
-                if (a_step, b_step) == (1, 1) {
-                    let (a, b) = (&a[a_at..][..length], &b[b_at..][..length]);
-                    for (a, b) in a.chunks(CHUNK).zip(b.chunks(CHUNK)) {
-                        *sum += f64::from(dot(a, b));
-                    }
-                } else {
-                    for element in 0..length {
-                        *sum += f64::from(a[a_at + element * a_step] * b[b_at + element * b_step]);
-                    }
-                }
+        for Run { offsets: [_, a_at, b_at], .. } in self.runs(block, 0) {
+            for (at, (sum, a)) in sums.iter_mut().zip(&a[a_at..]).enumerate() {
+                *sum += f64::from(a * b[b_at + at * b_step]);
             }
         }
     }
@@ -384,8 +354,11 @@ impl Trailing<3> {
 #[derive(Debug)]
 pub(crate) struct Blocks<'t, const N: usize> {
     places: &'t Trailing<N>,
-    units: Range<u64>,
     walk: Walk<'t, N>,
+    /// Kept indices that are left.
+    left: u64,
+    /// The next of the neighbours.
+    at: usize,
 }
 
 impl<const N: usize> Iterator for Blocks<'_, N> {
@@ -393,19 +366,19 @@ impl<const N: usize> Iterator for Blocks<'_, N> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Block<N>> {
-        if self.units.is_empty() {
+        if self.left == 0 {
             return None;
         }
         let places = self.places;
-        let at = (self.units.start % places.neighbours as u64) as usize;
-        let left = (places.neighbours - at).min((self.units.end - self.units.start) as usize);
-        let count = left.min(places.block_max);
+        let count = (places.neighbours - self.at).min(self.left as usize).min(places.block_max);
         let mut offsets = self.walk.offsets;
         for (offset, step) in offsets.iter_mut().zip(places.neighbour_steps) {
-            *offset += at * step;
+            *offset += self.at * step;
         }
-        self.units.start += count as u64;
-        if at + count == places.neighbours {
+        self.left -= count as u64;
+        self.at += count;
+        if self.at == places.neighbours {
+            self.at = 0;
             self.walk.next();
         }
         Some(Block { count, offsets })

@@ -1,6 +1,7 @@
 //! Iterates over some dimensions of an operation.
 
 use crate::bind::Binder;
+use crate::grid::UnitGrid;
 use core::ops::Range;
 use sonotrace_format::DIMS;
 
@@ -9,17 +10,24 @@ use sonotrace_format::DIMS;
 pub(crate) struct Dims<const N: usize> {
     extents: [u32; DIMS],
     strides: [[u32; DIMS]; N],
+    /// Dimensions up to the last one of more than one index.
+    used: usize,
 }
 
 impl<const N: usize> Dims<N> {
     /// Selects the dimensions in `range`, for the operands in the given slots.
     pub fn new(binder: &Binder<'_>, range: Range<usize>, slots: [usize; N]) -> Self {
-        let mut dims = Self { extents: [1; DIMS], strides: [[0; DIMS]; N] };
-        for dim in range {
+        Self::of(binder, |dim| range.contains(&dim), slots)
+    }
+
+    fn of(binder: &Binder<'_>, has: impl Fn(usize) -> bool, slots: [usize; N]) -> Self {
+        let mut dims = Self { extents: [1; DIMS], strides: [[0; DIMS]; N], used: 0 };
+        for dim in (0..DIMS).filter(|&dim| has(dim) && binder.dims()[dim] > 1) {
             dims.extents[dim] = binder.dims()[dim];
             for (strides, slot) in dims.strides.iter_mut().zip(slots) {
                 strides[dim] = binder.strides(slot)[dim];
             }
+            dims.used = dim + 1;
         }
         dims
     }
@@ -36,7 +44,7 @@ impl<const N: usize> Dims<N> {
             return walk;
         }
         let mut rest = start;
-        for dim in (0..DIMS).rev() {
+        for dim in (0..self.used).rev() {
             let extent = u64::from(self.extents[dim]);
             walk.index[dim] = (rest % extent) as u32;
             rest /= extent;
@@ -58,7 +66,7 @@ pub(crate) struct Walk<'d, const N: usize> {
 }
 
 impl<const N: usize> Walk<'_, N> {
-    /// Moves on by `count` indices, at most to the end of the last dim before `DIMS - 1`.
+    /// Moves on by `count` indices, at most to the end of dim `DIMS - 2`.
     #[inline(always)]
     fn advance(&mut self, count: usize) {
         let dim = DIMS - 2;
@@ -72,7 +80,7 @@ impl<const N: usize> Walk<'_, N> {
     /// Moves to the next index; from the last one, to the first.
     #[inline(always)]
     pub fn next(&mut self) {
-        for dim in (0..DIMS).rev() {
+        for dim in (0..self.dims.used).rev() {
             let extent = self.dims.extents[dim];
             if extent == 1 {
                 continue;
@@ -95,7 +103,7 @@ impl<const N: usize> Walk<'_, N> {
     }
 }
 
-/// Rows along the last dimension, for the operands in `N` slots.
+/// Rows along one dimension, for the operands in `N` slots.
 #[derive(Debug)]
 pub(crate) struct Rows<const N: usize> {
     rows: Dims<N>,
@@ -105,17 +113,12 @@ pub(crate) struct Rows<const N: usize> {
     run: usize,
     /// Strides over columns.
     pub steps: [usize; N],
-    /// Strides from row to row, inside the last dim of rows.
-    pub row_steps: [usize; N],
 }
 
 /// Elements that are loaded, computed and written together: of one row, or of several whole rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowChunk<const N: usize> {
-    pub row: u64,
-    /// The first column.
-    pub column: usize,
-    /// Offsets of the operands at that column.
+    /// Offsets of the operands at the first element.
     pub offsets: [usize; N],
     /// Number of rows.
     pub rows: usize,
@@ -127,17 +130,36 @@ pub(crate) struct RowChunk<const N: usize> {
 pub(crate) const ROW_CHUNK: usize = 256;
 
 impl<const N: usize> Rows<N> {
-    /// Creates rows in units of `run` columns.
+    /// Creates rows along the last dimension, in units of `run` columns.
     pub fn new(binder: &Binder<'_>, slots: [usize; N], run: u64) -> Self {
-        let last = DIMS - 1;
+        Self { run: run as usize, ..Self::along(binder, DIMS - 1, slots) }
+    }
+
+    /// Creates rows along a dimension, each of them a unit.
+    pub fn along(binder: &Binder<'_>, dim: usize, slots: [usize; N]) -> Self {
+        let columns = binder.dims()[dim] as usize;
         Self {
-            rows: Dims::new(binder, 0..last, slots),
+            rows: Dims::of(binder, |other| other != dim, slots),
             starts: slots.map(|slot| binder.start(slot)),
-            columns: binder.dims()[last] as usize,
-            run: run as usize,
-            steps: slots.map(|slot| binder.strides(slot)[last] as usize),
-            row_steps: slots.map(|slot| binder.strides(slot)[last - 1] as usize),
+            columns,
+            run: columns,
+            steps: slots.map(|slot| binder.strides(slot)[dim] as usize),
         }
+    }
+
+    /// Gives the operand at `place` among the slots a stride between rows.
+    pub fn set_stride(&mut self, place: usize, dim: usize, stride: u32) {
+        self.rows.strides[place][dim] = stride;
+    }
+
+    /// Returns a grid of the rows, with `work` elementary operations for each element.
+    pub fn grid(&self, binder: &Binder<'_>, work: u64) -> UnitGrid {
+        UnitGrid::new(self.rows.count(), self.columns as u64 * work, binder.tile_work())
+    }
+
+    /// Returns the strides from row to row, inside dim `DIMS - 2`.
+    pub fn row_steps(&self) -> [usize; N] {
+        self.rows.strides.map(|strides| strides[DIMS - 2] as usize)
     }
 
     /// Returns the chunks of a range of units, each of one row.
@@ -146,7 +168,7 @@ impl<const N: usize> Rows<N> {
         self.chunks_of(1, units)
     }
 
-    /// Returns the chunks of a range of units; short rows of the same index in all outer dims are in one chunk.
+    /// Returns the chunks of a range of units; short rows that differ in dim `DIMS - 2` only are in one chunk.
     #[inline(always)]
     pub fn blocks(&self, units: Range<u64>) -> RowChunks<'_, N> {
         let is_split = self.run < self.columns;
@@ -157,7 +179,14 @@ impl<const N: usize> Rows<N> {
     fn chunks_of(&self, rows_max: usize, units: Range<u64>) -> RowChunks<'_, N> {
         let runs = self.columns.div_ceil(self.run) as u64;
         let walk = self.rows.walk(units.start / runs, self.starts);
-        RowChunks { rows: self, rows_max, runs, walk, units, from: 0 }
+        let column = (units.start % runs) as usize * self.run;
+        let units = units.end - units.start;
+        RowChunks { rows: self, rows_max, walk, units, column, end: self.end(column) }
+    }
+
+    /// Returns the end of a unit from its first column.
+    fn end(&self, column: usize) -> usize {
+        self.columns.min(column + self.run)
     }
 }
 
@@ -169,12 +198,13 @@ pub(crate) struct RowChunks<'r, const N: usize> {
     rows: &'r Rows<N>,
     /// Maximum rows of a chunk.
     rows_max: usize,
-    /// Units of a row.
-    runs: u64,
     walk: Walk<'r, N>,
-    units: Range<u64>,
-    /// The next column, from the unit's first.
-    from: usize,
+    /// Units that are left.
+    units: u64,
+    /// The next column.
+    column: usize,
+    /// End of the unit's columns.
+    end: usize,
 }
 
 impl<const N: usize> Iterator for RowChunks<'_, N> {
@@ -182,36 +212,33 @@ impl<const N: usize> Iterator for RowChunks<'_, N> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<RowChunk<N>> {
-        if self.units.is_empty() {
+        if self.units == 0 {
             return None;
         }
-        let (rows, unit) = (self.rows, self.units.start);
+        let rows = self.rows;
         if self.rows_max > 1 {
             // Each unit is a row.
-            let dim = DIMS - 2;
-            let left = (self.walk.dims.extents[dim] - self.walk.index[dim]) as usize;
-            let count = left.min(self.rows_max).min((self.units.end - unit) as usize);
+            let left = self.walk.dims.extents[DIMS - 2] - self.walk.index[DIMS - 2];
+            let count = (left as usize).min(self.rows_max).min(self.units as usize);
             let offsets = self.walk.offsets;
             self.walk.advance(count);
-            self.units.start += count as u64;
-            return Some(RowChunk { row: unit, column: 0, offsets, rows: count, length: rows.columns });
+            self.units -= count as u64;
+            return Some(RowChunk { offsets, rows: count, length: rows.columns });
         }
-        let first = (unit % self.runs) as usize * rows.run;
-        let end = rows.columns.min(first + rows.run);
-        let column = first + self.from;
         let mut offsets = self.walk.offsets;
         for (offset, step) in offsets.iter_mut().zip(rows.steps) {
-            *offset += column * step;
+            *offset += self.column * step;
         }
-        let length = ROW_CHUNK.min(end - column);
-        self.from += length;
-        if column + length == end {
-            self.from = 0;
-            self.units.start += 1;
-            if end == rows.columns {
+        let length = ROW_CHUNK.min(self.end - self.column);
+        self.column += length;
+        if self.column == self.end {
+            self.units -= 1;
+            if self.end == rows.columns {
+                self.column = 0;
                 self.walk.next();
             }
+            self.end = rows.end(self.column);
         }
-        Some(RowChunk { row: unit / self.runs, column, offsets, rows: 1, length })
+        Some(RowChunk { offsets, rows: 1, length })
     }
 }

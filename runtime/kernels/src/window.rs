@@ -40,13 +40,24 @@ impl WindowAxis {
         self.dilation as usize
     }
 
-    /// Returns the kernel elements of an output position that lie inside the image, if the dilation is 1.
+    /// Returns the kernel elements of an output position that lie inside the image.
     #[inline(always)]
     pub fn taps_inside(&self, out: usize) -> Range<usize> {
+        // A division is slow, and most windows are not dilated.
+        let taps = |pixels: i64| match i64::from(self.dilation) {
+            1 => pixels,
+            dilation => (pixels + dilation - 1).div_euclid(dilation),
+        };
         let first = self.position(out, 0);
-        let from = (-first).clamp(0, self.kernel.into());
-        let to = (i64::from(self.input) - first).clamp(from, self.kernel.into());
+        let from = taps(-first).clamp(0, self.kernel.into());
+        let to = taps(i64::from(self.input) - first).clamp(from, self.kernel.into());
         from as usize..to as usize
+    }
+
+    /// Returns the input position of an output position and kernel element 0, modulo 2^`usize::BITS` if outside the image.
+    #[inline(always)]
+    pub fn first(&self, out: usize) -> usize {
+        self.position(out, 0) as usize
     }
 
     /// Returns the input position of an output position and kernel element, if inside the image.
