@@ -10,8 +10,6 @@ use sonotrace_format::DIMS;
 pub(crate) struct Dims<const N: usize> {
     extents: [u32; DIMS],
     strides: [[u32; DIMS]; N],
-    /// Dimensions up to the last one of more than one index.
-    used: usize,
 }
 
 impl<const N: usize> Dims<N> {
@@ -21,13 +19,12 @@ impl<const N: usize> Dims<N> {
     }
 
     fn of(binder: &Binder<'_>, has: impl Fn(usize) -> bool, slots: [usize; N]) -> Self {
-        let mut dims = Self { extents: [1; DIMS], strides: [[0; DIMS]; N], used: 0 };
+        let mut dims = Self { extents: [1; DIMS], strides: [[0; DIMS]; N] };
         for dim in (0..DIMS).filter(|&dim| has(dim) && binder.dims()[dim] > 1) {
             dims.extents[dim] = binder.dims()[dim];
             for (strides, slot) in dims.strides.iter_mut().zip(slots) {
                 strides[dim] = binder.strides(slot)[dim];
             }
-            dims.used = dim + 1;
         }
         dims
     }
@@ -44,8 +41,12 @@ impl<const N: usize> Dims<N> {
             return walk;
         }
         let mut rest = start;
-        for dim in (0..self.used).rev() {
+        for dim in (0..DIMS).rev() {
             let extent = u64::from(self.extents[dim]);
+            // A division is slow.
+            if extent == 1 {
+                continue;
+            }
             walk.index[dim] = (rest % extent) as u32;
             rest /= extent;
             for (offset, strides) in walk.offsets.iter_mut().zip(&self.strides) {
@@ -80,7 +81,8 @@ impl<const N: usize> Walk<'_, N> {
     /// Moves to the next index; from the last one, to the first.
     #[inline(always)]
     pub fn next(&mut self) {
-        for dim in (0..self.dims.used).rev() {
+        // The number is constant, so that the compiler unrolls the loop.
+        for dim in (0..DIMS).rev() {
             let extent = self.dims.extents[dim];
             if extent == 1 {
                 continue;
@@ -185,6 +187,7 @@ impl<const N: usize> Rows<N> {
     }
 
     /// Returns the end of a unit from its first column.
+    #[inline(always)]
     fn end(&self, column: usize) -> usize {
         self.columns.min(column + self.run)
     }
