@@ -11,6 +11,7 @@
 //! * [`claims`]: hands out tiles to threads.
 //! * [`memory`]: positions of a run's tensors; the only unsafe code of the portable kernels.
 //! * [`math`]: elementary functions with the same bits everywhere.
+//! * [`sample`]: samples an image from the lines of a frame.
 //!
 //! To add an operation, write its file and add its line to the list in [`bind`].
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -38,6 +39,7 @@ mod product;
 mod reduce;
 mod resample;
 mod rounding;
+pub mod sample;
 mod softmax;
 mod trailing;
 mod walk;

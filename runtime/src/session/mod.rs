@@ -243,7 +243,7 @@ impl<'m, C: Clock> Session<'m, C> {
             normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
             input_size: conventions.input_size,
             buffers,
-            sampling: SamplingTables::new(sampling),
+            sampling: SamplingTables::new(sampling, config.instructions),
             ports,
             prompts: heapless::Deque::new(),
             answers: heapless::Vec::new(),

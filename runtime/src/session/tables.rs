@@ -4,6 +4,7 @@
 //! kept until the new one is complete, and after that, so that a scanner can switch between two geometries.
 
 use crate::hal::frame::Frame;
+use crate::kernels::arch::Instructions;
 use crate::vision::VisionError;
 use crate::vision::sampler::{LutEntry, Sampler};
 
@@ -30,6 +31,7 @@ pub(super) struct SamplingTables<'m> {
     tables: [Table; 2],
     /// Index of the table that sampled the last frame.
     in_use: usize,
+    instructions: Instructions,
 }
 
 /// Index of a table.
@@ -38,8 +40,8 @@ pub(super) struct TableIndex(usize);
 
 impl<'m> SamplingTables<'m> {
     /// Creates empty tables in `entries`, which has room for two.
-    pub fn new(entries: &'m mut [LutEntry]) -> Self {
-        Self { entries, tables: [Table::default(); 2], in_use: 0 }
+    pub fn new(entries: &'m mut [LutEntry], instructions: Instructions) -> Self {
+        Self { entries, tables: [Table::default(); 2], in_use: 0, instructions }
     }
 
     /// Returns whether there is no complete table yet.
@@ -56,7 +58,7 @@ impl<'m> SamplingTables<'m> {
         if let Some(index) = self.tables.iter().position(fits) {
             return Ok((TableIndex(index), false));
         }
-        let sampler = Sampler::new(frame, size)?;
+        let sampler = Sampler::new(frame, size)?.with_instructions(self.instructions);
         let index = if self.tables[self.in_use].is_complete() { 1 - self.in_use } else { self.in_use };
         self.tables[index] = Table { sampler: Some(sampler), rows: 0, frames: 0 };
         Ok((TableIndex(index), true))

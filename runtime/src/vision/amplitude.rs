@@ -7,6 +7,7 @@
 use super::error::{VisionError, within};
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TGC_POINTS, TgcPoint, flags};
 use sonotrace_hal::geometry::Geometry;
+use sonotrace_kernels::sample::{Grey, Levels, PowerLevels};
 
 /// Normalisation of the network's input: `(grey - mean) / std`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,11 +21,11 @@ pub struct Normalisation {
 /// Envelope of an IQ sample at full scale.
 const IQ_FULL_SCALE: f64 = 32_767.0;
 
-/// Normalised grey for each stored sample of one frame's amplitude law. Cheap to compute (at most 256 logarithms), so
+/// Grey for each stored sample of one frame's amplitude law. Cheap to compute (at most 256 logarithms), so
 /// that a session computes one per frame and the law may change with each frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GreyTable {
-    levels: Levels,
+    levels: StoredLevels,
     normalisation: Normalisation,
     curve: Option<GainCurve>,
 }
@@ -32,50 +33,22 @@ pub struct GreyTable {
 /// Grey by stored sample.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one per frame, on the stack: a box would allocate")]
-pub(super) enum Levels {
-    /// By stored byte: normalised grey; or, if a curve is pending, grey without the curve, not yet limited to 0..1.
+enum StoredLevels {
+    /// A stored byte is grey in steps of 1/255.
+    Grey,
+    /// By stored byte: grey; if a curve is pending, without the curve and not yet limited to 0..1.
     Bytes([f32; 256]),
-    /// For IQ pairs: grey without any curve, neither limited nor normalised.
-    Iq(IqLevels),
+    /// For IQ pairs: grey without any curve, not limited.
+    Iq(PowerLevels),
 }
 
-/// Log compression of IQ pairs: grey is linear in the logarithm of the power.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct IqLevels {
-    /// Grey of power 1.
-    offset: f32,
-    /// Grey for each doubling of the power.
-    per_octave: f32,
-}
-
-impl IqLevels {
-    fn new(range_db: f64, gain_db: f64) -> Self {
-        let full_scale_db = 20.0 * libm::log10(IQ_FULL_SCALE);
-        Self {
-            offset: (1.0 + (gain_db - full_scale_db) / range_db) as f32,
-            per_octave: (10.0 * core::f64::consts::LOG10_2 / range_db) as f32,
-        }
+/// Returns the levels of IQ pairs.
+fn iq_levels(range_db: f64, gain_db: f64) -> PowerLevels {
+    let full_scale_db = 20.0 * libm::log10(IQ_FULL_SCALE);
+    PowerLevels {
+        offset: (1.0 + (gain_db - full_scale_db) / range_db) as f32,
+        per_octave: (10.0 * core::f64::consts::LOG10_2 / range_db) as f32,
     }
-
-    /// Returns the grey of a pair. Zero power is minus infinity, whatever the gain.
-    pub(super) fn of(&self, in_phase: i16, quadrature: i16) -> f32 {
-        // At most 2^31.
-        let power = i32::from(in_phase).pow(2) as u32 + i32::from(quadrature).pow(2) as u32;
-        if power == 0 { f32::NEG_INFINITY } else { self.offset + self.per_octave * log2(power) }
-    }
-}
-
-/// Computes the base-2 logarithm of a positive integer, with an error of 2e-6: the exponent, and for the mantissa `m`
-/// the series of `ln` in `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits on every
-/// platform.
-fn log2(value: u32) -> f32 {
-    let bits = (value as f32).to_bits();
-    let exponent = (bits >> 23) as i32 - 127;
-    let mantissa = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000);
-    let t = (mantissa - 1.0) / (mantissa + 1.0);
-    let t2 = t * t;
-    let series = 1.0 + t2 * (1.0 / 3.0 + t2 * (1.0 / 5.0 + t2 * (1.0 / 7.0 + t2 * (1.0 / 9.0))));
-    exponent as f32 + 2.0 * core::f32::consts::LOG2_E * t * series
 }
 
 /// A pending time-gain compensation curve.
@@ -114,6 +87,7 @@ impl GreyTable {
         if frame.domain == Domain::PolarIq {
             return Self::of_iq(frame, normalisation);
         }
+        let is_pending = frame.has(flags::TGC_PENDING);
         let mut values = [0.0f32; 256];
         let range_db = match frame.law {
             AmplitudeLaw::Linear { range_db } => {
@@ -126,6 +100,9 @@ impl GreyTable {
             }
             AmplitudeLaw::Logarithmic { range_db } => {
                 within("range of the amplitude law in dB", range_db.into(), 1e-3, 1e3)?;
+                if !is_pending {
+                    return Ok(Self { levels: StoredLevels::Grey, normalisation, curve: None });
+                }
                 for (stored, value) in values.iter_mut().enumerate() {
                     *value = stored as f32 / 255.0;
                 }
@@ -142,7 +119,7 @@ impl GreyTable {
             }
         };
         let mut curve = None;
-        if frame.has(flags::TGC_PENDING) {
+        if is_pending {
             let Some(range_db) = range_db else {
                 return Err(VisionError::Unsupported { what: "pending gain on a vendor's amplitude table" });
             };
@@ -153,10 +130,10 @@ impl GreyTable {
         }
         if curve.is_none() {
             for value in &mut values {
-                *value = finish(*value, normalisation);
+                *value = value.clamp(0.0, 1.0);
             }
         }
-        Ok(Self { levels: Levels::Bytes(values), normalisation, curve })
+        Ok(Self { levels: StoredLevels::Bytes(values), normalisation, curve })
     }
 
     fn of_iq(frame: &Frame, normalisation: Normalisation) -> Result<Self, VisionError> {
@@ -166,18 +143,19 @@ impl GreyTable {
         let range = within("range of the amplitude law in dB", range_db.into(), 1e-3, 1e3)?;
         let is_pending = frame.has(flags::TGC_PENDING);
         let gain_db = if is_pending { frame.gain_db.into() } else { 0.0 };
-        let levels = Levels::Iq(IqLevels::new(range, gain_db));
+        let levels = StoredLevels::Iq(iq_levels(range, gain_db));
         let curve = if is_pending { GainCurve::pending(frame, range_db) } else { None };
         Ok(Self { levels, normalisation, curve })
     }
 
     /// Returns the value of the pixels outside the scanned field: black, normalised.
     pub fn outside(&self) -> f32 {
-        self.finish(0.0)
+        (0.0 - self.normalisation.mean) / self.normalisation.std
     }
 
-    pub(super) fn levels(&self) -> &Levels {
-        &self.levels
+    /// Returns whether the table is of IQ pairs.
+    pub(super) fn is_iq(&self) -> bool {
+        matches!(self.levels, StoredLevels::Iq(_))
     }
 
     /// Returns the pending curve, not yet added to the levels.
@@ -185,14 +163,18 @@ impl GreyTable {
         self.curve.as_ref()
     }
 
-    /// Limits a grey level to 0..1 and normalises it.
-    pub(super) fn finish(&self, grey: f32) -> f32 {
-        finish(grey, self.normalisation)
+    /// Calls a function with the table in the kernels' form.
+    pub(super) fn with<T>(&self, function: impl FnOnce(&Grey<'_>) -> T) -> T {
+        let levels = match &self.levels {
+            StoredLevels::Grey => Levels::Bytes,
+            StoredLevels::Bytes(levels) => Levels::Table(levels),
+            StoredLevels::Iq(levels) => Levels::Power(*levels),
+        };
+        let Normalisation { mean, std } = self.normalisation;
+        let gain = self.curve.map(|curve| move |sample| curve.gain_of(sample));
+        let gain = gain.as_ref().map(|gain| gain as &dyn Fn(usize) -> f32);
+        function(&Grey { levels, gain, mean, std })
     }
-}
-
-fn finish(grey: f32, normalisation: Normalisation) -> f32 {
-    (grey.clamp(0.0, 1.0) - normalisation.mean) / normalisation.std
 }
 
 impl GainCurve {
@@ -231,30 +213,20 @@ impl GainCurve {
 mod tests {
     use super::*;
 
-    #[test]
-    fn log2_has_an_error_below_4e_6() {
-        let powers =
-            (0..31).flat_map(|shift| [0u32, 1, 77, 1000, 0x5555_5555].map(|odd| (1 << shift) | odd >> 3));
-        for power in powers.filter(|power| *power > 0).chain([1, 2, 3, 1 << 31]) {
-            let (seen, expected) = (f64::from(log2(power)), libm::log2(f64::from(power)));
-            assert!((seen - expected).abs() < 4e-6, "log2({power}) is {expected}, not {seen}");
-        }
-    }
-
     /// 32767 is white, each factor of 10 is 20 dB, and zero power is minus infinity.
     #[test]
     fn iq_grey_is_the_logarithm_of_the_envelope() {
-        let levels = IqLevels::new(60.0, 0.0);
+        let levels = iq_levels(60.0, 0.0);
         let full_db = 20.0 * libm::log10(32_767.0);
         for (i, q) in [(32_767, 0), (0, -3277), (328, 0), (3000, 4000), (-5, 12), (1, 0)] {
             let envelope = libm::hypot(f64::from(i), f64::from(q));
             let expected = 1.0 + (20.0 * libm::log10(envelope) - full_db) / 60.0;
-            assert!((f64::from(levels.of(i, q)) - expected).abs() < 1e-5, "({i}, {q})");
+            assert!((f64::from(levels.of([i, q])) - expected).abs() < 1e-5, "({i}, {q})");
         }
-        assert_eq!(levels.of(0, 0), f32::NEG_INFINITY);
-        assert!(levels.of(i16::MIN, i16::MIN) > 1.0);
-        let louder = IqLevels::new(60.0, 6.0);
-        assert!((louder.of(100, 0) - levels.of(100, 0) - 0.1).abs() < 1e-6);
+        assert_eq!(levels.of([0, 0]), f32::NEG_INFINITY);
+        assert!(levels.of([i16::MIN, i16::MIN]) > 1.0);
+        let louder = iq_levels(60.0, 6.0);
+        assert!((louder.of([100, 0]) - levels.of([100, 0]) - 0.1).abs() < 1e-6);
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl StepBudget {
         self.work >= self.work_max
     }
 
+    /// Returns the units of work that may still be started.
+    pub(super) const fn left(&self) -> u32 {
+        self.work_max.saturating_sub(self.work)
+    }
+
     /// Counts work that was done.
     pub(super) fn count(&mut self, work: u32) {
         self.work = self.work.saturating_add(work);

@@ -4,7 +4,6 @@
 //! * [`budget`]: the limit of the work of one step of a resumable computation.
 //! * [`grid`]: the square input grid, and its position in the probe's plane.
 //! * [`amplitude`]: converts stored samples to the grey levels that the network was trained on.
-//! * `filter`: the weighted mean of the stored samples around a position.
 //! * [`sampler`]: the network's input, sampled from a frame through a table that is filled once per geometry.
 //! * [`mask`]: fields of mask logits: enlarging to the input grid, cropping.
 //! * [`reproject`]: a mask on the input grid of another geometry.
@@ -31,7 +30,6 @@ pub mod components;
 pub mod contour;
 pub mod display;
 pub mod error;
-mod filter;
 pub mod grid;
 pub mod mask;
 pub mod measures;

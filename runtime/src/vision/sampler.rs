@@ -2,7 +2,7 @@
 //!
 //! Scan conversion, log compression (if the frame's amplitude law requires it), letterboxing and normalisation are one
 //! pass. The position of each input pixel among the samples is computed once per geometry, into a table; per frame, a
-//! pixel is the weighted mean of the samples around its position, by the triangle of `filter.rs`.
+//! pixel is the weighted mean of the samples around its position, by the triangle of [`sonotrace_kernels::sample`].
 //!
 //! The half-width of the triangle is one sample, or the distance between input pixels if that is larger. On pictures this
 //! is exactly the antialiased bilinear filter of Pillow's `Image.resize`, which training uses (except for Pillow's
@@ -12,48 +12,24 @@
 //! Grey levels are interpolated after the amplitude law was applied, as in a scanner's own scan conversion. The envelope
 //! of IQ samples is computed sample by sample before, so that no phase is averaged.
 
-use super::amplitude::{GreyTable, Levels};
+use super::amplitude::GreyTable;
 use super::budget::StepBudget;
 use super::error::{VisionError, need};
-use super::filter::{Bytes, ONE, Source, StoredLevels, Taps};
 use super::grid::InputGrid;
-use bytemuck::{Pod, Zeroable};
 use core::ops::Range;
 use sonotrace_hal::frame::{Domain, Frame, LINES_MAX, SAMPLES_MAX};
 use sonotrace_hal::geometry::{Geometry, Raster};
-
-/// Most lines to either side that a pixel near a sector's apex is averaged over. Without a limit a pixel at the apex
-/// itself would read every sample of the fan.
-pub const SECTOR_HALF_LINES_MAX: f32 = 16.0;
-
-const OUTSIDE: LutEntry = LutEntry { sample_q16: i32::MIN, line_q16: i32::MIN };
-
-/// The position of an input pixel among the samples, in 1/65536 of a sample and of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub struct LutEntry {
-    sample_q16: i32,
-    line_q16: i32,
-}
+use sonotrace_kernels::arch::Instructions;
+use sonotrace_kernels::sample::{Filter, HalfLines, Lines, sample};
+pub use sonotrace_kernels::sample::{Place as LutEntry, SECTOR_HALF_LINES_MAX};
 
 /// How frames of one geometry are sampled. Belongs to the table that it filled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampler {
     grid: InputGrid,
     geometry: Geometry,
-    half_samples: f32,
-    half_lines: HalfLines,
-}
-
-/// Half-width of the filter across lines.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum HalfLines {
-    Constant(f32),
-    /// `reach / (apex + sample)`, all in samples of depth: the arc between lines grows with the radius.
-    Sector {
-        reach: f32,
-        apex: f32,
-    },
+    filter: Filter,
+    instructions: Instructions,
 }
 
 impl Sampler {
@@ -81,8 +57,13 @@ impl Sampler {
     pub fn new(frame: &Frame, size: u32) -> Result<Self, VisionError> {
         check_domain(frame)?;
         let grid = InputGrid::new(&frame.geometry, size)?;
-        let (half_samples, half_lines) = half_widths(&frame.geometry, &grid);
-        Ok(Self { grid, geometry: frame.geometry, half_samples, half_lines })
+        let filter = filter(&frame.geometry, &grid);
+        Ok(Self { grid, geometry: frame.geometry, filter, instructions: Instructions::best() })
+    }
+
+    /// Chooses the instruction set of the kernels, instead of the fastest. The results do not depend on it.
+    pub fn with_instructions(self, instructions: Instructions) -> Self {
+        Self { instructions, ..self }
     }
 
     /// Fills some `rows` of the table (within the grid's side). Rows do not depend on each other; when all are filled,
@@ -93,13 +74,18 @@ impl Sampler {
     pub fn fill(&self, rows: Range<u32>, table: &mut [LutEntry]) -> Result<(), VisionError> {
         let (grid, side) = (&self.grid, self.grid.size() as usize);
         need("sampling table", table.len(), side * side)?;
+        let (lines, samples) = counts(&self.geometry);
+        let (lines, samples) = (lines as usize, samples as usize);
         for y in rows.start..rows.end.min(grid.size()) {
-            let row = &mut table[y as usize * side..][..side];
-            for (x, entry) in (0u32..).zip(row) {
-                *entry = if x < grid.columns() && y < grid.rows() {
-                    position(&self.geometry, grid, x.into(), y.into())
-                } else {
-                    OUTSIDE
+            let mut outside = 0;
+            for (x, entry) in table[y as usize * side..][..side].iter_mut().enumerate().rev() {
+                let x = x as u32;
+                let is_valid = x < grid.columns() && y < grid.rows();
+                let at = if is_valid { position(&self.geometry, grid, x.into(), y.into()) } else { None };
+                outside = if at.is_some() { 0 } else { outside + 1 };
+                *entry = match at {
+                    Some(at) => LutEntry::new(&self.filter, at, samples, lines),
+                    None => LutEntry::outside(outside),
                 };
             }
         }
@@ -157,37 +143,23 @@ impl Sampler {
         }
         let pixels = Self::table_len(self.grid.size());
         need("sampling table", table.len(), pixels)?;
-        let source = Source::new(frame, payload)?;
+        let lines = lines(frame, payload)?;
         if grey.curve().is_some() && frame.domain == Domain::ScanConverted {
             return Err(VisionError::Unsupported { what: "pending gain curve on a picture" });
         }
-        if matches!(grey.levels(), Levels::Iq(_)) != (frame.domain == Domain::PolarIq) {
+        if grey.is_iq() != (frame.domain == Domain::PolarIq) {
             return Err(VisionError::Mismatch { a: "domain", b: "amplitude_law" });
         }
-        Ok(Sampling { sampler: self, table: &table[..pixels], source, grey })
+        Ok(Sampling { sampler: self, table: &table[..pixels], lines, grey })
     }
 
     /// Returns the maximum of stored samples that one pixel reads: the product of both filter widths, `2 * half + 1`
     /// samples and lines. With 256 x 256 input pixels that is 65 x 65 for the largest picture, and never more than 8192
     /// x 33, in a field whose depth range is smaller than one pixel.
     pub fn pixel_samples_max(&self) -> u32 {
-        let half_lines = match self.half_lines {
-            HalfLines::Constant(half) => half,
-            HalfLines::Sector { .. } => SECTOR_HALF_LINES_MAX,
-        };
         let (lines, samples) = counts(&self.geometry);
-        Taps::count_max(self.half_samples, samples) * Taps::count_max(half_lines, lines)
-    }
-
-    fn half_lines(&self, sample_q16: i32) -> f32 {
-        match self.half_lines {
-            HalfLines::Constant(half) => half,
-            HalfLines::Sector { reach, apex } => {
-                // Infinite at the apex itself; the clamp limits it.
-                let radius = apex + sample_q16 as f32 / ONE as f32;
-                (reach / radius.max(0.0)).clamp(1.0, SECTOR_HALF_LINES_MAX)
-            }
-        }
+        let most = |half: f32, count: u32| ((2.0 * half) as u32 + 1).min(count);
+        most(self.filter.half_samples, samples) * most(self.filter.half_lines_max(), lines)
     }
 }
 
@@ -201,7 +173,7 @@ pub struct SampleCursor {
 pub struct Sampling<'a> {
     sampler: &'a Sampler,
     table: &'a [LutEntry],
-    source: Source<'a>,
+    lines: Lines<'a>,
     grey: &'a GreyTable,
 }
 
@@ -219,41 +191,14 @@ impl Sampling<'_> {
         budget: &mut StepBudget,
     ) -> Result<bool, VisionError> {
         need("network input", out.len(), self.table.len())?;
-        match self.grey.levels() {
-            Levels::Bytes(levels) => self.fill(&Bytes(levels), cursor, out, budget),
-            Levels::Iq(levels) => self.fill(levels, cursor, out, budget),
-        }
+        let rest = cursor.pixel.min(self.table.len())..self.table.len();
+        let places = &self.table[rest.clone()];
+        let Self { sampler: Sampler { filter, instructions, .. }, lines, grey, .. } = self;
+        let (pixels, work) = grey
+            .with(|grey| sample(*instructions, lines, filter, grey, places, &mut out[rest], budget.left()));
+        cursor.pixel += pixels;
+        budget.count(work);
         Ok(cursor.pixel >= self.table.len())
-    }
-
-    fn fill(
-        &self,
-        levels: &impl StoredLevels,
-        cursor: &mut SampleCursor,
-        out: &mut [f32],
-        budget: &mut StepBudget,
-    ) {
-        let Self { sampler, source, grey, .. } = self;
-        let outside = grey.outside();
-        let next = cursor.pixel.min(self.table.len());
-        for (pixel, entry) in out[next..].iter_mut().zip(&self.table[next..]) {
-            if budget.is_used_up() {
-                return;
-            }
-            cursor.pixel += 1;
-            if *entry == OUTSIDE {
-                *pixel = outside;
-                budget.count(1);
-                continue;
-            }
-            let along = Taps::around(entry.sample_q16, sampler.half_samples, source.samples);
-            let across = Taps::around(entry.line_q16, sampler.half_lines(along.centre_q16), source.lines);
-            *pixel = match grey.curve() {
-                None => source.mean(&along, &across, levels, grey),
-                Some(curve) => source.compensated_mean(&along, &across, levels, grey, curve),
-            };
-            budget.count((along.count() * across.count()) as u32);
-        }
     }
 }
 
@@ -298,10 +243,28 @@ fn counts(geometry: &Geometry) -> (u32, u32) {
     }
 }
 
+/// Returns the samples of a frame that show the scan.
+fn lines<'a>(frame: &Frame, payload: &'a [u8]) -> Result<Lines<'a>, VisionError> {
+    let (stride, sample_bytes) = (frame.stride_bytes as usize, frame.sample_type.bytes() as usize);
+    let (lines, samples) = (frame.lines as usize, frame.samples as usize);
+    if stride < samples * sample_bytes {
+        return Err(VisionError::Mismatch { a: "samples", b: "stride_bytes" });
+    }
+    // A saturated product is longer than any payload.
+    let needed = stride.saturating_mul(lines - 1).saturating_add(samples * sample_bytes);
+    need("payload", payload.len(), needed)?;
+    let Geometry::Raster(Raster { content, .. }) = frame.geometry else {
+        return Ok(Lines { bytes: payload, lines, samples, stride });
+    };
+    let first = content.row as usize * stride + content.column as usize * sample_bytes;
+    let (lines, samples) = (content.rows as usize, content.columns as usize);
+    Ok(Lines { bytes: &payload[first..], lines, samples, stride })
+}
+
 /// Returns the half-widths of the filter along and across the lines.
-fn half_widths(geometry: &Geometry, grid: &InputGrid) -> (f32, HalfLines) {
+fn filter(geometry: &Geometry, grid: &InputGrid) -> Filter {
     let at_least_one = |half: f64, most: u32| half.clamp(1.0, most.into()) as f32;
-    match *geometry {
+    let (half_samples, half_lines) = match *geometry {
         Geometry::Linear(g) => (
             at_least_one(grid.pitch_y() / f64::from(g.depth_step_mm), SAMPLES_MAX),
             HalfLines::Constant(at_least_one(grid.pitch_x() / f64::from(g.line_step_mm), LINES_MAX)),
@@ -319,12 +282,13 @@ fn half_widths(geometry: &Geometry, grid: &InputGrid) -> (f32, HalfLines) {
             at_least_one(f64::from(g.content.columns) / f64::from(grid.columns()), SAMPLES_MAX),
             HalfLines::Constant(at_least_one(f64::from(g.content.rows) / f64::from(grid.rows()), LINES_MAX)),
         ),
-    }
+    };
+    Filter { half_samples, half_lines }
 }
 
-/// Returns the position of the centre of a valid grid pixel among the samples. Polar fields end at their outermost
-/// samples, pictures half a pixel beyond.
-fn position(geometry: &Geometry, grid: &InputGrid, x: f64, y: f64) -> LutEntry {
+/// Returns the position of the centre of a valid grid pixel among the samples, `[along the lines, across them]`; `None` outside
+/// the field. Polar fields end at their outermost samples, pictures half a pixel beyond.
+fn position(geometry: &Geometry, grid: &InputGrid, x: f64, y: f64) -> Option<[f64; 2]> {
     let [plane_x, plane_y] = grid.plane_f64(x, y);
     let (sample, line, samples, lines) = match *geometry {
         Geometry::Linear(g) => (
@@ -349,18 +313,10 @@ fn position(geometry: &Geometry, grid: &InputGrid, x: f64, y: f64) -> LutEntry {
             // Relative to the first pixel of the content, where the source starts.
             let scale_x = f64::from(g.content.columns) / f64::from(grid.columns());
             let scale_y = f64::from(g.content.rows) / f64::from(grid.rows());
-            return LutEntry {
-                sample_q16: q16((x + 0.5) * scale_x - 0.5),
-                line_q16: q16((y + 0.5) * scale_y - 0.5),
-            };
+            return Some([(x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5]);
         }
     };
-    let inside =
+    let is_inside =
         sample >= 0.0 && sample <= f64::from(samples - 1) && line >= 0.0 && line <= f64::from(lines - 1);
-    if inside { LutEntry { sample_q16: q16(sample), line_q16: q16(line) } } else { OUTSIDE }
-}
-
-/// Converts a position to units of 1/65536.
-fn q16(position: f64) -> i32 {
-    libm::rint(position * f64::from(ONE)) as i32
+    is_inside.then_some([sample, line])
 }

@@ -5,6 +5,7 @@ use sonotrace::hal::frame::{
     Frame, FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, TgcPoint, flags,
 };
 use sonotrace::hal::geometry::Geometry;
+use sonotrace::kernels::arch::Instructions;
 use sonotrace::vision::{GreyTable, LutEntry, Normalisation, SampleCursor, Sampler, StepBudget, VisionError};
 
 const PLAIN: Normalisation = Normalisation { mean: 0.0, std: 1.0 };
@@ -304,7 +305,8 @@ proptest! {
         }
     }
 
-    /// Sampling in steps of any sizes gives the same bits as in one go, and no step exceeds its budget by a whole pixel.
+    /// Sampling in steps of any sizes, and with any instruction set, gives the same bits as in one go, and no step exceeds its budget
+    /// by a whole pixel.
     #[test]
     fn any_steps_give_the_same_samples(
         d in geometries(),
@@ -346,6 +348,11 @@ proptest! {
         }
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&whole), bits(&out));
+        for instructions in Instructions::available() {
+            let sampler = sampler.with_instructions(instructions);
+            sampler.sample(&table, &frame, &payload, &grey, &mut out).unwrap();
+            prop_assert_eq!(bits(&whole), bits(&out), "{}", instructions.name());
+        }
         // A finished cursor does nothing more.
         let mut budget = StepBudget::new(9);
         let sampling = sampler.sampling(&table, &frame, &payload, &grey).unwrap();
