@@ -138,14 +138,15 @@ impl Place {
     // Inlined, so that what is the same for all pixels is computed once.
     #[inline]
     pub fn new(filter: &Filter, [sample, line]: [f64; 2], samples: usize, lines: usize) -> Self {
+        // In `i32`: conversions of other integers take longer.
         let axis = |centre: f64, slope: f32, count: usize, last: usize| {
             let slope = f64::from(slope);
-            let centre = centre.clamp(-0.5, count as f64 - 0.5);
+            let centre = centre.max(-0.5).min(f64::from(count as i32) - 0.5);
             let before = centre - 1.0 / slope;
             // The first sample closer than the half-width. Conversions cut off the fraction of a positive number.
-            let first = if before < 0.0 { 0 } else { (before as usize + 1).min(last) };
-            let offset = (centre - first as f64) * slope + 1.0;
-            (first as u16, (offset * f64::from(OFFSET_STEPS) + 0.5) as u16)
+            let first = if before < 0.0 { 0 } else { (before as i32 + 1).min(last as i32) };
+            let offset = (centre - f64::from(first)) * slope + 1.0;
+            (first as u16, (offset * f64::from(OFFSET_STEPS) + 0.5) as i32 as u16)
         };
         let half = filter.half_samples;
         let last = samples - filter.samples_max(samples);
@@ -218,23 +219,23 @@ impl PowerLevels {
         let [a, b] = pair.map(i32::from);
         // At most 2^31.
         let power = (a * a) as u32 + (b * b) as u32;
-        let level = self.offset + self.per_octave * log2(power);
+        let level = log2(power, self.per_octave, self.offset);
         if power == 0 { f32::NEG_INFINITY } else { level }
     }
 }
 
-/// Computes the base-2 logarithm of a positive integer, with an error of 2e-6: the exponent, and for the mantissa `m`
-/// the series of `ln` in `(m - 1) / (m + 1)`. Plain arithmetic, so that it is fast and has the same bits on every
-/// platform.
+/// Computes the base-2 logarithm of a positive integer, with an error of 2e-6, times a factor plus an addend: the exponent, and for
+/// the mantissa `1 + x` a polynomial that interpolates `log2(1 + x) / x` at Chebyshev's points. Plain arithmetic, so that it is fast
+/// and has the same bits on every platform; in terms that a processor computes at the same time.
 #[inline(always)]
-fn log2(value: u32) -> f32 {
+fn log2(value: u32, factor: f32, addend: f32) -> f32 {
     let bits = (value as f32).to_bits();
     let exponent = (bits >> 23) as i32 - 127;
-    let mantissa = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000);
-    let t = (mantissa - 1.0) / (mantissa + 1.0);
-    let t2 = t * t;
-    let series = 1.0 + t2 * (1.0 / 3.0 + t2 * (1.0 / 5.0 + t2 * (1.0 / 7.0 + t2 * (1.0 / 9.0))));
-    exponent as f32 + 2.0 * core::f32::consts::LOG2_E * t * series
+    let x = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000) - 1.0;
+    let x2 = x * x;
+    let low = (1.442_694_7 - 0.721_306_76 * x) + x2 * (0.480_012_46 - 0.353_096_35 * x);
+    let high = (0.255_176_35 - 0.154_152 * x) + x2 * (0.062_748_43 - 0.012_077_02 * x);
+    (addend + factor * exponent as f32) + (factor * x) * (low + x2 * x2 * high)
 }
 
 /// Samples pixels at `places` into as many elements of `out`, until all are done or the work reaches `work_max`. Any places are
@@ -273,8 +274,9 @@ impl Work for Sample<'_> {
         match (self.grey.levels, self.grey.gain) {
             (Levels::Bytes, _) => self.with(Bytes),
             (Levels::Table(table), None) => self.with(Table(table)),
-            (Levels::Table(table), Some(_)) => self.with(TableWithGain(table)),
-            (Levels::Power(levels), _) => self.with(levels),
+            (Levels::Table(table), Some(_)) => self.with(WithGain(Table(table))),
+            (Levels::Power(levels), None) => self.with(levels),
+            (Levels::Power(levels), Some(_)) => self.with(WithGain(levels)),
         }
     }
 }
@@ -310,6 +312,7 @@ impl Sample<'_> {
 }
 
 /// Buffers that are written before they are read.
+#[repr(align(64))]
 struct Scratch {
     /// Sums across the lines that all pixels of a block read.
     columns: [f32; COLUMNS],
@@ -318,6 +321,7 @@ struct Scratch {
 }
 
 /// Pixels that are computed side by side; the first is inside, those behind the last are outside.
+#[repr(align(64))]
 struct Block {
     first_sample: [i32; BLOCK],
     first_line: [i32; BLOCK],
@@ -382,7 +386,7 @@ impl Block {
         scratch: &mut Scratch,
     ) -> Floats {
         let Scratch { columns, rows } = scratch;
-        let shared = if S::BYTES == 1 && gain.is_none() { self.shared(lines) } else { None };
+        let shared = if S::BYTES == 1 && !S::HAS_GAIN { self.shared(lines) } else { None };
         let shared = shared.map(|range| (range.start, self.sum_lines(stored, lines, range, columns)));
         let [mut sums, mut totals] = [[0.0; BLOCK]; 2];
         for from in (0..self.samples).step_by(TAPS) {
@@ -392,19 +396,21 @@ impl Block {
                 let tap = from + tap;
                 *distance = if tap < self.samples { tap as f32 * self.sample_slope } else { f32::INFINITY };
             }
-            for (at, row) in rows.iter_mut().enumerate() {
-                let sample = self.first_sample[at] as usize + from;
-                if self.inside[at] == 0 {
-                    continue;
+            if let Some((start, total)) = shared {
+                totals = [total; BLOCK];
+                for (at, row) in rows.iter_mut().enumerate() {
+                    if self.inside[at] != 0 {
+                        let column = self.first_sample[at] as usize + from - start;
+                        row.copy_from_slice(&columns[column..][..TAPS]);
+                        self.weigh(at, &distances, row);
+                    }
                 }
-                if let Some((start, total)) = shared {
-                    row.copy_from_slice(&columns[sample - start..][..TAPS]);
-                    totals[at] = total;
-                } else {
-                    totals[at] = self.across(stored, lines, gain, at, sample, row);
-                }
-                for (value, distance) in row.iter_mut().zip(&distances) {
-                    *value *= positive(1.0 - (self.sample_offset[at] - distance).abs());
+            } else {
+                for (at, row) in rows.iter_mut().enumerate() {
+                    if self.inside[at] != 0 {
+                        totals[at] = self.across(stored, lines, gain, at, from, row);
+                        self.weigh(at, &distances, row);
+                    }
                 }
             }
             for (sum, row) in sums.iter_mut().zip(&*rows) {
@@ -426,7 +432,15 @@ impl Block {
         sums
     }
 
-    /// Computes the weighted sums across the lines that pixel `at` reads, for [`TAPS`] samples; returns the sum of the weights. What is
+    /// Multiplies sums across the lines with the weights of the samples, whose distances from the first are in half-widths.
+    #[inline(always)]
+    fn weigh(&self, at: usize, distances: &[f32; TAPS], sums: &mut [f32; TAPS]) {
+        for (sum, distance) in sums.iter_mut().zip(distances) {
+            *sum *= positive(1.0 - (self.sample_offset[at] - distance).abs());
+        }
+    }
+
+    /// Computes the weighted sums across the lines that pixel `at` reads, for [`TAPS`] samples from the one `from` after its first; returns the sum of the weights. What is
     /// read behind a line has no weight along the line.
     #[inline(always)]
     fn across<S: Stored>(
@@ -435,31 +449,36 @@ impl Block {
         lines: &Lines<'_>,
         gain: Option<&dyn Fn(usize) -> f32>,
         at: usize,
-        sample: usize,
+        from: usize,
         sums: &mut [f32; TAPS],
     ) -> f32 {
+        let sample = self.first_sample[at] as usize + from;
         let mut gains = [0.0; TAPS];
-        if let Some(gain) = gain {
+        if let Some(gain) = gain.filter(|_| S::HAS_GAIN) {
             for (tap, to) in gains.iter_mut().enumerate() {
                 *to = gain(sample + tap);
             }
         }
         let (mut own, mut total) = ([0.0; TAPS], 0.0);
+        let mut padded = [0; TAPS * SAMPLE_BYTES_MAX];
         let first = self.first_line[at] as usize;
         let (mut offset, slope) = (self.line_offset[at], self.line_slope[at]);
-        let mut start = first * lines.stride + sample * S::BYTES;
+        // In `u32`: so that its end is known not to overflow.
+        let mut start = (first * lines.stride + sample * S::BYTES) as u32;
         for _ in 0..self.lines.min(lines.lines - first) {
             let weight = positive(1.0 - offset.abs());
-            let levels = match lines.bytes.get(start..) {
-                Some(bytes) if bytes.len() >= TAPS * S::BYTES => stored.levels(bytes, &gains),
-                _ => stored.last_levels(lines.bytes, start, &gains),
+            let at = start as usize;
+            let bytes = match lines.bytes.get(at..at + TAPS * S::BYTES) {
+                Some(bytes) => bytes,
+                None => pad(&mut padded, &lines.bytes[at..]),
             };
+            let levels = stored.levels(bytes, &gains);
             for tap in 0..TAPS {
                 own[tap] += weight * levels[tap];
             }
             total += weight;
             offset -= slope;
-            start += lines.stride;
+            start += lines.stride as u32;
         }
         *sums = own;
         total
@@ -512,6 +531,13 @@ impl Block {
     }
 }
 
+/// Copies the last samples, too few to be read together, to where they can be.
+#[cold]
+fn pad<'p>(padded: &'p mut [u8; TAPS * SAMPLE_BYTES_MAX], rest: &[u8]) -> &'p [u8] {
+    padded[..rest.len()].copy_from_slice(rest);
+    padded
+}
+
 /// Sums in pairs, which a processor computes at the same time.
 #[inline(always)]
 fn tree_sum(v: [f32; TAPS]) -> f32 {
@@ -528,11 +554,19 @@ fn positive(value: f32) -> f32 {
 trait Stored: Copy {
     /// Bytes of a sample.
     const BYTES: usize;
+    /// Whether samples have a gain.
+    const HAS_GAIN: bool = false;
     /// The unit of the levels.
     const UNIT: f32 = 1.0;
 
-    /// Returns the level of the sample at the start of `bytes`, limited to 0..1 after the gain is added.
-    fn level(self, bytes: &[u8], gain: f32) -> f32;
+    /// Returns the level of the sample at the start of `bytes`.
+    fn unlimited(self, bytes: &[u8]) -> f32;
+
+    /// Returns its level, limited to 0..1 after the gain is added.
+    #[inline(always)]
+    fn level(self, bytes: &[u8], _gain: f32) -> f32 {
+        self.unlimited(bytes)
+    }
 
     /// Returns the levels of the first samples.
     #[inline(always)]
@@ -544,15 +578,6 @@ trait Stored: Copy {
         }
         levels
     }
-
-    /// Returns the levels of samples of which the last are missing.
-    #[cold]
-    fn last_levels(self, bytes: &[u8], start: usize, gains: &[f32; TAPS]) -> [f32; TAPS] {
-        let rest = bytes.get(start..).unwrap_or(&[]);
-        let mut padded = [0; TAPS * SAMPLE_BYTES_MAX];
-        padded[..rest.len()].copy_from_slice(rest);
-        self.levels(&padded, gains)
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -562,14 +587,14 @@ struct Bytes;
 struct Table<'a>(&'a [f32; 256]);
 
 #[derive(Clone, Copy)]
-struct TableWithGain<'a>(&'a [f32; 256]);
+struct WithGain<S>(S);
 
 impl Stored for Bytes {
     const BYTES: usize = 1;
     const UNIT: f32 = 1.0 / 255.0;
 
     #[inline(always)]
-    fn level(self, bytes: &[u8], _: f32) -> f32 {
+    fn unlimited(self, bytes: &[u8]) -> f32 {
         bytes[0].into()
     }
 }
@@ -578,17 +603,8 @@ impl Stored for Table<'_> {
     const BYTES: usize = 1;
 
     #[inline(always)]
-    fn level(self, bytes: &[u8], _: f32) -> f32 {
+    fn unlimited(self, bytes: &[u8]) -> f32 {
         self.0[usize::from(bytes[0])]
-    }
-}
-
-impl Stored for TableWithGain<'_> {
-    const BYTES: usize = 1;
-
-    #[inline(always)]
-    fn level(self, bytes: &[u8], gain: f32) -> f32 {
-        (self.0[usize::from(bytes[0])] + gain).clamp(0.0, 1.0)
     }
 }
 
@@ -596,9 +612,28 @@ impl Stored for PowerLevels {
     const BYTES: usize = 4;
 
     #[inline(always)]
+    fn unlimited(self, bytes: &[u8]) -> f32 {
+        self.of([i16::from_le_bytes([bytes[0], bytes[1]]), i16::from_le_bytes([bytes[2], bytes[3]])])
+    }
+
+    #[inline(always)]
+    fn level(self, bytes: &[u8], _: f32) -> f32 {
+        self.unlimited(bytes).clamp(0.0, 1.0)
+    }
+}
+
+impl<S: Stored> Stored for WithGain<S> {
+    const BYTES: usize = S::BYTES;
+    const HAS_GAIN: bool = true;
+
+    #[inline(always)]
+    fn unlimited(self, bytes: &[u8]) -> f32 {
+        self.0.unlimited(bytes)
+    }
+
+    #[inline(always)]
     fn level(self, bytes: &[u8], gain: f32) -> f32 {
-        let pair = [i16::from_le_bytes([bytes[0], bytes[1]]), i16::from_le_bytes([bytes[2], bytes[3]])];
-        (self.of(pair) + gain).clamp(0.0, 1.0)
+        (self.unlimited(bytes) + gain).clamp(0.0, 1.0)
     }
 }
 
@@ -611,7 +646,7 @@ mod tests {
         let powers =
             (0..31).flat_map(|shift| [0u32, 1, 77, 1000, 0x5555_5555].map(|odd| (1 << shift) | odd >> 3));
         for power in powers.filter(|power| *power > 0).chain([1, 2, 3, 1 << 31]) {
-            let (seen, expected) = (f64::from(log2(power)), libm::log2(f64::from(power)));
+            let (seen, expected) = (f64::from(log2(power, 1.0, 0.0)), libm::log2(f64::from(power)));
             assert!((seen - expected).abs() < 4e-6, "log2({power}) is {expected}, not {seen}");
         }
     }
