@@ -5,6 +5,7 @@ use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, RUN_MAX, Scaling};
 use crate::memory::{Inputs, Output, Source};
 use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
 use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
+use bytemuck::Zeroable;
 use sonotrace_format::Dtype;
 use sonotrace_format::op::{Arithmetic, dynamic_columns};
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
@@ -122,7 +123,9 @@ pub(crate) fn multiply<I: Isa>(
     isa.begin_int8();
     let column_scales = column_scales.as_chunks::<PANEL>().0;
     let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
-    let mut buffer = [[0.0f32; WIDTH]; ROWS_MAX];
+    // Rows of all panels.
+    let mut buffer: [I::IntSums; PANELS_MAX] = Zeroable::zeroed();
+    let buffer: &mut [[f32; WIDTH]] = bytemuck::cast_slice_mut(&mut buffer);
     let writes_whole_rows = epilogue.is_scaled_sum() && piece.columns == (0..grid.n);
     for first in piece.columns.clone().step_by(I::PANELS * PANEL) {
         let columns = first..piece.columns.end.min(first + I::PANELS * PANEL);

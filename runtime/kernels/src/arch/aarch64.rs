@@ -83,29 +83,26 @@ fn i8mm_round(values: &[f32], factor: f32, packed: &mut [i8]) {
 }
 
 /// Pairs each panel with its sums.
-fn panels<'a>(
-    panels: &'a [i8],
-    sums: &'a mut [IntSums],
-) -> impl Iterator<Item = (&'a [i8], &'a mut IntSums)> {
+fn panels<'a, S>(panels: &'a [i8], sums: &'a mut [S]) -> impl Iterator<Item = (&'a [i8], &'a mut S)> {
     panels.chunks_exact(panels.len() / sums.len()).zip(sums)
 }
 
 #[target_feature(enable = "neon")]
-fn neon_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
+fn neon_i8(rows: &[i8], all: &[i8], sums: &mut [<Neon as Isa>::IntSums]) {
     for (panel, sums) in panels(all, sums) {
         neon_panel(rows, panel, sums);
     }
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn dotprod_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
+fn dotprod_i8(rows: &[i8], all: &[i8], sums: &mut [<Dotprod as Isa>::IntSums]) {
     for (panel, sums) in panels(all, sums) {
         dotprod_panel(rows, panel, sums);
     }
 }
 
 #[target_feature(enable = "neon,i8mm")]
-fn i8mm_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
+fn i8mm_i8(rows: &[i8], all: &[i8], sums: &mut [<I8mm as Isa>::IntSums]) {
     for (panel, sums) in panels(all, sums) {
         i8mm_panel(rows, panel, sums);
     }
@@ -114,7 +111,7 @@ fn i8mm_i8(rows: &[i8], all: &[i8], sums: &mut [IntSums]) {
 /// Half a panel at a time: twenty-four vectors of sums, each of two sums for each of two columns, four vectors of weights,
 /// one of a row's group and one of products.
 #[target_feature(enable = "neon")]
-fn neon_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+fn neon_panel(rows: &[i8], panel: &[i8], sums: &mut <Neon as Isa>::IntSums) {
     const ROWS: usize = <Neon as Isa>::ROWS;
     /// Weights of a vector: four of each of two columns.
     const LANES: usize = 8;
@@ -147,7 +144,7 @@ fn neon_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
 
 /// Twenty-four vectors of sums, each of four columns, four vectors of weights, and the groups of six rows in two.
 #[target_feature(enable = "neon,dotprod")]
-fn dotprod_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+fn dotprod_panel(rows: &[i8], panel: &[i8], sums: &mut <Dotprod as Isa>::IntSums) {
     const ROWS: usize = <Dotprod as Isa>::ROWS;
     /// Weights of a vector: four of each of four columns.
     const LANES: usize = 16;
@@ -201,7 +198,7 @@ const ROW_PAIRS: usize = <I8mm as Isa>::ROWS / 2;
 /// Four columns at a time: sixteen vectors of sums, each of two rows and two columns. Weights of two groups are interleaved
 /// in registers, once for eight pairs of rows.
 #[target_feature(enable = "neon,i8mm")]
-fn i8mm_panel(rows: &[i8], panel: &[i8], sums: &mut IntSums) {
+fn i8mm_panel(rows: &[i8], panel: &[i8], sums: &mut <I8mm as Isa>::IntSums) {
     /// Columns of a vector of weights of one group.
     const COLUMNS: usize = 4;
     let (pairs, last) = panel.as_chunks::<{ PAIR * PANEL }>();

@@ -102,6 +102,7 @@ impl Isa for Amx {
     const TILE_MACS: u64 = Avx512Vnni::TILE_MACS;
     const OFFSET: i32 = Avx512Vnni::OFFSET;
     type Packed = u8;
+    type IntSums = IntSums<{ 2 * TILE_ROWS }>;
 
     fn run<W: Work>(self, work: W) -> W::Output {
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -137,7 +138,7 @@ impl Isa for Amx {
         unsafe { asm!("ldtilecfg [{}]", in(reg) TILES.as_ptr(), options(nostack, readonly, preserves_flags)) }
     }
 
-    fn block_i8(self, rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
+    fn block_i8(self, rows: &[u8], panels: &[i8], sums: &mut [Self::IntSums]) {
         let depth = rows.len() / Self::ROWS;
         for (panels, sums) in panels.chunks(2 * PANEL * depth).zip(sums.chunks_mut(2)) {
             let mut unused;
@@ -145,7 +146,7 @@ impl Isa for Amx {
                 [first, second] => (PANEL * depth, [first, second]),
                 // A second panel is computed, too: the first one again.
                 [first] => {
-                    unused = [[0; PANEL]; ROWS_MAX];
+                    unused = [[0; PANEL]; Self::ROWS];
                     (0, [first, &mut unused])
                 }
                 _ => continue,
@@ -163,7 +164,7 @@ impl Isa for Amx {
 
 impl Amx {
     /// Multiplies 32 rows with two panels.
-    fn multiply_panels(self, rows: &[u8], panels: [&[i8]; 2], sums: [&mut IntSums; 2]) {
+    fn multiply_panels(self, rows: &[u8], panels: [&[i8]; 2], sums: [&mut <Self as Isa>::IntSums; 2]) {
         let depth = rows.len() / Self::ROWS;
         let whole = depth / TILE_ROW_BYTES;
         let end = whole * TILE_BYTES;
@@ -199,7 +200,7 @@ impl Amx {
         self,
         (rows, step): (&[u8], usize),
         panels: [&[i8]; 2],
-        sums: [&mut IntSums; 2],
+        sums: [&mut <Self as Isa>::IntSums; 2],
         is_first: bool,
     ) {
         let tiles = panels[0].len() / TILE_BYTES;

@@ -16,6 +16,7 @@ pub mod x86_64;
 
 pub(crate) use portable::Portable;
 
+use bytemuck::Zeroable;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::{GROUP, PANEL};
@@ -34,7 +35,7 @@ pub(crate) const RUN_MAX: usize = 2 * GROUP;
 pub(crate) type Sums = [[f32; PANEL]; FLOAT_ROWS_MAX];
 
 /// Sums of a block of an int8 product with one panel.
-pub(crate) type IntSums = [[i32; PANEL]; ROWS_MAX];
+pub(crate) type IntSums<const ROWS: usize> = [[i32; PANEL]; ROWS];
 
 /// How sums of a block become values: `(sum - offset) * (row scale * column scale) + addend + residual`.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +80,9 @@ pub(crate) trait Isa: Copy {
     /// An element of the packed rows of an int8 product.
     type Packed: bytemuck::Pod;
 
+    /// [`IntSums`] of [`Self::ROWS`].
+    type IntSums: bytemuck::Pod;
+
     /// Added to each element by [`Self::pack`]; the sums exceed those of the integers by this times the column's sum.
     const OFFSET: i32;
 
@@ -108,7 +112,7 @@ pub(crate) trait Isa: Copy {
 
     /// Multiplies [`Self::ROWS`] packed rows with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
     /// [`Self::PANELS`].
-    fn block_i8(self, rows: &[Self::Packed], panels: &[i8], sums: &mut [IntSums]);
+    fn block_i8(self, rows: &[Self::Packed], panels: &[i8], sums: &mut [Self::IntSums]);
 
     /// Computes the values of a block of [`Self::ROWS`] packed rows and as many panels as there are offsets: of as many rows as there
     /// are row scales. Rows of `values` are `step` apart.
@@ -120,15 +124,17 @@ pub(crate) trait Isa: Copy {
         scaling: Scaling<'_>,
         (values, step): (&mut [f32], usize),
     ) {
-        let mut sums: [IntSums; PANELS_MAX] = [[[0; PANEL]; ROWS_MAX]; PANELS_MAX];
+        let mut sums: [Self::IntSums; PANELS_MAX] = Zeroable::zeroed();
         let sums = &mut sums[..scaling.offsets.len()];
         self.block_i8(rows, panels, sums);
+        let (count, sums): (usize, &[[i32; PANEL]]) = (sums.len(), bytemuck::cast_slice(sums));
         for (lane, row_scale) in scaling.row_scales.iter().enumerate() {
-            let values = &mut values[lane * step..][..sums.len() * PANEL];
-            for (at, (values, sums)) in values.as_chunks_mut::<PANEL>().0.iter_mut().zip(&*sums).enumerate() {
+            let values = &mut values[lane * step..][..count * PANEL];
+            for (at, values) in values.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+                let sums = &sums[at * Self::ROWS + lane];
                 let (offsets, scales) = (&scaling.offsets[at], &scaling.column_scales[at]);
                 for column in 0..PANEL {
-                    values[column] = sums[lane][column].wrapping_sub(offsets[column]) as f32
+                    values[column] = sums[column].wrapping_sub(offsets[column]) as f32
                         * (row_scale * scales[column])
                         + scaling.addends[at][column];
                 }
@@ -204,6 +210,7 @@ macro_rules! vectors {
                 const TILE_MACS: u64 = $tile_macs;
                 const OFFSET: i32 = $offset;
                 type Packed = $packed;
+                type IntSums = IntSums<$rows>;
 
                 #[inline]
                 fn run<W: Work>(self, work: W) -> W::Output {
@@ -243,7 +250,7 @@ macro_rules! vectors {
                 }
 
                 #[inline(always)]
-                fn block_i8(self, rows: &[$packed], panels: &[i8], sums: &mut [IntSums]) {
+                fn block_i8(self, rows: &[$packed], panels: &[i8], sums: &mut [IntSums<$rows>]) {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { $block_i8(rows, panels, sums) }
                 }

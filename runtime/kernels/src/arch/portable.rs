@@ -32,6 +32,7 @@ impl Isa for Portable {
     const TILE_MACS: u64 = TILE_MACS_MAX;
     const OFFSET: i32 = 0;
     type Packed = i8;
+    type IntSums = IntSums<ROWS>;
 
     fn run<W: Work>(self, work: W) -> W::Output {
         work.run(self)
@@ -58,7 +59,7 @@ impl Isa for Portable {
         }
     }
 
-    fn block_i8(self, rows: &[i8], panel: &[i8], sums: &mut [IntSums]) {
+    fn block_i8(self, rows: &[i8], panel: &[i8], sums: &mut [IntSums<ROWS>]) {
         let mut block = [[0i32; PANEL]; ROWS];
         let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
         for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
@@ -69,7 +70,7 @@ impl Isa for Portable {
                 }
             }
         }
-        sums[0][..ROWS].copy_from_slice(&block);
+        sums[0] = block;
     }
 }
 

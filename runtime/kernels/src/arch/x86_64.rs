@@ -58,7 +58,7 @@ fn avx2_round(values: &[f32], factor: f32, packed: &mut [i16]) {
 /// Multiplies in 16 bits, because the instruction that multiplies bytes saturates. Half a panel at a time: twelve vectors of
 /// sums, each of two sums for each of four columns, two vectors of weights, one of a row's group and one of products.
 #[target_feature(enable = "avx2")]
-fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut [IntSums]) {
+fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut [<Avx2 as Isa>::IntSums]) {
     const ROWS: usize = <Avx2 as Isa>::ROWS;
     /// Weights of a vector: four of each of four columns.
     const LANES: usize = 16;
@@ -122,7 +122,7 @@ fn vnni_round(values: &[f32], factor: f32, packed: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [IntSums]) {
+fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [<Avx512Vnni as Isa>::IntSums]) {
     let bytes = panels.len() / sums.len();
     for (sums, panel) in sums.iter_mut().zip(panels.chunks(bytes)) {
         for (sums, block) in sums.iter_mut().zip(vnni_block::<1>(rows, panel)) {
