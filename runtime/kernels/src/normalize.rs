@@ -43,9 +43,21 @@ impl Kernel for Normalize {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
         if self.places.has_adjacent_rows() {
+            let rows = Rows {
+                statistics: self.statistics,
+                epsilon: self.epsilon,
+                share: self.share,
+                columns: self.places.count() as usize,
+                inputs: tile.inputs,
+                values,
+                scale: self.scale,
+                shift: self.shift,
+                steps: self.places.chunk_steps(),
+            };
+            let mut buffer = [0.0f32; CHUNK];
             for block in self.places.blocks(tile.units) {
                 for index in 0..block.count {
-                    self.row(tile.inputs, &mut output, self.places.offsets(block, index));
+                    rows.normalize(self.places.offsets(block, index), &mut output, &mut buffer);
                 }
             }
             return;
@@ -70,13 +82,28 @@ impl Kernel for Normalize {
     }
 }
 
-impl Normalize {
+/// Rows of adjacent elements. A copy of what is needed, so that the compiler knows that writing a row does not change it.
+#[derive(Debug, Clone, Copy)]
+struct Rows<'t> {
+    statistics: Statistics,
+    epsilon: f64,
+    /// One over the number of columns.
+    share: f64,
+    columns: usize,
+    inputs: Inputs<'t>,
+    values: &'t [f32],
+    scale: Option<FloatSource>,
+    shift: Option<FloatSource>,
+    steps: [usize; 4],
+}
+
+impl Rows<'_> {
     /// Normalises a row of adjacent elements. Its mean is summed from the distances to its first element: those of values that are
     /// close to each other are exact in single precision.
     #[inline(always)]
-    fn row(&self, inputs: Inputs<'_>, output: &mut Output<'_, f32>, offsets: [usize; 4]) {
-        let columns = self.places.count() as usize;
-        let values = &inputs.read(self.input)[offsets[1]..][..columns];
+    fn normalize(self, offsets: [usize; 4], output: &mut Output<'_, f32>, buffer: &mut [f32; CHUNK]) {
+        let Self { columns, inputs, steps, .. } = self;
+        let values = &self.values[offsets[1]..][..columns];
         let first = values.first().copied().unwrap_or(0.0);
         let (mut distances, mut squares) = (0.0f64, 0.0f64);
         if self.statistics == Statistics::MeanVariance {
@@ -93,8 +120,6 @@ impl Normalize {
         }
         // In single precision, which takes a processor half as long.
         let factor = 1.0 / libm::sqrtf((squares * self.share + self.epsilon) as f32);
-        let steps = self.places.chunk_steps();
-        let mut buffer = [0.0f32; CHUNK];
         for (part, (values, to)) in
             values.chunks(CHUNK).zip(output.row(offsets[0], columns).chunks_mut(CHUNK)).enumerate()
         {
@@ -116,7 +141,9 @@ impl Normalize {
             }
         }
     }
+}
 
+impl Normalize {
     #[inline(always)]
     fn write(
         &self,
