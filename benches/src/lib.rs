@@ -1,6 +1,7 @@
 //! Benchmarks. Each also runs as a small test, so that it keeps working.
 
 pub mod change;
+pub mod frames;
 pub mod noise;
 pub mod ops;
 pub mod polls;

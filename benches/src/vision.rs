@@ -1,7 +1,7 @@
 //! Times the work around the networks on each frame: tables, sampling, contours.
 
 use crate::{Scene, Times, noise};
-use sonotrace::hal::frame::FrameError;
+use sonotrace::hal::frame::Frame;
 use sonotrace::vision::{
     Field, GreyTable, Link, LutEntry, Normalisation, Pick, STEP_WORK, SampleCursor, Sampler, StepBudget,
     Tracing, VisionError, measure, trace,
@@ -22,7 +22,6 @@ const SCENES: usize = 3;
 /// Only for a defect.
 pub fn vision(runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut table: Vec<LutEntry> = vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(SIZE)];
-    let mut out = vec![0.0f32; Sampler::table_len(SIZE)];
     let scenes = Scene::all();
     let frame = scenes[0].descriptor(1, &[]).check()?;
     let sampler = Sampler::new(&frame, SIZE)?;
@@ -33,79 +32,159 @@ pub fn vision(runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
         result?;
     }
     for scene in &scenes[..SCENES] {
-        times.extend(sampling(scene, runs, &mut table, &mut out)?);
+        let mut sampling = Sampling::new(scene)?;
+        let name = format!("sample {}", scene.name);
+        times.extend(of_both(&name, runs, &mut sampling, Sampling::run, Sampling::step)?);
     }
-    let annulus = |at: usize| {
+    for (name, logits) in [("contour", annulus()), ("contour of noise", noise::logits())] {
+        let mut contour = Contouring::new(logits)?;
+        times.extend(of_both(name, runs, &mut contour, Contouring::run, Contouring::step)?);
+    }
+    Ok(times)
+}
+
+/// Times the whole work, and the longest of a session's steps.
+fn of_both<T>(
+    name: &str,
+    runs: u64,
+    work: &mut T,
+    run: impl Fn(&mut T) -> Result<(), VisionError>,
+    step: impl Fn(&mut T) -> Result<bool, VisionError>,
+) -> Result<[Times; 2], VisionError> {
+    let mut result = Ok(());
+    let whole = Times::of(name, runs, || result = run(work));
+    result?;
+    let mut result = Ok(true);
+    let longest = Times::of_longest_step(format!("{name}, longest step"), runs, || {
+        result = step(work);
+        result != Ok(false)
+    });
+    result?;
+    Ok([whole, longest])
+}
+
+/// Sampling of a frame.
+pub struct Sampling {
+    frame: Frame,
+    payload: Vec<u8>,
+    sampler: Sampler,
+    table: Vec<LutEntry>,
+    out: Vec<f32>,
+    /// Of the steps.
+    grey: GreyTable,
+    cursor: SampleCursor,
+}
+
+impl Sampling {
+    const NORMALISATION: Normalisation = Normalisation { mean: 0.25, std: 0.2 };
+
+    /// Prepares the table of a kind of frame.
+    ///
+    /// # Errors
+    /// Only for a defect.
+    pub fn new(scene: &Scene) -> Result<Self, Box<dyn Error>> {
+        let payload = scene.payload();
+        let frame = scene.descriptor(1, &payload).check()?;
+        let mut table = vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(SIZE)];
+        Ok(Self {
+            sampler: Sampler::build(&frame, SIZE, &mut table)?,
+            grey: GreyTable::new(&frame, Self::NORMALISATION, &[])?,
+            out: vec![0.0; table.len()],
+            cursor: SampleCursor::default(),
+            frame,
+            payload,
+            table,
+        })
+    }
+
+    /// Samples the frame. The table of grey levels is computed for each frame, as in a session.
+    ///
+    /// # Errors
+    /// Only for a defect.
+    pub fn run(&mut self) -> Result<(), VisionError> {
+        let grey = GreyTable::new(&self.frame, Self::NORMALISATION, &[])?;
+        self.sampler.sample(&self.table, &self.frame, &self.payload, &grey, &mut self.out)
+    }
+
+    /// Does a session's next step, checked as in a session; returns whether it was the last of its frame.
+    fn step(&mut self) -> Result<bool, VisionError> {
+        let sampling = self.sampler.sampling(&self.table, &self.frame, &self.payload, &self.grey)?;
+        let is_last = sampling.step(&mut self.cursor, &mut self.out, &mut StepBudget::new(STEP_WORK))?;
+        if is_last {
+            self.cursor = SampleCursor::default();
+        }
+        Ok(is_last)
+    }
+}
+
+/// Returns the logits of a ring.
+pub fn annulus() -> Vec<f32> {
+    let logit = |at: usize| {
         let (x, y) = ((at % SIZE as usize) as f32, (at / SIZE as usize) as f32);
         let radius = (x - 128.0).hypot(y - 120.0);
         (radius - 40.0).min(80.0 - radius)
     };
-    let annulus: Vec<f32> = (0..(SIZE * SIZE) as usize).map(annulus).collect();
-    times.extend(contour("contour", &annulus, runs)?);
-    times.extend(contour("contour of noise", &noise::logits(), runs)?);
-    Ok(times)
+    (0..(SIZE * SIZE) as usize).map(logit).collect()
 }
 
-fn sampling(
-    scene: &Scene,
-    runs: u64,
-    table: &mut [LutEntry],
-    out: &mut [f32],
-) -> Result<[Times; 2], Box<dyn Error>> {
-    let (name, payload) = (scene.name, scene.payload());
-    let frame = scene.descriptor(1, &payload).check().map_err(|error: FrameError| error.to_string())?;
-    let sampler = Sampler::build(&frame, SIZE, table)?;
-    let normalisation = Normalisation { mean: 0.25, std: 0.2 };
-    let mut result = Ok(());
-    let whole = Times::of(format!("sample {name}"), runs, || {
-        // The table of grey levels is computed for each frame, as in a session.
-        result = GreyTable::new(&frame, normalisation, &[])
-            .and_then(|grey| sampler.sample(table, &frame, &payload, &grey, out));
-    });
-    result?;
-    let grey = GreyTable::new(&frame, normalisation, &[])?;
-    let mut cursor = SampleCursor::default();
-    let mut result = Ok(true);
-    let step = Times::of_longest_step(format!("sample {name}, longest step"), runs, || {
-        let mut budget = StepBudget::new(STEP_WORK);
-        // Checked for each step, as in a session.
-        let sampling = sampler.sampling(table, &frame, &payload, &grey);
-        result = sampling.and_then(|sampling| sampling.step(&mut cursor, out, &mut budget));
-        let is_last = result != Ok(false);
-        if is_last {
-            cursor = SampleCursor::default();
-        }
-        is_last
-    });
-    result?;
-    Ok([whole, step])
+/// The contour of a mask.
+pub struct Contouring {
+    logits: Vec<f32>,
+    labels: Vec<i32>,
+    points: Vec<[f32; 2]>,
+    links: Vec<Link>,
+    /// Of the steps.
+    tracing: Tracing,
 }
 
-fn contour(name: &str, logits: &[f32], runs: u64) -> Result<[Times; 2], VisionError> {
-    let side = SIZE as usize;
-    let field = Field::new(logits, side, side, side)?;
-    let mut labels = vec![0i32; side * side];
-    let (mut points, mut links) = (vec![[0.0f32; 2]; 4096], vec![Link::default(); 4096]);
-    let mut result = Ok(None);
-    let whole = Times::of(name, runs, || {
-        let found = trace(&field, Pick::Largest, 12, &mut labels, &mut points, &mut links);
-        result = found.map(|contour| contour.and_then(|contour| measure(contour.split(&points))));
-    });
-    result?;
-    let mut tracing = Tracing::new(&field, Pick::Largest, 12)?;
-    let fresh = tracing;
-    let mut result = Ok(true);
-    let step = Times::of_longest_step(format!("{name}, longest step"), runs, || {
-        let mut budget = StepBudget::new(STEP_WORK);
-        result = tracing.step(&field, &mut labels, &mut points, &mut links, &mut budget);
-        let is_last = result != Ok(false);
+impl Contouring {
+    const SIDE: usize = SIZE as usize;
+    const HOLE_PIXELS_MIN: usize = 12;
+
+    /// Prepares the buffers for a mask of 256 x 256 logits.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn new(logits: Vec<f32>) -> Result<Self, VisionError> {
+        Ok(Self {
+            labels: vec![0; Self::SIDE * Self::SIDE],
+            points: vec![[0.0; 2]; 4096],
+            links: vec![Link::default(); 4096],
+            tracing: Self::fresh(&Self::field(&logits)?)?,
+            logits,
+        })
+    }
+
+    fn field(logits: &[f32]) -> Result<Field<'_>, VisionError> {
+        Field::new(logits, Self::SIDE, Self::SIDE, Self::SIDE)
+    }
+
+    fn fresh(field: &Field<'_>) -> Result<Tracing, VisionError> {
+        Tracing::new(field, Pick::Largest, Self::HOLE_PIXELS_MIN)
+    }
+
+    /// Traces the contour and measures it.
+    ///
+    /// # Errors
+    /// Only for a defect.
+    pub fn run(&mut self) -> Result<(), VisionError> {
+        let Self { logits, labels, points, links, .. } = self;
+        let field = Self::field(logits)?;
+        let contour = trace(&field, Pick::Largest, Self::HOLE_PIXELS_MIN, labels, points, links)?;
+        black_box(contour.and_then(|contour| measure(contour.split(points))));
+        Ok(())
+    }
+
+    /// Does a session's next step; returns whether it was the last of its mask.
+    fn step(&mut self) -> Result<bool, VisionError> {
+        let Self { logits, labels, points, links, tracing } = self;
+        let field = Self::field(logits)?;
+        let is_last = tracing.step(&field, labels, points, links, &mut StepBudget::new(STEP_WORK))?;
         if is_last {
-            tracing = fresh;
+            *tracing = Self::fresh(&field)?;
         }
-        is_last
-    });
-    result?;
-    Ok([whole, step])
+        Ok(is_last)
+    }
 }
 
 #[cfg(test)]

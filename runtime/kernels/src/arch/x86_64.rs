@@ -3,14 +3,15 @@
 use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums, Work};
 use core::arch::x86_64::{
     __m128i, __m256, __m256i, __m512, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
-    _mm_xor_si128, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtps_epi32,
-    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_madd_epi16,
-    _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_add_ps, _mm512_cvtepi32_epi8,
-    _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_permutexvar_epi32,
-    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
+    _mm_xor_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
+    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64,
+    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps,
+    _mm256_storeu_si256, _mm256_sub_epi32, _mm512_add_ps, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
+    _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
 };
 use sonotrace_format::panels::{GROUP, PANEL};
 
@@ -26,7 +27,7 @@ super::vectors! {
     Avx2: "avx2,fma,f16c", tile 8_000_000,
     float 6, __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
     |sum, weights, value| _mm256_fmadd_ps(_mm256_set1_ps(value), weights, sum), _mm256_storeu_ps,
-    int8 6 x 1, run Some(GROUP), i16, 0, i16::from, avx2_round, avx2_i8
+    int8 6 x 4, run Some(GROUP), i16, 0, i16::from, avx2_round, avx2_i8, values avx2_values
 }
 
 // Float: twelve vectors of sums, enough to hide the latency of an addition.
@@ -55,38 +56,86 @@ fn avx2_round(values: &[f32], factor: f32, packed: &mut [i16]) {
     }
 }
 
-/// Multiplies in 16 bits, because the instruction that multiplies bytes saturates. Half a panel at a time: twelve vectors of
-/// sums, each of two sums for each of four columns, two vectors of weights, one of a row's group and one of products.
+/// Rows of a block of an int8 product.
+const AVX2_ROWS: usize = <Avx2 as Isa>::ROWS;
+/// Columns that are multiplied at a time.
+const HALF: usize = PANEL / 2;
+
 #[target_feature(enable = "avx2")]
-fn avx2_i8(rows: &[i16], panel: &[i8], sums: &mut [<Avx2 as Isa>::IntSums]) {
-    const ROWS: usize = <Avx2 as Isa>::ROWS;
-    /// Weights of a vector: four of each of four columns.
-    const LANES: usize = 16;
-    const HALF: usize = PANEL / 2;
-    for first in [0, HALF] {
-        let mut block = [[_mm256_setzero_si256(); 2]; ROWS];
-        let rows = rows.as_chunks::<{ GROUP * ROWS }>().0;
-        for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
-            let weights: [__m256i; 2] = core::array::from_fn(|at| {
-                let bytes = &panel[first * GROUP + at * LANES..][..LANES];
-                // SAFETY: 16 bytes, all of them in the panel; no alignment is needed.
-                _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
-            });
-            for (sums, group) in block.iter_mut().zip(rows.as_chunks::<GROUP>().0) {
-                let group = _mm256_set1_epi64x(bytemuck::cast(*group));
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(group, weights));
-                }
+fn avx2_i8(rows: &[i16], panels: &[i8], sums: &mut [<Avx2 as Isa>::IntSums]) {
+    let bytes = panels.len() / sums.len();
+    for (sums, panel) in sums.iter_mut().zip(panels.chunks(bytes)) {
+        for first in [0, HALF] {
+            for (sums, of_half) in sums.iter_mut().zip(avx2_half(rows, panel, first)) {
+                let to = &mut sums[first..first + HALF];
+                // SAFETY: eight sums; no alignment is needed.
+                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), of_half) }
             }
         }
-        for (sums, [left, right]) in sums[0].iter_mut().zip(block) {
-            // Columns 0 1 4 5 2 3 6 7, then in order.
-            let sums_of_8 = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
-            let to = &mut sums[first..first + HALF];
+    }
+}
+
+/// The steps of [`Isa::values_i8`], in their order, while the sums are in registers.
+#[target_feature(enable = "avx2")]
+fn avx2_values(rows: &[i16], panels: &[i8], scaling: Scaling<'_>, (values, step): (&mut [f32], usize)) {
+    let bytes = panels.len() / scaling.offsets.len();
+    for (at, panel) in panels.chunks(bytes).enumerate() {
+        for first in [0, HALF] {
+            let block = avx2_half(rows, panel, first);
+            let of_half = first..first + HALF;
             // SAFETY: eight sums; no alignment is needed.
-            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), sums_of_8) }
+            let offsets = unsafe { _mm256_loadu_si256(scaling.offsets[at][of_half.clone()].as_ptr().cast()) };
+            // SAFETY: eight floats; no alignment is needed.
+            let scales = unsafe { _mm256_loadu_ps(scaling.column_scales[at][of_half.clone()].as_ptr()) };
+            // SAFETY: as the scales.
+            let addends = unsafe { _mm256_loadu_ps(scaling.addends[at][of_half].as_ptr()) };
+            for (lane, (sums, row_scale)) in block.into_iter().zip(scaling.row_scales).enumerate() {
+                let scale = _mm256_mul_ps(_mm256_set1_ps(*row_scale), scales);
+                let sum = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, offsets));
+                let mut value = _mm256_add_ps(_mm256_mul_ps(sum, scale), addends);
+                let column = at * PANEL + first;
+                if let Some(residuals) = scaling.residuals {
+                    let residual = &residuals[lane][column..][..HALF];
+                    // SAFETY: eight floats; no alignment is needed.
+                    value = _mm256_add_ps(value, unsafe { _mm256_loadu_ps(residual.as_ptr()) });
+                }
+                let to = &mut values[lane * step + column..][..HALF];
+                // SAFETY: eight floats; no alignment is needed.
+                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
+            }
         }
     }
+}
+
+/// Multiplies with half a panel, from its column `first` on. In 16 bits, because the instruction that multiplies bytes saturates:
+/// twelve vectors of sums, each of two sums for each of four columns, two vectors of weights, one of a row's group and one of products.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn avx2_half(rows: &[i16], panel: &[i8], first: usize) -> [__m256i; AVX2_ROWS] {
+    /// Weights of a vector: four of each of four columns.
+    const LANES: usize = 16;
+    let mut block = [[_mm256_setzero_si256(); 2]; AVX2_ROWS];
+    let rows = rows.as_chunks::<{ GROUP * AVX2_ROWS }>().0;
+    for (rows, panel) in rows.iter().zip(panel.as_chunks::<{ GROUP * PANEL }>().0) {
+        let mut weights = [_mm256_setzero_si256(); 2];
+        for (at, weights) in weights.iter_mut().enumerate() {
+            let bytes = &panel[first * GROUP + at * LANES..][..LANES];
+            // SAFETY: 16 bytes, all of them in the panel; no alignment is needed.
+            *weights = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) });
+        }
+        for (sums, group) in block.iter_mut().zip(rows.as_chunks::<GROUP>().0) {
+            let group = _mm256_set1_epi64x(bytemuck::cast(*group));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(group, weights));
+            }
+        }
+    }
+    let mut sums = [_mm256_setzero_si256(); AVX2_ROWS];
+    for (sums, [left, right]) in sums.iter_mut().zip(block) {
+        // Columns 0 1 4 5 2 3 6 7, then in order.
+        *sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(left, right));
+    }
+    sums
 }
 
 /// Rows of a block of an int8 product.
