@@ -150,7 +150,9 @@ pub fn programs(path: &Path, config: ExecutorConfig, runs: u64) -> Result<Vec<Ti
     });
     let model = Model::parse(file.bytes())?;
     let mut region = Region::new(memory_required(file.bytes(), &config)?.bytes)?;
-    let mut executor = Executor::new(model, config, region.as_mut_slice())?;
+    let (mut bind, mut bound, memory) = (Times::new("bind"), None, region.as_mut_slice());
+    bind.time(|| bound = Some(Executor::new(model, config, memory)));
+    let mut executor = bound.ok_or("nothing was bound")??;
     let mut tests = Vec::new();
     let self_test = Times::of("self-test", 1, || tests.push(executor.self_test()));
     tests.into_iter().collect::<Result<Vec<f32>, _>>()?;
@@ -165,7 +167,7 @@ pub fn programs(path: &Path, config: ExecutorConfig, runs: u64) -> Result<Vec<Ti
         }
         Ok(())
     })?;
-    Ok([vec![load, verify, self_test], programs].concat())
+    Ok([vec![load, verify, bind, self_test], programs].concat())
 }
 
 #[cfg(test)]
@@ -182,8 +184,8 @@ mod tests {
         };
         let times = programs(&path, config, 3).expect("the small model runs");
         let names: Vec<&str> = times.iter().map(|times| times.name.as_str()).collect();
-        assert_eq!(names, ["load and verify", "verify again", "self-test", "encoder", "decoder"]);
-        assert!(times[3..].iter().all(|times| times.ns.len() == 3));
+        assert_eq!(names, ["load and verify", "verify again", "bind", "self-test", "encoder", "decoder"]);
+        assert!(times[4..].iter().all(|times| times.ns.len() == 3));
     }
 
     #[test]
