@@ -3,11 +3,54 @@
 //! A full ring evicts its oldest events and counts them. [`Event`] displays as one line of text; [`write_out`] passes it
 //! to `log` (feature `log`) and to `defmt` (feature `defmt`, for builds without an operating system).
 
+use crate::frame::FrameField;
 use bytemuck::{Pod, Zeroable};
 use core::fmt;
 
 /// Content of a ring of events, `SNTE` in memory order.
 pub const EVENT_MAGIC: u32 = u32::from_le_bytes(*b"SNTE");
+
+/// Reason why a frame has no overlay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u32)]
+pub enum DropReason {
+    /// Replaced by a newer frame: evicted by the ring, or skipped because only the newest frame is processed.
+    Superseded = 0,
+    /// Its descriptor or payload was refused.
+    Malformed = 1,
+    /// Its sequence number or time was not later than a delivered frame's.
+    OutOfOrder = 2,
+    /// The image was frozen.
+    Frozen = 3,
+    /// The session ended before the frame was processed.
+    ShutDown = 4,
+}
+
+/// Number of reasons.
+pub const DROP_REASONS: usize = 5;
+
+impl DropReason {
+    /// All reasons, in the order of their wire values.
+    pub const ALL: [Self; DROP_REASONS] =
+        [Self::Superseded, Self::Malformed, Self::OutOfOrder, Self::Frozen, Self::ShutDown];
+
+    /// The reason with a wire value.
+    pub fn from_wire(value: u32) -> Option<Self> {
+        Self::ALL.get(value as usize).copied()
+    }
+
+    /// Returns its name in lower case, for reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::Malformed => "malformed",
+            Self::OutOfOrder => "out_of_order",
+            Self::Frozen => "frozen",
+            Self::ShutDown => "shut_down",
+        }
+    }
+}
 
 /// How important an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +85,13 @@ macro_rules! event_kinds {
                 }
             }
 
+            /// What its two numbers mean: the text of its events, with `{detail}` and `{value}` in place of the numbers.
+            pub const fn template(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
             /// Its severity.
             pub const fn severity(self) -> Severity {
                 match self {
@@ -54,6 +104,10 @@ macro_rules! event_kinds {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let Self { t_ns, seq, kind, detail, value } = *self;
                 write!(out, "{}.{:06} s, frame {seq}: ", t_ns / 1_000_000_000, t_ns / 1_000 % 1_000_000)?;
+                if kind == EventKind::FrameDropped as u32 {
+                    // Names instead of two codes that a reader of the log would have to look up.
+                    return write_drop(out, detail, value);
+                }
                 match EventKind::from_wire(kind) {
                     $(Some(EventKind::$name) => write!(out, $text $(, $number = self.$number)*),)*
                     None => write!(out, "unknown event {kind} ({detail}, {value})"),
@@ -72,8 +126,8 @@ event_kinds! {
     GeometryChanged = 3, Info, "geometry changed (epoch {detail}): a new sampling table is started", detail;
     /// The table for the new geometry is complete; detail: geometry epoch; value: frames that it took.
     TableReady = 4, Info, "sampling table of geometry epoch {detail} is ready after {value} frames", detail, value;
-    /// A frame was dropped; detail: the session's drop reason.
-    FrameDropped = 5, Warning, "dropped, reason {detail}", detail;
+    /// A frame was dropped; detail: a [`DropReason`]; value: a [`FrameField`], the one that is wrong.
+    FrameDropped = 5, Warning, "dropped, reason {detail}, field {value}", detail, value;
     /// Sequence gap: frames are missing before this one; value: how many.
     FramesMissing = 6, Warning, "{value} frames are missing before it", value;
     /// The stream restarted: its clock or its sequence numbers went back to the start.
@@ -94,6 +148,21 @@ event_kinds! {
     OverlaysUnfetched = 14, Warning, "overlays are not fetched: {value} so far", value;
     /// The command ring held a malformed command.
     BadCommand = 15, Warning, "a malformed command was ignored";
+    /// A value that the networks computed is infinite or NaN, so that nothing is shown of it; detail: the object's number, 0 for
+    /// the features of the frame, on which no object is found.
+    NotFinite = 16, Warning, "computed values are not finite (object {detail}, 0 for all): nothing is shown of them", detail;
+}
+
+fn write_drop(out: &mut fmt::Formatter<'_>, reason: u32, field: u64) -> fmt::Result {
+    match DropReason::from_wire(reason) {
+        Some(reason) => write!(out, "dropped, {}", reason.name())?,
+        None => write!(out, "dropped, reason {reason}")?,
+    }
+    match u32::try_from(field).ok().and_then(FrameField::from_wire) {
+        Some(FrameField::None) => Ok(()),
+        Some(field) => write!(out, ": field `{}`", field.name()),
+        None => write!(out, ": field {field}"),
+    }
 }
 
 /// One event: 32 bytes, plain data.
@@ -157,6 +226,20 @@ mod tests {
             "12.000345 s, frame 9: sampling table of geometry epoch 3 is ready after 40 frames"
         );
         assert_eq!(text(EventKind::Frozen), "12.000345 s, frame 9: frozen");
+        let drop = |reason: DropReason, field: FrameField| Event {
+            detail: reason as u32,
+            value: field as u64,
+            ..event(EventKind::FrameDropped)
+        };
+        let malformed = drop(DropReason::Malformed, FrameField::LawTable);
+        assert_eq!(
+            std::format!("{malformed}"),
+            "12.000345 s, frame 9: dropped, malformed: field `law_table`"
+        );
+        let late = drop(DropReason::OutOfOrder, FrameField::None);
+        assert_eq!(std::format!("{late}"), "12.000345 s, frame 9: dropped, out_of_order");
+        let odd = Event { detail: 77, value: 1 << 40, ..late };
+        assert_eq!(std::format!("{odd}"), "12.000345 s, frame 9: dropped, reason 77: field 1099511627776");
         let odd = Event { kind: 999, ..event(EventKind::Frozen) };
         assert_eq!(std::format!("{odd}"), "12.000345 s, frame 9: unknown event 999 (3, 40)");
         assert_eq!(odd.severity(), Severity::Warning);

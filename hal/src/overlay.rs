@@ -274,6 +274,12 @@ impl Overlay {
         Self { magic: OVERLAY_MAGIC, abi_version: OVERLAY_ABI_VERSION, ..Self::zeroed() }
     }
 
+    /// Makes this a blank overlay in place: one is too large for the stack of a real-time thread.
+    pub fn clear(&mut self) {
+        bytemuck::write_zeroes(self);
+        (self.magic, self.abi_version) = (OVERLAY_MAGIC, OVERLAY_ABI_VERSION);
+    }
+
     /// The valid objects: at most [`OBJECTS_MAX`], even if the count is larger.
     pub fn objects(&self) -> &[OverlayObject] {
         &self.objects[..(self.object_count as usize).min(OBJECTS_MAX)]

@@ -67,4 +67,29 @@ pub enum FrameError {
         /// Checksum announced.
         announced: u32,
     },
+    /// The payload is larger than a slot of the ring.
+    #[error("frame payload is {seen} bytes, a slot holds {capacity}: open the session with larger slots")]
+    SlotBytes {
+        /// Bytes announced.
+        seen: u64,
+        /// Bytes that fit.
+        capacity: u64,
+    },
+    /// The session has no such amplitude table.
+    #[error("frame field `law_table` is {seen}, the session has {tables} tables")]
+    Table {
+        /// The table named.
+        seen: u32,
+        /// Tables that the session has.
+        tables: u32,
+    },
+    /// The session's display cannot show the frame.
+    #[error(
+        "the session's display cannot show this frame: a polar frame needs a display of at least 1 x 1, \
+         and every frame a field of view with an extent"
+    )]
+    Display,
+    /// No sampling table can be made for the frame's geometry.
+    #[error("frame field `geometry` describes a field of view that cannot be sampled")]
+    Sampling,
 }

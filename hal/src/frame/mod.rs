@@ -3,10 +3,12 @@
 //! * `descriptor`: everything about a frame that is not its samples, as it is stored in a slot.
 //! * `check`: a descriptor read from a ring is copied, then checked, and only the checked copy ([`Frame`]) is used.
 //! * `payload`: the check of the samples against their checksum.
+//! * `field`: which field made a frame unusable, as a code.
 
 mod check;
 mod descriptor;
 mod error;
+mod field;
 mod payload;
 
 pub use check::Frame;
@@ -16,4 +18,5 @@ pub use descriptor::{
     flags,
 };
 pub use error::FrameError;
+pub use field::{FRAME_FIELDS, FrameField};
 pub use payload::PayloadCheck;

@@ -86,12 +86,27 @@ impl CommandProducer<'_> {
         let _ = slot.commit();
         Ok(())
     }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotProducer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.slots.check()
+    }
 }
 
 /// The consumer's side of a command ring: the session.
 pub struct CommandConsumer<'a>(SlotConsumer<'a>);
 
 impl CommandConsumer<'_> {
+    /// Commands committed and not yet taken: at most the ring's capacity, whatever its memory holds.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn backlog(&self) -> u32 {
+        self.0.backlog()
+    }
+
     /// The next command, oldest first, checked.
     ///
     /// # Errors
@@ -102,5 +117,14 @@ impl CommandConsumer<'_> {
         let record = bytemuck::pod_read_unaligned::<CommandRecord>(slot.get(..SLOT_BYTES)?);
         self.0.release();
         Some(record.check())
+    }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotConsumer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
     }
 }

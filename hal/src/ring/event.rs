@@ -54,14 +54,23 @@ impl<'a> EventRing<'a> {
 pub struct EventProducer<'a>(SlotProducer<'a>);
 
 impl EventProducer<'_> {
-    /// Records an event, without waiting. If the ring is full, its oldest event is evicted and counted.
+    /// Records an event, without waiting. If the ring is full, its oldest event is evicted and counted. Returns whether
+    /// an event was lost: the oldest, or this one if there is no free slot.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-    pub fn record(&mut self, event: &Event) {
+    pub fn record(&mut self, event: &Event) -> bool {
         // A consumer that has broken the protocol gets no more events; the scan continues.
-        if let Ok(mut slot) = self.0.acquire() {
-            slot.bytes_mut()[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(event));
-            let _ = slot.commit();
-        }
+        let Ok(mut slot) = self.0.acquire() else { return true };
+        slot.bytes_mut()[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(event));
+        slot.commit().evicted
+    }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotProducer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
     }
 }
 
@@ -78,5 +87,14 @@ impl EventConsumer<'_> {
     /// Writes out all queued events with [`crate::event::write_out`]. Returns how many.
     pub fn drain(&mut self) -> usize {
         core::iter::from_fn(|| self.take()).inspect(crate::event::write_out).count()
+    }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotConsumer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
     }
 }

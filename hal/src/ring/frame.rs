@@ -147,6 +147,15 @@ impl<'a> FrameProducer<'a> {
     pub fn backlog(&self) -> u32 {
         self.0.backlog()
     }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotProducer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
+    }
 }
 
 /// A frame being filled. If it is dropped without a commit, the next acquire returns it again.
@@ -179,6 +188,12 @@ impl FrameSlot<'_, '_> {
 pub struct FrameConsumer<'a>(SlotConsumer<'a>);
 
 impl FrameConsumer<'_> {
+    /// Frames committed and not yet taken or evicted: at most the ring's capacity, whatever its memory holds.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn backlog(&self) -> u32 {
+        self.0.backlog()
+    }
+
     /// The next frame, oldest first. Releases the one held before, also when there is no next.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<FrameView<'_>> {
@@ -206,6 +221,15 @@ impl FrameConsumer<'_> {
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn release(&mut self) {
         self.0.release();
+    }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotConsumer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
     }
 }
 

@@ -188,6 +188,16 @@ impl<'a> SlotProducer<'a> {
     pub fn backlog(&self) -> u32 {
         self.indices.backlog()
     }
+
+    /// Checks that the ring's memory holds a state that the two sides can have written.
+    ///
+    /// # Errors
+    /// [`RingError::Header`] or [`RingError::Damaged`]: something else writes into this memory, or the other side is
+    /// faulty.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.indices.check()
+    }
 }
 
 /// A slot being filled. If it is dropped without a commit, the next acquire returns it again, with the bytes written so
@@ -256,5 +266,15 @@ impl SlotConsumer<'_> {
     /// Slots committed and not yet taken or evicted.
     pub fn backlog(&self) -> u32 {
         self.indices.backlog()
+    }
+
+    /// Checks that the ring's memory holds a state that the two sides can have written.
+    ///
+    /// # Errors
+    /// [`RingError::Header`] or [`RingError::Damaged`]: something else writes into this memory, or the other side is
+    /// faulty.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.indices.check()
     }
 }

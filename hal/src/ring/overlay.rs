@@ -114,6 +114,15 @@ impl<'a> OverlayProducer<'a> {
         *slot.overlay = *overlay;
         Ok(slot.commit())
     }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotProducer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
+    }
 }
 
 /// An overlay being filled. If it is dropped without a commit, the next acquire returns it again.
@@ -157,5 +166,14 @@ impl OverlayConsumer<'_> {
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn release(&mut self) {
         self.0.release();
+    }
+
+    /// Checks that the ring's memory is undamaged.
+    ///
+    /// # Errors
+    /// As [`SlotConsumer::check`].
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.0.check()
     }
 }

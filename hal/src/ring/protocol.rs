@@ -5,9 +5,12 @@
 use super::counters::{CommitOutcome, RingCounters};
 use super::error::RingError;
 use super::index_queue::{FreeQueue, ReadyQueue};
-use super::layout::{HEADER_WORDS, RING_MAGIC, RingLayout};
+use super::layout::{HEADER_NAMES, HEADER_WORDS, RING_MAGIC, RingLayout};
 use super::order::Site;
-use crate::sync::{AtomicU32, Ordering::Relaxed};
+use crate::sync::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed},
+};
 
 /// Means no slot index.
 const NO_SLOT: u32 = u32::MAX;
@@ -77,6 +80,8 @@ pub struct Control<'a> {
     ready: ReadyQueue<'a>,
     free: FreeQueue<'a>,
     slot_count: u32,
+    /// What the header must contain.
+    header: [u32; HEADER_WORDS],
 }
 
 impl<'a> Control<'a> {
@@ -98,7 +103,7 @@ impl<'a> Control<'a> {
             read: &block.producer.free_read,
             cells: free_cells,
         };
-        Self { block, ready, free, slot_count: layout.slot_count }
+        Self { block, ready, free, slot_count: layout.slot_count, header: layout.header() }
     }
 
     /// Lays out an empty ring whose queues start at `position`, and publishes its header.
@@ -130,7 +135,7 @@ impl<'a> Control<'a> {
     /// Repairs an unused ring after handles were lost at any point of the protocol: queued slots stay queued, all
     /// others become free.
     pub fn recover(&self) -> Result<(), RingError> {
-        let Self { block, ready, free, slot_count } = self;
+        let Self { block, ready, free, slot_count, .. } = self;
         let (producer, consumer) = (&block.producer, &block.consumer);
         let write = ready.write.load(Relaxed);
         let mut read = ready.read.load(Relaxed);
@@ -180,6 +185,7 @@ impl<'a> Control<'a> {
             spare: self.valid(words.spare.load(Relaxed)),
             ready_write: words.ready_write.load(Relaxed),
             free_read: words.free_read.load(Relaxed),
+            faults: words.faults.load(Relaxed),
         })
     }
 
@@ -191,6 +197,7 @@ impl<'a> Control<'a> {
             control: *self,
             held: self.valid(words.held.load(Relaxed)),
             free_write: words.free_write.load(Relaxed),
+            faults: words.faults.load(Relaxed),
         })
     }
 
@@ -210,6 +217,25 @@ impl<'a> Control<'a> {
         self.ready.len()
     }
 
+    /// Looks for a state that the two sides cannot have written: something else writes into this memory, such as a
+    /// frame that is longer than its slot. The header lies in front, so that a write past the memory before it is seen.
+    fn check(&self) -> Result<(), RingError> {
+        for ((word, &expected), field) in self.block.header.iter().zip(&self.header).zip(HEADER_NAMES) {
+            let seen = word.load(Relaxed);
+            if seen != expected {
+                return Err(RingError::Header { field, seen, expected });
+            }
+        }
+        // The distance is only meaningful if the read position did not move meanwhile. It moves seldom, so that a
+        // damaged position does not stay hidden.
+        let read = self.ready.read.load(Acquire);
+        let seen = self.ready.write.load(Acquire).wrapping_sub(read);
+        if self.ready.read.load(Relaxed) == read && seen > self.ready.capacity + 1 {
+            return Err(RingError::Damaged { what: "queued slots", seen, limit: self.ready.capacity });
+        }
+        Ok(())
+    }
+
     /// An index read from shared memory, if it is that of a slot.
     #[inline]
     fn valid(&self, index: u32) -> Option<u32> {
@@ -221,6 +247,14 @@ impl<'a> Control<'a> {
 #[inline]
 fn add_one(word: &AtomicU32) {
     word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
+/// Compares a word that only one side writes with that side's own copy.
+fn own(what: &'static str, word: &AtomicU32, expected: u32) -> Result<(), RingError> {
+    match word.load(Relaxed) {
+        seen if seen == expected => Ok(()),
+        seen => Err(RingError::Header { field: what, seen, expected }),
+    }
 }
 
 fn claim(claimed: &AtomicU32, side: &'static str) -> Result<(), RingError> {
@@ -237,9 +271,28 @@ pub struct IndexProducer<'a> {
     spare: Option<u32>,
     ready_write: u32,
     free_read: u32,
+    /// Faults counted before this handle.
+    faults: u32,
 }
 
 impl IndexProducer<'_> {
+    /// Checks that the ring's memory holds a state that the two sides can have written.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.control.check()?;
+        let words = &self.control.block.producer;
+        own("producer claimed", &words.claimed, 1)?;
+        own("ready_write", &words.ready_write, self.ready_write)?;
+        own("free_read", &words.free_read, self.free_read)?;
+        own("spare", &words.spare, self.spare.unwrap_or(NO_SLOT))?;
+        own("producer faults", &words.faults, self.faults)?;
+        let seen = self.control.free.write.load(Relaxed).wrapping_sub(self.free_read);
+        if seen > self.control.slot_count {
+            return Err(RingError::Damaged { what: "free slots", seen, limit: self.control.slot_count });
+        }
+        Ok(())
+    }
+
     /// The slot to fill: the producer owns it until [`Self::commit`].
     ///
     /// There always is one. Of N + 2 slots, at most N are queued: a push beyond N evicts one, which becomes the spare, or
@@ -304,9 +357,22 @@ pub struct IndexConsumer<'a> {
     control: Control<'a>,
     held: Option<u32>,
     free_write: u32,
+    /// Faults counted before this handle.
+    faults: u32,
 }
 
 impl IndexConsumer<'_> {
+    /// Checks that the ring's memory holds a state that the two sides can have written.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check(&self) -> Result<(), RingError> {
+        self.control.check()?;
+        let words = &self.control.block.consumer;
+        own("consumer claimed", &words.claimed, 1)?;
+        own("free_write", &words.free_write, self.free_write)?;
+        own("held", &words.held, self.held.unwrap_or(NO_SLOT))?;
+        own("consumer faults", &words.faults, self.faults)
+    }
+
     /// Releases the held slot, then takes the oldest: the consumer owns it until the next take or [`Self::release`].
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take(&mut self) -> Option<u32> {

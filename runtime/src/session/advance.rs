@@ -22,7 +22,7 @@ use crate::exec::Progress;
 use crate::hal::clock::Clock;
 use crate::hal::command::Command;
 use crate::hal::event::{Event, EventKind};
-use crate::hal::frame::{Frame, PayloadCheck, flags};
+use crate::hal::frame::{Frame, FrameError, PayloadCheck, flags};
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer, PromptOutcome, STAGES, State, overlay_flags};
 use crate::vision::budget::{STEP_WORK, StepBudget};
 use crate::vision::contour::Tracing;
@@ -255,21 +255,30 @@ impl<C: Clock> Session<'_, C> {
         let Some((view, superseded)) = taken else { return Stage::Ended(Poll::Idle) };
         let (descriptor, payload_bytes) = (*view.descriptor(), view.payload().len());
         self.drop_unseen(superseded.into());
-        let begun = descriptor
-            .check()
+        let begun = self
+            .frame_rules()
+            .check(&descriptor, payload_bytes)
             .and_then(|frame| Ok((frame, PayloadCheck::begin(&descriptor, payload_bytes)?)));
-        // Reject frames that the display cannot map.
-        let can_show = |frame: &Frame| DisplayRaster::new(&frame.geometry, self.config.display).is_ok();
-        match begun.ok().filter(|(frame, _)| can_show(frame)) {
-            Some((frame, check)) => Stage::Check { frame, taken_ns, check },
-            None => self.drop_malformed(descriptor.seq),
+        match begun {
+            Ok((frame, check)) => Stage::Check { frame, taken_ns, check },
+            Err(error) => self.drop_unread(descriptor.seq, &error),
         }
     }
 
-    fn drop_malformed(&mut self, seq: u64) -> Stage {
+    /// Drops a frame that is refused before its place in the stream is known.
+    fn drop_unread(&mut self, seq: u64, error: &FrameError) -> Stage {
         // Its number does not count as missing.
         self.unseen_since_last += 1;
-        self.drop_frame(seq, DropReason::Malformed)
+        self.drop_malformed(seq, error)
+    }
+
+    /// Drops the held frame, which cannot be used.
+    fn drop_malformed(&mut self, seq: u64, error: &FrameError) -> Stage {
+        let (reason, field) = (DropReason::Malformed, error.field());
+        self.ports.frames.release();
+        self.counters.drop_malformed(field);
+        self.record(EventKind::FrameDropped, seq, reason as u32, field as u64);
+        Stage::Ended(Poll::Dropped { seq, reason })
     }
 
     fn check(&mut self, frame: Frame, taken_ns: u64, mut check: PayloadCheck, slice: &mut Slice) -> Stage {
@@ -277,7 +286,7 @@ impl<C: Clock> Session<'_, C> {
             let payload = self.ports.frames.held().map_or(&[][..], |view| view.payload());
             match check.advance(payload, CHECK_BYTES) {
                 Some(Ok(())) => return self.accept(frame, taken_ns),
-                Some(Err(_)) => return self.drop_malformed(frame.seq),
+                Some(Err(error)) => return self.drop_unread(frame.seq, &error),
                 None if !slice.go_on(&self.clock) => return Stage::Check { frame, taken_ns, check },
                 None => {}
             }
@@ -311,7 +320,7 @@ impl<C: Clock> Session<'_, C> {
             self.record(EventKind::FramesMissing, frame.seq, 0, missing);
         }
         let Ok((table, is_new)) = self.sampling.of(&frame, self.input_size) else {
-            return self.drop_frame(frame.seq, DropReason::Malformed);
+            return self.drop_malformed(frame.seq, &FrameError::Sampling);
         };
         if is_new && self.shown.is_some() {
             self.counters.geometry_changes += 1;
@@ -352,7 +361,7 @@ impl<C: Clock> Session<'_, C> {
     ) -> Stage {
         loop {
             if self.sampling.fill_row(table).is_err() {
-                return self.drop_frame(frame.seq, DropReason::Malformed);
+                return self.drop_malformed(frame.seq, &FrameError::Sampling);
             }
             rows -= 1;
             if self.sampling.is_complete(table) {
@@ -373,11 +382,13 @@ impl<C: Clock> Session<'_, C> {
 
     /// Repeats the contours of the previous frame, at their position on this one, whose table is incomplete.
     fn repeat(&mut self, work: Work, frame: &Frame) -> Stage {
-        let Ok(display) = DisplayRaster::new(&frame.geometry, self.config.display) else {
-            return self.drop_frame(frame.seq, DropReason::Malformed);
-        };
-        self.ports.frames.release();
-        Stage::Publish { work, repeated: Some(RepeatTarget { geometry: frame.geometry, display }) }
+        match self.frame_rules().display_of(&frame.geometry) {
+            Ok(display) => {
+                self.ports.frames.release();
+                Stage::Publish { work, repeated: Some(RepeatTarget { geometry: frame.geometry, display }) }
+            }
+            Err(error) => self.drop_malformed(frame.seq, &error),
+        }
     }
 
     fn begin_sampling(&mut self, work: Work, frame: Frame, table: TableIndex) -> Stage {
@@ -418,7 +429,8 @@ impl<C: Clock> Session<'_, C> {
                     KeptFeatures { seq: frame.seq, frame: work.frame, scene: Some(scene) };
                 Stage::Encode { work }
             }
-            Err(_) => self.drop_frame(frame.seq, DropReason::Malformed),
+            // The rules for frames leave nothing else that can be wrong.
+            Err(_) => self.drop_malformed(frame.seq, &FrameError::Sampling),
         }
     }
 
@@ -464,7 +476,7 @@ impl<C: Clock> Session<'_, C> {
     fn next(&mut self, work: Work) -> Stage {
         while let Some(Waiting { ticket, prompt }) = self.prompts.pop_front() {
             let kept = &self.kept[..self.config.kept_frames as usize];
-            let target = prompts::target(&prompt, &work, kept, &self.objects);
+            let target = prompts::target(&prompt, &work, kept, self.objects);
             self.answer(&work, ticket, prompt.object, target.as_ref().err().copied());
             match target {
                 Ok(Target::Remove(place)) => self.objects[place] = Object::new(0),
@@ -700,7 +712,19 @@ impl<C: Clock> Session<'_, C> {
     /// Records an event.
     pub(super) fn record(&mut self, kind: EventKind, seq: u64, detail: u32, value: u64) {
         let event = Event { t_ns: self.clock.now_ns(), seq, kind: kind as u32, detail, value };
-        self.ports.events.record(&event);
+        self.counters.events_lost += u64::from(self.ports.events.record(&event));
+    }
+
+    /// Keeps the answers of the overlay that was evicted unread, for the next overlays: an answer is delivered once.
+    fn keep_answers(&mut self) {
+        // The evicted overlay's slot is the next one to be filled, and still holds it.
+        let Ok(mut evicted) = self.ports.overlays.acquire() else { return };
+        let newer = core::mem::take(&mut self.answers);
+        for answer in evicted.overlay_mut().answers().iter().chain(&newer) {
+            // There is room: an overlay has at most half of it, and prompts are only taken while the answers that wait
+            // and those that will come of them fit into the other half.
+            let _ = self.answers.push(*answer);
+        }
     }
 
     /// Commits the overlay of the current frame, with its own contours or repeated ones, and counts it.
@@ -714,14 +738,18 @@ impl<C: Clock> Session<'_, C> {
         let is_fetched = match self.ports.overlays.acquire() {
             Ok(mut slot) => {
                 let times = overlay::Times { age_ns: now_ns.saturating_sub(of_ns), latency_ns };
-                overlay::write(slot.overlay_mut(), &work, &times, &self.objects, repeated.as_ref());
-                overlay::add_answers(slot.overlay_mut(), &self.answers);
+                overlay::write(slot.overlay_mut(), &work, &times, self.objects, repeated.as_ref());
+                let answered = overlay::add_answers(slot.overlay_mut(), &self.answers);
                 slot.overlay_mut().heartbeat = self.heartbeat;
                 if self.frozen.is() {
                     slot.overlay_mut().flags |= overlay_flags::FROZEN;
                 }
-                self.answers.clear();
-                !slot.commit().evicted
+                self.answers.drain(..answered);
+                let is_evicted = slot.commit().evicted;
+                if is_evicted {
+                    self.keep_answers();
+                }
+                !is_evicted
             }
             // The device broke the protocol: it keeps slots that it does not own, so that none is free.
             Err(_) => false,

@@ -1,6 +1,7 @@
 //! Settings of a session, and the memory that they need.
 
 use super::SessionError;
+use super::objects::Object;
 use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
 use crate::format::{FileHeader, ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
@@ -8,7 +9,7 @@ use crate::kernels::arch::Instructions;
 use crate::memory::RawRegion;
 use crate::vision::sampler::{LutEntry, Sampler};
 use crate::vision::simplify::Link;
-use crate::vision::{Display, Vertex};
+use crate::vision::{DISPLAY_SIDE_MAX, Display, Vertex};
 use core::ops::Range;
 
 /// Policy that selects the frames to process.
@@ -52,6 +53,33 @@ pub struct SessionConfig<'a> {
 }
 
 impl SessionConfig<'_> {
+    /// Checks the settings that do not depend on a model.
+    ///
+    /// # Errors
+    /// [`SessionError::Setting`] for the first that is outside its limits.
+    pub fn check(&self) -> Result<(), SessionError> {
+        let (width, height) = match self.display {
+            Display::Source => (1, 1),
+            Display::Raster { width, height } => (width, height),
+        };
+        for (what, seen, min, max) in [
+            ("slice_ns", self.slice_ns as f64, 1.0, 1e12),
+            ("budget_ns", self.budget_ns as f64, 1.0, 1e12),
+            ("table_rows_per_frame", self.table_rows_per_frame.into(), 1.0, u32::MAX.into()),
+            ("attention_below", self.attention_below.into(), 0.0, 1.0),
+            ("lost_below", self.lost_below.into(), 0.0, 1.0),
+            ("display width", width.into(), 1.0, DISPLAY_SIDE_MAX.into()),
+            ("display height", height.into(), 1.0, DISPLAY_SIDE_MAX.into()),
+        ] {
+            // Written so that NaN fails.
+            let is_within = seen >= min && seen <= max;
+            if !is_within {
+                return Err(SessionError::Setting { what, seen, min, max });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the settings of the executor.
     pub(super) fn executor(&self) -> ExecutorConfig {
         ExecutorConfig {
@@ -87,6 +115,7 @@ impl Default for SessionConfig<'_> {
 pub(super) struct SessionLayout {
     pub executor: Range<usize>,
     pub table: Range<usize>,
+    pub objects: Range<usize>,
     pub masks: Range<usize>,
     pub field: Range<usize>,
     pub labels: Range<usize>,
@@ -116,6 +145,7 @@ impl SessionLayout {
         Ok(Self {
             executor: take(executor.bytes)?,
             table: take(2 * pixels * size_of::<LutEntry>())?,
+            objects: take(OBJECTS_MAX * size_of::<Object>())?,
             masks: take(OBJECTS_MAX * mask * size_of::<f32>())?,
             field: take(pixels * size_of::<f32>())?,
             labels: take(pixels * size_of::<i32>())?,
@@ -142,11 +172,11 @@ pub(super) struct Buffers<'m> {
     pub links: &'m mut [Link],
 }
 
-/// Splits a region by a layout into the executor's part, the sampling tables and the buffers.
-pub(super) fn cut<'m>(
-    mut region: RawRegion<'m>,
-    layout: &SessionLayout,
-) -> Result<(RawRegion<'m>, &'m mut [LutEntry], Buffers<'m>), SessionError> {
+/// A region split by a layout: the executor's part, the sampling tables, the objects and the buffers.
+pub(super) type Parts<'m> = (RawRegion<'m>, &'m mut [LutEntry], &'m mut [Object], Buffers<'m>);
+
+/// Splits a region by a layout.
+pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Result<Parts<'m>, SessionError> {
     let required = layout.required();
     if region.bytes() < required.bytes {
         return Err(SessionError::RegionTooSmall { seen: region.bytes(), needed: required.bytes });
@@ -162,12 +192,13 @@ pub(super) fn cut<'m>(
     };
     let executor = take(&layout.executor);
     let sampling = take(&layout.table).zeroed();
+    let objects = take(&layout.objects).filled(OBJECTS_MAX, |_| Ok::<_, SessionError>(Object::new(0)))?;
     let masks = take(&layout.masks).zeroed();
     let field = take(&layout.field).zeroed();
     let labels = take(&layout.labels).zeroed();
     let points = take(&layout.points).zeroed();
     let links = take(&layout.links).zeroed();
-    Ok((executor, sampling, Buffers { masks, field, labels, points, links }))
+    Ok((executor, sampling, objects, Buffers { masks, field, labels, points, links }))
 }
 
 /// Returns the memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under
@@ -196,7 +227,7 @@ pub fn memory_parts(
         ("scratch of all programs", executor.scratch.len()),
         ("thread scratch", executor.thread_scratch.len()),
         ("sampling tables", layout.table.len()),
-        ("masks of objects", layout.masks.len()),
+        ("objects and their masks", layout.objects.len() + layout.masks.len()),
         ("mask at input size, labels", layout.field.len() + layout.labels.len()),
         ("contour points", layout.points.len() + layout.links.len()),
     ])

@@ -1,40 +1,7 @@
 //! Counts of the frames' outcomes.
 
-/// Reason why a frame has no overlay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub enum DropReason {
-    /// Replaced by a newer frame: evicted by the ring, or skipped by [`super::Policy::Newest`].
-    Superseded = 0,
-    /// Its descriptor or payload was refused.
-    Malformed = 1,
-    /// Its sequence number or time was not later than a delivered frame's.
-    OutOfOrder = 2,
-    /// The image was frozen.
-    Frozen = 3,
-    /// The session ended before the frame was processed.
-    ShutDown = 4,
-}
-
-/// Number of reasons.
-pub const DROP_REASONS: usize = 5;
-
-impl DropReason {
-    /// All reasons, in the order of [`Counters::drops`].
-    pub const ALL: [Self; DROP_REASONS] =
-        [Self::Superseded, Self::Malformed, Self::OutOfOrder, Self::Frozen, Self::ShutDown];
-
-    /// Returns its name in lower case, for reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Superseded => "superseded",
-            Self::Malformed => "malformed",
-            Self::OutOfOrder => "out_of_order",
-            Self::Frozen => "frozen",
-            Self::ShutDown => "shut_down",
-        }
-    }
-}
+use crate::hal::event::{DROP_REASONS, DropReason};
+use crate::hal::frame::{FRAME_FIELDS, FrameField};
 
 /// Totals since the session was opened. Invariant: committed frames = `overlays` + all `drops` + frames in the ring or
 /// being processed.
@@ -70,12 +37,22 @@ pub struct Counters {
     pub prompts_unanswered: u64,
     /// Malformed commands.
     pub bad_commands: u64,
+    /// Malformed frames by the [`FrameField`] that is wrong: `drops` for [`DropReason::Malformed`], divided.
+    pub malformed: [u64; FRAME_FIELDS],
+    /// Events that nobody read before they were evicted, or that found no free slot.
+    pub events_lost: u64,
 }
 
 impl Counters {
     /// Counts `frames` dropped frames for a reason.
     pub(super) fn drop_frames(&mut self, reason: DropReason, frames: u64) {
         self.drops[reason as usize] += frames;
+    }
+
+    /// Counts a malformed frame.
+    pub(super) fn drop_malformed(&mut self, field: FrameField) {
+        self.drop_frames(DropReason::Malformed, 1);
+        self.malformed[field as usize] += 1;
     }
 
     /// Returns the number of frames dropped for a reason.

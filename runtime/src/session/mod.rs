@@ -12,7 +12,7 @@
 //! * `work`: the frame that is processed; `stream`: the order of frames; `tables`: the sampling tables of two geometries.
 //! * `prompts`: resolves the user's prompts; `programs`: the networks and their inputs.
 //! * `objects`: tracked objects and their contours; `reproject`: the change to another geometry.
-//! * `overlay`: fills overlays; `counters`: counts the outcomes.
+//! * `overlay`: fills overlays; `counters`: counts the outcomes; `rules`: the frames that a session can use.
 
 mod advance;
 mod config;
@@ -22,6 +22,7 @@ mod overlay;
 mod programs;
 mod prompts;
 mod reproject;
+mod rules;
 mod slice;
 mod stream;
 mod tables;
@@ -29,15 +30,18 @@ mod work;
 
 pub use advance::Poll;
 pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_required};
-pub use counters::{Counters, DROP_REASONS, DropReason};
+pub use counters::Counters;
 pub use programs::{CLICKS_MAX, DecoderPrompt, GridClick, Programs};
+pub use rules::FrameRules;
+
+pub use crate::hal::event::{DROP_REASONS, DropReason};
 
 use crate::exec::{ExecError, Executor, Helper, KEPT_FRAMES_MAX, MemoryRequired};
 use crate::format::{Model, ModelError};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
 use crate::hal::event::EventKind;
-use crate::hal::overlay::{ANSWERS_MAX, OBJECTS_MAX, PromptAnswer};
+use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer};
 use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer, RingError, Rings};
 use crate::memory::RawRegion;
 use crate::vision::Normalisation;
@@ -178,8 +182,12 @@ pub struct Session<'m, C: Clock> {
     sampling: SamplingTables<'m>,
     ports: Ports<'m>,
     prompts: heapless::Deque<Waiting, ANSWERS_MAX>,
-    answers: heapless::Vec<PromptAnswer, ANSWERS_MAX>,
-    objects: [Object; OBJECTS_MAX],
+    /// Replies that no overlay has delivered yet: new ones, and those of an overlay that was evicted unread. Both are at
+    /// most as many as an overlay has room for.
+    answers: heapless::Vec<PromptAnswer, { 2 * ANSWERS_MAX }>,
+    /// The objects, `OBJECTS_MAX` of them. In the region: they are too large for the stack of the thread that opens or
+    /// closes a session.
+    objects: &'m mut [Object],
     kept: [KeptFeatures; KEPT_FRAMES_MAX as usize],
     /// Feature slot of the next frame.
     next_slot: u32,
@@ -214,21 +222,9 @@ impl<'m, C: Clock> Session<'m, C> {
         ports: Ports<'m>,
         clock: C,
     ) -> Result<Self, SessionError> {
-        for (what, seen, min, max) in [
-            ("slice_ns", config.slice_ns as f64, 1.0, 1e12),
-            ("budget_ns", config.budget_ns as f64, 1.0, 1e12),
-            ("table_rows_per_frame", config.table_rows_per_frame.into(), 1.0, u32::MAX.into()),
-            ("attention_below", config.attention_below.into(), 0.0, 1.0),
-            ("lost_below", config.lost_below.into(), 0.0, 1.0),
-        ] {
-            // Written so that NaN fails.
-            let is_within = seen >= min && seen <= max;
-            if !is_within {
-                return Err(SessionError::Setting { what, seen, min, max });
-            }
-        }
+        config.check()?;
         let layout = SessionLayout::new(model.header(), &config)?;
-        let (memory, sampling, buffers) = config::cut(region.into(), &layout)?;
+        let (memory, sampling, objects, buffers) = config::cut(region.into(), &layout)?;
         let programs = Programs::find(&model)?;
         let mut executor = Executor::new(model, config.executor(), memory)?;
         executor.self_test()?;
@@ -247,7 +243,7 @@ impl<'m, C: Clock> Session<'m, C> {
             ports,
             prompts: heapless::Deque::new(),
             answers: heapless::Vec::new(),
-            objects: [Object::new(0); OBJECTS_MAX],
+            objects,
             kept: [KeptFeatures { seq: 0, frame: 0, scene: None }; KEPT_FRAMES_MAX as usize],
             next_slot: 0,
             stage: Stage::Idle,
@@ -281,6 +277,29 @@ impl<'m, C: Clock> Session<'m, C> {
     #[cfg(feature = "std")]
     pub fn with_helpers<R>(&mut self, pinning: crate::exec::Pinning, work: impl FnOnce(&mut Self) -> R) -> R {
         crate::exec::with_helpers(self, pinning, Self::helper, Self::dismiss_helpers, work)
+    }
+
+    /// Returns what this session requires of a frame.
+    pub fn frame_rules(&self) -> FrameRules {
+        FrameRules {
+            display: self.config.display,
+            tables: self.config.vendor_tables.len() as u32,
+            input_size: self.input_size,
+        }
+    }
+
+    /// Checks that the memory of the session's rings holds a state that the rings' protocol can have written.
+    ///
+    /// # Errors
+    /// What was found in the first damaged ring: something else writes into its memory, such as a frame that is longer
+    /// than its slot.
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn check_rings(&self) -> Result<(), RingError> {
+        let Ports { frames, commands, overlays, events } = &self.ports;
+        frames.check()?;
+        commands.check()?;
+        overlays.check()?;
+        events.check()
     }
 
     /// Returns the totals so far.

@@ -4,7 +4,7 @@ use super::objects::{Object, lost};
 use super::reproject::is_known_in;
 use super::work::Work;
 use crate::hal::geometry::{Geometry, Point};
-use crate::hal::overlay::{Overlay, OverlayObject, PromptAnswer, Rung, State, valid};
+use crate::hal::overlay::{ANSWERS_MAX, Overlay, OverlayObject, PromptAnswer, Rung, State, valid};
 use crate::vision::DisplayRaster;
 
 /// Geometry and display of a frame on which contours are repeated.
@@ -31,7 +31,7 @@ pub(super) fn write(
     objects: &[Object],
     repeat: Option<&RepeatTarget>,
 ) {
-    *overlay = Overlay::blank();
+    overlay.clear();
     overlay.seq = work.seq;
     overlay.t_acq_ns = work.t_acq_ns;
     (overlay.latency_ns, overlay.age_ns) = (times.latency_ns, times.age_ns);
@@ -51,10 +51,12 @@ pub(super) fn write(
     }
 }
 
-/// Adds the replies to prompts, at most `ANSWERS_MAX`.
-pub(super) fn add_answers(overlay: &mut Overlay, answers: &[PromptAnswer]) {
-    overlay.answer_count = answers.len() as u32;
-    overlay.answers[..answers.len()].copy_from_slice(answers);
+/// Adds the first replies to prompts, at most `ANSWERS_MAX`. Returns how many.
+pub(super) fn add_answers(overlay: &mut Overlay, answers: &[PromptAnswer]) -> usize {
+    let added = answers.len().min(ANSWERS_MAX);
+    overlay.answer_count = added as u32;
+    overlay.answers[..added].copy_from_slice(&answers[..added]);
+    added
 }
 
 impl RepeatTarget {

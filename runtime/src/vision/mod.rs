@@ -43,7 +43,7 @@ pub use boundary::{Boundary, BoundaryWalk};
 pub use budget::{STEP_WORK, StepBudget};
 pub use components::{Component, ComponentSearch, HoleSearch, Pick};
 pub use contour::{Contour, Tracing, trace};
-pub use display::{Display, DisplayRaster, map_contour};
+pub use display::{DISPLAY_SIDE_MAX, Display, DisplayRaster, map_contour};
 pub use error::VisionError;
 pub use grid::{InputGrid, Vertex};
 pub use mask::Field;

@@ -1,6 +1,7 @@
 //! Scans of a session. One program for all of them, because each program is compiled and linked anew.
 #![allow(clippy::unwrap_used)]
 
+mod accounting;
 #[path = "../common/mod.rs"]
 mod common;
 mod geometry;
