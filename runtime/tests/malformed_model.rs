@@ -522,7 +522,7 @@ fn invalid_records_are_refused() {
     assert_eq!(op(|op| op.kind = 0), op_problem(index, "unknown kind"));
     assert_eq!(op(|op| op.kind = 12), op_problem(index, "unknown kind"));
     assert_eq!(op(|op| op.dims[3] = 0), op_problem(index, "a dimension is 0"));
-    let large = "iterates over more elements than allowed";
+    let large = "iterates over more than 2^36 elements";
     assert_eq!(op(|op| op.dims = [u32::MAX; 8]), op_problem(index, large));
     assert_eq!(with_word(index, PARAMS, |w| *w = 9), op_problem(index, "keeps more dimensions than it has"));
     assert_eq!(
@@ -579,14 +579,23 @@ fn invalid_conventions_are_refused() {
     let with = |change: fn(&mut ConventionsRecord)| refusal_of(SectionKind::Conventions, 0, change);
     let wrong = |problem| ModelError::Record { table: "conventions", index: 0, problem };
     assert_eq!(with(|c| c.input_size = 64), wrong("sizes differ from the header's"));
-    for change in [
-        (|c| c.std = 0.0) as fn(&mut ConventionsRecord),
-        |c| c.std = f32::NAN,
-        |c| c.mean = f32::INFINITY,
-        |c| c.point_slots = 1025,
-        |c| c.mask_candidates = 65,
-    ] {
-        assert_eq!(with(change), wrong("a value is outside its limits"));
+    let counts = "has more than 1024 point slots or 64 candidate masks";
+    let mean = "the mean of grey levels, which are within 0..1, is not within -1000..1000";
+    let std = "the standard deviation of grey levels is not within 1e-6..1e6";
+    type Change = fn(&mut ConventionsRecord);
+    let cases: [(Change, &'static str); 9] = [
+        (|c| c.point_slots = 1025, counts),
+        (|c| c.mask_candidates = 65, counts),
+        (|c| c.mean = f32::INFINITY, mean),
+        (|c| c.mean = f32::NAN, mean),
+        (|c| c.mean = -1e38, mean),
+        (|c| c.std = 0.0, std),
+        (|c| c.std = f32::NAN, std),
+        (|c| c.std = 1e-40, std),
+        (|c| c.std = 1e38, std),
+    ];
+    for (change, problem) in cases {
+        assert_eq!(with(change), wrong(problem));
     }
 }
 

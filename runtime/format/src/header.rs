@@ -1,7 +1,8 @@
 //! The first page of a model file: header and section table.
 
 use crate::{
-    BANKS_MAX, COPIES_MAX, FILE_VERSION, MEMORY_MAX, ModelError, NameRef, OPS_MAX, TENSOR_ALIGN, codes,
+    BANKS_MAX, COPIES_MAX, FILE_VERSION, INPUT_SIZE_MAX, MEMORY_MAX, ModelError, NameRef, OPS_MAX,
+    TENSOR_ALIGN, codes,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -157,6 +158,8 @@ fn check_limits(header: &FileHeader) -> Result<(), ModelError> {
     for (what, seen, limit) in [
         ("number of operations", header.op_count, OPS_MAX),
         ("number of banks", header.bank_count, BANKS_MAX as u32),
+        ("input_size in pixels", header.input_size, INPUT_SIZE_MAX),
+        ("mask_size in pixels (input_size)", header.mask_size, header.input_size),
     ] {
         if seen > limit {
             return Err(ModelError::Limit { what, seen: seen.into(), limit: limit.into() });

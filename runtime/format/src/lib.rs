@@ -6,6 +6,7 @@
 //! * [`panels`]: the layout of packed weights.
 //! * [`op`]: one file per operation: parameters, extents, access ranges, work, scratch, checks.
 //! * [`function`]: element-wise functions and activations.
+//! * [`limits`]: all limits of a file, each with its reason.
 //! * [`model`]: a verified file, used in place.
 //! * [`write`](mod@write) (feature `std`): writes sections to a file; [`single`]: a file of one operation, for tests
 //!   and benchmarks.
@@ -24,6 +25,7 @@
 mod aligned;
 pub mod function;
 pub mod header;
+pub mod limits;
 pub mod model;
 pub mod op;
 pub mod panels;
@@ -39,6 +41,7 @@ pub mod write;
 pub use aligned::AlignedBytes;
 
 pub use header::{BankRecord, FileHeader, HEAD_BYTES, SectionKind, SectionRecord, read_header};
+pub use limits::*;
 pub use model::{Model, ModelError};
 pub use op::{OpKind, Operation};
 pub use records::*;
@@ -55,27 +58,6 @@ pub const DIMS: usize = 8;
 pub const OPERANDS: usize = 5;
 /// Marks an unused operand.
 pub const NO_TENSOR: u32 = u32::MAX;
-/// Maximum number of elements of a tensor.
-pub const ELEMENTS_MAX: u64 = 1 << 30;
-/// Maximum number of sections of a file.
-pub const SECTIONS_MAX: u32 = 16;
-/// Maximum number of programs of a file.
-pub const PROGRAMS_MAX: u32 = 16;
-/// Maximum number of tensors of a file.
-pub const TENSORS_MAX: u32 = 16_384;
-/// Maximum number of operations of a file.
-pub const OPS_MAX: u32 = 16_384;
-/// Maximum number of inputs, and of outputs, of a program.
-pub const PORTS_MAX: u32 = 32;
-/// Maximum number of banks of persistent state.
-pub const BANKS_MAX: usize = 8;
-/// Maximum number of copies of a bank, without those for kept frames.
-pub const COPIES_MAX: u32 = 64;
-/// Maximum number of slots of a program.
-pub const SLOTS_MAX: usize = 16;
-/// Maximum size of a memory space, bytes.
-pub const MEMORY_MAX: u64 = 1 << 32;
-
 /// Defines an enum of codes in the file: `from_code` is the inverse of `as u32`, `name` is the lower-case name in
 /// reports.
 macro_rules! codes {

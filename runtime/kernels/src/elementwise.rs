@@ -160,15 +160,19 @@ pub(crate) fn unary(unary: Unary, values: &mut [f32]) {
         F::Gelu => each(values, math::gelu),
         F::GeluTanh => each(values, math::gelu_tanh),
         F::Silu => each(values, |a| a * math::sigmoid(a)),
-        F::Relu => each(values, |a| a.max(0.0)),
+        // Comparisons, so that NaN stays.
+        F::Relu => each(values, |a| if a < 0.0 { 0.0 } else { a }),
         F::Not => each(values, |a| truth(a == 0.0)),
         F::Floor => each(values, libm::floorf),
         F::Ceil => each(values, libm::ceilf),
         F::Round => each(values, libm::rintf),
-        F::Clamp => each(values, |a| a.max(p).min(q)),
+        F::Clamp => each(values, |a| {
+            let a = if a < p { p } else { a };
+            if a > q { q } else { a }
+        }),
         F::HardSwish => each(values, |a| a * (a * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
         F::LeakyRelu => each(values, |a| if a > 0.0 { a } else { p * a }),
-        F::Sign => each(values, |a| truth(a > 0.0) - truth(a < 0.0)),
+        F::Sign => each(values, |a| if a.is_nan() { a } else { truth(a > 0.0) - truth(a < 0.0) }),
     }
 }
 
@@ -181,8 +185,8 @@ fn binary(function: BinaryFunction, a: &mut [f32], b: &[f32]) {
         F::Sub => pairs(a, b, |a, b| a - b),
         F::Mul => pairs(a, b, |a, b| a * b),
         F::Div => pairs(a, b, |a, b| a / b),
-        F::Max => pairs(a, b, f32::max),
-        F::Min => pairs(a, b, f32::min),
+        F::Max => pairs(a, b, math::max),
+        F::Min => pairs(a, b, math::min),
         F::Pow => pairs(a, b, libm::powf),
         F::Equal => pairs(a, b, |a, b| truth(a == b)),
         F::Less => pairs(a, b, |a, b| truth(a < b)),

@@ -4,6 +4,18 @@
 /// Below this, [`exp_of_negative`] is 0: `2^-127` times less than 1.4.
 const EXP_MIN: f32 = -88.0;
 
+/// Returns the larger of two numbers; NaN if one of them is, unlike `f32::max`: a mask computed from NaN must not look like any other.
+#[inline(always)]
+pub fn max(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+/// Returns the smaller of two numbers; NaN if one of them is.
+#[inline(always)]
+pub fn min(a: f32, b: f32) -> f32 {
+    if b < a || b.is_nan() { b } else { a }
+}
+
 /// Returns `e^(x - n ln 2)` and the whole number n, next to `x / ln 2`, as two's complement; any n if x is NaN.
 ///
 /// Cody-Waite reduction by ln 2 and a degree-6 polynomial on [-ln2/2, ln2/2] (Cephes' `expf` coefficients).

@@ -62,7 +62,10 @@ impl Kernel for Pool {
                     let image = &image[image_at + in_y * row_step + in_x * column_step..];
                     let steps = [rows.dilation() * row_step, columns.stride() * column_step];
                     match self.function {
-                        PoolFunction::Max => fold(results, image, steps, down.len(), f64::max),
+                        PoolFunction::Max => fold(results, image, steps, down.len(), |most, value| {
+                            // As `math::max`.
+                            if value > most || value.is_nan() { value } else { most }
+                        }),
                         _ => fold(results, image, steps, down.len(), |sum, value| sum + value),
                     }
                 }

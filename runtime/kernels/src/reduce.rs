@@ -65,14 +65,17 @@ impl Reduce {
         let value = |value: f32, _| f64::from(value);
         let square = |value: f32, _| f64::from(value) * f64::from(value);
         let add = |a: f64, b: f64| a + b;
+        // As `math::max`.
+        let max = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+        let min = |a: f64, b: f64| if b < a || b.is_nan() { b } else { a };
         let (values, places) = (inputs.read(self.input), &self.places);
         match self.reduction {
             Reduction::Sum | Reduction::Mean => places.fold(values, block, folded, 0.0, value, add),
             Reduction::SumOfSquares | Reduction::MeanOfSquares => {
                 places.fold(values, block, folded, 0.0, square, add);
             }
-            Reduction::Max => places.fold(values, block, folded, f64::NEG_INFINITY, value, f64::max),
-            Reduction::Min => places.fold(values, block, folded, f64::INFINITY, value, f64::min),
+            Reduction::Max => places.fold(values, block, folded, f64::NEG_INFINITY, value, max),
+            Reduction::Min => places.fold(values, block, folded, f64::INFINITY, value, min),
             Reduction::Product => places.fold(values, block, folded, 1.0, value, |a, b| a * b),
             Reduction::ArgMax => return self.arg_max(inputs, block, results),
             Reduction::SumOfProducts | Reduction::MeanOfProducts => {

@@ -2,7 +2,7 @@
 
 use super::team::Board;
 use core::ops::Range;
-use sonotrace_format::{BANKS_MAX, FileHeader, ModelError, TENSOR_ALIGN, read_header};
+use sonotrace_format::{BANKS_MAX, FileHeader, MEMORY_MAX, ModelError, TENSOR_ALIGN, read_header};
 use sonotrace_kernels::BoundOp;
 use sonotrace_kernels::arch::Instructions;
 
@@ -89,13 +89,18 @@ impl ExecutorLayout {
         for (range, bank) in banks.iter_mut().zip(header.banks()) {
             *range = take(bank.copies(config.kept_frames).into(), bank.copy_bytes)?;
         }
-        Ok(Self {
+        let layout = Self {
             banks,
             scratch: take(1, header.scratch_bytes)?,
             thread_scratch: take(config.threads.into(), header.thread_scratch_bytes)?,
             ops: take(header.op_count.into(), size_of::<BoundOp>() as u64)?,
             board: take(1, size_of::<Board<'_>>() as u64)?,
-        })
+        };
+        let (what, seen) = ("memory of the model in bytes", layout.board.end as u64);
+        if seen > MEMORY_MAX {
+            return Err(ModelError::Limit { what, seen, limit: MEMORY_MAX });
+        }
+        Ok(layout)
     }
 
     /// Returns the size and alignment of the whole region.

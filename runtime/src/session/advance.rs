@@ -150,6 +150,13 @@ impl Stage {
     }
 }
 
+/// Returns whether all values are finite. It looks at all of them, which is faster than to stop at the first that is not.
+fn are_finite(values: &[f32]) -> bool {
+    /// All bits of the exponent: of infinity and NaN.
+    const EXPONENT: u32 = 0x7f80_0000;
+    values.iter().fold(0, |most: u32, value| most.max(value.to_bits() & EXPONENT)) != EXPONENT
+}
+
 impl<C: Clock> Session<'_, C> {
     /// Continues the current frame, or takes the next one, for one slice.
     ///
@@ -189,7 +196,7 @@ impl<C: Clock> Session<'_, C> {
             Stage::Sample { work, frame, table, cursor } => self.sample(work, frame, table, cursor, slice),
             Stage::Encode { work } => match self.run(slice) {
                 Progress::Paused => Stage::Encode { work },
-                Progress::Done => Stage::Next { work },
+                Progress::Done => self.take_features(work),
             },
             Stage::Next { work } => self.next(work),
             Stage::Reproject { work, to, row } => self.reproject(work, to, row, slice),
@@ -444,9 +451,13 @@ impl<C: Clock> Session<'_, C> {
     // Prompts and objects.
 
     /// Takes commands from their ring: freezes or resumes at once, and queues prompts. Waiting and answered prompts
-    /// together are at most `ANSWERS_MAX`; the others stay in the ring.
+    /// together are at most `ANSWERS_MAX`; the others stay in the ring. Takes no more than were there at the start, because the
+    /// device may send them faster than they are taken.
     fn take_commands(&mut self) {
-        while self.prompts.len() + self.answers.len() < ANSWERS_MAX {
+        for _ in 0..self.ports.commands.backlog() {
+            if self.prompts.len() + self.answers.len() >= ANSWERS_MAX {
+                return;
+            }
             match self.ports.commands.take() {
                 None => return,
                 Some(Ok(Command::Freeze)) => self.set_frozen(true, self.frozen.by_frame),
@@ -606,13 +617,27 @@ impl<C: Clock> Session<'_, C> {
         Stage::Decode { work, task }
     }
 
-    /// Copies the decoder's mask to the object's mask.
+    /// Checks the encoder's outputs. Features with a value that is not finite are not kept, so that no object is found on them.
+    fn take_features(&mut self, work: Work) -> Stage {
+        let outputs = 0..self.programs.encoder_outputs;
+        if !outputs.into_iter().all(|port| are_finite(self.executor.output(port))) {
+            self.kept[work.slot as usize].scene = None;
+            self.record(EventKind::NotFinite, work.seq, 0, 0);
+        }
+        Stage::Next { work }
+    }
+
+    /// Copies the decoder's mask to the object's mask. An object whose mask or score is not finite is lost.
     fn take_mask(&mut self, work: Work, task: Task) -> Stage {
         let iou = self.executor.output(self.programs.iou);
         let candidate = task.prompt.choose(iou);
         let confidence = iou[candidate];
         let elements = self.programs.mask_size * self.programs.mask_size;
         let mask = &self.executor.output(self.programs.masks)[candidate * elements..][..elements];
+        if !are_finite(iou) || !are_finite(mask) {
+            self.record(EventKind::NotFinite, work.seq, self.objects[task.object].id, 0);
+            return self.show(work, &task, None);
+        }
         self.buffers.masks[task.object * elements..][..elements].copy_from_slice(mask);
         Stage::Enlarge { work, task, confidence, row: 0 }
     }

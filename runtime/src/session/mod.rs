@@ -322,13 +322,15 @@ impl<'m, C: Clock> Session<'m, C> {
     pub fn finish(mut self) -> Counters {
         self.count_evicted();
         self.counters.drop_frames(DropReason::ShutDown, self.stage.owes_outcome().into());
-        while self.ports.frames.take().is_some() {
-            self.counters.drop_frames(DropReason::ShutDown, 1);
+        // As many as a ring holds, so that damaged positions cannot keep this busy.
+        for _ in 0..self.ports.frames.backlog() {
+            self.counters.drop_frames(DropReason::ShutDown, self.ports.frames.take().is_some().into());
         }
         self.count_evicted();
         self.counters.prompts_unanswered += self.prompts.len() as u64;
-        while let Some(command) = self.ports.commands.take() {
-            self.counters.prompts_unanswered += u64::from(matches!(command, Ok(Command::Prompt { .. })));
+        for _ in 0..self.ports.commands.backlog() {
+            let is_prompt = matches!(self.ports.commands.take(), Some(Ok(Command::Prompt { .. })));
+            self.counters.prompts_unanswered += u64::from(is_prompt);
         }
         self.record(EventKind::Closed, 0, 0, self.counters.overlays);
         self.counters

@@ -11,6 +11,8 @@ use crate::vision::{Pick, Vertex};
 pub struct Programs {
     /// The program that computes features of an image.
     pub encoder: usize,
+    /// Number of outputs of the encoder.
+    pub encoder_outputs: usize,
     /// Encoder input: `input_size` squared normalised grey levels.
     pub image: usize,
     /// The program that computes masks from features and prompts.
@@ -68,6 +70,7 @@ impl Programs {
         }
         Ok(Self {
             encoder,
+            encoder_outputs: model.outputs(encoder_record).len(),
             image: find(model.inputs(encoder_record), "image", input_size * input_size)?,
             decoder,
             point_coords: find(inputs, "point_coords", 2 * point_slots)?,

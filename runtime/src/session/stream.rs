@@ -6,6 +6,10 @@ use crate::hal::frame::Frame;
 /// zero). Other late frames arrive between frames in order, and duplicates are not in order among themselves.
 pub(super) const RESTART_FRAMES: u32 = 3;
 
+/// Largest plausible step from one sequence number to the next: nine hours at 30 frames a second. A frame further ahead is late until
+/// the frames after it confirm a restart, so that one wrong number neither stops the stream nor counts as missing frames.
+const STEP_MAX: u64 = 1 << 20;
+
 /// Position of a frame in its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -51,7 +55,7 @@ impl Stream {
             return Order::Next { skipped: 0 };
         };
         let is_other_clock = place.clock_id != last.clock_id;
-        if place.is_after(&last) {
+        if place.is_after(&last) && place.seq - last.seq <= STEP_MAX {
             (self.last, self.late) = (Some(place), None);
             return Order::Next { skipped: place.seq - last.seq - 1 };
         }
@@ -108,6 +112,17 @@ mod tests {
         let mut repeated = vec![(9, 90, 0)];
         repeated.extend([(9, 90, 0); 20]);
         assert!(orders(&repeated)[1..].iter().all(|order| *order == Order::Late));
+    }
+
+    #[test]
+    fn a_wrong_number_is_late_and_a_far_stream_a_restart() {
+        let seen = orders(&[(1, 10, 0), (u64::MAX, 20, 0), (2, 30, 0), (1 << 40, 40, 0), (3, 50, 0)]);
+        assert_eq!(seen, [NEXT, Order::Late, NEXT, Order::Late, NEXT]);
+        let far = 1 << 40;
+        let seen = orders(&[(1, 10, 0), (far, 20, 0), (far + 1, 30, 0), (far + 2, 40, 0), (far + 3, 50, 0)]);
+        assert_eq!(seen, [NEXT, Order::Late, Order::Late, Order::Restarted, NEXT]);
+        let seen = orders(&[(1, 10, 0), (1 + STEP_MAX, 20, 0)]);
+        assert_eq!(seen, [NEXT, Order::Next { skipped: STEP_MAX - 1 }]);
     }
 
     #[test]

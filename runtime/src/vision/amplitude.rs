@@ -5,6 +5,7 @@
 //! only if the frame marks them as pending.
 
 use super::error::{VisionError, within};
+use sonotrace_format::{MEAN_MAX, STD_RANGE};
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, Frame, TGC_POINTS, TgcPoint, flags};
 use sonotrace_hal::geometry::Geometry;
 use sonotrace_kernels::sample::{Grey, Levels, PowerLevels};
@@ -82,8 +83,9 @@ impl GreyTable {
         normalisation: Normalisation,
         vendor_tables: &[[u8; 256]],
     ) -> Result<Self, VisionError> {
-        within("normalisation mean", normalisation.mean.into(), -1e3, 1e3)?;
-        within("normalisation std", normalisation.std.into(), 1e-6, 1e6)?;
+        within("normalisation mean", normalisation.mean.into(), -f64::from(MEAN_MAX), MEAN_MAX.into())?;
+        let [least, most] = STD_RANGE.map(f64::from);
+        within("normalisation std", normalisation.std.into(), least, most)?;
         if frame.domain == Domain::PolarIq {
             return Self::of_iq(frame, normalisation);
         }

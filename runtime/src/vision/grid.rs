@@ -11,7 +11,7 @@ use sonotrace_hal::geometry::{Geometry, Point};
 pub type Vertex = [f32; 2];
 
 /// Largest side of an input grid.
-pub const GRID_SIDE_MAX: u32 = 2048;
+pub const GRID_SIDE_MAX: u32 = sonotrace_format::INPUT_SIZE_MAX;
 
 /// The letterboxed input grid of one geometry. Grid coordinates are pixel indices, whole at pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,7 +4,7 @@ use super::product::{Arithmetic, arithmetic, scratch_bytes};
 use super::window::Window;
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::function::Unary;
-use crate::panels::PanelShape;
+use crate::panels::{PANEL, PanelShape};
 use crate::{DIMS, OPERANDS, OpRecord};
 
 /// A matrix product whose rows are gathered from an image: dims
@@ -88,6 +88,10 @@ impl Definition for Conv {
 
     fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
         self.depth(dims).saturating_mul(dims[OUT_CHANNEL].into())
+    }
+
+    fn piece_work(&self, dims: &[u32; DIMS]) -> u64 {
+        (PANEL as u64).saturating_mul(self.depth(dims))
     }
 
     fn macs(&self, dims: &[u32; DIMS]) -> u64 {

@@ -58,6 +58,11 @@ impl Definition for DepthwiseConv {
         u64::from(dims[COLUMN]) * self.window.taps()
     }
 
+    /// A kernel may compute all channels of a pixel together.
+    fn piece_work(&self, dims: &[u32; DIMS]) -> u64 {
+        u64::from(dims[COLUMN].max(dims[GROUP])).saturating_mul(self.window.taps())
+    }
+
     fn macs(&self, dims: &[u32; DIMS]) -> u64 {
         product(dims).saturating_mul(self.window.taps())
     }

@@ -3,7 +3,7 @@
 use super::product::{Arithmetic, arithmetic, scratch_bytes};
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::function::Unary;
-use crate::panels::PanelShape;
+use crate::panels::{PANEL, PanelShape};
 use crate::{DIMS, OPERANDS, OpRecord};
 
 /// `out[batch.., m, n] = activation(sum over k of a[batch.., m, k] * b[batch.., k, n] + c[batch.., m, n] +
@@ -69,6 +69,10 @@ impl Definition for MatMul {
 
     fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
         product(&dims[N..])
+    }
+
+    fn piece_work(&self, dims: &[u32; DIMS]) -> u64 {
+        PANEL as u64 * u64::from(dims[K])
     }
 
     fn macs(&self, dims: &[u32; DIMS]) -> u64 {

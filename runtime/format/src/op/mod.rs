@@ -104,6 +104,11 @@ pub(crate) trait Definition: Copy + Into<Operation> {
     /// Returns the approximate work of one unit, in elementary operations.
     fn unit_work(&self, dims: &[u32; DIMS]) -> u64;
 
+    /// Returns the work of the smallest piece that a kernel computes without a stop, in elementary operations.
+    fn piece_work(&self, dims: &[u32; DIMS]) -> u64 {
+        self.unit_work(dims)
+    }
+
     /// Returns the elements that an input reaches.
     fn access(&self, record: &OpRecord, _slot: usize) -> Result<Access, Refusal> {
         Ok(Access::of_dims(&record.dims))
@@ -235,6 +240,17 @@ impl Operation {
     /// Returns the approximate work of one unit, in elementary operations.
     pub fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
         defined!(self, op => op.unit_work(dims))
+    }
+
+    /// Returns the work of the smallest piece that a kernel computes without a stop, in elementary operations: of a product, of one row
+    /// and one panel of columns.
+    pub fn piece_work(&self, dims: &[u32; DIMS]) -> u64 {
+        defined!(self, op => op.piece_work(dims))
+    }
+
+    /// Returns the work of all units, in elementary operations.
+    pub fn work(&self, dims: &[u32; DIMS]) -> u64 {
+        self.units(dims).saturating_mul(self.unit_work(dims))
     }
 
     /// Returns the number of multiply-accumulates; 0 for an operation that is not a product.

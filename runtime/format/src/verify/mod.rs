@@ -9,17 +9,19 @@ mod operation;
 mod plan;
 mod tables;
 
-use crate::{Model, ModelError, OPS_MAX, PORTS_MAX, PROGRAMS_MAX, TENSORS_MAX};
+use crate::{GOLDEN_MAX, Model, ModelError, OPS_MAX, PORTS_MAX, PROGRAMS_MAX, TENSORS_MAX};
 
 pub(crate) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
     limit("number of programs", model.programs.len(), PROGRAMS_MAX)?;
     limit("number of ports", model.ports.len(), PORTS_MAX * PROGRAMS_MAX)?;
     limit("number of operations", model.ops.len(), OPS_MAX)?;
     limit("number of tensors", model.tensors.len(), TENSORS_MAX)?;
+    limit("number of golden tensors", model.golden.len(), GOLDEN_MAX)?;
     tables::names(model)?;
     tables::tensors(model)?;
     tables::programs(model)?;
     plan::tensors_apart(model)?;
+    plan::memory(model)?;
     plan::index_tables(model)?;
     tables::golden(model)?;
     tables::conventions(model)

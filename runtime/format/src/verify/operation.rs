@@ -3,8 +3,8 @@
 
 use crate::op::{Need, Operation, Refusal, panel_reach, product};
 use crate::{
-    DIMS, Dtype, ELEMENTS_MAX, Model, NO_TENSOR, OpRecord, OperandRecord, TENSOR_IS_INPUT, TensorLayout,
-    TensorRecord, TensorSpace,
+    DIMS, Dtype, ITERATIONS_MAX, Model, NO_TENSOR, OpRecord, OperandRecord, PIECE_WORK_MAX, TENSOR_IS_INPUT,
+    TensorLayout, TensorRecord, TensorSpace,
 };
 
 /// Checks an operation of the program with this index; `at` counts from the program's first operation.
@@ -12,13 +12,18 @@ pub(super) fn check(model: &Model<'_>, program: u32, at: u32, op: &OpRecord) -> 
     if op.dims.contains(&0) {
         return Err("a dimension is 0");
     }
-    if product(&op.dims) > ELEMENTS_MAX {
-        return Err("iterates over more elements than allowed");
+    if product(&op.dims) > ITERATIONS_MAX {
+        return Err("iterates over more than 2^36 elements");
     }
     if op.floats.iter().any(|value| !value.is_finite()) {
         return Err("a parameter is not finite");
     }
     let operation = Operation::decode(op)?;
+    if operation.piece_work(&op.dims) > PIECE_WORK_MAX {
+        return Err(
+            "its smallest piece takes more than 2^24 elementary operations: one row, window or sum is too large",
+        );
+    }
     if operation.scratch_bytes(&op.dims) > model.header.thread_scratch_bytes {
         return Err("needs more thread scratch than the header states");
     }

@@ -3,8 +3,9 @@
 
 use super::operation;
 use crate::{
-    DIMS, Dtype, ELEMENTS_MAX, GoldenRole, Model, ModelError, PORTS_MAX, PortRecord, ProgramRecord,
-    SLOTS_MAX, SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TensorLayout, TensorRecord, TensorSpace,
+    DIMS, Dtype, ELEMENTS_MAX, GoldenRole, INPUT_SIZE_MIN, MASK_CANDIDATES_MAX, MEAN_MAX, Model, ModelError,
+    Operation, POINT_SLOTS_MAX, PORTS_MAX, PROGRAM_WORK_MAX, PortRecord, ProgramRecord, SELF_TEST_WORK_MAX,
+    SLOTS_MAX, STD_RANGE, SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TensorLayout, TensorRecord, TensorSpace,
 };
 use bytemuck::Zeroable;
 
@@ -114,12 +115,23 @@ pub(super) fn programs(model: &Model<'_>) -> Result<(), ModelError> {
                 problem,
             })?;
         }
+        let work = work(model, program);
+        if work > PROGRAM_WORK_MAX {
+            let what = "elementary operations of a program";
+            return Err(ModelError::Limit { what, seen: work, limit: PROGRAM_WORK_MAX });
+        }
     }
     if next_op as usize != model.ops.len() || next_port as usize != model.ports.len() {
         let problem = "operations or ports belong to no program";
         return Err(ModelError::Record { table: "program", index: 0, problem });
     }
     Ok(())
+}
+
+/// Returns the work of a checked program, in elementary operations.
+fn work(model: &Model<'_>, program: &ProgramRecord) -> u64 {
+    let ops = model.program_ops(program).iter();
+    ops.filter_map(|op| Some(Operation::decode(op).ok()?.work(&op.dims))).fold(0, u64::saturating_add)
 }
 
 /// Checks that each slot names a bank, and that its `is_written` is right.
@@ -206,6 +218,7 @@ fn check_port(
 }
 
 pub(super) fn golden(model: &Model<'_>) -> Result<(), ModelError> {
+    let mut self_test_work = 0u64;
     for (index, record) in (0u32..).zip(model.golden) {
         let wrong = |problem| ModelError::Record { table: "golden tensor", index, problem };
         let program =
@@ -228,10 +241,17 @@ pub(super) fn golden(model: &Model<'_>) -> Result<(), ModelError> {
             return Err(wrong("lies outside the golden data"));
         }
         // The records of a case are consecutive: the self-test reads them once, in order.
-        if let Some(before) = (index as usize).checked_sub(1).map(|at| &model.golden[at])
-            && (record.program, record.case) < (before.program, before.case)
-        {
-            return Err(wrong("is not in the order of programs and cases"));
+        let before = (index as usize).checked_sub(1).map(|at| &model.golden[at]);
+        let before = before.map(|before| (before.program, before.case, before.port));
+        if before.is_some_and(|before| (record.program, record.case, record.port) <= before) {
+            return Err(wrong("is not in the order of programs, cases and ports, or there twice"));
+        }
+        if before.is_none_or(|(program, case, _)| (program, case) != (record.program, record.case)) {
+            self_test_work = self_test_work.saturating_add(work(model, program));
+        }
+        if self_test_work > SELF_TEST_WORK_MAX {
+            let what = "elementary operations of the self-test";
+            return Err(ModelError::Limit { what, seen: self_test_work, limit: SELF_TEST_WORK_MAX });
         }
     }
     Ok(())
@@ -243,13 +263,27 @@ pub(super) fn conventions(model: &Model<'_>) -> Result<(), ModelError> {
     if (c.input_size, c.mask_size) != (model.header.input_size, model.header.mask_size) {
         return Err(wrong("sizes differ from the header's"));
     }
-    let numbers = c.mean.is_finite() && c.std.is_finite();
-    let sizes = c.input_size <= 4096
-        && c.mask_size <= c.input_size
-        && c.point_slots <= 1024
-        && c.mask_candidates <= 64;
-    if !numbers || !sizes || (c.input_size != 0 && c.std <= 0.0) {
-        return Err(wrong("a value is outside its limits"));
+    let counts = c.point_slots <= POINT_SLOTS_MAX && c.mask_candidates <= MASK_CANDIDATES_MAX;
+    if !counts {
+        return Err(wrong("has more than 1024 point slots or 64 candidate masks"));
+    }
+    if c.mean.is_nan() || c.mean.abs() > MEAN_MAX {
+        return Err(wrong("the mean of grey levels, which are within 0..1, is not within -1000..1000"));
+    }
+    let is_for_sessions = c.input_size != 0;
+    if !is_for_sessions {
+        let is_plain = c.std.is_finite() && c.mask_size == 0;
+        return if is_plain {
+            Ok(())
+        } else {
+            Err(wrong("has a mask size or a standard deviation without an input size"))
+        };
+    }
+    if c.input_size < INPUT_SIZE_MIN || c.mask_size < INPUT_SIZE_MIN {
+        return Err(wrong("the input or the mask is smaller than 8 x 8"));
+    }
+    if !(STD_RANGE[0]..=STD_RANGE[1]).contains(&c.std) {
+        return Err(wrong("the standard deviation of grey levels is not within 1e-6..1e6"));
     }
     Ok(())
 }

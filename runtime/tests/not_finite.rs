@@ -1,0 +1,75 @@
+//! No number that is infinite or NaN becomes a contour: the object is lost, and an event says so.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{
+    AlignedBytes, Memory, boxed, disc, every_frame, frame, only, refresh_hashes, section_record, state,
+};
+use sonotrace::format::{Dtype, FileHeader, Model, OpRecord, SectionKind, SectionRecord, TensorSpace};
+use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::event::EventKind;
+use sonotrace::hal::overlay::State;
+
+/// Returns the small model without stored outputs, so that no self-test refuses it, with `value` as the first weight of the first
+/// operation of a program that reads f32 or f16 weights.
+fn with_weight(program: &str, value: f32) -> AlignedBytes {
+    let mut file = AlignedBytes::new(disc());
+    let model = Model::parse(disc()).unwrap();
+    let (_, record) = model.program(program).unwrap();
+    let weights = |op: &OpRecord| {
+        let read = op.operands[1..].iter().filter_map(|operand| model.tensors().get(operand.tensor as usize));
+        read.copied().find(|tensor| {
+            tensor.space() == Some(TensorSpace::Weights)
+                && matches!(tensor.dtype(), Some(Dtype::F32 | Dtype::F16))
+        })
+    };
+    let tensor = model.program_ops(record).iter().rev().find_map(weights).expect("an operation with weights");
+    let at = (section_record(disc(), SectionKind::Weights).offset + tensor.offset) as usize;
+    match tensor.dtype() {
+        Some(Dtype::F32) => file.bytes_mut()[at..at + 4].copy_from_slice(&value.to_le_bytes()),
+        _ => file.bytes_mut()[at..at + 2].copy_from_slice(&half::f16::from_f32(value).to_le_bytes()),
+    }
+    let table = size_of::<FileHeader>() + (SectionKind::Golden as usize - 1) * size_of::<SectionRecord>();
+    let golden: &mut SectionRecord =
+        bytemuck::from_bytes_mut(&mut file.bytes_mut()[table..][..size_of::<SectionRecord>()]);
+    golden.bytes = 0;
+    refresh_hashes(file.bytes_mut());
+    file
+}
+
+#[test]
+fn no_contour_is_shown_of_values_that_are_not_finite() {
+    for program in ["encoder", "decoder"] {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let file = with_weight(program, value);
+            let clock = ManualClock::new(0);
+            let mut memory = Memory::of(&every_frame());
+            let model = Model::parse(file.bytes()).unwrap();
+            let mut scan = memory.try_open(model, every_frame(), &clock).unwrap();
+            scan.prompt(boxed(1, [-5.0, 15.0, 5.0, 25.0])).unwrap();
+            for seq in 1..4 {
+                let overlay = scan.overlay_of(&frame(seq));
+                let shown = overlay.objects().iter().filter(|object| object.points > 0).count();
+                assert_eq!(shown, 0, "{program}, {value}");
+                assert!(
+                    overlay.objects().iter().all(|object| state(object) == State::Lost),
+                    "{program}, {value}"
+                );
+            }
+            assert!(scan.event_kinds().contains(&EventKind::NotFinite), "{program}, {value}");
+        }
+    }
+}
+
+/// The same files with finite weights show the object.
+#[test]
+fn a_contour_is_shown_of_finite_values() {
+    let file = with_weight("decoder", 0.5);
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.try_open(Model::parse(file.bytes()).unwrap(), every_frame(), &clock).unwrap();
+    scan.prompt(boxed(1, [-5.0, 15.0, 5.0, 25.0])).unwrap();
+    let overlay = scan.overlay_of(&frame(1));
+    assert!(only(&overlay).points > 0);
+    assert!(!scan.event_kinds().contains(&EventKind::NotFinite));
+}
