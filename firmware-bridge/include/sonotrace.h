@@ -1,8 +1,37 @@
 /* The C interface of sonotrace: generated from its Rust source, do not edit.
  *
- * A session lives in memory that the caller provides and starts no thread. Each of its sides may be used by one thread
- * at a time: frames in, prompts in, the step that computes, overlays out, events out; any thread may read the counters.
- * A second thread on one side gets SONOTRACE_STATUS_BUSY. No call waits for another, none allocates after opening.
+ * SESSIONS AND THREADS. A session lives in memory that the caller provides and starts no thread. It has five sides, each
+ * for one thread at a time; the comment of each call says to which it belongs:
+ *   acquisition  sonotrace_frame_acquire, sonotrace_frame_commit
+ *   user's       sonotrace_prompt, sonotrace_set_frozen
+ *   worker       sonotrace_step, the only call that computes
+ *   display's    sonotrace_overlay_poll
+ *   log's        sonotrace_event_next
+ * A second call on one side gets SONOTRACE_STATUS_BUSY. sonotrace_counters and all calls without a session may come from
+ * any thread; sonotrace_close is refused while any other call is in progress. No call waits for another. After
+ * sonotrace_open, the calls on a session allocate nothing, lock nothing and open nothing.
+ *
+ * VERSIONS. The sizes of all structures and SONOTRACE_ABI_VERSION go from this header into the configuration
+ * (sonotrace_config_default) and are compared when a session is opened: a caller that was compiled with another header gets
+ * SONOTRACE_STATUS_VERSION. The counters may be shorter or longer than the library's.
+ *
+ * MEMORY. The region of a session starts on a multiple of what sonotrace_memory_required returns; a model's bytes start on a
+ * page, as sonotrace_model_map does. Both stay in place until the session is closed. Nothing else needs more than C's own
+ * alignment. A call needs at most SONOTRACE_STACK_BYTES of stack (measured by a test; sonotrace_model_map and calls that
+ * fail included). Before a scan: sonotrace_memory_lock for the region and the model, sonotrace_thread_prepare on each thread,
+ * sonotrace_program_prefault once. Then a scan causes no page fault.
+ *
+ * COORDINATES. The plane is the scan plane in millimetres: x is lateral, to the right on the display, y is depth, downwards.
+ * Linear: the origin is on the face of the probe, at the x that the frame's left_mm and right_mm count from. Convex and
+ * phased: the origin is where the probe's axis (angle 0) meets its face, apex_radius_mm below the apex; angles are positive
+ * to the right. Raster: left_mm and top_mm place the centre of the first pixel. Raster of unknown scale: the unit is the
+ * picture's pixel, the origin is the centre of its first pixel, and millimetre fields are 0.
+ * The display: the field of view (of a picture: its content) is fitted into display_width x display_height, with square
+ * pixels, centred, as large as possible; x right, y down, whole numbers at pixel centres, (0, 0) the centre of the top left
+ * pixel. With a display of 0 x 0, pixels are those of the picture itself.
+ *
+ * FAILURES. Every call that can fail returns a status; sonotrace_last_error then gives the thread's reason: what is wrong,
+ * the limit, the value seen. Outputs are set after a failure too: to 0 or null. No other effect remains.
  */
 
 #ifndef SONOTRACE_H
@@ -18,28 +47,82 @@
 #define SONOTRACE_OVERLAY_ABI_VERSION 1
 #define SONOTRACE_TGC_POINTS 8
 #define SONOTRACE_LINES_MAX 4096
+#define SONOTRACE_FRAME_FIELDS 32
 #define SONOTRACE_SAMPLES_MAX 8192
-#define SONOTRACE_LAW_LINEAR 1
-#define SONOTRACE_LAW_LOGARITHMIC 2
-#define SONOTRACE_LAW_VENDOR_TABLE 3
-#define SONOTRACE_FRAME_FROZEN 1
-#define SONOTRACE_FRAME_BURNT_IN_OVERLAY 2
-#define SONOTRACE_FRAME_REPLAYED 4
-#define SONOTRACE_FRAME_GAP_BEFORE 8
-#define SONOTRACE_FRAME_CRC_PRESENT 16
-#define SONOTRACE_FRAME_TGC_PENDING 32
+#define SONOTRACE_LAW_LINEAR 1 /* proportional to the echo: the library compresses over law_range_db */
+#define SONOTRACE_LAW_LOGARITHMIC 2 /* compressed already: 0 to full scale are law_range_db */
+#define SONOTRACE_LAW_VENDOR_TABLE 3 /* compressed already by table law_table of the configuration */
+#define SONOTRACE_FRAME_FROZEN 1 /* the image is frozen: the frame is dropped and counted */
+#define SONOTRACE_FRAME_BURNT_IN_OVERLAY 2 /* text or graphics are burnt into the samples (for records: it changes nothing) */
+#define SONOTRACE_FRAME_REPLAYED 4 /* a recorded cine, not a live frame (for records: it changes nothing) */
+#define SONOTRACE_FRAME_GAP_BEFORE 8 /* frames are missing before this one: its overlay says so too */
+#define SONOTRACE_FRAME_CRC_PRESENT 16 /* crc32 holds the checksum of the payload, and a step checks it */
+#define SONOTRACE_FRAME_TGC_PENDING 32 /* the library applies tgc and gain_db; without it they have been applied */
 #define SONOTRACE_OBJECTS_MAX 10
 #define SONOTRACE_CONTOUR_POINTS_MAX 256
 #define SONOTRACE_POLYGONS_MAX 5
 #define SONOTRACE_ANSWERS_MAX 16
 #define SONOTRACE_STAGES 5
-#define SONOTRACE_OVERLAY_UPDATE 1
-#define SONOTRACE_OVERLAY_GAP_BEFORE 2
-#define SONOTRACE_OVERLAY_FROZEN 4
-#define SONOTRACE_VALID_PIXELS 1
-#define SONOTRACE_VALID_MILLIMETRES 2
-#define SONOTRACE_VALID_AT_BORDER 4
-#define SONOTRACE_VALID_ELLIPSE 8
+#define SONOTRACE_OVERLAY_UPDATE 1 /* a further overlay of a frozen frame, after prompts changed its contours */
+#define SONOTRACE_OVERLAY_GAP_BEFORE 2 /* frames are missing before this one, by its number or by its own flag */
+#define SONOTRACE_OVERLAY_FROZEN 4 /* the image is frozen */
+#define SONOTRACE_VALID_PIXELS 1 /* area_px2, centroid_px; contour_px always holds `points` points */
+#define SONOTRACE_VALID_MILLIMETRES 2 /* contour_mm, area_mm2, perimeter_mm, both axes, centroid_mm: the scale is known */
+#define SONOTRACE_VALID_AT_BORDER 4 /* the contour touches the border of the field of view: it may be cut off */
+#define SONOTRACE_VALID_ELLIPSE 8 /* ellipse */
+
+/* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame is a
+ * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. */
+#define SONOTRACE_EVENT_OPENED 1 /* session opened in {value} bytes */
+#define SONOTRACE_EVENT_CLOSED 2 /* session ended after {value} overlays */
+#define SONOTRACE_EVENT_GEOMETRY_CHANGED 3 /* geometry changed (epoch {detail}): a new sampling table is started */
+#define SONOTRACE_EVENT_TABLE_READY 4 /* sampling table of geometry epoch {detail} is ready after {value} frames */
+#define SONOTRACE_EVENT_FRAME_DROPPED 5 /* dropped, reason {detail}, field {value} */
+#define SONOTRACE_EVENT_FRAMES_MISSING 6 /* {value} frames are missing before it */
+#define SONOTRACE_EVENT_STREAM_RESTARTED 7 /* the stream restarted: its clock or sequence numbers went back */
+#define SONOTRACE_EVENT_FROZEN 8 /* frozen */
+#define SONOTRACE_EVENT_RESUMED 9 /* live again */
+#define SONOTRACE_EVENT_PROMPT_ANSWERED 10 /* prompt {value} has outcome {detail} */
+#define SONOTRACE_EVENT_OBJECT_LOST 11 /* object {detail} is lost */
+#define SONOTRACE_EVENT_OBJECT_REPROJECTED 12 /* object {detail} is reprojected into the new geometry */
+#define SONOTRACE_EVENT_DEADLINE_MISSED 13 /* overlay later than its budget by {value} ns */
+#define SONOTRACE_EVENT_OVERLAYS_UNFETCHED 14 /* overlays are not fetched: {value} so far */
+#define SONOTRACE_EVENT_BAD_COMMAND 15 /* a malformed command was ignored */
+#define SONOTRACE_EVENT_NOT_FINITE 16 /* computed values are not finite (object {detail}, 0 for all): nothing is shown of them */
+
+/* The field that made a frame unusable: of the descriptor, but for the first and the last. */
+#define SONOTRACE_FRAME_FIELD_NONE 0
+#define SONOTRACE_FRAME_FIELD_MAGIC 1
+#define SONOTRACE_FRAME_FIELD_ABI_VERSION 2
+#define SONOTRACE_FRAME_FIELD_DESCRIPTOR_BYTES 3
+#define SONOTRACE_FRAME_FIELD_PAYLOAD_BYTES 4
+#define SONOTRACE_FRAME_FIELD_FLAGS 5
+#define SONOTRACE_FRAME_FIELD_DOMAIN 6
+#define SONOTRACE_FRAME_FIELD_SAMPLE_TYPE 7
+#define SONOTRACE_FRAME_FIELD_LINES 8
+#define SONOTRACE_FRAME_FIELD_SAMPLES 9
+#define SONOTRACE_FRAME_FIELD_STRIDE_BYTES 10
+#define SONOTRACE_FRAME_FIELD_GEOMETRY 11
+#define SONOTRACE_FRAME_FIELD_APEX_RADIUS_MM 12
+#define SONOTRACE_FRAME_FIELD_FIRST_ANGLE_RAD 13
+#define SONOTRACE_FRAME_FIELD_LAST_ANGLE_RAD 14
+#define SONOTRACE_FRAME_FIELD_FIRST_DEPTH_MM 15
+#define SONOTRACE_FRAME_FIELD_LAST_DEPTH_MM 16
+#define SONOTRACE_FRAME_FIELD_LEFT_MM 17
+#define SONOTRACE_FRAME_FIELD_RIGHT_MM 18
+#define SONOTRACE_FRAME_FIELD_TOP_MM 19
+#define SONOTRACE_FRAME_FIELD_SPACING_X_MM 20
+#define SONOTRACE_FRAME_FIELD_SPACING_Y_MM 21
+#define SONOTRACE_FRAME_FIELD_CONTENT 22
+#define SONOTRACE_FRAME_FIELD_SPEED_OF_SOUND_M_S 23
+#define SONOTRACE_FRAME_FIELD_AMPLITUDE_LAW 24
+#define SONOTRACE_FRAME_FIELD_LAW_RANGE_DB 25
+#define SONOTRACE_FRAME_FIELD_LAW_TABLE 26
+#define SONOTRACE_FRAME_FIELD_GAIN_DB 27
+#define SONOTRACE_FRAME_FIELD_FRAME_RATE_HZ 28
+#define SONOTRACE_FRAME_FIELD_TGC 29
+#define SONOTRACE_FRAME_FIELD_CRC32 30
+#define SONOTRACE_FRAME_FIELD_DISPLAY 31
 
 // A click.
 #define SONOTRACE_PROMPT_CLICK 1
@@ -65,8 +148,14 @@
 // Work on every frame, in order. For replay.
 #define SONOTRACE_POLICY_ALL 2
 
+// Version of this header: of its structures, functions and constants.
+#define SONOTRACE_ABI_VERSION 2
+
 // Maximum number of amplitude tables.
 #define SONOTRACE_VENDOR_TABLES_MAX 64
+
+// Stack that a call of this library uses at most, in bytes. A thread needs as much beyond what its own code uses.
+#define SONOTRACE_STACK_BYTES (32 * 1024)
 
 // Result of a call.
 enum sonotrace_status_e
@@ -82,9 +171,9 @@ enum sonotrace_status_e
   SONOTRACE_STATUS_NULL_POINTER = 2,
   // The handle does not refer to an open session.
   SONOTRACE_STATUS_NOT_A_SESSION = 3,
-  // Another thread is in a call on the same side of the session.
+  // A call on the same side of the session is in progress; for a close, a call on any side.
   SONOTRACE_STATUS_BUSY = 4,
-  // A setting is invalid, or the structure's size differs from this library's.
+  // A setting is invalid.
   SONOTRACE_STATUS_CONFIG = 5,
   // The model file is refused.
   SONOTRACE_STATUS_MODEL = 6,
@@ -94,18 +183,22 @@ enum sonotrace_status_e
   SONOTRACE_STATUS_REGION = 8,
   // The session cannot be opened with this model, or failed its self-test.
   SONOTRACE_STATUS_SESSION = 9,
-  // A frame was committed without being acquired, or a descriptor is invalid.
+  // A frame was committed without being acquired, or the session cannot use it.
   SONOTRACE_STATUS_FRAME = 10,
   // A prompt is invalid.
   SONOTRACE_STATUS_PROMPT = 11,
   // The queue of prompts is full: try again after a step.
   SONOTRACE_STATUS_FULL = 12,
-  // The other side of a ring has broken its protocol.
+  // The memory of a ring is damaged: a frame is longer than its slot, or something else writes into the region.
   SONOTRACE_STATUS_RING = 13,
   // A defect of this library ended the call. The session is poisoned.
   SONOTRACE_STATUS_PANIC = 14,
   // A defect ended an earlier call on this session: it can only be closed.
   SONOTRACE_STATUS_POISONED = 15,
+  // The caller was compiled against the header of another version of this library.
+  SONOTRACE_STATUS_VERSION = 16,
+  // The system refused to lock memory or to provide pages.
+  SONOTRACE_STATUS_MEMORY = 17,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -137,6 +230,31 @@ enum sonotrace_step_e
 typedef enum sonotrace_step_e sonotrace_step_e;
 #else
 typedef uint32_t sonotrace_step_e;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Reason why a frame has no overlay.
+enum sonotrace_drop_reason_e
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Replaced by a newer frame: evicted by the ring, or skipped because only the newest frame is processed.
+  SONOTRACE_DROP_REASON_SUPERSEDED = 0,
+  // Its descriptor or payload was refused.
+  SONOTRACE_DROP_REASON_MALFORMED = 1,
+  // Its sequence number or time was not later than a delivered frame's.
+  SONOTRACE_DROP_REASON_OUT_OF_ORDER = 2,
+  // The image was frozen.
+  SONOTRACE_DROP_REASON_FROZEN = 3,
+  // The session ended before the frame was processed.
+  SONOTRACE_DROP_REASON_SHUT_DOWN = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum sonotrace_drop_reason_e sonotrace_drop_reason_e;
+#else
+typedef uint32_t sonotrace_drop_reason_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -307,10 +425,28 @@ typedef struct {
   float to[2];
 } sonotrace_prompt_t;
 
-// A session's settings: start from `sonotrace_config_default`. They are fixed from opening to closing.
+// A session's settings: start from `sonotrace_config_default`. They are copied when a session is opened, and fixed until
+// it is closed.
+//
+// The first seven fields are the sizes and the version that the caller was compiled with. `sonotrace_config_default` sets
+// them; do not change them. If they do not fit this library, no session is opened (`SONOTRACE_STATUS_VERSION`). A
+// configuration may be shorter than the library's, as that of an older header is: fields that it lacks keep their
+// defaults.
 typedef struct {
-  // Size of this structure: set by `sonotrace_config_default`, checked by every call that takes one.
+  // Size of this structure.
   uint32_t config_bytes;
+  // `SONOTRACE_ABI_VERSION`.
+  uint32_t abi_version;
+  // Size of `sonotrace_frame_descriptor_t`.
+  uint32_t descriptor_bytes;
+  // Size of `sonotrace_frame_slot_t`.
+  uint32_t frame_slot_bytes;
+  // Size of `sonotrace_prompt_t`.
+  uint32_t prompt_bytes;
+  // Size of `sonotrace_overlay_t`.
+  uint32_t overlay_bytes;
+  // Size of `sonotrace_event_t`.
+  uint32_t event_bytes;
   // `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
   uint32_t policy;
   // Time from a frame's commit to its overlay's commit. A later overlay is a deadline miss.
@@ -321,9 +457,10 @@ typedef struct {
   uint32_t kept_frames;
   // Rows of a new geometry's sampling table that are computed per frame.
   uint32_t table_rows_per_frame;
-  // Width of the display, in whose pixels contours are reported. If width and height are 0: the picture's own pixels.
+  // Width of the display, in whose pixels contours are reported, up to 16384. If width and height are 0: the picture's
+  // own pixels; polar frames are refused then.
   uint32_t display_width;
-  // Height of the display.
+  // Height of the display, up to 16384.
   uint32_t display_height;
   // Confidence below which an object's state is attention.
   float attention_below;
@@ -343,10 +480,13 @@ typedef struct {
   const uint8_t *vendor_tables;
   // Number of amplitude tables in `vendor_tables`.
   uint32_t vendor_table_count;
-  // Zero.
+  // Must be zero.
   uint32_t reserved;
   // The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
-  // clock. Called from the threads that step and that commit frames.
+  // clock. Called from the threads that open, step, commit frames and close, also at the same time: once by a commit,
+  // by a step a few times and after each piece of work (a tile of an operation, 32 KiB of a checksum, some 4096 pixels:
+  // some hundred to some thousand times a frame). It should take less than a microsecond, and it may not wait. Calls
+  // on the session from within it return `SONOTRACE_STATUS_BUSY` for the side in use and for a close.
   uint64_t (*now_ns)(void *user);
   // Argument of `now_ns`.
   void *clock_user;
@@ -446,9 +586,9 @@ typedef struct {
 typedef struct {
   // The descriptor. It still describes the slot's last frame: start from `sonotrace_frame_descriptor_init`.
   sonotrace_frame_descriptor_t *descriptor;
-  // Room for the samples.
+  // Room for the samples, on a multiple of 64 bytes.
   uint8_t *payload;
-  // Size of that room in bytes.
+  // Size of that room in bytes: the configuration's `payload_bytes`.
   size_t payload_capacity;
 } sonotrace_frame_slot_t;
 
@@ -560,7 +700,7 @@ typedef struct {
   uint64_t t_ns;
   // Sequence number of its frame; 0 for none.
   uint64_t seq;
-  // An event kind.
+  // An SONOTRACE_EVENT_.
   uint32_t kind;
   // A number whose meaning depends on the kind.
   uint32_t detail;
@@ -568,14 +708,14 @@ typedef struct {
   uint64_t value;
 } sonotrace_event_t;
 
-// Totals since a session was opened. At any time, frames committed = `overlays` + all `dropped_` + frames that are
-// queued or in work.
+// Totals since a session was opened, all as of one step. At any time, frames committed = `overlays` + all `dropped_` +
+// frames that are queued or in work. New fields of later versions are added at the end.
 typedef struct {
   // Overlays committed, one per frame.
   uint64_t overlays;
   // Frames superseded by a newer one.
   uint64_t dropped_superseded;
-  // Frames whose descriptor or payload was refused.
+  // Frames that were refused when a step took them; `malformed_by_field` says why.
   uint64_t dropped_malformed;
   // Frames not newer than a delivered one.
   uint64_t dropped_out_of_order;
@@ -609,7 +749,16 @@ typedef struct {
   uint64_t bad_commands;
   // Steps so far. A watchdog can check that it grows.
   uint64_t heartbeat;
+  // Events that were evicted before they were fetched.
+  uint64_t events_lost;
+  // Commits refused with `SONOTRACE_STATUS_FRAME`, as of the call; those frames are in no other counter.
+  uint64_t frames_refused;
+  // `dropped_malformed` by the field that is wrong: index `SONOTRACE_FRAME_FIELD_`.
+  uint64_t malformed_by_field[SONOTRACE_FRAME_FIELDS];
 } sonotrace_counters_t;
+
+// All reasons, in the order of their wire values.
+#define sonotrace_drop_reason_e_ALL { sonotrace_drop_reason_e_Superseded, sonotrace_drop_reason_e_Malformed, sonotrace_drop_reason_e_OutOfOrder, sonotrace_drop_reason_e_Frozen, sonotrace_drop_reason_e_ShutDown, }
 
 #ifdef __cplusplus
 extern "C" {
@@ -618,8 +767,11 @@ extern "C" {
 // The library's version, `major.minor.patch`, as static NUL-terminated ASCII.
 const char *sonotrace_version(void);
 
-// Queues a prompt. `ticket`, which may be null, receives the prompt's number. The overlay that replies to the prompt
-// has the same number.
+// The library's `SONOTRACE_ABI_VERSION`; a caller compares it with that of its header.
+uint32_t sonotrace_abi_version(void);
+
+// Queues a prompt. `ticket`, which may be null, receives the prompt's number, from 1; 0 after a failure. Exactly one
+// fetched overlay replies to the prompt, with the same number. User's side.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for
@@ -629,51 +781,90 @@ sonotrace_status_e sonotrace_prompt(sonotrace_session_t *session,
                                     uint32_t *ticket);
 
 // Reports that the image is frozen (1) or live again (0). Frames that arrive while it is frozen are dropped and
-// counted; prompts are served on the frame that is shown.
+// counted; prompts are served on the frame that is shown. User's side.
 //
 // # Safety
 // `session` comes from `sonotrace_open`.
 sonotrace_status_e sonotrace_set_frozen(sonotrace_session_t *session,
                                         uint32_t is_frozen);
 
-// Writes the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
+// Writes the settings for live scanning, as far as the caller's structure reaches. Called by
+// `sonotrace_config_default` of the header, with the size and the version of that header. Returns
+// `SONOTRACE_STATUS_VERSION`, and an empty configuration, if they do not fit this library. Any thread may call it.
 //
 // # Safety
-// `config` is null or points to room for a `sonotrace_config_t`.
-sonotrace_status_e sonotrace_config_default(sonotrace_config_t *config);
+// `config` is null or points to room for `config_bytes` bytes, aligned for a `sonotrace_config_t`.
+sonotrace_status_e sonotrace_config_sized(sonotrace_config_t *config,
+                                          uint32_t config_bytes,
+                                          uint32_t abi_version);
 
-// Sets magic, version and size of a descriptor, and zeroes the rest.
+// Sets magic and version of a descriptor and the size that the caller's header gives it, and zeroes the rest. Called
+// by `sonotrace_frame_descriptor_init` of the header. Any thread may call it.
 //
 // # Safety
-// `descriptor` is null or points to room for one.
-sonotrace_status_e sonotrace_frame_descriptor_init(sonotrace_frame_descriptor_t *descriptor);
+// `descriptor` is null or points to room for `descriptor_bytes` bytes.
+sonotrace_status_e sonotrace_frame_descriptor_sized(sonotrace_frame_descriptor_t *descriptor,
+                                                    size_t descriptor_bytes);
 
-// Checks a descriptor as the session does. Returns `SONOTRACE_STATUS_FRAME` if a field is invalid; the last error's
-// text names the field.
+// Checks a descriptor by the rules for all sessions. (A commit also checks it against its session: the slot's size,
+// the amplitude tables, the display.) Returns `SONOTRACE_STATUS_FRAME` if a field is invalid; the last error's text
+// names the field. Any thread may call it.
 //
 // # Safety
 // `descriptor` is null or points to one.
 sonotrace_status_e sonotrace_frame_descriptor_check(const sonotrace_frame_descriptor_t *descriptor);
 
-// Acquires the slot to fill next. Never waits. The slot is the caller's until it is committed; until then, each
-// acquire returns the same slot.
+// Acquires the slot to fill next. Never waits. Acquisition's side. The slot is the caller's until it is committed;
+// until then, each acquire returns the same slot. After a failure all fields of `slot` are null or 0.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `slot` is null or points to room for one.
 sonotrace_status_e sonotrace_frame_acquire(sonotrace_session_t *session,
                                            sonotrace_frame_slot_t *slot);
 
-// Queues the acquired frame and sets its `t_enqueue_ns` from the session's clock. Never waits: if the queue is full,
-// its oldest frame is evicted and counted, and `evicted`, which may be null, receives 1. The session checks the
-// descriptor when it takes the frame, and counts an invalid one as malformed.
+// Queues the acquired frame and sets its `t_enqueue_ns` from the session's clock, with one call of it. Never waits:
+// if the queue is full, its oldest frame is evicted and counted, and `evicted`, which may be null, receives 1 (else 0).
+// Acquisition's side.
+//
+// A frame that the session cannot use is refused with `SONOTRACE_STATUS_FRAME`; the last error's text names the field,
+// the limit and the value, and `frames_refused` counts it. The slot stays acquired: correct the descriptor and commit
+// again, or fill the slot with the next frame. Only the samples' checksum is checked later, by the step that takes the
+// frame. If samples were written past `payload_capacity`, the call returns `SONOTRACE_STATUS_RING`, and the frame is
+// not queued.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `evicted` is null or points to room for a number.
 sonotrace_status_e sonotrace_frame_commit(sonotrace_session_t *session,
                                           uint32_t *evicted);
 
+// Locks the pages of some memory, and provides each of them, so that they cause no page fault from now on. For the
+// region of a session, for `sonotrace_model_data`, for the caller's own buffers. The memory's content does not change.
+//
+// Returns `SONOTRACE_STATUS_MEMORY` if the system does not allow to lock it (`RLIMIT_MEMLOCK`, `CAP_IPC_LOCK`): all pages
+// are present nevertheless, but the system may take them away when memory is short. Any thread may call it.
+//
+// # Safety
+// `start` is null or points to `bytes` bytes that can be read.
+sonotrace_status_e sonotrace_memory_lock(const void *start,
+                                         size_t bytes);
+
+// Prepares the calling thread for a scan: provides and locks `stack_bytes` of its stack below the caller's frame, at
+// least `SONOTRACE_STACK_BYTES`, and the room for its error texts. Call it on each thread that calls this library, before
+// its loop.
+//
+// Returns `SONOTRACE_STATUS_CONFIG` if the thread's stack is too small for that, and `SONOTRACE_STATUS_MEMORY` as
+// `sonotrace_memory_lock` does.
+sonotrace_status_e sonotrace_thread_prepare(size_t stack_bytes);
+
+// Provides every page of the program's and its libraries' code, constants and variables, so that code that runs for the
+// first time in the middle of a scan causes no page fault. Call it once, after all libraries are loaded. Returns
+// `SONOTRACE_STATUS_MEMORY` if the system cannot do it (Linux before 5.14).
+sonotrace_status_e sonotrace_program_prefault(void);
+
 // Maps a model file read-only, so that no process can change or truncate it while it is used. Call it before scanning:
-// it reads the file and allocates. Any number of sessions may share a model.
+// it reads the file and allocates. Any number of sessions may share a model, and any thread may call this. Anything but
+// a regular file is refused at once. `model` receives null after a failure. The bytes stay where they are until
+// `sonotrace_model_unmap`.
 //
 // # Safety
 // `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
@@ -698,28 +889,35 @@ size_t sonotrace_model_bytes(const sonotrace_model_t *model);
 // `model` is null or was made by `sonotrace_model_map`; no session uses it any more, and it is unmapped once.
 void sonotrace_model_unmap(sonotrace_model_t *model);
 
-// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next call on this side.
-// Returns `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
+// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next
+// `sonotrace_overlay_poll` or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there
+// is none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
 sonotrace_status_e sonotrace_overlay_poll(sonotrace_session_t *session,
                                           const sonotrace_overlay_t **overlay);
 
-// The next event, oldest first. Returns `SONOTRACE_STATUS_EMPTY` if there is none.
+// The next event, oldest first; all fields are 0 after a failure. Log's side. Returns `SONOTRACE_STATUS_EMPTY` if
+// there is none. If the queue is full, its oldest event is evicted and counted in `events_lost`.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `event` is null or points to room for one.
-sonotrace_status_e sonotrace_event_next(sonotrace_session_t *session, sonotrace_event_t *event);
+sonotrace_status_e sonotrace_event_next(sonotrace_session_t *session,
+                                        sonotrace_event_t *event);
 
-// Writes an event as one line of NUL-terminated text, truncated to `text_bytes` (at least 1).
+// Writes an event as one line of NUL-terminated text, truncated to `text_bytes` (at least 1); empty after a failure.
+// Any thread may call it.
 //
 // # Safety
 // `event` is null or points to one, `text` is null or points to room for `text_bytes` bytes.
-sonotrace_status_e sonotrace_event_text(const sonotrace_event_t *event, char *text, size_t text_bytes);
+sonotrace_status_e sonotrace_event_text(const sonotrace_event_t *event,
+                                        char *text,
+                                        size_t text_bytes);
 
-// Computes the memory that a session needs, in bytes, and the alignment of its start. The model's first 4096 bytes
-// suffice. The model itself and thread stacks are not included.
+// Computes the memory that a session needs, in bytes, and the alignment of its start; 0 after a failure. The model's first
+// 4096 bytes suffice. The model itself and thread stacks are not included. Refuses every setting that `sonotrace_open`
+// refuses. Any thread may call it.
 //
 // # Safety
 // Each pointer is null or valid for what its name says: `model_bytes` bytes, one configuration with its tables, room
@@ -731,7 +929,10 @@ sonotrace_status_e sonotrace_memory_required(const uint8_t *model,
                                              size_t *align);
 
 // Opens a session in `region`: verifies the model, lays out the memory, and runs each program once as a self-test. No
-// later call allocates. The session uses the region and the model until it is closed.
+// later call on the session allocates. Writes to every page of the region, so that none is missing later; to keep them
+// present, lock the region (`sonotrace_memory_lock`). The session uses the region, the model and the clock until it is
+// closed; the configuration and its tables are copied. `session` receives null after a failure. The region's content
+// before does not matter, and it may not move.
 //
 // # Safety
 // Each pointer is null or valid for what its name says; nothing else uses the `region_bytes` bytes at `region` until
@@ -743,8 +944,8 @@ sonotrace_status_e sonotrace_open(const uint8_t *model,
                                   size_t region_bytes,
                                   sonotrace_session_t **session);
 
-// Continues the frame in work, or takes the next one, for one slice. Never waits. `step` and `seq` (the frame's
-// sequence number, or 0) may be null.
+// Continues the frame in work, or takes the next one, for one slice. Never waits. Worker's side: the only call that
+// computes. `step` and `seq` (the frame's sequence number, or 0) may be null; they receive 0 after a failure.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `step` and `seq` are null or point to room for their values.
@@ -752,21 +953,29 @@ sonotrace_status_e sonotrace_step(sonotrace_session_t *session,
                                   sonotrace_step_e *step,
                                   uint64_t *seq);
 
-// Reads the totals as of the last step. Any thread may call it.
+// Reads the totals as of the last step, as far as the caller's structure reaches; 0 after a failure. Any thread may call
+// it. Called by `sonotrace_counters` of the header, with the size of its structure.
 //
 // # Safety
-// `session` comes from `sonotrace_open`; `counters` is null or points to room for them.
-sonotrace_status_e sonotrace_counters(const sonotrace_session_t *session, sonotrace_counters_t *counters);
+// `session` comes from `sonotrace_open`; `counters` is null or points to room for `counters_bytes` bytes.
+sonotrace_status_e sonotrace_counters_sized(const sonotrace_session_t *session,
+                                            sonotrace_counters_t *counters,
+                                            size_t counters_bytes);
 
 // Closes a session: queued frames are counted in `dropped_shut_down`. The region and the model are the caller's again,
-// and the handle is no longer valid. `counters`, if not null, receives the final totals. A poisoned session is closed,
-// too: the call returns `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
+// and the handle is no longer valid. `counters`, if not null, receives the final totals, as far as the caller's structure
+// reaches; 0 if the session stays open. Called by `sonotrace_close` of the header, with the size of its structure.
+//
+// Returns `SONOTRACE_STATUS_BUSY`, and leaves the session open, while any other call on it is in progress, also from
+// within the caller's clock. A poisoned session is closed: the call returns `SONOTRACE_STATUS_POISONED`, and the totals
+// are those of the last step. So is one whose rings are damaged (`SONOTRACE_STATUS_RING`).
 //
 // # Safety
-// `session` comes from `sonotrace_open`, and no other thread is in a call on it or will be; `counters` is null or
-// points to room for them.
-sonotrace_status_e sonotrace_close(sonotrace_session_t *session,
-                                   sonotrace_counters_t *counters);
+// `session` comes from `sonotrace_open`, and no thread begins a call on it from now on; `counters` is null or points to
+// room for `counters_bytes` bytes.
+sonotrace_status_e sonotrace_close_sized(sonotrace_session_t *session,
+                                         sonotrace_counters_t *counters,
+                                         size_t counters_bytes);
 
 // The text of this thread's last failed call: what is wrong, the limit, the value seen. NUL-terminated UTF-8, empty if
 // no call has failed; valid until the next failure on this thread.
@@ -780,3 +989,34 @@ const char *sonotrace_status_name(uint32_t status);
 #endif  // __cplusplus
 
 #endif  /* SONOTRACE_H */
+
+/* The functions below are part of the caller: they tell the library the sizes that the caller was compiled with. */
+
+/* Writes the settings for live scanning, and the sizes and the version of this header: newest frame only, 33 ms budget, a
+ * 640 x 480 display, frames of up to 1 MiB. Returns SONOTRACE_STATUS_VERSION if this header is not that of the library. */
+static inline sonotrace_status_e sonotrace_config_default(sonotrace_config_t *config) {
+  sonotrace_status_e status = sonotrace_config_sized(config, (uint32_t)sizeof *config, SONOTRACE_ABI_VERSION);
+  if (status == SONOTRACE_STATUS_OK) {
+    config->descriptor_bytes = (uint32_t)sizeof(sonotrace_frame_descriptor_t);
+    config->frame_slot_bytes = (uint32_t)sizeof(sonotrace_frame_slot_t);
+    config->prompt_bytes = (uint32_t)sizeof(sonotrace_prompt_t);
+    config->overlay_bytes = (uint32_t)sizeof(sonotrace_overlay_t);
+    config->event_bytes = (uint32_t)sizeof(sonotrace_event_t);
+  }
+  return status;
+}
+
+/* Sets magic, version and size of a descriptor, and zeroes the rest. */
+static inline sonotrace_status_e sonotrace_frame_descriptor_init(sonotrace_frame_descriptor_t *descriptor) {
+  return sonotrace_frame_descriptor_sized(descriptor, sizeof *descriptor);
+}
+
+/* Reads the totals as of the last step: see sonotrace_counters_sized. */
+static inline sonotrace_status_e sonotrace_counters(const sonotrace_session_t *session, sonotrace_counters_t *counters) {
+  return sonotrace_counters_sized(session, counters, sizeof *counters);
+}
+
+/* Closes a session; `counters` may be null: see sonotrace_close_sized. */
+static inline sonotrace_status_e sonotrace_close(sonotrace_session_t *session, sonotrace_counters_t *counters) {
+  return sonotrace_close_sized(session, counters, sizeof *counters);
+}

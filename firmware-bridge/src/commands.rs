@@ -1,5 +1,6 @@
 //! The user's side: prompts and freezing.
 
+use crate::output::Output;
 use crate::session::{BridgeSession, call_on};
 use crate::status::{Failure, Status};
 use sonotrace::hal::command::{COMMAND_ABI_VERSION, COMMAND_MAGIC, Command, CommandRecord};
@@ -38,8 +39,8 @@ pub struct BridgePrompt {
     pub to: [f32; 2],
 }
 
-/// Queues a prompt. `ticket`, which may be null, receives the prompt's number. The overlay that replies to the prompt
-/// has the same number.
+/// Queues a prompt. `ticket`, which may be null, receives the prompt's number, from 1; 0 after a failure. Exactly one
+/// fetched overlay replies to the prompt, with the same number. User's side.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for
@@ -52,6 +53,9 @@ pub unsafe extern "C" fn sonotrace_prompt(
     prompt: *const BridgePrompt,
     ticket: *mut u32,
 ) -> Status {
+    // SAFETY: null, or room for a number, as the caller promises.
+    let mut ticket = unsafe { Output::new(ticket) };
+    ticket.set(0);
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
@@ -80,17 +84,15 @@ pub unsafe extern "C" fn sonotrace_prompt(
                 return Err(Failure::new(Status::Prompt, format_args!("prompt kind {kind} is unknown")));
             }
         };
-        let number = session.commands.enter("user's")?.prompt(prompt)?;
-        if !ticket.is_null() {
-            // SAFETY: not null, and room for a number, as the caller promises.
-            unsafe { ticket.write(number) };
-        }
+        let mut side = session.commands.enter("user's")?;
+        side.check()?;
+        ticket.set(side.prompt(prompt)?);
         Ok(())
     })
 }
 
 /// Reports that the image is frozen (1) or live again (0). Frames that arrive while it is frozen are dropped and
-/// counted; prompts are served on the frame that is shown.
+/// counted; prompts are served on the frame that is shown. User's side.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`.
@@ -101,7 +103,9 @@ pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut BridgeSession, is_fr
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
-        session.commands.enter("user's")?.set_frozen(is_frozen != 0)?;
+        let mut side = session.commands.enter("user's")?;
+        side.check()?;
+        side.set_frozen(is_frozen != 0)?;
         Ok(())
     })
 }

@@ -1,8 +1,14 @@
 //! The settings of a session in C.
 
+use crate::commands::BridgePrompt;
+use crate::frames::{BridgeFrameSlot, GUARD_BYTES};
 use crate::status::{Failure, Status, call};
 use core::ffi::c_void;
+use core::mem::{MaybeUninit, offset_of};
 use sonotrace::hal::clock::{Clock, SystemClock};
+use sonotrace::hal::event::Event;
+use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::hal::overlay::Overlay;
 use sonotrace::hal::ring::RingSizes;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
@@ -11,15 +17,35 @@ use sonotrace::vision::Display;
 pub const SONOTRACE_POLICY_NEWEST: u32 = 1;
 /// Work on every frame, in order. For replay.
 pub const SONOTRACE_POLICY_ALL: u32 = 2;
+/// Version of this header: of its structures, functions and constants.
+pub const SONOTRACE_ABI_VERSION: u32 = 2;
 /// Maximum number of amplitude tables.
 pub const SONOTRACE_VENDOR_TABLES_MAX: u32 = 64;
 
-/// A session's settings: start from `sonotrace_config_default`. They are fixed from opening to closing.
+/// A session's settings: start from `sonotrace_config_default`. They are copied when a session is opened, and fixed until
+/// it is closed.
+///
+/// The first seven fields are the sizes and the version that the caller was compiled with. `sonotrace_config_default` sets
+/// them; do not change them. If they do not fit this library, no session is opened (`SONOTRACE_STATUS_VERSION`). A
+/// configuration may be shorter than the library's, as that of an older header is: fields that it lacks keep their
+/// defaults.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Config {
-    /// Size of this structure: set by `sonotrace_config_default`, checked by every call that takes one.
+    /// Size of this structure.
     pub config_bytes: u32,
+    /// `SONOTRACE_ABI_VERSION`.
+    pub abi_version: u32,
+    /// Size of `sonotrace_frame_descriptor_t`.
+    pub descriptor_bytes: u32,
+    /// Size of `sonotrace_frame_slot_t`.
+    pub frame_slot_bytes: u32,
+    /// Size of `sonotrace_prompt_t`.
+    pub prompt_bytes: u32,
+    /// Size of `sonotrace_overlay_t`.
+    pub overlay_bytes: u32,
+    /// Size of `sonotrace_event_t`.
+    pub event_bytes: u32,
     /// `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
     pub policy: u32,
     /// Time from a frame's commit to its overlay's commit. A later overlay is a deadline miss.
@@ -30,9 +56,10 @@ pub struct Config {
     pub kept_frames: u32,
     /// Rows of a new geometry's sampling table that are computed per frame.
     pub table_rows_per_frame: u32,
-    /// Width of the display, in whose pixels contours are reported. If width and height are 0: the picture's own pixels.
+    /// Width of the display, in whose pixels contours are reported, up to 16384. If width and height are 0: the picture's
+    /// own pixels; polar frames are refused then.
     pub display_width: u32,
-    /// Height of the display.
+    /// Height of the display, up to 16384.
     pub display_height: u32,
     /// Confidence below which an object's state is attention.
     pub attention_below: f32,
@@ -52,30 +79,71 @@ pub struct Config {
     pub vendor_tables: *const u8,
     /// Number of amplitude tables in `vendor_tables`.
     pub vendor_table_count: u32,
-    /// Zero.
+    /// Must be zero.
     pub reserved: u32,
     /// The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
-    /// clock. Called from the threads that step and that commit frames.
+    /// clock. Called from the threads that open, step, commit frames and close, also at the same time: once by a commit,
+    /// by a step a few times and after each piece of work (a tile of an operation, 32 KiB of a checksum, some 4096 pixels:
+    /// some hundred to some thousand times a frame). It should take less than a microsecond, and it may not wait. Calls
+    /// on the session from within it return `SONOTRACE_STATUS_BUSY` for the side in use and for a close.
     pub now_ns: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
     /// Argument of `now_ns`.
     pub clock_user: *mut c_void,
 }
 
-/// Writes the settings for live scanning: newest frame only, 33 ms budget, a 640 x 480 display, frames of up to 1 MiB.
+/// Writes the settings for live scanning, as far as the caller's structure reaches. Called by
+/// `sonotrace_config_default` of the header, with the size and the version of that header. Returns
+/// `SONOTRACE_STATUS_VERSION`, and an empty configuration, if they do not fit this library. Any thread may call it.
 ///
 /// # Safety
-/// `config` is null or points to room for a `sonotrace_config_t`.
+/// `config` is null or points to room for `config_bytes` bytes, aligned for a `sonotrace_config_t`.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sonotrace_config_default(config: *mut Config) -> Status {
+pub unsafe extern "C" fn sonotrace_config_sized(
+    config: *mut Config,
+    config_bytes: u32,
+    abi_version: u32,
+) -> Status {
     call(|| {
         if config.is_null() {
             return Err(Failure::null("config"));
         }
-        // SAFETY: not null, and room for one, as the caller promises.
-        unsafe { config.write(Config::default()) };
+        let bytes = config.cast::<u8>();
+        // SAFETY: room for `config_bytes` bytes, as the caller promises.
+        unsafe { bytes.write_bytes(0, config_bytes as usize) };
+        check_version(config_bytes, abi_version)?;
+        let sizes = Config { config_bytes, ..Config::default() };
+        // SAFETY: room for `config_bytes` bytes, which are not more than a configuration has (checked above).
+        unsafe { bytes.copy_from_nonoverlapping((&raw const sizes).cast(), config_bytes as usize) };
         Ok(())
     })
+}
+
+/// Bytes of the sizes and of the version, which every version of a configuration starts with.
+const HEAD_BYTES: usize = offset_of!(Config, policy) + 4;
+
+/// Refuses the header of another version, and a configuration that this library does not understand.
+fn check_version(config_bytes: u32, abi_version: u32) -> Result<(), Failure> {
+    if abi_version != SONOTRACE_ABI_VERSION {
+        return Err(Failure::new(
+            Status::Version,
+            format_args!(
+                "the caller's header has version {abi_version}, this library has {SONOTRACE_ABI_VERSION}: start from \
+                 sonotrace_config_default, and compile the caller with this library's header"
+            ),
+        ));
+    }
+    let (bytes, own) = (config_bytes as usize, size_of::<Config>());
+    if !(HEAD_BYTES..=own).contains(&bytes) || !bytes.is_multiple_of(align_of::<Config>()) {
+        return Err(Failure::new(
+            Status::Version,
+            format_args!(
+                "`config_bytes` is {bytes}, this library knows {HEAD_BYTES} to {own}: start from \
+                 sonotrace_config_default, and compile the caller with this library's header"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 impl Default for Config {
@@ -87,6 +155,12 @@ impl Default for Config {
         };
         Self {
             config_bytes: size_of::<Self>() as u32,
+            abi_version: SONOTRACE_ABI_VERSION,
+            descriptor_bytes: size_of::<FrameDescriptor>() as u32,
+            frame_slot_bytes: size_of::<BridgeFrameSlot>() as u32,
+            prompt_bytes: size_of::<BridgePrompt>() as u32,
+            overlay_bytes: size_of::<Overlay>() as u32,
+            event_bytes: size_of::<Event>() as u32,
             policy: SONOTRACE_POLICY_NEWEST,
             budget_ns: session.budget_ns,
             slice_ns: session.slice_ns,
@@ -114,26 +188,23 @@ impl Config {
     /// Reads a configuration that C points at.
     ///
     /// # Safety
-    /// `config` is null or points to a `sonotrace_config_t`, whose `vendor_tables` points to `vendor_table_count`
-    /// tables.
+    /// `config` is null or points to as many bytes of a `sonotrace_config_t` as its first field says, at least eight, and
+    /// its `vendor_tables` points to `vendor_table_count` tables.
     pub(crate) unsafe fn read(config: *const Self) -> Result<Self, Failure> {
         if config.is_null() {
             return Err(Failure::null("config"));
         }
-        // Read the size first: an older caller's structure may be shorter.
-        // SAFETY: not null, and its first field is a u32 in every version.
-        let seen = unsafe { config.cast::<u32>().read() };
-        let own = size_of::<Self>();
-        if seen as usize != own {
-            return Err(Failure::new(
-                Status::Config,
-                format_args!(
-                    "`config_bytes` is {seen}, this library's is {own}: start from sonotrace_config_default"
-                ),
-            ));
-        }
-        // SAFETY: not null, and as long as this structure, as the caller promises and its size says.
-        let config = unsafe { config.read() };
+        // The first two fields are the same in every version.
+        // SAFETY: not null, and its first two fields are there, as the caller promises.
+        let [config_bytes, abi_version] = unsafe { config.cast::<[u32; 2]>().read() };
+        check_version(config_bytes, abi_version)?;
+        let mut whole = MaybeUninit::new(Self::default());
+        let bytes = whole.as_mut_ptr().cast::<u8>();
+        // SAFETY: not null, and as long as its size says, which is at most that of this structure (checked above).
+        unsafe { bytes.copy_from_nonoverlapping(config.cast(), config_bytes as usize) };
+        // SAFETY: initialised by `new`; the caller's bytes over it are whole fields, and any bytes are valid ones:
+        // numbers, pointers, and an optional function.
+        let config = unsafe { whole.assume_init() };
         config.check()?;
         Ok(config)
     }
@@ -142,11 +213,31 @@ impl Config {
         let refuse = |field: &str, seen: u64, allowed: &str| {
             Err(Failure::new(Status::Config, format_args!("`{field}` is {seen}, allowed are {allowed}")))
         };
+        let own = Self::default();
+        for (name, seen, own) in [
+            ("descriptor_bytes", self.descriptor_bytes, own.descriptor_bytes),
+            ("frame_slot_bytes", self.frame_slot_bytes, own.frame_slot_bytes),
+            ("prompt_bytes", self.prompt_bytes, own.prompt_bytes),
+            ("overlay_bytes", self.overlay_bytes, own.overlay_bytes),
+            ("event_bytes", self.event_bytes, own.event_bytes),
+        ] {
+            if seen != own {
+                return Err(Failure::new(
+                    Status::Version,
+                    format_args!(
+                        "`{name}` is {seen}, this library's is {own}: compile the caller with this library's header"
+                    ),
+                ));
+            }
+        }
         if !matches!(self.policy, SONOTRACE_POLICY_NEWEST | SONOTRACE_POLICY_ALL) {
             return refuse("policy", self.policy.into(), "1 (newest) and 2 (all)");
         }
         if (self.display_width == 0) != (self.display_height == 0) {
             return refuse("display_height", self.display_height.into(), "0 with a width of 0, else above 0");
+        }
+        if self.reserved != 0 {
+            return refuse("reserved", self.reserved.into(), "0 only");
         }
         if self.vendor_table_count > SONOTRACE_VENDOR_TABLES_MAX {
             return refuse("vendor_table_count", self.vendor_table_count.into(), "0 to 64");
@@ -154,7 +245,7 @@ impl Config {
         if self.vendor_table_count > 0 && self.vendor_tables.is_null() {
             return Err(Failure::null("vendor_tables"));
         }
-        Ok(())
+        Ok(self.session(&[]).check()?)
     }
 
     /// The runtime's settings, with borrowed amplitude tables.
@@ -176,11 +267,13 @@ impl Config {
         }
     }
 
-    /// Capacities of the rings.
+    /// Capacities of the rings. A slot for a frame has a guard behind its samples.
     pub(crate) fn rings(&self) -> RingSizes {
         RingSizes {
             frames: self.frames_queued,
-            payload_bytes: usize::try_from(self.payload_bytes).unwrap_or(usize::MAX),
+            payload_bytes: usize::try_from(self.payload_bytes)
+                .unwrap_or(usize::MAX)
+                .saturating_add(GUARD_BYTES),
             overlays: self.overlays_queued,
             commands: self.commands_queued,
             events: self.events_queued,

@@ -1,7 +1,9 @@
 //! The C interface of sonotrace, for device firmware.
 //!
-//! Names begin with `sonotrace_`. A session lives in memory that the caller provides ([`memory_required`] returns the
-//! size) and starts no thread. Each of its sides may be used by one thread at a time: acquisition
+//! Names begin with `sonotrace_`. The header adds functions of a few lines to those of this crate: they pass the sizes
+//! of structures as the caller was compiled with them. A session lives in memory that the caller provides
+//! ([`memory_required`] returns the size) and starts no thread. Each of its sides may be used by one thread at a time:
+//! acquisition
 //! ([`frame_acquire`](frames::sonotrace_frame_acquire), [`frame_commit`](frames::sonotrace_frame_commit)), the worker
 //! ([`step`](session::sonotrace_step)), and the user's ([`prompt`](commands::sonotrace_prompt), freezing), the
 //! display's ([`overlay_poll`](overlays::sonotrace_overlay_poll)) and the log's
@@ -13,7 +15,9 @@
 //!
 //! * [`config`]: settings; [`model`]: model files; [`session`]: memory, opening, stepping, closing.
 //! * [`frames`], [`commands`], [`overlays`]: the calls of the other sides.
-//! * [`status`]: status codes and error texts; `part`: the sides, each for one thread at a time.
+//! * [`memory`]: locking and prefaulting, before a scan.
+//! * [`status`]: status codes and error texts; `part`: the sides, each for one call at a time; `output`: values for the
+//!   caller; `published`: the counters.
 //!
 //! [`memory_required`]: session::sonotrace_memory_required
 //! [`Status`]: status::Status
@@ -24,10 +28,14 @@ use core::ffi::{CStr, c_char};
 
 pub mod commands;
 pub mod config;
+pub mod counters;
 pub mod frames;
+pub mod memory;
 pub mod model;
+mod output;
 pub mod overlays;
 mod part;
+mod published;
 pub mod session;
 pub mod status;
 
@@ -42,6 +50,13 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_version() -> *const c_char {
     VERSION.as_ptr()
+}
+
+/// The library's `SONOTRACE_ABI_VERSION`; a caller compares it with that of its header.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub extern "C" fn sonotrace_abi_version() -> u32 {
+    config::SONOTRACE_ABI_VERSION
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Model files.
 
+use crate::output::Output;
 use crate::status::{Failure, Status, call};
 use core::ffi::{CStr, c_char};
 use sonotrace::file::ModelFile;
@@ -10,27 +11,37 @@ use std::path::Path;
 pub struct MappedModel(ModelFile);
 
 /// Maps a model file read-only, so that no process can change or truncate it while it is used. Call it before scanning:
-/// it reads the file and allocates. Any number of sessions may share a model.
+/// it reads the file and allocates. Any number of sessions may share a model, and any thread may call this. Anything but
+/// a regular file is refused at once. `model` receives null after a failure. The bytes stay where they are until
+/// `sonotrace_model_unmap`.
 ///
 /// # Safety
 /// `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sonotrace_model_map(path: *const c_char, model: *mut *mut MappedModel) -> Status {
+    // SAFETY: null, or room for a pointer, as the caller promises.
+    let mut model = unsafe { Output::new(model) };
+    model.set(core::ptr::null_mut());
     call(|| {
         if path.is_null() {
             return Err(Failure::null("path"));
         }
-        if model.is_null() {
-            return Err(Failure::null("model"));
-        }
+        model.required("model")?;
         // SAFETY: NUL-terminated, as the caller promises.
         let path = unsafe { CStr::from_ptr(path) };
         let path = path.to_str().map_err(|_| Failure::new(Status::File, "the path is not UTF-8"))?;
-        let file = ModelFile::open(Path::new(path))
-            .map_err(|error| Failure::new(Status::File, format_args!("cannot map {path}: {error}")))?;
-        // SAFETY: not null, and room for a pointer, as the caller promises.
-        unsafe { model.write(Box::into_raw(Box::new(MappedModel(file)))) };
+        let refuse =
+            |error: std::io::Error| Failure::new(Status::File, format_args!("cannot map {path}: {error}"));
+        // Looked at before it is opened: opening a FIFO waits for its writer, and a device may never end.
+        if !std::fs::metadata(path).map_err(refuse)?.is_file() {
+            return Err(Failure::new(
+                Status::File,
+                format_args!("cannot map {path}: it is not a regular file"),
+            ));
+        }
+        let file = ModelFile::open(Path::new(path)).map_err(refuse)?;
+        model.set(Box::into_raw(Box::new(MappedModel(file))));
         Ok(())
     })
 }

@@ -1,14 +1,17 @@
 //! Overlays and events out.
 
+use crate::output::Output;
 use crate::session::{BridgeSession, call_on};
 use crate::status::{Cut, Failure, Status, call};
+use bytemuck::Zeroable;
 use core::ffi::c_char;
 use core::fmt::Write;
 use sonotrace::hal::event::Event;
-use sonotrace::hal::overlay::Overlay;
+use sonotrace::hal::overlay::{OVERLAY_ABI_VERSION, OVERLAY_MAGIC, Overlay};
 
-/// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next call on this side.
-/// Returns `SONOTRACE_STATUS_EMPTY`, and null, if there is none.
+/// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next
+/// `sonotrace_overlay_poll` or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there
+/// is none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
@@ -19,21 +22,29 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
     session: *mut BridgeSession,
     overlay: *mut *const Overlay,
 ) -> Status {
+    // SAFETY: null, or room for a pointer, as the caller promises.
+    let mut overlay = unsafe { Output::new(overlay) };
+    overlay.set(core::ptr::null());
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
-        if overlay.is_null() {
-            return Err(Failure::null("overlay"));
-        }
+        overlay.required("overlay")?;
         let mut side = session.overlays.enter("display's")?;
-        let next = side.take().map(core::ptr::from_ref);
-        // SAFETY: not null, and room for a pointer, as the caller promises.
-        unsafe { overlay.write(next.unwrap_or(core::ptr::null())) };
-        next.map(drop).ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))
+        side.check()?;
+        let next = side.take().ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))?;
+        if (next.magic, next.abi_version) != (OVERLAY_MAGIC, OVERLAY_ABI_VERSION) {
+            return Err(Failure::new(
+                Status::Ring,
+                "the overlay was overwritten: something writes into its ring",
+            ));
+        }
+        overlay.set(core::ptr::from_ref(next));
+        Ok(())
     })
 }
 
-/// The next event, oldest first. Returns `SONOTRACE_STATUS_EMPTY` if there is none.
+/// The next event, oldest first; all fields are 0 after a failure. Log's side. Returns `SONOTRACE_STATUS_EMPTY` if
+/// there is none. If the queue is full, its oldest event is evicted and counted in `events_lost`.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `event` is null or points to room for one.
@@ -41,21 +52,23 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
 pub unsafe extern "C" fn sonotrace_event_next(session: *mut BridgeSession, event: *mut Event) -> Status {
+    // SAFETY: null, or room for one, as the caller promises.
+    let mut event = unsafe { Output::new(event) };
+    event.set(Event::zeroed());
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
-        if event.is_null() {
-            return Err(Failure::null("event"));
-        }
-        let next = session.events.enter("log's")?.take();
-        let next = next.ok_or_else(|| Failure::new(Status::Empty, "no event is queued"))?;
-        // SAFETY: not null, and room for one, as the caller promises.
-        unsafe { event.write(next) };
+        event.required("event")?;
+        let mut side = session.events.enter("log's")?;
+        side.check()?;
+        let next = side.take();
+        event.set(next.ok_or_else(|| Failure::new(Status::Empty, "no event is queued"))?);
         Ok(())
     })
 }
 
-/// Writes an event as one line of NUL-terminated text, truncated to `text_bytes` (at least 1).
+/// Writes an event as one line of NUL-terminated text, truncated to `text_bytes` (at least 1); empty after a failure.
+/// Any thread may call it.
 ///
 /// # Safety
 /// `event` is null or points to one, `text` is null or points to room for `text_bytes` bytes.
@@ -67,6 +80,10 @@ pub unsafe extern "C" fn sonotrace_event_text(
     text_bytes: usize,
 ) -> Status {
     call(|| {
+        if !text.is_null() && text_bytes > 0 {
+            // SAFETY: not null, and room for `text_bytes` bytes, as the caller promises.
+            unsafe { text.write(0) };
+        }
         if event.is_null() || text.is_null() || text_bytes == 0 {
             return Err(Failure::null(if event.is_null() { "event" } else { "text" }));
         }

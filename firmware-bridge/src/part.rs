@@ -1,7 +1,9 @@
-//! One side of a session, for one thread at a time: a second thread gets an error and does not wait.
+//! One side of a session, for one call at a time: a second thread gets an error and does not wait, and so does a call
+//! from within the caller's clock.
 
 use crate::status::{Failure, Status};
 use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +11,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub(crate) struct Part<T> {
     is_busy: AtomicBool,
-    value: UnsafeCell<T>,
+    /// Not dropped with the part: [`Entered::into_value`] may have taken it out.
+    value: UnsafeCell<ManuallyDrop<T>>,
 }
 
 // SAFETY: `enter` lends the value to one thread at a time, and a value that is Send may pass from thread to thread.
@@ -17,7 +20,7 @@ unsafe impl<T: Send> Sync for Part<T> {}
 
 impl<T> Part<T> {
     pub fn new(value: T) -> Self {
-        Self { is_busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { is_busy: AtomicBool::new(false), value: UnsafeCell::new(ManuallyDrop::new(value)) }
     }
 
     /// Takes the part, unless another thread has it. Never waits.
@@ -26,20 +29,31 @@ impl<T> Part<T> {
         if self.is_busy.swap(true, Ordering::Acquire) {
             return Err(Failure::new(
                 Status::Busy,
-                format_args!("another thread is in a call on the session's {side} side"),
+                format_args!("a call on the session's {side} side is in progress"),
             ));
         }
         Ok(Entered(self))
-    }
-
-    pub fn into_inner(self) -> T {
-        self.value.into_inner()
     }
 }
 
 /// The right to use a part, until dropped.
 #[derive(Debug)]
 pub(crate) struct Entered<'a, T>(&'a Part<T>);
+
+impl<T> Entered<'_, T> {
+    /// Takes the value out. The part stays taken for ever.
+    pub fn into_value(self) -> T {
+        // SAFETY: no other `Entered` exists, and none will: `self` is forgotten below, so `is_busy` stays true.
+        let value = unsafe { self.0.value.get().read() };
+        core::mem::forget(self);
+        ManuallyDrop::into_inner(value)
+    }
+
+    /// Keeps the part taken for ever.
+    pub fn keep(self) {
+        core::mem::forget(self);
+    }
+}
 
 impl<T> Deref for Entered<'_, T> {
     type Target = T;
@@ -75,6 +89,5 @@ mod tests {
         *entered += 1;
         drop(entered);
         assert_eq!(*part.enter("worker").expect("the part is free"), 4);
-        assert_eq!(part.into_inner(), 4);
     }
 }

@@ -1,16 +1,18 @@
 //! A session in the caller's memory: its size, opening, stepping, counters, closing.
 
 use crate::config::{CallerClock, Config};
+use crate::counters::{BridgeCounters, COUNTERS};
+use crate::output::Output;
 use crate::part::Part;
+use crate::published::Published;
 use crate::status::{Failure, Status, call};
-use bytemuck::{Pod, Zeroable};
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use sonotrace::format::Model;
 use sonotrace::hal::ring::{ALIGN, CommandProducer, EventConsumer, FrameProducer, OverlayConsumer, Rings};
 use sonotrace::memory::RawRegion;
-use sonotrace::session::{self as runtime, DropReason, Poll, Ports, memory_required};
+use sonotrace::session::{self as runtime, FrameRules, Poll, Ports, memory_required};
 
 /// State of an open session.
 const OPEN: u64 = u64::from_le_bytes(*b"SNTOPEN1");
@@ -31,7 +33,9 @@ pub struct BridgeSession {
     pub(crate) overlays: Part<OverlayConsumer<'static>>,
     pub(crate) events: Part<EventConsumer<'static>>,
     pub(crate) clock: CallerClock,
-    counters: Published,
+    counters: Published<COUNTERS>,
+    /// Commits refused so far.
+    pub(crate) frames_refused: AtomicU64,
 }
 
 /// The side that computes.
@@ -40,101 +44,8 @@ pub(crate) struct Worker(runtime::Session<'static, CallerClock>);
 /// The side that supplies frames.
 pub(crate) struct Acquisition {
     pub frames: FrameProducer<'static>,
+    pub rules: FrameRules,
     pub is_acquired: bool,
-}
-
-/// Totals since a session was opened. At any time, frames committed = `overlays` + all `dropped_` + frames that are
-/// queued or in work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
-#[repr(C)]
-pub struct BridgeCounters {
-    /// Overlays committed, one per frame.
-    pub overlays: u64,
-    /// Frames superseded by a newer one.
-    pub dropped_superseded: u64,
-    /// Frames whose descriptor or payload was refused.
-    pub dropped_malformed: u64,
-    /// Frames not newer than a delivered one.
-    pub dropped_out_of_order: u64,
-    /// Frames that arrived while the image was frozen.
-    pub dropped_frozen: u64,
-    /// Frames still queued when the session was closed.
-    pub dropped_shut_down: u64,
-    /// Overlays evicted before they were fetched.
-    pub overlays_unfetched: u64,
-    /// Overlays later than the budget.
-    pub deadline_misses: u64,
-    /// Part of `overlays`: those that repeat contours of an earlier frame, marked stale.
-    pub repeats: u64,
-    /// Further overlays of a frozen frame.
-    pub updates: u64,
-    /// Frames that never arrived: gaps in the sequence numbers.
-    pub frames_missing: u64,
-    /// Restarts of the stream.
-    pub restarts: u64,
-    /// Changes of geometry.
-    pub geometry_changes: u64,
-    /// Prompts served.
-    pub prompts_served: u64,
-    /// Prompts whose frame's features were no longer kept.
-    pub prompts_too_old: u64,
-    /// Prompts that could not be served for another reason.
-    pub prompts_refused: u64,
-    /// Prompts still unanswered when the session was closed.
-    pub prompts_unanswered: u64,
-    /// Invalid commands.
-    pub bad_commands: u64,
-    /// Steps so far. A watchdog can check that it grows.
-    pub heartbeat: u64,
-}
-
-impl BridgeCounters {
-    fn of(counters: &runtime::Counters, heartbeat: u64) -> Self {
-        Self {
-            overlays: counters.overlays,
-            dropped_superseded: counters.dropped(DropReason::Superseded),
-            dropped_malformed: counters.dropped(DropReason::Malformed),
-            dropped_out_of_order: counters.dropped(DropReason::OutOfOrder),
-            dropped_frozen: counters.dropped(DropReason::Frozen),
-            dropped_shut_down: counters.dropped(DropReason::ShutDown),
-            overlays_unfetched: counters.overlays_unfetched,
-            deadline_misses: counters.deadline_misses,
-            repeats: counters.repeats,
-            updates: counters.updates,
-            frames_missing: counters.frames_missing,
-            restarts: counters.restarts,
-            geometry_changes: counters.geometry_changes,
-            prompts_served: counters.prompts_served,
-            prompts_too_old: counters.prompts_too_old,
-            prompts_refused: counters.prompts_refused,
-            prompts_unanswered: counters.prompts_unanswered,
-            bad_commands: counters.bad_commands,
-            heartbeat,
-        }
-    }
-}
-
-const COUNTERS: usize = size_of::<BridgeCounters>() / 8;
-
-/// BridgeCounters that any thread may read; each of them is atomic by itself.
-struct Published([AtomicU64; COUNTERS]);
-
-impl Published {
-    fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; COUNTERS])
-    }
-
-    fn store(&self, counters: BridgeCounters) {
-        let words: [u64; COUNTERS] = bytemuck::cast(counters);
-        for (word, value) in self.0.iter().zip(words) {
-            // Relaxed: each counter is independent, and no other data is published through it.
-            word.store(value, Ordering::Relaxed);
-        }
-    }
-
-    fn load(&self) -> BridgeCounters {
-        bytemuck::cast::<[u64; COUNTERS], _>(core::array::from_fn(|at| self.0[at].load(Ordering::Relaxed)))
-    }
 }
 
 /// Where each part of a session lies in its region.
@@ -187,8 +98,9 @@ unsafe fn bytes_of<'a>(name: &'static str, data: *const u8, bytes: usize) -> Res
     Ok(unsafe { core::slice::from_raw_parts(data, bytes) })
 }
 
-/// Computes the memory that a session needs, in bytes, and the alignment of its start. The model's first 4096 bytes
-/// suffice. The model itself and thread stacks are not included.
+/// Computes the memory that a session needs, in bytes, and the alignment of its start; 0 after a failure. The model's first
+/// 4096 bytes suffice. The model itself and thread stacks are not included. Refuses every setting that `sonotrace_open`
+/// refuses. Any thread may call it.
 ///
 /// # Safety
 /// Each pointer is null or valid for what its name says: `model_bytes` bytes, one configuration with its tables, room
@@ -202,25 +114,31 @@ pub unsafe extern "C" fn sonotrace_memory_required(
     bytes: *mut usize,
     align: *mut usize,
 ) -> Status {
+    // SAFETY: null, or room for a number, as the caller promises.
+    let mut bytes = unsafe { Output::new(bytes) };
+    // SAFETY: as above.
+    let mut align = unsafe { Output::new(align) };
+    bytes.set(0);
+    align.set(0);
     call(|| {
         // SAFETY: as this function's caller promises.
         let model = unsafe { bytes_of("model", model, model_bytes) }?;
         // SAFETY: as this function's caller promises.
         let config = unsafe { Config::read(config) }?;
-        if bytes.is_null() || align.is_null() {
-            return Err(Failure::null(if bytes.is_null() { "bytes" } else { "align" }));
-        }
+        bytes.required("bytes")?;
+        align.required("align")?;
         let layout = RegionLayout::new(&model[..model.len().min(HEAD_BYTES)], &config)?;
-        // SAFETY: not null, and room for a number, as the caller promises.
-        unsafe { bytes.write(layout.bytes()) };
-        // SAFETY: as above.
-        unsafe { align.write(REGION_ALIGN) };
+        bytes.set(layout.bytes());
+        align.set(REGION_ALIGN);
         Ok(())
     })
 }
 
 /// Opens a session in `region`: verifies the model, lays out the memory, and runs each program once as a self-test. No
-/// later call allocates. The session uses the region and the model until it is closed.
+/// later call on the session allocates. Writes to every page of the region, so that none is missing later; to keep them
+/// present, lock the region (`sonotrace_memory_lock`). The session uses the region, the model and the clock until it is
+/// closed; the configuration and its tables are copied. `session` receives null after a failure. The region's content
+/// before does not matter, and it may not move.
 ///
 /// # Safety
 /// Each pointer is null or valid for what its name says; nothing else uses the `region_bytes` bytes at `region` until
@@ -235,9 +153,13 @@ pub unsafe extern "C" fn sonotrace_open(
     region_bytes: usize,
     session: *mut *mut BridgeSession,
 ) -> Status {
+    // SAFETY: null, or room for a pointer, as the caller promises.
+    let mut session = unsafe { Output::new(session) };
+    session.set(core::ptr::null_mut());
     call(|| {
-        if session.is_null() || region.is_null() {
-            return Err(Failure::null(if session.is_null() { "session" } else { "region" }));
+        session.required("session")?;
+        if region.is_null() {
+            return Err(Failure::null("region"));
         }
         // SAFETY: as this function's caller promises, until the session is closed.
         let model: &'static [u8] = unsafe { bytes_of("model", model, model_bytes) }?;
@@ -258,6 +180,9 @@ pub unsafe extern "C" fn sonotrace_open(
             ));
         }
         let start = NonNull::new(region).ok_or(Failure::null("region"))?;
+        // Some pages are otherwise first written in the middle of a scan.
+        // SAFETY: `region_bytes` bytes, at least as many as the layout has (checked above), which nothing else uses.
+        unsafe { start.write_bytes(0, layout.bytes()) };
         // SAFETY: `region_bytes` bytes, the session's until it is closed, as the caller promises; they may be
         // uninitialised.
         let mut whole = unsafe { RawRegion::<'static>::from_raw(start, region_bytes) };
@@ -285,26 +210,43 @@ pub unsafe extern "C" fn sonotrace_open(
             ports,
             clock,
         )?;
+        let acquisition =
+            Acquisition { frames: rings.frames.producer()?, rules: worker.frame_rules(), is_acquired: false };
         let opened = BridgeSession {
             state: AtomicU64::new(OPEN),
             worker: Part::new(Worker(worker)),
-            acquisition: Part::new(Acquisition { frames: rings.frames.producer()?, is_acquired: false }),
+            acquisition: Part::new(acquisition),
             commands: Part::new(rings.commands.producer()?),
             overlays: Part::new(rings.overlays.consumer()?),
             events: Part::new(rings.events.consumer()?),
             clock,
             counters: Published::new(),
+            frames_refused: AtomicU64::new(0),
         };
         let place = region.cast::<BridgeSession>();
         // SAFETY: the region starts with room for a session (by the layout) and is aligned for it (checked).
         unsafe { place.write(opened) };
-        // SAFETY: not null, and room for a pointer, as the caller promises.
-        unsafe { session.write(place) };
+        session.set(place);
         Ok(())
     })
 }
 
 impl BridgeSession {
+    /// Commits refused so far.
+    fn refused(&self) -> u64 {
+        self.frames_refused.load(Ordering::Relaxed)
+    }
+
+    /// The totals as of the last step.
+    fn totals(&self) -> Result<BridgeCounters, Failure> {
+        let mut totals = BridgeCounters::default();
+        if !self.counters.load(bytemuck::cast_slice_mut(core::slice::from_mut(&mut totals))) {
+            let text = "steps end faster than the counters can be read: try again";
+            return Err(Failure::new(Status::Busy, text));
+        }
+        Ok(BridgeCounters { frames_refused: self.refused(), ..totals })
+    }
+
     /// The session behind a handle.
     ///
     /// # Safety
@@ -366,8 +308,8 @@ pub enum Step {
     Update = 4,
 }
 
-/// Continues the frame in work, or takes the next one, for one slice. Never waits. `step` and `seq` (the frame's
-/// sequence number, or 0) may be null.
+/// Continues the frame in work, or takes the next one, for one slice. Never waits. Worker's side: the only call that
+/// computes. `step` and `seq` (the frame's sequence number, or 0) may be null; they receive 0 after a failure.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `step` and `seq` are null or point to room for their values.
@@ -379,10 +321,17 @@ pub unsafe extern "C" fn sonotrace_step(
     step: *mut Step,
     seq: *mut u64,
 ) -> Status {
+    // SAFETY: null, or room for it, as the caller promises.
+    let mut step = unsafe { Output::new(step) };
+    // SAFETY: as above.
+    let mut seq = unsafe { Output::new(seq) };
+    step.set(Step::Idle);
+    seq.set(0);
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
         let mut worker = session.worker.enter("worker")?;
+        worker.0.check_rings()?;
         let (what, number) = match worker.0.poll() {
             Poll::Idle => (Step::Idle, 0),
             Poll::Working => (Step::Working, 0),
@@ -390,82 +339,95 @@ pub unsafe extern "C" fn sonotrace_step(
             Poll::Overlay(seq) => (Step::Overlay, seq),
             Poll::Update(seq) => (Step::Update, seq),
         };
-        session.counters.store(BridgeCounters::of(&worker.0.counters(), worker.0.heartbeat()));
-        if !step.is_null() {
-            // SAFETY: not null, and room for it, as the caller promises.
-            unsafe { step.write(what) };
-        }
-        if !seq.is_null() {
-            // SAFETY: as above.
-            unsafe { seq.write(number) };
-        }
+        let totals = BridgeCounters::of(&worker.0.counters(), worker.0.heartbeat());
+        session.counters.store(bytemuck::cast_slice(&[totals]));
+        step.set(what);
+        seq.set(number);
         Ok(())
     })
 }
 
-/// Reads the totals as of the last step. Any thread may call it.
+/// Reads the totals as of the last step, as far as the caller's structure reaches; 0 after a failure. Any thread may call
+/// it. Called by `sonotrace_counters` of the header, with the size of its structure.
 ///
 /// # Safety
-/// `session` comes from `sonotrace_open`; `counters` is null or points to room for them.
+/// `session` comes from `sonotrace_open`; `counters` is null or points to room for `counters_bytes` bytes.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
-pub unsafe extern "C" fn sonotrace_counters(
+pub unsafe extern "C" fn sonotrace_counters_sized(
     session: *const BridgeSession,
     counters: *mut BridgeCounters,
+    counters_bytes: usize,
 ) -> Status {
+    // SAFETY: null, or room for that many bytes, as the caller promises.
+    let mut counters = unsafe { Output::sized(counters, counters_bytes) };
+    counters.set_prefix(&BridgeCounters::default());
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
-        if counters.is_null() {
-            return Err(Failure::null("counters"));
-        }
-        // SAFETY: not null, and room for them, as the caller promises.
-        unsafe { counters.write(session.counters.load()) };
+        counters.required("counters")?;
+        counters.set_prefix(&session.totals()?);
         Ok(())
     })
 }
 
 /// Closes a session: queued frames are counted in `dropped_shut_down`. The region and the model are the caller's again,
-/// and the handle is no longer valid. `counters`, if not null, receives the final totals. A poisoned session is closed,
-/// too: the call returns `SONOTRACE_STATUS_POISONED`, and the totals are those of the last step.
+/// and the handle is no longer valid. `counters`, if not null, receives the final totals, as far as the caller's structure
+/// reaches; 0 if the session stays open. Called by `sonotrace_close` of the header, with the size of its structure.
+///
+/// Returns `SONOTRACE_STATUS_BUSY`, and leaves the session open, while any other call on it is in progress, also from
+/// within the caller's clock. A poisoned session is closed: the call returns `SONOTRACE_STATUS_POISONED`, and the totals
+/// are those of the last step. So is one whose rings are damaged (`SONOTRACE_STATUS_RING`).
 ///
 /// # Safety
-/// `session` comes from `sonotrace_open`, and no other thread is in a call on it or will be; `counters` is null or
-/// points to room for them.
+/// `session` comes from `sonotrace_open`, and no thread begins a call on it from now on; `counters` is null or points to
+/// room for `counters_bytes` bytes.
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sonotrace_close(
+pub unsafe extern "C" fn sonotrace_close_sized(
     session: *mut BridgeSession,
     counters: *mut BridgeCounters,
+    counters_bytes: usize,
 ) -> Status {
+    // SAFETY: null, or room for that many bytes, as the caller promises.
+    let mut counters = unsafe { Output::sized(counters, counters_bytes) };
+    counters.set_prefix(&BridgeCounters::default());
     call(|| {
-        // SAFETY: as this function's caller promises.
-        let behind = unsafe { BridgeSession::behind(session) };
-        let is_poisoned = behind.as_ref().is_err_and(|failure| failure.status == Status::Poisoned);
-        if is_poisoned {
-            // SAFETY: its state is poisoned, so the session is there.
-            let poisoned = unsafe { &*session };
-            poisoned.state.store(CLOSED, Ordering::Relaxed);
-            if !counters.is_null() {
-                // SAFETY: not null, and room for them, as the caller promises.
-                unsafe { counters.write(poisoned.counters.load()) };
-            }
+        if session.is_null() {
+            return Err(Failure::null("session"));
+        }
+        // SAFETY: not null, and the region starts with a session, open or closed, as the caller promises.
+        let session = unsafe { &*session };
+        let state = session.state.load(Ordering::Relaxed);
+        if state != OPEN && state != POISONED {
+            return Err(Failure::new(Status::NotASession, "the session is not open"));
+        }
+        // No side may be in a call, and none can enter one later: the sides stay taken.
+        let worker = session.worker.enter("worker")?;
+        let acquisition = session.acquisition.enter("acquisition")?;
+        let commands = session.commands.enter("user's")?;
+        let overlays = session.overlays.enter("display's")?;
+        let events = session.events.enter("log's")?;
+        acquisition.keep();
+        commands.keep();
+        overlays.keep();
+        events.keep();
+        session.state.store(CLOSED, Ordering::Relaxed);
+        if state == POISONED {
+            worker.keep();
+            counters.set_prefix(&session.totals()?);
             return Err(Failure::new(Status::Poisoned, POISONED_TEXT));
         }
-        let opened = behind?;
-        // Do not close while another thread is in a call on the worker's side.
-        drop(opened.worker.enter("worker")?);
-        opened.state.store(CLOSED, Ordering::Relaxed);
-        // SAFETY: written by `sonotrace_open`, read once, because its state is now closed.
-        let taken = unsafe { session.read() };
-        let worker = taken.worker.into_inner().0;
+        if let Err(damage) = worker.0.check_rings() {
+            worker.keep();
+            counters.set_prefix(&session.totals()?);
+            return Err(damage.into());
+        }
+        let worker = worker.into_value().0;
         let heartbeat = worker.heartbeat();
         let totals = BridgeCounters::of(&worker.finish(), heartbeat);
-        if !counters.is_null() {
-            // SAFETY: not null, and room for them, as the caller promises.
-            unsafe { counters.write(totals) };
-        }
+        counters.set_prefix(&BridgeCounters { frames_refused: session.refused(), ..totals });
         Ok(())
     })
 }
@@ -473,7 +435,6 @@ pub unsafe extern "C" fn sonotrace_close(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::sonotrace_config_default;
     use sonotrace::region::Region;
 
     /// After a panic in a call, every later call returns `Poisoned`, until the session is closed.
@@ -481,11 +442,7 @@ mod tests {
     fn a_panic_poisons_the_session() {
         let model = Region::holding(include_bytes!("../../runtime/tests/data/disc.sono")).expect("memory");
         let model = model.as_slice();
-        let mut config = core::mem::MaybeUninit::uninit();
-        // SAFETY: there is room for a configuration.
-        assert_eq!(unsafe { sonotrace_config_default(config.as_mut_ptr()) }, Status::Ok);
-        // SAFETY: filled in by the line above.
-        let config = unsafe { config.assume_init() };
+        let config = Config::default();
         let (mut bytes, mut align) = (0, 0);
         // SAFETY: all of them point to this function's variables.
         let status = unsafe {
@@ -513,8 +470,10 @@ mod tests {
         assert_eq!(step(), Status::Poisoned);
         assert_eq!(step(), Status::Poisoned);
         let mut counters = BridgeCounters::default();
+        let counters_bytes = size_of_val(&counters);
         // SAFETY: the session was opened above, and there is room for counters.
-        assert_eq!(unsafe { sonotrace_close(session, &mut counters) }, Status::Poisoned);
+        let status = unsafe { sonotrace_close_sized(session, &mut counters, counters_bytes) };
+        assert_eq!(status, Status::Poisoned);
         assert_eq!(counters.heartbeat, 1);
         assert_eq!(step(), Status::NotASession);
     }

@@ -21,9 +21,9 @@ pub enum Status {
     NullPointer = 2,
     /// The handle does not refer to an open session.
     NotASession = 3,
-    /// Another thread is in a call on the same side of the session.
+    /// A call on the same side of the session is in progress; for a close, a call on any side.
     Busy = 4,
-    /// A setting is invalid, or the structure's size differs from this library's.
+    /// A setting is invalid.
     Config = 5,
     /// The model file is refused.
     Model = 6,
@@ -33,18 +33,22 @@ pub enum Status {
     Region = 8,
     /// The session cannot be opened with this model, or failed its self-test.
     Session = 9,
-    /// A frame was committed without being acquired, or a descriptor is invalid.
+    /// A frame was committed without being acquired, or the session cannot use it.
     Frame = 10,
     /// A prompt is invalid.
     Prompt = 11,
     /// The queue of prompts is full: try again after a step.
     Full = 12,
-    /// The other side of a ring has broken its protocol.
+    /// The memory of a ring is damaged: a frame is longer than its slot, or something else writes into the region.
     Ring = 13,
     /// A defect of this library ended the call. The session is poisoned.
     Panic = 14,
     /// A defect ended an earlier call on this session: it can only be closed.
     Poisoned = 15,
+    /// The caller was compiled against the header of another version of this library.
+    Version = 16,
+    /// The system refused to lock memory or to provide pages.
+    Memory = 17,
 }
 
 /// Longest text of a failure, in bytes.
@@ -165,6 +169,13 @@ pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     }
 }
 
+/// Touches this thread's text, so that the first failure neither allocates it nor faults.
+pub(crate) fn prepare_thread() {
+    LAST_ERROR.with_borrow_mut(|kept| {
+        core::hint::black_box(&mut kept.0);
+    });
+}
+
 /// The text of this thread's last failed call: what is wrong, the limit, the value seen. NUL-terminated UTF-8, empty if
 /// no call has failed; valid until the next failure on this thread.
 // SAFETY: the name begins with this library's prefix and is defined once.
@@ -177,7 +188,7 @@ pub extern "C" fn sonotrace_last_error() -> *const c_char {
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
-    const NAMES: [&CStr; 16] = [
+    const NAMES: [&CStr; 18] = [
         c"ok",
         c"empty",
         c"null pointer",
@@ -194,6 +205,8 @@ pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
         c"ring",
         c"panic",
         c"poisoned",
+        c"version",
+        c"memory",
     ];
     NAMES.get(status as usize).copied().unwrap_or(c"unknown").as_ptr()
 }
@@ -235,8 +248,8 @@ mod tests {
             unsafe { CStr::from_ptr(sonotrace_status_name(status)) }.to_str().expect("ASCII")
         };
         assert_eq!(
-            (name(Status::Ok as u32), name(Status::Poisoned as u32), name(99)),
-            ("ok", "poisoned", "unknown")
+            (name(Status::Ok as u32), name(Status::Memory as u32), name(18)),
+            ("ok", "memory", "unknown")
         );
     }
 }

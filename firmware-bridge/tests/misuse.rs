@@ -4,20 +4,22 @@
 #![allow(clippy::multiple_unsafe_ops_per_block)]
 
 use sonotrace::hal::event::Event;
-use sonotrace::hal::frame::FrameDescriptor;
+use sonotrace::hal::frame::{FrameDescriptor, FrameField};
 use sonotrace::region::Region;
 use sonotrace_ffi::commands::{BridgePrompt, sonotrace_prompt, sonotrace_set_frozen};
-use sonotrace_ffi::config::{Config, sonotrace_config_default};
+use sonotrace_ffi::config::{Config, SONOTRACE_ABI_VERSION, sonotrace_config_sized};
+use sonotrace_ffi::counters::BridgeCounters;
 use sonotrace_ffi::frames::{
     BridgeFrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit, sonotrace_frame_descriptor_check,
-    sonotrace_frame_descriptor_init,
+    sonotrace_frame_descriptor_sized,
 };
+use sonotrace_ffi::memory::sonotrace_memory_lock;
 use sonotrace_ffi::model::{
     sonotrace_model_bytes, sonotrace_model_data, sonotrace_model_map, sonotrace_model_unmap,
 };
 use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
 use sonotrace_ffi::session::{
-    BridgeCounters, BridgeSession, Step, sonotrace_close, sonotrace_counters, sonotrace_memory_required,
+    BridgeSession, Step, sonotrace_close_sized, sonotrace_counters_sized, sonotrace_memory_required,
     sonotrace_open, sonotrace_step,
 };
 use sonotrace_ffi::status::{Status, sonotrace_last_error};
@@ -35,11 +37,34 @@ fn text() -> String {
 }
 
 fn config() -> Config {
-    let mut config = Config::default();
-    // SAFETY: points to room for one.
-    assert_eq!(unsafe { sonotrace_config_default(&mut config) }, Status::Ok);
-    config.payload_bytes = 8192;
-    config
+    Config { payload_bytes: 8192, ..Config::default() }
+}
+
+/// As the header's function of this name.
+///
+/// # Safety
+/// As `sonotrace_counters_sized`.
+unsafe fn sonotrace_counters(session: *const BridgeSession, counters: *mut BridgeCounters) -> Status {
+    // SAFETY: as this function's caller promises.
+    unsafe { sonotrace_counters_sized(session, counters, size_of::<BridgeCounters>()) }
+}
+
+/// As the header's function of this name.
+///
+/// # Safety
+/// As `sonotrace_close_sized`.
+unsafe fn sonotrace_close(session: *mut BridgeSession, counters: *mut BridgeCounters) -> Status {
+    // SAFETY: as this function's caller promises.
+    unsafe { sonotrace_close_sized(session, counters, size_of::<BridgeCounters>()) }
+}
+
+/// As the header's function of this name.
+///
+/// # Safety
+/// As `sonotrace_frame_descriptor_sized`.
+unsafe fn sonotrace_frame_descriptor_init(descriptor: *mut FrameDescriptor) -> Status {
+    // SAFETY: as this function's caller promises.
+    unsafe { sonotrace_frame_descriptor_sized(descriptor, size_of::<FrameDescriptor>()) }
 }
 
 fn required(model: &[u8], config: &Config) -> Result<(usize, usize), (Status, String)> {
@@ -48,6 +73,26 @@ fn required(model: &[u8], config: &Config) -> Result<(usize, usize), (Status, St
     let status =
         unsafe { sonotrace_memory_required(model.as_ptr(), model.len(), config, &mut bytes, &mut align) };
     if status == Status::Ok { Ok((bytes, align)) } else { Err((status, text())) }
+}
+
+/// A frame of a linear probe that the session can use.
+fn good_frame() -> FrameDescriptor {
+    FrameDescriptor {
+        domain: 1,
+        sample_type: 1,
+        geometry: 1,
+        lines: 16,
+        samples: 64,
+        stride_bytes: 64,
+        payload_bytes: 1024,
+        left_mm: -20.0,
+        right_mm: 20.0,
+        last_depth_mm: 40.0,
+        amplitude_law: 2,
+        law_range_db: 60.0,
+        speed_of_sound_m_s: 1540.0,
+        ..FrameDescriptor::blank()
+    }
 }
 
 /// An open session in memory of its own.
@@ -68,22 +113,64 @@ fn open() -> Opened {
     Opened { session, _region: region }
 }
 
+/// What is refused when a session is opened is refused when its memory is computed, with the same status and text; both
+/// leave their outputs zero.
 #[test]
 fn invalid_settings_are_named() {
     let refused = |change: fn(&mut Config)| {
         let mut config = config();
         change(&mut config);
         let (status, text) = required(&MODEL.0, &config).unwrap_err();
+        let mut region = Region::new(1 << 20).unwrap();
+        let memory = region.as_mut_slice();
+        let mut session = memory.as_mut_ptr().cast();
+        // SAFETY: all pointers are valid.
+        let opened = unsafe {
+            sonotrace_open(
+                MODEL.0.as_ptr(),
+                MODEL.0.len(),
+                &config,
+                memory.as_mut_ptr(),
+                memory.len(),
+                &mut session,
+            )
+        };
+        assert_eq!((opened, self::text(), session), (status, text.clone(), null_mut()));
+        (status, text)
+    };
+    let setting = |change| {
+        let (status, text) = refused(change);
         assert_eq!(status, Status::Config, "{text}");
         text
     };
-    assert!(refused(|c| c.config_bytes -= 1).contains("`config_bytes` is"));
-    assert!(refused(|c| c.policy = 3).contains("`policy` is 3"));
-    assert!(refused(|c| c.display_width = 0).contains("`display_height` is 480"));
-    assert!(refused(|c| c.vendor_table_count = 65).contains("`vendor_table_count` is 65"));
-    assert!(refused(|c| c.frames_queued = 0).contains("ring capacity is 0"));
-    assert!(refused(|c| c.commands_queued = 5000).contains("ring capacity is 5000"));
-    assert!(refused(|c| c.payload_bytes = u64::MAX).contains("bytes"));
+    assert!(setting(|c| c.policy = 3).contains("`policy` is 3"));
+    assert!(setting(|c| c.reserved = 1).contains("`reserved` is 1"));
+    assert!(setting(|c| c.display_width = 0).contains("`display_height` is 480"));
+    assert!(setting(|c| c.display_width = 16_385).contains("`display width` is 16385"));
+    assert!(setting(|c| c.display_height = u32::MAX).contains("`display height` is 4294967295"));
+    assert!(setting(|c| c.vendor_table_count = 65).contains("`vendor_table_count` is 65"));
+    assert!(setting(|c| c.frames_queued = 0).contains("ring capacity is 0"));
+    assert!(setting(|c| c.commands_queued = 5000).contains("ring capacity is 5000"));
+    assert!(setting(|c| c.payload_bytes = u64::MAX).contains("bytes"));
+    assert!(setting(|c| c.slice_ns = 0).contains("`slice_ns` is 0"));
+    assert!(setting(|c| c.budget_ns = 0).contains("`budget_ns` is 0"));
+    assert!(setting(|c| c.table_rows_per_frame = 0).contains("`table_rows_per_frame` is 0"));
+    assert!(setting(|c| c.attention_below = f32::NAN).contains("`attention_below` is NaN"));
+    assert!(setting(|c| c.lost_below = 2.0).contains("`lost_below` is 2"));
+    let version = |change| {
+        let (status, text) = refused(change);
+        assert_eq!(status, Status::Version, "{text}");
+        text
+    };
+    assert!(version(|c| c.config_bytes += 8).contains("`config_bytes` is"));
+    assert!(version(|c| c.config_bytes -= 4).contains("`config_bytes` is"));
+    assert!(version(|c| c.config_bytes = 24).contains("`config_bytes` is 24"));
+    assert!(version(|c| c.abi_version = 1).contains("has version 1"));
+    assert!(version(|c| c.descriptor_bytes -= 8).contains("`descriptor_bytes` is"));
+    assert!(version(|c| c.frame_slot_bytes += 8).contains("`frame_slot_bytes` is"));
+    assert!(version(|c| c.prompt_bytes -= 8).contains("`prompt_bytes` is"));
+    assert!(version(|c| c.overlay_bytes -= 8).contains("`overlay_bytes` is"));
+    assert!(version(|c| c.event_bytes += 8).contains("`event_bytes` is"));
     let mut config = config();
     config.vendor_table_count = 1;
     assert_eq!(required(&MODEL.0, &config).unwrap_err().0, Status::NullPointer);
@@ -126,7 +213,8 @@ fn null_is_refused_everywhere() {
     // SAFETY: null is allowed by all of them.
     let statuses = unsafe {
         [
-            sonotrace_config_default(null_mut()),
+            sonotrace_config_sized(null_mut(), 0, SONOTRACE_ABI_VERSION),
+            sonotrace_memory_lock(null(), 1),
             sonotrace_memory_required(null(), 0, &config(), &mut 0, &mut 0),
             sonotrace_memory_required(MODEL.0.as_ptr(), MODEL.0.len(), null(), &mut 0, &mut 0),
             sonotrace_memory_required(MODEL.0.as_ptr(), MODEL.0.len(), &config(), null_mut(), &mut 0),
@@ -216,16 +304,25 @@ fn invalid_frames_and_prompts_are_refused_and_the_scan_continues() {
     assert!(text().contains("`domain` is 0"), "{}", text());
     let mut evicted = 9;
     // SAFETY: open, and room for a number.
-    assert_eq!(unsafe { sonotrace_frame_commit(session, &mut evicted) }, Status::Ok);
+    assert_eq!(unsafe { sonotrace_frame_commit(session, &mut evicted) }, Status::Frame);
+    assert!(text().contains("`domain` is 0"), "{}", text());
     assert_eq!(evicted, 0);
-    let (mut step, mut seq) = (Step::Idle, 7);
-    // SAFETY: open, and room for both.
-    assert_eq!(unsafe { sonotrace_step(session, &mut step, &mut seq) }, Status::Ok);
-    assert_eq!((step, seq), (Step::Dropped, 0));
+    // The slot is still acquired: only the samples' checksum is left to the step.
+    // SAFETY: as above.
+    unsafe { *slot.descriptor = FrameDescriptor { flags: 1 << 4, crc32: 1, seq: 5, ..good_frame() } };
+    // SAFETY: open, and room for a number.
+    assert_eq!(unsafe { sonotrace_frame_commit(session, &mut evicted) }, Status::Ok);
+    let (mut step, mut seq) = (Step::Working, 7);
+    while step == Step::Working {
+        // SAFETY: open, and room for both.
+        assert_eq!(unsafe { sonotrace_step(session, &mut step, &mut seq) }, Status::Ok);
+    }
+    assert_eq!((step, seq), (Step::Dropped, 5));
     let mut counters = BridgeCounters::default();
     // SAFETY: open, and room for them.
     assert_eq!(unsafe { sonotrace_counters(session, &mut counters) }, Status::Ok);
-    assert_eq!((counters.dropped_malformed, counters.heartbeat), (1, 1));
+    assert_eq!((counters.dropped_malformed, counters.frames_refused), (1, 1));
+    assert_eq!(counters.malformed_by_field[FrameField::Crc32 as usize], 1);
 
     let good = BridgePrompt { kind: 1, object: 1, space: 1, is_positive: 1, ..BridgePrompt::default() };
     let prompt = |prompt: BridgePrompt| {
@@ -276,22 +373,7 @@ fn sides_may_be_on_different_threads() {
     unsafe impl Send for Handle {}
     let opened = open();
     let handle = Handle(opened.session);
-    let frame = FrameDescriptor {
-        domain: 1,
-        sample_type: 1,
-        geometry: 1,
-        lines: 16,
-        samples: 64,
-        stride_bytes: 64,
-        payload_bytes: 1024,
-        left_mm: -20.0,
-        right_mm: 20.0,
-        last_depth_mm: 40.0,
-        amplitude_law: 2,
-        law_range_db: 60.0,
-        speed_of_sound_m_s: 1540.0,
-        ..FrameDescriptor::blank()
-    };
+    let frame = good_frame();
     let overlays = std::thread::scope(|scope| {
         let acquisition = scope.spawn(move || {
             let Handle(session) = { handle };

@@ -1,0 +1,99 @@
+/* After the calls that lock and prefault, a scan causes no page fault. Its thread has the smallest stack that fits.
+ *
+ *     faults MODEL
+ */
+#define _GNU_SOURCE
+#include "common.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static long faults(void) {
+  struct rusage usage;
+  CHECK(getrusage(RUSAGE_THREAD, &usage) == 0);
+  return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* Pages of some memory that are missing. */
+static size_t missing_pages(const void *start, size_t bytes) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), absent = 0;
+  uintptr_t first = (uintptr_t)start / page * page;
+  for (uintptr_t at = first; at < (uintptr_t)start + bytes; at += page) {
+    unsigned char is_present = 0;
+    CHECK(mincore((void *)at, page, &is_present) == 0);
+    absent += (is_present & 1) == 0;
+  }
+  return absent;
+}
+
+static const char *model_path;
+
+static void *scan_thread(void *user) {
+  (void)user;
+  sonotrace_config_t config = small_config();
+  sonotrace_model_t *model = NULL;
+  size_t bytes = 0, align = 0;
+  CHECK_OK(sonotrace_model_map(model_path, &model));
+  const uint8_t *data = sonotrace_model_data(model);
+  size_t data_bytes = sonotrace_model_bytes(model);
+  CHECK_OK(sonotrace_memory_required(data, data_bytes, &config, &bytes, &align));
+  /* Fresh memory of the system: no page is there. */
+  void *region = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(region != MAP_FAILED);
+  sonotrace_session_t *session = NULL;
+  CHECK_OK(sonotrace_open(data, data_bytes, &config, region, bytes, &session));
+  CHECK(missing_pages(region, bytes) == 0);
+
+  sonotrace_status_e locked = sonotrace_memory_lock(region, bytes);
+  CHECK(locked == SONOTRACE_STATUS_OK || locked == SONOTRACE_STATUS_MEMORY);
+  sonotrace_status_e prepared = sonotrace_thread_prepare(SONOTRACE_STACK_BYTES);
+  CHECK(prepared == SONOTRACE_STATUS_OK || prepared == SONOTRACE_STATUS_MEMORY);
+  CHECK(sonotrace_thread_prepare((size_t)1 << 40) == SONOTRACE_STATUS_CONFIG);
+  sonotrace_status_e program = sonotrace_program_prefault();
+  CHECK(program == SONOTRACE_STATUS_OK || program == SONOTRACE_STATUS_MEMORY);
+  printf("region %s, thread %s, program %s\n", sonotrace_status_name(locked), sonotrace_status_name(prepared),
+         sonotrace_status_name(program));
+
+  sonotrace_prompt_t click = small_click();
+  long before = faults();
+  for (uint64_t seq = 1; seq <= 60; seq += 1) {
+    const sonotrace_overlay_t *overlay;
+    sonotrace_event_t event;
+    sonotrace_counters_t counters;
+    if (seq % 10 == 1) {
+      CHECK_OK(sonotrace_prompt(session, &click, NULL));
+    }
+    CHECK_OK(commit(session, small_frame(seq)));
+    CHECK(outcome(session) == SONOTRACE_STEP_OVERLAY);
+    CHECK_OK(sonotrace_overlay_poll(session, &overlay));
+    CHECK(overlay->object_count == 1);
+    while (sonotrace_event_next(session, &event) == SONOTRACE_STATUS_OK) {
+    }
+    /* A failure, with its text. */
+    CHECK(sonotrace_prompt(session, NULL, NULL) == SONOTRACE_STATUS_NULL_POINTER);
+    CHECK_OK(sonotrace_counters(session, &counters));
+    CHECK(counters.overlays == seq);
+  }
+  long caused = faults() - before;
+  if (program == SONOTRACE_STATUS_OK && caused != 0) {
+    fprintf(stderr, "%ld page faults in 60 frames\n", caused);
+    exit(1);
+  }
+  CHECK_OK(sonotrace_close(session, NULL));
+  sonotrace_model_unmap(model);
+  munmap(region, bytes);
+  return NULL;
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc == 2);
+  model_path = argv[1];
+  pthread_attr_t attributes;
+  pthread_t thread;
+  CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 256 * 1024) == 0);
+  CHECK(pthread_create(&thread, &attributes, scan_thread, NULL) == 0);
+  CHECK(pthread_join(thread, NULL) == 0);
+  return 0;
+}

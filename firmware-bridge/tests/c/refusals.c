@@ -1,0 +1,168 @@
+/* Frames that cannot be used, memory that is overwritten, overlays and events that are not fetched: nothing is silent.
+ *
+ *     refusals MODEL FIFO
+ */
+#include "common.h"
+
+/* A frame that cannot be used is refused at its commit, and the text says why. */
+static void must_refuse(struct scan scan, sonotrace_frame_descriptor_t frame, const char *why) {
+  CHECK(commit(scan.session, frame) == SONOTRACE_STATUS_FRAME);
+  if (strstr(sonotrace_last_error(), why) == NULL) {
+    fprintf(stderr, "\"%s\" does not say \"%s\"\n", sonotrace_last_error(), why);
+    exit(1);
+  }
+}
+
+static void frames(const char *model) {
+  sonotrace_config_t config = small_config();
+  struct scan scan = open_scan(model, &config);
+  sonotrace_frame_descriptor_t frame = small_frame(1);
+  frame.lines = 4096;
+  frame.payload_bytes = 4096 * 64;
+  must_refuse(scan, frame, "262144 bytes, a slot holds 8192");
+  frame = small_frame(1);
+  frame.amplitude_law = SONOTRACE_LAW_VENDOR_TABLE;
+  must_refuse(scan, frame, "`law_table` is 0, the session has 0 tables");
+  frame = small_frame(1);
+  frame.abi_version = 9;
+  must_refuse(scan, frame, "ABI version is 9");
+  frame = small_frame(1);
+  frame.descriptor_bytes -= 8;
+  must_refuse(scan, frame, "`descriptor_bytes` is");
+
+  /* The samples are checked by the step: event and counters name the checksum. */
+  frame = small_frame(2);
+  frame.flags = SONOTRACE_FRAME_CRC_PRESENT;
+  frame.crc32 = 1;
+  CHECK_OK(commit(scan.session, frame));
+  CHECK(outcome(scan.session) == SONOTRACE_STEP_DROPPED);
+  sonotrace_event_t event;
+  do {
+    CHECK_OK(sonotrace_event_next(scan.session, &event));
+  } while (event.kind != SONOTRACE_EVENT_FRAME_DROPPED);
+  CHECK(event.detail == SONOTRACE_DROP_REASON_MALFORMED && event.value == SONOTRACE_FRAME_FIELD_CRC32);
+  char text[160];
+  CHECK_OK(sonotrace_event_text(&event, text, sizeof text));
+  CHECK(strstr(text, "malformed: field `crc32`") != NULL);
+  sonotrace_counters_t counters;
+  CHECK_OK(sonotrace_close(scan.session, &counters));
+  CHECK(counters.frames_refused == 4 && counters.dropped_malformed == 1 && counters.overlays == 0);
+  CHECK(counters.malformed_by_field[SONOTRACE_FRAME_FIELD_CRC32] == 1);
+  free_scan(scan);
+}
+
+static void displays(const char *model) {
+  sonotrace_config_t config = small_config();
+  config.display_width = config.display_height = 0;
+  struct scan scan = open_scan(model, &config);
+  must_refuse(scan, small_frame(1), "display");
+  CHECK_OK(sonotrace_close(scan.session, NULL));
+  config.display_width = 20000;
+  config.display_height = 480;
+  size_t bytes = 1, align = 1;
+  CHECK(sonotrace_memory_required(sonotrace_model_data(scan.model), sonotrace_model_bytes(scan.model), &config, &bytes,
+                                  &align) == SONOTRACE_STATUS_CONFIG);
+  CHECK(bytes == 0 && align == 0 && strstr(sonotrace_last_error(), "20000") != NULL);
+  free_scan(scan);
+}
+
+/* Writes past a slot's samples. A little is found at the commit; more destroys the rings behind, and every side says so. */
+static void overruns(const char *model) {
+  for (size_t past = 1; past < 1 << 17; past *= 2) {
+    sonotrace_config_t config = small_config();
+    config.frames_queued = 1;
+    struct scan scan = open_scan(model, &config);
+    sonotrace_frame_slot_t slot = {NULL, NULL, 0};
+    /* The last slot, behind which the next ring lies. */
+    uint64_t last = 0;
+    while (last < 6) {
+      sonotrace_frame_slot_t next;
+      CHECK_OK(sonotrace_frame_acquire(scan.session, &next));
+      slot = next.payload > slot.payload ? next : slot;
+      CHECK_OK(commit(scan.session, small_frame(++last)));
+      CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+    }
+    sonotrace_frame_slot_t acquired;
+    CHECK_OK(sonotrace_frame_acquire(scan.session, &acquired));
+    while (acquired.payload != slot.payload) {
+      CHECK_OK(commit(scan.session, small_frame(++last)));
+      CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+      CHECK_OK(sonotrace_frame_acquire(scan.session, &acquired));
+    }
+    *slot.descriptor = small_frame(last + 1);
+    memset(slot.payload, 0x5A, slot.payload_capacity + past);
+    CHECK(sonotrace_frame_commit(scan.session, NULL) == SONOTRACE_STATUS_RING);
+    const sonotrace_overlay_t *overlay = (const sonotrace_overlay_t *)scan.region;
+    sonotrace_status_e step = sonotrace_step(scan.session, NULL, NULL);
+    sonotrace_status_e fetched = SONOTRACE_STATUS_OK;
+    for (int round = 0; round < 9 && fetched == SONOTRACE_STATUS_OK; round += 1) {
+      fetched = sonotrace_overlay_poll(scan.session, &overlay);
+    }
+    CHECK(fetched == SONOTRACE_STATUS_EMPTY || fetched == SONOTRACE_STATUS_RING);
+    CHECK(overlay == NULL);
+    if (past >= 2048) {
+      CHECK(step == SONOTRACE_STATUS_RING && fetched == SONOTRACE_STATUS_RING);
+      CHECK(sonotrace_close(scan.session, NULL) == SONOTRACE_STATUS_RING);
+    } else {
+      (void)sonotrace_close(scan.session, NULL);
+    }
+    CHECK(sonotrace_step(scan.session, NULL, NULL) == SONOTRACE_STATUS_NOT_A_SESSION);
+    free_scan(scan);
+  }
+}
+
+/* Nothing is fetched while prompts are made: every answer still arrives, once, and lost events are counted. */
+static void unfetched(const char *model) {
+  sonotrace_config_t config = small_config();
+  config.events_queued = 4;
+  struct scan scan = open_scan(model, &config);
+  sonotrace_prompt_t click = small_click();
+  unsigned answered[11] = {0};
+  uint64_t seq = 0;
+  for (unsigned ticket = 1; ticket <= 10; ticket += 1) {
+    uint32_t given = 0;
+    CHECK_OK(sonotrace_prompt(scan.session, &click, &given));
+    CHECK(given == ticket);
+    CHECK_OK(commit(scan.session, small_frame(++seq)));
+    CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+  }
+  for (unsigned round = 0; round < 10; round += 1) {
+    const sonotrace_overlay_t *overlay;
+    while (sonotrace_overlay_poll(scan.session, &overlay) == SONOTRACE_STATUS_OK) {
+      for (uint32_t at = 0; at < overlay->answer_count; at += 1) {
+        CHECK(overlay->answers[at].ticket >= 1 && overlay->answers[at].ticket <= 10);
+        answered[overlay->answers[at].ticket] += 1;
+      }
+    }
+    CHECK_OK(commit(scan.session, small_frame(++seq)));
+    CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+  }
+  for (unsigned ticket = 1; ticket <= 10; ticket += 1) {
+    CHECK(answered[ticket] == 1);
+  }
+  sonotrace_counters_t counters;
+  CHECK_OK(sonotrace_counters(scan.session, &counters));
+  CHECK(counters.overlays_unfetched > 0 && counters.events_lost > 0);
+  CHECK_OK(sonotrace_close(scan.session, NULL));
+  free_scan(scan);
+}
+
+/* Anything but a regular file is refused at once, also a FIFO without a writer. */
+static void files(const char *fifo) {
+  const char *paths[] = {fifo, "/dev/zero", "/dev/null", "/", "/no/such/file"};
+  for (size_t at = 0; at < sizeof paths / sizeof paths[0]; at += 1) {
+    sonotrace_model_t *model = (sonotrace_model_t *)paths;
+    CHECK(sonotrace_model_map(paths[at], &model) == SONOTRACE_STATUS_FILE);
+    CHECK(model == NULL && strstr(sonotrace_last_error(), paths[at]) != NULL);
+  }
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc == 3);
+  frames(argv[1]);
+  displays(argv[1]);
+  overruns(argv[1]);
+  unfetched(argv[1]);
+  files(argv[2]);
+  return 0;
+}
