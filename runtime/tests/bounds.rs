@@ -210,20 +210,11 @@ fn golden_records_are_bounded_and_each_is_there_once() {
         |case| GoldenRecord { role: GoldenRole::Output as u32, case, elements: 1, ..GoldenRecord::zeroed() };
     let with = |count: u32| {
         let records: Vec<GoldenRecord> = (0..count).map(record).collect();
-        let section = |kind| {
-            let record = sonotrace::format::write::section_record(file.bytes(), kind);
-            &file.bytes()[record.offset as usize..][..record.bytes as usize]
-        };
-        let content: Vec<&[u8]> = SectionKind::ALL
-            .iter()
-            .map(|kind| match kind {
-                SectionKind::Golden => cast_slice(&records),
-                SectionKind::GoldenData => &[0, 0],
-                kind => section(*kind),
-            })
-            .collect();
-        let header = *bytemuck::from_bytes(&file.bytes()[..size_of::<FileHeader>()]);
-        AlignedBytes::new(&assemble(header, content.try_into().unwrap()))
+        common::with_sections(file.bytes(), |kind| match kind {
+            SectionKind::Golden => Some(cast_slice(&records)),
+            SectionKind::GoldenData => Some(&[0, 0]),
+            _ => None,
+        })
     };
     Model::parse(with(GOLDEN_MAX).bytes()).unwrap();
     let error = Model::parse(with(GOLDEN_MAX + 1).bytes()).map(|_| "accepted").unwrap_err();

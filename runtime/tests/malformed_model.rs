@@ -177,7 +177,8 @@ fn misaligned_bytes_are_refused() {
     }
 }
 
-/// A change of any byte of the first page is detected, and a change of a section.
+/// A change of any byte of the file is detected: of the first page, of a section, and of the padding between sections (some of
+/// them, and those beside the edges).
 #[test]
 fn every_changed_byte_is_detected() {
     let mut file = AlignedBytes::new(disc());
@@ -191,15 +192,22 @@ fn every_changed_byte_is_detected() {
         }
         file.bytes_mut()[at] = disc()[at];
     }
-    for &kind in SectionKind::ALL {
-        let record = section_record(disc(), kind);
-        for at in [record.offset, record.offset + record.bytes / 2, record.offset + record.bytes - 1] {
-            let at = at as usize;
-            file.bytes_mut()[at] ^= 0x10;
-            let error = Model::parse(file.bytes()).unwrap_err();
-            assert!(matches!(error, ModelError::Hash { .. }), "{kind:?}, byte {at}: {error}");
-            file.bytes_mut()[at] = disc()[at];
-        }
+    let sections: Vec<_> = SectionKind::ALL.iter().map(|kind| section_record(disc(), *kind)).collect();
+    let edges = sections
+        .iter()
+        .flat_map(|r| [r.offset.wrapping_sub(1), r.offset, r.offset + r.bytes - 1, r.offset + r.bytes]);
+    let edges = edges.map(|at| at as usize).filter(|at| (HEAD_BYTES..disc().len()).contains(at));
+    for at in (HEAD_BYTES..disc().len()).step_by(31).chain(edges) {
+        file.bytes_mut()[at] ^= 0x10;
+        let error = Model::parse(file.bytes()).unwrap_err();
+        let is_content = sections.iter().any(|r| (r.offset..r.offset + r.bytes).contains(&(at as u64)));
+        let is_right = match error {
+            ModelError::Hash { .. } => is_content,
+            ModelError::Section { problem: "the padding before it is not zero", .. } => !is_content,
+            _ => false,
+        };
+        assert!(is_right, "byte {at}: {error}");
+        file.bytes_mut()[at] = disc()[at];
     }
     assert!(Model::parse(file.bytes()).is_ok());
 }
@@ -231,16 +239,21 @@ fn invalid_section_tables_are_refused() {
     let kind = SectionKind::Tensors;
     assert_eq!(with_record(kind, |r| r.kind = 3), wrong(kind, "sections are out of order"));
     assert_eq!(with_record(kind, |r| r.layout = 2), wrong(kind, "unknown layout: compile the model again"));
-    assert_eq!(with_record(kind, |r| r.offset += 64), wrong(kind, "does not start on its own page"));
+    assert_eq!(
+        with_record(kind, |r| r.offset += 64),
+        wrong(kind, "does not start on the page after the section before it")
+    );
     assert_eq!(
         with_record(kind, |r| r.offset -= 4096 * (r.offset / 4096 - 1)),
-        wrong(kind, "does not start on its own page")
+        wrong(kind, "does not start on the page after the section before it")
     );
     assert_eq!(with_record(kind, |r| r.bytes = u64::MAX), wrong(kind, "length overflows"));
     assert_eq!(with_record(kind, |r| r.bytes = 1 << 40), wrong(kind, "ends beyond the end of the file"));
-    assert_eq!(with_record(kind, |r| r.bytes -= 1), wrong(kind, "is not a whole number of records"));
+    assert_eq!(with_record(kind, |r| r.bytes += 1), wrong(kind, "is not a whole number of records"));
     let kind = SectionKind::Conventions;
-    assert_eq!(with_record(kind, |r| r.bytes = 0), wrong(kind, "does not hold exactly one record"));
+    assert_eq!(with_record(kind, |r| r.bytes *= 2), wrong(kind, "does not hold exactly one record"));
+    let last = SectionKind::Provenance;
+    assert_eq!(with_record(last, |r| r.bytes -= 1), wrong(last, "bytes follow the last section"));
     let names = refusal(|file| section_mut::<u8>(file, SectionKind::Names)[0] = 0xff);
     assert_eq!(names, wrong(SectionKind::Names, "is not UTF-8 text"));
 }

@@ -2,10 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::{
-    AlignedBytes, Memory, boxed, disc, every_frame, frame, only, refresh_hashes, section_record, state,
-};
-use sonotrace::format::{Dtype, FileHeader, Model, OpRecord, SectionKind, SectionRecord, TensorSpace};
+use common::{AlignedBytes, Memory, boxed, disc, every_frame, frame, only, section_record, state};
+use sonotrace::format::{Dtype, Model, OpRecord, SectionKind, TensorSpace};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::overlay::State;
@@ -29,12 +27,9 @@ fn with_weight(program: &str, value: f32) -> AlignedBytes {
         Some(Dtype::F32) => file.bytes_mut()[at..at + 4].copy_from_slice(&value.to_le_bytes()),
         _ => file.bytes_mut()[at..at + 2].copy_from_slice(&half::f16::from_f32(value).to_le_bytes()),
     }
-    let table = size_of::<FileHeader>() + (SectionKind::Golden as usize - 1) * size_of::<SectionRecord>();
-    let golden: &mut SectionRecord =
-        bytemuck::from_bytes_mut(&mut file.bytes_mut()[table..][..size_of::<SectionRecord>()]);
-    golden.bytes = 0;
-    refresh_hashes(file.bytes_mut());
-    file
+    let stored = |kind| matches!(kind, SectionKind::Golden | SectionKind::GoldenData);
+    // The changed content gets its hash.
+    common::with_sections(file.bytes(), |kind| stored(kind).then_some(&[]))
 }
 
 #[test]

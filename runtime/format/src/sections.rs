@@ -44,13 +44,22 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         if record.layout != SECTION_LAYOUT {
             return Err(wrong("unknown layout: compile the model again"));
         }
-        if record.offset % PAGE_BYTES != 0 || record.offset < end {
-            return Err(wrong("does not start on its own page"));
+        // One byte more would be covered by no hash.
+        if record.offset != end.next_multiple_of(PAGE_BYTES) {
+            return Err(wrong("does not start on the page after the section before it"));
         }
+        let padding = end..record.offset;
         end = record.offset.checked_add(record.bytes).ok_or(wrong("length overflows"))?;
         if end > header.file_bytes {
             return Err(wrong("ends beyond the end of the file"));
         }
+        if bytes[padding.start as usize..padding.end as usize].iter().any(|&byte| byte != 0) {
+            return Err(wrong("the padding before it is not zero"));
+        }
+    }
+    if end != header.file_bytes {
+        let problem = "bytes follow the last section";
+        return Err(ModelError::Section { index: count - 1, problem });
     }
     let section = |kind: SectionKind| -> Result<&[u8], ModelError> {
         let record = &table[kind as usize - 1];

@@ -486,8 +486,7 @@ impl<C: Clock> Session<'_, C> {
     /// Chooses the next decode of the current frame: prompts first, then objects that are not updated on it yet.
     fn next(&mut self, work: Work) -> Stage {
         while let Some(Waiting { ticket, prompt }) = self.prompts.pop_front() {
-            let kept = &self.kept[..self.config.kept_frames as usize];
-            let target = prompts::target(&prompt, &work, kept, self.objects);
+            let target = prompts::target(&prompt, &work, self.kept, self.objects);
             self.answer(&work, ticket, prompt.object, target.as_ref().err().copied());
             match target {
                 Ok(Target::Remove(place)) => self.objects[place] = Object::new(0),

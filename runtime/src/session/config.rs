@@ -1,7 +1,7 @@
 //! Settings of a session, and the memory that they need.
 
-use super::SessionError;
 use super::objects::Object;
+use super::{KeptFeatures, SessionError};
 use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
 use crate::format::{FileHeader, ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
@@ -116,6 +116,7 @@ pub(super) struct SessionLayout {
     pub executor: Range<usize>,
     pub table: Range<usize>,
     pub objects: Range<usize>,
+    pub kept: Range<usize>,
     pub masks: Range<usize>,
     pub field: Range<usize>,
     pub labels: Range<usize>,
@@ -146,6 +147,8 @@ impl SessionLayout {
             executor: take(executor.bytes)?,
             table: take(2 * pixels * size_of::<LutEntry>())?,
             objects: take(OBJECTS_MAX * size_of::<Object>())?,
+            // At most KEPT_FRAMES_MAX, as the executor's layout has checked.
+            kept: take(config.kept_frames as usize * size_of::<KeptFeatures>())?,
             masks: take(OBJECTS_MAX * mask * size_of::<f32>())?,
             field: take(pixels * size_of::<f32>())?,
             labels: take(pixels * size_of::<i32>())?,
@@ -172,8 +175,16 @@ pub(super) struct Buffers<'m> {
     pub links: &'m mut [Link],
 }
 
-/// A region split by a layout: the executor's part, the sampling tables, the objects and the buffers.
-pub(super) type Parts<'m> = (RawRegion<'m>, &'m mut [LutEntry], &'m mut [Object], Buffers<'m>);
+/// A region split by a layout.
+pub(super) struct Parts<'m> {
+    /// The executor's part.
+    pub executor: RawRegion<'m>,
+    /// Entries of the sampling tables.
+    pub sampling: &'m mut [LutEntry],
+    pub objects: &'m mut [Object],
+    pub kept: &'m mut [KeptFeatures],
+    pub buffers: Buffers<'m>,
+}
 
 /// Splits a region by a layout.
 pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Result<Parts<'m>, SessionError> {
@@ -193,12 +204,16 @@ pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Resu
     let executor = take(&layout.executor);
     let sampling = take(&layout.table).zeroed();
     let objects = take(&layout.objects).filled(OBJECTS_MAX, |_| Ok::<_, SessionError>(Object::new(0)))?;
+    let kept_frames = layout.kept.len() / size_of::<KeptFeatures>();
+    let none = KeptFeatures { seq: 0, frame: 0, scene: None };
+    let kept = take(&layout.kept).filled(kept_frames, |_| Ok::<_, SessionError>(none))?;
     let masks = take(&layout.masks).zeroed();
     let field = take(&layout.field).zeroed();
     let labels = take(&layout.labels).zeroed();
     let points = take(&layout.points).zeroed();
     let links = take(&layout.links).zeroed();
-    Ok((executor, sampling, objects, Buffers { masks, field, labels, points, links }))
+    let buffers = Buffers { masks, field, labels, points, links };
+    Ok(Parts { executor, sampling, objects, kept, buffers })
 }
 
 /// Returns the memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under
@@ -227,7 +242,7 @@ pub fn memory_parts(
         ("scratch of all programs", executor.scratch.len()),
         ("thread scratch", executor.thread_scratch.len()),
         ("sampling tables", layout.table.len()),
-        ("objects and their masks", layout.objects.len() + layout.masks.len()),
+        ("objects, their masks, kept frames", layout.objects.len() + layout.kept.len() + layout.masks.len()),
         ("mask at input size, labels", layout.field.len() + layout.labels.len()),
         ("contour points", layout.points.len() + layout.links.len()),
     ])

@@ -36,7 +36,7 @@ pub use rules::FrameRules;
 
 pub use crate::hal::event::{DROP_REASONS, DropReason};
 
-use crate::exec::{ExecError, Executor, Helper, KEPT_FRAMES_MAX, MemoryRequired};
+use crate::exec::{ExecError, Executor, Helper, MemoryRequired};
 use crate::format::{Model, ModelError};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
@@ -188,7 +188,8 @@ pub struct Session<'m, C: Clock> {
     /// The objects, `OBJECTS_MAX` of them. In the region: they are too large for the stack of the thread that opens or
     /// closes a session.
     objects: &'m mut [Object],
-    kept: [KeptFeatures; KEPT_FRAMES_MAX as usize],
+    /// `kept_frames` of them, by feature slot; in the region like the objects.
+    kept: &'m mut [KeptFeatures],
     /// Feature slot of the next frame.
     next_slot: u32,
     stage: Stage,
@@ -224,7 +225,8 @@ impl<'m, C: Clock> Session<'m, C> {
     ) -> Result<Self, SessionError> {
         config.check()?;
         let layout = SessionLayout::new(model.header(), &config)?;
-        let (memory, sampling, objects, buffers) = config::cut(region.into(), &layout)?;
+        let config::Parts { executor: memory, sampling, objects, kept, buffers } =
+            config::cut(region.into(), &layout)?;
         let programs = Programs::find(&model)?;
         let mut executor = Executor::new(model, config.executor(), memory)?;
         executor.self_test()?;
@@ -244,7 +246,7 @@ impl<'m, C: Clock> Session<'m, C> {
             prompts: heapless::Deque::new(),
             answers: heapless::Vec::new(),
             objects,
-            kept: [KeptFeatures { seq: 0, frame: 0, scene: None }; KEPT_FRAMES_MAX as usize],
+            kept,
             next_slot: 0,
             stage: Stage::Idle,
             stream: Stream::default(),

@@ -10,9 +10,10 @@ use core::cell::Cell;
 #[allow(unused_imports)]
 pub use random_cases::random_cases;
 pub use sonotrace::format::AlignedBytes;
+use sonotrace::format::write::assemble;
 #[allow(unused_imports)]
 pub use sonotrace::format::write::{refresh_hashes, section_record};
-use sonotrace::format::{Model, SectionKind};
+use sonotrace::format::{FileHeader, Model, SectionKind};
 use sonotrace::hal::clock::Clock;
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
@@ -64,6 +65,17 @@ impl Random {
     pub fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| (self.word() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
     }
+}
+
+/// Returns a file with other content in some of its sections.
+pub fn with_sections<'f>(file: &'f [u8], content: impl Fn(SectionKind) -> Option<&'f [u8]>) -> AlignedBytes {
+    let section = |kind: &SectionKind| {
+        let record = section_record(file, *kind);
+        content(*kind).unwrap_or(&file[record.offset as usize..][..record.bytes as usize])
+    };
+    let sections: Vec<&[u8]> = SectionKind::ALL.iter().map(section).collect();
+    let header = *bytemuck::from_bytes(&file[..size_of::<FileHeader>()]);
+    AlignedBytes::new(&assemble(header, sections.try_into().unwrap()))
 }
 
 /// Returns the bytes of a section, as records.
