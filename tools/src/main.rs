@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use sonotrace_cli::commands::{bench, compile, demo, eval, inspect, run, verify};
+use sonotrace_cli::output::message::message;
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
 
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sonotrace: {error:#}");
+            eprintln!("sonotrace: {}", message(&error));
             ExitCode::FAILURE
         }
     }

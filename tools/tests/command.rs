@@ -269,6 +269,162 @@ fn inspect_shows_programs_and_plan() {
     }
 }
 
+/// A DICOM file of one frame of 200x160 pixels with ultrasound regions: first and last column, data type, and pixel size
+/// in centimetres. The frame shows a disc in each half.
+fn medical(path: &Path, regions: &[([u32; 2], u16, f64)]) {
+    fn element(tag: [u16; 2], vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+        let head = [&tag[0].to_le_bytes()[..], &tag[1].to_le_bytes(), vr].concat();
+        let length = match vr {
+            b"OB" | b"SQ" => [&[0, 0][..], &(value.len() as u32).to_le_bytes()].concat(),
+            _ => (value.len() as u16).to_le_bytes().to_vec(),
+        };
+        [head, length, value.to_vec()].concat()
+    }
+    let us = |group: u16, number: u16, value: u16| element([group, number], b"US", &value.to_le_bytes());
+    let ul = |number: u16, value: u32| element([0x18, number], b"UL", &value.to_le_bytes());
+    let fd = |number: u16, value: f64| element([0x18, number], b"FD", &value.to_le_bytes());
+    let items = regions.iter().flat_map(|&([first, last], data_type, cm)| {
+        let content = [
+            us(0x18, 0x6012, 1),
+            us(0x18, 0x6014, data_type),
+            ul(0x6018, first),
+            ul(0x601a, 0),
+            ul(0x601c, last),
+            ul(0x601e, 159),
+            us(0x18, 0x6024, 3),
+            us(0x18, 0x6026, 3),
+            fd(0x602c, cm),
+            fd(0x602e, cm),
+        ]
+        .concat();
+        [&[0xfe, 0xff, 0, 0xe0][..], &(content.len() as u32).to_le_bytes(), &content].concat()
+    });
+    let pixels: Vec<u8> = (0..160 * 200)
+        .map(|at| {
+            let (x, y) = (at % 200, at / 200);
+            let (dx, dy) = (x % 100 - 50, y - 80);
+            if dx * dx + dy * dy < 30 * 30 { 20 } else { 120 + ((x * 7 + y * 13) % 40) as u8 }
+        })
+        .collect();
+    let file = [
+        vec![0; 128],
+        b"DICM".to_vec(),
+        element([2, 0x10], b"UI", b"1.2.840.10008.1.2.1\0"),
+        element([8, 0x60], b"CS", b"US"),
+        element([0x18, 0x6011], b"SQ", &items.collect::<Vec<u8>>()),
+        us(0x28, 2, 1),
+        element([0x28, 4], b"CS", b"MONOCHROME2 "),
+        us(0x28, 0x10, 160),
+        us(0x28, 0x11, 200),
+        us(0x28, 0x100, 8),
+        element([0x7fe0, 0x10], b"OB", &pixels),
+    ];
+    std::fs::write(path, file.concat()).expect("the file is written");
+}
+
+/// The first object's area in the first line of `overlays.jsonl`.
+fn area_mm2(out: &Path) -> f64 {
+    let lines = std::fs::read_to_string(out.join("overlays.jsonl")).expect("overlays.jsonl is there");
+    let line: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("a line is JSON");
+    line["objects"][0]["area_mm2"].as_f64().unwrap_or_else(|| panic!("no area: {line}"))
+}
+
+/// Discs of 30 pixels radius in two regions: 0.2 and 0.5 mm a pixel.
+#[test]
+fn each_prompt_gets_the_scale_of_its_region() {
+    let folder = folder("regions");
+    medical(&folder.join("dual.dcm"), &[([0, 99], 1, 0.02), ([100, 199], 1, 0.05)]);
+    let run = |more: &[&str]| sonotrace(&folder, &[&["run", "dual.dcm", "--out", "out"], more].concat());
+    let is_area = |seen: f64, radius_mm: f64| {
+        (seen / (std::f64::consts::PI * radius_mm * radius_mm) - 1.0).abs() < 0.15
+    };
+    succeed(&run(&["--box", "118,48,182,112"]));
+    assert!(is_area(area_mm2(&folder.join("out")), 15.0), "{}", area_mm2(&folder.join("out")));
+    let output = run(&["--box", "18,48,82,112", "--box", "118,48,182,112"]);
+    succeed(&output);
+    let areas = ["region-1", "region-2"].map(|region| area_mm2(&folder.join("out").join(region)));
+    assert!(is_area(areas[0], 6.0) && is_area(areas[1], 15.0), "{areas:?}");
+    let notes = text(&output.stderr);
+    assert!(notes.contains("0.2000 x 0.2000") && notes.contains("0.5000 x 0.5000"), "{notes}");
+}
+
+#[test]
+fn refused_prompts_name_their_fault() {
+    let folder = folder("faults");
+    medical(&folder.join("dual.dcm"), &[([0, 89], 1, 0.02), ([100, 199], 3, 0.05), ([92, 98], 1, 0.05)]);
+    disc(&folder.join("picture.png"), 200, 160);
+    let cases: [(&str, &[&str], &[&str]); 7] = [
+        ("picture.png", &["--click", "1:100,80,neg"], &["unknown_object", "there is no object 1"]),
+        ("picture.png", &["--box", "20,20,20,60"], &["(20, 20) to (20, 60) has no extent"]),
+        ("picture.png", &["--click", "300,80"], &["(300, 80), is outside the picture of 200 x 160 pixels"]),
+        (
+            "dual.dcm",
+            &["--click", "150,80"],
+            &["ultrasound region 2 of 3, which shows another kind of picture"],
+        ),
+        (
+            "dual.dcm",
+            &["--click", "90.6,80"],
+            &["outside ultrasound region 1 of 3 (columns 0..89 and rows 0..159)"],
+        ),
+        (
+            "dual.dcm",
+            &["--box", "20,20,95,60"],
+            &["corners are in ultrasound region 1 of 3 and in ultrasound region 3"],
+        ),
+        (
+            "picture.png",
+            &["--click", "300,80", "--box", "5,5,5,5"],
+            &["prompt 1 for object 1", "prompt 2 for object 2"],
+        ),
+    ];
+    for (input, prompts, words) in cases {
+        let output = sonotrace(&folder, &[&["run", input, "--out", "out"], prompts].concat());
+        refuse(&output, &[&["no prompt could be served"], words].concat());
+    }
+    // The second prompt of an object in another region.
+    let prompts = ["--box", "1:20,20,70,90", "--click", "1:95,60"];
+    let printed =
+        succeed(&sonotrace(&folder, &[&["run", "dual.dcm", "--out", "out"], &prompts[..]].concat()));
+    assert!(printed.contains("object 1 is already in ultrasound region 1 of 3"), "{printed}");
+}
+
+#[test]
+fn windows_and_rates_are_options() {
+    let folder = folder("options");
+    let picture =
+        image::ImageBuffer::<image::Luma<u16>, _>::from_fn(64, 64, |x, _| image::Luma([x as u16 * 4]));
+    std::fs::create_dir(folder.join("cine")).expect("the folder can be made");
+    for name in ["cine/0.05.png", "cine/0.1.png"] {
+        picture.save(folder.join(name)).expect("the picture is written");
+    }
+    std::fs::write(folder.join("cine/other\x1b[31m.bmp"), "?").expect("written");
+    let run = |more: &[&str]| {
+        sonotrace(&folder, &[&["run", "cine", "--click", "30,30", "--out", "out"], more].concat())
+    };
+    let notes = text(&run(&[]).stderr);
+    assert!(notes.contains("--window 128,256") && notes.contains("assumed 25 per second"), "{notes}");
+    assert!(notes.contains("other\\u{1b}[31m.bmp") && !notes.contains('\x1b'), "{notes}");
+    let output = run(&["--window", "128,256", "--fps", "50"]);
+    assert!(!text(&output.stderr).contains("--window"), "{}", text(&output.stderr));
+    let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
+    assert!(lines.lines().last().is_some_and(|line| line.contains("\"t_acq_ns\":20000000")), "{lines}");
+    refuse(&run(&["--window", "128,0"]), &["--window (width) is 0"]);
+}
+
+#[test]
+fn errors_are_printed_once_without_control_characters() {
+    let folder = folder("messages");
+    std::fs::write(folder.join("x\x1b[31m.png"), "?").expect("written");
+    let output = sonotrace(&folder, &["run", "x\x1b[31m.png", "--click", "1,1"]);
+    refuse(&output, &["x\\u{1b}[31m.png"]);
+    assert!(!text(&output.stderr).contains('\x1b'));
+    let output = sonotrace(&folder, &["run", "nowhere.png", "--click", "1,1"]);
+    assert_eq!(text(&output.stderr).matches("No such file").count(), 1, "{}", text(&output.stderr));
+    let output = sonotrace(&folder, &["compile", "--program", "encoder=nowhere.onnx", "-o", "out.sono"]);
+    assert_eq!(text(&output.stderr).matches("No such file").count(), 1, "{}", text(&output.stderr));
+}
+
 /// A folder of one set: bright pictures with a dark disc, a tiny disc, and no disc.
 fn set_of_discs(folder: &Path) {
     for name in ["images", "masks"] {

@@ -46,7 +46,7 @@ impl fmt::Display for Place {
 #[non_exhaustive]
 pub enum ReplayError {
     /// The operating system cannot read or write the file.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {source}", shown(file))]
     Io {
         /// The file or folder.
         file: PathBuf,
@@ -54,7 +54,7 @@ pub enum ReplayError {
         source: std::io::Error,
     },
     /// Not a supported format.
-    #[error("{}: {seen}; {fix}", file.display())]
+    #[error("{}: {seen}; {fix}", shown(file))]
     Unrecognised {
         /// The file or folder.
         file: PathBuf,
@@ -76,7 +76,7 @@ pub enum ReplayError {
         max: f64,
     },
     /// Beyond a limit of the runtime, of this crate, or of [`crate::Options::bytes_max`].
-    #[error("{}{place}: {what}: {seen}, at most {max} are allowed; {fix}", file.display())]
+    #[error("{}{place}: {what}: {seen}, at most {max} are allowed; {fix}", shown(file))]
     TooLarge {
         /// The file.
         file: PathBuf,
@@ -92,7 +92,7 @@ pub enum ReplayError {
         fix: &'static str,
     },
     /// The file violates its format.
-    #[error("{}{place}: {problem}", file.display())]
+    #[error("{}{place}: {problem}", shown(file))]
     Malformed {
         /// The file.
         file: PathBuf,
@@ -102,7 +102,7 @@ pub enum ReplayError {
         problem: String,
     },
     /// The file may be valid, but contains something that cannot be replayed.
-    #[error("{}{place}: {what}; {fix}", file.display())]
+    #[error("{}{place}: {what}; {fix}", shown(file))]
     Unsupported {
         /// The file.
         file: PathBuf,
@@ -114,7 +114,7 @@ pub enum ReplayError {
         fix: &'static str,
     },
     /// The runtime would refuse the frame.
-    #[error("{}{place}: {source}", file.display())]
+    #[error("{}{place}: {source}", shown(file))]
     Frame {
         /// The file.
         file: PathBuf,
@@ -156,6 +156,25 @@ impl Source<'_> {
     pub fn frame(self, place: Place, source: FrameError) -> ReplayError {
         ReplayError::Frame { file: self.0.into(), place, source }
     }
+}
+
+/// A path as text for a terminal: control characters, which could move its cursor or hide text, and characters that
+/// reverse the direction of writing are escaped.
+pub fn shown(path: &Path) -> String {
+    shown_text(&path.to_string_lossy())
+}
+
+/// The same for any text of one line.
+pub fn shown_text(text: &str) -> String {
+    let is_harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }
 
 /// Text from a file for an error: without control characters, and at most `chars_max` characters.

@@ -5,7 +5,7 @@
 //!
 //! | format | frames | millimetres |
 //! |---|---|---|
-//! | [`picture`]: PNG, JPEG, or a folder of them | pictures | from [`Options::spacing_mm`] |
+//! | [`picture`]: PNG (animated or not), JPEG, or a folder of them | pictures | from [`Options::spacing_mm`] |
 //! | [`gif`]: GIF, animated or not | pictures | from [`Options::spacing_mm`] |
 //! | [`dicom`]: ultrasound image, single or multi-frame | pictures | from the ultrasound region's calibration |
 //! | [`npy`]: `.npy` with a `.json` next to it | envelope, IQ or pictures | from the `.json` |
@@ -15,22 +15,31 @@
 //! scale is unknown, it is read with a geometry of unknown scale, and a note says why and what to do.
 #![forbid(unsafe_code)]
 
+mod animation;
 pub mod clarius;
 pub mod dicom;
 mod error;
 mod file;
+mod folder;
 pub mod gif;
 mod grey;
 mod jpeg;
+mod levels;
 pub mod npy;
 mod open;
 mod options;
 mod order;
 pub mod picture;
+mod png;
 mod recording;
+mod scan_region;
+mod turn;
+mod window;
 
-pub use error::{Place, ReplayError};
-pub use file::FILE_BYTES_MAX;
+pub use error::{Place, ReplayError, shown, shown_text};
+pub use file::{DESCRIPTION_BYTES_MAX, FILE_BYTES_MAX, PICTURE_BYTES_MAX};
 pub use open::open;
-pub use options::{Options, PAYLOAD_BYTES_MAX};
+pub use options::{FRAME_RATE_ASSUMED_HZ, Options, PAYLOAD_BYTES_MAX};
 pub use recording::{CLOCK_OF_RECORDING, DisplayHint, FRAMES_MAX, Recorded, Recording};
+pub use scan_region::{RegionFault, ScanRegion};
+pub use window::{Window, WindowFunction};

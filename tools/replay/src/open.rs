@@ -1,7 +1,7 @@
 //! Opens a recording of any supported format.
 
 use crate::error::{Place, ReplayError, Source};
-use crate::file::{beside, read_file};
+use crate::file::{DESCRIPTION_BYTES_MAX, FILE_BYTES_MAX, PICTURE_BYTES_MAX, beside, read_file, read_head};
 use crate::options::Options;
 use crate::recording::Recording;
 use crate::{clarius, dicom, gif, npy, picture};
@@ -14,8 +14,8 @@ const KNOWN: &str = "give a PNG, JPEG, GIF, DICOM, a .npy with its .json, a Clar
 /// except for Clarius recordings: these have no signature and are detected by their extension.
 ///
 /// # Errors
-/// A path that cannot be read, a file of unknown format, or a malformed or unsupported recording. The text names the
-/// file, the place in it and, if there is one, the remedy.
+/// A path that cannot be read, a pipe or device, a file of unknown format, or a malformed or unsupported recording. The
+/// text names the file, the place in it and, if there is one, the remedy.
 pub fn open(path: &Path, options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(path);
@@ -29,22 +29,24 @@ pub fn open(path: &Path, options: &Options) -> Result<Recording, ReplayError> {
     if extension.eq_ignore_ascii_case("json") && beside(path, "npy").exists() {
         return open(&beside(path, "npy"), options);
     }
-    let bytes = read_file(path)?;
-    match bytes.as_slice() {
-        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => picture::read(path, &bytes, options),
-        [b'G', b'I', b'F', b'8', ..] => gif::read(path, &bytes, options),
+    // Only files of a known format are read as a whole.
+    match read_head(path)?.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => {
+            picture::read(path, &read_file(path, PICTURE_BYTES_MAX)?, options)
+        }
+        [b'G', b'I', b'F', b'8', ..] => gif::read(path, &read_file(path, PICTURE_BYTES_MAX)?, options),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
             let json =
                 read_companion(path, "json", "describe its geometry there, see the documentation of `npy`")?;
-            npy::read(path, &bytes, &json, options)
+            npy::read(path, &read_file(path, FILE_BYTES_MAX)?, &json, options)
         }
-        _ if dicom::is_dicom(&bytes) => dicom::read(path, &bytes, options),
+        head if dicom::is_dicom(head) => dicom::read(path, &read_file(path, FILE_BYTES_MAX)?, options),
         [0x89, b'L', b'Z', b'O', ..] => Err(unknown(path, "an lzo archive", "unpack it with `lzop -d`")),
         [0x04, 0x22, 0x4d, 0x18, ..] => Err(unknown(path, "an lz4 archive", "unpack it with `lz4 -d`")),
         [0x1f, 0x8b, ..] => Err(unknown(path, "a gzip archive", "unpack it with `gunzip`")),
         _ if extension.eq_ignore_ascii_case("raw") => {
             let yml = read_companion(path, "yml", "a Clarius recording consists of both")?;
-            clarius::read(path, &bytes, &yml, options)
+            clarius::read(path, &read_file(path, FILE_BYTES_MAX)?, &yml, options)
         }
         [] => Err(unknown(path, "an empty file", KNOWN)),
         _ => Err(unknown(path, "not a recording of a supported format", KNOWN)),
@@ -59,8 +61,8 @@ fn unknown(path: &Path, seen: &str, fix: &'static str) -> ReplayError {
 fn read_companion(path: &Path, extension: &str, fix: &'static str) -> Result<Vec<u8>, ReplayError> {
     let companion = beside(path, extension);
     if companion.exists() {
-        return read_file(&companion);
+        return read_file(&companion, DESCRIPTION_BYTES_MAX);
     }
-    let what = format!("needs {} next to it", companion.display());
+    let what = format!("needs {} next to it", crate::error::shown(&companion));
     Err(Source(path).unsupported(Place::Whole, what, fix))
 }

@@ -1,118 +1,164 @@
 //! PNG and JPEG pictures: one file or a folder of them.
 
-use crate::error::{Place, ReplayError, Source};
-use crate::file::read_file;
-use crate::grey::luma_of;
-use crate::jpeg::{self, Grey};
+use crate::animation::{check_canvas, push_frames};
+use crate::error::{Place, ReplayError, Source, shown_text};
+use crate::file::{PICTURE_BYTES_MAX, read_file};
+use crate::folder::Listing;
+use crate::jpeg::{self, Samples};
+use crate::levels::Levels;
 use crate::options::Options;
-use crate::order::natural;
-use crate::recording::{
-    FRAMES_MAX, Recorder, Recording, check_picture_size, note_on_scale, picture_descriptor,
-};
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
-use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX};
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use crate::png::Png;
+use crate::recording::{Recorder, Recording, note_on_scale, picture_descriptor};
+use crate::turn::turned;
+use image::metadata::Orientation;
+use image::{AnimationDecoder, ImageDecoder, ImageFormat};
+use std::path::Path;
 
-/// Extensions of the files in a folder that are read.
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
-
-/// Reads one picture from the bytes of `file`.
+/// Reads one picture from the bytes of `file`; an animated PNG is a cine.
 ///
 /// # Errors
 /// A picture that cannot be decoded, or that is larger than a frame may be.
 pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(file);
-    let mut recorder = Recorder::new(source, options);
-    let grey = decode(source, bytes)?;
-    recorder.push(picture_descriptor(grey.width, grey.height, options), grey.pixels, Place::Whole)?;
+    let mut reader = Reader::new(options);
+    let mut recorder;
+    let animated = matches!(image::guess_format(bytes), Ok(ImageFormat::Png)).then(|| Png::new(bytes));
+    match animated.filter(|png| png.frames > 1) {
+        Some(png) if png.is_animation(&png.decoder(source)?) => {
+            recorder = Recorder::of_file(source, options, png.bytes());
+            read_animation(&mut recorder, source, &png, options)?;
+        }
+        _ => {
+            recorder = Recorder::new(source, options);
+            let (width, height, grey) = reader.picture(source, bytes)?;
+            recorder.push(picture_descriptor(width, height, options), grey, Place::Whole)?;
+        }
+    }
+    reader.finish(&mut recorder);
     note_on_scale(&mut recorder, options, "a picture file");
     recorder.finish()
 }
 
-/// Reads the pictures of a folder as a cine, in natural order of their names (`img2` before `img10`).
+fn read_animation(
+    recorder: &mut Recorder<'_>,
+    source: Source<'_>,
+    png: &Png,
+    options: &Options,
+) -> Result<(), ReplayError> {
+    let malformed = |place: Place, error: image::ImageError| {
+        source.malformed(place, format!("cannot decode the PNG: {error}"))
+    };
+    let decoder = png.decoder(source)?;
+    check_canvas(source, decoder.dimensions(), png.bytes())?;
+    let animation = decoder.apng().map_err(|error| malformed(Place::Whole, error))?;
+    push_frames(recorder, animation.into_frames(), options, png.orientation(), malformed)?;
+    let (seen, declared) = (recorder.len(), png.frames);
+    if seen < declared {
+        let problem = format!("missing: {declared} frames are declared, {seen} are present");
+        return Err(source.malformed(Place::Frame(seen + 1), problem));
+    }
+    if png.orientation() != Orientation::NoTransforms {
+        recorder.note(TURNED);
+    }
+    Ok(())
+}
+
+/// Reads the pictures of a folder as a cine, in natural order of their names (`img2` before `img10`; `0.05` before `0.1`
+/// if the numbers are decimals).
 ///
 /// # Errors
 /// A folder without pictures; the first picture that cannot be read, with its name.
 pub fn read_folder(folder: &Path, options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(folder);
-    let paths = pictures(source)?;
+    let listing = Listing::of(source)?;
+    let paths = &listing.pictures;
     let mut recorder = Recorder::new(source, options);
-    for (index, path) in (0u64..).zip(&paths) {
+    let mut reader = Reader::new(options);
+    for (index, path) in (0u64..).zip(paths) {
         let file = Source(path);
-        let grey = decode(file, &read_file(path)?)?;
-        let mut descriptor = picture_descriptor(grey.width, grey.height, options);
+        let (width, height, grey) = reader.picture(file, &read_file(path, PICTURE_BYTES_MAX)?)?;
+        let mut descriptor = picture_descriptor(width, height, options);
         if paths.len() > 1 {
             descriptor.t_acq_ns = options.assumed_time_ns(index);
-            descriptor.frame_rate_hz = options.frame_rate_hz;
+            descriptor.frame_rate_hz = options.rate_hz();
         }
-        recorder.push_of(file, descriptor, grey.pixels, Place::Whole)?;
+        recorder.push_of(file, descriptor, grey, Place::Whole)?;
     }
-    if paths.len() > 1 {
-        let rate = options.frame_rate_hz;
+    recorder.notes(listing.notes);
+    if paths.len() > 1 && options.frame_rate_hz.is_none() {
+        let rate = options.rate_hz();
         recorder
             .note(format!("picture files have no frame times: assumed {rate} per second; --fps changes it"));
     }
+    reader.finish(&mut recorder);
     note_on_scale(&mut recorder, options, "a picture file");
     recorder.finish()
 }
 
-/// The pictures of a folder, in natural order. Hidden files are skipped: some systems store metadata in them.
-fn pictures(source: Source<'_>) -> Result<Vec<PathBuf>, ReplayError> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(source.0).map_err(|error| source.io(error))? {
-        let path = entry.map_err(|error| source.io(error))?.path();
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !is_hidden && EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
-            paths.push(path);
-        }
-        if paths.len() as u64 > FRAMES_MAX {
-            let fix = "split the folder";
-            return Err(source.too_large(Place::Whole, "pictures", paths.len() as u64, FRAMES_MAX, fix));
-        }
-    }
-    if paths.is_empty() {
-        return Err(ReplayError::Unrecognised {
-            file: source.0.into(),
-            seen: "a folder without pictures".to_owned(),
-            fix: "give a folder with .png, .jpg or .jpeg files",
-        });
-    }
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    paths.sort_by(|a, b| natural(&name(a), &name(b)));
-    Ok(paths)
+/// The note on turned pictures.
+const TURNED: &str =
+    "turned as the EXIF orientation states: prompts and contours are in the picture as shown";
+
+/// Decodes pictures, and collects what the user should know of them.
+struct Reader {
+    eight: Levels,
+    sixteen: Levels,
+    has_turned: bool,
+    transparent: u64,
+    /// Name and number of frames of the first animation of which one frame was read.
+    animation: Option<(String, u64)>,
 }
 
-/// Decodes a picture to grey.
-fn decode(source: Source<'_>, bytes: &[u8]) -> Result<Grey, ReplayError> {
-    match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(source, &Place::Whole, bytes, false),
-        Ok(ImageFormat::Png) => decode_png(source, bytes),
-        _ => Err(source.malformed(Place::Whole, "neither a PNG nor a JPEG, despite its name")),
+impl Reader {
+    fn new(options: &Options) -> Self {
+        Self {
+            eight: Levels::of_picture(8, options),
+            sixteen: Levels::of_picture(16, options),
+            has_turned: false,
+            transparent: 0,
+            animation: None,
+        }
     }
-}
 
-fn decode_png(source: Source<'_>, bytes: &[u8]) -> Result<Grey, ReplayError> {
-    let malformed =
-        |error: image::ImageError| source.malformed(Place::Whole, format!("cannot decode the PNG: {error}"));
-    let reader = || ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    let (width, height) = reader().into_dimensions().map_err(malformed)?;
-    check_picture_size(source, Place::Whole, width.into(), height.into())?;
-    let mut limited = reader();
-    let mut limits = Limits::default();
-    // Four channels of 16 bits, twice: the picture and the decoder's own buffer.
-    limits.max_alloc = Some(16 * u64::from(SAMPLES_MAX) * u64::from(LINES_MAX));
-    limited.limits(limits);
-    let pixels = match limited.decode().map_err(malformed)? {
-        DynamicImage::ImageLuma8(picture) => picture.into_raw(),
-        grey @ (DynamicImage::ImageLumaA8(_)
-        | DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageLumaA16(_)) => grey.into_luma8().into_raw(),
-        DynamicImage::ImageRgba8(picture) => luma_of::<4>(picture.as_raw()),
-        colour => luma_of::<3>(colour.into_rgb8().as_raw()),
-    };
-    Ok(Grey { width, height, pixels })
+    /// Decodes a picture to grey levels, turned as it is shown.
+    fn picture(&mut self, source: Source<'_>, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), ReplayError> {
+        let grey = match image::guess_format(bytes) {
+            Ok(ImageFormat::Jpeg) => jpeg::decode(source, &Place::Whole, bytes, None)?,
+            Ok(ImageFormat::Png) => {
+                let png = Png::new(bytes);
+                let (grey, is_transparent) = png.decode(source)?;
+                self.transparent += u64::from(is_transparent);
+                if png.frames > 1 && self.animation.is_none() {
+                    let name = source.0.file_name().unwrap_or_default().to_string_lossy();
+                    self.animation = Some((shown_text(&name), png.frames));
+                }
+                grey
+            }
+            _ => return Err(source.malformed(Place::Whole, "neither a PNG nor a JPEG, despite its name")),
+        };
+        let levels = match grey.samples {
+            Samples::Eight(samples) => self.eight.map(samples.into_iter().map(u16::from)),
+            Samples::Sixteen(samples) => self.sixteen.map(samples.into_iter()),
+        };
+        self.has_turned |= grey.orientation != Orientation::NoTransforms;
+        Ok(turned(grey.width, grey.height, levels, grey.orientation))
+    }
+
+    fn finish(self, recorder: &mut Recorder<'_>) {
+        if self.has_turned {
+            recorder.note(TURNED);
+        }
+        if self.transparent > 0 {
+            recorder.note(format!("transparent parts of {} pictures are shown black", self.transparent));
+        }
+        if let Some((name, frames)) = self.animation {
+            recorder.note(format!(
+                "{name} is animated: one of its {frames} frames was read; convert it to a GIF or a folder of pictures for all"
+            ));
+        }
+        recorder.notes(self.sixteen.note());
+        recorder.notes(self.eight.note());
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Place, ReplayError, Source};
 use crate::options::Options;
+use crate::scan_region::{ScanRegion, largest};
 use sonotrace_hal::frame::{
     Domain, Frame, FrameDescriptor, GeometryKind, LAW_LOGARITHMIC, LINES_MAX, SAMPLES_MAX, SampleType, flags,
 };
@@ -10,6 +11,12 @@ use sonotrace_hal::frame::{
 pub const FRAMES_MAX: u64 = 1 << 18;
 /// `clock_id` of recorded frames: their times come from the recording's clock, not from the runtime's.
 pub const CLOCK_OF_RECORDING: u32 = 1;
+/// Largest memory for the frames of a compressed file: that of a small cine, and a thousand times its own length. Real
+/// recordings shrink less than that; files made to exhaust the memory shrink more.
+pub(crate) const fn expanded_bytes_max(file_bytes: u64) -> u64 {
+    (64 << 20) + file_bytes.saturating_mul(1000)
+}
+
 /// Longest side in pixels of the display raster that is suggested for polar frames.
 const RASTER_SIDE: f32 = 640.0;
 
@@ -45,6 +52,12 @@ pub struct Recording {
     pub display: DisplayHint,
     /// Notes for the user: what was assumed, and which measurements to distrust.
     pub notes: Vec<String>,
+    /// The regions of the pictures.
+    pub(crate) regions: Vec<ScanRegion>,
+    /// Index of the region in use.
+    pub(crate) region: usize,
+    /// The notes on that region.
+    pub(crate) region_notes: std::ops::Range<usize>,
 }
 
 impl Recording {
@@ -57,29 +70,60 @@ impl Recording {
 /// Builds a recording: numbers frames, counts geometry epochs, enforces the limits.
 pub(crate) struct Recorder<'a> {
     source: Source<'a>,
-    bytes_max: u64,
+    options: Options,
+    expanded_bytes_max: u64,
     bytes: u64,
     frames: Vec<Recorded>,
     last: Option<Frame>,
     epoch: u32,
     notes: Vec<String>,
+    regions: Vec<ScanRegion>,
+    region: usize,
+    region_notes: std::ops::Range<usize>,
 }
 
 impl<'a> Recorder<'a> {
     pub fn new(source: Source<'a>, options: &Options) -> Self {
         Self {
             source,
-            bytes_max: options.bytes_max,
+            options: *options,
+            expanded_bytes_max: u64::MAX,
             bytes: 0,
             frames: Vec::new(),
             last: None,
             epoch: 0,
             notes: Vec::new(),
+            regions: Vec::new(),
+            region: 0,
+            region_notes: 0..0,
         }
+    }
+
+    /// A recorder for a compressed file of this length: its frames may take [`expanded_bytes_max`].
+    pub fn of_file(source: Source<'a>, options: &Options, file_bytes: u64) -> Self {
+        Self { expanded_bytes_max: expanded_bytes_max(file_bytes), ..Self::new(source, options) }
     }
 
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    pub fn notes(&mut self, notes: impl IntoIterator<Item = String>) {
+        self.notes.extend(notes);
+    }
+
+    /// Sets the regions of the pictures, with notes on the one in use; returns that one.
+    pub fn set_regions(&mut self, regions: Vec<ScanRegion>) -> Option<&ScanRegion> {
+        self.region = largest(&regions)?;
+        self.regions = regions;
+        self.regions.get(self.region)
+    }
+
+    /// Adds the notes on the region in use.
+    pub fn region_notes(&mut self, notes: &[String]) {
+        let start = self.notes.len();
+        self.notes.extend_from_slice(notes);
+        self.region_notes = start..self.notes.len();
     }
 
     /// Frames pushed so far.
@@ -94,9 +138,14 @@ impl<'a> Recorder<'a> {
             return Err(self.source.too_large(place, "frames", self.len() + 1, FRAMES_MAX, fix));
         }
         let bytes = self.bytes.saturating_add(payload_bytes);
-        if bytes > self.bytes_max {
+        if bytes > self.options.bytes_max {
             let fix = "cut the recording into shorter ones";
-            return Err(self.source.too_large(place, "bytes in memory", bytes, self.bytes_max, fix));
+            return Err(self.source.too_large(place, "bytes in memory", bytes, self.options.bytes_max, fix));
+        }
+        if bytes > self.expanded_bytes_max {
+            let what = "bytes in memory, from such a small file";
+            let fix = "it may be made to exhaust the memory; save it with less compression if it is not";
+            return Err(self.source.too_large(place, what, bytes, self.expanded_bytes_max, fix));
         }
         Ok(())
     }
@@ -145,11 +194,22 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Replaces the recording's own times, if the user gave a rate.
+    fn override_times(&mut self) {
+        if let (Some(rate_hz), 2..) = (self.options.frame_rate_hz, self.frames.len()) {
+            for (index, frame) in (0u64..).zip(&mut self.frames) {
+                frame.descriptor.t_acq_ns = self.options.assumed_time_ns(index);
+                frame.descriptor.frame_rate_hz = rate_hz;
+            }
+        }
+    }
+
     /// The finished recording.
     ///
     /// # Errors
     /// A recording without a frame.
-    pub fn finish(self) -> Result<Recording, ReplayError> {
+    pub fn finish(mut self) -> Result<Recording, ReplayError> {
+        self.override_times();
         let first = self.frames.first().and_then(|frame| frame.descriptor.check().ok());
         let Some(first) = first else {
             return Err(self.source.malformed(Place::Whole, "contains no frame"));
@@ -163,7 +223,14 @@ impl<'a> Recorder<'a> {
                 DisplayHint::Raster { width: pixels(view.width()), height: pixels(view.height()) }
             }
         };
-        Ok(Recording { frames: self.frames, display, notes: self.notes })
+        Ok(Recording {
+            frames: self.frames,
+            display,
+            notes: self.notes,
+            regions: self.regions,
+            region: self.region,
+            region_notes: self.region_notes,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod run;
 pub mod verify;
 
 mod computing;
+mod placing;
 mod pointing;
 mod results;
 mod scan;

@@ -1,5 +1,6 @@
 //! Prompts on the command line: clicks, boxes, and names.
 
+use super::scan::PROMPTS_MAX;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
@@ -66,6 +67,11 @@ impl Pointing {
             let object = click.object.unwrap_or(next);
             prompts.push(Prompt { object, seq: 0, space: PointSpace::Display, kind });
         }
+        ensure!(
+            prompts.len() <= PROMPTS_MAX,
+            "{} prompts are given, at most {PROMPTS_MAX} are possible",
+            prompts.len()
+        );
         let mut objects: Vec<u32> = prompts.iter().map(|prompt| prompt.object).collect();
         objects.sort_unstable();
         objects.dedup();
@@ -162,5 +168,7 @@ mod tests {
         let many = (1..=11).map(|object| click(&format!("{object}:1,2")).unwrap()).collect();
         let many = Pointing { click: many, ..none };
         assert!(many.prompts().unwrap_err().to_string().contains("11 objects"));
+        let many = Pointing { click: vec![click("1:1,2").unwrap(); 65], ..many };
+        assert!(many.prompts().unwrap_err().to_string().contains("65 prompts are given, at most 64"));
     }
 }

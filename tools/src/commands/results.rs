@@ -159,14 +159,13 @@ impl Results<'_> {
         Ok(draw::to_rgb(&Canvas::new(width, height).draw(self, recorded, overlay, &[])?))
     }
 
-    /// The size of the displayed picture, as text.
+    /// The size of the displayed picture.
     ///
     /// # Errors
     /// No frame, or an invalid first frame.
-    pub fn display_words(&self) -> Result<String> {
+    pub fn display_size_px(&self) -> Result<(u32, u32)> {
         let first = self.frames.first().context("there is no frame")?;
-        let (width, height) = self.display_size(&first.descriptor.check()?);
-        Ok(format!("{width} x {height} pixels"))
+        Ok(self.display_size(&first.descriptor.check()?))
     }
 
     fn display_size(&self, frame: &sonotrace::hal::frame::Frame) -> (u32, u32) {

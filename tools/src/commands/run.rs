@@ -1,21 +1,24 @@
 //! `sonotrace run`: runs recordings through the pipeline.
 
 use super::computing::Computing;
+use super::placing::{Group, Placed, Refused, fault};
 use super::pointing::{self, Pointing};
 use super::results::Results;
 use super::scan::scan;
 use crate::chosen::Chosen;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use sonotrace::hal::command::Prompt;
+use sonotrace::hal::overlay::PromptOutcome;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
-use sonotrace_replay::{DisplayHint, Options, open};
+use sonotrace_replay::{DisplayHint, Options, Recording, Window, open, shown, shown_text};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A picture (PNG, JPEG), a folder of them (a cine, in order of their names), an animated GIF, a DICOM image or
+    /// A picture (PNG, JPEG), a folder of them (a cine, in order of their names), an animated GIF or PNG, a DICOM image or
     /// cine, a `.npy` with a `.json` that describes it, or a Clarius `.raw` with its `.yml`.
     input: PathBuf,
     #[command(flatten)]
@@ -32,9 +35,13 @@ pub struct Arguments {
     /// Dynamic range of recordings that do not state it.
     #[arg(long, value_name = "DB", default_value_t = 60.0)]
     range_db: f32,
-    /// Frames per second, if the recording has no times.
-    #[arg(long, default_value_t = 25.0)]
-    fps: f32,
+    /// Frames per second; overrides the recording's own times. Recordings without times have 25.
+    #[arg(long)]
+    fps: Option<f32>,
+    /// Grey values to show as black to white, in units of the samples; overrides the file's own window. For pictures whose
+    /// samples use few of their bits, for example `2048,4096` for 12 bits in 16.
+    #[arg(long, value_name = "CENTRE,WIDTH", value_parser = window, allow_hyphen_values = true)]
+    window: Option<Window>,
     /// Maximum number of frames to write as pictures.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pictures: usize,
@@ -54,25 +61,82 @@ fn size(text: &str) -> Result<(u32, u32)> {
     parsed.context("expected WxH in pixels, such as 640x480")
 }
 
-/// Runs a recording through a session and writes the results.
+fn window(text: &str) -> Result<Window> {
+    let parsed = text.split_once(',').and_then(|(centre, width)| {
+        let number = |text: &str| text.trim().parse::<f64>().ok();
+        Some(Window::from((number(centre)?, number(width)?)))
+    });
+    parsed.context("expected CENTRE,WIDTH, such as 2048,4096")
+}
+
+/// Runs a recording through a session and writes the results. If prompts are in several regions of the picture, each
+/// region is scanned on its own, with its own scale.
 ///
 /// # Errors
-/// A recording that cannot be read, with its path; a model that is refused; or no prompt.
+/// A recording that cannot be read, with its path; a model that is refused; or no prompt that can be served, with the
+/// reason for each.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let prompts = arguments.pointing.prompts()?;
     let options = Options {
         spacing_mm: arguments.spacing,
         frame_rate_hz: arguments.fps,
+        window: arguments.window,
         calibrated_size: arguments.calibrated_size,
         pitch_mm: arguments.pitch,
         range_db: arguments.range_db,
         ..Options::default()
     };
-    let recording = open(&arguments.input, &options)?;
-    for note in &recording.notes {
-        eprintln!("note: {note}");
+    let mut recording = open(&arguments.input, &options)?;
+    let placed = Placed::new(&recording, &prompts);
+    let mut refused = placed.refused;
+    let count = placed.groups.len();
+    let mut found = 0;
+    for group in &placed.groups {
+        if let Some(region) = group.region {
+            recording.select_region(region);
+        }
+        for note in &recording.notes {
+            eprintln!("note: {}", shown_text(note));
+        }
+        let out = match group.region {
+            Some(region) if count > 1 => arguments.out.join(format!("region-{}", region + 1)),
+            _ => arguments.out.clone(),
+        };
+        let seen = scan_group(arguments, &recording, group, options.rate_hz(), &out)?;
+        found += seen.objects;
+        refused.extend(seen.refused);
     }
-    let frames = recording.frames;
+    for refused in &refused {
+        println!("{}", refused.words);
+    }
+    if found == 0 {
+        let reasons: Vec<&str> = refused.iter().map(|refused| refused.words.as_str()).collect();
+        match reasons.is_empty() {
+            true => bail!("no object was found where the prompts are: try another point, or a box around it"),
+            false => bail!("no prompt could be served: {}", reasons.join("; ")),
+        }
+    }
+    Ok(())
+}
+
+/// What a scan of one region gave.
+struct Seen {
+    /// Number of overlays with objects.
+    objects: usize,
+    /// Prompts that were not served.
+    refused: Vec<Refused>,
+}
+
+/// Runs a recording with the prompts of one region, and writes the results to `out`.
+fn scan_group(
+    arguments: &Arguments,
+    recording: &Recording,
+    group: &Group,
+    rate_hz: f32,
+    out: &Path,
+) -> Result<Seen> {
+    let frames = &recording.frames;
+    let prompts: Vec<Prompt> = group.prompts.iter().map(|&(_, prompt)| prompt).collect();
     let model = Chosen::open(arguments.model.as_deref())?;
     let bytes = model.bytes();
     let config = arguments.computing.configure(SessionConfig {
@@ -85,46 +149,49 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         table_rows_per_frame: u32::MAX,
         ..SessionConfig::default()
     });
-    let scanned =
-        scan(bytes, config, arguments.computing.pinning(), &frames, &prompts, arguments.fps.into())?;
+    let scanned = scan(bytes, config, arguments.computing.pinning(), frames, &prompts, rate_hz.into())?;
     let names = arguments.pointing.names();
     let results = Results {
         model: model.name(),
         policy: "all",
         config: &config,
         head: bytes,
-        frames: &frames,
+        frames,
         clicks: &pointing::clicks(&prompts),
         names: &names,
         scanned: &scanned,
         scores: &[],
         dice_mean: None,
-        frame_ms: frame_ms(&frames, arguments.fps),
+        frame_ms: frame_ms(frames, rate_hz),
     };
-    let report = results.write(&arguments.out)?;
+    let report = results.write(out)?;
     let mut written = 0;
     for overlay in scanned.overlays.iter().take(arguments.pictures) {
         let Some(index) = frames.iter().position(|frame| frame.descriptor.seq == overlay.seq) else {
             continue;
         };
-        let path = arguments.out.join(format!("{}.overlay.png", stem(&arguments.input, index, frames.len())));
+        let path = out.join(format!("{}.overlay.png", stem(&arguments.input, index, frames.len())));
         let picture = results.picture(&frames[index], overlay)?;
         picture.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
         written += 1;
     }
     print!("{report}");
     println!("{}", scanned.notes());
-    for refused in scanned.refused_prompts() {
-        println!("{refused}");
-    }
-    if scanned.overlays.iter().all(|overlay| overlay.objects().is_empty()) {
-        bail!("no prompt could be served: click inside the picture of {}", results.display_words()?);
-    }
     println!(
         "wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg and report.json to {}",
-        arguments.out.display()
+        shown(out)
     );
-    Ok(())
+    let size = results.display_size_px()?;
+    let refused = scanned.refused_prompts().map(|(seq, answer)| {
+        // Tickets count the prompts of this scan from 1.
+        let given = (answer.ticket as usize).checked_sub(1).and_then(|index| group.prompts.get(index));
+        let number = given.map_or(answer.ticket as usize, |&(number, _)| number);
+        let outcome = PromptOutcome::from_wire(answer.outcome);
+        let fault = given.zip(outcome).map(|((_, prompt), outcome)| fault(prompt, outcome, size, recording));
+        Refused::new(number, answer.object, seq, outcome, fault.as_deref())
+    });
+    let objects = scanned.overlays.iter().filter(|overlay| !overlay.objects().is_empty()).count();
+    Ok(Seen { objects, refused: refused.collect() })
 }
 
 /// The name of a frame's picture: the recording's name, and the frame's number if there are several.

@@ -9,7 +9,7 @@ use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
-use sonotrace::hal::overlay::{Overlay, PromptOutcome};
+use sonotrace::hal::overlay::{Overlay, PromptAnswer, PromptOutcome};
 use sonotrace::hal::ring::{RingSizes, Rings};
 use sonotrace::region::{Region, prefault_program, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
@@ -18,7 +18,10 @@ use std::thread;
 use std::time::Duration;
 
 /// Capacities of the rings. This process's own threads fetch overlays and events at once.
-const QUEUED: RingSizes = RingSizes { frames: 4, payload_bytes: 0, overlays: 8, commands: 64, events: 256 };
+const QUEUED: RingSizes =
+    RingSizes { frames: 4, payload_bytes: 0, overlays: 8, commands: PROMPTS_MAX as u32, events: 256 };
+/// Largest number of prompts for one frame.
+pub const PROMPTS_MAX: usize = 64;
 /// Lengths of the waits that the session's thread tries before the first frame. It stops after the first one that allocates:
 /// only a thread's first real wait on a channel does. A channel yields a few times before it waits. On a loaded machine a
 /// short time is over by then, and the thread has not waited.
@@ -55,21 +58,11 @@ impl Scanned {
         reported.map_or(DropReason::Superseded, |&(_, reason)| reason)
     }
 
-    /// Prompts that were not served, one sentence each.
-    pub fn refused_prompts(&self) -> Vec<String> {
+    /// Prompts that were not served: the frame, and the reply.
+    pub fn refused_prompts(&self) -> impl Iterator<Item = (u64, &PromptAnswer)> {
         let answers =
             self.overlays.iter().flat_map(|overlay| overlay.answers().iter().map(|a| (overlay.seq, a)));
-        let refused = answers.filter(|(_, answer)| answer.outcome != PromptOutcome::Served as u32);
-        let words = |outcome: u32| PromptOutcome::from_wire(outcome).map_or("unknown", PromptOutcome::name);
-        let line = |(seq, answer): (u64, &sonotrace::hal::overlay::PromptAnswer)| {
-            format!(
-                "prompt {} for object {} was refused on frame {seq}: {}",
-                answer.ticket,
-                answer.object,
-                words(answer.outcome)
-            )
-        };
-        refused.map(line).collect()
+        answers.filter(|(_, answer)| answer.outcome != PromptOutcome::Served as u32)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod draw;
 pub mod gif;
 pub mod jsonl;
 pub mod latency_svg;
+pub mod message;
 pub mod picture;
 pub mod report;
 pub mod stages;

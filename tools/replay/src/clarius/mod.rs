@@ -37,6 +37,7 @@ const SPEED_OF_SOUND_M_S: f32 = 1540.0;
 pub fn read(file: &Path, raw: &[u8], yml: &[u8], options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(file);
+    options.refuse_window(source)?;
     let parameters_path = beside(file, "yml");
     let described = Source(&parameters_path);
     let parameters = Parameters::parse(described, yml)?;

@@ -1,6 +1,7 @@
 //! The attributes that the reader uses; all others are skipped.
 
 use super::elements::{Element, Elements};
+use super::lut::Lut;
 use super::region::Region;
 use super::value::Value;
 use crate::error::{Place, ReplayError, Source};
@@ -18,8 +19,10 @@ pub(super) struct Attributes<'a> {
     pub photometric: Option<&'a [u8]>,
     /// Planar Configuration.
     pub planar: Option<u16>,
-    /// Number Of Frames.
+    /// Number Of Frames; `None` also if it is empty or zero.
     pub frames: Option<u64>,
+    /// Whether the file has a Number Of Frames.
+    pub has_frames: bool,
     /// Frame Increment Pointer.
     pub frame_increment: Option<Tag>,
     /// Rows.
@@ -34,6 +37,18 @@ pub(super) struct Attributes<'a> {
     pub high_bit: Option<u16>,
     /// Pixel Representation.
     pub pixel_representation: Option<u16>,
+    /// Rescale Slope and Rescale Intercept.
+    pub rescale: [Option<f64>; 2],
+    /// Modality LUT Sequence: its first table.
+    pub modality_lut: Option<Lut>,
+    /// VOI LUT Sequence: its first table.
+    pub voi_lut: Option<Lut>,
+    /// Window Center and Window Width: as many windows as there are alternatives.
+    pub windows: [Vec<f64>; 2],
+    /// VOI LUT Function.
+    pub window_function: Option<&'a [u8]>,
+    /// Presentation LUT Shape.
+    pub presentation: Option<&'a [u8]>,
     /// Burned In Annotation: whether it is `YES`.
     pub is_burnt_in: bool,
     /// Frame Time: time between two frames.
@@ -71,12 +86,8 @@ impl<'a> Attributes<'a> {
                 tags::PHOTOMETRIC_INTERPRETATION => found.photometric = Some(value.text()),
                 tags::PLANAR_CONFIGURATION => found.planar = Some(value.u16()?),
                 tags::NUMBER_OF_FRAMES => {
-                    let is_count =
-                        |frames: &f64| frames.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(frames);
-                    let frames = value.number().filter(is_count);
-                    let place = Place::Attribute(element.tag);
-                    let problem = "not a number of frames";
-                    found.frames = Some(frames.ok_or_else(|| source.malformed(place, problem))? as u64);
+                    found.has_frames = true;
+                    found.frames = frames(source, &value)?;
                 }
                 tags::FRAME_INCREMENT_POINTER => found.frame_increment = value.tag(),
                 tags::ROWS => found.rows = Some(value.u16()?),
@@ -85,6 +96,14 @@ impl<'a> Attributes<'a> {
                 tags::BITS_STORED => found.bits_stored = Some(value.u16()?),
                 tags::HIGH_BIT => found.high_bit = Some(value.u16()?),
                 tags::PIXEL_REPRESENTATION => found.pixel_representation = Some(value.u16()?),
+                tags::RESCALE_SLOPE => found.rescale[0] = value.number(),
+                tags::RESCALE_INTERCEPT => found.rescale[1] = value.number(),
+                tags::WINDOW_CENTER => found.windows[0] = value.numbers(),
+                tags::WINDOW_WIDTH => found.windows[1] = value.numbers(),
+                tags::VOILUT_FUNCTION => found.window_function = Some(value.text()),
+                tags::PRESENTATION_LUT_SHAPE => found.presentation = Some(value.text()),
+                tags::MODALITY_LUT_SEQUENCE => found.modality_lut = lut(source, elements, &element)?,
+                tags::VOILUT_SEQUENCE => found.voi_lut = lut(source, elements, &element)?,
                 tags::BURNED_IN_ANNOTATION => found.is_burnt_in = value.text() == b"YES",
                 tags::PIXEL_DATA => {
                     let fragments = if element.is_open { Some(elements.items(&element)?) } else { None };
@@ -97,4 +116,24 @@ impl<'a> Attributes<'a> {
         }
         Ok(found)
     }
+}
+
+/// Number Of Frames: `None` if it is empty or zero.
+fn frames(source: Source<'_>, value: &Value<'_>) -> Result<Option<u64>, ReplayError> {
+    let is_count = |frames: &f64| frames.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(frames);
+    match value.number().filter(is_count) {
+        Some(frames) => Ok(Some(frames as u64).filter(|&frames| frames > 0)),
+        None if value.text().is_empty() => Ok(None),
+        None => Err(source.malformed(Place::Attribute(value.element.tag), "not a number of frames")),
+    }
+}
+
+/// The table in the first item of a sequence.
+fn lut<'a>(
+    source: Source<'a>,
+    elements: &Elements<'a>,
+    sequence: &Element<'a>,
+) -> Result<Option<Lut>, ReplayError> {
+    let items = elements.items(sequence)?;
+    items.first().map(|item| Lut::read(source, elements.elements(item))).transpose()
 }

@@ -1,8 +1,9 @@
 //! Ultrasound images and cines in DICOM.
 //!
 //! Follows PS3.3 (ultrasound image module C.8.5.6, region calibration C.8.5.5), PS3.5 (encoding; run lengths in annex
-//! G) and PS3.10 (files): uncompressed, RLE and baseline JPEG; grey or colour. A region's calibration is used only if
-//! it can be true for the file's picture (see `region.rs`).
+//! G), PS3.10 (files) and the grey levels of PS3.3 section C.11: uncompressed, RLE and JPEG (baseline, progressive,
+//! lossless); grey or colour. A region's calibration is used only if it can be true for the file's picture (see
+//! `region.rs`).
 //!
 //! dicom-rs decodes headers and values, and provides the dictionary and the transfer syntaxes. The walk from element to
 //! element is our own (`elements.rs`): it borrows values and skips unused ones. The whole-file reader of dicom-rs 0.10
@@ -13,6 +14,10 @@
 
 mod attributes;
 mod elements;
+mod frames;
+mod layout;
+mod lut;
+mod monochrome;
 mod pixels;
 mod region;
 mod rle;
@@ -21,13 +26,17 @@ mod times;
 mod value;
 
 use crate::error::{Place, ReplayError, Source};
+use crate::grey::Components;
+use crate::levels::Levels;
 use crate::options::Options;
 use crate::recording::{Recorder, Recording, picture_descriptor};
 use attributes::Attributes;
 use elements::Elements;
+use layout::{Photometric, PixelLayout};
+use pixels::Pixels;
 use sonotrace_hal::frame::flags;
 use std::path::Path;
-use syntax::Syntax;
+use syntax::{Coding, Syntax};
 
 /// Length of the preamble; `DICM` follows it.
 const PREAMBLE_BYTES: usize = 128;
@@ -52,26 +61,42 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     let syntax = Syntax::read(source, &mut meta)?;
     let mut elements = Elements::new(source, bytes, meta.at(), syntax.is_explicit);
     let attributes = Attributes::read(source, &mut elements)?;
-    let layout = pixels::PixelLayout::new(source, &attributes, syntax.coding)?;
+    let mut layout = PixelLayout::new(source, &attributes, syntax.coding)?;
 
-    let mut recorder = Recorder::new(source, options);
+    let mut recorder = match syntax.coding {
+        Coding::Native => Recorder::new(source, options),
+        Coding::RunLength | Coding::Jpeg => Recorder::of_file(source, options, bytes.len() as u64),
+    };
     if attributes.modality_is_ultrasound == Some(false) {
         recorder.note("the modality is not ultrasound: results are not meaningful");
     }
-    let times = times::times(&attributes, layout.frames, options, &mut recorder);
+    let coded = frames::find(source, &attributes, &mut layout, &mut recorder)?;
+    let times = times::times(&attributes, coded.frames(), options, &mut recorder);
     let picture = picture_descriptor(layout.width, layout.height, options);
     let mut descriptor = region::calibrate(&attributes.regions, picture, options, &mut recorder);
     descriptor.frame_rate_hz = times.frame_rate_hz;
     if attributes.is_burnt_in {
         descriptor.flags |= flags::BURNT_IN_OVERLAY;
     }
-    let coded = layout.frames(source, &attributes)?;
+    let levels = match layout.photometric {
+        Photometric::Monochrome => monochrome::levels(&attributes, &layout, options, &mut recorder),
+        // The standard gives colours no window.
+        Photometric::Rgb | Photometric::YbrFull | Photometric::YbrFull422 => Levels::of_picture(8, options),
+    };
+    let mut pixels = Pixels { source, layout: &layout, levels, options, relabelled: None };
     for (index, t_acq_ns) in times.t_acq_ns.into_iter().enumerate() {
         let place = Place::Frame(index as u64 + 1);
-        recorder.make_room(place.clone(), u64::from(layout.width) * u64::from(layout.height))?;
-        let grey = layout.grey(source, &place, &coded, index)?;
+        recorder.make_room(place.clone(), layout.pixels() as u64)?;
+        let grey = pixels.grey(&place, &coded, index)?;
         descriptor.t_acq_ns = t_acq_ns;
         recorder.push(descriptor, grey, place)?;
     }
+    if let Some(components) = pixels.relabelled {
+        let name = if components == Components::Rgb { "RGB" } else { "YCbCr" };
+        recorder.note(format!(
+            "the JPEG's components are {name}, unlike the file's label: they are read as {name}"
+        ));
+    }
+    recorder.notes(pixels.levels.note());
     recorder.finish()
 }

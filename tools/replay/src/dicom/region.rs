@@ -1,7 +1,7 @@
 //! Ultrasound region calibration (PS3.3 section C.8.5.5): place of the scan on the picture, and pixel pitch.
 //!
-//! The first two-dimensional tissue region gives the content rectangle. Its physical deltas give the pixel pitch, if
-//! they are positive and in centimetres. Some files were scaled down later and kept the calibration of the larger
+//! A two-dimensional tissue region gives the content rectangle: the largest one, or the one with the prompt. Its physical
+//! deltas give the pixel pitch, if they are in centimetres and possible for a probe. Some files were scaled down later and kept the calibration of the larger
 //! picture, so that their regions reach outside the picture. Such a region is ignored, unless the user gives the
 //! original size ([`Options::calibrated_size`]).
 
@@ -10,8 +10,9 @@ use super::value::Value;
 use crate::error::{ReplayError, Source};
 use crate::options::Options;
 use crate::recording::Recorder;
+use crate::scan_region::{Content, Scale, ScanRegion};
 use dicom_dictionary_std::tags;
-use sonotrace_hal::frame::{DEPTH_MAX_MM, FrameDescriptor, GeometryKind};
+use sonotrace_hal::frame::{DEPTH_MAX_MM, FrameDescriptor};
 
 /// Region Spatial Format: two-dimensional.
 const SPATIAL_2D: u16 = 1;
@@ -19,8 +20,15 @@ const SPATIAL_2D: u16 = 1;
 const DATA_TISSUE: u16 = 1;
 /// Physical Units: centimetres.
 const UNITS_CM: u16 = 3;
-/// Plausible pixel pitches in millimetres.
-const PITCH_MM: std::ops::RangeInclusive<f64> = 1e-4..=10.0;
+/// Region Flags, bit 0: other regions overwrite this one.
+const LOW_PRIORITY: u32 = 1;
+/// Possible pixel pitches in millimetres. The finest is below the wavelength of the fastest probes (20 um), the coarsest is
+/// that of 24 cm on 128 pixels.
+const PITCH_MM: std::ops::RangeInclusive<f64> = 0.005..=1.9;
+/// Greatest depth of a scan in millimetres: no scanner shows more than about 360.
+const SCAN_DEPTH_MAX_MM: f64 = 400.0;
+/// Greatest width of a scan in millimetres: a sector of that depth.
+const WIDTH_MAX_MM: f64 = 600.0;
 
 /// One ultrasound region. Attributes that are missing in the file are `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -29,6 +37,8 @@ pub(super) struct Region {
     spatial_format: Option<u16>,
     /// Region Data Type.
     data_type: Option<u16>,
+    /// Region Flags.
+    flags: u32,
     /// Region Location Min X0, Min Y0, Max X1, Max Y1: the outermost pixels, inclusive.
     location: [Option<u32>; 4],
     /// Physical Units X and Y Direction.
@@ -50,6 +60,7 @@ impl Region {
             match element.tag {
                 tags::REGION_SPATIAL_FORMAT => region.spatial_format = Some(value.u16()?),
                 tags::REGION_DATA_TYPE => region.data_type = Some(value.u16()?),
+                tags::REGION_FLAGS => region.flags = value.u32()?,
                 tags::REGION_LOCATION_MIN_X0 => region.location[0] = Some(value.u32()?),
                 tags::REGION_LOCATION_MIN_Y0 => region.location[1] = Some(value.u32()?),
                 tags::REGION_LOCATION_MAX_X1 => region.location[2] = Some(value.u32()?),
@@ -80,11 +91,21 @@ impl Region {
         let [Some(x_cm), Some(y_cm)] = self.delta else {
             return Err("it does not store the pixel size".to_owned());
         };
-        let pitch_mm = [10.0 * x_cm, 10.0 * y_cm];
-        if !pitch_mm.iter().all(|pitch| PITCH_MM.contains(pitch)) {
-            return Err(format!("its pixels would be {} x {} mm", pitch_mm[0], pitch_mm[1]));
+        Ok([10.0 * x_cm, 10.0 * y_cm])
+    }
+
+    /// What it shows; with this scale, if it is a picture of tissue.
+    fn content(&self, scale: Scale) -> Content {
+        match (self.spatial_format, self.data_type) {
+            _ if self.is_tissue() => Content::Tissue(scale),
+            (Some(SPATIAL_2D), Some(2)) => Content::ColourFlow,
+            (Some(SPATIAL_2D), _) => Content::Other("another kind of picture"),
+            (Some(2), _) => Content::Other("M-mode"),
+            (Some(3), _) => Content::Other("a spectrum"),
+            (Some(4), _) => Content::Other("a curve over time"),
+            (Some(5), _) => Content::Other("graphics"),
+            _ => Content::Other("data of an unknown kind"),
         }
-        Ok(pitch_mm)
     }
 
     /// Start and end (exclusive) of the columns and of the rows, in pixels of the picture that was calibrated.
@@ -97,53 +118,64 @@ impl Region {
     }
 }
 
-/// The descriptor `picture` with content rectangle and scale from the regions. Notes give the reason if there are none.
+/// The descriptor `picture` with content rectangle and scale from the regions: from the largest one, until a prompt
+/// selects another. Notes give the reason if there are none.
 pub(super) fn calibrate(
     regions: &[Region],
     picture: FrameDescriptor,
     options: &Options,
     recorder: &mut Recorder<'_>,
 ) -> FrameDescriptor {
-    let found = choose(regions);
-    let calibrated = match found {
-        Some((number, region)) => {
-            let name = format!("ultrasound region {number} of {}", regions.len());
-            place(region, &name, picture, options, recorder)
-        }
-        None if regions.is_empty() => Err("the file has no ultrasound region".to_owned()),
-        None => {
-            Err("none of the file's ultrasound regions is a two-dimensional picture of tissue".to_owned())
+    let mut placed = Vec::new();
+    let mut reason = match regions.iter().any(Region::is_tissue) {
+        true => None,
+        false if regions.is_empty() => Some("the file has no ultrasound region".to_owned()),
+        false => {
+            Some("none of the file's ultrasound regions is a two-dimensional picture of tissue".to_owned())
         }
     };
-    match calibrated {
-        Ok(descriptor) => descriptor,
-        Err(reason) => {
+    for (number, region) in (1..).zip(regions) {
+        let name = format!("ultrasound region {number} of {}", regions.len());
+        match place(region, &name, picture, options) {
+            Ok(region) => placed.push(region),
+            // A region that is no picture of tissue need not have a place.
+            Err(problem) if region.is_tissue() => reason = reason.or(Some(problem)),
+            Err(_) => {}
+        }
+    }
+    let described = recorder.set_regions(placed).map(|region| {
+        let notes = match &region.content {
+            Content::Tissue(scale) => scale.notes.clone(),
+            Content::ColourFlow | Content::Other(_) => Vec::new(),
+        };
+        (region.describe(picture), notes)
+    });
+    match described {
+        Some((descriptor, notes)) => {
+            recorder.region_notes(&notes);
+            descriptor
+        }
+        None => {
             if options.spacing_mm.is_none() {
-                recorder.note(format!(
-                    "no calibration, measurements are in pixels only: {reason}; give --spacing MM if you know it"
-                ));
+                recorder.note(no_calibration(&reason.unwrap_or_default()));
             }
             picture
         }
     }
 }
 
-/// The first tissue region in centimetres, else the first tissue region; with its number, counted from 1.
-fn choose(regions: &[Region]) -> Option<(usize, &Region)> {
-    let mut tissue = (1..).zip(regions).filter(|(_, region)| region.is_tissue());
-    let in_cm = tissue.clone().find(|(_, region)| region.units == [Some(UNITS_CM); 2]);
-    in_cm.or_else(|| tissue.next())
+fn no_calibration(reason: &str) -> String {
+    format!("no calibration, measurements are in pixels only: {reason}; give --spacing MM if you know it")
 }
 
-/// Applies a region to the descriptor of the picture, or returns the reason why it cannot. If only the scale is
-/// unusable, the content rectangle is kept and a note says why.
+/// Finds a region's place on the picture and its scale, or returns the reason why it has no place. If only the scale is
+/// unusable, a note says why.
 fn place(
     region: &Region,
     name: &str,
     picture: FrameDescriptor,
     options: &Options,
-    recorder: &mut Recorder<'_>,
-) -> Result<FrameDescriptor, String> {
+) -> Result<ScanRegion, String> {
     let size = [picture.samples, picture.lines];
     let calibrated_size = options.calibrated_size.map(|(width, height)| [width, height]);
     let Some(edges) = region.edges() else {
@@ -166,11 +198,6 @@ fn place(
     }
     // From pixels of the picture that was calibrated to pixels of this one.
     let scale = [0, 1].map(|axis| f64::from(size[axis]) / f64::from(on[axis]));
-    if (scale[0] / scale[1] - 1.0).abs() > 0.01 {
-        recorder.note(
-            "--calibrated-size has another aspect ratio than the picture: correct if the picture was squeezed, wrong if it was cropped",
-        );
-    }
     // Whole pixels inside the region; a millionth of a pixel is a rounding error.
     let first = [0, 1].map(|axis| (edges[axis][0] * scale[axis] - 1e-6).ceil().max(0.0) as u32);
     let end = [0, 1].map(|axis| ((edges[axis][1] * scale[axis] + 1e-6).floor() as u32).min(size[axis]));
@@ -178,48 +205,67 @@ fn place(
     if extent.iter().any(|&pixels| pixels < 2) {
         return Err(format!("{name} is smaller than two pixels"));
     }
-    let mut descriptor = FrameDescriptor {
-        content_column: first[0],
-        content_row: first[1],
-        content_columns: extent[0],
-        content_rows: extent[1],
-        ..picture
-    };
-    if let Some(spacing_mm) = options.spacing_mm {
-        recorder.note(format!(
-            "{spacing_mm} mm per pixel, as given with --spacing; the place of the scan is from {name}"
+    let mut notes = Vec::new();
+    if (scale[0] / scale[1] - 1.0).abs() > 0.01 {
+        notes.push(
+            "--calibrated-size has another aspect ratio than the picture: correct if the picture was squeezed, wrong if it was cropped".to_owned(),
+        );
+    }
+    let (mut spacing_mm, mut origin) = (None, [0.0; 2]);
+    if let Some(given_mm) = options.spacing_mm {
+        notes.push(format!(
+            "{given_mm} mm per pixel, as given with --spacing; the place of the scan is from {name}"
         ));
-        return Ok(descriptor);
-    }
-    let pitch_mm = match region.pitch_mm() {
-        Ok(pitch_mm) => [0, 1].map(|axis| pitch_mm[axis] / scale[axis]),
-        Err(reason) => {
-            recorder.note(format!(
-                "no calibration, measurements are in pixels only: {name}: {reason}; give --spacing MM if you know it"
-            ));
-            return Ok(descriptor);
+        spacing_mm = Some([given_mm; 2]);
+    } else {
+        let pitch_mm = region.pitch_mm().map(|pitch_mm| [0, 1].map(|axis| pitch_mm[axis] / scale[axis]));
+        match pitch_mm.and_then(|pitch_mm| plausible(pitch_mm, extent)) {
+            Ok(pitch_mm) => {
+                notes.push(format!(
+                    "{:.4} x {:.4} mm per pixel, from {name}, columns {}..{} and rows {}..{} of the picture",
+                    pitch_mm[0],
+                    pitch_mm[1],
+                    first[0],
+                    end[0] - 1,
+                    first[1],
+                    end[1] - 1
+                ));
+                spacing_mm = Some(pitch_mm.map(|mm| mm as f32));
+                origin = origin_mm(region, edges, scale, pitch_mm);
+            }
+            Err(reason) => notes.push(no_calibration(&format!("{name}: {reason}"))),
         }
-    };
-    if !pitch_mm.iter().all(|pitch| PITCH_MM.contains(pitch)) {
-        recorder.note(format!("no calibration, measurements are in pixels only: with --calibrated-size, pixels would be {} x {} mm", pitch_mm[0], pitch_mm[1]));
-        return Ok(descriptor);
     }
-    descriptor.geometry = GeometryKind::Raster as u32;
-    descriptor.spacing_x_mm = pitch_mm[0] as f32;
-    descriptor.spacing_y_mm = pitch_mm[1] as f32;
-    let origin = origin_mm(region, edges, scale, pitch_mm);
-    descriptor.left_mm = origin[0];
-    descriptor.top_mm = origin[1];
-    recorder.note(format!(
-        "{:.4} x {:.4} mm per pixel, from {name}, columns {}..{} and rows {}..{} of the picture",
-        pitch_mm[0],
-        pitch_mm[1],
-        first[0],
-        end[0] - 1,
-        first[1],
-        end[1] - 1
-    ));
-    Ok(descriptor)
+    let scale = Scale { spacing_mm, origin_mm: origin, notes };
+    Ok(ScanRegion {
+        name: name.to_owned(),
+        columns: first[0]..end[0],
+        rows: first[1]..end[1],
+        is_low_priority: region.flags & LOW_PRIORITY != 0,
+        content: region.content(scale),
+    })
+}
+
+/// The pitch, or the limit that a scan of this pitch and size in pixels exceeds.
+fn plausible(pitch_mm: [f64; 2], extent: [u32; 2]) -> Result<[f64; 2], String> {
+    let [x_mm, y_mm] = pitch_mm;
+    if !pitch_mm.iter().all(|pitch| PITCH_MM.contains(pitch)) {
+        let (min, max) = (PITCH_MM.start(), PITCH_MM.end());
+        return Err(format!(
+            "its pixels would be {x_mm} x {y_mm} mm, and {min} to {max} mm are possible (the file must give centimetres)"
+        ));
+    }
+    let side_mm = [0, 1].map(|axis| pitch_mm[axis] * f64::from(extent[axis]));
+    for (what, side_mm, max_mm) in
+        [("wide", side_mm[0], WIDTH_MAX_MM), ("deep", side_mm[1], SCAN_DEPTH_MAX_MM)]
+    {
+        if side_mm > max_mm {
+            return Err(format!(
+                "the scan would be {side_mm:.0} mm {what}, and at most {max_mm} mm are possible (the file must give centimetres)"
+            ));
+        }
+    }
+    Ok(pitch_mm)
 }
 
 /// Position in millimetres of the centre of the picture's first pixel, from the region's reference pixel. If that is

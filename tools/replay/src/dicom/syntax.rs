@@ -46,19 +46,48 @@ impl Syntax {
             uids::IMPLICIT_VR_LITTLE_ENDIAN => (false, Coding::Native),
             uids::EXPLICIT_VR_LITTLE_ENDIAN => (true, Coding::Native),
             uids::RLE_LOSSLESS => (true, Coding::RunLength),
-            // The JPEG decoder refuses twelve bits, which the extended process allows.
-            uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT => (true, Coding::Jpeg),
+            // The JPEG decoder refuses twelve bits, which the extended and progressive processes allow.
+            uids::JPEG_BASELINE8_BIT
+            | uids::JPEG_EXTENDED12_BIT
+            | SPECTRAL_SELECTION
+            | FULL_PROGRESSION
+            | uids::JPEG_LOSSLESS
+            | uids::JPEG_LOSSLESS_SV1 => (true, Coding::Jpeg),
             _ => {
                 let name =
                     TransferSyntaxRegistry.get(uid).map_or("of an unknown kind", |syntax| syntax.name());
                 let what = format!("transfer syntax {name} is not supported");
-                return Err(source.unsupported(
-                    place,
-                    what,
-                    "decompress it, for example with `dcmdjpeg IN OUT` or `gdcmconv --raw IN OUT`",
-                ));
+                return Err(source.unsupported(place, what, remedy(uid)));
             }
         };
         Ok(Self { is_explicit, coding })
+    }
+}
+
+/// Explicit VR Big Endian, retired.
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+/// Retired progressive processes: 6 and 8, 10 and 12.
+const SPECTRAL_SELECTION: &str = "1.2.840.10008.1.2.4.53";
+const FULL_PROGRESSION: &str = "1.2.840.10008.1.2.4.55";
+
+/// How a user can convert a file of this transfer syntax.
+fn remedy(uid: &str) -> &'static str {
+    const FRAGMENTABLE: &str = ".1";
+    match uid.strip_suffix(FRAGMENTABLE).filter(|uid| uid.len() > 20).unwrap_or(uid) {
+        BIG_ENDIAN | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => "convert it with `dcmconv +te IN OUT`",
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "decompress it with `dcmdjpls IN OUT`",
+        uids::JPEG2000_LOSSLESS | uids::JPEG2000 => "decompress it with `gdcmconv --raw IN OUT`",
+        uids::MPEG2MPML
+        | uids::MPEG2MPHL
+        | uids::MPEG4HP41
+        | uids::MPEG4HP41BD
+        | uids::MPEG4HP422D
+        | uids::MPEG4HP423D
+        | uids::MPEG4HP42STEREO
+        | uids::HEVCMP51
+        | uids::HEVCM10P51 => {
+            "extract the video with `gdcmraw -i IN -o video.bin`, its pictures with `mkdir frames; ffmpeg -i video.bin frames/%05d.png`, and give the folder `frames`"
+        }
+        _ => "export it again as uncompressed (Explicit VR Little Endian)",
     }
 }

@@ -49,6 +49,11 @@ impl<'a> Value<'a> {
         self.needed(2, LittleEndianBasicDecoder.decode_us(self.element.value).ok())
     }
 
+    /// All unsigned 16-bit integers (`US`).
+    pub fn words(&self) -> Vec<u16> {
+        self.element.value.as_chunks().0.iter().map(|&word| u16::from_le_bytes(word)).collect()
+    }
+
     /// Unsigned 32-bit integer (`UL`).
     pub fn u32(&self) -> Result<u32, ReplayError> {
         self.needed(4, LittleEndianBasicDecoder.decode_ul(self.element.value).ok())

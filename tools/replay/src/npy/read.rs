@@ -17,6 +17,7 @@ use std::path::Path;
 pub fn read(file: &Path, npy: &[u8], json: &[u8], options: &Options) -> Result<Recording, ReplayError> {
     options.check()?;
     let source = Source(file);
+    options.refuse_window(source)?;
     let description_path = beside(file, "json");
     let described = Source(&description_path);
     let array = Array::parse(source, npy)?;
@@ -32,9 +33,9 @@ pub fn read(file: &Path, npy: &[u8], json: &[u8], options: &Options) -> Result<R
     let mut timing = *options;
     // The check of the descriptor refuses an invalid rate.
     if descriptor.frame_rate_hz > 0.0 {
-        timing.frame_rate_hz = descriptor.frame_rate_hz;
-    } else if array.frames > 1 && description.t_acq_ns.is_none() {
-        let rate = options.frame_rate_hz;
+        timing.frame_rate_hz = Some(descriptor.frame_rate_hz);
+    } else if array.frames > 1 && description.t_acq_ns.is_none() && options.frame_rate_hz.is_none() {
+        let rate = options.rate_hz();
         descriptor.frame_rate_hz = rate;
         recorder.note(format!(
             "no frame times: assumed {rate} frames per second; give t_acq_ns or frame_rate_hz in the .json, or --fps"

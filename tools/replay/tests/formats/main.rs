@@ -3,8 +3,10 @@
 
 mod clarius;
 mod common;
+mod contradictions;
 mod dicom;
 mod millimetres;
 mod npy;
 mod pictures;
 mod real_data;
+mod shown;

@@ -109,6 +109,7 @@ impl File {
 pub struct Region {
     pub spatial_format: u16,
     pub data_type: u16,
+    pub flags: u32,
     /// First and last column, first and last row.
     pub columns: [u32; 2],
     pub rows: [u32; 2],
@@ -123,6 +124,7 @@ impl Default for Region {
         Self {
             spatial_format: 1,
             data_type: 1,
+            flags: 0,
             columns: [4, 11],
             rows: [2, 9],
             units: [3, 3],
@@ -138,7 +140,7 @@ impl Region {
         let mut put = |tag, vr, value: PrimitiveValue| item.put(DataElement::new(tag, vr, value));
         put(tags::REGION_SPATIAL_FORMAT, VR::US, self.spatial_format.into());
         put(tags::REGION_DATA_TYPE, VR::US, self.data_type.into());
-        put(tags::REGION_FLAGS, VR::UL, 0u32.into());
+        put(tags::REGION_FLAGS, VR::UL, self.flags.into());
         put(tags::REGION_LOCATION_MIN_X0, VR::UL, self.columns[0].into());
         put(tags::REGION_LOCATION_MAX_X1, VR::UL, self.columns[1].into());
         put(tags::REGION_LOCATION_MIN_Y0, VR::UL, self.rows[0].into());
