@@ -19,8 +19,24 @@ pub(crate) struct Part<T> {
 unsafe impl<T: Send> Sync for Part<T> {}
 
 impl<T> Part<T> {
+    #[cfg(test)]
     pub fn new(value: T) -> Self {
         Self { is_busy: AtomicBool::new(false), value: UnsafeCell::new(ManuallyDrop::new(value)) }
+    }
+
+    /// Writes a part to its place, without a copy of the value in between: it may be large, and the stack small.
+    ///
+    /// # Safety
+    /// There is room for a part at `place`, aligned for it, which nothing else uses.
+    pub unsafe fn write_at(place: *mut Self, value: T) {
+        // SAFETY: a part of the place.
+        let cell = unsafe { &raw mut (*place).value };
+        // SAFETY: as above; a cell lies where its value does.
+        unsafe { UnsafeCell::raw_get(cell).cast::<T>().write(value) };
+        // SAFETY: as above.
+        let is_busy = unsafe { &raw mut (*place).is_busy };
+        // SAFETY: as above.
+        unsafe { is_busy.write(AtomicBool::new(false)) };
     }
 
     /// Takes the part, unless another thread has it. Never waits.

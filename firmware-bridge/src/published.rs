@@ -5,7 +5,9 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 /// Reads before a reader gives up. Each failed one means that the writer has published twice meanwhile.
 const ATTEMPTS: usize = 100;
 
-/// Two copies of `N` numbers. The one writer fills the copy that is not current, then makes it current; a reader copies
+/// Two copies of `N` numbers; zeros are a valid value, which has published zeros.
+///
+/// The one writer fills the copy that is not current, then makes it current; a reader copies
 /// the current one, and tries again if it was replaced meanwhile.
 #[derive(Debug)]
 pub(crate) struct Published<const N: usize> {
@@ -15,6 +17,7 @@ pub(crate) struct Published<const N: usize> {
 }
 
 impl<const N: usize> Published<N> {
+    #[cfg(test)]
     pub fn new() -> Self {
         Self { version: AtomicU64::new(0), copies: [const { [const { AtomicU64::new(0) }; N] }; 2] }
     }

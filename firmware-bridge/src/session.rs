@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use sonotrace::format::Model;
 use sonotrace::hal::ring::{ALIGN, CommandProducer, EventConsumer, FrameProducer, OverlayConsumer, Rings};
 use sonotrace::memory::RawRegion;
-use sonotrace::session::{self as runtime, FrameRules, Poll, Ports, memory_required};
+use sonotrace::session::{self as runtime, FrameRules, Poll, Ports, SessionConfig, memory_required};
 
 /// State of an open session.
 const OPEN: u64 = u64::from_le_bytes(*b"SNTOPEN1");
@@ -201,34 +201,76 @@ pub unsafe extern "C" fn sonotrace_open(
             vendor_tables.copy_from_slice(given);
         }
         let rings = Rings::create(rings, &config.rings())?;
-        let ports = Ports::of(&rings)?;
-        let clock = config.clock();
-        let worker = runtime::Session::open(
-            Model::parse(model)?,
-            config.session(bytemuck::cast_slice(vendor_tables)),
-            memory,
-            ports,
-            clock,
-        )?;
-        let acquisition =
-            Acquisition { frames: rings.frames.producer()?, rules: worker.frame_rules(), is_acquired: false };
-        let opened = BridgeSession {
-            state: AtomicU64::new(OPEN),
-            worker: Part::new(Worker(worker)),
-            acquisition: Part::new(acquisition),
-            commands: Part::new(rings.commands.producer()?),
-            overlays: Part::new(rings.overlays.consumer()?),
-            events: Part::new(rings.events.consumer()?),
-            clock,
-            counters: Published::new(),
-            frames_refused: AtomicU64::new(0),
-        };
+        let settings = config.session(bytemuck::cast_slice(vendor_tables));
         let place = region.cast::<BridgeSession>();
         // SAFETY: the region starts with room for a session (by the layout) and is aligned for it (checked).
-        unsafe { place.write(opened) };
+        unsafe { open_at(place, model, settings, memory, &rings, config.clock()) }?;
         session.set(place);
         Ok(())
     })
+}
+
+/// Opens a session at `place`, part by part: together, the parts would need too much of the caller's stack.
+///
+/// # Safety
+/// There is room for a session at `place`, aligned for it, which nothing else uses.
+#[inline(never)]
+unsafe fn open_at(
+    place: *mut BridgeSession,
+    model: &'static [u8],
+    settings: SessionConfig<'static>,
+    memory: RawRegion<'static>,
+    rings: &Rings<'static>,
+    clock: CallerClock,
+) -> Result<(), Failure> {
+    // SAFETY: as this function's caller promises.
+    let worker = unsafe { &raw mut (*place).worker };
+    // SAFETY: a part of the place.
+    let rules = unsafe { open_worker(worker, model, settings, memory, Ports::of(rings)?, clock) }?;
+    let acquisition = Acquisition { frames: rings.frames.producer()?, rules, is_acquired: false };
+    // SAFETY: a part of the place, which is written once; so are the others.
+    unsafe { Part::write_at(&raw mut (*place).acquisition, acquisition) };
+    // SAFETY: as above.
+    unsafe { Part::write_at(&raw mut (*place).commands, rings.commands.producer()?) };
+    // SAFETY: as above.
+    unsafe { Part::write_at(&raw mut (*place).overlays, rings.overlays.consumer()?) };
+    // SAFETY: as above.
+    unsafe { Part::write_at(&raw mut (*place).events, rings.events.consumer()?) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*place).clock).write(clock) };
+    // Zero counters.
+    // SAFETY: as above, and zeros are a valid value of it.
+    unsafe { (&raw mut (*place).counters).write_bytes(0, 1) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*place).frames_refused).write_bytes(0, 1) };
+    // SAFETY: as above. With it, all parts are there.
+    unsafe { (&raw mut (*place).state).write(AtomicU64::new(OPEN)) };
+    Ok(())
+}
+
+/// Opens the side that computes at `place`, and returns its rules for frames.
+///
+/// # Safety
+/// There is room for the side at `place`, aligned for it, which nothing else uses.
+#[inline(never)]
+unsafe fn open_worker(
+    place: *mut Part<Worker>,
+    model: &'static [u8],
+    settings: SessionConfig<'static>,
+    memory: RawRegion<'static>,
+    ports: Ports<'static>,
+    clock: CallerClock,
+) -> Result<FrameRules, Failure> {
+    let opened = runtime::Session::open(Model::parse(model)?, settings, memory, ports, clock);
+    match opened {
+        Ok(worker) => {
+            let rules = worker.frame_rules();
+            // SAFETY: as this function's caller promises.
+            unsafe { Part::write_at(place, Worker(worker)) };
+            Ok(rules)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl BridgeSession {

@@ -139,7 +139,9 @@ fn callers_compiled_with_another_header_are_noticed() {
 #[test]
 fn no_call_needs_more_stack_than_stated() {
     let folder = Folder::new("stack");
-    run(&compiled("stack", &bridge().join("include"), &folder), &[&model()]);
+    let program = compiled("stack", &bridge().join("include"), &folder);
+    run(&program, &[&model()]);
+    run(&program, &[&bridge().with_file_name("models").join("sonosamlite.sono")]);
 }
 
 #[test]

@@ -20,7 +20,10 @@ static uint64_t seq;
 
 static void nothing(void) {}
 static void error_text(void) { CHECK(sonotrace_config_default(NULL) == SONOTRACE_STATUS_NULL_POINTER); }
-static void config_default(void) { CHECK_OK(sonotrace_config_default(&config)); }
+static void config_default(void) {
+  sonotrace_config_t own;
+  CHECK_OK(sonotrace_config_default(&own));
+}
 static void map(void) { CHECK_OK(sonotrace_model_map(model_path, &scan.model)); }
 static void map_fails(void) {
   sonotrace_model_t *model;

@@ -40,7 +40,7 @@ use crate::exec::{ExecError, Executor, Helper, MemoryRequired};
 use crate::format::{Model, ModelError};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
-use crate::hal::event::EventKind;
+use crate::hal::event::{Event, EventKind};
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer};
 use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer, RingError, Rings};
 use crate::memory::RawRegion;
@@ -220,7 +220,7 @@ impl<'m, C: Clock> Session<'m, C> {
         model: Model<'m>,
         config: SessionConfig<'m>,
         region: impl Into<RawRegion<'m>>,
-        ports: Ports<'m>,
+        mut ports: Ports<'m>,
         clock: C,
     ) -> Result<Self, SessionError> {
         config.check()?;
@@ -233,7 +233,11 @@ impl<'m, C: Clock> Session<'m, C> {
         let conventions = model.conventions();
         let evicted = ports.frames.counters().evicted;
         let required = layout.required();
-        let mut session = Self {
+        // Recorded by hand: a session that is complete before it is returned would be copied, and it is large.
+        let (t_ns, value) = (clock.now_ns(), required.bytes as u64);
+        let opened = Event { t_ns, seq: 0, kind: EventKind::Opened as u32, detail: 0, value };
+        let is_lost = ports.events.record(&opened);
+        Ok(Self {
             config,
             clock,
             executor,
@@ -256,12 +260,10 @@ impl<'m, C: Clock> Session<'m, C> {
             evicted,
             unseen_since_last: 0,
             was_late: false,
-            counters: Counters::default(),
+            counters: Counters { events_lost: is_lost.into(), ..Counters::default() },
             heartbeat: 0,
             required,
-        };
-        session.record(EventKind::Opened, 0, 0, required.bytes as u64);
-        Ok(session)
+        })
     }
 
     /// Returns a thread that helps this one to compute: the first of [`SessionConfig::threads`] less one, then the next one, then
