@@ -14,6 +14,7 @@
 pub mod exec;
 #[cfg(feature = "std")]
 pub mod file;
+mod float_environment;
 pub mod memory;
 #[cfg(feature = "std")]
 pub mod region;

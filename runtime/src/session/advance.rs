@@ -19,6 +19,7 @@ use super::tables::TableIndex;
 use super::work::Work;
 use super::{DropReason, KeptFeatures, Policy, Session, Waiting};
 use crate::exec::Progress;
+use crate::float_environment::DefaultEnvironment;
 use crate::hal::clock::Clock;
 use crate::hal::command::Command;
 use crate::hal::event::{Event, EventKind};
@@ -162,8 +163,18 @@ impl<C: Clock> Session<'_, C> {
     ///
     /// It computes for [`super::SessionConfig::slice_ns`] and at most one piece of work longer: a tile of an operation, or about
     /// 4096 pixel visits of sampling or contouring.
+    ///
+    /// Whatever floating-point environment the caller has set (exceptions that stop the thread, another rounding), the session
+    /// computes in the default one, and gives the caller's back.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn poll(&mut self) -> Poll {
+        let _environment = DefaultEnvironment::enter();
+        self.slice()
+    }
+
+    /// Computes for one slice.
+    #[inline(never)]
+    fn slice(&mut self) -> Poll {
         self.heartbeat += 1;
         self.count_evicted();
         self.take_commands();

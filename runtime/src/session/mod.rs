@@ -37,6 +37,7 @@ pub use rules::FrameRules;
 pub use crate::hal::event::{DROP_REASONS, DropReason};
 
 use crate::exec::{ExecError, Executor, Helper, MemoryRequired};
+use crate::float_environment::DefaultEnvironment;
 use crate::format::{Model, ModelError};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
@@ -208,6 +209,13 @@ pub struct Session<'m, C: Clock> {
     required: MemoryRequired,
 }
 
+/// Runs the self-test in the default floating-point environment, as a poll runs.
+fn self_test(executor: &mut Executor<'_>) -> Result<(), SessionError> {
+    let _environment = DefaultEnvironment::enter();
+    executor.self_test()?;
+    Ok(())
+}
+
 impl<'m, C: Clock> Session<'m, C> {
     /// Opens a session: splits the region, binds the model to it, and runs the self-test. Writes every byte of the
     /// region, so that it causes no page fault later.
@@ -229,7 +237,7 @@ impl<'m, C: Clock> Session<'m, C> {
             config::cut(region.into(), &layout)?;
         let programs = Programs::find(&model)?;
         let mut executor = Executor::new(model, config.executor(), memory)?;
-        executor.self_test()?;
+        self_test(&mut executor)?;
         let conventions = model.conventions();
         let evicted = ports.frames.counters().evicted;
         let required = layout.required();
