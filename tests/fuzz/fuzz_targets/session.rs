@@ -4,10 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use sonotrace_ffi::commands::{BridgePrompt, sonotrace_prompt, sonotrace_set_frozen};
 use sonotrace_ffi::config::Config;
+use sonotrace_ffi::counters::BridgeCounters;
 use sonotrace_ffi::frames::{BridgeFrameSlot, sonotrace_frame_acquire, sonotrace_frame_commit};
 use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
 use sonotrace_ffi::session::{
-    BridgeCounters, BridgeSession, sonotrace_close, sonotrace_memory_required, sonotrace_open, sonotrace_step,
+    BridgeSession, sonotrace_close_sized, sonotrace_memory_required, sonotrace_open, sonotrace_step,
 };
 use sonotrace_ffi::status::Status;
 use sonotrace_fuzz::Memory;
@@ -122,7 +123,7 @@ fuzz_target!(|data: &[u8]| {
         ..Config::default()
     };
     let Some((session, _memory)) = open(&config) else { return };
-    let (mut committed, mut seq) = (0u64, 0u64);
+    let (mut committed, mut refused, mut seq) = (0u64, 0u64, 0u64);
     while !bytes.0.is_empty() {
         match bytes.byte() % 8 {
             0 | 1 => {
@@ -141,8 +142,11 @@ fuzz_target!(|data: &[u8]| {
                 // SAFETY: this thread owns the slot until it is committed.
                 unsafe { *slot.descriptor = descriptor };
                 // SAFETY: open; null is allowed.
-                assert_eq!(unsafe { sonotrace_frame_commit(session, null_mut()) }, Status::Ok);
-                committed += 1;
+                match unsafe { sonotrace_frame_commit(session, null_mut()) } {
+                    Status::Ok => committed += 1,
+                    Status::Frame => refused += 1,
+                    other => panic!("{other:?}"),
+                }
             }
             2 => {
                 let [kind, object, space, flags] = bytes.take();
@@ -194,13 +198,15 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut counters = BridgeCounters::default();
     // SAFETY: open, and closed once.
-    assert_eq!(unsafe { sonotrace_close(session, &mut counters) }, Status::Ok);
+    let status = unsafe { sonotrace_close_sized(session, &mut counters, size_of::<BridgeCounters>()) };
+    assert_eq!(status, Status::Ok);
     let dropped = counters.dropped_superseded
         + counters.dropped_malformed
         + counters.dropped_out_of_order
         + counters.dropped_frozen
         + counters.dropped_shut_down;
-    assert_eq!(counters.overlays + dropped, committed);
+    assert_eq!((counters.overlays + dropped, counters.frames_refused), (committed, refused));
+    assert_eq!(counters.malformed_by_field.iter().sum::<u64>(), counters.dropped_malformed);
 });
 
 /// Checks an overlay.
