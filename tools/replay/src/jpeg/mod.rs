@@ -9,12 +9,12 @@ use crate::error::{Place, ReplayError, Source};
 use crate::grey::{Components, luma_of_rgb};
 use crate::recording::check_picture_size;
 use image::metadata::Orientation;
-use jpeg_decoder::{CodingProcess, ColorTransform, Decoder, PixelFormat};
+use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 use segments::Segments;
 
 /// Largest number of scans. Progressive files have about ten; each scan visits the whole picture, so thousands of empty
 /// ones in a small file would take minutes.
-const SCANS_MAX: u64 = 64;
+const SCANS_MAX: u64 = 20;
 
 /// Grey values of a picture, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +71,9 @@ pub(crate) fn decode(
     let (width, height) = check_picture_size(source, place.clone(), info.width.into(), info.height.into())?;
     let is_colour = match (info.pixel_format, info.coding_process) {
         (PixelFormat::L8 | PixelFormat::L16, _) => false,
-        (PixelFormat::RGB24, CodingProcess::DctSequential | CodingProcess::DctProgressive) => true,
-        (format, process) => {
-            let what = format!("JPEG with {format:?} pixels and {process:?} coding is not supported");
+        (PixelFormat::RGB24, _) => true,
+        (PixelFormat::CMYK32, _) => {
+            let what = "a JPEG with four components (CMYK) is not supported";
             let fix = "save it as baseline JPEG with one or three components";
             return Err(source.unsupported(place.clone(), what, fix));
         }

@@ -80,3 +80,49 @@ fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
     let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff);
     rest.windows(2).position(is_marker).map(|at| from + at + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(marker: u8, content: &[u8]) -> Vec<u8> {
+        [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat()
+    }
+
+    /// A JPEG with these segments before its scan, and components of these names and sampling factors.
+    fn jpeg(before: &[Vec<u8>], components: [[u8; 2]; 3]) -> Vec<u8> {
+        let frame = components.map(|[name, sampling]| [name, sampling, 0]).concat();
+        [
+            vec![0xff, 0xd8],
+            before.concat(),
+            segment(0xc0, &[&[8, 0, 8, 0, 8, 3], &frame[..]].concat()),
+            segment(0xda, &[3, 1, 0, 2, 0, 3, 0, 0, 63, 0]),
+            vec![0x12, 0xff, 0, 0xff, 0xd0, 0x34, 0xff, 0xff, 0xd9],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn the_colour_space_is_as_for_libjpeg_and_from_subsampling() {
+        const FULL: [[u8; 2]; 3] = [[1, 0x11], [2, 0x11], [3, 0x11]];
+        const HALF: [[u8; 2]; 3] = [[1, 0x22], [2, 0x11], [3, 0x11]];
+        const NAMED: [[u8; 2]; 3] = [[b'R', 0x11], [b'G', 0x11], [b'B', 0x11]];
+        let of = |before: &[Vec<u8>], components| Segments::of(&jpeg(before, components)).components();
+        let adobe =
+            |transform: u8| segment(0xee, &[b"Adobe\0\x64\0\0\0\0".as_slice(), &[transform]].concat());
+        assert_eq!(of(&[], FULL), None);
+        assert_eq!(of(&[], HALF), Some(Components::YCbCr));
+        assert_eq!(of(&[], NAMED), Some(Components::Rgb));
+        assert_eq!(of(&[segment(0xe0, b"JFIF\0")], NAMED), Some(Components::YCbCr));
+        assert_eq!(of(&[adobe(0)], FULL), Some(Components::Rgb));
+        assert_eq!(of(&[adobe(1)], NAMED), Some(Components::YCbCr));
+    }
+
+    #[test]
+    fn the_end_is_that_of_the_image() {
+        let whole = jpeg(&[segment(0xe1, b"a preview \xff\xd8\xff\xda\0\x02\xff\xd9")], [[1, 0x11]; 3]);
+        let found = Segments::of(&[&whole[..], b"\xff\xda\xff\xd9"].concat());
+        assert_eq!((found.end, found.scans), (Some(whole.len()), 1));
+        assert_eq!(Segments::of(&whole[..whole.len() - 1]).end, None);
+    }
+}

@@ -1,6 +1,7 @@
 //! DICOM files whose attributes contradict their contents or each other, and grey levels that need more than a shift.
 
 use crate::common::dicom::{EXPLICIT, File, JPEG, RLE, Region};
+use crate::common::lossless::lossless_jpeg;
 use crate::common::{assert_sound, jpeg, ramp, refusal};
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
@@ -257,6 +258,22 @@ fn pixels_of_a_jpeg_override_a_wrong_label() {
     let recording = read(&File::new(JPEG, WIDTH, HEIGHT).colour("RGB", 0).fragments(vec![coded]));
     assert_near(&recording, &grey(), 3);
     assert!(recording.notes.iter().any(|note| note.contains("read as YCbCr")), "{:?}", recording.notes);
+}
+
+#[test]
+fn lossless_jpeg_is_exact_with_any_number_of_bits() {
+    for syntax in ["1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"] {
+        for bits in [8u16, 12, 16] {
+            let samples: Vec<u16> = grey().iter().map(|&level| u16::from(level) << (bits - 8)).collect();
+            let coded = lossless_jpeg(WIDTH, HEIGHT, bits as u8, &samples);
+            let mut file = File::new(syntax, WIDTH, HEIGHT);
+            let allocated = if bits == 8 { 8 } else { 16 };
+            assert_near(&read(&file.bits(allocated, bits).fragments(vec![coded])), &grey(), 1);
+        }
+    }
+    let coded = lossless_jpeg(WIDTH, HEIGHT, 12, &[9; PIXELS]);
+    let wide = File::new("1.2.840.10008.1.2.4.70", WIDTH, HEIGHT).fragments(vec![coded]);
+    assert!(refused(&wide).contains("more than 8 bits per sample"));
 }
 
 fn two(left: Region, right: Region) -> Recording {
