@@ -688,7 +688,7 @@ typedef struct {
   uint32_t flags;
   // Valid entries of `answers`.
   uint32_t answer_count;
-  // Replies to prompts since the last overlay.
+  // Replies to prompts: those since the last overlay, and those of overlays that were evicted before they were fetched.
   sonotrace_prompt_answer_t answers[SONOTRACE_ANSWERS_MAX];
   // The objects.
   sonotrace_overlay_object_t objects[SONOTRACE_OBJECTS_MAX];
@@ -829,8 +829,8 @@ sonotrace_status_e sonotrace_frame_acquire(sonotrace_session_t *session,
 // A frame that the session cannot use is refused with `SONOTRACE_STATUS_FRAME`; the last error's text names the field,
 // the limit and the value, and `frames_refused` counts it. The slot stays acquired: correct the descriptor and commit
 // again, or fill the slot with the next frame. Only the samples' checksum is checked later, by the step that takes the
-// frame. If samples were written past `payload_capacity`, the call returns `SONOTRACE_STATUS_RING`, and the frame is
-// not queued.
+// frame. If samples were written past `payload_capacity`, the call returns `SONOTRACE_STATUS_RING`, and from then on the
+// session accepts no frames: memory behind them may be damaged.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `evicted` is null or points to room for a number.

@@ -93,10 +93,14 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(
         slot.required("slot")?;
         let mut acquisition = session.acquisition.enter("acquisition")?;
         acquisition.frames.check()?;
+        let is_acquired = acquisition.is_acquired;
         let mut filling = acquisition.frames.acquire()?;
         let descriptor: *mut FrameDescriptor = filling.descriptor_mut();
         let (payload, guard) = split_guard(filling.payload_mut())?;
-        guard.copy_from_slice(&GUARD);
+        if is_acquired {
+            check_guard(guard, payload.len())?;
+        }
+        *guard = GUARD;
         let acquired =
             BridgeFrameSlot { descriptor, payload: payload.as_mut_ptr(), payload_capacity: payload.len() };
         // Until it is committed, the slot stays with this side.
@@ -104,6 +108,19 @@ pub unsafe extern "C" fn sonotrace_frame_acquire(
         slot.set(acquired);
         Ok(())
     })
+}
+
+/// Reports samples that were written past a slot's capacity. From then on the session accepts no frames.
+fn check_guard(guard: &[u8; GUARD_BYTES], capacity: usize) -> Result<(), Failure> {
+    if *guard == GUARD {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Status::Ring,
+        format_args!(
+            "samples were written past the slot's {capacity} bytes, other memory may be damaged: close the session"
+        ),
+    ))
 }
 
 /// Splits a slot's room into the part for samples and the guard behind it.
@@ -119,8 +136,8 @@ fn split_guard(room: &mut [u8]) -> Result<(&mut [u8], &mut [u8; GUARD_BYTES]), F
 /// A frame that the session cannot use is refused with `SONOTRACE_STATUS_FRAME`; the last error's text names the field,
 /// the limit and the value, and `frames_refused` counts it. The slot stays acquired: correct the descriptor and commit
 /// again, or fill the slot with the next frame. Only the samples' checksum is checked later, by the step that takes the
-/// frame. If samples were written past `payload_capacity`, the call returns `SONOTRACE_STATUS_RING`, and the frame is
-/// not queued.
+/// frame. If samples were written past `payload_capacity`, the call returns `SONOTRACE_STATUS_RING`, and from then on the
+/// session accepts no frames: memory behind them may be damaged.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `evicted` is null or points to room for a number.
@@ -143,14 +160,7 @@ pub unsafe extern "C" fn sonotrace_frame_commit(session: *mut BridgeSession, evi
         let mut filled = acquisition.frames.acquire()?;
         let (payload, guard) = split_guard(filled.payload_mut())?;
         let capacity = payload.len();
-        if *guard != GUARD {
-            return Err(Failure::new(
-                Status::Ring,
-                format_args!(
-                    "samples were written past the slot's {capacity} bytes: other frames may be damaged"
-                ),
-            ));
-        }
+        check_guard(guard, capacity)?;
         if let Err(error) = rules.check(filled.descriptor_mut(), capacity) {
             // Relaxed: a number that publishes nothing.
             session.frames_refused.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Overlays and events out.
 
 use crate::output::Output;
-use crate::session::{BridgeSession, call_on};
+use crate::session::{BridgeSession, Display, call_on};
 use crate::status::{Cut, Failure, Status, call};
 use bytemuck::Zeroable;
 use core::ffi::c_char;
@@ -30,14 +30,26 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
     call_on(session, |session| {
         overlay.required("overlay")?;
         let mut side = session.overlays.enter("display's")?;
-        side.check()?;
-        let next = side.take().ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))?;
+        let Display { ring, heartbeat } = &mut *side;
+        ring.check()?;
+        let next = ring.take().ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))?;
         if (next.magic, next.abi_version) != (OVERLAY_MAGIC, OVERLAY_ABI_VERSION) {
             return Err(Failure::new(
                 Status::Ring,
                 "the overlay was overwritten: something writes into its ring",
             ));
         }
+        // Each step commits at most one overlay.
+        if next.heartbeat <= *heartbeat {
+            return Err(Failure::new(
+                Status::Ring,
+                format_args!(
+                    "the overlay of step {} comes after that of step {heartbeat}: something writes into its ring",
+                    next.heartbeat
+                ),
+            ));
+        }
+        *heartbeat = next.heartbeat;
         overlay.set(core::ptr::from_ref(next));
         Ok(())
     })

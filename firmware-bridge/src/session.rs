@@ -30,7 +30,7 @@ pub struct BridgeSession {
     pub(crate) worker: Part<Worker>,
     pub(crate) acquisition: Part<Acquisition>,
     pub(crate) commands: Part<CommandProducer<'static>>,
-    pub(crate) overlays: Part<OverlayConsumer<'static>>,
+    pub(crate) overlays: Part<Display>,
     pub(crate) events: Part<EventConsumer<'static>>,
     pub(crate) clock: CallerClock,
     counters: Published<COUNTERS>,
@@ -40,6 +40,13 @@ pub struct BridgeSession {
 
 /// The side that computes.
 pub(crate) struct Worker(runtime::Session<'static, CallerClock>);
+
+/// The side that shows overlays.
+pub(crate) struct Display {
+    pub ring: OverlayConsumer<'static>,
+    /// Heartbeat of the last overlay: that of the next one is higher.
+    pub heartbeat: u64,
+}
 
 /// The side that supplies frames.
 pub(crate) struct Acquisition {
@@ -228,12 +235,13 @@ unsafe fn open_at(
     // SAFETY: a part of the place.
     let rules = unsafe { open_worker(worker, model, settings, memory, Ports::of(rings)?, clock) }?;
     let acquisition = Acquisition { frames: rings.frames.producer()?, rules, is_acquired: false };
+    let display = Display { ring: rings.overlays.consumer()?, heartbeat: 0 };
     // SAFETY: a part of the place, which is written once; so are the others.
     unsafe { Part::write_at(&raw mut (*place).acquisition, acquisition) };
     // SAFETY: as above.
     unsafe { Part::write_at(&raw mut (*place).commands, rings.commands.producer()?) };
     // SAFETY: as above.
-    unsafe { Part::write_at(&raw mut (*place).overlays, rings.overlays.consumer()?) };
+    unsafe { Part::write_at(&raw mut (*place).overlays, display) };
     // SAFETY: as above.
     unsafe { Part::write_at(&raw mut (*place).events, rings.events.consumer()?) };
     // SAFETY: as above.

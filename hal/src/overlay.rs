@@ -262,7 +262,7 @@ pub struct Overlay {
     pub flags: u32,
     /// Valid entries of `answers`.
     pub answer_count: u32,
-    /// Replies to prompts since the last overlay.
+    /// Replies to prompts: those since the last overlay, and those of overlays that were evicted before they were fetched.
     pub answers: [PromptAnswer; ANSWERS_MAX],
     /// The objects.
     pub objects: [OverlayObject; OBJECTS_MAX],

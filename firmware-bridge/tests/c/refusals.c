@@ -92,6 +92,10 @@ static void overruns(const char *model) {
     *slot.descriptor = small_frame(last + 1);
     memset(slot.payload, 0x5A, slot.payload_capacity + past);
     CHECK(sonotrace_frame_commit(scan.session, NULL) == SONOTRACE_STATUS_RING);
+    /* It is not forgotten. */
+    CHECK(sonotrace_frame_acquire(scan.session, &acquired) == SONOTRACE_STATUS_RING);
+    CHECK(acquired.payload == NULL && acquired.descriptor == NULL && acquired.payload_capacity == 0);
+    CHECK(sonotrace_frame_commit(scan.session, NULL) == SONOTRACE_STATUS_RING);
     const sonotrace_overlay_t *overlay = (const sonotrace_overlay_t *)scan.region;
     sonotrace_status_e step = sonotrace_step(scan.session, NULL, NULL);
     sonotrace_status_e fetched = SONOTRACE_STATUS_OK;
@@ -107,6 +111,49 @@ static void overruns(const char *model) {
       (void)sonotrace_close(scan.session, NULL);
     }
     CHECK(sonotrace_step(scan.session, NULL, NULL) == SONOTRACE_STATUS_NOT_A_SESSION);
+    free_scan(scan);
+  }
+}
+
+/* The words of the ring whose slots have some content: found by its header. */
+static uint32_t *ring_of(struct scan scan, const char *content) {
+  for (size_t at = 0; at + 64 <= scan.region_bytes; at += 64) {
+    uint8_t *header = (uint8_t *)scan.region + at;
+    if (memcmp(header, "SNTR", 4) == 0 && memcmp(header + 8, content, 4) == 0) {
+      return (uint32_t *)(void *)header;
+    }
+  }
+  CHECK(0 && "no such ring");
+  return NULL;
+}
+
+/* Foreign writes into the ring of overlays: an old overlay is never shown as the next one. */
+static void old_overlays(const char *model) {
+  for (int kind = 0; kind < 3; kind += 1) {
+    sonotrace_config_t config = small_config();
+    struct scan scan = open_scan(model, &config);
+    for (uint64_t seq = 1; seq <= 3; seq += 1) {
+      CHECK_OK(commit(scan.session, small_frame(seq)));
+      CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+    }
+    const sonotrace_overlay_t *overlay = NULL;
+    CHECK_OK(sonotrace_overlay_poll(scan.session, &overlay));
+    CHECK(overlay->seq == 1);
+    uint32_t *ring = ring_of(scan, "SNTO");
+    uint32_t *cells = ring + ring[7] / 4, count = ring[8];
+    /* The word that counts what was read; the queue of slots; an overlay. */
+    if (kind == 0) {
+      ring[48] -= 1;
+    } else if (kind == 1) {
+      for (uint32_t at = 1; at < count; at += 1) {
+        cells[at] = cells[0];
+      }
+    } else {
+      memset((uint8_t *)ring + ring[11], 0, (size_t)ring[5] * ring[6]);
+    }
+    CHECK(sonotrace_overlay_poll(scan.session, &overlay) == SONOTRACE_STATUS_RING);
+    CHECK(overlay == NULL);
+    (void)sonotrace_close(scan.session, NULL);
     free_scan(scan);
   }
 }
@@ -162,6 +209,7 @@ int main(int argc, char **argv) {
   frames(argv[1]);
   displays(argv[1]);
   overruns(argv[1]);
+  old_overlays(argv[1]);
   unfetched(argv[1]);
   files(argv[2]);
   return 0;

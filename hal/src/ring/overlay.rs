@@ -155,7 +155,8 @@ impl OverlayConsumer<'_> {
         bytemuck::try_from_bytes(self.0.take()?).ok()
     }
 
-    /// The newest overlay, and how many older ones it supersedes.
+    /// The newest overlay, and how many older ones it supersedes. Replies to prompts on those are lost: the session takes
+    /// them for delivered.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn take_newest(&mut self) -> Option<(&Overlay, u32)> {
         let (slot, superseded) = self.0.take_newest()?;
