@@ -1,7 +1,7 @@
 //! The `sonotrace` command.
 
 use clap::{Parser, Subcommand};
-use sonotrace_cli::commands::{bench, compile, demo, eval, inspect, run, verify};
+use sonotrace_cli::commands::{bench, compile, demo, eval, infer, inspect, run, verify};
 use sonotrace_cli::output::message::message;
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
@@ -31,6 +31,8 @@ enum Command {
     Compile(compile::Arguments),
     /// Compare a model file with its ONNX graphs.
     Verify(verify::Arguments),
+    /// Run one program of a model file on given arrays.
+    Infer(infer::Arguments),
     /// Evaluate a model with a simulated user, on data with masks.
     Eval(eval::Arguments),
     /// Print the contents of a model file.
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Infer(arguments) => infer::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

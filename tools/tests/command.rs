@@ -1,6 +1,8 @@
 //! The `sonotrace` command from outside: its output, its files, and its errors for bad input.
 
+use npyz::WriterBuilder;
 use serde_json::Value;
+use sonotrace_tests::onnx::Onnx;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -252,6 +254,74 @@ fn bad_models_get_an_error() {
     assert!(!folder.join("out.sono").exists());
 }
 
+/// Writes a `.npy` of one type.
+fn npy<T: npyz::AutoSerialize + Copy>(path: &Path, shape: &[u64], values: &[T]) {
+    let mut bytes = Vec::new();
+    let writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut bytes).begin_nd();
+    let mut writer = writer.expect("the header is written");
+    writer.extend(values.iter().copied()).expect("written");
+    writer.finish().expect("written");
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn infer_runs_one_program_on_arrays() {
+    let folder = folder("infer");
+    let graph = Onnx::default()
+        .input("x", &[2, 3])
+        .input("gain", &[1])
+        .node("Mul", &["x", "gain"], &["a"], &[])
+        .node("Neg", &["a"], &["group/y:0"], &[])
+        .node("ReduceSum", &["a"], &["total"], &[])
+        .output("group/y:0")
+        .output("total");
+    std::fs::write(folder.join("graph.onnx"), graph.bytes()).expect("written");
+    let compile = ["compile", "--weights", "f32", "--program", "main=graph.onnx", "-o", "main.sono"];
+    succeed(&sonotrace(&folder, &compile));
+    npy(&folder.join("x.npy"), &[2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    npy(&folder.join("flat.npy"), &[6], &[1f32; 6]);
+    npy(&folder.join("double.npy"), &[2, 3], &[1f64; 6]);
+    npy(&folder.join("gain.npy"), &[1], &[0.5f32]);
+    std::fs::write(folder.join("text.npy"), "1 2 3").expect("written");
+    let brackets = format!("\u{93}NUMPY{}\n", "[".repeat(40));
+    let brackets: Vec<u8> = brackets.chars().map(|letter| letter as u8).collect();
+    std::fs::write(folder.join("brackets.npy"), brackets).expect("written");
+    let x = std::fs::read(folder.join("x.npy")).expect("read");
+    std::fs::write(folder.join("short.npy"), &x[..x.len() - 4]).expect("written");
+
+    let infer = |program: &str, inputs: &[&str]| {
+        let mut arguments = vec!["infer", "main.sono", program, "--out", "out"];
+        inputs.iter().for_each(|input| arguments.extend(["--input", input]));
+        sonotrace(&folder, &arguments)
+    };
+    let printed = succeed(&infer("main", &["x=x.npy", "gain=gain.npy"]));
+    assert!(printed.contains("group/y:0") && printed.contains("group_y_0.npy"), "{printed}");
+    let read = |name: &str| {
+        let bytes = std::fs::read(folder.join("out").join(name)).expect("the output is written");
+        let array = npyz::NpyFile::new(bytes.as_slice()).expect("the output is an array");
+        (array.shape().to_vec(), array.into_vec::<f32>().expect("the output is f32"))
+    };
+    assert_eq!(read("group_y_0.npy"), (vec![2, 3], vec![-0.5, -1.0, -1.5, -2.0, -2.5, -3.0]));
+    assert_eq!(read("total.npy").1, [10.5]);
+
+    let all = ["x [2, 3]", "gain [1]"];
+    refuse(&infer("other", &[]), &["no program other", "main"]);
+    refuse(&infer("main", &["x=x.npy"]), &[&["input gain is missing"], &all[..]].concat());
+    refuse(&infer("main", &["z=x.npy"]), &[&["no input z"], &all[..]].concat());
+    refuse(&infer("main", &["x=x.npy", "x=x.npy"]), &["x is given twice"]);
+    for (file, words) in [
+        ("flat.npy", ["shape [6]", "expected [2, 3]"]),
+        ("double.npy", ["f8", "float32"]),
+        ("text.npy", ["not a .npy", "numpy.save"]),
+        ("brackets.npy", ["header", "float32"]),
+        ("short.npy", ["damaged", "x [2, 3]"]),
+        ("none.npy", ["cannot be read", "none.npy"]),
+    ] {
+        refuse(&infer("main", &[&format!("x={file}"), "gain=gain.npy"]), &words);
+    }
+    refuse(&sonotrace(&folder, &["infer", "graph.onnx", "main", "--out", "out"]), &["graph.onnx"]);
+}
+
 #[test]
 fn inspect_shows_programs_and_plan() {
     let printed = succeed(&sonotrace(&folder("inspect"), &["inspect", "--ops"]));
@@ -387,6 +457,35 @@ fn refused_prompts_name_their_fault() {
     let printed =
         succeed(&sonotrace(&folder, &[&["run", "dual.dcm", "--out", "out"], &prompts[..]].concat()));
     assert!(printed.contains("object 1 is already in ultrasound region 1 of 3"), "{printed}");
+}
+
+/// Objects are added, corrected and removed on later frames.
+#[test]
+fn a_script_prompts_on_later_frames() {
+    let folder = folder("script");
+    std::fs::create_dir(folder.join("cine")).expect("the folder can be made");
+    for index in 0..5 {
+        disc(&folder.join(format!("cine/frame_{index}.png")), 200, 160);
+    }
+    let script = "at frame 2 box 2 58,38,142,122  # the disc\nat 0.08 s click 1 not 10,10\nat frame 3 click 9 not 5,5\nat 0.12 s remove 1\n";
+    std::fs::write(folder.join("prompts.scan"), script).expect("written");
+    let arguments = ["run", "cine", "--click", "1:100,80", "--script", "prompts.scan", "--out", "out"];
+    let printed = succeed(&sonotrace(&folder, &arguments));
+    assert!(printed.contains("prompt 4 for object 9 was refused on frame 3: unknown_object"), "{printed}");
+    let lines = std::fs::read_to_string(folder.join("out/overlays.jsonl")).expect("overlays.jsonl is there");
+    let of_line = |line: &str| -> (Vec<u64>, usize) {
+        let line: Value = serde_json::from_str(line).expect("a line is JSON");
+        let objects = line["objects"].as_array().expect("objects");
+        let ids = objects.iter().filter_map(|object| object["id"].as_u64()).collect();
+        (ids, line["answers"].as_array().map_or(0, Vec::len))
+    };
+    let seen: Vec<(Vec<u64>, usize)> = lines.lines().map(of_line).collect();
+    assert_eq!(seen, [(vec![1], 1), (vec![1, 2], 1), (vec![1, 2], 2), (vec![2], 1), (vec![2], 0)]);
+    // Prompts of a script alone, and a line with other words.
+    let alone = ["run", "cine", "--script", "prompts.scan", "--out", "out"];
+    assert!(succeed(&sonotrace(&folder, &alone)).contains("there is no object 1"));
+    std::fs::write(folder.join("prompts.scan"), "at 1 s gain +6 dB").expect("written");
+    refuse(&sonotrace(&folder, &alone), &["prompts.scan: line 1", "expected `click OBJECT X,Y`"]);
 }
 
 #[test]

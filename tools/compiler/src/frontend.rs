@@ -1,10 +1,17 @@
 //! ONNX files, read by tract up to the decluttered model. tract's optimized form is specific to one machine.
 
+mod blame;
+mod check;
+mod inline;
+
 use crate::error::CompileError;
+use crate::panics::caught;
+use crate::rewrite;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use tract_core::internal::OutletId;
+use tract_core::internal::{OutletId, bail};
 use tract_core::optim::Optimizer;
+use tract_onnx::model::Onnx;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 
@@ -50,55 +57,24 @@ pub fn load(program: &str, path: &Path) -> Result<Graph, CompileError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileError> {
-    let problem =
-        |problem: TractError| CompileError::Graph { path: path.to_owned(), problem: format!("{problem:#}") };
-    let onnx = tract_onnx::onnx();
-    let proto = onnx.proto_model_for_read(&mut &*bytes).map_err(problem)?;
-    let Some(graph) = &proto.graph else {
-        return Err(CompileError::Graph {
-            path: path.to_owned(),
-            problem: "it contains no graph".to_owned(),
-        });
-    };
-    // Exporters write the opset after the graph: if it is missing, the file is truncated.
-    if proto.opset_import.is_empty() {
-        let problem = "it names no operator set: is the file complete?".to_owned();
-        return Err(CompileError::Graph { path: path.to_owned(), problem });
+    let unreadable = |problem: String| CompileError::Graph { path: path.to_owned(), problem };
+    let onnx = rewrite::onnx();
+    let mut proto =
+        onnx.proto_model_for_read(&mut &*bytes).map_err(|problem| unreadable(format!("{problem:#}")))?;
+    if proto.graph.is_none() {
+        return Err(unreadable("it contains no graph".to_owned()));
     }
-    for port in graph.input.iter().chain(&graph.output) {
-        if !graph.initializer.iter().any(|weights| weights.name == port.name) {
-            check_port(program, port)?;
-        }
-    }
+    check::opsets(&proto).map_err(unreadable)?;
+    inline::inline(program, &mut proto)?;
     let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned());
-    let decluttered = || -> TractResult<TypedModel> {
-        let parsed = onnx.parse(&proto, folder.as_deref())?;
-        if !parsed.unresolved_inputs.is_empty() {
-            tract_onnx::tract_core::internal::bail!(
-                "unresolved inputs: {}",
-                parsed.unresolved_inputs.join(", ")
-            );
-        }
-        let mut model = parsed.model.into_typed()?;
-        declutter().optimize(&mut model)?;
-        renumber_names(&mut model, &given_names(graph))?;
-        Ok(model)
-    };
-    // tract panics on some graphs that no exporter writes; no state of it is used after the panic.
-    let model = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decluttered))
-        .map_err(|_| CompileError::Graph {
-            path: path.to_owned(),
-            problem: "the front end panicked".to_owned(),
-        })?
-        .map_err(problem)?;
-    let output_names: Vec<String> = graph.output.iter().map(|port| port.name.clone()).collect();
+    let declared = check_graph(program, &proto, &onnx)?;
+    let model = typed(&onnx, &proto, folder.as_deref());
+    let model =
+        model.map_err(|problem| blamed(program, path, &onnx, &mut proto, folder.as_deref(), &problem))?;
+    let problem = |problem: TractError| unreadable(format!("{problem:#}"));
     let port = |outlet: OutletId, name: String| -> Result<(String, Vec<usize>), CompileError> {
         let fact = model.outlet_fact(outlet).map_err(problem)?;
-        let shape = fact.shape.as_concrete().ok_or_else(|| CompileError::DynamicShape {
-            program: program.to_owned(),
-            port: name.clone(),
-            shape: format!("{:?}", fact.shape),
-        })?;
+        let shape = fact.shape.as_concrete().ok_or_else(|| dynamic(program, &model, outlet, &name))?;
         if fact.datum_type != f32::datum_type() {
             let dtype = format!("{:?}", fact.datum_type);
             return Err(CompileError::PortType { program: program.to_owned(), port: name, dtype });
@@ -108,8 +84,12 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
     let inputs = model.input_outlets().map_err(problem)?.iter();
     let inputs =
         inputs.map(|&outlet| port(outlet, model.node(outlet.node).name.clone())).collect::<Result<_, _>>()?;
-    let outputs = model.output_outlets().map_err(problem)?.iter().zip(output_names);
-    let outputs = outputs.map(|(&outlet, name)| port(outlet, name)).collect::<Result<_, _>>()?;
+    let mut outputs = Vec::new();
+    for (&outlet, declared) in model.output_outlets().map_err(problem)?.iter().zip(&declared) {
+        let (name, shape) = port(outlet, declared.name.clone())?;
+        check::output_shape(program, declared, &shape)?;
+        outputs.push((name, shape));
+    }
     let origin = Origin {
         file: path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         blake3: blake3::hash(bytes).to_hex().to_string(),
@@ -117,6 +97,88 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
         opsets: proto.opset_import.iter().map(|set| (set.domain.clone(), set.version)).collect(),
     };
     Ok(Graph { program: program.to_owned(), model, inputs, outputs, origin })
+}
+
+/// The error for a port without a fixed shape: the first node whose output's size is computed, if there is one.
+fn dynamic(program: &str, model: &TypedModel, outlet: OutletId, port: &str) -> CompileError {
+    let is_fixed =
+        |outlet: OutletId| model.outlet_fact(outlet).is_ok_and(|fact| fact.shape.as_concrete().is_some());
+    let nodes = model.eval_order().unwrap_or_default().into_iter().map(|id| model.node(id));
+    let mut nodes =
+        nodes.filter(|node| !node.inputs.is_empty() && node.inputs.iter().all(|&input| is_fixed(input)));
+    match nodes.find(|node| (0..node.outputs.len()).any(|slot| !is_fixed(OutletId::new(node.id, slot)))) {
+        Some(node) => CompileError::Unsupported {
+            program: program.to_owned(),
+            node: node.name.clone(),
+            op: node.op.name().into_owned(),
+            reason: "the size of its output is computed: give sizes as constants, and crop or resize outside the graph"
+                .to_owned(),
+        },
+        None => CompileError::DynamicShape {
+            program: program.to_owned(),
+            port: port.to_owned(),
+            shape: model.outlet_fact(outlet).map_or_else(|_| String::new(), |fact| format!("{:?}", fact.shape)),
+        },
+    }
+}
+
+/// Checks the ports and the operations of a file; returns its outputs as they are declared.
+fn check_graph(
+    program: &str,
+    proto: &pb::ModelProto,
+    onnx: &Onnx,
+) -> Result<Vec<pb::ValueInfoProto>, CompileError> {
+    let Some(graph) = &proto.graph else { return Ok(Vec::new()) };
+    let weights: HashSet<&str> = graph.initializer.iter().map(|weights| weights.name.as_str()).collect();
+    for port in graph.input.iter().filter(|port| !weights.contains(port.name.as_str())) {
+        check::port_type(program, port)?;
+        check::input_shape(program, port)?;
+    }
+    for port in &graph.output {
+        check::port_type(program, port)?;
+    }
+    check::operations(program, graph, onnx)?;
+    Ok(graph.output.clone())
+}
+
+/// The decluttered model of a file; the error is the cause, without the places that tract's errors name.
+fn typed(onnx: &Onnx, proto: &pb::ModelProto, folder: Option<&str>) -> Result<TypedModel, String> {
+    let read = || -> TractResult<TypedModel> {
+        let parsed = onnx.parse(proto, folder)?;
+        if let [name, ..] = &parsed.unresolved_inputs[..] {
+            bail!("no node computes its input {name}");
+        }
+        let mut model = parsed.model.into_typed()?;
+        declutter().optimize(&mut model)?;
+        if let Some(graph) = &proto.graph {
+            renumber_names(&mut model, &given_names(graph))?;
+        }
+        Ok(model)
+    };
+    caught(read)?.map_err(|problem| problem.chain().last().map_or_else(String::new, ToString::to_string))
+}
+
+/// The error for a failure of the front end, with the node that it is about.
+fn blamed(
+    program: &str,
+    path: &Path,
+    onnx: &Onnx,
+    proto: &mut pb::ModelProto,
+    folder: Option<&str>,
+    problem: &str,
+) -> CompileError {
+    let mut reason = problem.to_owned();
+    let node = blame::failing_node(proto, |part| match typed(onnx, part, folder) {
+        Ok(_) => false,
+        Err(problem) => {
+            reason = problem;
+            true
+        }
+    });
+    match node {
+        Some(node) => check::refused(program, &node, reason),
+        None => CompileError::Graph { path: path.to_owned(), problem: problem.to_owned() },
+    }
 }
 
 /// tract's passes except the one that cuts a product over a concatenation into a product for each part: here, parts are written
@@ -155,41 +217,6 @@ fn renumber_names(model: &mut TypedModel, given: &HashSet<&str>) -> TractResult<
     Ok(())
 }
 
-/// Refuses ports that are not f32 tensors of a fixed shape. Shapes of outputs may be left out.
-fn check_port(program: &str, port: &pb::ValueInfoProto) -> Result<(), CompileError> {
-    use pb::tensor_shape_proto::dimension::Value;
-    let Some(pb::type_proto::Value::TensorType(tensor)) =
-        port.r#type.as_ref().and_then(|kind| kind.value.as_ref())
-    else {
-        return Ok(());
-    };
-    let dtype = pb::tensor_proto::DataType::try_from(tensor.elem_type);
-    if dtype != Ok(pb::tensor_proto::DataType::Float) {
-        let dtype = dtype.map_or_else(
-            |_| format!("type {}", tensor.elem_type),
-            |dtype| dtype.as_str_name().to_lowercase(),
-        );
-        return Err(CompileError::PortType { program: program.to_owned(), port: port.name.clone(), dtype });
-    }
-    let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
-    let text = |dim: &pb::tensor_shape_proto::Dimension| match &dim.value {
-        Some(Value::DimValue(extent)) if *extent > 0 => Ok(extent.to_string()),
-        Some(Value::DimParam(name)) => Err(name.clone()),
-        _ => Err("?".to_owned()),
-    };
-    let texts: Vec<Result<String, String>> = dims.map(text).collect();
-    if texts.iter().any(Result::is_err) {
-        let shape =
-            texts.into_iter().map(|text| text.unwrap_or_else(|name| name)).collect::<Vec<_>>().join(", ");
-        return Err(CompileError::DynamicShape {
-            program: program.to_owned(),
-            port: port.name.clone(),
-            shape,
-        });
-    }
-    Ok(())
-}
-
 /// Runs a graph in f32 with tract.
 ///
 /// # Errors
@@ -213,7 +240,9 @@ pub fn run_reference(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>
             })
             .collect()
     };
-    run().map_err(problem)
+    caught(run)
+        .map_err(|problem| CompileError::Reference { program: graph.program.clone(), problem })?
+        .map_err(problem)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! ONNX graphs to sonotrace model files.
 //!
 //! ```text
+//! rewrite    what tract reads wrongly, or the runtime lacks, becomes other operations of ONNX
 //! frontend   ONNX -> tract's decluttered model (never its optimized form)
 //! lower      -> operation records over views: transposes, slices, broadcasts and most reshapes cost nothing
 //! fuse       -> moves biases and activations into products, scales into normalisations, removes copies
@@ -26,10 +27,12 @@ mod graph;
 mod join;
 mod layout;
 mod lower;
+mod panics;
 pub mod parity;
 mod plan;
 mod provenance;
 mod report;
+mod rewrite;
 mod run;
 mod storage;
 mod view;

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod compile;
 pub mod demo;
 pub mod eval;
+pub mod infer;
 pub mod inspect;
 pub mod run;
 pub mod verify;

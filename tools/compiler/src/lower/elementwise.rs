@@ -46,7 +46,10 @@ impl Lowering<'_> {
             "GeluApproximate" if op.0.downcast_ref::<GeluApproximate>().is_some_and(|op| !op.fast_impl) => {
                 UnaryFunction::GeluTanh
             }
-            _ => {
+            other => {
+                if let Some(result) = self.formula(node, other) {
+                    return result;
+                }
                 if let Some(leaky) = op.0.downcast_ref::<LeakyRelu>() {
                     p = leaky.alpha;
                     UnaryFunction::LeakyRelu

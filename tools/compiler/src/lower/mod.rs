@@ -7,20 +7,26 @@ mod conv;
 mod deconv;
 mod einsum;
 mod elementwise;
+mod functions;
 mod grid_sample;
 mod reduce;
 mod resize;
+mod scatter;
 mod select;
 mod shape;
 
 use crate::error::CompileError;
 use crate::graph::{Constant, Home, Module, Op, Operand, Port, walk_operands};
+use crate::panics::caught;
 use crate::view::View;
 use sonotrace::format::function::{Function, Unary};
 use sonotrace::format::op::Elementwise;
 use std::collections::HashMap;
 use tract_core::internal::*;
-use tract_core::ops::array::{Gather, GatherElements, MultiBroadcastTo, Pad, Slice, Tile, TypedConcat};
+use tract_core::ops::array::{
+    Gather, GatherElements, GatherNd, MultiBroadcastTo, OneHot, Pad, ScatterElements, ScatterNd, Slice, Tile,
+    TypedConcat,
+};
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::Cast;
 use tract_core::ops::cnn::{Conv, Deconv, MaxPool, SumPool};
@@ -80,7 +86,8 @@ pub fn lower(
         lowering.values.insert(outlet, Value::View(View::dense(port.tensor, &port.shape)));
     }
     for id in model.eval_order().map_err(reference)? {
-        lowering.node(model.node(id))?;
+        let node = model.node(id);
+        caught(|| lowering.node(node)).unwrap_or_else(|problem| Err(lowering.unsupported(node, problem)))?;
     }
     let mut ports: Vec<Port> = Vec::new();
     for (outlet, (name, state)) in model.output_outlets().map_err(reference)?.iter().zip(outputs) {
@@ -88,6 +95,17 @@ pub fn lower(
         ports.push(port);
     }
     Ok((lowering.ops, ports))
+}
+
+/// Why an operation that the runtime lacks is refused, with the rewrite that helps.
+fn missing(op: &str) -> &'static str {
+    match op {
+        "Topk" => "the runtime does not sort: select outside the graph, or keep all candidates",
+        "Scan" => "the runtime has no loops: export a fixed number of steps, written out",
+        "Multinomial" | "Random" | "Dropout" => "random values are not supported: export in evaluation mode",
+        "CumSum" => "the runtime has no running sums: multiply by a triangular matrix of ones",
+        _ => "the runtime has no such operation: write it with others before the export",
+    }
 }
 
 impl Lowering<'_> {
@@ -210,6 +228,14 @@ impl Lowering<'_> {
             self.gather(node, op)
         } else if let Some(op) = op.downcast_ref::<GatherElements>() {
             self.gather_elements(node, op)
+        } else if let Some(op) = op.downcast_ref::<GatherNd>() {
+            self.gather_nd(node, op)
+        } else if let Some(op) = op.downcast_ref::<ScatterNd>() {
+            self.scatter_nd(node, op)
+        } else if let Some(op) = op.downcast_ref::<ScatterElements>() {
+            self.scatter_elements(node, op)
+        } else if let Some(op) = op.downcast_ref::<OneHot>() {
+            self.one_hot(node, op)
         } else if op.is::<Identity>() {
             self.input(node, 0)
         } else if let Some(op) = op.downcast_ref::<GridSample>() {
@@ -217,7 +243,7 @@ impl Lowering<'_> {
         } else if resize::is_resize(node) {
             self.resize(node)
         } else {
-            Err(self.unsupported(node, "the runtime has no such operation"))
+            Err(self.unsupported(node, missing(&op.name())))
         }
     }
 

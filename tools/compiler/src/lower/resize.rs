@@ -202,7 +202,9 @@ impl Lowering<'_> {
         op.dims = self.place(node, &mut op.operands, &output.dims, &[output, source, &marker])?;
         let placed = op.operands[2].map(|operand| operand.strides);
         let dim = placed.and_then(|strides| strides.iter().position(|&stride| stride == 1));
-        let dim = dim.ok_or_else(|| self.unsupported(node, "its resampled axis has length 1"))?;
+        // An axis that is resampled to length 1 was merged away; any other dim of length 1 stands for it.
+        let dim = dim.or_else(|| op.dims.iter().position(|&extent| extent == 1));
+        let dim = dim.ok_or_else(|| self.unsupported(node, "it has more than 8 dimensions"))?;
         for (slot, tensor) in [(2, table), (3, factors)] {
             op.operands[slot] = Some(crate::graph::Operand { tensor, offset: 0, strides: [0; 8] });
         }

@@ -4,9 +4,10 @@ use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::Op;
 use crate::view::View;
+use sonotrace::format::function::{BinaryFunction, Function, TernaryFunction};
 use sonotrace::format::op;
 use tract_core::internal::*;
-use tract_core::ops::array::{Gather, GatherElements};
+use tract_core::ops::array::{Gather, GatherElements, OneHot};
 
 impl Lowering<'_> {
     /// Constant indices, counted from the start of an axis of `length`.
@@ -85,6 +86,32 @@ impl Lowering<'_> {
         (source.dims, source.strides[op.axis]) = (shape, 0);
         self.gather_op(node, &output, &source, &index, input.strides[op.axis], length)?;
         Ok(output)
+    }
+
+    /// One value where an index equals the place along the new axis, another one elsewhere.
+    pub(super) fn one_hot(&mut self, node: &TypedNode, op: &OneHot) -> Result<View, CompileError> {
+        let shape = self.output_shape(node)?;
+        let index = self.input(node, 0)?.with_axis(op.axis);
+        let mut place = vec![1; shape.len()];
+        place[op.axis] = op.dim;
+        let equal = Function::Binary(BinaryFunction::Equal);
+        let places = (0..op.dim).map(|at| at as f32).collect();
+        let places = self.float_constant(node, &place, places);
+        let mut is_hot = self.elementwise_of(node, equal, &[&index, &places])?;
+        // Indices that are no argmax may count from the end.
+        if self.model.node(node.inputs[0].node).op_as::<tract_core::ops::nn::Reduce>().is_none() {
+            let from_end = (0..op.dim).map(|at| at as f32 - op.dim as f32).collect();
+            let from_end = self.float_constant(node, &place, from_end);
+            let other = self.elementwise_of(node, equal, &[&index, &from_end])?;
+            let either = Function::Binary(BinaryFunction::Or);
+            is_hot = self.elementwise_of(node, either, &[&is_hot, &other])?;
+        }
+        let value = |tensor: &Tensor| tensor.cast_to::<f32>().map(|cast| cast.into_owned());
+        let problem = |problem: TractError| self.unsupported(node, format!("{problem:#}"));
+        let (on, off) = (value(&op.on).map_err(problem)?, value(&op.off).map_err(problem)?);
+        let [on, off] = [on, off].map(|value| self.float_values(node, &value));
+        let (on, off) = (self.float_constant(node, &shape, on?), self.float_constant(node, &shape, off?));
+        self.elementwise_of(node, Function::Ternary(TernaryFunction::Select), &[&is_hot, &on, &off])
     }
 
     fn gather_op(

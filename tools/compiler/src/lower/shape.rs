@@ -46,10 +46,17 @@ impl Lowering<'_> {
     }
 
     pub(super) fn downsample(&mut self, node: &TypedNode, op: &Downsample) -> Result<View, CompileError> {
-        let step = usize::try_from(op.stride)
-            .map_err(|_| self.unsupported(node, "slices with a negative step are not supported"))?;
-        let count = self.output_shape(node)?[op.axis];
-        Ok(self.input(node, 0)?.sliced(op.axis, op.modulo, step, count))
+        let (count, input) = (self.output_shape(node)?[op.axis], self.input(node, 0)?);
+        if let Ok(step) = usize::try_from(op.stride) {
+            return Ok(input.sliced(op.axis, op.modulo, step, count));
+        }
+        // Strides of views do not descend: backwards it is a gather, from the last element on.
+        let last = input.dims[op.axis] as i64 - 1;
+        let indices: Vec<i64> = (0..count as i64).map(|at| last + at * op.stride as i64).collect();
+        if indices.iter().any(|index| *index < op.modulo as i64) {
+            return Err(self.unsupported(node, "its steps leave its input"));
+        }
+        self.gathered(node, &input, op.axis, &indices, &[count])
     }
 
     pub(super) fn broadcast(&mut self, node: &TypedNode) -> Result<View, CompileError> {

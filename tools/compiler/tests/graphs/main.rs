@@ -4,5 +4,8 @@ mod elementwise;
 mod layouts;
 mod loops;
 mod products;
+mod reading;
 mod refusals;
+mod rewrites;
+mod scatter;
 mod shapes;

@@ -23,8 +23,8 @@ fn a_missing_operation_is_named_with_its_node() {
         .indices("axis", &[], &[1])
         .output("y");
     assert_names(&message(&graph), &["main", "CumSum_1", "not supported"]);
-    let tan = Onnx::default().input("x", &[4]).node("Tan", &["x"], &["y"], &[]).output("y");
-    assert_names(&message(&tan), &["Tan_0", "operation Tan "]);
+    let unknown = Onnx::default().input("x", &[4]).node("Bernoulli", &["x"], &["y"], &[]).output("y");
+    assert_names(&message(&unknown), &["Bernoulli_0", "operation Bernoulli ", "evaluation mode"]);
 }
 
 #[test]
@@ -52,9 +52,8 @@ fn computed_weights_indices_and_integers_are_refused() {
 #[test]
 fn unsupported_samplings_are_refused() {
     for (attribute, expected) in [
-        (text("mode", "nearest"), "mode nearest, only bilinear is supported"),
-        (text("mode", "bicubic"), "mode bicubic, only bilinear is supported"),
-        (text("padding_mode", "reflection"), "padding mode reflection, only border and zeros are supported"),
+        (text("mode", "lanczos"), "mode is lanczos, only linear, nearest and cubic are supported"),
+        (text("padding_mode", "wrap"), "wrap"),
     ] {
         let graph = Onnx::default()
             .input("x", &[1, 2, 5, 7])
@@ -169,7 +168,7 @@ fn conventions_are_checked() {
     let compile_with = |text: &str| {
         std::fs::write(&path, text).unwrap();
         let graph = Onnx::default()
-            .input("image", &[1, 1, 8, 8])
+            .input("image", &[1, 1, 16, 16])
             .weights("w", &[4, 1, 3, 3])
             .node("Conv", &["image", "w"], &["masks"], &[ints("pads", &[1; 4]), ints("strides", &[2, 2])])
             .output("masks");
@@ -179,29 +178,29 @@ fn conventions_are_checked() {
     let text = |input: &str, std: f32| {
         format!(r#"{{"input": {input}, "mean": 0.25, "std": {std}, "prompts": {{"points": 16}}}}"#)
     };
-    compile_with(&text("[1, 1, 8, 8]", 0.5)).unwrap();
+    compile_with(&text("[1, 1, 16, 16]", 0.5)).unwrap();
     for (content, part) in [
-        (text("[1, 1, 8, 9]", 0.5), "square"),
-        (text("[8, 8]", 0.5), "[1, 1, side, side]"),
-        (text("[1, 1, 8, 8]", 0.0), "std 0"),
+        (text("[1, 1, 16, 17]", 0.5), "square"),
+        (text("[16, 16]", 0.5), "[1, 1, side, side]"),
+        (text("[1, 1, 16, 16]", 0.0), "std 0"),
         ("{".to_owned(), "EOF"),
-        (r#"{"input": [1, 1, 8, 8]}"#.to_owned(), "mean"),
+        (r#"{"input": [1, 1, 16, 16]}"#.to_owned(), "mean"),
     ] {
         assert_names(&compile_with(&content).unwrap_err().to_string(), &["conventions", part]);
     }
     let with_state = |state: &str| {
-        compile_with(&text("[1, 1, 8, 8]", 0.5).replace("0.25,", &format!(r#"0.25, "state": {state},"#)))
+        compile_with(&text("[1, 1, 16, 16]", 0.5).replace("0.25,", &format!(r#"0.25, "state": {state},"#)))
     };
     let bank = |tensors: &str| format!(r#"{{"banks": {{"kept": {{"tensors": {tensors}}}}}}}"#);
     let banks = with_state(&bank(r#"["masks"]"#)).unwrap().report.banks;
     let seen: Vec<_> = banks.iter().map(|bank| (bank.name.as_str(), bank.copy_bytes, bank.copies)).collect();
-    assert_eq!(seen, [("kept", 4 * 4 * 4 * 4, 1)]);
+    assert_eq!(seen, [("kept", 4 * 4 * 8 * 8, 1)]);
     let refused =
         |state: &str, parts: &[&str]| assert_names(&with_state(state).unwrap_err().to_string(), parts);
     refused(&bank(r#"["nothing"]"#), &["state nothing"]);
     refused(&bank(r#"["masks", "masks"]"#), &["masks", "twice"]);
     let port = r#"{"banks": {"kept": {"tensors": ["masks"]}}, "ports": {"image": "masks@before"}}"#;
-    refused(port, &["state masks", "decoder", "[1, 4, 4, 4]", "[1, 1, 8, 8]"]);
+    refused(port, &["state masks", "decoder", "[1, 4, 8, 8]", "[1, 1, 16, 16]"]);
     refused(&port.replace("masks@before", "masks"), &["image", "TENSOR@SLOT"]);
     refused(&port.replace("masks@before", "other@before"), &["image", "other@before"]);
     std::fs::remove_file(&path).unwrap();

@@ -1,0 +1,118 @@
+//! Scattering and gathering by constant index tuples: values, and how many operations they take.
+
+use crate::rewrites::{close, run};
+use sonotrace_tests::onnx::{Onnx, count, int, text};
+
+fn scatter_nd(data: &[usize], shape: &[usize], tuples: &[i64], updates: &[usize], reduction: &str) -> Onnx {
+    Onnx::opset(18)
+        .input("x", data)
+        .input("u", updates)
+        .indices("i", shape, tuples)
+        .node("ScatterND", &["x", "i", "u"], &["y"], &[text("reduction", reduction)])
+        .output("y")
+}
+
+fn numbers(count: usize, first: f32) -> Vec<f32> {
+    (0..count).map(|at| first + at as f32).collect()
+}
+
+#[test]
+fn evenly_spaced_places_are_a_strided_copy() {
+    // Rows 1 and 2 of columns 1 and 3 of a 4 x 5 matrix.
+    let tuples = [1, 1, 1, 3, 2, 1, 2, 3];
+    let graph = scatter_nd(&[4, 5], &[2, 2, 2], &tuples, &[2, 2], "none");
+    let compiled = graph.compile().unwrap();
+    assert_eq!((count(&compiled, "gather"), count(&compiled, "elementwise")), (0, 2));
+    let seen = run(&graph, &[numbers(20, 0.0), numbers(4, 100.0)]);
+    let mut expected = numbers(20, 0.0);
+    for (at, place) in [6, 8, 11, 13].into_iter().enumerate() {
+        expected[place] = 100.0 + at as f32;
+    }
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn slices_of_rows_and_negative_indices() {
+    let graph = scatter_nd(&[4, 3], &[2, 1], &[-1, 0], &[2, 3], "none");
+    let seen = run(&graph, &[numbers(12, 0.0), numbers(6, 50.0)]);
+    assert_eq!(seen, [53., 54., 55., 3., 4., 5., 6., 7., 8., 50., 51., 52.]);
+}
+
+#[test]
+fn places_without_order_are_a_gather() {
+    let places: Vec<i64> = (0..40).map(|at| at * 27 % 40).collect();
+    let graph = scatter_nd(&[41], &[40, 1], &places, &[40], "none");
+    let compiled = graph.compile().unwrap();
+    assert_eq!(count(&compiled, "gather"), 1);
+    let seen = run(&graph, &[vec![-1.0; 41], numbers(40, 0.0)]);
+    for (at, &place) in places.iter().enumerate() {
+        assert_eq!(seen[place as usize], at as f32);
+    }
+    assert_eq!(seen[40], -1.0);
+}
+
+#[test]
+fn reductions_count_repeated_places() {
+    let run = |reduction: &str| {
+        let graph = scatter_nd(&[4], &[4, 1], &[1, 3, 1, 1], &[4], reduction);
+        run(&graph, &[vec![1.0, 2.0, 3.0, 4.0], vec![5.0, 6.0, -7.0, 8.0]])
+    };
+    assert_eq!(run("add"), [1.0, 8.0, 3.0, 10.0]);
+    assert_eq!(run("mul"), [1.0, -560.0, 3.0, 24.0]);
+    assert_eq!(run("max"), [1.0, 8.0, 3.0, 6.0]);
+    assert_eq!(run("min"), [1.0, -7.0, 3.0, 4.0]);
+    // Without a reduction the last update stays.
+    assert_eq!(run("none"), [1.0, 8.0, 3.0, 6.0]);
+}
+
+#[test]
+fn scattered_elements() {
+    let graph = |indices: &[i64], shape: &[usize]| {
+        Onnx::opset(18)
+            .input("x", &[2, 3])
+            .input("u", shape)
+            .indices("i", shape, indices)
+            .node("ScatterElements", &["x", "i", "u"], &["y"], &[int("axis", 1)])
+            .output("y")
+    };
+    let seen = run(&graph(&[2, 0, -2, 2], &[2, 2]), &[numbers(6, 0.0), numbers(4, 10.0)]);
+    assert_eq!(seen, [11.0, 1.0, 10.0, 3.0, 12.0, 13.0]);
+    let along_rows = Onnx::opset(18)
+        .input("x", &[3, 4])
+        .input("u", &[2, 4])
+        .indices("i", &[2, 4], &[2, 2, 2, 2, 0, 0, 0, 0])
+        .node("ScatterElements", &["x", "i", "u"], &["y"], &[int("axis", 0)])
+        .output("y");
+    let seen = run(&along_rows, &[numbers(12, 0.0), numbers(8, 20.0)]);
+    assert_eq!(seen, [24., 25., 26., 27., 4., 5., 6., 7., 20., 21., 22., 23.]);
+}
+
+#[test]
+fn gathered_tuples() {
+    let graph = |shape: &[usize], tuples: &[i64], batch: i64| {
+        Onnx::default()
+            .input("x", &[2, 3, 2])
+            .indices("i", shape, tuples)
+            .node("GatherND", &["x", "i"], &["y"], &[int("batch_dims", batch)])
+            .output("y")
+    };
+    let x = [numbers(12, 0.0)];
+    close(&run(&graph(&[2, 2], &[1, -1, 0, 1], 0), &x), &[10.0, 11.0, 2.0, 3.0]);
+    close(&run(&graph(&[2, 1], &[2, 0], 1), &x), &[4.0, 5.0, 6.0, 7.0]);
+    // Evenly spaced tuples are a view: the only operation is the copy to the output.
+    let compiled = graph(&[2, 2], &[0, 1, 1, 1], 0).compile().unwrap();
+    assert_eq!((count(&compiled, "gather"), count(&compiled, "elementwise")), (0, 1));
+}
+
+#[test]
+fn computed_places_are_refused_with_the_rewrite_that_helps() {
+    let graph = Onnx::opset(18)
+        .input("x", &[4])
+        .input("u", &[2])
+        .input("p", &[2, 1])
+        .node("Cast", &["p"], &["i"], &[int("to", sonotrace_tests::onnx::INT64)])
+        .node("ScatterND", &["x", "i", "u"], &["y"], &[])
+        .output("y");
+    let message = graph.compile().unwrap_err().to_string();
+    assert!(message.contains("node Cast_0"), "{message}");
+}
