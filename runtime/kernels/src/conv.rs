@@ -5,13 +5,14 @@ use crate::bind::{BindError, Binder, Kernel};
 use crate::grid::UnitGrid;
 use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Epilogue, Factor, Parts, ProductGrid, Rows, multiply};
+use crate::product::{Epilogue, Factor, Parts, Piece, ProductGrid, Rows, multiply};
 use crate::window::WindowAxis;
 use core::ops::Range;
 use sonotrace_format::op;
 
-/// Dims of batch, output row, output column, output channel, input channel.
+/// Dims of batch, group, output row, output column, output channel, input channel.
 const BATCH: usize = 0;
+const GROUP: usize = 1;
 const ROW: usize = 4;
 const COLUMN: usize = 5;
 const OUT_CHANNEL: usize = 6;
@@ -25,20 +26,25 @@ const NARROW: usize = 16;
 pub(crate) struct Conv {
     grid: ProductGrid,
     axes: [WindowAxis; 2],
+    groups: usize,
+    /// Columns of a group among the packed weights.
+    group_columns: usize,
     out_columns: usize,
     in_channels: usize,
     /// Whether the window is a pixel, always inside the image.
     is_pointwise: bool,
     image: Source<f32>,
-    /// Start of the image, and its strides over batch, row, column, channel.
+    /// Start of the image, and its strides over batch and group, and over row, column, channel.
     image_start: usize,
-    image_steps: [usize; 4],
+    image_batch_steps: [usize; 2],
+    image_steps: [usize; 3],
     factor: Factor,
     output: Target<f32>,
-    /// Starts of output and residual, and their strides over batch, row, column.
+    /// Starts of output and residual, and their strides over batch, group, row, column.
     to_starts: [usize; 2],
-    to_steps: [[usize; 3]; 2],
+    to_steps: [[usize; 4]; 2],
     bias_start: usize,
+    bias_group_step: usize,
     epilogue: Epilogue,
 }
 
@@ -54,19 +60,28 @@ impl Kernel for Conv {
         };
         let pixels = u64::from(dims[ROW]) * u64::from(dims[COLUMN]);
         Ok(Self {
-            grid: ProductGrid::new(binder, operation.arithmetic, dims[BATCH].into(), pixels)?,
+            grid: ProductGrid::new(
+                binder,
+                operation.arithmetic,
+                u64::from(dims[BATCH]) * u64::from(dims[GROUP]),
+                [pixels, dims[OUT_CHANNEL].into()],
+            )?,
             axes,
+            groups: dims[GROUP] as usize,
+            group_columns: op::Conv::group_columns(dims) as usize,
             is_pointwise: is_pixel(&axes[0], dims[ROW]) && is_pixel(&axes[1], dims[COLUMN]),
             out_columns: dims[COLUMN] as usize,
             in_channels: dims[IN_CHANNEL] as usize,
             image: binder.f32(1)?,
             image_start: binder.start(1),
-            image_steps: [BATCH, ROW, COLUMN, IN_CHANNEL].map(|dim| step(1, dim)),
+            image_batch_steps: [BATCH, GROUP].map(|dim| step(1, dim)),
+            image_steps: [ROW, COLUMN, IN_CHANNEL].map(|dim| step(1, dim)),
             factor: Factor::new(binder, operation.arithmetic, || Err(BindError::Operand { slot: 2 }))?,
             output: binder.output()?,
             to_starts: [0, 4].map(|slot| binder.start(slot)),
-            to_steps: [0, 4].map(|slot| [BATCH, ROW, COLUMN].map(|dim| step(slot, dim))),
+            to_steps: [0, 4].map(|slot| [BATCH, GROUP, ROW, COLUMN].map(|dim| step(slot, dim))),
             bias_start: binder.start(3),
+            bias_group_step: step(3, GROUP),
             epilogue: Epilogue {
                 out_step: step(0, OUT_CHANNEL),
                 bias: binder.floats_if_any(3)?,
@@ -86,15 +101,19 @@ impl Kernel for Conv {
     #[inline(always)]
     fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let piece = self.grid.piece(tile.units.start);
+        let (batch, group) = (piece.batch as usize / self.groups, piece.batch as usize % self.groups);
+        let piece = Piece { first_packed: group * self.group_columns, ..piece };
+        let [batch_step, group_step] = self.image_batch_steps;
         let image =
-            &tile.inputs.read(self.image)[self.image_start + piece.batch as usize * self.image_steps[0]..];
+            &tile.inputs.read(self.image)[self.image_start + batch * batch_step + group * group_step..];
         let place = |pixel: usize| {
             let (y, x) = (pixel / self.out_columns, pixel % self.out_columns);
             let at = |which: usize| {
-                let [batch_step, row_step, column_step] = self.to_steps[which];
-                self.to_starts[which] + piece.batch as usize * batch_step + y * row_step + x * column_step
+                let [batch_step, group_step, row_step, column_step] = self.to_steps[which];
+                let start = self.to_starts[which] + batch * batch_step + group * group_step;
+                start + y * row_step + x * column_step
             };
-            [at(0), self.bias_start, at(1)]
+            [at(0), self.bias_start + group * self.bias_group_step, at(1)]
         };
         let mut output = tile.output.open(self.output);
         let to = (&mut output, &self.epilogue);
@@ -123,7 +142,7 @@ impl Rows for Windows<'_> {
         // Rows of one part are so for all pixels, or for none.
         let [rows, columns] = self.conv.axes;
         let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
-        let [_, row_step, column_step, _] = self.conv.image_steps;
+        let [row_step, column_step, _] = self.conv.image_steps;
         let is_inside =
             rows.taps_inside(y).len() == rows.kernel() && columns.taps_inside(x).len() == columns.kernel();
         let is_possible = self.conv.is_pointwise || rows.kernel() > 1 && rows.dilation() == 1;
@@ -139,7 +158,7 @@ impl Rows for Windows<'_> {
     #[inline(always)]
     fn load(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
         let is_narrow = self.conv.in_channels * self.conv.axes[1].kernel() < NARROW;
-        if is_narrow || self.conv.image_steps[3] != 1 {
+        if is_narrow || self.conv.image_steps[2] != 1 {
             return self.load_by_element(pixels, k, to);
         }
         for (pixel, to) in pixels.zip(to.chunks_exact_mut(k)) {
@@ -152,7 +171,7 @@ impl Windows<'_> {
     /// Whether the elements of a kernel row are adjacent in the image.
     #[inline(always)]
     fn has_adjacent_taps(&self) -> bool {
-        let ([_, _, column_step, channel_step], channels) = (self.conv.image_steps, self.conv.in_channels);
+        let ([_, column_step, channel_step], channels) = (self.conv.image_steps, self.conv.in_channels);
         (channel_step == 1 || channels == 1) && column_step == channels && self.conv.axes[1].dilation() == 1
     }
 
@@ -160,7 +179,7 @@ impl Windows<'_> {
     /// apart.
     #[inline(always)]
     fn load_by_element(&self, pixels: Range<usize>, k: usize, to: &mut [f32]) {
-        let [_, row_step, column_step, channel_step] = self.conv.image_steps;
+        let [row_step, column_step, channel_step] = self.conv.image_steps;
         let [rows, columns] = self.conv.axes;
         let (width, channels) = (self.conv.out_columns, self.conv.in_channels);
         to[..pixels.len() * k].fill(0.0);
@@ -201,7 +220,7 @@ impl Windows<'_> {
     /// Copies all channels, which are adjacent, of each kernel element; zero outside the image.
     #[inline(always)]
     fn load_window(&self, pixel: usize, to: &mut [f32]) {
-        let [_, row_step, column_step, _] = self.conv.image_steps;
+        let [row_step, column_step, _] = self.conv.image_steps;
         let [rows, columns] = self.conv.axes;
         let (y, x) = (pixel / self.conv.out_columns, pixel % self.conv.out_columns);
         let channels = self.conv.in_channels;

@@ -56,13 +56,13 @@ pub(crate) fn multiply<I: Isa>(
     place: impl Fn(usize) -> [usize; 3],
 ) {
     let depth = grid.k.next_multiple_of(GROUP);
-    let shape = PanelShape { n: grid.n as u64, k: grid.k as u64 };
+    let shape = PanelShape { n: grid.packed as u64, k: grid.k as u64 };
     // Scales and sums of the columns, and their panels from the piece's first column on.
     let (scratch, column_scales, column_sums, weights): (&mut [u8], &[f32], &[i32], &[i8]) = match columns {
         IntColumns::Packed(panels) => {
             let (scales, sums, weights) = shape.split_i8(inputs.read(panels));
             let (scales, sums) = (bytemuck::cast_slice(scales), bytemuck::cast_slice(sums));
-            let first = piece.columns.start;
+            let first = piece.first_packed + piece.columns.start;
             (scratch, &scales[first..], &sums[first..], &weights[first * depth..])
         }
         IntColumns::Strided(columns) => {

@@ -44,7 +44,12 @@ impl Kernel for MatMul {
             Ok(StridedColumns { source, start: 0, k_step: step(2, K), n_step: step(2, N) })
         };
         Ok(Self {
-            grid: ProductGrid::new(binder, operation.arithmetic, batches.count(), dims[M].into())?,
+            grid: ProductGrid::new(
+                binder,
+                operation.arithmetic,
+                batches.count(),
+                [dims[M].into(), dims[N].into()],
+            )?,
             batches,
             starts: [0, 1, 2, 3, 4].map(|slot| binder.start(slot)),
             rows: binder.f32(1)?,

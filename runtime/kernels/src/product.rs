@@ -21,6 +21,8 @@ pub(crate) struct ProductGrid {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// Columns of the packed weights, those of all groups.
+    pub packed: usize,
     tile_rows: usize,
     tile_columns: usize,
     tiles: u32,
@@ -32,6 +34,8 @@ pub(crate) struct Piece {
     pub batch: u64,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
+    /// Column of the packed weights that is the product's first.
+    pub first_packed: usize,
 }
 
 impl ProductGrid {
@@ -39,9 +43,15 @@ impl ProductGrid {
     ///
     /// # Errors
     /// [`BindError::Scratch`] if one group of rows and one panel do not fit.
-    pub fn new(binder: &Binder<'_>, arithmetic: Arithmetic, batches: u64, m: u64) -> Result<Self, BindError> {
-        let shape = binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
-        let PanelShape { n, k } = shape;
+    pub fn new(
+        binder: &Binder<'_>,
+        arithmetic: Arithmetic,
+        batches: u64,
+        [m, n]: [u64; 2],
+    ) -> Result<Self, BindError> {
+        let PanelShape { n: packed, k } =
+            binder.panel_shape().ok_or(BindError::Record("is not a product"))?;
+        let shape = PanelShape { n, k };
         let block_rows = binder.block_rows(arithmetic);
         // Scratch of a row, and of what is needed beside the rows.
         let (row_bytes, beside) = match arithmetic {
@@ -83,7 +93,15 @@ impl ProductGrid {
         let tiles = m.div_ceil(tile_rows as u64) * n.div_ceil(tile_columns as u64);
         let tiles = tiles.checked_mul(batches).and_then(|tiles| u32::try_from(tiles).ok());
         let tiles = tiles.ok_or(BindError::Record("has too many tiles"))?;
-        Ok(Self { m: m as usize, n: n as usize, k: k as usize, tile_rows, tile_columns, tiles })
+        Ok(Self {
+            m: m as usize,
+            n: n as usize,
+            k: k as usize,
+            packed: packed as usize,
+            tile_rows,
+            tile_columns,
+            tiles,
+        })
     }
 
     /// Returns the unit grid, in which each tile is one unit.
@@ -99,6 +117,7 @@ impl ProductGrid {
             batch: (tile / across / down) as u64,
             rows: row..(row + self.tile_rows).min(self.m),
             columns: column..(column + self.tile_columns).min(self.n),
+            first_packed: 0,
         }
     }
 
@@ -308,10 +327,12 @@ impl Columns {
         &self,
         inputs: Inputs<'a>,
         grid: &ProductGrid,
+        first_packed: usize,
         first: usize,
         panel: &'a mut [f32],
     ) -> (&'a [f32], Option<&'a [f32]>) {
-        let range = first * grid.k..(first + PANEL) * grid.k;
+        let packed = first_packed + first;
+        let range = packed * grid.k..(packed + PANEL) * grid.k;
         match *self {
             Self::Packed(Panels::F32(source)) => (&inputs.read(source)[range], None),
             Self::Packed(Panels::F16(source)) => {
@@ -319,11 +340,11 @@ impl Columns {
                 (panel, None)
             }
             Self::Packed(Panels::I8(source)) => {
-                let shape = PanelShape { n: grid.n as u64, k: grid.k as u64 };
+                let shape = PanelShape { n: grid.packed as u64, k: grid.k as u64 };
                 let (scales, _, weights) = shape.split_i8(inputs.read(source));
                 let bytes = shape.groups() as usize * GROUP * PANEL;
-                widen(&weights[first / PANEL * bytes..][..bytes], panel);
-                (panel, Some(&bytemuck::cast_slice(scales)[first..first + PANEL]))
+                widen(&weights[packed / PANEL * bytes..][..bytes], panel);
+                (panel, Some(&bytemuck::cast_slice(scales)[packed..packed + PANEL]))
             }
             Self::Strided(StridedColumns { source, start, k_step, n_step }) => {
                 let values = inputs.read(source);
@@ -444,7 +465,7 @@ pub(crate) fn multiply<I: Isa>(
     let mut sums: Sums = [[0.0; PANEL]; FLOAT_ROWS_MAX];
     for first in piece.columns.clone().step_by(PANEL) {
         let live = PANEL.min(piece.columns.end - first);
-        let (panel, scales) = columns.panel(inputs, grid, first, panel);
+        let (panel, scales) = columns.panel(inputs, grid, piece.first_packed, first, panel);
         let addend: [f32; PANEL] = epilogue.addend_of_columns(inputs, place(0)[1], first..first + live);
         for start in piece.rows.clone().step_by(I::FLOAT_ROWS) {
             let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {

@@ -271,7 +271,8 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                     }
                 }
                 let patch = rounded(patch, op.arithmetic);
-                let sum: f64 = patch.iter().enumerate().map(|(k, value)| value * weights(index[6], k)).sum();
+                let column = index[1] * Conv::group_columns(dims) as usize + index[6];
+                let sum: f64 = patch.iter().enumerate().map(|(k, value)| value * weights(column, k)).sum();
                 put(&index, unary(op.activation, sum + read(2, &index) + read(3, &index)));
             }
         }
@@ -662,10 +663,11 @@ proptest! {
         let window = any_window(random);
         let mut dims = extents(random, 4..8, 9);
         (dims[0], dims[6]) = (1 + random.below(2) as u32, 1 + random.below(40) as u32);
-        let (n, k) = (dims[6] as usize, dims[7] as usize * window.taps() as usize);
-        let (b, weights) = panels(n, k, random);
-        let a = image(&dims, &window, &[0, 4, 5, 7], random);
-        let c = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim == 6, random));
+        dims[1] = [1, 1, 2, 3][random.below(4)];
+        let k = dims[7] as usize * window.taps() as usize;
+        let (b, weights) = panels(Conv::group_columns(&dims) as usize * dims[1] as usize, k, random);
+        let a = image(&dims, &window, &[0, 1, 4, 5, 7], random);
+        let c = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim == 1 || dim == 6, random));
         let d = (random.below(2) == 0).then(|| any_floats(&dims, |dim| dim != 7, random));
         let arithmetic = any_arithmetic(&b, random);
         let operation = Conv { window, activation: any_activation(random), arithmetic };

@@ -322,7 +322,7 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
             // The dims over which the bias and the residual may have strides.
             let allowed: [&[usize]; 2] = match kind {
                 OpKind::MatMul => [&[0, 1, 2, 3, 4, 5, 6]; 2],
-                OpKind::Conv => [&[6], &[0, 4, 5, 6]],
+                OpKind::Conv => [&[1, 6], &[0, 1, 4, 5, 6]],
                 _ => [&[6, 7], &[]],
             };
             let slot = [3, 4].into_iter().zip(allowed).find(|(slot, allowed)| {

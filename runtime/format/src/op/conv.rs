@@ -8,9 +8,10 @@ use crate::panels::{PANEL, PanelShape};
 use crate::{DIMS, OPERANDS, OpRecord};
 
 /// A matrix product whose rows are gathered from an image: dims
-/// `[batch, 1, 1, 1, out_rows, out_columns, out_channels, in_channels]`. `a`, the image, has strides over batch (0),
-/// row (4), column (5) and channel (7); `out` over batch (0), row (4), column (5) and channel (6); `c`, an optional
-/// bias, over dim 6; `d`, an optional residual, as `out`. `b` is packed weights with `k = (ky * kernel_columns + kx) * in_channels + in_channel`.
+/// `[batch, groups, 1, 1, out_rows, out_columns, out_channels, in_channels]`, channels of a group. `a`, the image, has strides over
+/// batch (0), group (1), row (4), column (5) and channel (7); `out` over batch (0), group (1), row (4), column (5) and channel (6);
+/// `c`, an optional bias, over dims 1 and 6; `d`, an optional residual, as `out`. `b` is packed weights with
+/// `k = (ky * kernel_columns + kx) * in_channels + in_channel`; of several groups, each has whole panels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conv {
     /// Kernel geometry.
@@ -21,6 +22,7 @@ pub struct Conv {
     pub arithmetic: Arithmetic,
 }
 
+const GROUP: usize = 1;
 const OUT_CHANNEL: usize = 6;
 const IN_CHANNEL: usize = 7;
 /// Index of the arithmetic in the parameters, behind the window's.
@@ -32,8 +34,14 @@ impl Conv {
         u64::from(dims[IN_CHANNEL]) * self.window.taps()
     }
 
+    /// Returns the columns of a group among the packed weights: whole panels, if there are several groups.
+    pub fn group_columns(dims: &[u32; DIMS]) -> u64 {
+        let channels = u64::from(dims[OUT_CHANNEL]);
+        if dims[GROUP] == 1 { channels } else { channels.next_multiple_of(PANEL as u64) }
+    }
+
     fn shape(&self, dims: &[u32; DIMS]) -> PanelShape {
-        PanelShape { n: dims[OUT_CHANNEL].into(), k: self.depth(dims) }
+        PanelShape { n: Self::group_columns(dims).saturating_mul(dims[GROUP].into()), k: self.depth(dims) }
     }
 }
 
@@ -48,7 +56,8 @@ pub(super) fn window_fields(window: &Window, activation: Unary) -> Fields {
 impl Definition for Conv {
     fn decode(record: &OpRecord) -> Result<Self, Refusal> {
         let activation = Unary::decode(record.function, record.floats).ok_or("unknown activation")?;
-        let conv = Self { window: Window::decode(record)?, activation, arithmetic: Arithmetic::Float };
+        let conv =
+            Self { window: Window::decode_grouped(record)?, activation, arithmetic: Arithmetic::Float };
         let arithmetic = arithmetic(record.params[ARITHMETIC], conv.shape(&record.dims))?;
         if arithmetic == Arithmetic::DynamicInt8 {
             return Err("a convolution rounds its weights at run time");

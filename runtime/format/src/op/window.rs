@@ -24,6 +24,8 @@ pub struct Window {
     pub input: [u32; 2],
 }
 
+/// Dim of groups of channels.
+const GROUP: usize = 1;
 /// Dim of output rows and, for the image, input rows.
 pub(super) const ROW: usize = 4;
 /// Dim of columns.
@@ -43,6 +45,14 @@ impl Window {
     }
 
     pub(super) fn decode(record: &OpRecord) -> Result<Self, Refusal> {
+        if record.dims[GROUP] != 1 {
+            return Err(UNUSED);
+        }
+        Self::decode_grouped(record)
+    }
+
+    /// Reads the window of an operation with groups.
+    pub(super) fn decode_grouped(record: &OpRecord) -> Result<Self, Refusal> {
         let pair = |at: usize| [record.params[at], record.params[at + 1]];
         let [kernel, stride, dilation, input] = [pair(0), pair(2), pair(4), pair(8)];
         let pad = pair(6).map(u32::cast_signed);
@@ -52,7 +62,7 @@ impl Window {
         if pad.iter().any(|pad| pad.unsigned_abs() > SIDE_MAX) {
             return Err("padding is not within -1048576..=1048576");
         }
-        check_images(record, input)?;
+        check_sides(record, input)?;
         Ok(Self { kernel, stride, dilation, pad, input })
     }
 
@@ -62,13 +72,23 @@ impl Window {
     }
 }
 
+const UNUSED: Refusal = "an unused dimension is not 1";
+
 /// Checks that input and output are small enough that no position overflows, and that unused dims are 1.
 pub(super) fn check_images(record: &OpRecord, input: [u32; 2]) -> Result<(), Refusal> {
+    if record.dims[GROUP] != 1 {
+        return Err(UNUSED);
+    }
+    check_sides(record, input)
+}
+
+/// As [`check_images`], with any number of groups.
+fn check_sides(record: &OpRecord, input: [u32; 2]) -> Result<(), Refusal> {
     if input.iter().any(|&side| side == 0 || side > SIDE_MAX) {
         return Err("input rows or columns are not within 1..=1048576");
     }
-    if record.dims[1..ROW] != [1; 3] {
-        return Err("an unused dimension is not 1");
+    if record.dims[GROUP + 1..ROW] != [1; 2] {
+        return Err(UNUSED);
     }
     if record.dims[ROW] > SIDE_MAX || record.dims[COLUMN] > SIDE_MAX {
         return Err("output rows or columns are more than 1048576");

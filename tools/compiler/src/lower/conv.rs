@@ -97,6 +97,15 @@ impl Kernel {
     }
 }
 
+/// Groups of channels of a convolution, and the bias of all output channels.
+#[derive(Debug)]
+pub(super) struct Groups {
+    /// Number of groups.
+    pub count: usize,
+    /// One addend for each output channel.
+    pub bias: Option<Vec<f32>>,
+}
+
 impl Lowering<'_> {
     /// The image of a view, or an error with the node's name.
     pub(super) fn image(
@@ -197,54 +206,78 @@ impl Lowering<'_> {
             self.depthwise(node, &input, &output, &kernel, bias, op.group, reaches);
             return Ok(result);
         }
-        let [outputs, inputs, ..] = kernel.shape;
-        for group in 0..op.group {
-            let bias = bias.as_ref().map(|bias| bias[group * outputs..][..outputs].to_vec());
-            self.dense_conv(
-                node,
-                &input.sliced(CHANNEL, group * inputs, 1, inputs),
-                &output.sliced(CHANNEL, group * outputs, 1, outputs),
-                |o, i, y, x| kernel.at(group, o, i, y, x),
-                bias,
-                reaches,
-            );
-        }
+        let groups = Groups { count: op.group, bias };
+        self.dense_conv(node, &input, &output, &groups, |g, o, i, y, x| kernel.at(g, o, i, y, x), reaches);
         Ok(result)
     }
 
-    /// One dense convolution; weights by output channel, input channel, row, column.
+    /// One dense convolution of groups of channels; weights by group, output channel, input channel, row, column.
     pub(super) fn dense_conv(
         &mut self,
         node: &TypedNode,
         input: &Image,
         output: &Image,
-        weights: impl Fn(usize, usize, usize, usize) -> f32,
-        bias: Option<Vec<f32>>,
+        groups: &Groups,
+        weights: impl Fn(usize, usize, usize, usize, usize) -> f32,
         [rows, columns]: [Reach; 2],
     ) {
-        let (inputs, outputs) = (input.extent(CHANNEL), output.extent(CHANNEL));
+        let [inputs, outputs] = [input, output].map(|image| image.extent(CHANNEL) / groups.count);
         let taps = rows.kernel * columns.kernel;
-        let panels = pack_panels(outputs, inputs * taps, |o, k| {
-            let tap = k / inputs;
-            weights(o, k % inputs, tap / columns.kernel, tap % columns.kernel)
+        let mut op = Op::new(
+            op::Conv {
+                window: window(input, [rows, columns]),
+                activation: Unary::COPY,
+                arithmetic: Arithmetic::Float,
+            },
+            &node.name,
+        );
+        op.dims = [
+            output.extent(BATCH),
+            groups.count,
+            1,
+            1,
+            output.extent(ROW),
+            output.extent(COLUMN),
+            outputs,
+            inputs,
+        ];
+        // Each of several groups has whole panels.
+        let columns_of_group = op::Conv::group_columns(&op.extents()) as usize;
+        let panels = pack_panels(groups.count * columns_of_group, inputs * taps, |column, k| {
+            let (group, o, tap) = (column / columns_of_group, column % columns_of_group, k / inputs);
+            match o < outputs {
+                true => weights(group, o, k % inputs, tap / columns.kernel, tap % columns.kernel),
+                false => 0.0,
+            }
         });
-        let window = window(input, [rows, columns]);
-        let mut op =
-            Op::new(op::Conv { window, activation: Unary::COPY, arithmetic: Arithmetic::Float }, &node.name);
-        op.dims = [output.extent(BATCH), 1, 1, 1, output.extent(ROW), output.extent(COLUMN), outputs, inputs];
-        op.operands[0] = Some(output.operand([0, 4, 5, 6]));
-        op.operands[1] = Some(input.operand([0, 4, 5, 7]));
+        let grouped = |mut operand: Operand, channel: usize, channels: usize| {
+            operand.strides[1] = if groups.count == 1 { 0 } else { operand.strides[channel] * channels };
+            operand
+        };
+        // A single channel of a group has no stride of its own.
+        let strided = |image: &Image, places, channel: usize, channels: usize| {
+            let mut operand = grouped(image.operand(places), channel, channels);
+            if channels == 1 {
+                operand.strides[channel] = 0;
+            }
+            operand
+        };
+        op.operands[0] = Some(strided(output, [0, 4, 5, 6], 6, outputs));
+        op.operands[1] = Some(strided(input, [0, 4, 5, 7], 7, inputs));
         let tensor = self.module.constant(
             self.program,
             &node.name,
             Constant::Panels { values: panels, depth: inputs * taps },
         );
         op.operands[2] = Some(Operand { tensor, offset: 0, strides: [0; DIMS] });
-        op.operands[3] = bias.map(|bias| {
-            let view = self.float_constant(node, &[outputs], bias);
+        op.operands[3] = groups.bias.clone().map(|bias| {
+            let view = self.float_constant(node, &[groups.count * outputs], bias);
             let mut strides = [0; DIMS];
             strides[6] = view.strides[0];
-            Operand { tensor: view.tensor, offset: 0, strides }
+            let bias = grouped(Operand { tensor: view.tensor, offset: 0, strides }, 6, outputs);
+            let mut strides = bias.strides;
+            strides[6] = if outputs == 1 { 0 } else { strides[6] };
+            Operand { strides, ..bias }
         });
         self.ops.push(op);
     }

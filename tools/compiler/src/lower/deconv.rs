@@ -6,7 +6,7 @@
 //! stride 1 with that part of the kernel, backwards, writing every `s`-th row. No inserted zeros are multiplied.
 
 use super::Lowering;
-use super::conv::{BATCH, CHANNEL, COLUMN, Image, ROW, Reach};
+use super::conv::{BATCH, CHANNEL, COLUMN, Groups, Image, ROW, Reach};
 use crate::error::CompileError;
 use crate::view::View;
 use tract_core::internal::*;
@@ -37,7 +37,7 @@ impl Lowering<'_> {
         let result = self.fresh(node, &self.output_shape(node)?);
         let output = self.image(node, &result, spec.data_format)?;
         let kernel = self.kernel(node, op.kernel_format, op.group)?;
-        let [outputs, inputs, ..] = kernel.shape;
+        let [outputs, ..] = kernel.shape;
         let bias = self.bias(node, outputs * op.group)?;
         let rank = spec.rank();
         let extents = &[input.extent(ROW), input.extent(COLUMN)][2 - rank.min(2)..];
@@ -73,19 +73,15 @@ impl Lowering<'_> {
                 continue;
             }
             let part = output.sliced(ROW, phase_y, stride_y, out_h).sliced(COLUMN, phase_x, stride_x, out_w);
-            for group in 0..op.group {
-                let to = part.sliced(CHANNEL, group * outputs, 1, outputs);
-                let bias = bias.as_ref().map(|bias| bias[group * outputs..][..outputs].to_vec());
-                if rows.taps.is_empty() || columns.taps.is_empty() {
-                    self.only_bias(node, &to, bias)?;
-                    continue;
-                }
-                let from = input.sliced(CHANNEL, group * inputs, 1, inputs);
-                let weights = |o: usize, i: usize, y: usize, x: usize| {
-                    kernel.at(group, o, i, rows.taps[y], columns.taps[x])
-                };
-                self.dense_conv(node, &from, &to, weights, bias, [rows.reach, columns.reach]);
+            if rows.taps.is_empty() || columns.taps.is_empty() {
+                self.only_bias(node, &part, bias.clone())?;
+                continue;
             }
+            let groups = Groups { count: op.group, bias: bias.clone() };
+            let weights = |group: usize, o: usize, i: usize, y: usize, x: usize| {
+                kernel.at(group, o, i, rows.taps[y], columns.taps[x])
+            };
+            self.dense_conv(node, &input, &part, &groups, weights, [rows.reach, columns.reach]);
         }
         Ok(result)
     }

@@ -110,6 +110,8 @@ fn convolutions_of_all_geometries() {
         ([1, 1], [2, 2], [1, 1], [0, 0, 0, 0], 1, 10),
         ([2, 5], [2, 1], [3, 2], [2, 4, 1, 4], 1, 16),
         ([3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 2, 10),
+        ([3, 3], [2, 1], [1, 1], [1, 0, 1, 0], 3, 3),
+        ([1, 1], [1, 1], [1, 1], [0, 0, 0, 0], 2, 34),
         ([3, 3], [1, 2], [1, 1], [1, 1, 1, 1], 6, 6),
         ([5, 3], [1, 1], [2, 1], [4, 1, 4, 1], 6, 6),
         ([3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 6, 12),
@@ -138,9 +140,28 @@ fn convolutions_of_all_geometries() {
                     "Conv {kernel:?} {strides:?} {dilations:?} {pads:?} groups {groups}, bias {bias}"
                 ));
             assert_eq!(count(&compiled, "depthwise_conv"), usize::from(*groups == 6));
+            // A kernel of one pixel may be a matrix product.
+            let products = count(&compiled, "conv") + count(&compiled, "matmul");
+            assert_eq!(products, usize::from(*groups != 6), "all groups are one operation");
             assert_eq!(count(&compiled, "elementwise"), 0, "the bias is part of the convolution");
         }
     }
+}
+
+/// A residual and an activation go into a convolution of groups, too.
+#[test]
+fn convolutions_of_groups_are_one_operation() {
+    let graph = Onnx::default()
+        .input("x", &[2, 8, 5, 7])
+        .input("r", &[2, 20, 5, 7])
+        .weights("w", &[20, 2, 3, 3])
+        .weights("b", &[20])
+        .node("Conv", &["x", "w", "b"], &["c"], &[ints("pads", &[1, 1, 1, 1]), int("group", 4)])
+        .node("Add", &["c", "r"], &["s"], &[])
+        .node("Relu", &["s"], &["y"], &[])
+        .output("y");
+    let compiled = graph.agrees("groups with residual");
+    assert_eq!((count(&compiled, "conv"), count(&compiled, "elementwise")), (1, 0));
 }
 
 #[test]
