@@ -4,7 +4,7 @@
 use super::computing::Computing;
 use super::pointing;
 use super::results::Results;
-use super::scan::{progress, scan};
+use super::scan::{Timed, progress, scan};
 use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result};
@@ -85,9 +85,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let click = |object: &TruthObject| {
         let [x, y] = raster.to_display(object.click_mm);
         let kind = PromptKind::Click { at: Point { x, y }, is_positive: true };
-        Prompt { object: object.id, seq: 0, space: PointSpace::Display, kind }
+        Timed { seq: 1, prompt: Prompt { object: object.id, seq: 0, space: PointSpace::Display, kind } }
     };
-    let prompts: Vec<Prompt> = objects.iter().filter(|object| object.id != MYOCARDIUM).map(click).collect();
+    let prompts: Vec<Timed> = objects.iter().filter(|object| object.id != MYOCARDIUM).map(click).collect();
     let config = arguments.computing.configure(SessionConfig {
         policy: match arguments.policy {
             FramePolicy::Newest => Policy::Newest,

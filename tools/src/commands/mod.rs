@@ -14,3 +14,4 @@ mod placing;
 mod pointing;
 mod results;
 mod scan;
+mod steps;

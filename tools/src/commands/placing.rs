@@ -1,5 +1,6 @@
 //! The region of the picture that each prompt is for, and why a prompt cannot be served.
 
+use super::scan::Timed;
 use sonotrace::hal::command::{Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::PromptOutcome;
@@ -11,7 +12,7 @@ pub struct Group {
     /// Index of the region; `None` if the recording has none.
     pub region: Option<usize>,
     /// The prompts, each with its number on the command line, counted from 1.
-    pub prompts: Vec<(usize, Prompt)>,
+    pub prompts: Vec<(usize, Timed)>,
 }
 
 /// A prompt that was not served.
@@ -51,41 +52,53 @@ pub struct Placed {
 
 impl Placed {
     /// Finds the region of each prompt. An object is in the region of its first prompt.
-    pub fn new(recording: &Recording, prompts: &[Prompt]) -> Self {
+    pub fn new(recording: &Recording, prompts: &[Timed]) -> Self {
         let mut placed = Self { groups: Vec::new(), refused: Vec::new() };
-        for (number, prompt) in (1..).zip(prompts) {
-            let found = region_of(recording, prompt).and_then(|region| {
-                let belongs =
-                    |group: &&Group| group.prompts.iter().any(|(_, other)| other.object == prompt.object);
-                match placed.groups.iter().find(belongs) {
-                    Some(other) if other.region != region => {
-                        let name = other.region.and_then(|at| recording.regions().get(at));
-                        let name = name.map_or("another region", |region| region.name.as_str());
-                        Err(format!(
-                            "object {} is already in {name}: give another object number",
-                            prompt.object
-                        ))
-                    }
-                    _ => Ok(region),
-                }
-            });
-            match found {
+        for (number, timed) in (1..).zip(prompts) {
+            match placed.region_of(recording, &timed.prompt) {
                 Ok(region) => match placed.groups.iter_mut().find(|group| group.region == region) {
-                    Some(group) => group.prompts.push((number, *prompt)),
-                    None => placed.groups.push(Group { region, prompts: vec![(number, *prompt)] }),
+                    Some(group) => group.prompts.push((number, *timed)),
+                    None => placed.groups.push(Group { region, prompts: vec![(number, *timed)] }),
                 },
-                Err(fault) => {
-                    let outcome = Some(PromptOutcome::OutsideField);
-                    placed.refused.push(Refused::new(number, prompt.object, 1, outcome, Some(&fault)));
+                Err((outcome, fault)) => {
+                    let object = timed.prompt.object;
+                    let refused = Refused::new(number, object, timed.seq, Some(outcome), Some(&fault));
+                    placed.refused.push(refused);
                 }
             }
         }
         placed
     }
+
+    /// The region that a prompt is for, or why it is refused.
+    fn region_of(
+        &self,
+        recording: &Recording,
+        prompt: &Prompt,
+    ) -> Result<Option<usize>, (PromptOutcome, String)> {
+        let belongs =
+            |group: &&Group| group.prompts.iter().any(|(_, other)| other.prompt.object == prompt.object);
+        let of_object = self.groups.iter().find(belongs).map(|group| group.region);
+        if prompt.kind == PromptKind::Remove {
+            let unknown = || (PromptOutcome::UnknownObject, format!("there is no object {}", prompt.object));
+            return of_object.ok_or_else(unknown);
+        }
+        let region = region_at(recording, prompt).map_err(|fault| (PromptOutcome::OutsideField, fault))?;
+        match of_object {
+            Some(other) if other != region => {
+                let name = other.and_then(|at| recording.regions().get(at));
+                let name = name.map_or("another region", |region| region.name.as_str());
+                let fault =
+                    format!("object {} is already in {name}: give another object number", prompt.object);
+                Err((PromptOutcome::OutsideField, fault))
+            }
+            _ => Ok(region),
+        }
+    }
 }
 
-/// The region that a prompt is for, or why there is none.
-fn region_of(recording: &Recording, prompt: &Prompt) -> Result<Option<usize>, String> {
+/// The region that a prompt points into, or why there is none.
+fn region_at(recording: &Recording, prompt: &Prompt) -> Result<Option<usize>, String> {
     let at = |point| recording.region_at(point);
     match prompt.kind {
         PromptKind::Click { at: point, .. } => {
@@ -111,6 +124,9 @@ pub fn fault(prompt: &Prompt, outcome: PromptOutcome, size: (u32, u32), recordin
         PromptOutcome::Served => "it was served".to_owned(),
         PromptOutcome::TooOld => "its frame is no longer kept".to_owned(),
         PromptOutcome::NoRoom => "there are as many objects as possible".to_owned(),
+        PromptOutcome::UnknownObject if prompt.kind == PromptKind::Remove => {
+            format!("there is no object {}", prompt.object)
+        }
         PromptOutcome::UnknownObject => format!(
             "there is no object {0}, which a click outside an object corrects: give object {0} a click inside it or a box first",
             prompt.object

@@ -1,7 +1,7 @@
 //! Prompts on the command line: clicks, boxes, and names.
 
-use super::scan::PROMPTS_MAX;
-use anyhow::{Context, Result, bail, ensure};
+use super::scan::{PROMPTS_MAX, Timed};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
@@ -40,14 +40,11 @@ struct Rectangle {
 }
 
 impl Pointing {
-    /// The prompts, boxes first.
+    /// The prompts on the first frame, boxes first.
     ///
     /// # Errors
-    /// If there is none, or more objects than can be tracked.
-    pub fn prompts(&self) -> Result<Vec<Prompt>> {
-        if self.click.is_empty() && self.boxes.is_empty() {
-            bail!("nothing to track: give --click X,Y or --box X0,Y0,X1,Y1");
-        }
+    /// More prompts or objects than are possible.
+    pub fn prompts(&self) -> Result<Vec<Timed>> {
         let named = self.click.iter().filter_map(|click| click.object);
         let named = named.chain(self.boxes.iter().filter_map(|rectangle| rectangle.object));
         // Objects without a number get the numbers after the largest given one.
@@ -80,7 +77,7 @@ impl Pointing {
             "prompts are for {} objects, at most {OBJECTS_MAX} can be tracked",
             objects.len()
         );
-        Ok(prompts)
+        Ok(prompts.into_iter().map(|prompt| Timed { seq: 1, prompt }).collect())
     }
 
     /// Names of objects, by their number.
@@ -89,10 +86,10 @@ impl Pointing {
     }
 }
 
-/// The clicks among prompts: position in display pixels, and whether positive.
-pub fn clicks(prompts: &[Prompt]) -> Vec<(Point, bool)> {
-    let click = |prompt: &Prompt| match prompt.kind {
-        PromptKind::Click { at, is_positive } => Some((at, is_positive)),
+/// The clicks among prompts: sequence number of the frame, position in display pixels, and whether positive.
+pub fn clicks(prompts: &[Timed]) -> Vec<(u64, Point, bool)> {
+    let click = |timed: &Timed| match timed.prompt.kind {
+        PromptKind::Click { at, is_positive } => Some((timed.seq, at, is_positive)),
         PromptKind::Box { .. } | PromptKind::Remove => None,
     };
     prompts.iter().filter_map(click).collect()
@@ -106,7 +103,8 @@ fn object(text: &str) -> Result<(Option<u32>, &str)> {
     Ok((Some(object), rest))
 }
 
-fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
+/// Numbers between commas.
+pub(super) fn numbers<const N: usize>(text: &str) -> Option<[f32; N]> {
     let parsed: Option<Vec<f32>> = text
         .split(',')
         .map(|part| part.trim().parse().ok().filter(|value: &f32| value.is_finite()))
@@ -147,11 +145,11 @@ mod tests {
             names: vec![name("3=left ventricle").unwrap()],
         };
         let prompts = pointing.prompts().unwrap();
-        let objects: Vec<u32> = prompts.iter().map(|prompt| prompt.object).collect();
+        let objects: Vec<u32> = prompts.iter().map(|timed| timed.prompt.object).collect();
         assert_eq!(objects, [4, 1, 5, 3, 3, 6]);
         assert_eq!(pointing.names(), [(3, "left ventricle")]);
         let negative = clicks(&prompts)[1];
-        assert_eq!(negative, (Point { x: 11.0, y: 21.0 }, false));
+        assert_eq!(negative, (1, Point { x: 11.0, y: 21.0 }, false));
     }
 
     #[test]
@@ -164,7 +162,7 @@ mod tests {
         }
         assert!(name("left").is_err() && name("x=y").is_err());
         let none = Pointing { click: vec![], boxes: vec![], names: vec![] };
-        assert!(none.prompts().unwrap_err().to_string().contains("--click"));
+        assert_eq!(none.prompts().unwrap(), []);
         let many = (1..=11).map(|object| click(&format!("{object}:1,2")).unwrap()).collect();
         let many = Pointing { click: many, ..none };
         assert!(many.prompts().unwrap_err().to_string().contains("11 objects"));

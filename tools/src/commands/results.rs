@@ -37,8 +37,8 @@ pub struct Results<'a> {
     pub head: &'a [u8],
     /// The frames, in order; the sequence number of the first is 1.
     pub frames: &'a [Recorded],
-    /// Clicks on the first frame: position in display pixels, and whether positive.
-    pub clicks: &'a [(Point, bool)],
+    /// Clicks: sequence number of the frame, position in display pixels, and whether positive.
+    pub clicks: &'a [(u64, Point, bool)],
     /// Names of objects.
     pub names: &'a [(u32, &'a str)],
     /// The scan.
@@ -217,13 +217,9 @@ impl Canvas {
         };
         let grey = picture.draw(&frame, &recorded.payload, results.config.vendor_tables)?;
         let mut image = draw::from_grey(grey)?;
-        let clicks: Vec<Click> = match overlay.seq {
-            1 => {
-                let click = |&(at, is_positive): &(Point, bool)| Click { at_px: [at.x, at.y], is_positive };
-                results.clicks.iter().map(click).collect()
-            }
-            _ => Vec::new(),
-        };
+        let clicks = results.clicks.iter().filter(|(seq, ..)| *seq == overlay.seq);
+        let clicks: Vec<Click> =
+            clicks.map(|&(_, at, is_positive)| Click { at_px: [at.x, at.y], is_positive }).collect();
         let dice: Vec<(u32, f32)> = scores.iter().map(|&(id, dice)| (id, dice as f32)).collect();
         let style = OverlayStyle {
             scale,

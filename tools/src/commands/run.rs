@@ -4,11 +4,11 @@ use super::computing::Computing;
 use super::placing::{Group, Placed, Refused, fault};
 use super::pointing::{self, Pointing};
 use super::results::Results;
-use super::scan::scan;
+use super::scan::{Timed, scan};
+use super::steps;
 use crate::chosen::Chosen;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use sonotrace::hal::command::Prompt;
 use sonotrace::hal::overlay::PromptOutcome;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
@@ -23,6 +23,10 @@ pub struct Arguments {
     input: PathBuf,
     #[command(flatten)]
     pointing: Pointing,
+    /// A file with prompts on any frame, one a line: `at 1.5 s click 1 120,96`, `at 2 s click 1 not 30,40`, `at frame 9 box
+    /// 2 10,20,60,70`, `at 3 s remove 1`. Times are from the first frame, frames are counted from 1; `#` begins a comment.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
     /// Pixel pitch in millimetres, if it is known; it overrides the pitch in the file.
     #[arg(long, value_name = "MM")]
     spacing: Option<f32>,
@@ -76,7 +80,11 @@ fn window(text: &str) -> Result<Window> {
 /// A recording that cannot be read, with its path; a model that is refused; or no prompt that can be served, with the
 /// reason for each.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let prompts = arguments.pointing.prompts()?;
+    let mut prompts = arguments.pointing.prompts()?;
+    let steps = arguments.script.as_deref().map(steps::read).transpose()?;
+    if prompts.is_empty() && steps.as_ref().is_none_or(Vec::is_empty) {
+        bail!("nothing to track: give --click X,Y or --box X0,Y0,X1,Y1, or prompts in a --script");
+    }
     let options = Options {
         spacing_mm: arguments.spacing,
         frame_rate_hz: arguments.fps,
@@ -87,6 +95,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ..Options::default()
     };
     let mut recording = open(&arguments.input, &options)?;
+    for step in steps.iter().flatten() {
+        prompts.push(step.timed(&recording.frames)?);
+    }
+    // A stable sort: prompts on one frame keep their order.
+    prompts.sort_by_key(|timed| timed.seq);
+    steps::check_counts(&prompts)?;
     let placed = Placed::new(&recording, &prompts);
     let mut refused = placed.refused;
     let count = placed.groups.len();
@@ -136,7 +150,7 @@ fn scan_group(
     out: &Path,
 ) -> Result<Seen> {
     let frames = &recording.frames;
-    let prompts: Vec<Prompt> = group.prompts.iter().map(|&(_, prompt)| prompt).collect();
+    let prompts: Vec<Timed> = group.prompts.iter().map(|&(_, timed)| timed).collect();
     let model = Chosen::open(arguments.model.as_deref())?;
     let bytes = model.bytes();
     let config = arguments.computing.configure(SessionConfig {
@@ -187,7 +201,8 @@ fn scan_group(
         let given = (answer.ticket as usize).checked_sub(1).and_then(|index| group.prompts.get(index));
         let number = given.map_or(answer.ticket as usize, |&(number, _)| number);
         let outcome = PromptOutcome::from_wire(answer.outcome);
-        let fault = given.zip(outcome).map(|((_, prompt), outcome)| fault(prompt, outcome, size, recording));
+        let fault =
+            given.zip(outcome).map(|((_, timed), outcome)| fault(&timed.prompt, outcome, size, recording));
         Refused::new(number, answer.object, seq, outcome, fault.as_deref())
     });
     let objects = scanned.overlays.iter().filter(|overlay| !overlay.objects().is_empty()).count();

@@ -14,6 +14,7 @@ use sonotrace::hal::ring::{RingSizes, Rings};
 use sonotrace::region::{Region, prefault_program, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_replay::Recorded;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -66,8 +67,18 @@ impl Scanned {
     }
 }
 
-/// Runs all `frames` through a session; `prompts` are queued before the first frame. With [`Policy::Newest`] frames
-/// come at `frame_rate_hz`, as from a scanner; with [`Policy::All`] each comes when the one before is done.
+/// A prompt of a scan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timed {
+    /// Sequence number of its frame: it is queued before this frame comes, and after all earlier ones are done.
+    pub seq: u64,
+    /// The prompt, for the next frame.
+    pub prompt: Prompt,
+}
+
+/// Runs all `frames` through a session; `prompts` are in the order of their frames. With [`Policy::Newest`] frames come
+/// at `frame_rate_hz`, as from a scanner, and all prompts before the first one; with [`Policy::All`] each frame comes when
+/// the one before is done.
 ///
 /// # Errors
 /// A model that is refused, a session that cannot be opened, no frame at all, or a thread that panicked.
@@ -76,7 +87,7 @@ pub fn scan(
     config: SessionConfig<'_>,
     pinning: Pinning,
     frames: &[Recorded],
-    prompts: &[Prompt],
+    prompts: &[Timed],
     frame_rate_hz: f64,
 ) -> Result<Scanned> {
     let clock = SystemClock::start();
@@ -97,9 +108,13 @@ pub fn scan(
     let policy = config.policy;
     let mut session = Session::open(model, config, memory.as_mut_slice(), Ports::of(&rings)?, clock)?;
     let open_ns = clock.now_ns() - opening_ns;
-    for prompt in prompts {
-        commands.prompt(*prompt)?;
+    let is_first = |timed: &Timed| timed.seq <= 1 || policy == Policy::Newest;
+    let (first, mut later) = prompts.split_at(prompts.partition_point(is_first));
+    for timed in first {
+        commands.prompt(timed.prompt)?;
     }
+    // Frames that are done.
+    let done = &AtomicU64::new(0);
     // Room for all, so that the session's thread does not allocate.
     let mut dropped = Vec::with_capacity(frames.len());
     let mut overlays = Vec::with_capacity(frames.len());
@@ -121,7 +136,7 @@ pub fn scan(
                     }
                 }
                 let _ = (polled.try_send(()), shown.try_send(()));
-                watch(|| run_session(session, &wait_for_push, [&polled, &shown], dropped)).1
+                watch(|| run_session(session, &wait_for_push, [&polled, &shown], dropped, done)).1
             });
             (session, seen)
         });
@@ -138,6 +153,16 @@ pub fn scan(
                     }
                     // Replay may wait for the session; a scanner never does.
                     Policy::All => while producer.backlog() > 0 && wait_for_poll.recv().is_ok() {},
+                }
+                let (now, rest) =
+                    later.split_at(later.partition_point(|timed| timed.seq <= frame.descriptor.seq));
+                later = rest;
+                if !now.is_empty() {
+                    // Else they would be served on the frame in work.
+                    while done.load(Ordering::Acquire) < index && wait_for_poll.recv().is_ok() {}
+                }
+                for timed in now {
+                    commands.prompt(timed.prompt)?;
                 }
                 let descriptor = FrameDescriptor { t_enqueue_ns: clock.now_ns(), ..frame.descriptor };
                 // The session counts a frame that was evicted.
@@ -198,6 +223,7 @@ fn run_session<C: Clock>(
     wait_for_push: &Receiver<()>,
     [polled, shown]: [&Sender<()>; 2],
     dropped: &mut Vec<(u64, DropReason)>,
+    done: &AtomicU64,
 ) {
     let mut is_fed = false;
     loop {
@@ -210,9 +236,14 @@ fn run_session<C: Clock>(
             Poll::Working => {}
             Poll::Dropped { seq, reason } => {
                 dropped.push((seq, reason));
+                done.fetch_add(1, Ordering::Release);
                 let _ = shown.try_send(());
             }
-            Poll::Overlay(_) | Poll::Update(_) => {
+            Poll::Overlay(_) => {
+                done.fetch_add(1, Ordering::Release);
+                let _ = shown.try_send(());
+            }
+            Poll::Update(_) => {
                 let _ = shown.try_send(());
             }
         }
