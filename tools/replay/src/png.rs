@@ -113,6 +113,7 @@ impl Png {
                 Samples::Sixteen(match &sixteen {
                     DynamicImage::ImageLumaA16(picture) => of(picture.as_raw(), 2),
                     DynamicImage::ImageRgb16(picture) => of(picture.as_raw(), 3),
+                    DynamicImage::ImageRgba16(picture) => of(picture.as_raw(), 4),
                     other => of(other.to_rgba16().as_raw(), 4),
                 })
             }

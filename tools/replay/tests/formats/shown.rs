@@ -4,7 +4,7 @@
 use crate::common::{jpeg, png, ramp, refusal, scratch, survive};
 use image::ExtendedColorType;
 use proptest::prelude::*;
-use sonotrace_replay::{Options, Recording, dicom, gif, open, picture};
+use sonotrace_replay::{Options, Recording, clarius, dicom, gif, npy, open, picture};
 use std::path::Path;
 
 fn read(name: &str, bytes: &[u8]) -> Recording {
@@ -265,6 +265,13 @@ fn files_that_expand_are_refused_with_the_limit() {
 fn a_window_is_refused_where_it_has_no_meaning() {
     let options = Options { window: Some((1.0, 0.5).into()), ..Options::default() };
     assert!(refusal(dicom::read(Path::new("a"), &[], &options)).contains("--window (width) is 0.5"));
+    let options = Options { window: Some((128.0, 256.0).into()), ..Options::default() };
+    for text in [
+        refusal(npy::read(Path::new("a"), &[], b"{}", &options)),
+        refusal(clarius::read(Path::new("a"), &[], b"", &options)),
+    ] {
+        assert!(text.contains("--window applies to pictures and DICOM only; leave it out"), "{text}");
+    }
 }
 
 proptest! {
