@@ -221,6 +221,10 @@ pub unsafe extern "C" fn sonotrace_open(
 ///
 /// # Safety
 /// There is room for a session at `place`, aligned for it, which nothing else uses.
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "to name a part of the place and to write it belong together"
+)]
 #[inline(never)]
 unsafe fn open_at(
     place: *mut BridgeSession,

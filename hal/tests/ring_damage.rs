@@ -28,8 +28,10 @@ fn every_word_that_steers_a_ring_is_checked() {
     let (mut producer, mut consumer) =
         (ring.producer().expect("unclaimed"), ring.consumer().expect("unclaimed"));
     let flip = |word: usize, bits: u32| {
-        // SAFETY: inside the region; no handle is in a call.
-        let place = unsafe { core::sync::atomic::AtomicU32::from_ptr(first.add(word)) };
+        // SAFETY: inside the region.
+        let place = unsafe { first.add(word) };
+        // SAFETY: aligned, as long as the region, and accessed as an atomic by the ring too.
+        let place = unsafe { core::sync::atomic::AtomicU32::from_ptr(place) };
         place.fetch_xor(bits, core::sync::atomic::Ordering::Relaxed);
     };
     for round in 0..20 {
