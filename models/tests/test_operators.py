@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from tests.operators import BINARY, KEPT, binary, operators, run_all, summary
+from operators import BINARY, KEPT, binary, operators, run_all, summary
 
 
 def test_operators_are_right_or_refused_by_name() -> None:

@@ -326,7 +326,7 @@ fn pieces(rows: &[usize], shape: &[usize]) -> Vec<(usize, usize, Spaced)> {
         let mut reach = 1;
         axes.into_iter().all(|(step, extent)| {
             let is_clear = step >= reach;
-            reach = step * (extent - 1) + reach;
+            reach += step * (extent - 1);
             is_clear
         })
     };

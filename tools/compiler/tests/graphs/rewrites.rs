@@ -26,7 +26,8 @@ fn node(opset: i64, op: &str, shape: &[usize], attributes: &[AttributeProto]) ->
 
 #[test]
 fn functions_that_the_runtime_lacks() {
-    let functions: [(&str, fn(f64) -> f64, [f32; 4]); 9] = [
+    type Case = (&'static str, fn(f64) -> f64, [f32; 4]);
+    let functions: [Case; 9] = [
         ("Tan", f64::tan, [-1.4, -0.3, 0.0, 1.2]),
         ("Sinh", f64::sinh, [-4.0, -1e-3, 0.49, 5.0]),
         ("Cosh", f64::cosh, [-4.0, -1e-3, 0.49, 5.0]),
@@ -47,10 +48,10 @@ fn functions_that_the_runtime_lacks() {
 fn activations_with_parameters() {
     let x = vec![-2.0, -0.5, 0.0, 1.5];
     let celu = |value: f32| value.max(0.0) + (0.5 * ((value / 0.5).exp() - 1.0)).min(0.0);
-    let seen = run(&node(17, "Celu", &[4], &[float("alpha", 0.5)]), &[x.clone()]);
+    let seen = run(&node(17, "Celu", &[4], &[float("alpha", 0.5)]), std::slice::from_ref(&x));
     close(&seen, &x.iter().map(|&value| celu(value)).collect::<Vec<_>>());
     let swish = |value: f32| value / (1.0 + (-2.0 * value).exp());
-    let seen = run(&node(24, "Swish", &[4], &[float("alpha", 2.0)]), &[x.clone()]);
+    let seen = run(&node(24, "Swish", &[4], &[float("alpha", 2.0)]), std::slice::from_ref(&x));
     close(&seen, &x.iter().map(|&value| swish(value)).collect::<Vec<_>>());
 }
 
