@@ -46,7 +46,7 @@ pub use storage::Weights;
 use conventions::Conventions;
 use frontend::Graph;
 use graph::{Home, Module, Port, Program};
-use sonotrace::format::AlignedBytes;
+use sonotrace::format::{AlignedBytes, ModelError};
 use std::path::PathBuf;
 
 /// Options of a compilation.
@@ -121,14 +121,31 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
     };
     let mut written = write(&golden)?;
     if options.weights == Weights::Int8 {
-        golden::compute_outputs(&mut golden, &written.bytes)?;
+        golden::compute_outputs(&mut golden, &written.bytes).map_err(|error| with_node(&module, error))?;
         written = write(&golden)?;
     }
     // The runtime's own verifier must accept the file.
     let aligned = AlignedBytes::new(&written.bytes);
-    sonotrace::format::Model::parse(aligned.bytes())?;
+    sonotrace::format::Model::parse(aligned.bytes()).map_err(|error| with_node(&module, error.into()))?;
     let report = report(&module, &places, &written, weights.len() as u64);
     Ok(Compiled { bytes: written.bytes, report })
+}
+
+/// Names the node of an operation that the runtime refuses.
+fn with_node(module: &Module, error: CompileError) -> CompileError {
+    let CompileError::Model(ModelError::Record { table: "operation", index, problem }) = error else {
+        return error;
+    };
+    let mut ops = module.programs.iter().flat_map(|program| program.ops.iter().map(move |op| (program, op)));
+    match ops.nth(index as usize) {
+        Some((program, op)) => CompileError::Unsupported {
+            program: program.name.clone(),
+            node: op.name.clone(),
+            op: op.operation.kind().name().to_owned(),
+            reason: problem.to_owned(),
+        },
+        None => error,
+    }
 }
 
 /// Lowers and fuses all programs.

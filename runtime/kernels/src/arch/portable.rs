@@ -34,6 +34,8 @@ impl Isa for Portable {
     type Packed = i8;
     type IntSums = IntSums<ROWS>;
 
+    // Not inlined where an instruction set is chosen: the stack of these kernels would be needed beside that of others.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) -> W::Output {
         work.run(self)
     }

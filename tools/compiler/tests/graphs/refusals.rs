@@ -27,6 +27,18 @@ fn a_missing_operation_is_named_with_its_node() {
     assert_names(&message(&unknown), &["Bernoulli_0", "operation Bernoulli ", "evaluation mode"]);
 }
 
+/// What the runtime's verifier refuses is named, too.
+#[test]
+fn work_that_the_runtime_refuses_is_named_with_its_node() {
+    let graph = Onnx::default()
+        .input("x", &[1, 1])
+        .indices("shape", &[2], &[4097, 4097])
+        .node("Expand", &["x", "shape"], &["e"], &[])
+        .node("ReduceSum", &["e"], &["y"], &[int("keepdims", 0)])
+        .output("y");
+    assert_names(&message(&graph), &["program main: node ReduceSum_1", "operation reduce", "smallest piece"]);
+}
+
 #[test]
 fn computed_weights_indices_and_integers_are_refused() {
     let conv = Onnx::default()
