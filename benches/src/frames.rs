@@ -84,10 +84,10 @@ pub fn frames(file: &[u8], runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
         };
         times[FIXED].time(|| fixed_arithmetic(black_box(&mut values), rounds));
         if run < WARM_UP {
-            // As long as a frame.
+            // As long as this frame: the first ones are slower than the others.
             let [frame_ns, fixed_ns] = [FRAME, FIXED].map(|at| times[at].quantile_ns(0.5).max(1));
             rounds = (rounds * frame_ns / fixed_ns).max(1);
-            times[FIXED] = Times::new(NAMES[FIXED]);
+            [FRAME, FIXED].into_iter().for_each(|at| times[at] = Times::new(NAMES[at]));
         }
     }
     Ok(times)

@@ -54,7 +54,7 @@ pub const PAGE_BYTES: u64 = 4096;
 pub const TENSOR_ALIGN: u64 = 64;
 /// Number of dimensions that an operation iterates over; unused ones are 1.
 pub const DIMS: usize = 8;
-/// Number of operands of an operation: the output, then up to three inputs.
+/// Number of operands of an operation: the output, then up to four inputs.
 pub const OPERANDS: usize = 5;
 /// Marks an unused operand.
 pub const NO_TENSOR: u32 = u32::MAX;

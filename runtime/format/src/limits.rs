@@ -23,10 +23,10 @@ pub const SLOTS_MAX: usize = 16;
 pub const MEMORY_MAX: u64 = 1 << 32;
 
 /// Maximum number of elements that an operation iterates over: the multiply-accumulates of a product without its kernel. The largest
-/// products of a SAM ViT-B encoder at 1024 x 1024 have 1.3e10; this is some seconds on one core.
+/// products of a SAM ViT-B encoder at 1024 x 1024 have 1.3e10.
 pub const ITERATIONS_MAX: u64 = 1 << 36;
-/// Maximum work of the smallest piece that an operation computes without a stop, in elementary operations: some 50 ms with portable
-/// kernels. It allows sums over 256 x 256 x 64 elements.
+/// Maximum work of the smallest piece that an operation computes without a stop, in elementary operations. It allows a sum over
+/// 512 x 512 x 64 elements. With two to three nanoseconds an operation, which is an estimate for portable kernels, that takes 50 ms.
 pub const PIECE_WORK_MAX: u64 = 1 << 24;
 /// Maximum work of a program, in elementary operations: three times a SAM ViT-B encoder at 1024 x 1024.
 pub const PROGRAM_WORK_MAX: u64 = 1 << 40;

@@ -250,20 +250,15 @@ impl Lowering<'_> {
                 false => 0.0,
             }
         });
-        let grouped = |mut operand: Operand, channel: usize, channels: usize| {
-            operand.strides[1] = if groups.count == 1 { 0 } else { operand.strides[channel] * channels };
+        // Divides the channels, which are at one dim, into groups and channels of a group.
+        let by_group = |mut operand: Operand, channel: usize, channels: usize| {
+            let step = operand.strides[channel];
+            operand.strides[1] = if groups.count == 1 { 0 } else { step * channels };
+            operand.strides[channel] = if channels == 1 { 0 } else { step };
             operand
         };
-        // A single channel of a group has no stride of its own.
-        let strided = |image: &Image, places, channel: usize, channels: usize| {
-            let mut operand = grouped(image.operand(places), channel, channels);
-            if channels == 1 {
-                operand.strides[channel] = 0;
-            }
-            operand
-        };
-        op.operands[0] = Some(strided(output, [0, 4, 5, 6], 6, outputs));
-        op.operands[1] = Some(strided(input, [0, 4, 5, 7], 7, inputs));
+        op.operands[0] = Some(by_group(output.operand([0, 4, 5, 6]), 6, outputs));
+        op.operands[1] = Some(by_group(input.operand([0, 4, 5, 7]), 7, inputs));
         let tensor = self.module.constant(
             self.program,
             &node.name,
@@ -274,10 +269,7 @@ impl Lowering<'_> {
             let view = self.float_constant(node, &[groups.count * outputs], bias);
             let mut strides = [0; DIMS];
             strides[6] = view.strides[0];
-            let bias = grouped(Operand { tensor: view.tensor, offset: 0, strides }, 6, outputs);
-            let mut strides = bias.strides;
-            strides[6] = if outputs == 1 { 0 } else { strides[6] };
-            Operand { strides, ..bias }
+            by_group(Operand { tensor: view.tensor, offset: 0, strides }, 6, outputs)
         });
         self.ops.push(op);
     }

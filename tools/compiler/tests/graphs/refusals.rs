@@ -36,7 +36,10 @@ fn work_that_the_runtime_refuses_is_named_with_its_node() {
         .node("Expand", &["x", "shape"], &["e"], &[])
         .node("ReduceMean", &["e"], &["y"], &[int("keepdims", 0)])
         .output("y");
-    assert_names(&message(&graph), &["program main: node ReduceMean_1", "operation reduce", "smallest piece"]);
+    assert_names(
+        &message(&graph),
+        &["program main: node ReduceMean_1", "operation reduce", "smallest piece"],
+    );
 }
 
 #[test]
