@@ -5,7 +5,7 @@ mod common;
 use common::{AlignedBytes, disc, refresh_hashes, section_mut};
 use sonotrace::exec::{ExecError, Executor, ExecutorConfig, memory_required};
 use sonotrace::format::Model;
-use sonotrace::format::{GOLDEN_INT8_RELATIVE_RMS_MAX, GOLDEN_RELATIVE_RMS_MAX, GoldenRole, SectionKind};
+use sonotrace::format::{GOLDEN_RELATIVE_RMS_MAX, GOLDEN_ROUNDED_RELATIVE_RMS_MAX, GoldenRole, SectionKind};
 use sonotrace::kernels::arch::Instructions;
 use std::path::Path;
 
@@ -35,7 +35,7 @@ fn the_small_model_reproduces_its_stored_outputs() {
 fn the_built_in_model_reproduces_its_stored_outputs() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sonosamlite.sono");
     let file = AlignedBytes::new(&std::fs::read(path).unwrap());
-    let best = (Instructions::best(), GOLDEN_INT8_RELATIVE_RMS_MAX);
+    let best = (Instructions::best(), GOLDEN_ROUNDED_RELATIVE_RMS_MAX);
     for (instructions, limit) in [(Instructions::portable(), GOLDEN_RELATIVE_RMS_MAX), best] {
         let error = self_test_with(file.bytes(), instructions).unwrap();
         println!("sonosamlite.sono, {}: largest relative rms error {error:.1e}", instructions.name());

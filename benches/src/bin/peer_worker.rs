@@ -18,7 +18,7 @@ use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const USAGE: &str = "expected: peer_worker MODEL.onnx INPUTS THREADS [f32|f16|i8|int8 [INSTRUCTIONS]]";
+const USAGE: &str = "expected: peer_worker MODEL.onnx INPUTS THREADS [f32|f16|bf16|i8|int8 [INSTRUCTIONS]]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = match options.first().map(String::as_str) {
         None | Some("int8") => Weights::Int8,
         Some("i8") => Weights::I8,
+        Some("bf16") => Weights::Bf16,
         Some("f16") => Weights::F16,
         Some("f32") => Weights::F32,
         Some(other) => return Err(format!("weights {other}: {USAGE}").into()),

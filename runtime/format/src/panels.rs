@@ -5,8 +5,10 @@
 //!   channels; then `[ceil(n / 16)][ceil(k / 4)][16][4]`: four consecutive inputs of a channel are adjacent, as
 //!   dot-product instructions read them. The sums correct for activations that are stored with an offset. A weight is
 //!   its integer times the scale of its channel.
+//! * bf16: `[ceil(n / 16)][ceil(k / 2)][16][2]`: pairs of consecutive inputs of a channel are adjacent, as dot-product instructions
+//!   read them.
 //!
-//! The last panel and group are padded with zeros. Elements of i8 panels are counted in bytes.
+//! The last panel, group and pair are padded with zeros. Elements of i8 panels are counted in bytes.
 
 use crate::Dtype;
 
@@ -14,6 +16,9 @@ use crate::Dtype;
 pub const PANEL: usize = 16;
 /// Adjacent inputs of i8 weights.
 pub const GROUP: usize = 4;
+
+/// Adjacent inputs of bf16 weights.
+pub const PAIR: usize = 2;
 
 /// Sizes of packed weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,7 @@ impl PanelShape {
         let channels = self.panels().checked_mul(PANEL as u64)?;
         match dtype {
             Dtype::F32 | Dtype::F16 => channels.checked_mul(self.k),
+            Dtype::Bf16 => channels.checked_mul(self.k.checked_next_multiple_of(PAIR as u64)?),
             Dtype::I8 => self.groups().checked_mul(GROUP as u64)?.checked_add(8)?.checked_mul(channels),
             Dtype::I32 => None,
         }

@@ -6,7 +6,7 @@ use crate::memory::{Element, FloatSource, FloatTarget, Source, SpaceOf, Spaces, 
 use crate::{
     conv, depthwise, elementwise, gather, grid_sample, matmul, normalize, pool, reduce, resample, softmax,
 };
-use half::f16;
+use half::{bf16, f16};
 use sonotrace_format::op::{Arithmetic, TILE_WORK};
 use sonotrace_format::panels::PanelShape;
 use sonotrace_format::{
@@ -213,6 +213,7 @@ pub(crate) enum Panels {
     F32(Source<f32>),
     F16(Source<f16>),
     I8(Source<i8>),
+    Bf16(Source<bf16>),
 }
 
 impl<'a> Binder<'a> {
@@ -328,7 +329,7 @@ impl<'a> Binder<'a> {
             Dtype::F32 => self.f32(slot).map(FloatSource::F32),
             Dtype::F16 => self.source(slot, Dtype::F16, TensorLayout::Strided).map(FloatSource::F16),
             Dtype::I8 => self.source(slot, Dtype::I8, TensorLayout::Strided).map(FloatSource::I8),
-            Dtype::I32 => Err(error),
+            Dtype::I32 | Dtype::Bf16 => Err(error),
         }
     }
 
@@ -348,6 +349,7 @@ impl<'a> Binder<'a> {
             Dtype::F32 => Panels::F32(self.source(slot, Dtype::F32, TensorLayout::Panels)?),
             Dtype::F16 => Panels::F16(self.source(slot, Dtype::F16, TensorLayout::Panels)?),
             Dtype::I8 => Panels::I8(self.source(slot, Dtype::I8, TensorLayout::Panels)?),
+            Dtype::Bf16 => Panels::Bf16(self.source(slot, Dtype::Bf16, TensorLayout::Panels)?),
             Dtype::I32 => return Err(error),
         };
         Ok(Some(panels))
@@ -365,7 +367,7 @@ impl<'a> Binder<'a> {
             Dtype::F32 => self.target(Dtype::F32).map(FloatTarget::F32),
             Dtype::F16 => self.target(Dtype::F16).map(FloatTarget::F16),
             Dtype::I8 => self.target(Dtype::I8).map(FloatTarget::I8),
-            Dtype::I32 => Err(error),
+            Dtype::I32 | Dtype::Bf16 => Err(error),
         }
     }
 }

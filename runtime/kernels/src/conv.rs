@@ -2,10 +2,10 @@
 
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
+use crate::epilogue::Epilogue;
 use crate::grid::UnitGrid;
-use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Epilogue, Factor, Parts, Piece, ProductGrid, Rows, multiply};
+use crate::product::{Factor, Parts, Piece, ProductGrid, Rows};
 use crate::window::WindowAxis;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -118,14 +118,7 @@ impl Kernel for Conv {
         let mut output = tile.output.open(self.output);
         let to = (&mut output, &self.epilogue);
         let rows = Windows { conv: self, image };
-        match self.factor {
-            Factor::Int8(columns) => {
-                int8::multiply(isa, &self.grid, &piece, tile.inputs, columns, tile.scratch, &rows, to, place);
-            }
-            Factor::Float(columns) => {
-                multiply(isa, &self.grid, &piece, tile.inputs, &columns, tile.scratch, &rows, to, place);
-            }
-        }
+        self.factor.multiply(isa, &self.grid, &piece, tile.inputs, tile.scratch, &rows, to, place);
     }
 }
 

@@ -2,8 +2,9 @@
 //! is packed, and so is each column that is not packed already. Sums are exact integers, so every instruction set gives the same bits.
 
 use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, RUN_MAX, Scaling};
+use crate::epilogue::Epilogue;
 use crate::memory::{Inputs, Output, Source};
-use crate::product::{Epilogue, Parts, Piece, ProductGrid, Rows, StridedColumns};
+use crate::product::{Parts, Piece, ProductGrid, Rows, StridedColumns};
 use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
 use bytemuck::Zeroable;
 use sonotrace_format::Dtype;
@@ -120,7 +121,7 @@ pub(crate) fn multiply<I: Isa>(
         scales[at] = round_row(isa, parts, &mut packed[place_of(at, 0)..]);
         at += 1;
     }
-    isa.begin_int8();
+    isa.begin_products();
     let column_scales = column_scales.as_chunks::<PANEL>().0;
     let mut residuals: [&[f32]; ROWS_MAX] = [&[]; ROWS_MAX];
     // Rows of all panels.
@@ -170,5 +171,5 @@ pub(crate) fn multiply<I: Isa>(
             epilogue.finish(isa, output, (rows, values), of_columns, &place);
         }
     }
-    isa.end_int8();
+    isa.end_products();
 }

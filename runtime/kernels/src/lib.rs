@@ -18,6 +18,7 @@
 #![cfg_attr(sonotrace_rtsan, feature(sanitize))]
 
 pub mod arch;
+mod bf16;
 pub mod bind;
 pub mod bits;
 pub mod claims;
@@ -25,6 +26,8 @@ mod conv;
 mod depthwise;
 mod dots;
 mod elementwise;
+mod epilogue;
+mod float;
 mod gather;
 mod grid;
 mod grid_sample;

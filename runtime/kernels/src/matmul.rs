@@ -2,10 +2,10 @@
 
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
+use crate::epilogue::Epilogue;
 use crate::grid::UnitGrid;
-use crate::int8;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Epilogue, Factor, Parts, ProductGrid, Rows, StridedColumns, multiply};
+use crate::product::{Factor, Parts, ProductGrid, Rows, StridedColumns};
 use crate::walk::Dims;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -83,14 +83,7 @@ impl Kernel for MatMul {
         let place = |row: usize| [out + row * out_step, c + row * bias_step, d + row * residual_step];
         let to = (&mut output, &self.epilogue);
         let rows = MatrixRows { values: &tile.inputs.read(self.rows)[a..], row_step, k_step, k: self.grid.k };
-        match self.factor.at(b) {
-            Factor::Int8(columns) => {
-                int8::multiply(isa, &self.grid, &piece, tile.inputs, columns, tile.scratch, &rows, to, place);
-            }
-            Factor::Float(columns) => {
-                multiply(isa, &self.grid, &piece, tile.inputs, &columns, tile.scratch, &rows, to, place);
-            }
-        }
+        self.factor.at(b).multiply(isa, &self.grid, &piece, tile.inputs, tile.scratch, &rows, to, place);
     }
 }
 

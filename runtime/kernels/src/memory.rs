@@ -6,8 +6,8 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use sonotrace_format::SLOTS_MAX;
 
 /// Index of the scratch among the spaces.
@@ -23,6 +23,7 @@ pub(crate) trait Element: bytemuck::Pod {}
 
 impl Element for f32 {}
 impl Element for f16 {}
+impl Element for bf16 {}
 impl Element for i8 {}
 impl Element for i32 {}
 

@@ -2,18 +2,20 @@
 //!
 //! A tile is a block of rows and columns of the result. Its rows are read where they lie if their elements are adjacent, else
 //! they are copied once. Then each group of rows is multiplied with each panel of 16 columns, with a block of sums in
-//! registers. This file has the tiles, the processing of sums, and products in f32; `int8` has those in int8.
+//! registers. This file has the tiles, and where rows and columns come from; `float`, `int8` and `bf16` have the products, by
+//! their arithmetic, and `epilogue` what follows them.
 
-use crate::arch::{FLOAT_ROWS_MAX, Isa, Sums};
+use crate::arch::Isa;
+use crate::bf16::{self, BfColumns};
 use crate::bind::{BindError, Binder, Panels};
+use crate::epilogue::Epilogue;
+use crate::float::{self, Columns};
 use crate::grid::UnitGrid;
 use crate::int8::{self, IntColumns};
-use crate::memory::{FloatSource, Inputs, Output, Source};
+use crate::memory::{Inputs, Output, Source};
 use core::ops::Range;
-use half::slice::HalfFloatSliceExt;
-use sonotrace_format::function::Unary;
 use sonotrace_format::op::{Arithmetic, DYNAMIC_ELEMENTS_MAX, dynamic_columns};
-use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
+use sonotrace_format::panels::{PANEL, PanelShape};
 
 /// Tile grid of a product.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +61,10 @@ impl ProductGrid {
                 let row_bytes = (k as usize).saturating_mul(size_of::<f32>());
                 (row_bytes, row_bytes.saturating_mul(PANEL))
             }
-            _ => int8::row_bytes(shape, arithmetic, binder.packed_bytes()),
+            Arithmetic::Bf16 | Arithmetic::DynamicBf16 => bf16::row_bytes(shape),
+            Arithmetic::Int8 | Arithmetic::DynamicInt8 => {
+                int8::row_bytes(shape, arithmetic, binder.packed_bytes())
+            }
         };
         let needed = row_bytes.saturating_mul(block_rows).saturating_add(beside);
         let available = binder.scratch_bytes();
@@ -120,147 +125,6 @@ impl ProductGrid {
             first_packed: 0,
         }
     }
-
-    /// Splits a thread's scratch into rows and one panel.
-    fn cut<'s>(&self, scratch: &'s mut [u8], rows: &Range<usize>) -> (&'s mut [f32], &'s mut [f32]) {
-        let (rows, panel) = bytemuck::cast_slice_mut::<u8, f32>(scratch).split_at_mut(self.k * rows.len());
-        (rows, &mut panel[..self.k * PANEL])
-    }
-}
-
-/// Processing of the sums: output, addends, activation. Strides are over columns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Epilogue {
-    pub out_step: usize,
-    pub bias: Option<FloatSource>,
-    pub bias_step: usize,
-    /// Whether the bias is the same for all rows of a batch.
-    pub is_bias_of_columns: bool,
-    pub residual: Option<FloatSource>,
-    pub residual_step: usize,
-    pub activation: Unary,
-}
-
-impl Epilogue {
-    /// Returns the addend of up to `WIDTH` columns, if it is the same for all rows, else zeros. `start` is its offset at column 0.
-    #[inline(always)]
-    pub fn addend_of_columns<const WIDTH: usize>(
-        &self,
-        inputs: Inputs<'_>,
-        start: usize,
-        columns: Range<usize>,
-    ) -> [f32; WIDTH] {
-        let mut addend = [0.0; WIDTH];
-        if let Some(bias) = self.bias.filter(|_| self.is_bias_of_columns) {
-            let to = &mut addend[..columns.len()];
-            bias.load(inputs, start + columns.start * self.bias_step, self.bias_step, to);
-        }
-        addend
-    }
-
-    /// Whether each row has a bias of its own.
-    fn has_bias_of_rows(&self) -> bool {
-        self.bias.is_some() && !self.is_bias_of_columns
-    }
-
-    /// Whether results are the scaled sums, with what is added in registers, side by side.
-    pub fn is_scaled_sum(&self) -> bool {
-        self.out_step == 1 && self.activation.is_copy() && !self.has_bias_of_rows()
-    }
-
-    /// Finds the residuals of some rows and of whole panels of columns; the last row is repeated. Returns `None` unless they are
-    /// adjacent f32.
-    #[inline(always)]
-    pub fn residuals<'r, 'a>(
-        &self,
-        inputs: Inputs<'a>,
-        rows: Range<usize>,
-        (first, live): (usize, usize),
-        place: impl Fn(usize) -> [usize; 3],
-        residuals: &'r mut [&'a [f32]],
-    ) -> Option<&'r [&'a [f32]]> {
-        let Some(FloatSource::F32(source)) = self.residual else { return None };
-        // A row's bias is added first, so that all kernels round alike.
-        if self.residual_step != 1 || !live.is_multiple_of(PANEL) || self.has_bias_of_rows() {
-            return None;
-        }
-        for (lane, to) in residuals.iter_mut().enumerate() {
-            let row = (rows.start + lane).min(rows.end - 1);
-            *to = &inputs.read(source)[place(row)[2] + first..][..live];
-        }
-        Some(residuals)
-    }
-
-    /// Adds each row's own addends to the sums of some rows. `first` and `live` are the first column and the number of columns inside
-    /// the result; `has_residuals` says that the residuals are in the sums; `place` returns the offsets of a row in the output, the
-    /// bias and the residual, at column 0.
-    #[inline(always)]
-    pub fn add<const WIDTH: usize>(
-        &self,
-        inputs: Inputs<'_>,
-        (rows, sums): (Range<usize>, &mut [[f32; WIDTH]]),
-        (first, live): (usize, usize),
-        has_residuals: bool,
-        place: impl Fn(usize) -> [usize; 3],
-    ) {
-        let bias = self.bias.filter(|_| self.has_bias_of_rows());
-        let residual = self.residual.filter(|_| !has_residuals);
-        for (slot, addend, step) in [(1, bias, self.bias_step), (2, residual, self.residual_step)] {
-            let Some(addend) = addend else { continue };
-            let mut buffer = [0.0f32; WIDTH];
-            for (row, values) in rows.clone().zip(&mut *sums) {
-                let addend = addend.view(inputs, place(row)[slot] + first * step, step, &mut buffer[..live]);
-                for (value, addend) in values.iter_mut().zip(addend) {
-                    *value += addend;
-                }
-            }
-        }
-    }
-
-    /// Applies the activation to the sums of some rows, and writes them. The rest is as for [`Self::add`].
-    #[inline(always)]
-    pub fn finish<I: Isa, const WIDTH: usize>(
-        &self,
-        isa: I,
-        output: &mut Output<'_, f32>,
-        (rows, sums): (Range<usize>, &mut [[f32; WIDTH]]),
-        (first, live): (usize, usize),
-        place: impl Fn(usize) -> [usize; 3],
-    ) {
-        if !self.activation.is_copy() {
-            // Whole vectors; what is computed behind the last column is not written.
-            let whole = live.next_multiple_of(PANEL);
-            if whole == WIDTH {
-                // All rows at once: each element waits for its own steps, the processor computes others meanwhile.
-                isa.unary(self.activation, sums.as_flattened_mut());
-            } else {
-                for values in &mut *sums {
-                    isa.unary(self.activation, &mut values[..whole]);
-                }
-            }
-        }
-        let start = place(rows.start)[0];
-        let are_adjacent = || rows.clone().enumerate().all(|(at, row)| place(row)[0] == start + at);
-        if self.out_step != 1 && are_adjacent() {
-            // The elements of a column are adjacent.
-            for column in 0..live {
-                let to = output.row(start + (first + column) * self.out_step, rows.len());
-                for (to, values) in to.iter_mut().zip(&*sums) {
-                    *to = values[column];
-                }
-            }
-            return;
-        }
-        for (row, values) in rows.zip(sums) {
-            let to = place(row)[0] + first * self.out_step;
-            if (self.out_step, live) == (1, WIDTH) {
-                // The length is constant: a copy of whole vectors.
-                output.row(to, WIDTH).copy_from_slice(values);
-            } else {
-                output.write(to, self.out_step, &values[..live]);
-            }
-        }
-    }
 }
 
 /// Columns of a product, by its arithmetic.
@@ -268,6 +132,7 @@ impl Epilogue {
 pub(crate) enum Factor {
     Float(Columns),
     Int8(IntColumns),
+    Bf16(BfColumns),
 }
 
 impl Factor {
@@ -283,7 +148,11 @@ impl Factor {
         match (arithmetic, binder.panels(2)?) {
             (Arithmetic::Int8, Some(Panels::I8(source))) => Ok(Self::Int8(IntColumns::Packed(source))),
             (Arithmetic::DynamicInt8, None) => Ok(Self::Int8(IntColumns::Strided(strided()?))),
-            (Arithmetic::Float, Some(panels)) => Ok(Self::Float(Columns::Packed(panels))),
+            (Arithmetic::Bf16, Some(Panels::Bf16(source))) => Ok(Self::Bf16(BfColumns::Packed(source))),
+            (Arithmetic::DynamicBf16, None) => Ok(Self::Bf16(BfColumns::Strided(strided()?))),
+            (Arithmetic::Float, Some(Panels::F32(source))) => Ok(Self::Float(Columns::F32(source))),
+            (Arithmetic::Float, Some(Panels::F16(source))) => Ok(Self::Float(Columns::F16(source))),
+            (Arithmetic::Float, Some(Panels::I8(source))) => Ok(Self::Float(Columns::I8(source))),
             (Arithmetic::Float, None) => Ok(Self::Float(Columns::Strided(strided()?))),
             _ => Err(BindError::Operand { slot: 2 }),
         }
@@ -298,16 +167,40 @@ impl Factor {
             Self::Int8(IntColumns::Strided(columns)) => {
                 Self::Int8(IntColumns::Strided(StridedColumns { start, ..columns }))
             }
+            Self::Bf16(BfColumns::Strided(columns)) => {
+                Self::Bf16(BfColumns::Strided(StridedColumns { start, ..columns }))
+            }
             packed => packed,
         }
     }
-}
 
-/// Source of the columns of a product in f32.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Columns {
-    Packed(Panels),
-    Strided(StridedColumns),
+    /// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
+    /// and in the addends, at column 0.
+    #[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
+    #[inline(always)]
+    pub fn multiply<I: Isa>(
+        self,
+        isa: I,
+        grid: &ProductGrid,
+        piece: &Piece,
+        inputs: Inputs<'_>,
+        scratch: &mut [u8],
+        rows: &impl Rows,
+        to: (&mut Output<'_, f32>, &Epilogue),
+        place: impl Fn(usize) -> [usize; 3],
+    ) {
+        match self {
+            Self::Float(columns) => {
+                float::multiply(isa, grid, piece, inputs, &columns, scratch, rows, to, place)
+            }
+            Self::Int8(columns) => {
+                int8::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place)
+            }
+            Self::Bf16(columns) => {
+                bf16::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place)
+            }
+        }
+    }
 }
 
 /// Columns of which element `(k, n)` is at `start + k * k_step + n * n_step`.
@@ -319,78 +212,36 @@ pub(crate) struct StridedColumns {
     pub n_step: usize,
 }
 
-impl Columns {
-    /// Returns the panel whose first column is `first`, as f32 `[k][16]`, and the scale of each column if its weights
-    /// are integers.
+impl StridedColumns {
+    /// Copies the panel whose first column is `first` of `n`, `[k][16]`; zeros behind the last column.
     #[inline(always)]
-    fn panel<'a>(
-        &self,
-        inputs: Inputs<'a>,
-        grid: &ProductGrid,
-        first_packed: usize,
-        first: usize,
-        panel: &'a mut [f32],
-    ) -> (&'a [f32], Option<&'a [f32]>) {
-        let packed = first_packed + first;
-        let range = packed * grid.k..(packed + PANEL) * grid.k;
-        match *self {
-            Self::Packed(Panels::F32(source)) => (&inputs.read(source)[range], None),
-            Self::Packed(Panels::F16(source)) => {
-                inputs.read(source)[range].convert_to_f32_slice(panel);
-                (panel, None)
+    pub fn load(&self, inputs: Inputs<'_>, n: usize, first: usize, panel: &mut [f32]) {
+        let Self { source, start, k_step, n_step } = *self;
+        let values = inputs.read(source);
+        let live = PANEL.min(n - first);
+        let values = &values[start + first * n_step..];
+        if n_step == 1 {
+            for (k, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+                let (to, rest) = to.split_at_mut(live);
+                to.copy_from_slice(&values[k * k_step..][..live]);
+                rest.fill(0.0);
             }
-            Self::Packed(Panels::I8(source)) => {
-                let shape = PanelShape { n: grid.packed as u64, k: grid.k as u64 };
-                let (scales, _, weights) = shape.split_i8(inputs.read(source));
-                let bytes = shape.groups() as usize * GROUP * PANEL;
-                widen(&weights[packed / PANEL * bytes..][..bytes], panel);
-                (panel, Some(&bytemuck::cast_slice(scales)[packed..packed + PANEL]))
-            }
-            Self::Strided(StridedColumns { source, start, k_step, n_step }) => {
-                let values = inputs.read(source);
-                let live = PANEL.min(grid.n - first);
-                let values = &values[start + first * n_step..];
-                if n_step == 1 {
-                    for (k, to) in panel.chunks_exact_mut(PANEL).enumerate() {
-                        let (to, rest) = to.split_at_mut(live);
-                        to.copy_from_slice(&values[k * k_step..][..live]);
-                        rest.fill(0.0);
+        } else {
+            // Column by column: the elements of a column are adjacent, or as far apart as those of a row.
+            for column in 0..PANEL {
+                let to = panel[column..].iter_mut().step_by(PANEL);
+                match values.get(column * n_step..).filter(|_| column < live) {
+                    Some(from) => {
+                        for (k, to) in to.enumerate() {
+                            *to = from[k * k_step];
+                        }
                     }
-                } else {
-                    // Column by column: the elements of a column are adjacent, or as far apart as those of a row.
-                    for column in 0..PANEL {
-                        let to = panel[column..].iter_mut().step_by(PANEL);
-                        match values.get(column * n_step..).filter(|_| column < live) {
-                            Some(from) => {
-                                for (k, to) in to.enumerate() {
-                                    *to = from[k * k_step];
-                                }
-                            }
-                            None => {
-                                for to in to {
-                                    *to = 0.0;
-                                }
-                            }
+                    None => {
+                        for to in to {
+                            *to = 0.0;
                         }
                     }
                 }
-                (panel, None)
-            }
-        }
-    }
-}
-
-/// Converts weights to f32, four consecutive weights of 16 columns at a time.
-#[inline(always)]
-fn widen(weights: &[i8], panel: &mut [f32]) {
-    for (group, to) in weights.chunks_exact(GROUP * PANEL).zip(panel.chunks_mut(GROUP * PANEL)) {
-        let mut words = [0i32; PANEL];
-        for (word, bytes) in words.iter_mut().zip(group.chunks_exact(GROUP)) {
-            *word = bytemuck::pod_read_unaligned::<i32>(bytemuck::cast_slice(bytes)).to_le();
-        }
-        for (k, to) in to.chunks_exact_mut(PANEL).enumerate() {
-            for (to, word) in to.iter_mut().zip(words) {
-                *to = ((word << (24 - 8 * k)) >> 24) as f32;
             }
         }
     }
@@ -441,53 +292,4 @@ pub(crate) trait Rows {
 
     /// Copies some rows of `k` elements.
     fn load(&self, rows: Range<usize>, k: usize, to: &mut [f32]);
-}
-
-/// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
-/// and in the addends, at column 0.
-#[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
-#[inline(always)]
-pub(crate) fn multiply<I: Isa>(
-    isa: I,
-    grid: &ProductGrid,
-    piece: &Piece,
-    inputs: Inputs<'_>,
-    columns: &Columns,
-    scratch: &mut [u8],
-    rows: &impl Rows,
-    (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
-    place: impl Fn(usize) -> [usize; 3],
-) {
-    let (loaded, panel) = grid.cut(scratch, &piece.rows);
-    if rows.adjacent(piece.rows.start).is_none() {
-        rows.load(piece.rows.clone(), grid.k, loaded);
-    }
-    let mut sums: Sums = [[0.0; PANEL]; FLOAT_ROWS_MAX];
-    for first in piece.columns.clone().step_by(PANEL) {
-        let live = PANEL.min(piece.columns.end - first);
-        let (panel, scales) = columns.panel(inputs, grid, piece.first_packed, first, panel);
-        let addend: [f32; PANEL] = epilogue.addend_of_columns(inputs, place(0)[1], first..first + live);
-        for start in piece.rows.clone().step_by(I::FLOAT_ROWS) {
-            let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {
-                // The last row is repeated; the sums of the repetitions are not used.
-                let row = (start + lane).min(piece.rows.end - 1);
-                rows.adjacent(row).unwrap_or(&loaded[(row - piece.rows.start) * grid.k..][..grid.k])
-            });
-            isa.block(&block, panel, &mut sums);
-            let block = start..piece.rows.end.min(start + I::FLOAT_ROWS);
-            let sums = &mut sums[..block.len()];
-            for values in &mut *sums {
-                if let Some(scales) = scales {
-                    for (value, scale) in values.iter_mut().zip(scales) {
-                        *value *= scale;
-                    }
-                }
-                for (value, addend) in values.iter_mut().zip(addend) {
-                    *value += addend;
-                }
-            }
-            epilogue.add(inputs, (block.clone(), &mut *sums), (first, live), false, &place);
-            epilogue.finish(isa, output, (block, sums), (first, live), &place);
-        }
-    }
 }

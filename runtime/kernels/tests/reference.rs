@@ -6,8 +6,8 @@ mod common;
 #[path = "../../tests/common/random_cases.rs"]
 mod random_cases;
 
-use common::{Bench, Case, Random, bits, pack_f32, pack_i8, small_tiles};
-use half::f16;
+use common::{Bench, Case, Random, bits, pack_bf16, pack_f32, pack_i8, small_tiles};
+use half::{bf16, f16};
 use proptest::prelude::*;
 use random_cases::random_cases;
 use sonotrace_format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
@@ -33,6 +33,9 @@ impl Values {
             }
             Dtype::F16 => {
                 bytemuck::cast_slice::<u8, f16>(&constant.bytes).iter().map(|v| v.to_f64()).collect()
+            }
+            Dtype::Bf16 => {
+                bytemuck::cast_slice::<u8, bf16>(&constant.bytes).iter().map(|v| v.to_f64()).collect()
             }
             Dtype::I8 => constant.bytes.iter().map(|&v| f64::from(v.cast_signed())).collect(),
             Dtype::I32 => {
@@ -382,17 +385,23 @@ fn rounded(row: Vec<f64>, arithmetic: Arithmetic) -> Vec<f64> {
     if arithmetic == Arithmetic::Float {
         return row;
     }
+    if arithmetic.is_bf16() {
+        return row.into_iter().map(|value| bf16::from_f32(value as f32).to_f64()).collect();
+    }
     let largest = row.iter().fold(1e-12f32, |largest, &value| largest.max(value.abs() as f32));
     let level = |value: f64| f64::from((value as f32 * (127.0 / largest)).round_ties_even());
     row.into_iter().map(|value| level(value) * f64::from(largest / 127.0)).collect()
 }
 
-/// Returns the arithmetic of a case: at random int8 if the weights are, or if the columns are strided.
+/// Returns the arithmetic of a case: that of bf16 weights; at random int8 if the weights are i8; at random any if the columns are
+/// strided.
 fn any_arithmetic(weights: &Constant, random: &mut Random) -> Arithmetic {
     let is_panels = weights.layout == sonotrace_format::TensorLayout::Panels;
-    match (is_panels, weights.dtype, random.below(4) > 0) {
-        (true, Dtype::I8, true) => Arithmetic::Int8,
-        (false, Dtype::F32, true) => Arithmetic::DynamicInt8,
+    match (is_panels, weights.dtype, random.below(3)) {
+        (true, Dtype::Bf16, _) => Arithmetic::Bf16,
+        (true, Dtype::I8, 1 | 2) => Arithmetic::Int8,
+        (false, Dtype::F32, 1) => Arithmetic::DynamicInt8,
+        (false, Dtype::F32, 2) => Arithmetic::DynamicBf16,
         _ => Arithmetic::Float,
     }
 }
@@ -447,7 +456,12 @@ fn any_activation(random: &mut Random) -> Unary {
 /// Returns weights of `n` channels and `k` inputs in a random type of panels, and their values.
 fn panels(n: usize, k: usize, random: &mut Random) -> (Constant, Vec<f64>) {
     let values = random.floats(n * k);
-    match random.below(3) {
+    match random.below(4) {
+        3 => {
+            let packed = pack_bf16(n, k, |channel, at| values[channel * k + at]);
+            let rounded = values.iter().map(|&value| bf16::from_f32(value).to_f64()).collect();
+            (Constant::panels(bytemuck::cast_slice(&packed), Dtype::Bf16), rounded)
+        }
         0 => {
             let packed = pack_f32(n, k, |channel, at| values[channel * k + at]);
             let panels = Constant::panels(bytemuck::cast_slice(&packed), Dtype::F32);
@@ -533,7 +547,7 @@ fn dynamic_columns_that_are_not_finite_give_nan() {
 
 #[test]
 fn int8_products_of_extremes_are_exact() {
-    for [m, n, k] in common::INT8_SHAPES {
+    for [m, n, k] in common::BLOCK_SHAPES {
         let case = common::int8_extremes(m, n, k);
         let expected = case.run(&BindOptions::of(Instructions::portable()));
         for instructions in Instructions::available() {
@@ -564,7 +578,8 @@ fn int8_products_are_refused_without_i8_weights_or_too_deep() {
     let mut case = common::int8_matmul();
     let panels = pack_f32(50, 77, |_, _| 1.0);
     case.inputs[1] = Some(Constant::panels(bytemuck::cast_slice(&panels), Dtype::F32));
-    assert!(refusal(&case).contains("the weights of an int8 product are not i8"), "{}", refusal(&case));
+    let another = "the weights of an int8 or bf16 product have another type";
+    assert!(refusal(&case).contains(another), "{}", refusal(&case));
     case.inputs[1] = Some(Constant::f32(&[1.0; 77 * 50], [0, 0, 0, 0, 0, 0, 1, 50]));
     assert!(refusal(&case).contains("weights are not in panels"), "{}", refusal(&case));
     case.dims[7] = INT8_DEPTH_MAX as u32 + 1;
@@ -577,6 +592,56 @@ fn int8_products_are_refused_without_i8_weights_or_too_deep() {
         conv.arithmetic = Arithmetic::DynamicInt8;
     }
     assert!(refusal(&case).contains("a convolution rounds its weights"), "{}", refusal(&case));
+}
+
+#[test]
+fn bf16_weights_are_only_for_products_in_bf16() {
+    let refusal = |case: &Case| {
+        let file = file_of(&case.operation, case.dims, case.output, &case.inputs);
+        Model::parse(file.bytes()).expect_err("refused").to_string()
+    };
+    let mut case = common::bf16_matmul(5, 7, 9);
+    case.operation = MatMul { activation: Unary::COPY, arithmetic: Arithmetic::Float }.into();
+    assert!(refusal(&case).contains("bf16 weights of a product that does not"), "{}", refusal(&case));
+    case.operation = MatMul { activation: Unary::COPY, arithmetic: Arithmetic::Int8 }.into();
+    assert!(refusal(&case).contains("have another type"), "{}", refusal(&case));
+    let mut case = common::elementwise();
+    let strides = [0, 0, 0, 0, 0, 0, 0, 1];
+    case.inputs[1] = Some(Constant::strided(&[0; 140], Dtype::Bf16, strides));
+    assert!(refusal(&case).contains("not strided f32, f16 or i8"), "{}", refusal(&case));
+    let mut case = common::convolution();
+    if let Operation::Conv(conv) = &mut case.operation {
+        conv.arithmetic = Arithmetic::DynamicBf16;
+    }
+    assert!(refusal(&case).contains("a convolution rounds its weights"), "{}", refusal(&case));
+}
+
+/// A value that is not finite makes its row or its column not finite, on every instruction set; others are not affected.
+#[test]
+fn products_in_bf16_keep_what_is_not_finite() {
+    let n = 50;
+    for extreme in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+        for (input, at, is_hit) in [
+            (0, 33 * 3 + 5, (&|at: usize| at / n == 3) as &dyn Fn(usize) -> bool),
+            (1, 5 * n + 7, &|at: usize| at < 70 * n && at % n == 7),
+        ] {
+            let mut case = common::dynamic_bf16_matmul();
+            let expected = case.run(&BindOptions::default());
+            case.inputs[input].as_mut().unwrap().bytes[4 * at..][..4].copy_from_slice(&extreme.to_le_bytes());
+            for instructions in Instructions::available() {
+                let before = case.clone();
+                let seen = before.run(&BindOptions::of(instructions));
+                for (at, (seen, expected)) in seen.iter().zip(&expected).enumerate() {
+                    let is_close = (seen - expected).abs() <= 2e-5 * (1.0 + expected.abs());
+                    assert!(seen.is_finite() != is_hit(at), "element {at}, {extreme} ({instructions:?})");
+                    assert!(
+                        is_hit(at) || is_close,
+                        "element {at}: {seen}, not {expected} ({instructions:?})"
+                    );
+                }
+            }
+        }
+    }
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use super::executor::{ExecError, Executor};
 use half::f16;
 use sonotrace_format::op::Arithmetic;
-use sonotrace_format::{GOLDEN_INT8_RELATIVE_RMS_MAX, GOLDEN_RELATIVE_RMS_MAX, GoldenRole, Operation};
+use sonotrace_format::{GOLDEN_RELATIVE_RMS_MAX, GOLDEN_ROUNDED_RELATIVE_RMS_MAX, GoldenRole, Operation};
 
 impl Executor<'_> {
     /// Runs each program on its stored inputs and compares the outputs with the stored ones. Returns the largest
@@ -30,8 +30,8 @@ impl Executor<'_> {
             let inputs = model.programs()[program].input_count;
             let arithmetic = |op| Operation::decode(op).map(|op| op.arithmetic());
             let mut ops = model.program_ops(&model.programs()[program]).iter();
-            let limit = match ops.any(|op| arithmetic(op).is_ok_and(Arithmetic::is_int8)) {
-                true => GOLDEN_INT8_RELATIVE_RMS_MAX,
+            let limit = match ops.any(|op| arithmetic(op).is_ok_and(Arithmetic::rounds)) {
+                true => GOLDEN_ROUNDED_RELATIVE_RMS_MAX,
                 false => GOLDEN_RELATIVE_RMS_MAX,
             };
             self.begin_apart(program)?;

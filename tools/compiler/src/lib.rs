@@ -101,9 +101,7 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
     let state = conventions.as_ref().and_then(|conventions| conventions.state.as_ref());
     let mut module = build(graphs, state)?;
     let (weights, places) = storage::store(&module, options.weights)?;
-    if options.weights == Weights::Int8 {
-        storage::quantize(&mut module, &places);
-    }
+    storage::choose_arithmetic(&mut module, options.weights, &places);
     let mut golden = golden::make(graphs, &options.golden)?;
     let record = match &conventions {
         Some(conventions) => conventions.record(&module.programs)?,
@@ -120,7 +118,7 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
         })
     };
     let mut written = write(&golden)?;
-    if options.weights == Weights::Int8 {
+    if options.weights.rounds() {
         golden::compute_outputs(&mut golden, &written.bytes).map_err(|error| with_node(&module, error))?;
         written = write(&golden)?;
     }

@@ -3,9 +3,9 @@
 use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
 use crate::view::TensorId;
-use half::f16;
+use half::{bf16, f16};
 use sonotrace::format::op::{Arithmetic, INT8_DEPTH_MAX, dynamic_columns};
-use sonotrace::format::panels::{GROUP, PANEL, PanelShape};
+use sonotrace::format::panels::{GROUP, PAIR, PANEL, PanelShape};
 use sonotrace::format::{Dtype, OpKind, Operation, TENSOR_ALIGN};
 
 /// Storage of weights.
@@ -22,16 +22,25 @@ pub enum Weights {
     /// As `I8`, and products with such panels round their rows to 8 bits too ([`Arithmetic::Int8`]); products of two computed
     /// matrices round both ([`Arithmetic::DynamicInt8`]).
     Int8,
+    /// Packed panels as bf16, and products with such panels round their rows to bf16 too ([`Arithmetic::Bf16`]); products of two
+    /// computed matrices round both ([`Arithmetic::DynamicBf16`]). The rest as with `F16`.
+    Bf16,
 }
 
 impl Weights {
-    /// `f32`, `f16`, `i8` or `int8`.
+    /// Whether products round values at run time, so that outputs differ from those of f32 by more than its rounding.
+    pub fn rounds(self) -> bool {
+        matches!(self, Self::Int8 | Self::Bf16)
+    }
+
+    /// `f32`, `f16`, `i8`, `int8` or `bf16`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::I8 => "i8",
             Self::Int8 => "int8",
+            Self::Bf16 => "bf16",
         }
     }
 }
@@ -90,6 +99,12 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                 if matches!(weights, Weights::I8 | Weights::Int8) && *depth >= I8_DEPTH_MIN {
                     push_i8(&mut bytes, values, *depth);
                     Dtype::I8
+                } else if weights == Weights::Bf16 {
+                    if let Some(value) = values.iter().find(|&&value| !bf16::from_f32(value).is_finite()) {
+                        return Err(refused(format!("a weight is {value}, the largest bf16 is 3.39e38")));
+                    }
+                    push_bf16(&mut bytes, values, *depth);
+                    Dtype::Bf16
                 } else if weights != Weights::F32 {
                     if let Some(value) = values.iter().find(|&&value| !f16::from_f32(value).is_finite()) {
                         return Err(refused(format!("a weight is {value}, the largest f16 is 65504")));
@@ -119,23 +134,33 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
     Ok((bytes, places))
 }
 
-/// Products with fewer rows or columns, or of fewer terms, are not computed in int8 if their columns must be rounded first.
+/// Products with fewer rows or columns, or of fewer terms, are computed in f32 if their columns must be rounded first.
 const DYNAMIC_EXTENT_MIN: u64 = 16;
 
-/// Lets products compute in int8: those with 8-bit panels, if they are not too deep; of those of two computed matrices, the ones
-/// that are large enough to be worth the rounding.
-pub fn quantize(module: &mut Module, places: &[Option<Stored>]) {
+/// Lets products compute in the arithmetic of their weights, int8 or bf16: those with 8-bit panels, if they are not too deep, or with
+/// bf16 panels; of those of two computed matrices, the ones that are large enough to be worth the rounding.
+pub fn choose_arithmetic(module: &mut Module, weights: Weights, places: &[Option<Stored>]) {
     let is_constant: Vec<bool> = module.tensors.iter().map(|tensor| tensor.constant.is_some()).collect();
     for op in module.programs.iter_mut().flat_map(|program| &mut program.ops) {
         let Some(PanelShape { n, k }) = op.operation.panels(&op.extents()) else { continue };
-        let Some(weights) = op.operands[2].filter(|_| k <= INT8_DEPTH_MAX) else { continue };
+        let Some(second) = op.operands[2] else { continue };
         let is_large = (op.dims[5] as u64).min(n).min(k) >= DYNAMIC_EXTENT_MIN;
-        let is_dynamic = is_large && !is_constant[weights.tensor] && dynamic_columns(PanelShape { n, k }) > 0;
-        let is_i8 = places[weights.tensor].is_some_and(|stored| stored.dtype == Dtype::I8);
+        let is_dynamic = is_large && !is_constant[second.tensor];
+        let dtype = places[second.tensor].map(|stored| stored.dtype);
+        let arithmetic = match (weights, dtype) {
+            (Weights::Int8, Some(Dtype::I8)) if k <= INT8_DEPTH_MAX => Arithmetic::Int8,
+            (Weights::Int8, _)
+                if is_dynamic && k <= INT8_DEPTH_MAX && dynamic_columns(PanelShape { n, k }) > 0 =>
+            {
+                Arithmetic::DynamicInt8
+            }
+            (Weights::Bf16, Some(Dtype::Bf16)) => Arithmetic::Bf16,
+            (Weights::Bf16, _) if is_dynamic => Arithmetic::DynamicBf16,
+            _ => continue,
+        };
         match &mut op.operation {
-            Operation::MatMul(op) if is_i8 => op.arithmetic = Arithmetic::Int8,
-            Operation::MatMul(op) if is_dynamic => op.arithmetic = Arithmetic::DynamicInt8,
-            Operation::Conv(op) if is_i8 => op.arithmetic = Arithmetic::Int8,
+            Operation::MatMul(op) => op.arithmetic = arithmetic,
+            Operation::Conv(op) => op.arithmetic = arithmetic,
             _ => {}
         }
     }
@@ -147,6 +172,20 @@ fn push_f32(bytes: &mut Vec<u8>, values: &[f32]) {
 
 fn push_f16(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_bits().to_le_bytes()));
+}
+
+/// Panels in pairs of inputs ([`sonotrace::format::panels`]), rounded to the nearest, ties to even.
+fn push_bf16(bytes: &mut Vec<u8>, values: &[f32], depth: usize) {
+    for panel in values.chunks_exact(depth * PANEL) {
+        for first in (0..depth).step_by(PAIR) {
+            for at in 0..PANEL * PAIR {
+                let k = first + at % PAIR;
+                // The last pair is padded with zeros.
+                let value = if k < depth { panel[k * PANEL + at / PAIR] } else { 0.0 };
+                bytes.extend(bf16::from_f32(value).to_le_bytes());
+            }
+        }
+    }
 }
 
 /// Panels as 8-bit integers ([`sonotrace::format::panels`]): scales, sums, then weights in groups of four inputs.

@@ -343,31 +343,39 @@ fn weights_of_8_bits_stay_exact_in_parts() {
     }
 }
 
-/// With `Weights::Int8`, matrix products compute in int8, close to f32, and the self-test passes on every instruction set.
+/// With `Weights::Int8` and `Weights::Bf16`, matrix products compute in these types, close to f32, and the self-test passes on every
+/// instruction set.
 #[test]
-fn products_in_int8_are_close_to_f32() {
+fn rounded_products_are_close_to_f32() {
     let graph = Onnx::default()
         .input("x", &[3, 21, 64])
         .weights("w1", &[64, 96])
-        .weights("w2", &[96, 40])
+        .weights("w2", &[96, 39])
         .node("MatMul", &["x", "w1"], &["a"], &[])
         .node("Relu", &["a"], &["b"], &[])
-        .node("MatMul", &["b", "w2"], &["y"], &[])
+        .node("MatMul", &["b", "w2"], &["c"], &[])
+        .node("Transpose", &["c"], &["d"], &[ints("perm", &[0, 2, 1])])
+        .node("MatMul", &["c", "d"], &["y"], &[])
         .output("y")
         .graph("perceptron")
         .unwrap();
-    let options = Options { weights: Weights::Int8, ..Options::default() };
-    let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
-    let file = AlignedBytes::new(&compiled.bytes);
-    let model = Model::parse(file.bytes()).unwrap();
-    let operations = model.ops().iter().map(|op| Operation::decode(op).unwrap());
-    assert!(operations.into_iter().all(|operation| operation.arithmetic() == Arithmetic::Int8));
-    let parity = &parity::outputs(&compiled.bytes, &graph, None).unwrap()[0];
-    // One step of 127 of the largest value of a row is more than the error of f16 weights.
-    assert!((1e-3..3e-2).contains(&parity.relative_rms), "{parity:?}");
-    for instructions in Instructions::available() {
-        let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
-        let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config).unwrap().bytes);
-        Executor::new(model, config, region.bytes_mut()).unwrap().self_test().unwrap();
+    // One step of 127 of the largest value of a row is more than the error of f16 weights; that of bf16 is 2^-9 of each value.
+    for (weights, kinds, errors) in [
+        (Weights::Int8, [Arithmetic::Int8, Arithmetic::DynamicInt8], 1e-3..3e-2),
+        (Weights::Bf16, [Arithmetic::Bf16, Arithmetic::DynamicBf16], 1e-3..1e-2),
+    ] {
+        let options = Options { weights, ..Options::default() };
+        let compiled = compile_graphs(std::slice::from_ref(&graph), &options).unwrap();
+        let file = AlignedBytes::new(&compiled.bytes);
+        let model = Model::parse(file.bytes()).unwrap();
+        let seen: Vec<_> = model.ops().iter().map(|op| Operation::decode(op).unwrap().arithmetic()).collect();
+        assert_eq!(seen, [kinds[0], kinds[0], kinds[1]]);
+        let parity = &parity::outputs(&compiled.bytes, &graph, None).unwrap()[0];
+        assert!(errors.contains(&parity.relative_rms), "{parity:?}");
+        for instructions in Instructions::available() {
+            let config = ExecutorConfig { instructions, ..ExecutorConfig::default() };
+            let mut region = AlignedBytes::zeroed(memory_required(file.bytes(), &config).unwrap().bytes);
+            Executor::new(model, config, region.bytes_mut()).unwrap().self_test().unwrap();
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::window::Window;
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::function::Unary;
 use crate::panels::{PANEL, PanelShape};
-use crate::{DIMS, OPERANDS, OpRecord};
+use crate::{DIMS, Dtype, OPERANDS, OpRecord};
 
 /// A matrix product whose rows are gathered from an image: dims
 /// `[batch, groups, 1, 1, out_rows, out_columns, out_channels, in_channels]`, channels of a group. `a`, the image, has strides over
@@ -59,7 +59,7 @@ impl Definition for Conv {
         let conv =
             Self { window: Window::decode_grouped(record)?, activation, arithmetic: Arithmetic::Float };
         let arithmetic = arithmetic(record.params[ARITHMETIC], conv.shape(&record.dims))?;
-        if arithmetic == Arithmetic::DynamicInt8 {
+        if matches!(arithmetic, Arithmetic::DynamicInt8 | Arithmetic::DynamicBf16) {
             return Err("a convolution rounds its weights at run time");
         }
         Ok(Self { arithmetic, ..conv })
@@ -74,7 +74,8 @@ impl Definition for Conv {
     fn needs(&self) -> [Need; OPERANDS] {
         let weights = match self.arithmetic {
             Arithmetic::Float => Need::Panels,
-            _ => Need::I8Panels,
+            Arithmetic::Bf16 => Need::PanelsOf(Dtype::Bf16),
+            _ => Need::PanelsOf(Dtype::I8),
         };
         [Need::Output, Need::F32, weights, Need::AnyOrMissing, Need::AnyOrMissing]
     }

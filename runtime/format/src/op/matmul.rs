@@ -4,7 +4,7 @@ use super::product::{Arithmetic, arithmetic, scratch_bytes};
 use super::{Access, Definition, Fields, Need, Refusal, product};
 use crate::function::Unary;
 use crate::panels::{PANEL, PanelShape};
-use crate::{DIMS, OPERANDS, OpRecord};
+use crate::{DIMS, Dtype, OPERANDS, OpRecord};
 
 /// `out[batch.., m, n] = activation(sum over k of a[batch.., m, k] * b[batch.., k, n] + c[batch.., m, n] +
 /// d[batch.., m, n])`: dims `[b0, b1, b2, b3, b4, m, n, k]`. `b` is strided, or packed weights of `n` channels and `k` inputs, the
@@ -41,8 +41,9 @@ impl Definition for MatMul {
     fn needs(&self) -> [Need; OPERANDS] {
         let weights = match self.arithmetic {
             Arithmetic::Float => Need::F32OrPanels,
-            Arithmetic::Int8 => Need::I8Panels,
-            Arithmetic::DynamicInt8 => Need::F32,
+            Arithmetic::Int8 => Need::PanelsOf(Dtype::I8),
+            Arithmetic::Bf16 => Need::PanelsOf(Dtype::Bf16),
+            Arithmetic::DynamicInt8 | Arithmetic::DynamicBf16 => Need::F32,
         };
         [Need::Output, Need::F32, weights, Need::AnyOrMissing, Need::AnyOrMissing]
     }

@@ -29,7 +29,7 @@ pub use softmax::Softmax;
 pub use window::Window;
 
 use crate::panels::PanelShape;
-use crate::{DIMS, NameRef, OPERANDS, OpRecord, OperandRecord, TensorLayout, codes};
+use crate::{DIMS, Dtype, NameRef, OPERANDS, OpRecord, OperandRecord, TensorLayout, codes};
 
 /// Reason for refusing an operation.
 pub type Refusal = &'static str;
@@ -60,8 +60,8 @@ pub enum Need {
     Index,
     /// Packed weights.
     Panels,
-    /// Packed weights of type i8.
-    I8Panels,
+    /// Packed weights of this type.
+    PanelsOf(Dtype),
     /// Not used.
     None,
 }

@@ -15,6 +15,10 @@ codes! {
         Int8 = 1 "int8",
         /// As [`Self::Int8`], but the columns are strided f32, too, and each is rounded to i8 at run time with a scale of its own.
         DynamicInt8 = 2 "dynamic_int8",
+        /// Weights are bf16. Rows are rounded to bf16 at run time; sums are f32.
+        Bf16 = 3 "bf16",
+        /// As [`Self::Bf16`], but the columns are strided f32, too, and are rounded at run time.
+        DynamicBf16 = 4 "dynamic_bf16",
     }
 }
 
@@ -35,6 +39,16 @@ impl Arithmetic {
     /// Returns whether sums are sums of integers.
     pub const fn is_int8(self) -> bool {
         matches!(self, Self::Int8 | Self::DynamicInt8)
+    }
+
+    /// Returns whether sums are sums of products of bf16.
+    pub const fn is_bf16(self) -> bool {
+        matches!(self, Self::Bf16 | Self::DynamicBf16)
+    }
+
+    /// Returns whether values are rounded to fewer bits at run time, so that small differences of an earlier operation may grow.
+    pub const fn rounds(self) -> bool {
+        self.is_int8() || self.is_bf16()
     }
 }
 

@@ -93,14 +93,21 @@ fn types(tensor: &TensorRecord, need: Need) -> Result<(), Refusal> {
         Need::F32OrPanels if dtype != Some(Dtype::F32) && !is_panels => {
             Err("an operand is neither strided f32 nor panels")
         }
-        Need::AnyOutput | Need::Any | Need::AnyOrMissing if dtype == Some(Dtype::I32) || is_panels => {
+        Need::AnyOutput | Need::Any | Need::AnyOrMissing
+            if matches!(dtype, Some(Dtype::I32 | Dtype::Bf16)) || is_panels =>
+        {
             Err("an operand is not strided f32, f16 or i8")
         }
         Need::Index if dtype != Some(Dtype::I32) || !is_weights => {
             Err("an index table is not i32 in the weights")
         }
-        Need::Panels | Need::I8Panels if !is_panels => Err("weights are not in panels"),
-        Need::I8Panels if dtype != Some(Dtype::I8) => Err("the weights of an int8 product are not i8"),
+        Need::Panels | Need::PanelsOf(_) if !is_panels => Err("weights are not in panels"),
+        Need::PanelsOf(of) if dtype != Some(of) => {
+            Err("the weights of an int8 or bf16 product have another type")
+        }
+        Need::Panels | Need::F32OrPanels if dtype == Some(Dtype::Bf16) => {
+            Err("bf16 weights of a product that does not compute in bf16")
+        }
         _ => Ok(()),
     }
 }

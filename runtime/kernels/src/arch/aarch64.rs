@@ -3,14 +3,16 @@
 use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums, Work};
 use crate::rounding::ROUNDED;
 use core::arch::aarch64::{
-    float32x4_t, int8x8_t, int8x16_t, int16x8_t, int32x4_t, vcombine_s8, vcvtnq_s32_f32, vdup_n_s8,
-    vdup_n_s32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vfmaq_n_f32, vgetq_lane_u64, vld1_s8, vld1q_f32,
-    vld1q_s8, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32, vreinterpret_s8_s32, vreinterpretq_s8_s16,
-    vreinterpretq_s8_s32, vreinterpretq_s16_s32, vreinterpretq_s32_s8, vreinterpretq_s32_s64,
-    vreinterpretq_s64_s32, vreinterpretq_u64_s8, vst1q_f32, vst1q_s32, vuzp1q_s8, vuzp1q_s16, vzip1q_s32,
-    vzip1q_s64, vzip2q_s32, vzip2q_s64,
+    float32x4_t, int8x8_t, int8x16_t, int16x8_t, int32x4_t, vandq_u32, vcombine_s8, vcvtnq_s32_f32,
+    vdup_n_s8, vdup_n_s32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vfmaq_n_f32,
+    vgetq_lane_u64, vld1_s8, vld1q_f32, vld1q_s8, vmull_s8, vmulq_n_f32, vpadalq_s16, vpaddq_s32,
+    vreinterpret_s8_s32, vreinterpretq_f32_u32, vreinterpretq_s8_s16, vreinterpretq_s8_s32,
+    vreinterpretq_s16_s32, vreinterpretq_s32_s8, vreinterpretq_s32_s64, vreinterpretq_s64_s32,
+    vreinterpretq_u32_f32, vreinterpretq_u64_s8, vshlq_n_u32, vst1q_f32, vst1q_s32, vuzp1q_s8, vuzp1q_s16,
+    vzip1q_s32, vzip1q_s64, vzip2q_s32, vzip2q_s64,
 };
-use sonotrace_format::panels::{GROUP, PANEL};
+use half::bf16;
+use sonotrace_format::panels::{GROUP, PAIR, PANEL};
 
 super::tokens! { is_aarch64_feature_detected:
     /// 128-bit vectors; present on every board.
@@ -25,23 +27,40 @@ super::tokens! { is_aarch64_feature_detected:
 super::vectors! {
     Neon: "neon", tile 4_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    bf16 first_of_pair, second_of_pair, vdupq_n_f32, vfmaq_f32,
     int8 6 x 4, run Some(GROUP), i8, 0, i8::from, neon_round, neon_i8
 }
 
 super::vectors! {
     Dotprod: "neon,dotprod", tile 8_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
+    bf16 first_of_pair, second_of_pair, vdupq_n_f32, vfmaq_f32,
     int8 6 x 4, run Some(GROUP), i8, 0, i8::from, neon_round, dotprod_i8
 }
 
 super::vectors! {
     I8mm: "neon,i8mm", tile 8_000_000,
     float 6, float32x4_t, vdupq_n_f32(0.0), vld1q_f32, vfmaq_n_f32, vst1q_f32,
-    int8 16 x 4, run Some(PAIR), i8, 0, i8::from, i8mm_round, i8mm_i8
+    bf16 first_of_pair, second_of_pair, vdupq_n_f32, vfmaq_f32,
+    int8 16 x 4, run Some(TWO_GROUPS), i8, 0, i8::from, i8mm_round, i8mm_i8
+}
+
+/// Returns the first elements of pairs of bf16 as floats.
+#[inline]
+#[target_feature(enable = "neon")]
+fn first_of_pair(pairs: float32x4_t) -> float32x4_t {
+    vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(pairs)))
+}
+
+/// Returns the second elements of pairs of bf16 as floats.
+#[inline]
+#[target_feature(enable = "neon")]
+fn second_of_pair(pairs: float32x4_t) -> float32x4_t {
+    vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(pairs), vdupq_n_u32(0xffff_0000)))
 }
 
 /// Inputs of a step of `smmla`: two groups.
-const PAIR: usize = 2 * GROUP;
+const TWO_GROUPS: usize = 2 * GROUP;
 
 /// Rounds values to the nearest even.
 #[inline]
@@ -74,11 +93,11 @@ fn neon_round(values: &[f32], factor: f32, packed: &mut [i8]) {
 
 #[target_feature(enable = "neon")]
 fn i8mm_round(values: &[f32], factor: f32, packed: &mut [i8]) {
-    const STEP: usize = PAIR * <I8mm as Isa>::ROWS;
+    const STEP: usize = TWO_GROUPS * <I8mm as Isa>::ROWS;
     for (values, to) in values.as_chunks().0.iter().zip(packed.chunks_mut(2 * STEP)) {
-        let [first, second]: [[i8; PAIR]; 2] = bytemuck::cast(round(values, factor));
-        to[..PAIR].copy_from_slice(&first);
-        to[STEP..STEP + PAIR].copy_from_slice(&second);
+        let [first, second]: [[i8; TWO_GROUPS]; 2] = bytemuck::cast(round(values, factor));
+        to[..TWO_GROUPS].copy_from_slice(&first);
+        to[STEP..STEP + TWO_GROUPS].copy_from_slice(&second);
     }
 }
 
@@ -201,8 +220,8 @@ const ROW_PAIRS: usize = <I8mm as Isa>::ROWS / 2;
 fn i8mm_panel(rows: &[i8], panel: &[i8], sums: &mut <I8mm as Isa>::IntSums) {
     /// Columns of a vector of weights of one group.
     const COLUMNS: usize = 4;
-    let (pairs, last) = panel.as_chunks::<{ PAIR * PANEL }>();
-    let (rows, last_rows) = rows.as_chunks::<{ PAIR * <I8mm as Isa>::ROWS }>().0.split_at(pairs.len());
+    let (pairs, last) = panel.as_chunks::<{ TWO_GROUPS * PANEL }>();
+    let (rows, last_rows) = rows.as_chunks::<{ TWO_GROUPS * <I8mm as Isa>::ROWS }>().0.split_at(pairs.len());
     for first in (0..PANEL).step_by(COLUMNS) {
         let mut block = [[vdupq_n_s32(0); 2]; ROW_PAIRS];
         let weights = |group: &[i8]| {
@@ -231,14 +250,14 @@ fn i8mm_panel(rows: &[i8], panel: &[i8], sums: &mut <I8mm as Isa>::IntSums) {
 #[target_feature(enable = "neon,i8mm")]
 fn add_pair(
     block: &mut [[int32x4_t; 2]; ROW_PAIRS],
-    rows: &[i8; PAIR * <I8mm as Isa>::ROWS],
+    rows: &[i8; TWO_GROUPS * <I8mm as Isa>::ROWS],
     first: int8x16_t,
     second: int8x16_t,
 ) {
     let (first, second) = (vreinterpretq_s32_s8(first), vreinterpretq_s32_s8(second));
     let weights =
         [vzip1q_s32(first, second), vzip2q_s32(first, second)].map(|pair| vreinterpretq_s8_s32(pair));
-    for (sums, rows) in block.iter_mut().zip(rows.as_chunks::<{ 2 * PAIR }>().0) {
+    for (sums, rows) in block.iter_mut().zip(rows.as_chunks::<{ 2 * TWO_GROUPS }>().0) {
         // SAFETY: sixteen bytes; no alignment is needed.
         let rows = unsafe { vld1q_s8(rows.as_ptr()) };
         for (sum, weights) in sums.iter_mut().zip(weights) {

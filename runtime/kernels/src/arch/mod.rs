@@ -17,12 +17,15 @@ pub mod x86_64;
 pub(crate) use portable::Portable;
 
 use bytemuck::Zeroable;
+use half::bf16;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::Arithmetic;
 use sonotrace_format::panels::{GROUP, PANEL};
 
 /// Most rows of a block of sums in f32.
 pub(crate) const FLOAT_ROWS_MAX: usize = 12;
+/// Most rows of a block of a product in bf16.
+pub(crate) const BF16_ROWS_MAX: usize = 32;
 /// Most rows of a block of an int8 product.
 pub(crate) const ROWS_MAX: usize = 32;
 /// Most panels of a block of an int8 product.
@@ -64,6 +67,9 @@ pub(crate) trait Isa: Copy {
     /// Rows of a block of sums in f32, at most [`FLOAT_ROWS_MAX`].
     const FLOAT_ROWS: usize;
 
+    /// Rows of a block of a product in bf16, at most [`BF16_ROWS_MAX`].
+    const BF16_ROWS: usize;
+
     /// Rows of a block of an int8 product, at most [`ROWS_MAX`].
     const ROWS: usize;
 
@@ -102,13 +108,16 @@ pub(crate) trait Isa: Copy {
     /// [`crate::rounding::ROUNDED`] of them; writes them as [`Self::RUN`] orders them.
     fn round(self, values: &[f32], factor: f32, packed: &mut [Self::Packed]);
 
-    /// Prepares the processor for calls of [`Self::block_i8`].
+    /// Prepares the processor for calls of [`Self::block_i8`] and [`Self::block_bf16`].
     #[inline(always)]
-    fn begin_int8(self) {}
+    fn begin_products(self) {}
 
-    /// Ends the state that [`Self::begin_int8`] prepared.
+    /// Ends the state that [`Self::begin_products`] prepared.
     #[inline(always)]
-    fn end_int8(self) {}
+    fn end_products(self) {}
+
+    /// Multiplies [`Self::BF16_ROWS`] rows, which follow each other, with a panel `[k / 2][16][2]`.
+    fn block_bf16(self, rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]);
 
     /// Multiplies [`Self::ROWS`] packed rows with as many i8 panels `[k / 4][16][4]` as there are `sums`, at most
     /// [`Self::PANELS`].
@@ -192,18 +201,22 @@ use tokens;
 ///
 /// * `float`: rows of a block; the type of a vector of floats; functions that make a vector of zeros, load it, add the product of
 ///   a vector and a number to it, and store it.
+/// * `bf16`: functions that take the first and the second element of each pair of bf16 in a vector as floats, repeat a number, and
+///   add the product of two vectors; one that computes a block if the token has an instruction for it.
 /// * `int8`: rows and panels of a block; the run of packed rows; the type of packed elements, their offset; functions
 ///   that make one and many, and the block; one that computes its values, if that is faster than scaling its sums.
 macro_rules! vectors {
     (
         $token:ty: $features:literal, tile $tile_macs:literal,
         float $float_rows:literal, $vector:ty, $zeros:expr, $load:path, $add_product:expr, $store:path,
+        bf16 $first:expr, $second:expr, $repeat:path, $fma:expr $(, dots $dots_bf16:path)?,
         int8 $rows:literal x $panels:literal, run $run:expr,
             $packed:ty, $offset:literal, $pack:expr, $round:path, $block_i8:path $(, values $values_i8:path)?
     ) => {
         const _: () = {
             impl Isa for $token {
                 const FLOAT_ROWS: usize = $float_rows;
+                const BF16_ROWS: usize = $float_rows;
                 const ROWS: usize = $rows;
                 const PANELS: usize = $panels;
                 const RUN: Option<usize> = $run;
@@ -239,6 +252,15 @@ macro_rules! vectors {
                 }
 
                 #[inline(always)]
+                fn block_bf16(self, rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]) {
+                    $(if let Some(instructions) = self.bf16 {
+                        return $dots_bf16(instructions, rows, panel, sums);
+                    })?
+                    // SAFETY: the token proves that the processor has the instructions.
+                    unsafe { block_bf16(rows, panel, sums) }
+                }
+
+                #[inline(always)]
                 fn round(self, values: &[f32], factor: f32, packed: &mut [$packed]) {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { $round(values, factor, packed) }
@@ -266,6 +288,36 @@ macro_rules! vectors {
                     // SAFETY: the token proves that the processor has the instructions.
                     unsafe { $values_i8(rows, panels, scaling, values) }
                 })?
+            }
+
+            /// Keeps all sums of a block in registers. A bf16 is the upper half of the f32 of the same value.
+            #[target_feature(enable = $features)]
+            fn block_bf16(rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]) {
+                const ROWS: usize = <$token>::BF16_ROWS;
+                const LANES: usize = size_of::<$vector>() / size_of::<f32>();
+                let panel = panel.as_chunks::<{ PAIR * PANEL }>().0;
+                let pairs = rows.as_chunks::<PAIR>().0;
+                let mut block = [[$zeros; PANEL / LANES]; ROWS];
+                for (at, panel) in panel.iter().enumerate() {
+                    let panel: [$vector; PANEL / LANES] = core::array::from_fn(|at| {
+                        let pairs = &panel[at * LANES * PAIR..][..LANES * PAIR];
+                        // SAFETY: as many bytes as `LANES` floats, all of them in the panel; no alignment is needed.
+                        unsafe { $load(pairs.as_ptr().cast()) }
+                    });
+                    for (lane, sums) in block.iter_mut().enumerate() {
+                        let pair = $repeat(bytemuck::cast(pairs[lane * (pairs.len() / ROWS) + at]));
+                        for (sum, &weights) in sums.iter_mut().zip(&panel) {
+                            *sum = $fma(*sum, $first(weights), $first(pair));
+                            *sum = $fma(*sum, $second(weights), $second(pair));
+                        }
+                    }
+                }
+                for (sums, block) in sums.iter_mut().zip(block) {
+                    for (sums, vector) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(block) {
+                        // SAFETY: `LANES` floats; no alignment is needed.
+                        unsafe { $store(sums.as_mut_ptr(), vector) }
+                    }
+                }
             }
 
             /// Keeps all sums of a block in registers.
@@ -304,7 +356,7 @@ use vectors;
 
 /// Defines [`Instructions`]: its variants, from the slowest, with their names in reports.
 macro_rules! instructions {
-    ($($(#[$when:meta])* $name:ident($token:ty) $text:literal;)*) => {
+    ($($(#[$when:meta])* $name:ident($token:ty) $text:literal $new:path;)*) => {
         /// The instruction set that a bound operation uses.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Instructions(Choice);
@@ -315,7 +367,7 @@ macro_rules! instructions {
         impl Instructions {
             /// Returns the instruction sets of this processor for which there are kernels, from the slowest.
             pub fn available() -> impl Iterator<Item = Self> {
-                [$($(#[$when])* <$token>::new().map(|token| Self(Choice::$name(token))),)*].into_iter().flatten()
+                [$($(#[$when])* $new().map(|token| Self(Choice::$name(token))),)*].into_iter().flatten()
             }
 
             /// Returns its name in reports and options.
@@ -325,10 +377,13 @@ macro_rules! instructions {
 
             /// Returns the rows of a block of sums.
             pub(crate) const fn rows(self, arithmetic: Arithmetic) -> usize {
-                match (self.0, arithmetic.is_int8()) {
+                match self.0 {
                     $(
-                        $(#[$when])* (Choice::$name(_), false) => <$token as Isa>::FLOAT_ROWS,
-                        $(#[$when])* (Choice::$name(_), true) => <$token as Isa>::ROWS,
+                        $(#[$when])* Choice::$name(_) => match arithmetic {
+                            Arithmetic::Float => <$token as Isa>::FLOAT_ROWS,
+                            Arithmetic::Int8 | Arithmetic::DynamicInt8 => <$token as Isa>::ROWS,
+                            Arithmetic::Bf16 | Arithmetic::DynamicBf16 => <$token as Isa>::BF16_ROWS,
+                        },
                     )*
                 }
             }
@@ -353,19 +408,21 @@ macro_rules! instructions {
 }
 
 instructions! {
-    Portable(Portable) "portable";
+    Portable(Portable) "portable" Portable::new;
     #[cfg(target_arch = "x86_64")]
-    Avx2(x86_64::Avx2) "avx2";
+    Avx2(x86_64::Avx2) "avx2" x86_64::Avx2::new;
     #[cfg(target_arch = "x86_64")]
-    Avx512Vnni(x86_64::Avx512Vnni) "avx512vnni";
+    Avx512Vnni(x86_64::Avx512) "avx512vnni" x86_64::Avx512::new;
     #[cfg(target_arch = "x86_64")]
-    Amx(amx::Amx) "amx";
+    Avx512Bf16(x86_64::Avx512) "avx512bf16" x86_64::Avx512::with_bf16;
+    #[cfg(target_arch = "x86_64")]
+    Amx(amx::Amx) "amx" amx::Amx::new;
     #[cfg(target_arch = "aarch64")]
-    Neon(aarch64::Neon) "neon";
+    Neon(aarch64::Neon) "neon" aarch64::Neon::new;
     #[cfg(target_arch = "aarch64")]
-    Dotprod(aarch64::Dotprod) "dotprod";
+    Dotprod(aarch64::Dotprod) "dotprod" aarch64::Dotprod::new;
     #[cfg(target_arch = "aarch64")]
-    I8mm(aarch64::I8mm) "i8mm";
+    I8mm(aarch64::I8mm) "i8mm" aarch64::I8mm::new;
 }
 
 impl Instructions {
@@ -407,6 +464,7 @@ mod tests {
             assert_eq!(Instructions::named(instructions.name()), Some(instructions));
             assert!((1..=FLOAT_ROWS_MAX).contains(&instructions.rows(Arithmetic::Float)));
             assert!((1..=ROWS_MAX).contains(&instructions.rows(Arithmetic::Int8)));
+            assert!((1..=BF16_ROWS_MAX).contains(&instructions.rows(Arithmetic::Bf16)));
         }
         assert_eq!(Instructions::named("abacus"), None);
     }

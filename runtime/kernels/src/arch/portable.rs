@@ -3,9 +3,10 @@
 use super::{FLOAT_ROWS_MAX, IntSums, Isa, Sums, Work};
 use crate::elementwise::unary;
 use crate::rounding::round;
+use half::bf16;
 use sonotrace_format::function::Unary;
 use sonotrace_format::op::TILE_MACS_MAX;
-use sonotrace_format::panels::{GROUP, PANEL};
+use sonotrace_format::panels::{GROUP, PAIR, PANEL};
 
 /// Kernels as the build target's compiler makes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,7 @@ impl Portable {
 
 impl Isa for Portable {
     const FLOAT_ROWS: usize = ROWS;
+    const BF16_ROWS: usize = ROWS;
     const ROWS: usize = ROWS;
     const PANELS: usize = 1;
     const RUN: Option<usize> = Some(GROUP);
@@ -48,6 +50,21 @@ impl Isa for Portable {
     fn block(self, rows: &[&[f32]; FLOAT_ROWS_MAX], panel: &[f32], sums: &mut Sums) {
         half::<0>(rows, panel, sums);
         half::<COLUMNS>(rows, panel, sums);
+    }
+
+    fn block_bf16(self, rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]) {
+        let mut block = [[0.0f32; PANEL]; ROWS];
+        let (pairs, panel) = (rows.as_chunks::<PAIR>().0, panel.as_chunks::<{ PAIR * PANEL }>().0);
+        for (at, panel) in panel.iter().enumerate() {
+            for (lane, sums) in block.iter_mut().enumerate() {
+                let [first, second] = pairs[lane * (pairs.len() / ROWS) + at].map(bf16::to_f32);
+                for (sum, weights) in sums.iter_mut().zip(panel.as_chunks::<PAIR>().0) {
+                    *sum += first * weights[0].to_f32();
+                    *sum += second * weights[1].to_f32();
+                }
+            }
+        }
+        sums.copy_from_slice(&block);
     }
 
     #[inline(always)]

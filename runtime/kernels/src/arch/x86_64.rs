@@ -2,24 +2,64 @@
 
 use super::{FLOAT_ROWS_MAX, IntSums, Isa, Scaling, Sums, Work};
 use core::arch::x86_64::{
-    __m128i, __m256, __m256i, __m512, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
-    _mm_xor_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32,
-    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64,
-    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps,
-    _mm256_storeu_si256, _mm256_sub_epi32, _mm512_add_ps, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
-    _mm512_cvtps_epi32, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512,
+    __m128i, __m256, __m256i, __m512, __m512bh, __m512i, _mm_loadu_si128, _mm_packs_epi32, _mm_set1_epi8,
+    _mm_xor_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_castps_si256, _mm256_castsi256_ps,
+    _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtps_epi32,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_epi64x,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_storeu_si256, _mm256_sub_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_dpbf16_ps,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_packs_epi16, _mm512_packs_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
     _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
 };
-use sonotrace_format::panels::{GROUP, PANEL};
+use core::mem::transmute;
+use half::bf16;
+use sonotrace_format::panels::{GROUP, PAIR, PANEL};
 
 super::tokens! { is_x86_feature_detected:
     /// 256-bit integers and floats with fused multiply-add.
     Avx2 = "avx2", "fma", "f16c";
     /// 512-bit vectors with dot products of four bytes, such as Ice Lake and Zen 4.
     Avx512Vnni = "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni";
+    /// Dot products of pairs of bf16, such as Cooper Lake and Zen 4.
+    Avx512Bf16 = "avx512f", "avx512bf16";
+}
+
+/// [`Avx512Vnni`], with or without [`Avx512Bf16`]: the same kernels but for one block, so compiled once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avx512 {
+    vnni: Avx512Vnni,
+    bf16: Option<Avx512Bf16>,
+}
+
+impl Avx512 {
+    /// Returns the token without dot products of bf16.
+    pub fn new() -> Option<Self> {
+        Avx512Vnni::new().map(|vnni| Self { vnni, bf16: None })
+    }
+
+    /// Returns the token with dot products of bf16.
+    pub fn with_bf16() -> Option<Self> {
+        let bf16 = Some(Avx512Bf16::new()?);
+        Self::new().map(|token| Self { bf16, ..token })
+    }
+}
+
+/// The bits of the second element of a pair of bf16.
+const SECOND: i32 = 0xffff_0000u32.cast_signed();
+
+#[cfg(test)]
+impl Avx512 {
+    /// Returns the token on any processor.
+    ///
+    /// # Safety
+    /// None of its instructions is used.
+    pub(super) unsafe fn unchecked() -> Self {
+        Self { vnni: Avx512Vnni(()), bf16: None }
+    }
 }
 
 // Float: twelve vectors of sums, two of the panel and one of a repeated element, in sixteen registers.
@@ -27,14 +67,20 @@ super::vectors! {
     Avx2: "avx2,fma,f16c", tile 8_000_000,
     float 6, __m256, _mm256_setzero_ps(), _mm256_loadu_ps,
     |sum, weights, value| _mm256_fmadd_ps(_mm256_set1_ps(value), weights, sum), _mm256_storeu_ps,
+    bf16 |pairs| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(pairs))),
+    |pairs| _mm256_and_ps(pairs, _mm256_castsi256_ps(_mm256_set1_epi32(SECOND))),
+    _mm256_set1_ps, |sum, weights, value| _mm256_fmadd_ps(value, weights, sum),
     int8 6 x 4, run Some(GROUP), i16, 0, i16::from, avx2_round, avx2_i8, values avx2_values
 }
 
 // Float: twelve vectors of sums, enough to hide the latency of an addition.
 super::vectors! {
-    Avx512Vnni: "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", tile 8_000_000,
+    Avx512: "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", tile 8_000_000,
     float 12, __m512, _mm512_setzero_ps(), _mm512_loadu_ps,
     |sum, weights, value| _mm512_fmadd_ps(_mm512_set1_ps(value), weights, sum), _mm512_storeu_ps,
+    bf16 |pairs| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(pairs))),
+    |pairs| _mm512_and_ps(pairs, _mm512_castsi512_ps(_mm512_set1_epi32(SECOND))),
+    _mm512_set1_ps, |sum, weights, value| _mm512_fmadd_ps(value, weights, sum), dots dots_bf16,
     int8 6 x 4, run None, u8, 128, |value: i8| value.cast_unsigned() ^ 128, vnni_round, vnni_i8,
     values vnni_values
 }
@@ -139,7 +185,7 @@ fn avx2_half(rows: &[i16], panel: &[i8], first: usize) -> [__m256i; AVX2_ROWS] {
 }
 
 /// Rows of a block of an int8 product.
-const VNNI_ROWS: usize = <Avx512Vnni as Isa>::ROWS;
+const VNNI_ROWS: usize = <Avx512 as Isa>::ROWS;
 
 /// Rounds with the processor's rounding mode, which is to the nearest even, and adds 128. Four vectors at a time, then one.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
@@ -171,7 +217,7 @@ fn vnni_round(values: &[f32], factor: f32, packed: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [<Avx512Vnni as Isa>::IntSums]) {
+fn vnni_i8(rows: &[u8], panels: &[i8], sums: &mut [<Avx512 as Isa>::IntSums]) {
     let bytes = panels.len() / sums.len();
     for (sums, panel) in sums.iter_mut().zip(panels.chunks(bytes)) {
         for (sums, block) in sums.iter_mut().zip(vnni_block::<1>(rows, panel)) {
@@ -256,4 +302,31 @@ fn vnni_block<const PANELS: usize>(rows: &[u8], panels: &[i8]) -> [[__m512i; PAN
         }
     }
     block
+}
+
+/// Multiplies rows with a panel of pairs of bf16.
+fn dots_bf16(_: Avx512Bf16, rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]) {
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn dots(rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]) {
+        const ROWS: usize = <Avx512 as Isa>::BF16_ROWS;
+        let panel = panel.as_chunks::<{ PAIR * PANEL }>().0;
+        let pairs = rows.as_chunks::<PAIR>().0;
+        let mut block = [_mm512_setzero_ps(); ROWS];
+        for (at, panel) in panel.iter().enumerate() {
+            // SAFETY: 64 bytes; no alignment is needed.
+            let weights = unsafe { _mm512_loadu_si512(panel.as_ptr().cast()) };
+            for (lane, sums) in block.iter_mut().enumerate() {
+                let pair = _mm512_set1_epi32(bytemuck::cast(pairs[lane * (pairs.len() / ROWS) + at]));
+                // SAFETY: both types are 512 bits of any values.
+                let (pair, weights): (__m512bh, __m512bh) = unsafe { (transmute(pair), transmute(weights)) };
+                *sums = _mm512_dpbf16_ps(*sums, pair, weights);
+            }
+        }
+        for (sums, block) in sums.iter_mut().zip(block) {
+            // SAFETY: sixteen floats; no alignment is needed.
+            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), block) }
+        }
+    }
+    // SAFETY: the token proves that the processor has the instructions.
+    unsafe { dots(rows, panel, sums) }
 }

@@ -1,5 +1,6 @@
 //! Emulates the instructions of AMX that the kernels use, as Intel's manual defines them (Software Developer's Manual, volume 2:
-//! LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TILERELEASE, TDPBUSD), in the signal that an unknown instruction causes. The
+//! LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TILERELEASE, TDPBUSD,
+//! TDPBF16PS), in the signal that an unknown instruction causes. The
 //! signal ends the process, as without the emulator, for all other instructions and for operands that the manual forbids.
 
 use libc::{REG_RIP, c_int, c_void, siginfo_t, ucontext_t};
@@ -95,12 +96,13 @@ fn emulate(tiles: &mut [Tile; 8], registers: &[i64; 23]) -> Option<usize> {
             }
             Some(memory.length)
         }
-        (0x5e, 1, false) if third < 8 => {
+        (0x5e, 1, false) | (0x5c, 2, false) if third < 8 => {
             let [a, b] = [*existing(&mut tiles[rm])?, *existing(&mut tiles[third])?];
             let sums = existing(&mut tiles[reg])?;
             let are_distinct = reg != rm && rm != third && reg != third;
             let do_fit = a.rows == sums.rows && b.row_bytes == sums.row_bytes && a.row_bytes / 4 == b.rows;
-            (are_distinct && do_fit).then(|| add_products(sums, &a, &b))?;
+            let add = if prefix == 1 { add_products } else { add_bf16_products };
+            (are_distinct && do_fit).then(|| add(sums, &a, &b))?;
             Some(5)
         }
         _ => None,
@@ -140,6 +142,29 @@ fn add_products(sums: &mut Tile, a: &Tile, b: &Tile) {
                 let sum = sums[4 * n..].first_chunk_mut::<4>().unwrap();
                 *sum = i32::from_le_bytes(*sum).wrapping_add(products.sum()).to_le_bytes();
             }
+        }
+    }
+}
+
+/// TDPBF16PS: sums of the first elements of all pairs, and of the second ones, then of both, with fused multiply-add; values below
+/// the normal ones are zero.
+fn add_bf16_products(sums: &mut Tile, a: &Tile, b: &Tile) {
+    let flush = |value: f32| if value.is_subnormal() { 0.0 } else { value };
+    let element = |row: &[u8; ROW_BYTES], at: usize| {
+        flush(f32::from_bits(u32::from_le_bytes([0, 0, row[2 * at], row[2 * at + 1]])))
+    };
+    for (row, sums) in sums.data.iter_mut().enumerate().take(sums.rows) {
+        for n in 0..b.row_bytes / 4 {
+            let mut of_pairs = [0.0f32; 2];
+            for k in 0..a.row_bytes / 4 {
+                for (at, sum) in of_pairs.iter_mut().enumerate() {
+                    let (a, b) = (element(&a.data[row], 2 * k + at), element(&b.data[k], 2 * n + at));
+                    *sum = flush(a.mul_add(b, *sum));
+                }
+            }
+            let sum = sums[4 * n..].first_chunk_mut::<4>().unwrap();
+            let total = flush(f32::from_le_bytes(*sum)) + flush(of_pairs[0] + of_pairs[1]);
+            *sum = flush(total).to_le_bytes();
         }
     }
 }

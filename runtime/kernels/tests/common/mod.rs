@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use core::ptr::NonNull;
+use half::bf16;
 use sonotrace_format::function::{Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace_format::op::{
     Arithmetic, Conv, Elementwise, GridSample, MatMul, Normalize, Outside, Softmax, Statistics, Window,
@@ -139,6 +140,19 @@ pub fn pack_f32(n: usize, k: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32
     panels
 }
 
+/// Packs weights into bf16 panels: `[ceil(n / 16)][ceil(k / 2)][16][2]`.
+pub fn pack_bf16(n: usize, k: usize, at: impl Fn(usize, usize) -> f32) -> Vec<bf16> {
+    let weight = |channel: usize, k_at: usize| if channel < n && k_at < k { at(channel, k_at) } else { 0.0 };
+    let mut panels = Vec::new();
+    for panel in 0..n.div_ceil(16) {
+        for pair in 0..k.div_ceil(2) {
+            let elements = (0..32).map(|lane| weight(panel * 16 + lane / 2, pair * 2 + lane % 2));
+            panels.extend(elements.map(bf16::from_f32));
+        }
+    }
+    panels
+}
+
 /// Packs weights into i8 panels: scales, sums, `[ceil(n / 16)][ceil(k / 4)][16][4]`.
 pub fn pack_i8(n: usize, k: usize, scales: &[f32], at: impl Fn(usize, usize) -> i8) -> Vec<u8> {
     let channels = n.div_ceil(16) * 16;
@@ -200,6 +214,25 @@ pub fn int8_matmul() -> Case {
     )
 }
 
+/// Returns a product in bf16 of `m` x `k` by `k` x `n`, with bias.
+pub fn bf16_matmul(m: usize, n: usize, k: usize) -> Case {
+    let mut random = Random((m * n * k) as u64);
+    let (rows, weights, bias) = (random.floats(m * k), random.floats(n * k), random.floats(n));
+    let panels = pack_bf16(n, k, |channel, at| weights[channel * k + at]);
+    let [m, n, k] = [m, n, k].map(|extent| extent as u32);
+    Case::new(
+        "bf16 matmul",
+        MatMul { activation: Unary::COPY, arithmetic: Arithmetic::Bf16 },
+        [1, 1, 1, 1, 1, m, n, k],
+        Output::f32((m * n).into(), [0, 0, 0, 0, 0, n, 1, 0]),
+        [
+            Some(Constant::f32(&rows, [0, 0, 0, 0, 0, k, 0, 1])),
+            Some(Constant::panels(bytemuck::cast_slice(&panels), Dtype::Bf16)),
+            Some(Constant::f32(&bias, [0, 0, 0, 0, 0, 0, 1, 0])),
+        ],
+    )
+}
+
 /// Returns a product in int8 of `m` x `k` by `k` x `n` in which most integers have the largest magnitude.
 pub fn int8_extremes(m: usize, n: usize, k: usize) -> Case {
     let mut random = Random((m * n * k) as u64);
@@ -221,7 +254,7 @@ pub fn int8_extremes(m: usize, n: usize, k: usize) -> Case {
 }
 
 /// Extents of products around the sizes of blocks: rows, columns, depth.
-pub const INT8_SHAPES: [[usize; 3]; 9] = [
+pub const BLOCK_SHAPES: [[usize; 3]; 9] = [
     [1, 1, 1],
     [2, 15, 4],
     [5, 17, 12],
@@ -238,6 +271,12 @@ pub fn dynamic_matmul() -> Case {
     let case = matmul();
     let operation = MatMul { activation: Unary::COPY, arithmetic: Arithmetic::DynamicInt8 };
     Case { name: "dynamic int8 matmul", operation: operation.into(), ..case }
+}
+
+/// The same in bf16.
+pub fn dynamic_bf16_matmul() -> Case {
+    let operation = MatMul { activation: Unary::COPY, arithmetic: Arithmetic::DynamicBf16 };
+    Case { name: "dynamic bf16 matmul", operation: operation.into(), ..matmul() }
 }
 
 /// Returns the convolution of two images of 5 channels, 3 x 3 kernels, stride 2, one row and column of padding, weights
@@ -325,13 +364,15 @@ pub fn sampling(outside: Outside) -> Case {
 }
 
 /// Returns a case for each way of splitting work.
-pub fn cases() -> [Case; 10] {
+pub fn cases() -> [Case; 12] {
     let normalize = Normalize { statistics: Statistics::MeanVariance, kept_dims: 7, epsilon: 1e-5 };
     let softmax = Softmax { kept_dims: 7 };
     [
         matmul(),
         int8_matmul(),
         dynamic_matmul(),
+        bf16_matmul(70, 50, 77),
+        dynamic_bf16_matmul(),
         convolution(),
         elementwise(),
         rows_of("softmax", softmax, false),
