@@ -111,12 +111,13 @@ impl Op {
         }
     }
 
-    /// The activation of a product.
+    /// The activation of a product or a normalisation.
     pub fn activation_mut(&mut self) -> Option<&mut Unary> {
         match &mut self.operation {
             Operation::MatMul(op) => Some(&mut op.activation),
             Operation::Conv(op) => Some(&mut op.activation),
             Operation::DepthwiseConv(op) => Some(&mut op.activation),
+            Operation::Normalize(op) => Some(&mut op.activation),
             _ => None,
         }
     }
