@@ -141,7 +141,7 @@ fn function(model: &TypedModel, outlet: OutletId, name: &str) -> Option<OutletId
 
 /// A constant whose elements are all the same number.
 fn number(model: &TypedModel, outlet: OutletId) -> Option<f32> {
-    scalar(&*model.outlet_fact(outlet).ok()?.konst.as_ref()?.as_uniform()?)
+    scalar(&model.outlet_fact(outlet).ok()?.konst.as_ref()?.as_uniform()?)
 }
 
 fn scalar(tensor: &Tensor) -> Option<f32> {
