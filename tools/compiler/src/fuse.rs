@@ -5,7 +5,9 @@
 //! and write its output directly. [`project`] computes their offsets and strides. A sum of products is found the other way
 //! round: the sum reads what the product reads.
 
+use crate::border::{compact, spread};
 use crate::graph::{Home, Module, Op, Operand, Program};
+use crate::panics;
 use crate::view::{MapDim, TensorId, merge_dims, project};
 use sonotrace::format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace::format::op::{Elementwise, Reduction};
@@ -17,6 +19,7 @@ pub fn fuse(module: &Module, program: &mut Program) {
     remove_unread(module, program);
     let mut at = 0;
     while at < program.ops.len() {
+        panics::at(at);
         if let Some((writer, op)) = sum_of_products(module, program, at) {
             program.ops[at] = op;
             program.ops.remove(writer);
@@ -107,6 +110,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
         let mut writer = program.ops[index].clone();
         let has_any_dims = writer.function().is_some() || writer.operation.kept_dims().is_some();
         if has_any_dims {
+            spread(&mut writer)?;
             let ends = |dim: usize| [source.strides[dim], source.strides[dim] * op.dims[dim]];
             split_dims(&mut writer, 0, &(0..DIMS).flat_map(ends).collect::<Vec<usize>>())?;
         }
@@ -127,6 +131,7 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
         writer.operands[0] = Some(output);
         if has_any_dims {
             merge(&mut writer);
+            compact(&mut writer)?;
         }
         changes.push((index, writer));
     }

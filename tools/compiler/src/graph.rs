@@ -45,6 +45,16 @@ pub enum Constant {
     },
 }
 
+impl Constant {
+    /// Frees the values: the kind stays.
+    pub fn free(&mut self) {
+        match self {
+            Self::Floats(values) | Self::Panels { values, .. } => *values = Vec::new(),
+            Self::Indices(values) => *values = Vec::new(),
+        }
+    }
+}
+
 /// A tensor.
 #[derive(Debug, Clone)]
 pub struct Tensor {

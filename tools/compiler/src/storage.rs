@@ -1,7 +1,8 @@
 //! Storage of constants: f32, f16 or 8-bit integers, and their places in the weights section.
 
 use crate::error::CompileError;
-use crate::graph::{Constant, Module, Op};
+use crate::graph::{Constant, Module, Op, Tensor};
+use crate::panics;
 use crate::view::TensorId;
 use half::f16;
 use sonotrace::format::op::{Arithmetic, INT8_DEPTH_MAX, dynamic_columns};
@@ -59,16 +60,28 @@ pub struct Stored {
     pub elements: u64,
 }
 
-/// Writes the weights section. Constants that no operation reads are left out: their place is none.
+/// Writes the weights section, and frees the constants, which are left without values. Those that no operation reads are left out:
+/// their place is none.
 ///
 /// # Errors
 /// [`CompileError::Weight`] for a weight of a product that is not finite, or too large for f16.
-pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<Stored>>), CompileError> {
+pub fn store(module: &mut Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<Stored>>), CompileError> {
     let uses = uses(module);
-    let mut bytes = Vec::new();
+    let read: Vec<bool> = uses.iter().map(Option::is_some).collect();
+    for (tensor, _) in module.tensors.iter_mut().zip(&read).filter(|(_, is_read)| !**is_read) {
+        if let Some(constant) = &mut tensor.constant {
+            constant.free();
+        }
+    }
+    // As large as with f32, so that it is never copied to grow; what is not used costs no memory.
+    let largest = |tensor: &Tensor| tensor.elements * size_of::<f32>() + TENSOR_ALIGN as usize;
+    let constants =
+        module.tensors.iter().zip(&read).filter(|(tensor, is_read)| tensor.constant.is_some() && **is_read);
+    let mut bytes = Vec::with_capacity(constants.map(|(tensor, _)| largest(tensor)).sum());
     let mut places = vec![None; module.tensors.len()];
-    for (id, tensor) in module.tensors.iter().enumerate() {
-        let (Some(constant), Some(is_f16_read)) = (&tensor.constant, uses[id]) else {
+    for (id, tensor) in module.tensors.iter_mut().enumerate() {
+        panics::at(id);
+        let (Some(constant), Some(is_f16_read)) = (&mut tensor.constant, uses[id]) else {
             continue;
         };
         let refused = |problem: String| CompileError::Weight {
@@ -78,7 +91,7 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
         };
         bytes.resize(bytes.len().next_multiple_of(TENSOR_ALIGN as usize), 0);
         let offset = bytes.len() as u64;
-        let dtype = match constant {
+        let dtype = match &*constant {
             Constant::Indices(values) => {
                 bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
                 Dtype::I32
@@ -115,6 +128,7 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
         };
         let elements = (bytes.len() as u64 - offset) / dtype.bytes();
         places[id] = Some(Stored { offset, dtype, elements });
+        constant.free();
     }
     Ok((bytes, places))
 }
