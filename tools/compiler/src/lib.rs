@@ -48,7 +48,7 @@ pub use storage::Weights;
 use conventions::Conventions;
 use frontend::Graph;
 use graph::{Home, Module, Port, Program};
-use sonotrace::format::{AlignedBytes, ModelError};
+use sonotrace::format::{Model, ModelError, PAGE_BYTES};
 use std::path::PathBuf;
 use tract_core::internal::TypedModel;
 
@@ -125,13 +125,13 @@ fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, 
     let program_bytes: Vec<u64> =
         (0..module.programs.len()).map(|program| storage::program_bytes(&module, program, &places)).collect();
     let mut golden = golden::make(&runs, &program_bytes);
-    let weight_bytes = weights.len() as u64;
+    let weight_bytes = weights.bytes as u64;
     let record = match &conventions {
         Some(conventions) => conventions.record(&module.programs)?,
         None => conventions::none(),
     };
     let provenance = provenance::text(&graphs, options, conventions_hash.as_deref());
-    let write = |module: &mut Module, weights: &[u8], golden: &golden::Golden| {
+    let write = |module: &mut Module, weights: &storage::Section, golden: &golden::Golden| {
         passes::over_module("write", module, |module| {
             write::write(&write::Contents {
                 module,
@@ -148,11 +148,21 @@ fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, 
         written = write(&mut module, &weights, &golden)?;
     }
     drop(weights);
-    // The runtime's own verifier must accept the file.
-    let aligned = AlignedBytes::new(&written.bytes);
-    sonotrace::format::Model::parse(aligned.bytes()).map_err(|error| with_node(&module, error.into()))?;
+    verify(&mut written.bytes).map_err(|error| with_node(&module, error.into()))?;
     let report = report(&module, &program_bytes, &golden, &written, weight_bytes);
     Ok(Compiled { bytes: written.bytes, report })
+}
+
+/// The runtime's own verifier must accept the file. It reads from the start of a page, to which the file is moved for that: a copy
+/// would take as much memory again.
+fn verify(file: &mut Vec<u8>) -> Result<(), ModelError> {
+    let page = PAGE_BYTES as usize;
+    file.reserve_exact(page);
+    let before = file.as_ptr().align_offset(page);
+    file.splice(..0, std::iter::repeat_n(0, before));
+    let result = Model::parse(&file[before..]).map(|_| ());
+    file.drain(..before);
+    result
 }
 
 /// Names the node of an operation that the runtime refuses.

@@ -1,7 +1,7 @@
 //! Storage of constants: f32, f16 or 8-bit integers, and their places in the weights section.
 
 use crate::error::CompileError;
-use crate::graph::{Constant, Module, Op, Tensor};
+use crate::graph::{Constant, Module, Op};
 use crate::panics;
 use crate::view::TensorId;
 use half::f16;
@@ -60,12 +60,30 @@ pub struct Stored {
     pub elements: u64,
 }
 
+/// The weights section, in a piece for each constant, so that a piece can take the memory of a constant that was freed.
+#[derive(Debug, Default)]
+pub struct Section {
+    /// Length of the section.
+    pub bytes: usize,
+    /// Offsets and content.
+    pieces: Vec<(usize, Vec<u8>)>,
+}
+
+impl Section {
+    /// Writes the section to a part of a file, which is zero before.
+    pub fn write(&self, to: &mut [u8]) {
+        for (offset, piece) in &self.pieces {
+            to[*offset..][..piece.len()].copy_from_slice(piece);
+        }
+    }
+}
+
 /// Writes the weights section, and frees the constants, which are left without values. Those that no operation reads are left out:
 /// their place is none.
 ///
 /// # Errors
 /// [`CompileError::Weight`] for a weight of a product that is not finite, or too large for f16.
-pub fn store(module: &mut Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<Stored>>), CompileError> {
+pub fn store(module: &mut Module, weights: Weights) -> Result<(Section, Vec<Option<Stored>>), CompileError> {
     let uses = uses(module);
     let read: Vec<bool> = uses.iter().map(Option::is_some).collect();
     for (tensor, _) in module.tensors.iter_mut().zip(&read).filter(|(_, is_read)| !**is_read) {
@@ -73,11 +91,7 @@ pub fn store(module: &mut Module, weights: Weights) -> Result<(Vec<u8>, Vec<Opti
             constant.free();
         }
     }
-    // As large as with f32, so that it is never copied to grow; what is not used costs no memory.
-    let largest = |tensor: &Tensor| tensor.elements * size_of::<f32>() + TENSOR_ALIGN as usize;
-    let constants =
-        module.tensors.iter().zip(&read).filter(|(tensor, is_read)| tensor.constant.is_some() && **is_read);
-    let mut bytes = Vec::with_capacity(constants.map(|(tensor, _)| largest(tensor)).sum());
+    let mut section = Section::default();
     let mut places = vec![None; module.tensors.len()];
     for (id, tensor) in module.tensors.iter_mut().enumerate() {
         panics::at(id);
@@ -89,8 +103,8 @@ pub fn store(module: &mut Module, weights: Weights) -> Result<(Vec<u8>, Vec<Opti
             node: tensor.owner.1.clone(),
             problem,
         };
-        bytes.resize(bytes.len().next_multiple_of(TENSOR_ALIGN as usize), 0);
-        let offset = bytes.len() as u64;
+        let offset = section.bytes.next_multiple_of(TENSOR_ALIGN as usize);
+        let mut bytes = Vec::with_capacity(tensor.elements * size_of::<f32>());
         let dtype = match &*constant {
             Constant::Indices(values) => {
                 bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
@@ -126,11 +140,13 @@ pub fn store(module: &mut Module, weights: Weights) -> Result<(Vec<u8>, Vec<Opti
                 }
             }
         };
-        let elements = (bytes.len() as u64 - offset) / dtype.bytes();
-        places[id] = Some(Stored { offset, dtype, elements });
+        let elements = bytes.len() as u64 / dtype.bytes();
+        places[id] = Some(Stored { offset: offset as u64, dtype, elements });
         constant.free();
+        section.bytes = offset + bytes.len();
+        section.pieces.push((offset, bytes));
     }
-    Ok((bytes, places))
+    Ok((section, places))
 }
 
 /// Products with fewer rows or columns, or of fewer terms, are not computed in int8 if their columns must be rounded first.
