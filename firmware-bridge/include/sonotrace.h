@@ -755,6 +755,8 @@ typedef struct {
   uint64_t frames_refused;
   // `dropped_malformed` by the field that is wrong: index `SONOTRACE_FRAME_FIELD_`.
   uint64_t malformed_by_field[SONOTRACE_FRAME_FIELDS];
+  // Replies to prompts that no fetched overlay had when the session was closed; 0 until then.
+  uint64_t answers_undelivered;
 } sonotrace_counters_t;
 
 // All reasons, in the order of their wire values.

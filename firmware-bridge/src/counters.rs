@@ -53,6 +53,8 @@ pub struct BridgeCounters {
     pub frames_refused: u64,
     /// `dropped_malformed` by the field that is wrong: index `SONOTRACE_FRAME_FIELD_`.
     pub malformed_by_field: [u64; FRAME_FIELDS],
+    /// Replies to prompts that no fetched overlay had when the session was closed; 0 until then.
+    pub answers_undelivered: u64,
 }
 
 impl BridgeCounters {
@@ -81,6 +83,7 @@ impl BridgeCounters {
             events_lost: counters.events_lost,
             frames_refused: 0,
             malformed_by_field: counters.malformed,
+            answers_undelivered: counters.answers_undelivered,
         }
     }
 }

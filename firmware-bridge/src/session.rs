@@ -48,6 +48,15 @@ pub(crate) struct Display {
     pub heartbeat: u64,
 }
 
+impl Display {
+    /// Takes the overlays that are still queued, which nobody will fetch. Returns the number of their replies to prompts.
+    fn take_unfetched_answers(&mut self) -> u64 {
+        // As many as a ring holds, so that damaged positions cannot keep this busy.
+        let queued = self.ring.backlog();
+        (0..queued).map(|_| self.ring.take().map_or(0, |overlay| overlay.answers().len() as u64)).sum()
+    }
+}
+
 /// The side that supplies frames.
 pub(crate) struct Acquisition {
     pub frames: FrameProducer<'static>,
@@ -461,8 +470,9 @@ pub unsafe extern "C" fn sonotrace_close_sized(
         let worker = session.worker.enter("worker")?;
         let acquisition = session.acquisition.enter("acquisition")?;
         let commands = session.commands.enter("user's")?;
-        let overlays = session.overlays.enter("display's")?;
+        let mut overlays = session.overlays.enter("display's")?;
         let events = session.events.enter("log's")?;
+        let unfetched_answers = overlays.take_unfetched_answers();
         acquisition.keep();
         commands.keep();
         overlays.keep();
@@ -481,7 +491,11 @@ pub unsafe extern "C" fn sonotrace_close_sized(
         let worker = worker.into_value().0;
         let heartbeat = worker.heartbeat();
         let totals = BridgeCounters::of(&worker.finish(), heartbeat);
-        counters.set_prefix(&BridgeCounters { frames_refused: session.refused(), ..totals });
+        counters.set_prefix(&BridgeCounters {
+            frames_refused: session.refused(),
+            answers_undelivered: totals.answers_undelivered + unfetched_answers,
+            ..totals
+        });
         Ok(())
     })
 }

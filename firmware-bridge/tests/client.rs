@@ -2,6 +2,9 @@
 //! byte.
 #![allow(clippy::unwrap_used)]
 
+mod c_compiler;
+
+use c_compiler::{Folder, SHARED, STATIC, bridge, compiled, sanitized, texts};
 use sonotrace::exec::MemoryRequired;
 use sonotrace::file::ModelFile;
 use sonotrace::format::Model;
@@ -13,7 +16,7 @@ use sonotrace::hal::ring::{CommandRing, EventRing, FrameRing, OverlayRing};
 use sonotrace::region::Region;
 use sonotrace::session::{Policy, Poll, Ports, Session, SessionConfig, memory_required};
 use sonotrace_sim::{SimConfig, SimFrame, Simulator};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// A prompt, and the frame (counted from 1) before which it is sent.
@@ -98,55 +101,40 @@ fn in_rust(model: &Path, frames: &[SimFrame]) -> Vec<u8> {
     overlays
 }
 
-/// Compiles the client into `folder`. The library is in the folder of this test's executable.
-fn client(folder: &Path) -> PathBuf {
-    let bridge = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library = std::env::current_exe().unwrap().with_file_name("libsonotrace_ffi.a");
-    assert!(library.exists(), "{} was not built", library.display());
-    let program = folder.join("replay");
-    let built = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
-        .args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
-        .arg(bridge.join("include"))
-        .arg(bridge.join("clients/replay.c"))
-        .arg(&library)
-        .args(["-lpthread", "-ldl", "-lm", "-o"])
-        .arg(&program)
-        .output()
-        .expect("a C compiler is installed");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    program
-}
-
+/// Plainly, and with sanitizers and both libraries.
 #[test]
 fn overlays_in_c_and_rust_are_byte_identical() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = bridge().parent().unwrap();
     let (small, other) = (root.join("runtime/tests/data/disc.sono"), root.join("models/sonosamlite.sono"));
-    let folder = std::env::temp_dir().join(format!("sonotrace-client-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Folder::new("client");
     let frames = frames();
     let recorded: Vec<u8> = frames
         .iter()
         .flat_map(|frame| [bytemuck::bytes_of(&frame.descriptor), &frame.payload[..]].concat())
         .collect();
-    let (frames_path, prompts_path) = (folder.join("frames"), folder.join("prompts"));
+    let (frames_path, prompts_path) = (folder.0.join("frames"), folder.0.join("prompts"));
     std::fs::write(&frames_path, recorded).unwrap();
     std::fs::write(&prompts_path, prompts().iter().map(line).collect::<String>()).unwrap();
-    let (overlays_path, other_path) = (folder.join("overlays"), folder.join("other_overlays"));
-    let run = Command::new(client(&folder))
-        .args([&small, &other, &frames_path, &prompts_path, &overlays_path, &other_path])
-        .output()
-        .unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    println!("{}", String::from_utf8_lossy(&run.stdout));
-    let (overlays, other_overlays) =
-        (std::fs::read(&overlays_path).unwrap(), std::fs::read(&other_path).unwrap());
-    std::fs::remove_dir_all(&folder).unwrap();
-
-    assert_eq!(overlays.len(), frames.len() * size_of::<Overlay>());
-    assert!(overlays == in_rust(&small, &frames), "the overlays differ");
-    assert!(other_overlays == in_rust(&other, &frames[..3]), "the other model's overlays differ");
+    let (overlays_path, other_path) = (folder.0.join("overlays"), folder.0.join("other_overlays"));
+    let (in_rust, other_in_rust) = (in_rust(&small, &frames), in_rust(&other, &frames[..3]));
+    for build in [STATIC, SHARED].iter().chain(sanitized()) {
+        let client = compiled(*build, &bridge().join("clients/replay.c"), &bridge().join("include"), &folder);
+        let run = Command::new(client)
+            .args([&small, &other, &frames_path, &prompts_path, &overlays_path, &other_path])
+            .output()
+            .unwrap();
+        let (printed, errors) = texts(&run);
+        assert!(run.status.success(), "{build:?}: {printed}{errors}");
+        println!("{printed}");
+        assert!(std::fs::read(&overlays_path).unwrap() == in_rust, "{build:?}: the overlays differ");
+        assert!(
+            std::fs::read(&other_path).unwrap() == other_in_rust,
+            "{build:?}: the other model's overlays differ"
+        );
+    }
+    assert_eq!(in_rust.len(), frames.len() * size_of::<Overlay>());
     // The overlays are not empty.
-    let shown = overlays.chunks_exact(size_of::<Overlay>());
+    let shown = in_rust.chunks_exact(size_of::<Overlay>());
     let objects: usize =
         shown.map(|bytes| bytemuck::pod_read_unaligned::<Overlay>(bytes).objects().len()).sum();
     assert!(objects > 20, "{objects} objects");

@@ -1,4 +1,5 @@
 //! The committed C header matches the Rust source.
+#![cfg(not(sonotrace_sanitizer))]
 #![allow(clippy::unwrap_used)]
 
 use sonotrace_hal::event::EventKind;

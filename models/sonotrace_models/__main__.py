@@ -9,6 +9,7 @@ import torch
 import tyro
 from torch import nn
 
+from sonotrace_models.architectures.run import ArchitecturesConfig, try_architectures
 from sonotrace_models.data.embeddings import embed
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
@@ -87,6 +88,7 @@ Stage = (
     | Annotated[CineConfig, tyro.conf.subcommand("cine")]
     | Annotated[KeepConfig, tyro.conf.subcommand("keep")]
     | Annotated[ExportConfig, tyro.conf.subcommand("export")]
+    | Annotated[ArchitecturesConfig, tyro.conf.subcommand("architectures")]
 )
 
 
@@ -108,7 +110,7 @@ def keep(config: KeepConfig) -> None:
 
 
 def main() -> int:
-    """Runs one stage. Returns 2 on a `DataError`."""
+    """Runs one stage. Returns 2 on a `DataError`, and 1 if a network is computed wrongly."""
     config = tyro.cli(Stage, prog="python -m sonotrace_models")
     torch.set_float32_matmul_precision("high")
     try:
@@ -143,6 +145,8 @@ def main() -> int:
                 keep(config)
             case ExportConfig():
                 export(config)
+            case ArchitecturesConfig():
+                return 0 if try_architectures(config) else 1
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -50,7 +50,12 @@ fn a_piece_that_takes_long_is_refused() {
     let sum = Reduce { reduction: Reduction::Sum, kept_dims: 7 };
     assert_eq!(error_of(sum, dims, one, &[repeated()]), wrong);
     assert_eq!(error_of(Softmax { kept_dims: 7 }, dims, row, &[repeated()]), wrong);
-    let normalize = Normalize { statistics: Statistics::MeanVariance, kept_dims: 7, epsilon: 1e-5 };
+    let normalize = Normalize {
+        statistics: Statistics::MeanVariance,
+        kept_dims: 7,
+        epsilon: 1e-5,
+        activation: Unary::COPY,
+    };
     assert_eq!(error_of(normalize, dims, row, &[repeated()]), wrong);
     let window = |kernel: u32, input: u32| Window {
         kernel: [kernel; 2],

@@ -20,10 +20,10 @@ use std::collections::BTreeSet;
 
 const SCRIPT: &str = include_str!("../../hal/sim/tests/data/ten_minutes.scan");
 
-/// Returns the steps of the script. On aarch64, where tests also run under emulation, at a tenth of its frame rate:
-/// all events, in less time.
+/// Returns the steps of the script. On aarch64, where tests also run under emulation, and with a sanitizer at a tenth of its
+/// frame rate: all events, in less time.
 fn steps() -> Vec<Step> {
-    let script = match cfg!(target_arch = "aarch64") {
+    let script = match cfg!(any(target_arch = "aarch64", sonotrace_sanitizer)) {
         true => SCRIPT.replace("rate 20 hz", "rate 2 hz"),
         false => SCRIPT.to_owned(),
     };

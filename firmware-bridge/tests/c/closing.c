@@ -42,6 +42,13 @@ static void from_the_clock(const char *model) {
   free_scan(scan);
 }
 
+/* Each round opens a session, which takes longer with sanitizers. */
+#ifdef SANITIZED
+#define ROUNDS 20
+#else
+#define ROUNDS 50
+#endif
+
 static atomic_int must_end;
 
 static void *steps(void *user) {
@@ -70,7 +77,7 @@ static void *commits(void *user) {
 static void from_another_thread(const char *model) {
   sonotrace_config_t config = small_config();
   unsigned refusals = 0;
-  for (unsigned round = 0; round < 200; round += 1) {
+  for (unsigned round = 0; round < ROUNDS; round += 1) {
     struct scan scan = open_scan(model, &config);
     pthread_t stepping, committing;
     atomic_store(&must_end, 0);

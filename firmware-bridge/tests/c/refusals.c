@@ -115,12 +115,17 @@ static void overruns(const char *model) {
   }
 }
 
-/* The words of the ring whose slots have some content: found by its header. */
+/* The words of the ring whose slots have some content: found by its header. Another ring follows it, other than copies of the
+ * header. */
 static uint32_t *ring_of(struct scan scan, const char *content) {
   for (size_t at = 0; at + 64 <= scan.region_bytes; at += 64) {
     uint8_t *header = (uint8_t *)scan.region + at;
     if (memcmp(header, "SNTR", 4) == 0 && memcmp(header + 8, content, 4) == 0) {
-      return (uint32_t *)(void *)header;
+      uint32_t *words = (uint32_t *)(void *)header;
+      size_t next = at + words[12];
+      if (next + 4 <= scan.region_bytes && memcmp((uint8_t *)scan.region + next, "SNTR", 4) == 0) {
+        return words;
+      }
     }
   }
   CHECK(0 && "no such ring");
@@ -194,6 +199,37 @@ static void unfetched(const char *model) {
   free_scan(scan);
 }
 
+/* Replies to prompts that no fetched overlay had are counted when the session is closed: those of queued overlays, and those
+ * that wait for another overlay because theirs was evicted. */
+static void undelivered(const char *model) {
+  for (unsigned fetched = 0; fetched <= 4; fetched += 1) {
+    sonotrace_config_t config = small_config();
+    struct scan scan = open_scan(model, &config);
+    sonotrace_prompt_t click = small_click();
+    sonotrace_counters_t counters;
+    unsigned delivered = 0;
+    for (uint64_t seq = 1; seq <= 10; seq += 1) {
+      CHECK_OK(sonotrace_prompt(scan.session, &click, NULL));
+      CHECK_OK(commit(scan.session, small_frame(seq)));
+      CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+    }
+    for (unsigned at = 0; at < fetched; at += 1) {
+      const sonotrace_overlay_t *overlay;
+      CHECK_OK(sonotrace_overlay_poll(scan.session, &overlay));
+      delivered += overlay->answer_count;
+    }
+    CHECK_OK(sonotrace_counters(scan.session, &counters));
+    CHECK(counters.answers_undelivered == 0 && counters.overlays_unfetched == 6);
+    /* One more, which no frame serves. */
+    CHECK_OK(sonotrace_prompt(scan.session, &click, NULL));
+    CHECK_OK(sonotrace_close(scan.session, &counters));
+    CHECK(counters.prompts_unanswered == 1);
+    CHECK(counters.prompts_served + counters.prompts_too_old + counters.prompts_refused == 10);
+    CHECK(delivered >= fetched && counters.answers_undelivered == 10 - delivered);
+    free_scan(scan);
+  }
+}
+
 /* Anything but a regular file is refused at once, also a FIFO without a writer. */
 static void files(const char *fifo) {
   const char *paths[] = {fifo, "/dev/zero", "/dev/null", "/", "/no/such/file"};
@@ -211,6 +247,7 @@ int main(int argc, char **argv) {
   overruns(argv[1]);
   old_overlays(argv[1]);
   unfetched(argv[1]);
+  undelivered(argv[1]);
   files(argv[2]);
   return 0;
 }

@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
   if (status != SONOTRACE_STATUS_OK) {
     CHECK(bytes == 0 && align == 0);
     printf("memory: %s: %s\n", sonotrace_status_name(status), sonotrace_last_error());
+    sonotrace_model_unmap(model);
     return 0;
   }
   void *region = aligned_alloc(align, (bytes + align - 1) / align * align);
@@ -61,6 +62,8 @@ int main(int argc, char **argv) {
   CHECK_OK(sonotrace_close(session, &totals.counters));
   must_be_intact(totals.canary, sizeof totals.canary);
   CHECK(totals.counters.overlays == 1);
+  sonotrace_model_unmap(model);
+  free(region);
   printf("scanned\n");
   return 0;
 }

@@ -442,6 +442,10 @@ fn same(a: &Step, b: &Step) -> bool {
 /// The sample script plays from end to end: it has every fault and every kind of event, its good frames pass the checks,
 /// and a second scan of it has the same first steps.
 #[test]
+#[cfg_attr(
+    target_arch = "aarch64",
+    ignore = "long under emulation: the runtime's tests play this script there"
+)]
 fn ten_minutes_play() {
     // A fifth of its frame rate: all events, in less time.
     let text = TEN_MINUTES.replace("rate 20 hz", "rate 4 hz");

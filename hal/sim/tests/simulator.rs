@@ -1,6 +1,10 @@
 //! The whole simulated scanner: its frames, its truth, its speckle.
 
+#[path = "../../../runtime/tests/common/random_cases.rs"]
+mod random_cases;
+
 use proptest::prelude::*;
+use random_cases::random_cases;
 use sonotrace_hal::frame::{AmplitudeLaw, Domain, FrameDescriptor, flags};
 use sonotrace_hal::geometry::{Geometry, LineSample, Point};
 use sonotrace_sim::phantom::TruthObject;
@@ -63,7 +67,8 @@ fn descriptors_are_complete() {
     ];
     for probe in probes {
         for output in [Output::Logarithmic, Output::Linear, Output::Iq] {
-            let sim = simulator(SimConfig { probe, output, ..small() });
+            // Few echoes, which the descriptors do not depend on.
+            let sim = simulator(SimConfig { probe, output, density: 0.1, ..small() });
             for index in [0u64, 1, 29] {
                 let frame = sim.frame(index);
                 let checked = frame.descriptor.check().expect("a valid descriptor");
@@ -91,7 +96,7 @@ fn descriptors_are_complete() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(random_cases(24))]
 
     /// Every accepted configuration gives valid frames, and none panics.
     #[test]
@@ -253,6 +258,10 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
 /// A patch of the septum on two consecutive frames in mid-systole: the speckle is similar at the tissue's new position, not
 /// at its old one.
 #[test]
+#[cfg_attr(
+    target_arch = "aarch64",
+    ignore = "long under emulation: other tests show that the bytes are the same on every platform"
+)]
 fn speckle_moves_with_the_tissue() {
     let sim = simulator(SimConfig::default());
     let (geometry, samples) = (sim.geometry(), sim.config().samples);
@@ -274,6 +283,10 @@ fn speckle_moves_with_the_tissue() {
 }
 
 #[test]
+#[cfg_attr(
+    target_arch = "aarch64",
+    ignore = "long under emulation: other tests show that the bytes are the same on every platform"
+)]
 fn cavities_are_darker_than_muscle() {
     for seed in 1..4 {
         let sim = simulator(SimConfig { seed, ..SimConfig::default() });

@@ -163,6 +163,11 @@ impl OverlayConsumer<'_> {
         Some((bytemuck::try_from_bytes(slot).ok()?, superseded))
     }
 
+    /// Overlays committed and not yet taken or evicted.
+    pub fn backlog(&self) -> u32 {
+        self.0.backlog()
+    }
+
     /// Releases the held overlay before the next take.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn release(&mut self) {

@@ -4,7 +4,8 @@
 use crate::arch::Isa;
 use crate::bind::{BindError, Binder, Kernel};
 use crate::memory::{FloatSource, Inputs, Output, Source, Target, Tile};
-use crate::trailing::{BLOCK, Block, CHUNK, Trailing, fold_row};
+use crate::trailing::{BLOCK, Block, CHUNK, Runs, Trailing, fold_row};
+use sonotrace_format::function::Unary;
 use sonotrace_format::op::{self, Statistics};
 
 /// Bound normalisation.
@@ -17,8 +18,46 @@ pub(crate) struct Normalize {
     places: Trailing<4>,
     output: Target<f32>,
     input: Source<f32>,
+    affine: Affine,
+}
+
+/// What is done to a normalised element.
+#[derive(Debug, Clone, Copy)]
+struct Affine {
     scale: Option<FloatSource>,
     shift: Option<FloatSource>,
+    activation: Unary,
+}
+
+impl Affine {
+    /// Scales, shifts and activates a chunk of elements, whose scales and shifts are at these offsets and steps.
+    #[inline(always)]
+    fn apply<I: Isa>(
+        self,
+        isa: I,
+        inputs: Inputs<'_>,
+        offsets: [usize; 4],
+        steps: [usize; 4],
+        values: &mut [f32],
+        buffer: &mut [f32; CHUNK],
+    ) {
+        let buffer = &mut buffer[..values.len()];
+        if let Some(scale) = self.scale {
+            let scale = scale.view(inputs, offsets[2], steps[2], buffer);
+            for (value, scale) in values.iter_mut().zip(scale) {
+                *value *= scale;
+            }
+        }
+        if let Some(shift) = self.shift {
+            let shift = shift.view(inputs, offsets[3], steps[3], buffer);
+            for (value, shift) in values.iter_mut().zip(shift) {
+                *value += shift;
+            }
+        }
+        if !self.activation.is_copy() {
+            isa.unary(self.activation, values);
+        }
+    }
 }
 
 impl Kernel for Normalize {
@@ -33,31 +72,34 @@ impl Kernel for Normalize {
             places,
             output: binder.output()?,
             input: binder.f32(1)?,
-            scale: binder.floats_if_any(2)?,
-            shift: binder.floats_if_any(3)?,
+            affine: Affine {
+                scale: binder.floats_if_any(2)?,
+                shift: binder.floats_if_any(3)?,
+                activation: operation.activation,
+            },
         })
     }
 
     #[inline(always)]
-    fn run<I: Isa>(&self, _: I, tile: Tile<'_>) {
+    fn run<I: Isa>(&self, isa: I, tile: Tile<'_>) {
         let mut output = tile.output.open(self.output);
         let values = tile.inputs.read(self.input);
-        if self.places.has_adjacent_rows() {
+        if self.places.has_dense_rows() {
             let rows = Rows {
                 statistics: self.statistics,
                 epsilon: self.epsilon,
                 share: self.share,
-                columns: self.places.count() as usize,
+                count: self.places.count() as usize,
                 inputs: tile.inputs,
                 values,
-                scale: self.scale,
-                shift: self.shift,
+                affine: self.affine,
                 steps: self.places.chunk_steps(),
             };
             let mut buffer = [0.0f32; CHUNK];
             for block in self.places.blocks(tile.units) {
                 for index in 0..block.count {
-                    rows.normalize(self.places.offsets(block, index), &mut output, &mut buffer);
+                    let (offsets, runs) = (self.places.offsets(block, index), self.places.runs(block, index));
+                    rows.normalize(isa, offsets, runs, &mut output, &mut buffer);
                 }
             }
             return;
@@ -77,33 +119,39 @@ impl Kernel for Normalize {
             for (factor, sum) in factors[..block.count].iter_mut().zip(&sums) {
                 *factor = (1.0 / libm::sqrt(sum / count + self.epsilon)) as f32;
             }
-            self.write(tile.inputs, &mut output, block, &means, &factors);
+            self.write(isa, tile.inputs, &mut output, block, &means, &factors);
         }
     }
 }
 
-/// Rows of adjacent elements. A copy of what is needed, so that the compiler knows that writing a row does not change it.
+/// Rows whose elements are adjacent in the input and in the output. A copy of what is needed, so that the compiler knows that writing a row does not change it.
 #[derive(Debug, Clone, Copy)]
 struct Rows<'t> {
     statistics: Statistics,
     epsilon: f64,
-    /// One over the number of columns.
+    /// One over the number of elements of a row.
     share: f64,
-    columns: usize,
+    count: usize,
     inputs: Inputs<'t>,
     values: &'t [f32],
-    scale: Option<FloatSource>,
-    shift: Option<FloatSource>,
+    affine: Affine,
     steps: [usize; 4],
 }
 
 impl Rows<'_> {
-    /// Normalises a row of adjacent elements. Its mean is summed from the distances to its first element: those of values that are
+    /// Normalises a row; `runs` are its parts with scales and shifts of one step each, such as the channels of a group. Its mean is summed from the distances to its first element: those of values that are
     /// close to each other are exact in single precision.
     #[inline(always)]
-    fn normalize(self, offsets: [usize; 4], output: &mut Output<'_, f32>, buffer: &mut [f32; CHUNK]) {
-        let Self { columns, inputs, steps, .. } = self;
-        let values = &self.values[offsets[1]..][..columns];
+    fn normalize<I: Isa>(
+        self,
+        isa: I,
+        offsets: [usize; 4],
+        runs: Runs<'_, 4>,
+        output: &mut Output<'_, f32>,
+        buffer: &mut [f32; CHUNK],
+    ) {
+        let Self { count, steps, .. } = self;
+        let values = &self.values[offsets[1]..][..count];
         let first = values.first().copied().unwrap_or(0.0);
         let (mut distances, mut squares) = (0.0f64, 0.0f64);
         if self.statistics == Statistics::MeanVariance {
@@ -120,23 +168,19 @@ impl Rows<'_> {
         }
         // In single precision, which takes a processor half as long.
         let factor = 1.0 / libm::sqrtf((squares * self.share + self.epsilon) as f32);
-        for (part, (values, to)) in
-            values.chunks(CHUNK).zip(output.row(offsets[0], columns).chunks_mut(CHUNK)).enumerate()
-        {
-            for (to, value) in to.iter_mut().zip(values) {
-                *to = (value - mean) * factor;
-            }
-            let (buffer, first) = (&mut buffer[..to.len()], part * CHUNK);
-            if let Some(scale) = self.scale {
-                let scale = scale.view(inputs, offsets[2] + first * steps[2], steps[2], buffer);
-                for (to, scale) in to.iter_mut().zip(scale) {
-                    *to *= scale;
+        let mut left = (values, output.row(offsets[0], count));
+        for run in runs {
+            let (values, rest) = left.0.split_at(run.length);
+            let (to, rest_to) = left.1.split_at_mut(run.length);
+            left = (rest, rest_to);
+            let mut offsets = run.offsets;
+            for (values, to) in values.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
+                for (to, value) in to.iter_mut().zip(values) {
+                    *to = (value - mean) * factor;
                 }
-            }
-            if let Some(shift) = self.shift {
-                let shift = shift.view(inputs, offsets[3] + first * steps[3], steps[3], buffer);
-                for (to, shift) in to.iter_mut().zip(shift) {
-                    *to += shift;
+                self.affine.apply(isa, self.inputs, offsets, steps, to, buffer);
+                for (offset, step) in offsets.iter_mut().zip(steps) {
+                    *offset += CHUNK * step;
                 }
             }
         }
@@ -145,8 +189,9 @@ impl Rows<'_> {
 
 impl Normalize {
     #[inline(always)]
-    fn write(
+    fn write<I: Isa>(
         &self,
+        isa: I,
         inputs: Inputs<'_>,
         output: &mut Output<'_, f32>,
         block: Block<4>,
@@ -156,22 +201,11 @@ impl Normalize {
         let [mut x, mut buffer] = [[0.0f32; CHUNK]; 2];
         for chunk in self.places.chunks(block) {
             let (offsets, steps) = (chunk.offsets, chunk.steps);
-            let (x, buffer) = (&mut x[..chunk.length], &mut buffer[..chunk.length]);
+            let x = &mut x[..chunk.length];
             FloatSource::F32(self.input).load(inputs, offsets[1], steps[1], x);
             chunk.apply(x, means, |x, mean| x - mean);
             chunk.apply(x, factors, |x, factor| x * factor);
-            if let Some(scale) = self.scale {
-                let scale = scale.view(inputs, offsets[2], steps[2], buffer);
-                for (x, scale) in x.iter_mut().zip(scale) {
-                    *x *= scale;
-                }
-            }
-            if let Some(shift) = self.shift {
-                let shift = shift.view(inputs, offsets[3], steps[3], buffer);
-                for (x, shift) in x.iter_mut().zip(shift) {
-                    *x += shift;
-                }
-            }
+            self.affine.apply(isa, inputs, offsets, steps, x, &mut buffer);
             output.write(offsets[0], steps[0], x);
         }
     }

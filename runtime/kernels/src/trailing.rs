@@ -82,6 +82,8 @@ pub(crate) struct Trailing<const N: usize> {
     inner_count: u64,
     columns: usize,
     steps: [usize; N],
+    /// Whether the elements under each index are adjacent in the first two operands, in the order of the inner dims.
+    is_dense: bool,
     /// Whether the elements of neighbouring indices are adjacent. (At the end of a tile, a block may have a single index; it is
     /// processed in the same way, so that the result does not depend on the tiles.)
     is_blocked: bool,
@@ -177,6 +179,14 @@ impl<const N: usize> Trailing<N> {
         let inner = Dims::new(binder, kept..if has_inner { DIMS - 1 } else { kept }, slots);
         let is_blocked = neighbour_steps[1] == 1 && steps[1] != 1 && neighbours > 1;
         let elements = (inner.count() * columns as u64).max(1);
+        let is_dense_in = |slot: usize| {
+            let mut adjacent = 1;
+            (kept..DIMS).rev().filter(|&dim| dims[dim] != 1).all(|dim| {
+                let is_next = step(slot, dim) == adjacent;
+                adjacent *= dims[dim] as usize;
+                is_next
+            })
+        };
         Self {
             outer: Dims::new(binder, 0..kept.saturating_sub(1), slots),
             starts: slots.map(|slot| binder.start(slot)),
@@ -186,6 +196,7 @@ impl<const N: usize> Trailing<N> {
             inner_count: inner.count(),
             columns,
             steps,
+            is_dense: slots[..2].iter().all(|&slot| is_dense_in(slot)),
             is_blocked,
             block_max: if is_blocked {
                 BLOCK
@@ -203,6 +214,12 @@ impl<const N: usize> Trailing<N> {
     /// Whether the elements under each index are adjacent in the first two operands, the output and the input.
     pub fn has_adjacent_rows(&self) -> bool {
         !self.is_blocked && self.inner_count == 1 && self.steps[..2] == [1, 1]
+    }
+
+    /// Whether the elements under each index are adjacent in the output and the input, in the order of the inner dims. Other
+    /// operands may have several runs under an index.
+    pub fn has_dense_rows(&self) -> bool {
+        !self.is_blocked && self.is_dense
     }
 
     /// Returns the offsets of the operands at the first element of an index of a block.

@@ -92,7 +92,7 @@ fn of_rows() {
     let is_same_row = |index: usize, at: usize| index / COLUMNS as usize == at / COLUMNS as usize;
     check(Softmax { kept_dims: 7 }, DIMS_OF_ROWS, by_row(), 1, is_same_row);
     for &statistics in Statistics::ALL {
-        let normalize = Normalize { statistics, kept_dims: 7, epsilon: 1e-5 };
+        let normalize = Normalize { statistics, kept_dims: 7, epsilon: 1e-5, activation: Unary::COPY };
         check(normalize, DIMS_OF_ROWS, by_row(), 1, is_same_row);
     }
     // The index of the largest element is a number.

@@ -229,7 +229,7 @@ fn expected(case: &Case, weights: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
                 for (index, value) in under.iter().zip(values) {
                     let scale = if case.inputs[1].is_some() { read(1, index) } else { 1.0 };
                     let normal = (value - mean) / (variance + f64::from(op.epsilon)).sqrt();
-                    put(index, normal * scale + read(2, index));
+                    put(index, unary(op.activation, normal * scale + read(2, index)));
                 }
             }
         }
@@ -644,6 +644,24 @@ fn products_in_bf16_keep_what_is_not_finite() {
     }
 }
 
+/// Scales and shifts for each channel of a group, in all orders of the axes in memory.
+#[test]
+fn groups_with_a_scale_for_each_channel() {
+    let random = &mut Random(3);
+    let dims: [u32; DIMS] = [1, 1, 1, 2, 3, 5, 7, 9];
+    let (by_channel, by_pixel) = ([0, 0, 0, 945, 315, 63, 9, 1], [0, 0, 0, 945, 5, 1, 135, 15]);
+    for (input, output) in [(by_channel, by_channel), (by_pixel, by_pixel), (by_channel, by_pixel)] {
+        for activation in [Unary::COPY, Unary::plain(UnaryFunction::Silu)] {
+            let affine = || Some(any_floats(&dims, |dim| dim == 4 || dim == 5, &mut Random(7)));
+            let image = Constant::f32(&random.floats(1890), input);
+            let normalize =
+                Normalize { statistics: Statistics::MeanVariance, kept_dims: 5, epsilon: 1e-5, activation };
+            let inputs = [Some(image), affine(), affine()];
+            check(&Case::new("groups", normalize, dims, Output::f32(1890, output), inputs), NONE);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(random_cases(150))]
 
@@ -682,8 +700,14 @@ proptest! {
         let is_kept = |dim: usize| dim < kept_dims as usize;
         let reduced = output(&dims, is_kept, random);
         let same = output(&dims, |_| true, random);
-        let scale = (random.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), random));
-        let shift = (random.below(2) == 0).then(|| any_floats(&dims, |dim| !is_kept(dim), random));
+        // A value for each element of a row, each row, or some of the dims: a channel of a group.
+        let [of_scale, of_shift] = [(); 2].map(|()| match random.below(3) {
+            0 => u64::MAX << kept_dims,
+            1 => !(u64::MAX << kept_dims),
+            _ => random.word(),
+        });
+        let scale = (random.below(2) == 0).then(|| any_floats(&dims, |dim| of_scale >> dim & 1 == 1, random));
+        let shift = (random.below(2) == 0).then(|| any_floats(&dims, |dim| of_shift >> dim & 1 == 1, random));
         let one = |input: &Constant| [Some(input.clone()), None, None];
         // The second factor may be repeated over some dims.
         let mask = random.word();
@@ -692,7 +716,7 @@ proptest! {
         check(&Case::new("reduce", Reduce { reduction, kept_dims }, dims, reduced, inputs), NONE);
         check(&Case::new("softmax", Softmax { kept_dims }, dims, same, one(&input)), NONE);
         // The variance of one element is 0: the divisor is the root of epsilon alone.
-        let normalize = Normalize { statistics, kept_dims, epsilon };
+        let normalize = Normalize { statistics, kept_dims, epsilon, activation: any_activation(random) };
         check(&Case::new("normalize", normalize, dims, same, [Some(input), scale, shift]), NONE);
     }
 

@@ -41,6 +41,9 @@ pub struct Counters {
     pub malformed: [u64; FRAME_FIELDS],
     /// Events that nobody read before they were evicted, or that found no free slot.
     pub events_lost: u64,
+    /// Replies to prompts that waited for another overlay at the end of the scan, because those that had them were evicted
+    /// before they were fetched.
+    pub answers_undelivered: u64,
 }
 
 impl Counters {

@@ -344,6 +344,7 @@ impl<'m, C: Clock> Session<'m, C> {
             let is_prompt = matches!(self.ports.commands.take(), Some(Ok(Command::Prompt { .. })));
             self.counters.prompts_unanswered += u64::from(is_prompt);
         }
+        self.counters.answers_undelivered = self.answers.len() as u64;
         self.record(EventKind::Closed, 0, 0, self.counters.overlays);
         self.counters
     }

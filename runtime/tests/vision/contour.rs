@@ -3,6 +3,7 @@
 use crate::boundaries::{
     Found, circle, fill, find_component, flood, follow_boundary, holds, is_simple_loop, rough,
 };
+use crate::random_cases::random_cases;
 use core::f64::consts::PI;
 use proptest::prelude::*;
 use sonotrace::vision::components::{PICK_POINTS_MAX, labels_len};
@@ -27,7 +28,7 @@ fn outer_contour(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(100))]
 
     /// Every point within 0.02 px of the circle, the area within 0.1 %, clockwise on the screen.
     #[test]
@@ -175,7 +176,7 @@ fn a_full_slice_thins_the_contour() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(800))]
 
     /// On noise: a simple loop around exactly the component, with its points where the sign changes or on the border.
     #[test]

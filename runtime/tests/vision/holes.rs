@@ -3,6 +3,7 @@
 use crate::boundaries::{
     Found, circle, fill, find, find_component, find_holes, flood, holds, is_simple_loop, rough,
 };
+use crate::random_cases::random_cases;
 use core::f64::consts::PI;
 use proptest::prelude::*;
 use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, HOLE_POINTS_MAX, HOLES_MAX, OUTER_POINTS_MAX};
@@ -36,7 +37,7 @@ fn find_drawn(rows: &[&str], pick: Pick<'_>) -> Found {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(60))]
 
     /// Both radii of an annulus within 0.05 px, its area within 0.5 %. Also when simplified, but then relative to the area
     /// with the hole: a polygon of 32 corners in a circle lacks 0.64 % of its area.
@@ -319,7 +320,7 @@ fn values_sum(values: &[f64; 4]) -> f32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(1500))]
 
     /// On noise, for each component: holes are those of a flood fill, boundaries are simple, nested and anticlockwise, they
     /// enclose the pixels of the flood fill, and their areas add up.
@@ -390,7 +391,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(200))]
 
     /// Rows of more pixels than a word has bits: the largest component and its holes are those of a flood fill.
     #[test]

@@ -232,6 +232,8 @@ fn reprojected(mask: &[f32], side: usize, from: &InputGrid, to: &InputGrid, at: 
 #[test]
 fn reprojection_matches_its_definition() {
     let side = 64;
+    // Every seventh pixel under emulation, where all of them take half a minute.
+    let every = if cfg!(target_arch = "aarch64") { 7 } else { 1 };
     let mask: Vec<f32> = (0..side * side).map(|i| ((i * 7919) % 97) as f32 / 8.0 - 6.0).collect();
     for [a, b] in pairs() {
         for [from, to] in [[a, b], [b, a]] {
@@ -239,13 +241,13 @@ fn reprojection_matches_its_definition() {
             let mut out = vec![f32::NAN; side * side];
             reproject_rows(&mask, side, &from, &to, 0..side, &mut out).unwrap();
             let mut covered = 0;
-            for (i, &logit) in out.iter().enumerate() {
+            for (i, &logit) in out.iter().enumerate().step_by(every) {
                 let at = [i % side, i / side];
                 let Some(expected) = reprojected(&mask, side, &from, &to, at) else { continue };
                 assert!((f64::from(logit) - expected).abs() < 2e-3, "{at:?}: {logit} against {expected}");
                 covered += usize::from(expected > -10.0);
             }
-            assert!(covered > side * side / 10, "{covered} pixels of {to:?} are on {from:?}");
+            assert!(covered > side * side / (10 * every), "{covered} pixels of {to:?} are on {from:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sampler against its definition, against Pillow, and against malformed input.
 
+use crate::random_cases::random_cases;
 use proptest::prelude::*;
 use sonotrace::hal::frame::{
     Frame, FrameDescriptor, LAW_LINEAR, LAW_LOGARITHMIC, LAW_VENDOR_TABLE, TgcPoint, flags,
@@ -175,7 +176,7 @@ fn geometries() -> impl Strategy<Value = FrameDescriptor> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(random_cases(150))]
 
     /// Noise, sampled through the table, matches the definition.
     #[test]

@@ -35,7 +35,9 @@ pub enum CompileError {
         shape: String,
     },
     /// An input or output that is not f32.
-    #[error("program {program}: port {port} has type {dtype}, only f32 is supported")]
+    #[error(
+        "program {program}: port {port} has type {dtype}, only f32 is supported: cast it in the network, or leave it out"
+    )]
     PortType {
         /// The program.
         program: String,
@@ -55,6 +57,22 @@ pub enum CompileError {
         op: String,
         /// The form that is not supported.
         reason: String,
+    },
+    /// A pass of the compiler panicked, which is a fault of the compiler.
+    #[error(
+        "program {program}: node {node}: operation {op}: the compiler's pass {pass} panicked: {problem}: report this with the graph"
+    )]
+    Panic {
+        /// The program.
+        program: String,
+        /// The node of the operation or tensor that the pass worked on; `unknown` if it had none.
+        node: String,
+        /// Its operation; `constant` for a tensor.
+        op: String,
+        /// The pass.
+        pass: &'static str,
+        /// The panic's text.
+        problem: String,
     },
     /// A weight that cannot be stored.
     #[error("program {program}: node {node}: {problem}")]

@@ -2,6 +2,7 @@
 
 use crate::fuse::private_writers;
 use crate::graph::{Constant, Module, Op, Operand, Program};
+use crate::panics;
 use sonotrace::format::Operation;
 use sonotrace::format::function::{BinaryFunction, Function, Unary};
 use sonotrace::format::op::Elementwise;
@@ -9,6 +10,7 @@ use sonotrace::format::op::Elementwise;
 /// Folds all such factors of the program with this index. What is left of a multiplication is a copy, which fusing removes.
 pub fn fold(module: &mut Module, index: usize, program: &mut Program) {
     for at in 0..program.ops.len() {
+        panics::at(at);
         if let Some((writer, product)) = scaled_product(module, index, program, at) {
             program.ops[writer] = product;
             let target = program.ops[at].operands[0].map(|operand| operand.tensor);

@@ -7,6 +7,7 @@ mod inline;
 use crate::error::CompileError;
 use crate::panics::caught;
 use crate::rewrite;
+use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use tract_core::internal::{OutletId, bail};
@@ -49,7 +50,11 @@ pub struct Origin {
 /// A file that cannot be read or is damaged; an input or output with a dynamic shape or another type than f32.
 pub fn load(program: &str, path: &Path) -> Result<Graph, CompileError> {
     let bytes = std::fs::read(path).map_err(|source| CompileError::Read { path: path.to_owned(), source })?;
-    parse(program, path, &bytes)
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    let proto = read(path, &bytes)?;
+    // The weights are in the graph now.
+    drop(bytes);
+    of_proto(program, path, proto, hash)
 }
 
 /// Reads a graph from the content of a file. `path` names it; external weights, if any, are in its folder.
@@ -57,10 +62,23 @@ pub fn load(program: &str, path: &Path) -> Result<Graph, CompileError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileError> {
+    of_proto(program, path, read(path, bytes)?, blake3::hash(bytes).to_hex().to_string())
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<pb::ModelProto, CompileError> {
+    pb::ModelProto::decode(bytes)
+        .map_err(|problem| CompileError::Graph { path: path.to_owned(), problem: problem.to_string() })
+}
+
+/// A graph from the content of a file with this hash.
+fn of_proto(
+    program: &str,
+    path: &Path,
+    mut proto: pb::ModelProto,
+    hash: String,
+) -> Result<Graph, CompileError> {
     let unreadable = |problem: String| CompileError::Graph { path: path.to_owned(), problem };
     let onnx = rewrite::onnx();
-    let mut proto =
-        onnx.proto_model_for_read(&mut &*bytes).map_err(|problem| unreadable(format!("{problem:#}")))?;
     if proto.graph.is_none() {
         return Err(unreadable("it contains no graph".to_owned()));
     }
@@ -92,7 +110,7 @@ pub fn parse(program: &str, path: &Path, bytes: &[u8]) -> Result<Graph, CompileE
     }
     let origin = Origin {
         file: path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        blake3: blake3::hash(bytes).to_hex().to_string(),
+        blake3: hash,
         producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
         opsets: proto.opset_import.iter().map(|set| (set.domain.clone(), set.version)).collect(),
     };

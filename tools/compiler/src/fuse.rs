@@ -5,11 +5,13 @@
 //! and write its output directly. [`project`] computes their offsets and strides. A sum of products is found the other way
 //! round: the sum reads what the product reads.
 
+use crate::border::{compact, spread};
 use crate::graph::{Home, Module, Op, Operand, Program};
+use crate::panics;
 use crate::view::{MapDim, TensorId, merge_dims, project};
 use sonotrace::format::function::{BinaryFunction, Function, TernaryFunction, Unary, UnaryFunction};
 use sonotrace::format::op::{Elementwise, Reduction};
-use sonotrace::format::{DIMS, OpKind, Operation};
+use sonotrace::format::{DIMS, OpKind, Operation, PIECE_WORK_MAX};
 use std::ops::Range;
 
 /// Removes unread operations, then fuses until no rule applies.
@@ -17,6 +19,7 @@ pub fn fuse(module: &Module, program: &mut Program) {
     remove_unread(module, program);
     let mut at = 0;
     while at < program.ops.len() {
+        panics::at(at);
         if let Some((writer, op)) = sum_of_products(module, program, at) {
             program.ops[at] = op;
             program.ops.remove(writer);
@@ -105,7 +108,9 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
     let mut changes = Vec::new();
     for &index in &writers {
         let mut writer = program.ops[index].clone();
-        if writer.function().is_some() {
+        let has_any_dims = writer.function().is_some() || writer.operation.kept_dims().is_some();
+        if has_any_dims {
+            spread(&mut writer)?;
             let ends = |dim: usize| [source.strides[dim], source.strides[dim] * op.dims[dim]];
             split_dims(&mut writer, 0, &(0..DIMS).flat_map(ends).collect::<Vec<usize>>())?;
         }
@@ -124,8 +129,9 @@ fn fused_from(module: &Module, program: &Program, at: usize, slot: usize) -> Opt
         }
         take_over(module, &mut writer, op, addend)?;
         writer.operands[0] = Some(output);
-        if writer.function().is_some() {
+        if has_any_dims {
             merge(&mut writer);
+            compact(&mut writer)?;
         }
         changes.push((index, writer));
     }
@@ -311,14 +317,21 @@ fn is_ready(module: &Module, program: &Program, tensor: TensorId, index: usize) 
 fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>) -> Option<()> {
     use BinaryFunction as B;
     let kind = writer.operation.kind();
-    let is_bare_product = writer.activation_mut().is_some_and(|activation| activation.is_copy());
+    let is_bare = writer.activation_mut().is_some_and(|activation| activation.is_copy());
     match (op.function()?, addend) {
         (Function::Unary(Unary::COPY), None) => {
             // The writer now writes a part that nothing else writes, as the copy did.
             writer.may_forward |= op.may_forward;
             op.may_forward.then_some(())
         }
-        (Function::Binary(B::Add), Some(addend)) if is_bare_product => {
+        (Function::Binary(B::Mul), Some(scale)) if kind == OpKind::Normalize => {
+            let is_first = is_bare && writer.operands[2].is_none() && writer.operands[3].is_none();
+            is_first.then(|| writer.operands[2] = Some(scale))
+        }
+        (Function::Binary(B::Add), Some(addend)) if kind == OpKind::Normalize => {
+            (is_bare && writer.operands[3].is_none()).then(|| writer.operands[3] = Some(addend))
+        }
+        (Function::Binary(B::Add), Some(addend)) if is_bare => {
             // The dims over which the bias and the residual may have strides.
             let allowed: [&[usize]; 2] = match kind {
                 OpKind::MatMul => [&[0, 1, 2, 3, 4, 5, 6]; 2],
@@ -332,13 +345,6 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
             });
             slot.map(|(slot, _)| writer.operands[slot] = Some(addend))
         }
-        (Function::Binary(B::Mul), Some(scale)) if kind == OpKind::Normalize => {
-            let is_bare = writer.operands[2].is_none() && writer.operands[3].is_none();
-            is_bare.then(|| writer.operands[2] = Some(scale))
-        }
-        (Function::Binary(B::Add), Some(addend)) if kind == OpKind::Normalize => {
-            writer.operands[3].is_none().then(|| writer.operands[3] = Some(addend))
-        }
         (Function::Binary(B::Add), Some(addend)) if writer.function() == Some(Function::Binary(B::Mul)) => {
             writer.operation = elementwise(Function::Ternary(TernaryFunction::MulAdd));
             writer.operands[3] = Some(addend);
@@ -346,8 +352,11 @@ fn take_over(module: &Module, writer: &mut Op, op: &Op, addend: Option<Operand>)
         }
         (Function::Binary(B::Mul), Some(scale)) if kind == OpKind::Reduce => mean(module, writer, &scale),
         (Function::Binary(B::Min), Some(high)) => clamp(module, writer, &high),
-        (Function::Unary(function), None) if is_bare_product => {
-            writer.activation_mut().map(|activation| *activation = function)
+        (Function::Unary(function), None) if is_bare => {
+            writer.activation_mut().map(|activation| *activation = function)?;
+            // Of a normalisation, the activation is a part of a piece that is computed without a stop.
+            let is_allowed = writer.operation.piece_work(&writer.extents()) <= PIECE_WORK_MAX;
+            (kind != OpKind::Normalize || is_allowed).then_some(())
         }
         _ => None,
     }

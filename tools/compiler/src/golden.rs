@@ -17,6 +17,12 @@ pub type Cases = HashMap<String, Vec<Case>>;
 
 /// Outputs with more elements are left out, unless no output would be left.
 pub const OUTPUT_ELEMENTS_MAX: usize = 65_536;
+/// A program's golden values take at most one part in this many of the bytes of its weights, or [`BYTES_MIN`].
+pub const WEIGHTS_PART: u64 = 10;
+/// Golden values of any program may take so many bytes: those of an image of 512 x 512 with three channels and of a mask.
+pub const BYTES_MIN: u64 = 2 << 20;
+/// Bytes of a golden value.
+const VALUE_BYTES: u64 = 2;
 
 /// The golden sections.
 #[derive(Debug, Default)]
@@ -25,6 +31,14 @@ pub struct Golden {
     pub records: Vec<GoldenRecord>,
     /// The values, as f16 bits.
     pub values: Vec<u16>,
+}
+
+impl Golden {
+    /// Bytes of the values of a program.
+    pub fn program_bytes(&self, program: usize) -> u64 {
+        let records = self.records.iter().filter(|record| record.program as usize == program);
+        records.map(|record| record.elements * VALUE_BYTES).sum()
+    }
 }
 
 /// Smooth values within -1..1 that differ between ports and between elements.
@@ -78,61 +92,107 @@ pub fn inputs_of(graph: &Graph, case: Option<&Case>) -> Result<Vec<Vec<f32>>, Co
     Ok(inputs)
 }
 
-/// The golden sections of all programs.
-///
-/// # Errors
-/// An invalid case, or a failure of tract's run of it.
-pub fn make(graphs: &[Graph], cases: &Cases) -> Result<Golden, CompileError> {
-    if let Some(unknown) = cases.keys().find(|name| graphs.iter().all(|graph| graph.program != **name)) {
-        return Err(CompileError::Ports(format!("golden cases for {unknown}: there is no such program")));
-    }
+/// The golden sections of all programs. `weight_bytes` are the programs' weights as stored. Cases of a program are left out from the
+/// first that does not fit its limit: a program whose ports are large for its weights has none, and is not part of the self-test.
+pub fn make(runs: &[Vec<Run>], weight_bytes: &[u64]) -> Golden {
     let mut golden = Golden::default();
-    for (program, graph) in graphs.iter().enumerate() {
-        let given: Vec<Option<&Case>> = match cases.get(&graph.program) {
-            Some(cases) if !cases.is_empty() => cases.iter().map(Some).collect(),
-            _ => vec![None],
-        };
-        for (number, case) in given.into_iter().enumerate() {
-            let mut inputs = inputs_of(graph, case)?;
-            let mut outputs = run_reference(graph, &inputs)?;
-            let fits = |values: &[f32]| values.iter().all(|&value| rounded(value).is_finite());
-            if case.is_none() && !outputs.iter().any(|values| fits(values)) {
-                // Logarithms and roots of the generated values may not exist: positive ones from 1 on.
-                for value in inputs.iter_mut().flatten() {
-                    *value = rounded(1.0 + value.abs());
-                }
-                outputs = run_reference(graph, &inputs)?;
-            }
+    for (program, (runs, &weight_bytes)) in runs.iter().zip(weight_bytes).enumerate() {
+        let mut left = BYTES_MIN.max(weight_bytes / WEIGHTS_PART) / VALUE_BYTES;
+        for (number, run) in runs.iter().enumerate() {
+            let Some(outputs) = chosen_outputs(run, &mut left) else { break };
             let mut add = |port: usize, role: GoldenRole, values: &[f32]| {
                 golden.records.push(GoldenRecord {
                     program: program as u32,
                     port: port as u32,
                     role: role as u32,
                     case: number as u32,
-                    offset: golden.values.len() as u64 * 2,
+                    offset: golden.values.len() as u64 * VALUE_BYTES,
                     elements: values.len() as u64,
                 });
                 golden.values.extend(values.iter().map(|&value| f16::from_f32(value).to_bits()));
             };
-            for (port, values) in inputs.iter().enumerate() {
+            for (port, values) in run.inputs.iter().enumerate() {
                 add(port, GoldenRole::Input, values);
             }
-            let smallest = outputs.iter().filter(|values| fits(values)).map(Vec::len).min();
-            let Some(smallest) = smallest else {
-                return Err(CompileError::Reference {
-                    program: graph.program.clone(),
-                    problem: "for the golden case, every output has a value that is not finite in f16"
-                        .to_owned(),
-                });
-            };
-            for (port, values) in outputs.iter().enumerate() {
-                if fits(values) && values.len() <= OUTPUT_ELEMENTS_MAX.max(smallest) {
-                    add(inputs.len() + port, GoldenRole::Output, values);
-                }
+            for port in outputs {
+                add(run.inputs.len() + port, GoldenRole::Output, &run.outputs[port]);
             }
         }
     }
-    Ok(golden)
+    golden
+}
+
+/// The outputs of a run to store, in order: the smallest, and others that are not large, as long as values are `left`. None if not
+/// even the inputs and the smallest fit. Inputs must be stored as a whole.
+fn chosen_outputs(run: &Run, left: &mut u64) -> Option<Vec<usize>> {
+    let size = |port: usize| run.outputs[port].len() as u64;
+    let mut sizes: Vec<usize> = (0..run.outputs.len()).filter(|&port| fits(&run.outputs[port])).collect();
+    sizes.sort_by_key(|&port| size(port));
+    let &smallest = sizes.first()?;
+    let needed = run.inputs.iter().map(|values| values.len() as u64).sum::<u64>() + size(smallest);
+    *left = left.checked_sub(needed)?;
+    let mut chosen = vec![smallest];
+    for &port in &sizes[1..] {
+        if size(port) <= OUTPUT_ELEMENTS_MAX as u64
+            && let Some(rest) = left.checked_sub(size(port))
+        {
+            *left = rest;
+            chosen.push(port);
+        }
+    }
+    chosen.sort_unstable();
+    Some(chosen)
+}
+
+/// Whether all values are finite as f16.
+fn fits(values: &[f32]) -> bool {
+    values.iter().all(|&value| rounded(value).is_finite())
+}
+
+/// A case of a program: its inputs, rounded as in the file, and the outputs that tract computes.
+#[derive(Debug)]
+pub struct Run {
+    inputs: Vec<Vec<f32>>,
+    outputs: Vec<Vec<f32>>,
+}
+
+/// Runs the cases of all programs with tract.
+///
+/// # Errors
+/// An invalid case, or a failure of tract's run of it.
+pub fn run_cases(graphs: &[Graph], cases: &Cases) -> Result<Vec<Vec<Run>>, CompileError> {
+    if let Some(unknown) = cases.keys().find(|name| graphs.iter().all(|graph| graph.program != **name)) {
+        return Err(CompileError::Ports(format!("golden cases for {unknown}: there is no such program")));
+    }
+    let run_all = |graph: &Graph| -> Result<Vec<Run>, CompileError> {
+        match cases.get(&graph.program) {
+            Some(cases) if !cases.is_empty() => {
+                cases.iter().map(|case| run_case(graph, Some(case))).collect()
+            }
+            _ => Ok(vec![run_case(graph, None)?]),
+        }
+    };
+    graphs.iter().map(run_all).collect()
+}
+
+fn run_case(graph: &Graph, case: Option<&Case>) -> Result<Run, CompileError> {
+    let mut inputs = inputs_of(graph, case)?;
+    let mut outputs = run_reference(graph, &inputs)?;
+    let any_fits = |outputs: &[Vec<f32>]| outputs.iter().any(|values| fits(values));
+    if case.is_none() && !any_fits(&outputs) {
+        // Logarithms and roots of the generated values may not exist: positive ones from 1 on.
+        for value in inputs.iter_mut().flatten() {
+            *value = rounded(1.0 + value.abs());
+        }
+        outputs = run_reference(graph, &inputs)?;
+    }
+    if !any_fits(&outputs) {
+        return Err(CompileError::Reference {
+            program: graph.program.clone(),
+            problem: "for the golden case, every output has a value that is not finite in f16".to_owned(),
+        });
+    }
+    Ok(Run { inputs, outputs })
 }
 
 /// Replaces the outputs by those of the portable kernels for the programs of `file`.

@@ -45,6 +45,16 @@ pub enum Constant {
     },
 }
 
+impl Constant {
+    /// Frees the values: the kind stays.
+    pub fn free(&mut self) {
+        match self {
+            Self::Floats(values) | Self::Panels { values, .. } => *values = Vec::new(),
+            Self::Indices(values) => *values = Vec::new(),
+        }
+    }
+}
+
 /// A tensor.
 #[derive(Debug, Clone)]
 pub struct Tensor {
@@ -111,12 +121,13 @@ impl Op {
         }
     }
 
-    /// The activation of a product.
+    /// The activation of a product or a normalisation.
     pub fn activation_mut(&mut self) -> Option<&mut Unary> {
         match &mut self.operation {
             Operation::MatMul(op) => Some(&mut op.activation),
             Operation::Conv(op) => Some(&mut op.activation),
             Operation::DepthwiseConv(op) => Some(&mut op.activation),
+            Operation::Normalize(op) => Some(&mut op.activation),
             _ => None,
         }
     }

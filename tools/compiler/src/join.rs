@@ -4,6 +4,7 @@
 
 use crate::fuse::{merge, set_walked, walked};
 use crate::graph::{Op, Operand, Program};
+use crate::panics;
 use sonotrace::format::{DIMS, OpKind};
 use std::cmp::Reverse;
 
@@ -11,6 +12,7 @@ use std::cmp::Reverse;
 pub fn join(program: &mut Program) {
     let mut first = 0;
     while first < program.ops.len() {
+        panics::at(first);
         if let Some((members, op)) = loop_from(program, first) {
             // The last one's inputs are ready, and nothing before it reads the output.
             let (last, others) = members.split_at(members.len() - 1);

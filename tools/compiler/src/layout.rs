@@ -6,6 +6,7 @@
 
 use crate::fuse::{merge, split_dims};
 use crate::graph::{Constant, Home, Module, Op, Operand, Program};
+use crate::panics;
 use crate::view::{MapDim, TensorId, dense_strides, project};
 use sonotrace::format::op::{Conv, Need, Reduce, Reduction};
 use sonotrace::format::{DIMS, OpKind, Operation};
@@ -32,7 +33,8 @@ pub fn arrange(module: &mut Module, index: usize, program: &mut Program) {
             }
         }
     }
-    for op in &mut program.ops {
+    for (at, op) in program.ops.iter_mut().enumerate() {
+        panics::at(at);
         arrange_constants(module, index, op);
     }
 }
@@ -90,15 +92,22 @@ fn best(module: &Module, program: &Program, group: &[TensorId]) -> Option<Vec<(u
             }
         }
     }
-    let mut least: usize = touching.iter().map(|&at| cost(module, &program.ops[at])).sum();
+    let cost = |at: usize, op: &Op| {
+        panics::at(at);
+        cost(module, op)
+    };
+    let mut least: usize = touching.iter().map(|&at| cost(at, &program.ops[at])).sum();
     let mut found = None;
     for (stride, axis) in axes {
         let changed: Option<Vec<(usize, Op)>> = touching
             .iter()
-            .map(|&at| Some((at, arranged(module, &program.ops[at], stride, &axis)?)))
+            .map(|&at| {
+                panics::at(at);
+                Some((at, arranged(module, &program.ops[at], stride, &axis)?))
+            })
             .collect();
         let Some(changed) = changed else { continue };
-        let total = changed.iter().map(|(_, op)| cost(module, op)).sum();
+        let total = changed.iter().map(|(at, op)| cost(*at, op)).sum();
         if total < least {
             (least, found) = (total, Some(changed));
         }

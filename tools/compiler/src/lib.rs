@@ -17,6 +17,7 @@
 //! [`parity`] compares a compiled file with tract. No part of this crate is linked into a device.
 
 mod banks;
+mod border;
 mod conventions;
 mod error;
 mod fold;
@@ -29,6 +30,7 @@ mod layout;
 mod lower;
 mod panics;
 pub mod parity;
+mod passes;
 mod plan;
 mod provenance;
 mod report;
@@ -46,8 +48,9 @@ pub use storage::Weights;
 use conventions::Conventions;
 use frontend::Graph;
 use graph::{Home, Module, Port, Program};
-use sonotrace::format::{AlignedBytes, ModelError};
+use sonotrace::format::{Model, ModelError, PAGE_BYTES};
 use std::path::PathBuf;
+use tract_core::internal::TypedModel;
 
 /// Options of a compilation.
 #[derive(Debug, Clone, Default)]
@@ -74,9 +77,12 @@ pub struct Compiled {
 /// # Errors
 /// The problem, with its file, port or node.
 pub fn compile(programs: &[(String, PathBuf)], options: &Options) -> Result<Compiled, CompileError> {
-    let graphs: Result<Vec<Graph>, CompileError> =
-        programs.iter().map(|(name, path)| frontend::load(name, path)).collect();
-    compile_graphs(&graphs?, options)
+    let names: Vec<&str> = programs.iter().map(|(name, _)| name.as_str()).collect();
+    passes::all(&names, || {
+        let graphs: Result<Vec<Graph>, CompileError> =
+            programs.iter().map(|(name, path)| frontend::load(name, path)).collect();
+        compile_owned(graphs?, options)
+    })
 }
 
 /// Compiles graphs that have already been read.
@@ -84,6 +90,13 @@ pub fn compile(programs: &[(String, PathBuf)], options: &Options) -> Result<Comp
 /// # Errors
 /// As [`compile`].
 pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, CompileError> {
+    let names: Vec<&str> = graphs.iter().map(|graph| graph.program.as_str()).collect();
+    // The copies share the constants.
+    passes::all(&names, || compile_owned(graphs.to_vec(), options))
+}
+
+/// Compiles graphs, and frees at each step what the next ones do not need: the constants exist at most three times.
+fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, CompileError> {
     for (at, graph) in graphs.iter().enumerate() {
         if graphs[..at].iter().any(|other| other.program == graph.program) {
             return Err(CompileError::Ports(format!("program {} is given twice", graph.program)));
@@ -99,34 +112,55 @@ pub fn compile_graphs(graphs: &[Graph], options: &Options) -> Result<Compiled, C
         None => None,
     };
     let state = conventions.as_ref().and_then(|conventions| conventions.state.as_ref());
-    let mut module = build(graphs, state)?;
-    let (weights, places) = storage::store(&module, options.weights)?;
+    let mut module = build(&graphs, state)?;
+    let runs = golden::run_cases(&graphs, &options.golden)?;
+    for graph in &mut graphs {
+        graph.model = TypedModel::default();
+    }
+    let (weights, places) =
+        passes::over_module("store", &mut module, |module| storage::store(module, options.weights))?;
     storage::choose_arithmetic(&mut module, options.weights, &places);
-    let mut golden = golden::make(graphs, &options.golden)?;
+    let program_bytes: Vec<u64> =
+        (0..module.programs.len()).map(|program| storage::program_bytes(&module, program, &places)).collect();
+    let mut golden = golden::make(&runs, &program_bytes);
+    let weight_bytes = weights.bytes as u64;
     let record = match &conventions {
         Some(conventions) => conventions.record(&module.programs)?,
         None => conventions::none(),
     };
-    let provenance = provenance::text(graphs, options, conventions_hash.as_deref());
-    let write = |golden: &golden::Golden| {
-        write::write(&write::Contents {
-            module: &module,
-            weights: (&weights, &places),
-            conventions: record,
-            golden,
-            provenance: &provenance,
+    let provenance = provenance::text(&graphs, options, conventions_hash.as_deref());
+    let write = |module: &mut Module, weights: &storage::Section, golden: &golden::Golden| {
+        passes::over_module("write", module, |module| {
+            write::write(&write::Contents {
+                module,
+                weights: (weights, &places),
+                conventions: record,
+                golden,
+                provenance: &provenance,
+            })
         })
     };
-    let mut written = write(&golden)?;
+    let mut written = write(&mut module, &weights, &golden)?;
     if options.weights.rounds() {
         golden::compute_outputs(&mut golden, &written.bytes).map_err(|error| with_node(&module, error))?;
-        written = write(&golden)?;
+        written = write(&mut module, &weights, &golden)?;
     }
-    // The runtime's own verifier must accept the file.
-    let aligned = AlignedBytes::new(&written.bytes);
-    sonotrace::format::Model::parse(aligned.bytes()).map_err(|error| with_node(&module, error.into()))?;
-    let report = report(&module, &places, &written, weights.len() as u64);
+    drop(weights);
+    verify(&mut written.bytes).map_err(|error| with_node(&module, error.into()))?;
+    let report = report(&module, &program_bytes, &golden, &written, weight_bytes);
     Ok(Compiled { bytes: written.bytes, report })
+}
+
+/// The runtime's own verifier must accept the file. It reads from the start of a page, to which the file is moved for that: a copy
+/// would take as much memory again.
+fn verify(file: &mut Vec<u8>) -> Result<(), ModelError> {
+    let page = PAGE_BYTES as usize;
+    file.reserve_exact(page);
+    let before = file.as_ptr().align_offset(page);
+    file.splice(..0, std::iter::repeat_n(0, before));
+    let result = Model::parse(&file[before..]).map(|_| ());
+    file.drain(..before);
+    result
 }
 
 /// Names the node of an operation that the runtime refuses.
@@ -169,12 +203,7 @@ fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, Compi
             lower::lower(&mut module, index, &graph.program, &graph.model, &inputs, &outputs)?;
         let mut program =
             Program { name: graph.program.clone(), inputs, outputs, slots: slots[index].clone(), ops };
-        fuse::fuse(&module, &mut program);
-        fold::fold(&mut module, index, &mut program);
-        fuse::fuse(&module, &mut program);
-        join::join(&mut program);
-        layout::arrange(&mut module, index, &mut program);
-        fuse::fuse(&module, &mut program);
+        passes::run(&mut module, index, &mut program)?;
         module.programs[index] = program;
     }
     Ok(module)
@@ -182,7 +211,8 @@ fn build(graphs: &[Graph], state: Option<&banks::State>) -> Result<Module, Compi
 
 fn report(
     module: &Module,
-    places: &[Option<storage::Stored>],
+    program_bytes: &[u64],
+    golden: &golden::Golden,
     written: &write::Written,
     weight_bytes: u64,
 ) -> Report {
@@ -198,7 +228,8 @@ fn report(
             ops,
             scratch_bytes,
             scratch_lower_bound_bytes,
-            weight_bytes: storage::program_bytes(module, index, places),
+            weight_bytes: program_bytes[index],
+            golden_bytes: golden.program_bytes(index),
         }
     });
     Report {

@@ -1,5 +1,6 @@
 //! The report of a compilation, for people.
 
+use crate::golden;
 use crate::graph::Bank;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,8 @@ pub struct ProgramReport {
     pub scratch_lower_bound_bytes: u64,
     /// Weights that its operations read; shared ones count in each program.
     pub weight_bytes: u64,
+    /// Bytes of its golden cases; 0 if its ports are too large for them.
+    pub golden_bytes: u64,
 }
 
 /// The whole file.
@@ -54,6 +57,16 @@ impl fmt::Display for Report {
                 program.scratch_lower_bound_bytes,
                 program.weight_bytes,
             )?;
+            if program.golden_bytes == 0 {
+                writeln!(
+                    f,
+                    "{}: no golden case, the self-test leaves it out: its inputs and smallest output take more than {} bytes \
+                     and 1/{} of its weights",
+                    program.name,
+                    golden::BYTES_MIN,
+                    golden::WEIGHTS_PART,
+                )?;
+            }
         }
         for Bank { name, copy_bytes, copies, per_kept_frame } in &self.banks {
             let kept = if *per_kept_frame { ", and one for each kept frame" } else { "" };

@@ -2,6 +2,7 @@
 
 use crate::error::CompileError;
 use crate::graph::{Constant, Module, Op};
+use crate::panics;
 use crate::view::TensorId;
 use half::{bf16, f16};
 use sonotrace::format::op::{Arithmetic, INT8_DEPTH_MAX, dynamic_columns};
@@ -68,16 +69,42 @@ pub struct Stored {
     pub elements: u64,
 }
 
-/// Writes the weights section. Constants that no operation reads are left out: their place is none.
+/// The weights section, in a piece for each constant, so that a piece can take the memory of a constant that was freed.
+#[derive(Debug, Default)]
+pub struct Section {
+    /// Length of the section.
+    pub bytes: usize,
+    /// Offsets and content.
+    pieces: Vec<(usize, Vec<u8>)>,
+}
+
+impl Section {
+    /// Writes the section to a part of a file, which is zero before.
+    pub fn write(&self, to: &mut [u8]) {
+        for (offset, piece) in &self.pieces {
+            to[*offset..][..piece.len()].copy_from_slice(piece);
+        }
+    }
+}
+
+/// Writes the weights section, and frees the constants, which are left without values. Those that no operation reads are left out:
+/// their place is none.
 ///
 /// # Errors
 /// [`CompileError::Weight`] for a weight of a product that is not finite, or too large for f16.
-pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<Stored>>), CompileError> {
+pub fn store(module: &mut Module, weights: Weights) -> Result<(Section, Vec<Option<Stored>>), CompileError> {
     let uses = uses(module);
-    let mut bytes = Vec::new();
+    let read: Vec<bool> = uses.iter().map(Option::is_some).collect();
+    for (tensor, _) in module.tensors.iter_mut().zip(&read).filter(|(_, is_read)| !**is_read) {
+        if let Some(constant) = &mut tensor.constant {
+            constant.free();
+        }
+    }
+    let mut section = Section::default();
     let mut places = vec![None; module.tensors.len()];
-    for (id, tensor) in module.tensors.iter().enumerate() {
-        let (Some(constant), Some(is_f16_read)) = (&tensor.constant, uses[id]) else {
+    for (id, tensor) in module.tensors.iter_mut().enumerate() {
+        panics::at(id);
+        let (Some(constant), Some(is_f16_read)) = (&mut tensor.constant, uses[id]) else {
             continue;
         };
         let refused = |problem: String| CompileError::Weight {
@@ -85,9 +112,9 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
             node: tensor.owner.1.clone(),
             problem,
         };
-        bytes.resize(bytes.len().next_multiple_of(TENSOR_ALIGN as usize), 0);
-        let offset = bytes.len() as u64;
-        let dtype = match constant {
+        let offset = section.bytes.next_multiple_of(TENSOR_ALIGN as usize);
+        let mut bytes = Vec::with_capacity(tensor.elements * size_of::<f32>());
+        let dtype = match &*constant {
             Constant::Indices(values) => {
                 bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
                 Dtype::I32
@@ -128,10 +155,13 @@ pub fn store(module: &Module, weights: Weights) -> Result<(Vec<u8>, Vec<Option<S
                 }
             }
         };
-        let elements = (bytes.len() as u64 - offset) / dtype.bytes();
-        places[id] = Some(Stored { offset, dtype, elements });
+        let elements = bytes.len() as u64 / dtype.bytes();
+        places[id] = Some(Stored { offset: offset as u64, dtype, elements });
+        constant.free();
+        section.bytes = offset + bytes.len();
+        section.pieces.push((offset, bytes));
     }
-    Ok((bytes, places))
+    Ok((section, places))
 }
 
 /// Products with fewer rows or columns, or of fewer terms, are computed in f32 if their columns must be rounded first.

@@ -4,13 +4,14 @@ use crate::error::CompileError;
 use crate::golden::Golden;
 use crate::graph::{Home, Module, Op, Operand, Port, Program};
 use crate::plan::{Lifetime, Plan};
-use crate::storage::Stored;
+use crate::storage::{Section, Stored};
 use bytemuck::{Zeroable, bytes_of, cast_slice};
 use sonotrace::format::{
     BANKS_MAX, BankRecord, ConventionsRecord, DIMS, Dtype, ELEMENTS_MAX, FileHeader, MEMORY_MAX, NO_TENSOR,
     NameRef, OPS_MAX, OpRecord, OperandRecord, PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, SLOTS_MAX,
-    SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX, TensorLayout, TensorRecord, TensorSpace,
-    write::assemble,
+    SectionKind, SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX, TensorLayout, TensorRecord,
+    TensorSpace,
+    write::{assemble, refresh_hashes, section_record},
 };
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ pub struct Contents<'a> {
     /// Programs and tensors.
     pub module: &'a Module,
     /// The weights section, and each constant's place in it.
-    pub weights: (&'a [u8], &'a [Option<Stored>]),
+    pub weights: (&'a Section, &'a [Option<Stored>]),
     /// How a session feeds the programs.
     pub conventions: ConventionsRecord,
     /// Golden cases.
@@ -117,19 +118,24 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
     check_limits(module, &tables, &header)?;
     header.op_count = tables.ops.len() as u32;
     (header.input_size, header.mask_size) = (contents.conventions.input_size, contents.conventions.mask_size);
+    // Never written, so they take no memory. The weights follow, because they would be there twice otherwise.
+    let zeros = vec![0; contents.weights.0.bytes];
     let sections: [&[u8]; 10] = [
         cast_slice(&tables.programs),
         cast_slice(&tables.ports),
         cast_slice(&tables.ops),
         cast_slice(&tables.tensors),
         names.text.as_bytes(),
-        contents.weights.0,
+        &zeros,
         bytes_of(&contents.conventions),
         cast_slice(&contents.golden.records),
         cast_slice(&contents.golden.values),
         contents.provenance.as_bytes(),
     ];
-    let bytes = assemble(header, sections);
+    let mut bytes = assemble(header, sections);
+    let weights = section_record(&bytes, SectionKind::Weights).offset as usize;
+    contents.weights.0.write(&mut bytes[weights..]);
+    refresh_hashes(&mut bytes);
     header.file_bytes = bytes.len() as u64;
     Ok(Written { bytes, header, scratch })
 }

@@ -9,7 +9,7 @@ use sonotrace::format::op::{Arithmetic, TILE_MACS_MAX};
 use sonotrace::format::{AlignedBytes, Model, Operation};
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::kernels::{BindOptions, BoundOp};
-use sonotrace_compiler::golden::{Case, made_up};
+use sonotrace_compiler::golden::{BYTES_MIN, Case, made_up};
 use sonotrace_compiler::parity::Parity;
 use sonotrace_compiler::{Compiled, Options, Weights, compile_graphs, frontend, parity};
 use sonotrace_tests::onnx::{self, Onnx, RMS_MAX, count, ints};
@@ -378,4 +378,61 @@ fn rounded_products_are_close_to_f32() {
             Executor::new(model, config, region.bytes_mut()).unwrap().self_test().unwrap();
         }
     }
+}
+
+/// A graph that has no weights, with images of this side as its input and its larger output.
+fn image(side: usize) -> frontend::Graph {
+    Onnx::default()
+        .input("image", &[1, 1, side, side])
+        .node("Relu", &["image"], &["large"], &[])
+        .node("GlobalAveragePool", &["image"], &["small"], &[])
+        .output("large")
+        .output("small")
+        .graph("main")
+        .unwrap()
+}
+
+/// Golden tensors by port, their bytes, and the text of the report.
+fn golden_of(side: usize, cases: usize) -> (Vec<u32>, u64, String) {
+    let cases = (0..cases).map(|at| Case::from([("image".to_owned(), made_up(at, side * side))])).collect();
+    let options = Options { golden: [("main".to_owned(), cases)].into(), ..Options::default() };
+    let compiled = compile_graphs(&[image(side)], &options).unwrap();
+    let file = AlignedBytes::new(&compiled.bytes);
+    let golden = Model::parse(file.bytes()).unwrap().golden();
+    let bytes = golden.iter().map(|record| record.elements * 2).sum();
+    assert_eq!(bytes, compiled.report.programs[0].golden_bytes);
+    (golden.iter().map(|record| record.port).collect(), bytes, compiled.report.to_string())
+}
+
+#[test]
+fn golden_cases_take_a_part_of_the_weights_or_two_megabytes() {
+    // A small image: the input and both outputs.
+    assert_eq!(golden_of(64, 0).0, [0, 1, 2]);
+    // A large one: only its smaller output.
+    assert_eq!(golden_of(512, 1).0, [0, 2]);
+    // The first three of five cases fit.
+    let (ports, bytes, text) = golden_of(512, 5);
+    assert_eq!(ports, [0, 2, 0, 2, 0, 2]);
+    assert!(bytes <= BYTES_MIN && !text.contains("no golden case"), "{bytes} bytes: {text}");
+    // A larger image than any case may have: a file without a case, and a note.
+    let (ports, bytes, text) = golden_of(1032, 0);
+    assert!(ports.is_empty() && bytes == 0, "{ports:?}");
+    assert!(text.contains("main: no golden case, the self-test leaves it out"), "{text}");
+}
+
+/// With weights of 34 MB, an input of 2 MB is less than a tenth of them.
+#[test]
+fn golden_cases_may_be_larger_with_large_weights() {
+    let graph = |hidden: usize| {
+        Onnx::default()
+            .input("x", &[1032, 1024])
+            .weights("w", &[1024, hidden])
+            .node("ReduceMean", &["x"], &["mean"], &[ints("axes", &[0])])
+            .node("MatMul", &["mean", "w"], &["y"], &[])
+            .output("y")
+            .compile()
+            .unwrap()
+    };
+    let golden = |hidden: usize| graph(hidden).report.programs[0].golden_bytes;
+    assert_eq!([golden(16), golden(8192)], [0, (1032 * 1024 + 8192) * 2]);
 }

@@ -8,6 +8,7 @@
 //! | [`picture`]: PNG (animated or not), JPEG, or a folder of them | pictures | from [`Options::spacing_mm`] |
 //! | [`gif`]: GIF, animated or not | pictures | from [`Options::spacing_mm`] |
 //! | [`dicom`]: ultrasound image, single or multi-frame | pictures | from the ultrasound region's calibration |
+//! | MP4, MOV, AVI, Matroska, if there is an `ffmpeg` | pictures | from [`Options::spacing_mm`] |
 //! | [`npy`]: `.npy` with a `.json` next to it | envelope, IQ or pictures | from the `.json` |
 //! | [`clarius`]: `.raw` with a `.yml` next to it | envelope of a linear array | from [`Options::pitch_mm`] |
 //!
@@ -34,6 +35,7 @@ mod png;
 mod recording;
 mod scan_region;
 mod turn;
+mod video;
 mod window;
 
 pub use error::{Place, ReplayError, shown, shown_text};

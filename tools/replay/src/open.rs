@@ -4,11 +4,11 @@ use crate::error::{Place, ReplayError, Source};
 use crate::file::{DESCRIPTION_BYTES_MAX, FILE_BYTES_MAX, PICTURE_BYTES_MAX, beside, read_file, read_head};
 use crate::options::Options;
 use crate::recording::Recording;
-use crate::{clarius, dicom, gif, npy, picture};
+use crate::{clarius, dicom, gif, npy, picture, video};
 use std::path::Path;
 
 /// The remedy for an unknown file.
-const KNOWN: &str = "give a PNG, JPEG, GIF, DICOM, a .npy with its .json, a Clarius .raw with its .yml, or a folder of pictures";
+const KNOWN: &str = "give a PNG, JPEG, GIF, DICOM, MP4, AVI, a .npy with its .json, a Clarius .raw with its .yml, or a folder of pictures";
 
 /// Reads the recording at `path`: a folder of pictures, or a file. The format is detected by the file's content,
 /// except for Clarius recordings: these have no signature and are detected by their extension.
@@ -39,6 +39,10 @@ pub fn open(path: &Path, options: &Options) -> Result<Recording, ReplayError> {
             let json =
                 read_companion(path, "json", "describe its geometry there, see the documentation of `npy`")?;
             npy::read(path, &read_file(path, FILE_BYTES_MAX)?, &json, options)
+        }
+        head if video::is_video(head) => {
+            let bytes = std::fs::metadata(path).map_err(|error| source.io(error))?.len();
+            video::read(path, bytes, options)
         }
         head if dicom::is_dicom(head) => dicom::read(path, &read_file(path, FILE_BYTES_MAX)?, options),
         [0x89, b'L', b'Z', b'O', ..] => Err(unknown(path, "an lzo archive", "unpack it with `lzop -d`")),

@@ -117,6 +117,12 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
         }
     }
     writeln!(text, "\ngolden tensors  {}", model.golden().len())?;
+    for (program, index) in model.programs().iter().zip(0u32..) {
+        if model.golden().iter().all(|record| record.program != index) {
+            let name = model.name(program.name);
+            writeln!(text, "  none of {name}: its ports are too large, the self-test leaves it out")?;
+        }
+    }
     writeln!(text, "provenance      {}", model.provenance())?;
     Ok(text)
 }

@@ -2,6 +2,7 @@
 
 use super::reduce::{kept_and_inner, kept_dims, kept_fields};
 use super::{Definition, Fields, Need, Refusal};
+use crate::function::Unary;
 use crate::{DIMS, OPERANDS, OpRecord, codes};
 
 codes! {
@@ -14,8 +15,8 @@ codes! {
     }
 }
 
-/// `out = (a - mean) / sqrt(variance + epsilon) * b + c` over the dims after the first `kept_dims`; `b` and `c` are
-/// optional.
+/// `out = activation((a - mean) / sqrt(variance + epsilon) * b + c)` over the dims after the first `kept_dims`; `b` and `c` are
+/// optional, and have strides of their own over all dims: one value for each element, channel or group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalize {
     /// The statistics.
@@ -24,7 +25,14 @@ pub struct Normalize {
     pub kept_dims: u32,
     /// Addend to the variance; not negative.
     pub epsilon: f32,
+    /// Applied to each element of the result.
+    pub activation: Unary,
 }
+
+/// Index of the activation in the parameters: its code, and the bits of its two parameters. Zeros are no activation.
+const ACTIVATION: usize = 1;
+/// Elementary operations of an element: its part of the mean, of the variance, and its result.
+const ELEMENT_WORK: u64 = 3;
 
 impl Definition for Normalize {
     fn decode(record: &OpRecord) -> Result<Self, Refusal> {
@@ -33,11 +41,15 @@ impl Definition for Normalize {
         if epsilon < 0.0 {
             return Err("epsilon is negative");
         }
-        Ok(Self { statistics, kept_dims: kept_dims(record)?, epsilon })
+        let [code, p, q] = [0, 1, 2].map(|at| record.params[ACTIVATION + at]);
+        let activation = Unary::decode(code, [p, q].map(f32::from_bits)).ok_or("unknown activation")?;
+        Ok(Self { statistics, kept_dims: kept_dims(record)?, epsilon, activation })
     }
 
     fn encode(&self) -> Fields {
-        let fields = kept_fields(self.kept_dims);
+        let mut fields = kept_fields(self.kept_dims);
+        let [p, q] = self.activation.floats().map(f32::to_bits);
+        fields.params[ACTIVATION..][..3].copy_from_slice(&[self.activation.function as u32, p, q]);
         Fields { function: self.statistics as u32, floats: [self.epsilon, 0.0], ..fields }
     }
 
@@ -58,7 +70,8 @@ impl Definition for Normalize {
     }
 
     fn unit_work(&self, dims: &[u32; DIMS]) -> u64 {
-        3 * kept_and_inner(self.kept_dims, dims).1
+        let activation = if self.activation.is_copy() { 0 } else { self.activation.work() };
+        (ELEMENT_WORK + activation).saturating_mul(kept_and_inner(self.kept_dims, dims).1)
     }
 
     fn function_name(&self) -> &'static str {

@@ -365,7 +365,12 @@ pub fn sampling(outside: Outside) -> Case {
 
 /// Returns a case for each way of splitting work.
 pub fn cases() -> [Case; 12] {
-    let normalize = Normalize { statistics: Statistics::MeanVariance, kept_dims: 7, epsilon: 1e-5 };
+    let normalize = Normalize {
+        statistics: Statistics::MeanVariance,
+        kept_dims: 7,
+        epsilon: 1e-5,
+        activation: Unary::COPY,
+    };
     let softmax = Softmax { kept_dims: 7 };
     [
         matmul(),

@@ -9,6 +9,7 @@ mod einsum;
 mod elementwise;
 mod functions;
 mod grid_sample;
+mod normalize;
 mod reduce;
 mod resize;
 mod scatter;
@@ -35,7 +36,7 @@ use tract_core::ops::einsum::EinSum;
 use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::identity::Identity;
 use tract_core::ops::logic::Iff;
-use tract_core::ops::nn::{GridSample, Reduce, RmsNorm, Softmax};
+use tract_core::ops::nn::{GridSample, Reduce, Softmax};
 
 /// The lowered value of a graph's outlet.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ pub struct Lowering<'a> {
     model: &'a TypedModel,
     values: HashMap<OutletId, Value>,
     ops: Vec<Op>,
-    mean_subtractions: HashMap<usize, OutletId>,
+    normalisations: HashMap<usize, normalize::Normalisation>,
 }
 
 /// Lowers a graph. The tensors of its inputs exist already. `outputs` are names and, for state, the tensors to write.
@@ -76,7 +77,7 @@ pub fn lower(
         model,
         values: HashMap::new(),
         ops: Vec::new(),
-        mean_subtractions: reduce::find_mean_subtractions(model),
+        normalisations: normalize::find(model),
     };
     let reference = |problem: TractError| CompileError::Reference {
         program: name.to_owned(),
@@ -186,7 +187,9 @@ impl Lowering<'_> {
 
     fn dispatch(&mut self, node: &TypedNode) -> Result<View, CompileError> {
         let op: &dyn TypedOp = node.op.as_ref();
-        if let Some(op) = op.downcast_ref::<EinSum>() {
+        if let Some(normalisation) = self.normalisations.get(&node.id).cloned() {
+            self.normalisation(node, &normalisation)
+        } else if let Some(op) = op.downcast_ref::<EinSum>() {
             self.einsum(node, op)
         } else if let Some(op) = op.downcast_ref::<Conv>() {
             self.conv(node, op)
@@ -206,8 +209,6 @@ impl Lowering<'_> {
             self.cast(node, op)
         } else if let Some(op) = op.downcast_ref::<Reduce>() {
             self.reduce(node, op)
-        } else if let Some(op) = op.downcast_ref::<RmsNorm>() {
-            self.rms_norm(node, op)
         } else if let Some(op) = op.downcast_ref::<Softmax>() {
             self.softmax(node, op)
         } else if let Some(op) = op.downcast_ref::<AxisOp>() {

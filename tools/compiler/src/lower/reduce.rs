@@ -1,53 +1,18 @@
-//! Reductions, softmax, normalisation.
+//! Reductions, softmax.
 
 use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::{Op, operands_at};
 use crate::view::{View, merge_dims};
 use sonotrace::format::function::{BinaryFunction, Function};
-use sonotrace::format::op::{self, Normalize, Reduction, Statistics};
+use sonotrace::format::op::{self, Reduction};
 use sonotrace::format::{DIMS, Operation};
-use std::collections::HashMap;
 use tract_core::internal::*;
-use tract_core::ops::binary::TypedBinOp;
-use tract_core::ops::math::{Mul, Sub};
-use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+use tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 
 /// Whether a reduction yields an index.
 pub(super) fn is_arg(op: &Reduce) -> bool {
     matches!(op.reducer, Reducer::ArgMax(_) | Reducer::ArgMin(_))
-}
-
-/// Finds `RmsNorm(x - sum(x) / n)`, tract's form of LayerNorm, GroupNorm and InstanceNorm: the norm's node, and the
-/// outlet of `x`.
-pub(super) fn find_mean_subtractions(model: &TypedModel) -> HashMap<usize, OutletId> {
-    model.nodes().iter().filter_map(|node| Some((node.id, mean_subtraction(model, node)?))).collect()
-}
-
-fn mean_subtraction(model: &TypedModel, node: &TypedNode) -> Option<OutletId> {
-    let axis = node.op_as::<RmsNorm>()?.axis;
-    let difference = binary::<Sub>(model, node.inputs[0])?;
-    let (x, mean) = (difference.inputs[0], binary::<Mul>(model, difference.inputs[1])?);
-    // The scale may be either operand.
-    let (sum, scale) = match model.node(mean.inputs[0].node).op_as::<Reduce>() {
-        Some(_) => (mean.inputs[0], mean.inputs[1]),
-        None => (mean.inputs[1], mean.inputs[0]),
-    };
-    let scale = model.outlet_fact(scale).ok()?.konst.as_ref()?.as_uniform()?;
-    let scale: f32 = *scale.cast_to::<f32>().ok()?.to_plain_array_view::<f32>().ok()?.first()?;
-    let sum = model.node(sum.node);
-    let reduce = sum.op_as::<Reduce>()?;
-    let count = model.outlet_fact(x).ok()?.shape[axis].to_usize().ok()?;
-    let is_mean = reduce.reducer == Reducer::Sum
-        && *reduce.axes == [axis]
-        && sum.inputs[0] == x
-        && (scale * count as f32 - 1.0).abs() < 1e-6;
-    is_mean.then_some(x)
-}
-
-fn binary<T: tract_core::ops::binary::BinMiniOp>(model: &TypedModel, outlet: OutletId) -> Option<&TypedNode> {
-    let node = model.node(outlet.node);
-    node.op_as::<TypedBinOp>()?.0.is::<T>().then_some(node)
 }
 
 /// The function of two elements that reduces them.
@@ -101,25 +66,8 @@ impl Lowering<'_> {
         Ok(output)
     }
 
-    pub(super) fn rms_norm(&mut self, node: &TypedNode, op: &RmsNorm) -> Result<View, CompileError> {
-        let epsilon = op
-            .eps
-            .cast_to::<f32>()
-            .and_then(|eps| Ok(*eps.to_plain_array_view::<f32>()?.first().context("empty")?));
-        let epsilon = epsilon.map_err(|problem| self.unsupported(node, format!("{problem:#}")))?;
-        let (statistics, input) =
-            match self.mean_subtractions.get(&node.id).and_then(|outlet| self.values.get(outlet)) {
-                Some(super::Value::View(view)) => (Statistics::MeanVariance, view.clone()),
-                _ => (Statistics::RootMeanSquare, self.input(node, 0)?),
-            };
-        let output = self.fresh(node, &input.dims.clone());
-        let operation = |kept_dims| Normalize { statistics, kept_dims, epsilon }.into();
-        self.over_axes(node, operation, &[op.axis], &output, &input)?;
-        Ok(output)
-    }
-
     /// An operation whose kept dims come first and whose other dims, the `axes`, come last.
-    fn over_axes(
+    pub(super) fn over_axes(
         &mut self,
         node: &TypedNode,
         operation: impl Fn(u32) -> Operation,

@@ -8,8 +8,13 @@ use super::Lowering;
 use crate::error::CompileError;
 use crate::graph::Op;
 use crate::view::{View, dense_strides};
+use sonotrace::format::function::{BinaryFunction, Function};
 use sonotrace::format::op::{RESAMPLE_TAPS_MAX, Resample};
+use std::ops::Range;
 use tract_core::internal::*;
+
+/// Most taps of an operation.
+const TAPS_MAX: usize = RESAMPLE_TAPS_MAX as usize;
 
 /// Whether a node resamples: tract has several operations for it, one private to its ONNX part.
 pub(super) fn is_resize(node: &TypedNode) -> bool {
@@ -137,6 +142,8 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// Resamples along an axis: in parts if an output needs more taps than an operation has, as where a large image is averaged
+    /// to a small one.
     fn resample(
         &mut self,
         node: &TypedNode,
@@ -145,16 +152,37 @@ impl Lowering<'_> {
     ) -> Result<View, CompileError> {
         let rows = weights.values.chunks_exact(weights.inputs);
         let used: Vec<Vec<usize>> =
-            rows.clone().map(|row| (0..row.len()).filter(|&at| row[at] != 0.0).collect()).collect();
+            rows.map(|row| (0..row.len()).filter(|&at| row[at] != 0.0).collect()).collect();
         let taps = used.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        if taps > RESAMPLE_TAPS_MAX as usize {
-            return Err(
-                self.unsupported(node, format!("it needs {taps} taps, the limit is {RESAMPLE_TAPS_MAX}"))
-            );
+        let mut sum: Option<View> = None;
+        for first in (0..taps).step_by(TAPS_MAX) {
+            let part = self.resample_part(node, view, weights, &used, first..taps.min(first + TAPS_MAX))?;
+            sum = Some(match sum {
+                None => part,
+                Some(before) => {
+                    let sum = self.fresh(node, &part.dims);
+                    let add = Function::Binary(BinaryFunction::Add);
+                    self.elementwise_into(node, add, &sum, &[&before, &part])?;
+                    sum
+                }
+            });
         }
+        sum.ok_or_else(|| self.unsupported(node, "it has no output"))
+    }
+
+    /// The part of a resampling of some of the taps of each output; `used` are the inputs of each output.
+    fn resample_part(
+        &mut self,
+        node: &TypedNode,
+        view: &View,
+        weights: &AxisWeights,
+        used: &[Vec<usize>],
+        part: Range<usize>,
+    ) -> Result<View, CompileError> {
+        let taps = part.len();
         let (mut indices, mut factors) = (Vec::new(), Vec::new());
-        for (row, used) in rows.zip(&used) {
-            for tap in 0..taps {
+        for (row, used) in weights.values.chunks_exact(weights.inputs).zip(used) {
+            for tap in part.clone() {
                 // A missing tap repeats the first one, with weight 0.
                 indices.push(used.get(tap).or(used.first()).copied().unwrap_or(0) as i32);
                 factors.push(used.get(tap).map_or(0.0, |&at| row[at]));

@@ -1,6 +1,6 @@
 //! Element-wise operations.
 
-use super::fragment::{Fragment, find, int};
+use super::fragment::{Fragment, find, float, int};
 use super::{Outcome, Rewritten, Rule, one};
 use tract_onnx::prelude::Datum;
 
@@ -9,6 +9,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("Celu", &[], celu),
     // tract ignores alpha.
     Rule::new("Swish", &[], swish).only_if(|node, _| find(node, "alpha").is_some_and(|alpha| alpha.f != 1.0)),
+    Rule::new("PRelu", &[], one_slope),
     Rule::new("Mod", &[], modulo),
     Rule::new("Pow", &[], power),
     Rule::new("SwiGLU", &[], swiglu),
@@ -49,6 +50,19 @@ fn swiglu(f: &mut Fragment<'_>) -> Rewritten {
     let alpha = f.float("alpha", 1.0);
     let gated = gated(f, &x, alpha);
     one(f.op("Mul", &[&gated, &factor], &[]))
+}
+
+/// A constant slope that is the same for all channels.
+fn one_slope(f: &mut Fragment<'_>) -> Rewritten {
+    if f.known(1).is_none_or(|slope| slope.value.is_none()) {
+        return Ok(Outcome::AsIs);
+    }
+    let slopes = f.numbers(1)?.unwrap_or_default();
+    let Some(&slope) = slopes.first().filter(|slope| slopes.iter().all(|other| other == *slope)) else {
+        return Ok(Outcome::AsIs);
+    };
+    let x = f.input(0);
+    one(f.op("LeakyRelu", &[&x], &[float("alpha", slope)]))
 }
 
 /// Remainder of numbers, with the sign of the divisor (`fmod` 0) or of the dividend (`fmod` 1).

@@ -6,6 +6,7 @@
 mod elementwise;
 mod layouts;
 mod loops;
+mod normalisations;
 mod products;
 mod reading;
 mod refusals;

@@ -336,3 +336,18 @@ fn resizes_of_all_modes() {
         .output("y")
         .agrees("Resize with antialiasing");
 }
+
+/// As where a thumbnail is averaged from an image: more taps than an operation has.
+#[test]
+fn resizes_with_many_taps_are_computed_in_parts() {
+    for (mode, from, to) in [("linear", [1, 2, 80, 3], [1, 2, 4, 3]), ("cubic", [1, 2, 80, 66], [1, 2, 5, 6])]
+    {
+        let compiled = Onnx::opset(18)
+            .input("x", &from)
+            .indices("sizes", &[4], &to)
+            .node("Resize", &["x", "", "", "sizes"], &["y"], &[text("mode", mode), int("antialias", 1)])
+            .output("y")
+            .agrees(&format!("Resize {mode} with antialias"));
+        assert!(count(&compiled, "resample") > 1, "{:?}", compiled.report.programs[0].ops);
+    }
+}

@@ -1,6 +1,7 @@
 //! The attributes that the reader uses; all others are skipped.
 
 use super::elements::{Element, Elements};
+use super::groups::{self, Groups};
 use super::lut::Lut;
 use super::region::Region;
 use super::value::Value;
@@ -59,6 +60,10 @@ pub(super) struct Attributes<'a> {
     pub cine_rate_hz: Option<f64>,
     /// Recommended Display Frame Rate.
     pub display_rate_hz: Option<f64>,
+    /// Pixel Spacing: vertical, horizontal.
+    pub spacing_mm: Vec<f64>,
+    /// Shared and Per-Frame Functional Groups Sequences.
+    pub groups: Groups<'a>,
     /// Sequence Of Ultrasound Regions.
     pub regions: Vec<Region>,
     /// Pixel Data, with its fragments if it is encapsulated.
@@ -80,6 +85,17 @@ impl<'a> Attributes<'a> {
                 tags::SEQUENCE_OF_ULTRASOUND_REGIONS => {
                     for item in elements.items(&element)? {
                         found.regions.push(Region::read(source, elements.elements(&item))?);
+                    }
+                }
+                tags::PIXEL_SPACING => found.spacing_mm = value.numbers(),
+                tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE => {
+                    let items = elements.items(&element)?;
+                    let first = items.first().map(|item| groups::Item::read(source, elements.elements(item)));
+                    found.groups.shared = first.transpose()?;
+                }
+                tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE => {
+                    for item in elements.items(&element)? {
+                        found.groups.frames.push(groups::Item::read(source, elements.elements(&item))?);
                     }
                 }
                 tags::SAMPLES_PER_PIXEL => found.samples_per_pixel = Some(value.u16()?),

@@ -7,7 +7,9 @@ use super::layout::{Photometric, PixelLayout};
 use super::syntax::Coding;
 use crate::error::{Place, ReplayError, Source};
 use crate::grey::Components;
+use crate::options::Options;
 use crate::recording::{FRAMES_MAX, Recorder};
+use crate::video;
 use dicom_dictionary_std::tags;
 
 /// The frames of a file, as they are stored.
@@ -21,6 +23,8 @@ pub(super) enum Coded<'a> {
         /// Their number.
         frames: u64,
     },
+    /// Frames of a video, decoded to grey.
+    Decoded(Vec<Vec<u8>>),
     /// Fragments of each frame. JPEG may have several per frame, run lengths have one.
     Encapsulated(Vec<Vec<&'a [u8]>>),
 }
@@ -30,6 +34,7 @@ impl Coded<'_> {
     pub fn frames(&self) -> u64 {
         match self {
             Self::Native { frames, .. } => *frames,
+            Self::Decoded(frames) => frames.len() as u64,
             Self::Encapsulated(pictures) => pictures.len() as u64,
         }
     }
@@ -43,6 +48,7 @@ pub(super) fn find<'a>(
     source: Source<'_>,
     attributes: &Attributes<'a>,
     layout: &mut PixelLayout,
+    options: &Options,
     recorder: &mut Recorder<'_>,
 ) -> Result<Coded<'a>, ReplayError> {
     let place = Place::Attribute(tags::PIXEL_DATA);
@@ -51,13 +57,17 @@ pub(super) fn find<'a>(
     };
     let coded = match (layout.coding, fragments) {
         (Coding::Native, None) => native(source, attributes, layout, element.value, recorder)?,
-        (Coding::RunLength | Coding::Jpeg, Some(fragments)) => {
+        (Coding::Video, Some(fragments)) => {
+            // One bitstream, in one fragment or several (PS3.5 section A.4).
+            let parts: Vec<&[u8]> = fragments.iter().skip(1).map(|fragment| fragment.value).collect();
+            let size = (layout.width, layout.height);
+            let (frames, note) = video::decode_stream(source, &parts, size, options, recorder)?;
+            recorder.notes(note);
+            held(source, attributes, Coded::Decoded(frames))?
+        }
+        (Coding::RunLength | Coding::Jpeg | Coding::JpegLs, Some(fragments)) => {
             let pictures = group(layout.coding, fragments, attributes.frames);
-            let (present, declared) = (pictures.len() as u64, attributes.frames.unwrap_or(1));
-            if present < declared {
-                return Err(missing(source, declared, present));
-            }
-            Coded::Encapsulated(pictures)
+            held(source, attributes, Coded::Encapsulated(pictures))?
         }
         (Coding::Native, Some(_)) => {
             return Err(source.malformed(place, "in fragments, but the transfer syntax is not compressed"));
@@ -80,6 +90,16 @@ pub(super) fn find<'a>(
     recorder
         .note(format!("the number of frames is {stated}, but the pixel data has {present}: all are read"));
     Ok(coded)
+}
+
+/// Refuses fewer frames than are declared.
+fn held<'a>(
+    source: Source<'_>,
+    attributes: &Attributes<'_>,
+    coded: Coded<'a>,
+) -> Result<Coded<'a>, ReplayError> {
+    let (present, declared) = (coded.frames(), attributes.frames.unwrap_or(1));
+    if present < declared { Err(missing(source, declared, present)) } else { Ok(coded) }
 }
 
 fn missing(source: Source<'_>, declared: u64, present: u64) -> ReplayError {

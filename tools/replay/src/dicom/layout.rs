@@ -34,6 +34,9 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Unsigned bytes.
+    const BYTE: Self = Self { bits_allocated: 8, bits_stored: 8, shift: 0, is_signed: false };
+
     /// The number in a sample. Its other bits may hold other data, such as overlays in old files.
     pub fn value(&self, word: u16) -> f64 {
         let number = (u32::from(word) >> self.shift) & ((1 << self.bits_stored) - 1);
@@ -79,7 +82,14 @@ impl PixelLayout {
         if rows == 0 || columns == 0 {
             return Err(source.malformed(place, format!("a picture of {columns}x{rows} pixels is empty")));
         }
-        let photometric = photometric(source, attributes, coding, columns)?;
+        let (photometric, stored) = match coding {
+            // ffmpeg gives grey levels, whatever the video has: often YBR_PARTIAL_420, which pictures cannot have.
+            Coding::Video => (Photometric::YbrFull, Stored::BYTE),
+            _ => {
+                let photometric = photometric(source, attributes, coding, columns)?;
+                (photometric, stored(source, attributes, photometric)?)
+            }
+        };
         if let Some(frames) = attributes.frames.filter(|&frames| frames > FRAMES_MAX) {
             let place = Place::Attribute(tags::NUMBER_OF_FRAMES);
             let fix = "cut the recording into shorter ones";
@@ -91,7 +101,7 @@ impl PixelLayout {
             coding,
             photometric,
             is_planar: attributes.planar.unwrap_or(0) == 1,
-            stored: stored(source, attributes, photometric)?,
+            stored,
         })
     }
 

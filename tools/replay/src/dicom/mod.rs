@@ -1,8 +1,8 @@
 //! Ultrasound images and cines in DICOM.
 //!
 //! Follows PS3.3 (ultrasound image module C.8.5.6, region calibration C.8.5.5), PS3.5 (encoding; run lengths in annex
-//! G), PS3.10 (files) and the grey levels of PS3.3 section C.11: uncompressed, RLE and JPEG (baseline, progressive,
-//! lossless); grey or colour. A region's calibration is used only if it can be true for the file's picture (see
+//! G), PS3.10 (files) and the grey levels of PS3.3 section C.11: uncompressed, RLE, JPEG (baseline, progressive,
+//! lossless), JPEG-LS (grey), and video through ffmpeg; grey or colour. A region's calibration is used only if it can be true for the file's picture (see
 //! `region.rs`).
 //!
 //! dicom-rs decodes headers and values, and provides the dictionary and the transfer syntaxes. The walk from element to
@@ -15,6 +15,8 @@
 mod attributes;
 mod elements;
 mod frames;
+mod groups;
+mod jpeg_ls;
 mod layout;
 mod lut;
 mod monochrome;
@@ -60,20 +62,24 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     let mut meta = Elements::new(source, bytes, PREAMBLE_BYTES + 4, true);
     let syntax = Syntax::read(source, &mut meta)?;
     let mut elements = Elements::new(source, bytes, meta.at(), syntax.is_explicit);
-    let attributes = Attributes::read(source, &mut elements)?;
+    let mut attributes = Attributes::read(source, &mut elements)?;
     let mut layout = PixelLayout::new(source, &attributes, syntax.coding)?;
 
     let mut recorder = match syntax.coding {
         Coding::Native => Recorder::new(source, options),
-        Coding::RunLength | Coding::Jpeg => Recorder::of_file(source, options, bytes.len() as u64),
+        Coding::RunLength | Coding::Jpeg | Coding::JpegLs | Coding::Video => {
+            Recorder::of_file(source, options, bytes.len() as u64)
+        }
     };
     if attributes.modality_is_ultrasound == Some(false) {
         recorder.note("the modality is not ultrasound: results are not meaningful");
     }
-    let coded = frames::find(source, &attributes, &mut layout, &mut recorder)?;
+    groups::fill_in(source, &mut attributes, options, &mut recorder)?;
+    let mut coded = frames::find(source, &attributes, &mut layout, options, &mut recorder)?;
+    let order = groups::order(&attributes.groups, coded.frames(), &mut recorder);
     let times = times::times(&attributes, coded.frames(), options, &mut recorder);
     let picture = picture_descriptor(layout.width, layout.height, options);
-    let mut descriptor = region::calibrate(&attributes.regions, picture, options, &mut recorder);
+    let mut descriptor = region::calibrate(&attributes, picture, options, &mut recorder);
     descriptor.frame_rate_hz = times.frame_rate_hz;
     if attributes.is_burnt_in {
         descriptor.flags |= flags::BURNT_IN_OVERLAY;
@@ -85,9 +91,10 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     };
     let mut pixels = Pixels { source, layout: &layout, levels, options, relabelled: None };
     for (index, t_acq_ns) in times.t_acq_ns.into_iter().enumerate() {
+        let index = order.as_ref().and_then(|order| order.get(index).copied()).unwrap_or(index);
         let place = Place::Frame(index as u64 + 1);
         recorder.make_room(place.clone(), layout.pixels() as u64)?;
-        let grey = pixels.grey(&place, &coded, index)?;
+        let grey = pixels.grey(&place, &mut coded, index)?;
         descriptor.t_acq_ns = t_acq_ns;
         recorder.push(descriptor, grey, place)?;
     }

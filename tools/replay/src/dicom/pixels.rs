@@ -2,8 +2,8 @@
 
 use super::frames::Coded;
 use super::layout::{Photometric, PixelLayout};
-use super::rle;
 use super::syntax::Coding;
+use super::{jpeg_ls, rle};
 use crate::error::{Place, ReplayError, Source};
 use crate::grey::{Components, luma, luma_of_rgb};
 use crate::jpeg::{self, Samples};
@@ -29,7 +29,12 @@ impl Pixels<'_> {
     ///
     /// # Errors
     /// A frame that cannot be decoded, or has another size than declared.
-    pub fn grey(&mut self, place: &Place, coded: &Coded<'_>, index: usize) -> Result<Vec<u8>, ReplayError> {
+    pub fn grey(
+        &mut self,
+        place: &Place,
+        coded: &mut Coded<'_>,
+        index: usize,
+    ) -> Result<Vec<u8>, ReplayError> {
         let truncated = || self.source.malformed(place.clone(), "truncated");
         match coded {
             Coded::Native { bytes, frame_bytes, .. } => {
@@ -37,6 +42,7 @@ impl Pixels<'_> {
                 let frame = bytes.get(start..start.saturating_add(*frame_bytes)).ok_or_else(truncated)?;
                 Ok(self.native(frame))
             }
+            Coded::Decoded(frames) => frames.get_mut(index).map(std::mem::take).ok_or_else(truncated),
             Coded::Encapsulated(pictures) => {
                 let fragments = pictures.get(index).ok_or_else(truncated)?;
                 let whole;
@@ -52,7 +58,8 @@ impl Pixels<'_> {
                         let problem = format!("cannot decode the run lengths: {problem}");
                         self.source.malformed(place.clone(), problem)
                     }),
-                    Coding::Jpeg | Coding::Native => self.jpeg(place, bytes),
+                    Coding::JpegLs => self.jpeg_ls(place, bytes),
+                    Coding::Jpeg | Coding::Native | Coding::Video => self.jpeg(place, bytes),
                 }
             }
         }
@@ -98,6 +105,19 @@ impl Pixels<'_> {
             ([luma, ..], _) => windowed(luma.clone(), self.options),
             ([], _) => Vec::new(),
         })
+    }
+
+    fn jpeg_ls(&mut self, place: &Place, bytes: &[u8]) -> Result<Vec<u8>, ReplayError> {
+        let layout = self.layout;
+        let (samples, bits) = jpeg_ls::decode(self.source, place, bytes, (layout.width, layout.height))?;
+        if layout.photometric != Photometric::Monochrome || u32::from(bits) > layout.stored.bits_allocated {
+            let problem = format!(
+                "the JPEG-LS is grey of {bits} bits, the file declares colour or {} bits",
+                layout.stored.bits_allocated
+            );
+            return Err(self.source.malformed(place.clone(), problem));
+        }
+        Ok(self.levels.map(samples.into_iter()))
     }
 
     fn jpeg(&mut self, place: &Place, bytes: &[u8]) -> Result<Vec<u8>, ReplayError> {

@@ -5,6 +5,7 @@
 //! picture, so that their regions reach outside the picture. Such a region is ignored, unless the user gives the
 //! original size ([`Options::calibrated_size`]).
 
+use super::attributes::Attributes;
 use super::elements::Elements;
 use super::value::Value;
 use crate::error::{ReplayError, Source};
@@ -12,7 +13,7 @@ use crate::options::Options;
 use crate::recording::Recorder;
 use crate::scan_region::{Content, Scale, ScanRegion};
 use dicom_dictionary_std::tags;
-use sonotrace_hal::frame::{DEPTH_MAX_MM, FrameDescriptor};
+use sonotrace_hal::frame::{DEPTH_MAX_MM, FrameDescriptor, GeometryKind};
 
 /// Region Spatial Format: two-dimensional.
 const SPATIAL_2D: u16 = 1;
@@ -119,13 +120,14 @@ impl Region {
 }
 
 /// The descriptor `picture` with content rectangle and scale from the regions: from the largest one, until a prompt
-/// selects another. Notes give the reason if there are none.
+/// selects another. Without regions, the pixel spacing gives the scale. Notes give the reason if there is none.
 pub(super) fn calibrate(
-    regions: &[Region],
+    attributes: &Attributes<'_>,
     picture: FrameDescriptor,
     options: &Options,
     recorder: &mut Recorder<'_>,
 ) -> FrameDescriptor {
+    let regions = &attributes.regions;
     let mut placed = Vec::new();
     let mut reason = match regions.iter().any(Region::is_tissue) {
         true => None,
@@ -155,10 +157,23 @@ pub(super) fn calibrate(
             recorder.region_notes(&notes);
             descriptor
         }
+        None if options.spacing_mm.is_some() => picture,
         None => {
-            if options.spacing_mm.is_none() {
-                recorder.note(no_calibration(&reason.unwrap_or_default()));
+            if let (true, &[y_mm, x_mm]) = (regions.is_empty(), &attributes.spacing_mm[..]) {
+                match plausible([x_mm, y_mm], [picture.samples, picture.lines], "millimetres") {
+                    Ok(_) => {
+                        recorder.note(format!("{x_mm:.4} x {y_mm:.4} mm per pixel, from the pixel spacing"));
+                        return FrameDescriptor {
+                            geometry: GeometryKind::Raster as u32,
+                            spacing_x_mm: x_mm as f32,
+                            spacing_y_mm: y_mm as f32,
+                            ..picture
+                        };
+                    }
+                    Err(problem) => reason = Some(format!("the pixel spacing: {problem}")),
+                }
             }
+            recorder.note(no_calibration(&reason.unwrap_or_default()));
             picture
         }
     }
@@ -219,7 +234,7 @@ fn place(
         spacing_mm = Some([given_mm; 2]);
     } else {
         let pitch_mm = region.pitch_mm().map(|pitch_mm| [0, 1].map(|axis| pitch_mm[axis] / scale[axis]));
-        match pitch_mm.and_then(|pitch_mm| plausible(pitch_mm, extent)) {
+        match pitch_mm.and_then(|pitch_mm| plausible(pitch_mm, extent, "centimetres")) {
             Ok(pitch_mm) => {
                 notes.push(format!(
                     "{:.4} x {:.4} mm per pixel, from {name}, columns {}..{} and rows {}..{} of the picture",
@@ -247,12 +262,12 @@ fn place(
 }
 
 /// The pitch, or the limit that a scan of this pitch and size in pixels exceeds.
-fn plausible(pitch_mm: [f64; 2], extent: [u32; 2]) -> Result<[f64; 2], String> {
+fn plausible(pitch_mm: [f64; 2], extent: [u32; 2], unit: &str) -> Result<[f64; 2], String> {
     let [x_mm, y_mm] = pitch_mm;
     if !pitch_mm.iter().all(|pitch| PITCH_MM.contains(pitch)) {
         let (min, max) = (PITCH_MM.start(), PITCH_MM.end());
         return Err(format!(
-            "its pixels would be {x_mm} x {y_mm} mm, and {min} to {max} mm are possible (the file must give centimetres)"
+            "its pixels would be {x_mm} x {y_mm} mm, and {min} to {max} mm are possible (the file must give {unit})"
         ));
     }
     let side_mm = [0, 1].map(|axis| pitch_mm[axis] * f64::from(extent[axis]));
@@ -261,7 +276,7 @@ fn plausible(pitch_mm: [f64; 2], extent: [u32; 2]) -> Result<[f64; 2], String> {
     {
         if side_mm > max_mm {
             return Err(format!(
-                "the scan would be {side_mm:.0} mm {what}, and at most {max_mm} mm are possible (the file must give centimetres)"
+                "the scan would be {side_mm:.0} mm {what}, and at most {max_mm} mm are possible (the file must give {unit})"
             ));
         }
     }

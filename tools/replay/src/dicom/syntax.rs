@@ -14,8 +14,12 @@ pub(super) enum Coding {
     Native,
     /// Run lengths (PS3.5 annex G).
     RunLength,
-    /// JPEG of eight bits, one image per frame.
+    /// JPEG, one image per frame.
     Jpeg,
+    /// JPEG-LS, one image per frame.
+    JpegLs,
+    /// MPEG-2, H.264 or HEVC: one bitstream.
+    Video,
 }
 
 /// The encoding of a file.
@@ -53,6 +57,8 @@ impl Syntax {
             | FULL_PROGRESSION
             | uids::JPEG_LOSSLESS
             | uids::JPEG_LOSSLESS_SV1 => (true, Coding::Jpeg),
+            uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => (true, Coding::JpegLs),
+            uid if is_video(uid) => (true, Coding::Video),
             _ => {
                 let name =
                     TransferSyntaxRegistry.get(uid).map_or("of an unknown kind", |syntax| syntax.name());
@@ -70,24 +76,27 @@ const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const SPECTRAL_SELECTION: &str = "1.2.840.10008.1.2.4.53";
 const FULL_PROGRESSION: &str = "1.2.840.10008.1.2.4.55";
 
+/// Whether the pixels are a video. Those whose names end with `.1` have their bitstream in several fragments.
+fn is_video(uid: &str) -> bool {
+    matches!(
+        uid.strip_suffix(".1").filter(|uid| uid.len() > uids::EXPLICIT_VR_LITTLE_ENDIAN.len()).unwrap_or(uid),
+        uids::MPEG2MPML
+            | uids::MPEG2MPHL
+            | uids::MPEG4HP41
+            | uids::MPEG4HP41BD
+            | uids::MPEG4HP422D
+            | uids::MPEG4HP423D
+            | uids::MPEG4HP42STEREO
+            | uids::HEVCMP51
+            | uids::HEVCM10P51
+    )
+}
+
 /// How a user can convert a file of this transfer syntax.
 fn remedy(uid: &str) -> &'static str {
-    const FRAGMENTABLE: &str = ".1";
-    match uid.strip_suffix(FRAGMENTABLE).filter(|uid| uid.len() > 20).unwrap_or(uid) {
+    match uid {
         BIG_ENDIAN | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => "convert it with `dcmconv +te IN OUT`",
-        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "decompress it with `dcmdjpls IN OUT`",
         uids::JPEG2000_LOSSLESS | uids::JPEG2000 => "decompress it with `gdcmconv --raw IN OUT`",
-        uids::MPEG2MPML
-        | uids::MPEG2MPHL
-        | uids::MPEG4HP41
-        | uids::MPEG4HP41BD
-        | uids::MPEG4HP422D
-        | uids::MPEG4HP423D
-        | uids::MPEG4HP42STEREO
-        | uids::HEVCMP51
-        | uids::HEVCM10P51 => {
-            "extract the video with `gdcmraw -i IN -o video.bin`, its pictures with `mkdir frames; ffmpeg -i video.bin frames/%05d.png`, and give the folder `frames`"
-        }
         _ => "export it again as uncompressed (Explicit VR Little Endian)",
     }
 }

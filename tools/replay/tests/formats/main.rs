@@ -5,6 +5,8 @@ mod clarius;
 mod common;
 mod contradictions;
 mod dicom;
+mod groups;
+mod jpeg_ls;
 mod millimetres;
 mod npy;
 mod pictures;
