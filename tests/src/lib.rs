@@ -5,6 +5,7 @@
 //!
 //! * `SONOTRACE_DATA`: a folder with `ultrasound/MANIFEST.csv` and the images and masks that it lists.
 //! * `SONOTRACE_MODELS`: a folder with ONNX graphs and their golden vectors.
+//! * `SONOTRACE_CASES`: a folder with small recordings and graphs that were once read wrongly.
 
 pub mod onnx;
 

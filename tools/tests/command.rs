@@ -1,5 +1,8 @@
 //! The `sonotrace` command from outside: its output, its files, and its errors for bad input.
 
+#[path = "command/video.rs"]
+mod video;
+
 use npyz::WriterBuilder;
 use serde_json::Value;
 use sonotrace_tests::onnx::Onnx;
@@ -459,9 +462,9 @@ fn refused_prompts_name_their_fault() {
     assert!(printed.contains("object 1 is already in ultrasound region 1 of 3"), "{printed}");
 }
 
-/// Objects are added, corrected and removed on later frames.
+/// Objects are added, corrected and removed on later frames, by a script or by the options.
 #[test]
-fn a_script_prompts_on_later_frames() {
+fn prompts_on_later_frames() {
     let folder = folder("script");
     std::fs::create_dir(folder.join("cine")).expect("the folder can be made");
     for index in 0..5 {
@@ -481,6 +484,30 @@ fn a_script_prompts_on_later_frames() {
     };
     let seen: Vec<(Vec<u64>, usize)> = lines.lines().map(of_line).collect();
     assert_eq!(seen, [(vec![1], 1), (vec![1, 2], 1), (vec![1, 2], 2), (vec![2], 1), (vec![2], 0)]);
+    // The same prompts in the short form, without the removal.
+    let short = [
+        "--click",
+        "1:100,80",
+        "--box",
+        "2@2:58,38,142,122",
+        "--click",
+        "3@1:10,10,neg",
+        "--click",
+        "3@9:5,5,neg",
+    ];
+    let run = |prompts: &[&str]| sonotrace(&folder, &[&["run", "cine", "--out", "short"], prompts].concat());
+    let printed = succeed(&run(&short));
+    assert!(printed.contains("for object 9 was refused on frame 3: unknown_object"), "{printed}");
+    let lines =
+        std::fs::read_to_string(folder.join("short/overlays.jsonl")).expect("overlays.jsonl is there");
+    let seen: Vec<(Vec<u64>, usize)> = lines.lines().map(of_line).collect();
+    assert_eq!(seen, [(vec![1], 1), (vec![1, 2], 1), (vec![1, 2], 2), (vec![1, 2], 0), (vec![1, 2], 0)]);
+    refuse(
+        &run(&["--click", "6@100,80"]),
+        &["the prompt for object 1 is on frame 6, but the recording has 5"],
+    );
+    refuse(&run(&["--click", "4@300,80"]), &["refused on frame 4", "(300, 80), is outside the picture"]);
+    assert!(text(&run(&["--click", "0@100,80"]).stderr).contains("a frame's number is 1 or more"));
     // Prompts of a script alone, and a line with other words.
     let alone = ["run", "cine", "--script", "prompts.scan", "--out", "out"];
     assert!(succeed(&sonotrace(&folder, &alone)).contains("there is no object 1"));

@@ -2,6 +2,7 @@
 
 mod blame;
 mod check;
+mod constants;
 mod inline;
 
 use crate::error::CompileError;
@@ -15,6 +16,11 @@ use tract_core::optim::Optimizer;
 use tract_onnx::model::Onnx;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
+
+/// The refusal of a size that depends on values, with the rewrites that help.
+const COMPUTED_SIZE: &str = "a size depends on values, as after a masked selection or assignment: write those as \
+    torch.where(mask, new, old), give sizes as constants (torch.onnx.export with dynamo=True does), and crop and resize \
+    outside the graph";
 
 /// A graph for the compiler.
 #[derive(Debug, Clone)]
@@ -85,6 +91,7 @@ fn of_proto(
     check::opsets(&proto).map_err(unreadable)?;
     inline::inline(program, &mut proto)?;
     let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned());
+    constants::fold_places(&onnx, &mut proto, folder.as_deref());
     let declared = check_graph(program, &proto, &onnx)?;
     let model = typed(&onnx, &proto, folder.as_deref());
     let model =
@@ -129,13 +136,14 @@ fn dynamic(program: &str, model: &TypedModel, outlet: OutletId, port: &str) -> C
             program: program.to_owned(),
             node: node.name.clone(),
             op: node.op.name().into_owned(),
-            reason: "the size of its output is computed: give sizes as constants, and crop or resize outside the graph"
-                .to_owned(),
+            reason: COMPUTED_SIZE.to_owned(),
         },
         None => CompileError::DynamicShape {
             program: program.to_owned(),
             port: port.to_owned(),
-            shape: model.outlet_fact(outlet).map_or_else(|_| String::new(), |fact| format!("{:?}", fact.shape)),
+            shape: model
+                .outlet_fact(outlet)
+                .map_or_else(|_| String::new(), |fact| format!("{:?}", fact.shape)),
         },
     }
 }
@@ -173,7 +181,11 @@ fn typed(onnx: &Onnx, proto: &pb::ModelProto, folder: Option<&str>) -> Result<Ty
         }
         Ok(model)
     };
-    caught(read)?.map_err(|problem| problem.chain().last().map_or_else(String::new, ToString::to_string))
+    caught(read)?.map_err(|problem| {
+        let cause = problem.chain().last().map_or_else(String::new, ToString::to_string);
+        // A symbol stands for each size that depends on values.
+        if cause.contains("Undetermined symbol") { COMPUTED_SIZE.to_owned() } else { cause }
+    })
 }
 
 /// The error for a failure of the front end, with the node that it is about.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A picture (PNG, JPEG), a folder of them (a cine, in order of their names), an animated GIF or PNG, a DICOM image or
-    /// cine, a `.npy` with a `.json` that describes it, or a Clarius `.raw` with its `.yml`.
+    /// cine, a video (MP4, MOV, AVI) if there is an ffmpeg, a `.npy` with a `.json` that describes it, or a Clarius `.raw` with its `.yml`.
     input: PathBuf,
     #[command(flatten)]
     pointing: Pointing,
@@ -95,6 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ..Options::default()
     };
     let mut recording = open(&arguments.input, &options)?;
+    pointing::check_frames(&prompts, recording.frames.len())?;
     for step in steps.iter().flatten() {
         prompts.push(step.timed(&recording.frames)?);
     }

@@ -1,7 +1,7 @@
 //! Convolutions and pooling.
 
-use super::Lowering;
 use super::einsum::pack_panels;
+use super::{Lowering, TOO_MANY_AXES};
 use crate::error::CompileError;
 use crate::graph::{Constant, Op, Operand};
 use crate::view::View;
@@ -114,7 +114,7 @@ impl Lowering<'_> {
         view: &View,
         format: DataFormat,
     ) -> Result<Image, CompileError> {
-        Image::new(view, format).ok_or_else(|| self.unsupported(node, "it has more than two spatial axes"))
+        Image::new(view, format).ok_or_else(|| self.unsupported(node, TOO_MANY_AXES))
     }
 
     /// Constant weights of `groups` groups, in any of the graph's kernel formats.
@@ -140,7 +140,7 @@ impl Lowering<'_> {
             shape.insert(3, 1);
         }
         let &[_, outputs, inputs, rows, columns] = shape.as_slice() else {
-            return Err(self.unsupported(node, "it has more than two spatial axes"));
+            return Err(self.unsupported(node, TOO_MANY_AXES));
         };
         let values = self.float_values(node, &arranged)?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
@@ -174,7 +174,7 @@ impl Lowering<'_> {
     fn reaches(&self, node: &TypedNode, spec: &PoolSpec, input: &Image) -> Result<[Reach; 2], CompileError> {
         let rank = spec.rank();
         if rank == 0 || rank > 2 {
-            return Err(self.unsupported(node, "it has more than two spatial axes"));
+            return Err(self.unsupported(node, TOO_MANY_AXES));
         }
         let extents = &[input.extent(ROW), input.extent(COLUMN)][2 - rank..];
         let padded = spec.computed_padding(extents);

@@ -1,7 +1,7 @@
 //! Sampling an image at computed places.
 
-use super::Lowering;
 use super::conv::{BATCH, CHANNEL, COLUMN, ROW};
+use super::{Lowering, TOO_MANY_AXES};
 use crate::error::CompileError;
 use crate::graph::{Op, Operand};
 use crate::view::View;
@@ -28,7 +28,7 @@ impl Lowering<'_> {
         let (view, places) = (self.input(node, 0)?, self.input(node, 1)?);
         let input = self.image(node, &view, DataFormat::NCHW)?;
         if places.dims.len() != 4 {
-            return Err(self.unsupported(node, "it has more than two spatial axes"));
+            return Err(self.unsupported(node, TOO_MANY_AXES));
         }
         let result = self.fresh(node, &self.output_shape(node)?);
         let output = self.image(node, &result, DataFormat::NCHW)?;

@@ -98,15 +98,29 @@ pub fn lower(
     Ok((lowering.ops, ports))
 }
 
+/// The rewrite that helps where a graph computes indices.
+const CONSTANT_INDICES: &str =
+    "make indices constant, or compute clicks, crops and selections outside the graph";
+/// The refusal of volumes.
+const TOO_MANY_AXES: &str = "it has more than two spatial axes: the runtime computes images, export a 2D network and run it slice by slice";
+
 /// Why an operation that the runtime lacks is refused, with the rewrite that helps.
 fn missing(op: &str) -> &'static str {
-    match op {
+    known_missing(op).unwrap_or("the runtime has no such operation: write it with others before the export")
+}
+
+/// As [`missing`]; none for an operation without advice of its own.
+fn known_missing(op: &str) -> Option<&'static str> {
+    Some(match op {
         "Topk" => "the runtime does not sort: select outside the graph, or keep all candidates",
         "Scan" => "the runtime has no loops: export a fixed number of steps, written out",
         "Multinomial" | "Random" | "Dropout" => "random values are not supported: export in evaluation mode",
         "CumSum" => "the runtime has no running sums: multiply by a triangular matrix of ones",
-        _ => "the runtime has no such operation: write it with others before the export",
-    }
+        "GruSeq" | "LstmSeq" | "RnnSeq" => {
+            "the runtime has no recurrent layers: write the steps out with linear layers"
+        }
+        _ => return None,
+    })
 }
 
 impl Lowering<'_> {
@@ -137,12 +151,15 @@ impl Lowering<'_> {
             return Ok(());
         }
         if used != [0] {
-            return Err(self.unsupported(node, "it has more than one output"));
+            let reason = known_missing(&node.op.name()).unwrap_or("it has more than one output");
+            return Err(self.unsupported(node, reason));
         }
         let dtype = node.outputs[0].fact.datum_type;
         let is_index = node.op_as::<Reduce>().is_some_and(reduce::is_arg) || node.op_is::<AxisOp>();
         if !(dtype == f32::datum_type() || dtype == bool::datum_type() || is_index) {
-            let problem = format!("it computes {dtype:?}, only f32 and bool are supported");
+            let integers = if dtype == TDim::datum_type() { "integers" } else { &format!("{dtype:?}") };
+            let problem =
+                format!("it computes {integers}, only f32 and bool are supported: {CONSTANT_INDICES}");
             return Err(self.unsupported(node, problem));
         }
         let view = self.dispatch(node)?;

@@ -4,7 +4,7 @@
 //! updates are evenly spaced along each of their axes, scattering is a copy of the tensor and a strided copy of the updates.
 //! Else it is a few such copies, or one gather from the tensor and the updates together.
 
-use super::{Lowering, Value};
+use super::{CONSTANT_INDICES, Lowering, Value};
 use crate::error::CompileError;
 use crate::view::{View, dense_strides};
 use sonotrace::format::function::{BinaryFunction, Function};
@@ -47,10 +47,7 @@ impl Lowering<'_> {
     /// Constant indices, of any integer type.
     fn index_values(&self, node: &TypedNode, slot: usize) -> Result<(Vec<usize>, Vec<i64>), CompileError> {
         let Some(Value::Constant(indices)) = self.values.get(&node.inputs[slot]) else {
-            return Err(self.unsupported(
-                node,
-                "only constant indices are supported: compute clicks, crops and selections outside the graph",
-            ));
+            return Err(self.unsupported(node, format!("its indices are computed: {CONSTANT_INDICES}")));
         };
         let values = indices
             .cast_to::<i64>()

@@ -1,6 +1,6 @@
 //! Gathering along an axis by constant indices.
 
-use super::Lowering;
+use super::{CONSTANT_INDICES, Lowering};
 use crate::error::CompileError;
 use crate::graph::Op;
 use crate::view::View;
@@ -13,7 +13,7 @@ impl Lowering<'_> {
     /// Constant indices, counted from the start of an axis of `length`.
     fn indices(&self, node: &TypedNode, length: usize) -> Result<(Vec<usize>, Vec<i64>), CompileError> {
         let Some(indices) = self.constant_input(node, 1) else {
-            return Err(self.unsupported(node, "only constant indices are supported"));
+            return Err(self.unsupported(node, format!("its indices are computed: {CONSTANT_INDICES}")));
         };
         let values = indices
             .cast_to::<i64>()

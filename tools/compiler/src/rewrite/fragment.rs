@@ -275,7 +275,15 @@ impl<'a> Fragment<'a> {
     /// The fragment as a typed model: its sources are the inputs that are given, in their order.
     pub fn typed(mut self, outputs: &[String]) -> TractResult<TypedModel> {
         let version = if self.is_same { self.opset } else { OPSET };
-        for name in outputs {
+        // tract takes an output that is an input for one without a type.
+        let is_input = |name: &String| self.graph.input.iter().any(|port| port.name == *name);
+        let passed: Vec<bool> = outputs.iter().map(is_input).collect();
+        let outputs: Vec<String> = outputs
+            .iter()
+            .zip(passed)
+            .map(|(name, is_input)| if is_input { self.op("Identity", &[name], &[]) } else { name.clone() })
+            .collect();
+        for name in &outputs {
             self.graph.output.push(ValueInfoProto { name: name.clone(), ..ValueInfoProto::default() });
         }
         let opset = OperatorSetIdProto { version, ..OperatorSetIdProto::default() };

@@ -4,6 +4,8 @@ use super::fragment::{Fragment, find, int, signed, text};
 use super::{Outcome, Rewritten, Rule, one};
 
 pub(super) const RULES: &[Rule] = &[
+    // Without a value, tract takes zeros of f64.
+    Rule::new("ConstantOfShape", &[0], zeros).only_if(|node, _| find(node, "value").is_none()),
     Rule::new("Pad", &[1, 2, 3], pad),
     // tract panics on axes that are counted from the end or not in order.
     Rule::new("Squeeze", &[1], squeeze),
@@ -24,6 +26,12 @@ fn counted(axes: &[i64], rank: usize) -> Result<Vec<usize>, String> {
     axes.iter()
         .map(|axis| count(axis).ok_or_else(|| format!("axis {axis} of an input with {rank} axes")))
         .collect()
+}
+
+fn zeros(f: &mut Fragment<'_>) -> Rewritten {
+    let shape = f.integers(0)?.ok_or("its shape is missing")?;
+    let (zero, shape) = (f.number(0.0), f.list(&shape));
+    one(f.op("Expand", &[&zero, &shape], &[]))
 }
 
 /// Padding: negative widths crop, and every mode but `constant` gathers along each axis.

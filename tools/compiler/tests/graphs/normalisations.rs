@@ -2,8 +2,10 @@
 
 use sonotrace_tests::onnx::{AttributeProto, Onnx, count, float, int, ints};
 
-/// Activations, whether they are a part of the normalisation, and how a graph writes them from `n` to `y`.
-const ACTIVATIONS: [(&str, fn(Onnx) -> Onnx); 6] = [
+/// The name of an activation, and how a graph writes it from `n` to `y`.
+type Activation = (&'static str, fn(Onnx) -> Onnx);
+
+const ACTIVATIONS: [Activation; 6] = [
     ("none", |graph| graph.node("Identity", &["n"], &["y"], &[])),
     ("relu", |graph| graph.node("Relu", &["n"], &["y"], &[])),
     ("leaky relu", |graph| graph.node("LeakyRelu", &["n"], &["y"], &[float("alpha", 0.01)])),

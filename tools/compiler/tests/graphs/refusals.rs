@@ -42,6 +42,74 @@ fn work_that_the_runtime_refuses_is_named_with_its_node() {
     );
 }
 
+/// What stays refused says how to export the network instead.
+#[test]
+fn refusals_of_what_depends_on_values_name_the_rewrite() {
+    let assignment = Onnx::default()
+        .input("x", &[2, 3])
+        .floats("zero", &[], &[0.0])
+        .node("Greater", &["x", "zero"], &["mask"], &[])
+        .node("NonZero", &["mask"], &["places"], &[])
+        .node("Transpose", &["places"], &["tuples"], &[ints("perm", &[1, 0])])
+        .node("GatherND", &["x", "tuples"], &["updates"], &[])
+        .node("ScatterND", &["x", "tuples", "updates"], &["y"], &[])
+        .output("y");
+    assert_names(&message(&assignment), &["GatherND_3", "torch.where(mask, new, old)", "dynamo=True"]);
+    let size = Onnx::default()
+        .input("x", &[2, 3])
+        .node("NonZero", &["x"], &["places"], &[])
+        .node("Cast", &["places"], &["y"], &[int("to", onnx::FLOAT)])
+        .output("y");
+    assert_names(&message(&size), &["NonZero_0", "dynamo=True", "crop and resize outside the graph"]);
+    let suppression = Onnx::default()
+        .input("boxes", &[1, 6, 4])
+        .input("scores", &[1, 1, 6])
+        .node("NonMaxSuppression", &["boxes", "scores"], &["kept"], &[])
+        .node("Cast", &["kept"], &["y"], &[int("to", onnx::FLOAT)])
+        .output("y");
+    assert_names(&message(&suppression), &["NonMaxSuppression_0", "outside the graph"]);
+    let region = Onnx::default()
+        .input("x", &[1, 3, 8, 8])
+        .input("boxes", &[1, 4])
+        .indices("batch", &[1], &[0])
+        .node(
+            "RoiAlign",
+            &["x", "boxes", "batch"],
+            &["y"],
+            &[int("output_height", 4), int("output_width", 4)],
+        )
+        .output("y");
+    assert_names(&message(&region), &["RoiAlign_0", "crop and resize outside the graph"]);
+    let topk = Onnx::default()
+        .input("x", &[2, 8])
+        .indices("k", &[1], &[3])
+        .node("TopK", &["x", "k"], &["values", "places"], &[])
+        .node("ScatterElements", &["x", "places", "values"], &["y"], &[int("axis", 1)])
+        .output("y");
+    assert_names(&message(&topk), &["TopK_0", "select outside the graph"]);
+    let argmax = Onnx::default()
+        .input("x", &[2, 8])
+        .node("ArgMax", &["x"], &["places"], &[int("axis", 1)])
+        .node("GatherElements", &["x", "places"], &["y"], &[int("axis", 1)])
+        .output("y");
+    assert_names(&message(&argmax), &["GatherElements_1", "indices are computed", "outside the graph"]);
+}
+
+#[test]
+fn volumes_are_refused_with_a_rewrite() {
+    let rewrite = "run it slice by slice";
+    let volume = || Onnx::default().input("x", &[1, 3, 4, 4, 4]);
+    let conv = volume().weights("w", &[4, 3, 3, 3, 3]).node("Conv", &["x", "w"], &["y"], &[]).output("y");
+    assert_names(&message(&conv), &["Conv_0", rewrite]);
+    let deconv = volume()
+        .weights("w", &[3, 4, 2, 2, 2])
+        .node("ConvTranspose", &["x", "w"], &["y"], &[ints("strides", &[2, 2, 2])])
+        .output("y");
+    assert_names(&message(&deconv), &["ConvTranspose_0", rewrite]);
+    let pool = volume().node("MaxPool", &["x"], &["y"], &[ints("kernel_shape", &[2, 2, 2])]).output("y");
+    assert_names(&message(&pool), &["MaxPool_0", rewrite]);
+}
+
 #[test]
 fn computed_weights_indices_and_integers_are_refused() {
     let conv = Onnx::default()
@@ -55,7 +123,7 @@ fn computed_weights_indices_and_integers_are_refused() {
         .node("Cast", &["x"], &["i"], &[int("to", onnx::INT64)])
         .node("GatherElements", &["x", "i"], &["y"], &[int("axis", 0)])
         .output("y");
-    assert_names(&message(&gather), &["Cast_0", "only f32 and bool"]);
+    assert_names(&message(&gather), &["Cast_0", "it computes integers", "make indices constant"]);
     let batch = Onnx::default()
         .input("x", &[1, 3, 8, 8, 8])
         .weights("w", &[4, 3, 3, 3, 3])

@@ -55,6 +55,38 @@ fn activations_with_parameters() {
     close(&seen, &x.iter().map(|&value| swish(value)).collect::<Vec<_>>());
 }
 
+/// Networks with skip connections pad by what is missing, often nothing.
+#[test]
+fn padding_by_nothing_in_any_mode() {
+    for mode in ["constant", "edge", "reflect", "wrap"] {
+        let graph = Onnx::opset(19)
+            .input("x", &[2, 3])
+            .indices("widths", &[4], &[0; 4])
+            .node("Relu", &["x"], &["a"], &[])
+            .node("Pad", &["a", "widths"], &["b"], &[text("mode", mode)])
+            .node("Neg", &["b"], &["y"], &[])
+            .output("y");
+        let seen = run(&graph, &[vec![1.0, 2.0, 3.0, 4.0, 5.0, -6.0]]);
+        assert_eq!(seen, [-1.0, -2.0, -3.0, -4.0, -5.0, 0.0], "{mode}");
+    }
+}
+
+/// Exporters draw window masks into such zeros.
+#[test]
+fn zeros_without_a_value_are_single_precision() {
+    let graph = Onnx::default()
+        .input("x", &[2, 3])
+        .indices("shape", &[2], &[2, 3])
+        .indices("row", &[1, 1], &[1])
+        .floats("ones", &[1, 3], &[1.0; 3])
+        .node("ConstantOfShape", &["shape"], &["zeros"], &[])
+        .node("ScatterND", &["zeros", "row", "ones"], &["mask"], &[])
+        .node("Add", &["x", "mask"], &["y"], &[])
+        .output("y");
+    let seen = run(&graph, &[vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]);
+    assert_eq!(seen, [1.0, 2.0, 3.0, 5.0, 6.0, 7.0]);
+}
+
 #[test]
 fn remainders_have_the_sign_of_the_divisor_or_of_the_dividend() {
     let graph = |fmod: i64| {

@@ -1,7 +1,7 @@
 //! Scattering and gathering by constant index tuples: values, and how many operations they take.
 
 use crate::rewrites::{close, run};
-use sonotrace_tests::onnx::{Onnx, count, int, text};
+use sonotrace_tests::onnx::{Onnx, count, int, ints, text};
 
 fn scatter_nd(data: &[usize], shape: &[usize], tuples: &[i64], updates: &[usize], reduction: &str) -> Onnx {
     Onnx::opset(18)
@@ -29,6 +29,31 @@ fn evenly_spaced_places_are_a_strided_copy() {
         expected[place] = 100.0 + at as f32;
     }
     assert_eq!(seen, expected);
+}
+
+/// Exporters write `x[mask] = updates` in this way. The mask is larger than what tract computes while it infers shapes.
+#[test]
+fn places_of_a_large_constant_mask() {
+    let (rows, columns) = (2100, 2100);
+    let mut seeds = vec![0.0; columns];
+    (seeds[3], seeds[700]) = (1.0, 1.0);
+    let graph = Onnx::opset(17)
+        .input("u", &[2 * rows])
+        .floats("seeds", &[1, columns], &seeds)
+        .floats("zero", &[], &[0.0])
+        .indices("shape", &[2], &[rows as i64, columns as i64])
+        .node("Greater", &["seeds", "zero"], &["row"], &[])
+        .node("Expand", &["row", "shape"], &["mask"], &[])
+        .node("NonZero", &["mask"], &["places"], &[])
+        .node("Transpose", &["places"], &["i"], &[ints("perm", &[1, 0])])
+        .node("Expand", &["zero", "shape"], &["x"], &[])
+        .node("ScatterND", &["x", "i", "u"], &["s"], &[])
+        .node("ReduceSum", &["s", "last"], &["y"], &[int("keepdims", 0)])
+        .indices("last", &[1], &[1])
+        .output("y");
+    let seen = run(&graph, &[numbers(2 * rows, 0.0)]);
+    let expected: Vec<f32> = (0..rows).map(|row| (4 * row + 1) as f32).collect();
+    close(&seen, &expected);
 }
 
 #[test]
