@@ -191,13 +191,13 @@ impl Factor {
     ) {
         match self {
             Self::Float(columns) => {
-                float::multiply(isa, grid, piece, inputs, &columns, scratch, rows, to, place)
+                float::multiply(isa, grid, piece, inputs, &columns, scratch, rows, to, place);
             }
             Self::Int8(columns) => {
-                int8::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place)
+                int8::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place);
             }
             Self::Bf16(columns) => {
-                bf16::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place)
+                bf16::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place);
             }
         }
     }

@@ -304,6 +304,14 @@ fn vnni_block<const PANELS: usize>(rows: &[u8], panels: &[i8]) -> [[__m512i; PAN
     block
 }
 
+/// Returns the same bits as bf16.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn of_pairs(pairs: __m512i) -> __m512bh {
+    // SAFETY: both types are 512 bits of any values.
+    unsafe { transmute::<__m512i, __m512bh>(pairs) }
+}
+
 /// Multiplies rows with a panel of pairs of bf16.
 fn dots_bf16(_: Avx512Bf16, rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PANEL]]) {
     #[target_feature(enable = "avx512f,avx512bf16")]
@@ -314,12 +322,10 @@ fn dots_bf16(_: Avx512Bf16, rows: &[bf16], panel: &[bf16], sums: &mut [[f32; PAN
         let mut block = [_mm512_setzero_ps(); ROWS];
         for (at, panel) in panel.iter().enumerate() {
             // SAFETY: 64 bytes; no alignment is needed.
-            let weights = unsafe { _mm512_loadu_si512(panel.as_ptr().cast()) };
+            let weights = of_pairs(unsafe { _mm512_loadu_si512(panel.as_ptr().cast()) });
             for (lane, sums) in block.iter_mut().enumerate() {
                 let pair = _mm512_set1_epi32(bytemuck::cast(pairs[lane * (pairs.len() / ROWS) + at]));
-                // SAFETY: both types are 512 bits of any values.
-                let (pair, weights): (__m512bh, __m512bh) = unsafe { (transmute(pair), transmute(weights)) };
-                *sums = _mm512_dpbf16_ps(*sums, pair, weights);
+                *sums = _mm512_dpbf16_ps(*sums, of_pairs(pair), weights);
             }
         }
         for (sums, block) in sums.iter_mut().zip(block) {
