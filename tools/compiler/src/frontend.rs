@@ -91,7 +91,7 @@ fn of_proto(
     check::opsets(&proto).map_err(unreadable)?;
     inline::inline(program, &mut proto)?;
     let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned());
-    constants::fold_places(&onnx, &mut proto, folder.as_deref());
+    constants::fold_masks(&onnx, &mut proto, folder.as_deref());
     let declared = check_graph(program, &proto, &onnx)?;
     let model = typed(&onnx, &proto, folder.as_deref());
     let model =

@@ -1,5 +1,5 @@
-//! Places in constant masks, which exporters write for an assignment through a mask. While tract infers shapes, it does not
-//! compute values of more than 4 MB, and then the number of places in a large mask has no value.
+//! Places in constant masks, and sizes that are sums over them, which exporters write for an assignment through a mask. While tract
+//! infers shapes, it does not compute values of more than 4 MB, and then what depends on a large mask has no value.
 
 use super::check::is_standard;
 use crate::panics::caught;
@@ -9,18 +9,32 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
-/// Replaces each `NonZero` of constants by its value. What tract cannot compute stays as it is, and is refused later.
-pub fn fold_places(onnx: &Onnx, proto: &mut ModelProto, folder: Option<&str>) {
+/// Inputs of sizes: operation, and the input.
+const SIZES: [(&str, usize); 4] = [("Expand", 1), ("Reshape", 1), ("Tile", 1), ("ConstantOfShape", 0)];
+
+/// Replaces by its value each `NonZero` of constants, and each size that is computed from constants by a reduction. What tract cannot
+/// compute stays as it is, and is refused later.
+pub fn fold_masks(onnx: &Onnx, proto: &mut ModelProto, folder: Option<&str>) {
     let Some(graph) = &proto.graph else { return };
     let mut folded: HashMap<usize, TensorProto> = HashMap::new();
+    let read_as_sizes: HashSet<&str> = graph
+        .node
+        .iter()
+        .flat_map(|node| {
+            SIZES.iter().filter(|(op, _)| *op == node.op_type).filter_map(|&(_, input)| node.input.get(input))
+        })
+        .map(String::as_str)
+        .collect();
     for (at, node) in graph.node.iter().enumerate() {
-        let ([_], [output], true) = (&node.input[..], &node.output[..], is_standard(&node.domain)) else {
-            continue;
-        };
-        if node.op_type != "NonZero" {
+        let ([output], true) = (&node.output[..], is_standard(&node.domain)) else { continue };
+        let is_size = read_as_sizes.contains(output.as_str());
+        if node.op_type != "NonZero" && !is_size {
             continue;
         }
         let Some(needed) = constant_nodes(graph, at) else { continue };
+        if is_size && !needed.iter().any(|&at| graph.node[at].op_type.starts_with("Reduce")) {
+            continue;
+        }
         let value = caught(|| value(onnx, proto, folder, graph, &needed, output));
         if let Ok(Ok(value)) = value {
             folded.insert(at, value);

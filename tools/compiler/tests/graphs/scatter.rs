@@ -56,6 +56,28 @@ fn places_of_a_large_constant_mask() {
     close(&seen, &expected);
 }
 
+/// The number of places in such a mask, as a size.
+#[test]
+fn sizes_from_a_large_constant_mask() {
+    let (rows, columns) = (2100, 2100);
+    let mut seeds = vec![0.0; columns];
+    (seeds[3], seeds[700]) = (1.0, 1.0);
+    let graph = Onnx::opset(17)
+        .input("u", &[1])
+        .floats("seeds", &[1, columns], &seeds)
+        .floats("zero", &[], &[0.0])
+        .indices("shape", &[2], &[rows as i64, columns as i64])
+        .indices("flat", &[1], &[-1])
+        .node("Greater", &["seeds", "zero"], &["row"], &[])
+        .node("Expand", &["row", "shape"], &["mask"], &[])
+        .node("Reshape", &["mask", "flat"], &["list"], &[])
+        .node("Cast", &["list"], &["ones"], &[int("to", 7)])
+        .node("ReduceSum", &["ones"], &["size"], &[int("keepdims", 1)])
+        .node("Expand", &["u", "size"], &["y"], &[])
+        .output("y");
+    assert_eq!(run(&graph, &[vec![3.0]]), vec![3.0; 2 * rows]);
+}
+
 #[test]
 fn slices_of_rows_and_negative_indices() {
     let graph = scatter_nd(&[4, 3], &[2, 1], &[-1, 0], &[2, 3], "none");
