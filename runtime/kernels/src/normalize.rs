@@ -124,7 +124,8 @@ impl Kernel for Normalize {
     }
 }
 
-/// Rows whose elements are adjacent in the input and in the output. A copy of what is needed, so that the compiler knows that writing a row does not change it.
+/// Rows whose elements are adjacent in the input and in the output. A copy of what is needed, so that the compiler knows that writing
+/// a row does not change it.
 #[derive(Debug, Clone, Copy)]
 struct Rows<'t> {
     statistics: Statistics,
@@ -139,8 +140,8 @@ struct Rows<'t> {
 }
 
 impl Rows<'_> {
-    /// Normalises a row; `runs` are its parts with scales and shifts of one step each, such as the channels of a group. Its mean is summed from the distances to its first element: those of values that are
-    /// close to each other are exact in single precision.
+    /// Normalises a row. `runs` are its parts with scales and shifts of one step each, such as the channels of a group. Its mean is
+    /// summed from the distances to its first element: those of values that are close to each other are exact in single precision.
     #[inline(always)]
     fn normalize<I: Isa>(
         self,
