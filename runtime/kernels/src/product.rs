@@ -84,7 +84,7 @@ impl ProductGrid {
             let side = (macs_max / k).isqrt().max(1).next_multiple_of(PANEL as u64);
             columns_max = side.min(dynamic_columns(shape));
         }
-        if arithmetic.is_int8() {
+        if arithmetic.rounds() {
             let depth = columns_max.next_multiple_of(PANEL as u64).saturating_mul(k).max(1);
             let rows = macs_max / depth / block_rows as u64;
             tile_rows = tile_rows.min(rows.max(1) as usize * block_rows);
