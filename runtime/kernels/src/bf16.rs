@@ -3,9 +3,8 @@
 //! take values below 2^-126 as zeros.
 
 use crate::arch::{BF16_ROWS_MAX, Isa};
-use crate::epilogue::Epilogue;
-use crate::memory::{Inputs, Output, Source};
-use crate::product::{Piece, ProductGrid, Rows, StridedColumns};
+use crate::memory::{Output, Source};
+use crate::product::{Rows, StridedColumns, TileProduct};
 use half::bf16;
 use sonotrace_format::panels::{PAIR, PANEL, PanelShape};
 
@@ -29,19 +28,15 @@ pub(crate) fn row_bytes(shape: PanelShape) -> (usize, usize) {
 
 /// Rounds the rows of a piece, multiplies them with its columns, and writes the result. `place` returns the offsets of a row in
 /// the output and in the addends, at column 0.
-#[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
     isa: I,
-    grid: &ProductGrid,
-    piece: &Piece,
-    inputs: Inputs<'_>,
+    product: &TileProduct<'_, impl Rows, impl Fn(usize) -> [usize; 3]>,
     columns: BfColumns,
     scratch: &mut [u8],
-    rows: &impl Rows,
-    (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
-    place: impl Fn(usize) -> [usize; 3],
+    output: &mut Output<'_, f32>,
 ) {
+    let &TileProduct { grid, piece, inputs, rows: source, epilogue, ref place } = product;
     let depth = grid.k.next_multiple_of(PAIR);
     let packed_rows = piece.rows.len().next_multiple_of(I::BF16_ROWS);
     let (packed, panel) = scratch.split_at_mut(packed_rows * depth * size_of::<bf16>());
@@ -51,11 +46,11 @@ pub(crate) fn multiply<I: Isa>(
     for (first, packed) in piece.rows.clone().step_by(LOADED_ROWS).zip(packed.chunks_mut(LOADED_ROWS * depth))
     {
         let block = first..piece.rows.end.min(first + LOADED_ROWS);
-        if rows.adjacent(first).is_none() {
-            rows.load(block.clone(), grid.k, panel);
+        if source.adjacent(first).is_none() {
+            source.load(block.clone(), grid.k, panel);
         }
         for ((lane, row), to) in block.enumerate().zip(packed.chunks_exact_mut(depth)) {
-            round(rows.adjacent(row).unwrap_or(&panel[lane * grid.k..][..grid.k]), to);
+            round(source.adjacent(row).unwrap_or(&panel[lane * grid.k..][..grid.k]), to);
         }
     }
     isa.begin_products();
@@ -82,8 +77,8 @@ pub(crate) fn multiply<I: Isa>(
                     *value += addend;
                 }
             }
-            epilogue.add(inputs, (block.clone(), &mut *sums), (first, live), false, &place);
-            epilogue.finish(isa, output, (block, sums), (first, live), &place);
+            epilogue.add(inputs, (block.clone(), &mut *sums), (first, live), false, place);
+            epilogue.finish(isa, output, (block, sums), (first, live), place);
         }
     }
     isa.end_products();

@@ -5,7 +5,7 @@ use crate::bind::{BindError, Binder, Kernel};
 use crate::epilogue::Epilogue;
 use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Factor, Parts, Piece, ProductGrid, Rows};
+use crate::product::{Factor, Parts, Piece, ProductGrid, Rows, TileProduct};
 use crate::window::WindowAxis;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -116,9 +116,16 @@ impl Kernel for Conv {
             [at(0), self.bias_start + group * self.bias_group_step, at(1)]
         };
         let mut output = tile.output.open(self.output);
-        let to = (&mut output, &self.epilogue);
         let rows = Windows { conv: self, image };
-        self.factor.multiply(isa, &self.grid, &piece, tile.inputs, tile.scratch, &rows, to, place);
+        let product = TileProduct {
+            grid: &self.grid,
+            piece: &piece,
+            inputs: tile.inputs,
+            rows: &rows,
+            epilogue: &self.epilogue,
+            place,
+        };
+        self.factor.multiply(isa, &product, tile.scratch, &mut output);
     }
 }
 

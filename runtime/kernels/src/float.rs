@@ -1,9 +1,8 @@
 //! Products in f32. Weights of fewer bits are widened, a panel at a time.
 
 use crate::arch::{FLOAT_ROWS_MAX, Isa, Sums};
-use crate::epilogue::Epilogue;
 use crate::memory::{Inputs, Output, Source};
-use crate::product::{Piece, ProductGrid, Rows, StridedColumns};
+use crate::product::{ProductGrid, Rows, StridedColumns, TileProduct};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use sonotrace_format::panels::{GROUP, PANEL, PanelShape};
@@ -70,24 +69,20 @@ fn widen(weights: &[i8], panel: &mut [f32]) {
 
 /// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
 /// and in the addends, at column 0.
-#[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
     isa: I,
-    grid: &ProductGrid,
-    piece: &Piece,
-    inputs: Inputs<'_>,
+    product: &TileProduct<'_, impl Rows, impl Fn(usize) -> [usize; 3]>,
     columns: &Columns,
     scratch: &mut [u8],
-    rows: &impl Rows,
-    (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
-    place: impl Fn(usize) -> [usize; 3],
+    output: &mut Output<'_, f32>,
 ) {
+    let &TileProduct { grid, piece, inputs, rows: source, epilogue, ref place } = product;
     let (loaded, panel) =
         bytemuck::cast_slice_mut::<u8, f32>(scratch).split_at_mut(grid.k * piece.rows.len());
     let panel = &mut panel[..grid.k * PANEL];
-    if rows.adjacent(piece.rows.start).is_none() {
-        rows.load(piece.rows.clone(), grid.k, loaded);
+    if source.adjacent(piece.rows.start).is_none() {
+        source.load(piece.rows.clone(), grid.k, loaded);
     }
     let mut sums: Sums = [[0.0; PANEL]; FLOAT_ROWS_MAX];
     for first in piece.columns.clone().step_by(PANEL) {
@@ -98,7 +93,7 @@ pub(crate) fn multiply<I: Isa>(
             let block: [&[f32]; FLOAT_ROWS_MAX] = core::array::from_fn(|lane| {
                 // The last row is repeated; the sums of the repetitions are not used.
                 let row = (start + lane).min(piece.rows.end - 1);
-                rows.adjacent(row).unwrap_or(&loaded[(row - piece.rows.start) * grid.k..][..grid.k])
+                source.adjacent(row).unwrap_or(&loaded[(row - piece.rows.start) * grid.k..][..grid.k])
             });
             isa.block(&block, panel, &mut sums);
             let block = start..piece.rows.end.min(start + I::FLOAT_ROWS);
@@ -113,8 +108,8 @@ pub(crate) fn multiply<I: Isa>(
                     *value += addend;
                 }
             }
-            epilogue.add(inputs, (block.clone(), &mut *sums), (first, live), false, &place);
-            epilogue.finish(isa, output, (block, sums), (first, live), &place);
+            epilogue.add(inputs, (block.clone(), &mut *sums), (first, live), false, place);
+            epilogue.finish(isa, output, (block, sums), (first, live), place);
         }
     }
 }

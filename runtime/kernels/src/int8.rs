@@ -2,9 +2,8 @@
 //! is packed, and so is each column that is not packed already. Sums are exact integers, so every instruction set gives the same bits.
 
 use crate::arch::{Isa, PANELS_MAX, ROWS_MAX, RUN_MAX, Scaling};
-use crate::epilogue::Epilogue;
-use crate::memory::{Inputs, Output, Source};
-use crate::product::{Parts, Piece, ProductGrid, Rows, StridedColumns};
+use crate::memory::{Output, Source};
+use crate::product::{Parts, Rows, StridedColumns, TileProduct};
 use crate::rounding::{ROUNDED, round_columns, round_row, round_side_by_side};
 use bytemuck::Zeroable;
 use sonotrace_format::Dtype;
@@ -43,19 +42,15 @@ pub(crate) fn row_bytes(shape: PanelShape, arithmetic: Arithmetic, packed_bytes:
 
 /// Rounds the rows of a piece, multiplies them with its columns, and writes the result. `place` returns the offsets of a row in
 /// the output and in the addends, at column 0.
-#[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
     isa: I,
-    grid: &ProductGrid,
-    piece: &Piece,
-    inputs: Inputs<'_>,
+    product: &TileProduct<'_, impl Rows, impl Fn(usize) -> [usize; 3]>,
     columns: IntColumns,
     scratch: &mut [u8],
-    rows: &impl Rows,
-    (output, epilogue): (&mut Output<'_, f32>, &Epilogue),
-    place: impl Fn(usize) -> [usize; 3],
+    output: &mut Output<'_, f32>,
 ) {
+    let &TileProduct { grid, piece, inputs, rows: source, epilogue, ref place } = product;
     let depth = grid.k.next_multiple_of(GROUP);
     let shape = PanelShape { n: grid.packed as u64, k: grid.k as u64 };
     // Scales and sums of the columns, and their panels from the piece's first column on.
@@ -94,7 +89,7 @@ pub(crate) fn multiply<I: Isa>(
     // Rows behind the last one keep any values; their sums are not used.
     while at < piece.rows.len() {
         let row = piece.rows.start + at;
-        if let Some((values, k_step)) = rows.side_by_side(row).filter(|_| at + PANEL <= piece.rows.len()) {
+        if let Some((values, k_step)) = source.side_by_side(row).filter(|_| at + PANEL <= piece.rows.len()) {
             let (of_rows, _) = round_side_by_side(values, k_step, grid.k, |group, groups| {
                 for (lane, values) in groups.iter().enumerate() {
                     let to = &mut packed[place_of(at + lane, group * GROUP)..][..GROUP];
@@ -107,13 +102,14 @@ pub(crate) fn multiply<I: Isa>(
             at += PANEL;
             continue;
         }
-        let parts = rows.parts(row).filter(|parts| parts.count == 1 || parts.length.is_multiple_of(ROUNDED));
+        let parts =
+            source.parts(row).filter(|parts| parts.count == 1 || parts.length.is_multiple_of(ROUNDED));
         let parts = match parts {
             Some(parts) => parts,
             None => {
                 if !in_memory.contains(&row) {
                     in_memory = row..piece.rows.end.min(row + LOADED_ROWS);
-                    rows.load(in_memory.clone(), grid.k, loaded);
+                    source.load(in_memory.clone(), grid.k, loaded);
                 }
                 Parts::one(&loaded[(row - in_memory.start) * grid.k..][..grid.k])
             }
@@ -144,7 +140,7 @@ pub(crate) fn multiply<I: Isa>(
             let rows = start..piece.rows.end.min(start + I::ROWS);
             let of_columns = (columns.start, columns.len());
             let residuals =
-                epilogue.residuals(inputs, rows.clone(), of_columns, &place, &mut residuals[..I::ROWS]);
+                epilogue.residuals(inputs, rows.clone(), of_columns, place, &mut residuals[..I::ROWS]);
             let scaling = Scaling {
                 residuals,
                 row_scales: &scales[group * I::ROWS..][..rows.len()],
@@ -167,8 +163,8 @@ pub(crate) fn multiply<I: Isa>(
             }
             isa.values_i8(packed, panels, scaling, (buffer.as_flattened_mut(), WIDTH));
             let values = &mut buffer[..rows.len()];
-            epilogue.add(inputs, (rows.clone(), &mut *values), of_columns, residuals.is_some(), &place);
-            epilogue.finish(isa, output, (rows, values), of_columns, &place);
+            epilogue.add(inputs, (rows.clone(), &mut *values), of_columns, residuals.is_some(), place);
+            epilogue.finish(isa, output, (rows, values), of_columns, place);
         }
     }
     isa.end_products();

@@ -5,7 +5,7 @@ use crate::bind::{BindError, Binder, Kernel};
 use crate::epilogue::Epilogue;
 use crate::grid::UnitGrid;
 use crate::memory::{Source, Target, Tile};
-use crate::product::{Factor, Parts, ProductGrid, Rows, StridedColumns};
+use crate::product::{Factor, Parts, ProductGrid, Rows, StridedColumns, TileProduct};
 use crate::walk::Dims;
 use core::ops::Range;
 use sonotrace_format::op;
@@ -81,9 +81,16 @@ impl Kernel for MatMul {
         let mut output = tile.output.open(self.output);
         let [out_step, bias_step, residual_step] = self.to_row_steps;
         let place = |row: usize| [out + row * out_step, c + row * bias_step, d + row * residual_step];
-        let to = (&mut output, &self.epilogue);
         let rows = MatrixRows { values: &tile.inputs.read(self.rows)[a..], row_step, k_step, k: self.grid.k };
-        self.factor.at(b).multiply(isa, &self.grid, &piece, tile.inputs, tile.scratch, &rows, to, place);
+        let product = TileProduct {
+            grid: &self.grid,
+            piece: &piece,
+            inputs: tile.inputs,
+            rows: &rows,
+            epilogue: &self.epilogue,
+            place,
+        };
+        self.factor.at(b).multiply(isa, &product, tile.scratch, &mut output);
     }
 }
 

@@ -127,6 +127,17 @@ impl ProductGrid {
     }
 }
 
+/// What is multiplied in a tile, by any arithmetic: rows of a piece, and what follows their sums.
+pub(crate) struct TileProduct<'t, R, P> {
+    pub grid: &'t ProductGrid,
+    pub piece: &'t Piece,
+    pub inputs: Inputs<'t>,
+    pub rows: &'t R,
+    pub epilogue: &'t Epilogue,
+    /// Returns the offsets of a row in the output and in the addends, at column 0.
+    pub place: P,
+}
+
 /// Columns of a product, by its arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Factor {
@@ -174,31 +185,19 @@ impl Factor {
         }
     }
 
-    /// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
-    /// and in the addends, at column 0.
-    #[expect(clippy::too_many_arguments, reason = "all of them are parts of one tile")]
+    /// Multiplies the rows of a piece with its columns and writes the result.
     #[inline(always)]
     pub fn multiply<I: Isa>(
         self,
         isa: I,
-        grid: &ProductGrid,
-        piece: &Piece,
-        inputs: Inputs<'_>,
+        product: &TileProduct<'_, impl Rows, impl Fn(usize) -> [usize; 3]>,
         scratch: &mut [u8],
-        rows: &impl Rows,
-        to: (&mut Output<'_, f32>, &Epilogue),
-        place: impl Fn(usize) -> [usize; 3],
+        output: &mut Output<'_, f32>,
     ) {
         match self {
-            Self::Float(columns) => {
-                float::multiply(isa, grid, piece, inputs, &columns, scratch, rows, to, place);
-            }
-            Self::Int8(columns) => {
-                int8::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place);
-            }
-            Self::Bf16(columns) => {
-                bf16::multiply(isa, grid, piece, inputs, columns, scratch, rows, to, place);
-            }
+            Self::Float(columns) => float::multiply(isa, product, &columns, scratch, output),
+            Self::Int8(columns) => int8::multiply(isa, product, columns, scratch, output),
+            Self::Bf16(columns) => bf16::multiply(isa, product, columns, scratch, output),
         }
     }
 }
