@@ -11,6 +11,7 @@ from torch import nn
 
 from sonotrace_models.architectures.run import ArchitecturesConfig, try_architectures
 from sonotrace_models.data.embeddings import embed
+from sonotrace_models.data.hard_sheets import make_hard_loops
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
@@ -59,6 +60,9 @@ class LoopsConfig:
 
     pack: Path = Path("work/pack")
     out: Path = Path("work/loops")
+    hard: bool = False
+    """Also hard loops of all sets (sliding probe, shadows, depth, gain, air, another patient): a list for each split, and
+    pictures."""
 
 
 @dataclass
@@ -121,6 +125,8 @@ def main() -> int:
                 embed(Pack(config.pack), config.out, config.sets, config.train_most, config.is_mirroring, config.batch)
             case LoopsConfig():
                 make_loops(Pack(config.pack), config.out)
+                if config.hard:
+                    make_hard_loops(Pack(config.pack), config.out)
             case SonoSamConfig():
                 train_sonosam(config)
             case WholeSonoSamConfig():

@@ -26,6 +26,8 @@ from sonotrace_models.data.fields import warp, warp_ids
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 
+CARDIAC = "CAMUS"
+"""The set with pairs of frames of hearts."""
 FRAMES = 20
 MIDDLE = FRAMES // 2
 """The end-systolic frame."""
@@ -64,7 +66,7 @@ class Patient:
 def patients(pack: Pack, split: str) -> list[Patient]:
     """The patients of a split with both frames and all three structures, sorted by name."""
     frames: dict[str, dict[int, int]] = {}
-    for index in pack.select(split, ["CAMUS"]):
+    for index in pack.select(split, [CARDIAC]):
         item = pack.items[index]
         if set(item.object_ids) >= {LV, MUSCLE, LA}:
             frames.setdefault(item.group, {})[item.frame] = index

@@ -134,24 +134,7 @@ class SequenceSource:
         """A still image with periodic deformation, rotation and translation."""
         (index,) = self.sampler.draw(1)
         grey, ids = (part.expand(frames, -1, -1, -1) for part in self.sampler.pixels([index], self.device))
-        generator = self.generator
-        time = torch.arange(frames, device=self.device) / 10
-        rate, start = uniform(generator, (2,), 0.3, 1.2), uniform(generator, (2,), 0, 1)
-        amplitude = uniform(generator, (1,), 0.0, 0.07)
-        shape = smooth(generator, 1, int(self.numbers.integers(3, 6)), amplitude)
-        beat = torch.sin(2 * torch.pi * (rate[0] * time + start[0])) - torch.sin(2 * torch.pi * start[0])
-        swing = torch.sin(2 * torch.pi * (rate[1] * time + start[1])) - torch.sin(2 * torch.pi * start[1])
-        angle, pulse, slide = (uniform(generator, (1,), -1, 1) for _ in range(3))
-        direction = torch.nn.functional.normalize(torch.randn(1, 2, generator=generator, device=self.device), dim=1)
-        field = identity(frames, self.device)
-        field = affine(
-            field,
-            0.12 * angle * swing,
-            torch.exp(0.12 * pulse * beat),
-            0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
-            torch.zeros(frames, dtype=torch.bool, device=self.device),
-        )
-        moved = field + beat[:, None, None, None] * shape
+        moved = swaying(self.generator, frames, int(self.numbers.integers(3, 6)))
         return Clip(grey, ids, moved, torch.zeros(frames, dtype=torch.long, device=self.device))
 
     def _renumbered(self, ids: Tensor) -> Tensor:
@@ -163,6 +146,28 @@ class SequenceSource:
         for id_, number in zip(there[:count], self.numbers.permutation(OBJECTS)[:count] + 1, strict=False):
             table[id_] = float(number)
         return table.to(ids.device)[ids.long()]
+
+
+def swaying(generator: Generator, frames: int, knots: int) -> Tensor:
+    """[frame, 256, 256, 2]: the field of tissue that deforms (noise at `knots` x `knots` points), turns and pulses periodically,
+    and slides a little; the identity in the first frame."""
+    device = generator.device
+    time = torch.arange(frames, device=device) / 10
+    rate, start = uniform(generator, (2,), 0.3, 1.2), uniform(generator, (2,), 0, 1)
+    amplitude = uniform(generator, (1,), 0.0, 0.07)
+    shape = smooth(generator, 1, knots, amplitude)
+    beat = torch.sin(2 * torch.pi * (rate[0] * time + start[0])) - torch.sin(2 * torch.pi * start[0])
+    swing = torch.sin(2 * torch.pi * (rate[1] * time + start[1])) - torch.sin(2 * torch.pi * start[1])
+    angle, pulse, slide = (uniform(generator, (1,), -1, 1) for _ in range(3))
+    direction = torch.nn.functional.normalize(torch.randn(1, 2, generator=generator, device=device), dim=1)
+    field = affine(
+        identity(frames, device),
+        0.12 * angle * swing,
+        torch.exp(0.12 * pulse * beat),
+        0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
+        torch.zeros(frames, dtype=torch.bool, device=device),
+    )
+    return field + beat[:, None, None, None] * shape
 
 
 def origins_of(field: Tensor) -> Tensor:
