@@ -149,7 +149,7 @@ class SequenceSource:
 
 
 def swaying(generator: Generator, frames: int, knots: int) -> Tensor:
-    """[frame, 256, 256, 2]: the field of tissue that deforms (noise at `knots` x `knots` points), turns and pulses periodically,
+    """[frame, 256, 256, 2]: the field of tissue that deforms (noise at `knots` x `knots` points), turns and pulses in periods,
     and slides a little; the identity in the first frame."""
     device = generator.device
     time = torch.arange(frames, device=device) / 10
