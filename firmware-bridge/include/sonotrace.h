@@ -16,22 +16,27 @@
  * SONOTRACE_STATUS_VERSION. The counters may be shorter or longer than the library's.
  *
  * MEMORY. The region of a session starts on a multiple of what sonotrace_memory_required returns; a model's bytes start on a
- * page, as sonotrace_model_map does. Both stay in place until the session is closed. Nothing else needs more than C's own
- * alignment. A call needs at most SONOTRACE_STACK_BYTES of stack (measured by a test; sonotrace_model_map and calls that
- * fail included). Before a scan: sonotrace_memory_lock for the region and the model, sonotrace_thread_prepare on each thread,
- * sonotrace_program_prefault once. Then a scan causes no page fault.
+ * multiple of 64 (sonotrace_model_map maps them to a page). Both stay in place until the session is closed. Nothing else needs
+ * more than C's own alignment. A call needs at most SONOTRACE_STACK_BYTES of stack (measured by a test; sonotrace_model_map and
+ * calls that fail included). Before a scan: sonotrace_memory_lock for the region and the model, sonotrace_thread_prepare on each
+ * thread, sonotrace_program_prefault once. Then a scan causes no page fault.
  *
  * COORDINATES. The plane is the scan plane in millimetres: x is lateral, to the right on the display, y is depth, downwards.
  * Linear: the origin is on the face of the probe, at the x that the frame's left_mm and right_mm count from. Convex and
  * phased: the origin is where the probe's axis (angle 0) meets its face, apex_radius_mm below the apex; angles are positive
  * to the right. Raster: left_mm and top_mm place the centre of the first pixel. Raster of unknown scale: the unit is the
  * picture's pixel, the origin is the centre of its first pixel, and millimetre fields are 0.
- * The display: the field of view (of a picture: its content) is fitted into display_width x display_height, with square
- * pixels, centred, as large as possible; x right, y down, whole numbers at pixel centres, (0, 0) the centre of the top left
- * pixel. With a display of 0 x 0, pixels are those of the picture itself.
+ * The field of view is a rectangle: of linear frames, from the first to the last line and sample; of convex and phased ones,
+ * the smallest one around the sector; of a picture, its content, up to half a pixel beyond the centres of the outermost pixels.
+ * The display: the field of view is fitted into display_width x display_height, with square pixels, centred, as large as
+ * possible; x right, y down, whole numbers at pixel centres, (0, 0) the centre of the top left pixel. With a display of 0 x 0,
+ * pixels are those of the picture itself.
  *
  * FAILURES. Every call that can fail returns a status; sonotrace_last_error then gives the thread's reason: what is wrong,
- * the limit, the value seen. Outputs are set after a failure too: to 0 or null. No other effect remains.
+ * the limit, the value seen. Any call may return SONOTRACE_STATUS_NULL_POINTER or SONOTRACE_STATUS_PANIC; any call on a session
+ * SONOTRACE_STATUS_NOT_A_SESSION, _BUSY or _POISONED; the calls of its five sides SONOTRACE_STATUS_RING. The comment of each
+ * call names the others. SONOTRACE_STATUS_EMPTY is no failure, and leaves the last error's text. Outputs are set after a failure
+ * too, and if a queue is empty: to 0 or null. A call that fails has no other effect, unless its comment says so.
  */
 
 #ifndef SONOTRACE_H
@@ -52,7 +57,7 @@
 #define SONOTRACE_LAW_LINEAR 1 /* proportional to the echo: the library compresses over law_range_db */
 #define SONOTRACE_LAW_LOGARITHMIC 2 /* compressed already: 0 to full scale are law_range_db */
 #define SONOTRACE_LAW_VENDOR_TABLE 3 /* compressed already by table law_table of the configuration */
-#define SONOTRACE_FRAME_FROZEN 1 /* the image is frozen: the frame is dropped and counted */
+#define SONOTRACE_FRAME_FROZEN 1 /* the image is frozen: the frame is dropped and counted, without an event for each */
 #define SONOTRACE_FRAME_BURNT_IN_OVERLAY 2 /* text or graphics are burnt into the samples (for records: it changes nothing) */
 #define SONOTRACE_FRAME_REPLAYED 4 /* a recorded cine, not a live frame (for records: it changes nothing) */
 #define SONOTRACE_FRAME_GAP_BEFORE 8 /* frames are missing before this one: its overlay says so too */
@@ -68,7 +73,7 @@
 #define SONOTRACE_OVERLAY_FROZEN 4 /* the image is frozen */
 #define SONOTRACE_VALID_PIXELS 1 /* area_px2, centroid_px; contour_px always holds `points` points */
 #define SONOTRACE_VALID_MILLIMETRES 2 /* contour_mm, area_mm2, perimeter_mm, both axes, centroid_mm: the scale is known */
-#define SONOTRACE_VALID_AT_BORDER 4 /* the contour touches the border of the field of view: it may be cut off */
+#define SONOTRACE_VALID_AT_BORDER 4 /* the contour touches the border of the field of view, a rectangle: it may be cut off */
 #define SONOTRACE_VALID_ELLIPSE 8 /* ellipse */
 
 /* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame is a
@@ -385,7 +390,7 @@ enum sonotrace_prompt_outcome_e
   SONOTRACE_PROMPT_OUTCOME_SERVED = 1,
   // The features of its frame are no longer in the cache.
   SONOTRACE_PROMPT_OUTCOME_TOO_OLD = 2,
-  // It points outside the field of view, or its box has no extent.
+  // It points outside the rectangle of the field of view, or its box has no extent.
   SONOTRACE_PROMPT_OUTCOME_OUTSIDE_FIELD = 3,
   // There are as many objects as possible: remove one first.
   SONOTRACE_PROMPT_OUTCOME_NO_ROOM = 4,
@@ -415,11 +420,11 @@ typedef struct {
   uint32_t object;
   // Sequence number of the frame that was on the screen; 0 for the next frame (on a frozen image: the one shown).
   uint64_t seq;
-  // `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`.
+  // `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`. Not used for a removal.
   uint32_t space;
   // For a click: 1 on the object, 0 outside it.
   uint32_t is_positive;
-  // Position of a click, or one corner of a box: x, y.
+  // Position of a click, or one corner of a box: x, y. A click and the middle of a box must lie in the field of view.
   float from[2];
   // The opposite corner of a box: x, y.
   float to[2];
@@ -449,30 +454,31 @@ typedef struct {
   uint32_t event_bytes;
   // `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
   uint32_t policy;
-  // Time from a frame's commit to its overlay's commit. A later overlay is a deadline miss.
+  // Time from a frame's commit to its overlay's commit, 1 ns to 1000 s. A later overlay is a deadline miss.
   uint64_t budget_ns;
-  // Time that one step computes. A step may take up to one tile longer.
+  // Time that one step computes, 1 ns to 1000 s. A step may take up to one piece of work longer (see `now_ns`).
   uint64_t slice_ns;
-  // Frames whose features are kept, so that prompts on them can be served.
+  // Frames whose features are kept, so that prompts on them can be served: 1 to 64.
   uint32_t kept_frames;
-  // Rows of a new geometry's sampling table that are computed per frame.
+  // Rows of a new geometry's sampling table that are computed per frame, at least 1. Until the table is complete, frames
+  // repeat the last contours, marked stale.
   uint32_t table_rows_per_frame;
   // Width of the display, in whose pixels contours are reported, up to 16384. If width and height are 0: the picture's
   // own pixels; polar frames are refused then.
   uint32_t display_width;
   // Height of the display, up to 16384.
   uint32_t display_height;
-  // Confidence below which an object's state is attention.
+  // Confidence below which an object's state is attention, 0 to 1.
   float attention_below;
-  // Confidence below which an object counts as lost.
+  // Confidence below which an object counts as lost, 0 to 1.
   float lost_below;
-  // Capacity of the queue of frames.
+  // Capacity of the queue of frames, 1 to 1024.
   uint32_t frames_queued;
-  // Capacity of the queue of overlays.
+  // Capacity of the queue of overlays, 1 to 1024.
   uint32_t overlays_queued;
-  // Capacity of the queue of prompts.
+  // Capacity of the queue of prompts, 1 to 1024.
   uint32_t commands_queued;
-  // Capacity of the queue of events.
+  // Capacity of the queue of events, 1 to 1024.
   uint32_t events_queued;
   // Largest payload of a frame, in bytes.
   uint64_t payload_bytes;
@@ -483,10 +489,11 @@ typedef struct {
   // Must be zero.
   uint32_t reserved;
   // The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
-  // clock. Called from the threads that open, step, commit frames and close, also at the same time: once by a commit,
-  // by a step a few times and after each piece of work (a tile of an operation, 32 KiB of a checksum, some 4096 pixels:
-  // some hundred to some thousand times a frame). It should take less than a microsecond, and it may not wait. Calls
-  // on the session from within it return `SONOTRACE_STATUS_BUSY` for the side in use and for a close.
+  // clock, which then counts from the session's opening. Called from the threads that open, step, commit frames and
+  // close, also at the same time: once by a commit, by a step a few times and after each piece of work (a tile of an
+  // operation, 32 KiB of a checksum, some 4096 pixels: some hundred to some thousand times a frame), by no other call
+  // during a scan. It should take less than a microsecond, and it may not wait. Calls on the session from within it
+  // return `SONOTRACE_STATUS_BUSY` for the side in use and for a close.
   uint64_t (*now_ns)(void *user);
   // Argument of `now_ns`.
   void *clock_user;
@@ -496,11 +503,13 @@ typedef struct {
 typedef struct {
   // Depth along the line.
   float depth_mm;
-  // Gain at that depth.
+  // Gain at that depth, -200 to 200.
   float gain_db;
 } sonotrace_tgc_point_t;
 
 // The descriptor as it is stored in a slot. Plain data: nothing in it is believed before it is checked.
+//
+// Positions and depths are at most 1000 mm. Fields that the geometry does not use are ignored.
 typedef struct {
   // `SNTF` in memory order.
   uint32_t magic;
@@ -526,53 +535,54 @@ typedef struct {
   uint32_t domain;
   // A sonotrace_sample_type_e.
   uint32_t sample_type;
-  // Scan lines, or image rows.
+  // Scan lines, or image rows: at least 2.
   uint32_t lines;
-  // Samples per line, or pixels per row.
+  // Samples per line, or pixels per row: at least 2.
   uint32_t samples;
-  // Bytes from one line (row) to the next.
+  // Bytes from one line (row) to the next; the last one may end with its last sample.
   uint32_t stride_bytes;
   // A sonotrace_geometry_e.
   uint32_t geometry;
-  // Distance from the lines' common apex to the probe's face; 0 for linear.
+  // Distance from the lines' common apex to the probe's face (convex: at least 0.1; phased).
   float apex_radius_mm;
-  // Direction of the first line, from the probe's axis, positive to the right.
+  // Direction of the first line, from the probe's axis, positive to the right, at most a quarter turn.
   float first_angle_rad;
-  // Direction of the last line.
+  // Direction of the last line: greater.
   float last_angle_rad;
   // Depth below the face of the first sample's centre.
   float first_depth_mm;
-  // Depth below the face of the last sample's centre.
+  // Depth below the face of the last sample's centre: at least 0.1 more.
   float last_depth_mm;
   // Lateral position of the first line (linear), or the centre of the left-most pixel column (raster).
   float left_mm;
-  // Lateral position of the last line (linear).
+  // Lateral position of the last line (linear): at least 0.1 more.
   float right_mm;
   // Depth of the centre of the top-most pixel row (raster).
   float top_mm;
-  // Pixel pitch across (raster).
+  // Pixel pitch across (raster), 0.0001 to 10.
   float spacing_x_mm;
-  // Pixel pitch down (raster).
+  // Pixel pitch down (raster), 0.0001 to 10.
   float spacing_y_mm;
   // First column that shows the scan (raster). Pixels outside the content are border and ignored.
   uint32_t content_column;
   // First row that shows the scan (raster).
   uint32_t content_row;
-  // Number of columns that show the scan (raster). All four content fields are 0 if the whole picture does.
+  // Number of columns that show the scan (raster), at least 2. All four content fields are 0 if the whole picture does, and
+  // of polar frames.
   uint32_t content_columns;
-  // Number of rows that show the scan (raster).
+  // Number of rows that show the scan (raster), at least 2.
   uint32_t content_rows;
-  // Speed of sound that depths are computed with.
+  // Speed of sound that depths are computed with (not raster), 300 to 8000.
   float speed_of_sound_m_s;
   // One of SONOTRACE_LAW_.
   uint32_t amplitude_law;
-  // Dynamic range of the first two laws.
+  // Dynamic range of the first two laws, 1 to 200.
   float law_range_db;
   // Table of the third law.
   uint32_t law_table;
-  // Overall gain.
+  // Overall gain, -200 to 200.
   float gain_db;
-  // Frames per second; 0 if unknown.
+  // Frames per second, up to 10000; 0 if unknown.
   float frame_rate_hz;
   // Number of valid points of `tgc`, which are in order of depth.
   uint32_t tgc_points;
@@ -651,9 +661,10 @@ typedef struct {
   float centroid_mm[2];
   // The ellipse with the area moments of the outline.
   sonotrace_ellipse_t ellipse;
-  // The contour in display pixels.
+  // The contour in display pixels: closed polygons, whose last point joins the first. Seen on the display, the outline runs
+  // clockwise and holes run anticlockwise.
   float contour_px[SONOTRACE_CONTOUR_POINTS_MAX][2];
-  // The contour in probe millimetres.
+  // The contour in probe millimetres: the same points.
   float contour_mm[SONOTRACE_CONTOUR_POINTS_MAX][2];
 } sonotrace_overlay_object_t;
 
@@ -667,10 +678,11 @@ typedef struct {
   uint64_t seq;
   // Acquisition time of the frame, on its own clock.
   uint64_t t_acq_ns;
-  // Time from the commit of the frame to the commit of this overlay.
+  // Time from the commit of the frame to the commit of this overlay. Of a further overlay of a frozen frame, from the step
+  // that began it.
   uint64_t latency_ns;
   // Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
-  // `latency_ns` if they were computed on this frame.
+  // `latency_ns` if they were computed on this frame and it is not frozen.
   uint64_t age_ns;
   // Time spent in each stage, in order: queue, sample, encode, decode, contour.
   uint64_t stage_ns[SONOTRACE_STAGES];
@@ -708,8 +720,9 @@ typedef struct {
   uint64_t value;
 } sonotrace_event_t;
 
-// Totals since a session was opened, all as of one step. At any time, frames committed = `overlays` + all `dropped_` +
-// frames that are queued or in work. New fields of later versions are added at the end.
+// Totals since a session was opened, all as of the last step. Frames committed = `overlays` + all `dropped_` + frames that
+// are queued or in work; a frame that a commit evicts is counted by the next step. New fields of later versions are added at
+// the end.
 typedef struct {
   // Overlays committed, one per frame.
   uint64_t overlays;
@@ -721,7 +734,7 @@ typedef struct {
   uint64_t dropped_out_of_order;
   // Frames that arrived while the image was frozen.
   uint64_t dropped_frozen;
-  // Frames still queued when the session was closed.
+  // Frames still queued or in work when the session was closed.
   uint64_t dropped_shut_down;
   // Overlays evicted before they were fetched.
   uint64_t overlays_unfetched;
@@ -775,6 +788,10 @@ uint32_t sonotrace_abi_version(void);
 // Queues a prompt. `ticket`, which may be null, receives the prompt's number, from 1; 0 after a failure. Exactly one
 // fetched overlay replies to the prompt, with the same number. User's side.
 //
+// Returns `SONOTRACE_STATUS_PROMPT` if no session could serve it: an unknown kind or space, object 0, coordinates that are
+// not finite. Returns `SONOTRACE_STATUS_FULL` if `commands_queued` prompts and calls of `sonotrace_set_frozen` wait for a
+// step.
+//
 // # Safety
 // `session` comes from `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for
 // a number.
@@ -783,7 +800,8 @@ sonotrace_status_e sonotrace_prompt(sonotrace_session_t *session,
                                     uint32_t *ticket);
 
 // Reports that the image is frozen (1) or live again (0). Frames that arrive while it is frozen are dropped and
-// counted; prompts are served on the frame that is shown. User's side.
+// counted; prompts are served on the frame that is shown. User's side. Returns `SONOTRACE_STATUS_FULL` as
+// `sonotrace_prompt` does, and `SONOTRACE_STATUS_CONFIG` for any other number.
 //
 // # Safety
 // `session` comes from `sonotrace_open`.
@@ -866,7 +884,8 @@ sonotrace_status_e sonotrace_program_prefault(void);
 // Maps a model file read-only, so that no process can change or truncate it while it is used. Call it before scanning:
 // it reads the file and allocates. Any number of sessions may share a model, and any thread may call this. Anything but
 // a regular file is refused at once. `model` receives null after a failure. The bytes stay where they are until
-// `sonotrace_model_unmap`.
+// `sonotrace_model_unmap`. Returns `SONOTRACE_STATUS_FILE` if the file cannot be mapped; its content is only looked at by
+// `sonotrace_open`.
 //
 // # Safety
 // `path` is null or NUL-terminated; `model` is null or points to room for a pointer.
@@ -918,8 +937,10 @@ sonotrace_status_e sonotrace_event_text(const sonotrace_event_t *event,
                                         size_t text_bytes);
 
 // Computes the memory that a session needs, in bytes, and the alignment of its start; 0 after a failure. The model's first
-// 4096 bytes suffice. The model itself and thread stacks are not included. Refuses every setting that `sonotrace_open`
-// refuses. Any thread may call it.
+// 4096 bytes suffice. The model itself and thread stacks are not included. Any thread may call it.
+//
+// Refuses every setting that `sonotrace_open` refuses, with the same status: `SONOTRACE_STATUS_VERSION` for another header,
+// `SONOTRACE_STATUS_CONFIG`. Returns `SONOTRACE_STATUS_MODEL` if the bytes are no model's.
 //
 // # Safety
 // Each pointer is null or valid for what its name says: `model_bytes` bytes, one configuration with its tables, room
@@ -935,6 +956,10 @@ sonotrace_status_e sonotrace_memory_required(const uint8_t *model,
 // present, lock the region (`sonotrace_memory_lock`). The session uses the region, the model and the clock until it is
 // closed; the configuration and its tables are copied. `session` receives null after a failure. The region's content
 // before does not matter, and it may not move.
+//
+// Returns, besides what `sonotrace_memory_required` returns: `SONOTRACE_STATUS_REGION`, after which the region is as it was;
+// `SONOTRACE_STATUS_MODEL` if the model is damaged; `SONOTRACE_STATUS_SESSION` if its programs are not those of a session or
+// fail their self-test. After these two the region's content is arbitrary.
 //
 // # Safety
 // Each pointer is null or valid for what its name says; nothing else uses the `region_bytes` bytes at `region` until
@@ -956,7 +981,8 @@ sonotrace_status_e sonotrace_step(sonotrace_session_t *session,
                                   uint64_t *seq);
 
 // Reads the totals as of the last step, as far as the caller's structure reaches; 0 after a failure. Any thread may call
-// it. Called by `sonotrace_counters` of the header, with the size of its structure.
+// it. Called by `sonotrace_counters` of the header, with the size of its structure. Returns `SONOTRACE_STATUS_BUSY` if steps
+// end faster than the totals can be read: call it again.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `counters` is null or points to room for `counters_bytes` bytes.
@@ -964,8 +990,9 @@ sonotrace_status_e sonotrace_counters_sized(const sonotrace_session_t *session,
                                             sonotrace_counters_t *counters,
                                             size_t counters_bytes);
 
-// Closes a session: queued frames are counted in `dropped_shut_down`. The region and the model are the caller's again,
-// and the handle is no longer valid. `counters`, if not null, receives the final totals, as far as the caller's structure
+// Closes a session: frames that are queued or in work are counted in `dropped_shut_down`. Events that were not fetched are
+// gone, among them `SONOTRACE_EVENT_CLOSED`. The region and the model are the caller's again, and the handle is no longer
+// valid: until the region is used for something else, calls with it return `SONOTRACE_STATUS_NOT_A_SESSION`. `counters`, if not null, receives the final totals, as far as the caller's structure
 // reaches; 0 if the session stays open. Called by `sonotrace_close` of the header, with the size of its structure.
 //
 // Returns `SONOTRACE_STATUS_BUSY`, and leaves the session open, while any other call on it is in progress, also from

@@ -29,11 +29,11 @@ pub struct BridgePrompt {
     pub object: u32,
     /// Sequence number of the frame that was on the screen; 0 for the next frame (on a frozen image: the one shown).
     pub seq: u64,
-    /// `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`.
+    /// `SONOTRACE_SPACE_PLANE`, `_LINE_SAMPLE` or `_DISPLAY`. Not used for a removal.
     pub space: u32,
     /// For a click: 1 on the object, 0 outside it.
     pub is_positive: u32,
-    /// Position of a click, or one corner of a box: x, y.
+    /// Position of a click, or one corner of a box: x, y. A click and the middle of a box must lie in the field of view.
     pub from: [f32; 2],
     /// The opposite corner of a box: x, y.
     pub to: [f32; 2],
@@ -41,6 +41,10 @@ pub struct BridgePrompt {
 
 /// Queues a prompt. `ticket`, which may be null, receives the prompt's number, from 1; 0 after a failure. Exactly one
 /// fetched overlay replies to the prompt, with the same number. User's side.
+///
+/// Returns `SONOTRACE_STATUS_PROMPT` if no session could serve it: an unknown kind or space, object 0, coordinates that are
+/// not finite. Returns `SONOTRACE_STATUS_FULL` if `commands_queued` prompts and calls of `sonotrace_set_frozen` wait for a
+/// step.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `prompt` is null or points to one, `ticket` is null or points to room for
@@ -92,7 +96,8 @@ pub unsafe extern "C" fn sonotrace_prompt(
 }
 
 /// Reports that the image is frozen (1) or live again (0). Frames that arrive while it is frozen are dropped and
-/// counted; prompts are served on the frame that is shown. User's side.
+/// counted; prompts are served on the frame that is shown. User's side. Returns `SONOTRACE_STATUS_FULL` as
+/// `sonotrace_prompt` does, and `SONOTRACE_STATUS_CONFIG` for any other number.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`.
@@ -103,9 +108,15 @@ pub unsafe extern "C" fn sonotrace_set_frozen(session: *mut BridgeSession, is_fr
     // SAFETY: as this function's caller promises.
     let session = unsafe { BridgeSession::behind(session) };
     call_on(session, |session| {
+        if is_frozen > 1 {
+            return Err(Failure::new(
+                Status::Config,
+                format_args!("`is_frozen` is {is_frozen}, allowed are 0 (live) and 1 (frozen)"),
+            ));
+        }
         let mut side = session.commands.enter("user's")?;
         side.check()?;
-        side.set_frozen(is_frozen != 0)?;
+        side.set_frozen(is_frozen == 1)?;
         Ok(())
     })
 }

@@ -5,6 +5,7 @@ use crate::frames::{BridgeFrameSlot, GUARD_BYTES};
 use crate::status::{Failure, Status, call};
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, offset_of};
+use sonotrace::exec::KEPT_FRAMES_MAX;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::event::Event;
 use sonotrace::hal::frame::FrameDescriptor;
@@ -48,30 +49,31 @@ pub struct Config {
     pub event_bytes: u32,
     /// `SONOTRACE_POLICY_NEWEST` or `SONOTRACE_POLICY_ALL`.
     pub policy: u32,
-    /// Time from a frame's commit to its overlay's commit. A later overlay is a deadline miss.
+    /// Time from a frame's commit to its overlay's commit, 1 ns to 1000 s. A later overlay is a deadline miss.
     pub budget_ns: u64,
-    /// Time that one step computes. A step may take up to one tile longer.
+    /// Time that one step computes, 1 ns to 1000 s. A step may take up to one piece of work longer (see `now_ns`).
     pub slice_ns: u64,
-    /// Frames whose features are kept, so that prompts on them can be served.
+    /// Frames whose features are kept, so that prompts on them can be served: 1 to 64.
     pub kept_frames: u32,
-    /// Rows of a new geometry's sampling table that are computed per frame.
+    /// Rows of a new geometry's sampling table that are computed per frame, at least 1. Until the table is complete, frames
+    /// repeat the last contours, marked stale.
     pub table_rows_per_frame: u32,
     /// Width of the display, in whose pixels contours are reported, up to 16384. If width and height are 0: the picture's
     /// own pixels; polar frames are refused then.
     pub display_width: u32,
     /// Height of the display, up to 16384.
     pub display_height: u32,
-    /// Confidence below which an object's state is attention.
+    /// Confidence below which an object's state is attention, 0 to 1.
     pub attention_below: f32,
-    /// Confidence below which an object counts as lost.
+    /// Confidence below which an object counts as lost, 0 to 1.
     pub lost_below: f32,
-    /// Capacity of the queue of frames.
+    /// Capacity of the queue of frames, 1 to 1024.
     pub frames_queued: u32,
-    /// Capacity of the queue of overlays.
+    /// Capacity of the queue of overlays, 1 to 1024.
     pub overlays_queued: u32,
-    /// Capacity of the queue of prompts.
+    /// Capacity of the queue of prompts, 1 to 1024.
     pub commands_queued: u32,
-    /// Capacity of the queue of events.
+    /// Capacity of the queue of events, 1 to 1024.
     pub events_queued: u32,
     /// Largest payload of a frame, in bytes.
     pub payload_bytes: u64,
@@ -82,10 +84,11 @@ pub struct Config {
     /// Must be zero.
     pub reserved: u32,
     /// The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
-    /// clock. Called from the threads that open, step, commit frames and close, also at the same time: once by a commit,
-    /// by a step a few times and after each piece of work (a tile of an operation, 32 KiB of a checksum, some 4096 pixels:
-    /// some hundred to some thousand times a frame). It should take less than a microsecond, and it may not wait. Calls
-    /// on the session from within it return `SONOTRACE_STATUS_BUSY` for the side in use and for a close.
+    /// clock, which then counts from the session's opening. Called from the threads that open, step, commit frames and
+    /// close, also at the same time: once by a commit, by a step a few times and after each piece of work (a tile of an
+    /// operation, 32 KiB of a checksum, some 4096 pixels: some hundred to some thousand times a frame), by no other call
+    /// during a scan. It should take less than a microsecond, and it may not wait. Calls on the session from within it
+    /// return `SONOTRACE_STATUS_BUSY` for the side in use and for a close.
     pub now_ns: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
     /// Argument of `now_ns`.
     pub clock_user: *mut c_void,
@@ -235,6 +238,9 @@ impl Config {
         }
         if (self.display_width == 0) != (self.display_height == 0) {
             return refuse("display_height", self.display_height.into(), "0 with a width of 0, else above 0");
+        }
+        if self.kept_frames == 0 || self.kept_frames > KEPT_FRAMES_MAX {
+            return refuse("kept_frames", self.kept_frames.into(), "1 to 64");
         }
         if self.reserved != 0 {
             return refuse("reserved", self.reserved.into(), "0 only");

@@ -4,8 +4,9 @@ use bytemuck::{Pod, Zeroable};
 use sonotrace::hal::frame::FRAME_FIELDS;
 use sonotrace::session::{self as runtime, DropReason};
 
-/// Totals since a session was opened, all as of one step. At any time, frames committed = `overlays` + all `dropped_` +
-/// frames that are queued or in work. New fields of later versions are added at the end.
+/// Totals since a session was opened, all as of the last step. Frames committed = `overlays` + all `dropped_` + frames that
+/// are queued or in work; a frame that a commit evicts is counted by the next step. New fields of later versions are added at
+/// the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct BridgeCounters {
@@ -19,7 +20,7 @@ pub struct BridgeCounters {
     pub dropped_out_of_order: u64,
     /// Frames that arrived while the image was frozen.
     pub dropped_frozen: u64,
-    /// Frames still queued when the session was closed.
+    /// Frames still queued or in work when the session was closed.
     pub dropped_shut_down: u64,
     /// Overlays evicted before they were fetched.
     pub overlays_unfetched: u64,

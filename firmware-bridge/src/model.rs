@@ -13,7 +13,8 @@ pub struct MappedModel(ModelFile);
 /// Maps a model file read-only, so that no process can change or truncate it while it is used. Call it before scanning:
 /// it reads the file and allocates. Any number of sessions may share a model, and any thread may call this. Anything but
 /// a regular file is refused at once. `model` receives null after a failure. The bytes stay where they are until
-/// `sonotrace_model_unmap`.
+/// `sonotrace_model_unmap`. Returns `SONOTRACE_STATUS_FILE` if the file cannot be mapped; its content is only looked at by
+/// `sonotrace_open`.
 ///
 /// # Safety
 /// `path` is null or NUL-terminated; `model` is null or points to room for a pointer.

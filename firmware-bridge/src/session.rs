@@ -115,8 +115,10 @@ unsafe fn bytes_of<'a>(name: &'static str, data: *const u8, bytes: usize) -> Res
 }
 
 /// Computes the memory that a session needs, in bytes, and the alignment of its start; 0 after a failure. The model's first
-/// 4096 bytes suffice. The model itself and thread stacks are not included. Refuses every setting that `sonotrace_open`
-/// refuses. Any thread may call it.
+/// 4096 bytes suffice. The model itself and thread stacks are not included. Any thread may call it.
+///
+/// Refuses every setting that `sonotrace_open` refuses, with the same status: `SONOTRACE_STATUS_VERSION` for another header,
+/// `SONOTRACE_STATUS_CONFIG`. Returns `SONOTRACE_STATUS_MODEL` if the bytes are no model's.
 ///
 /// # Safety
 /// Each pointer is null or valid for what its name says: `model_bytes` bytes, one configuration with its tables, room
@@ -156,6 +158,10 @@ pub unsafe extern "C" fn sonotrace_memory_required(
 /// closed; the configuration and its tables are copied. `session` receives null after a failure. The region's content
 /// before does not matter, and it may not move.
 ///
+/// Returns, besides what `sonotrace_memory_required` returns: `SONOTRACE_STATUS_REGION`, after which the region is as it was;
+/// `SONOTRACE_STATUS_MODEL` if the model is damaged; `SONOTRACE_STATUS_SESSION` if its programs are not those of a session or
+/// fail their self-test. After these two the region's content is arbitrary.
+///
 /// # Safety
 /// Each pointer is null or valid for what its name says; nothing else uses the `region_bytes` bytes at `region` until
 /// the session is closed, and the model does not change until then.
@@ -174,9 +180,7 @@ pub unsafe extern "C" fn sonotrace_open(
     session.set(core::ptr::null_mut());
     call(|| {
         session.required("session")?;
-        if region.is_null() {
-            return Err(Failure::null("region"));
-        }
+        let Some(start) = NonNull::new(region) else { return Err(Failure::null("region")) };
         // SAFETY: as this function's caller promises, until the session is closed.
         let model: &'static [u8] = unsafe { bytes_of("model", model, model_bytes) }?;
         // SAFETY: as this function's caller promises.
@@ -195,7 +199,6 @@ pub unsafe extern "C" fn sonotrace_open(
                 format_args!("the region starts at an address that is not a multiple of {REGION_ALIGN}"),
             ));
         }
-        let start = NonNull::new(region).ok_or(Failure::null("region"))?;
         // Some pages are otherwise first written in the middle of a scan.
         // SAFETY: `region_bytes` bytes, at least as many as the layout has (checked above), which nothing else uses.
         unsafe { start.write_bytes(0, layout.bytes()) };
@@ -411,7 +414,8 @@ pub unsafe extern "C" fn sonotrace_step(
 }
 
 /// Reads the totals as of the last step, as far as the caller's structure reaches; 0 after a failure. Any thread may call
-/// it. Called by `sonotrace_counters` of the header, with the size of its structure.
+/// it. Called by `sonotrace_counters` of the header, with the size of its structure. Returns `SONOTRACE_STATUS_BUSY` if steps
+/// end faster than the totals can be read: call it again.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `counters` is null or points to room for `counters_bytes` bytes.
@@ -435,8 +439,9 @@ pub unsafe extern "C" fn sonotrace_counters_sized(
     })
 }
 
-/// Closes a session: queued frames are counted in `dropped_shut_down`. The region and the model are the caller's again,
-/// and the handle is no longer valid. `counters`, if not null, receives the final totals, as far as the caller's structure
+/// Closes a session: frames that are queued or in work are counted in `dropped_shut_down`. Events that were not fetched are
+/// gone, among them `SONOTRACE_EVENT_CLOSED`. The region and the model are the caller's again, and the handle is no longer
+/// valid: until the region is used for something else, calls with it return `SONOTRACE_STATUS_NOT_A_SESSION`. `counters`, if not null, receives the final totals, as far as the caller's structure
 /// reaches; 0 if the session stays open. Called by `sonotrace_close` of the header, with the size of its structure.
 ///
 /// Returns `SONOTRACE_STATUS_BUSY`, and leaves the session open, while any other call on it is in progress, also from

@@ -1,6 +1,6 @@
-//! Programs in C, compiled with nothing but the committed header: callers of another version, small stacks, refusals, outputs
-//! after failures, damaged models, closing in the middle of a call, counters read meanwhile, the floating-point environment,
-//! page faults. All of them also run with AddressSanitizer and UndefinedBehaviorSanitizer, with the static and with the shared
+//! Programs in C, compiled with nothing but the committed header: what it says about coordinates, flags, limits, totals, the clock
+//! and single calls; callers of another version, small stacks, refusals, outputs after failures, damaged models, closing in the
+//! middle of a call, counters read meanwhile, the floating-point environment, allocations, page faults. All of them also run with AddressSanitizer and UndefinedBehaviorSanitizer, with the static and with the shared
 //! library.
 #![allow(clippy::unwrap_used)]
 
@@ -12,6 +12,10 @@ use std::process::Command;
 
 fn model() -> PathBuf {
     bridge().with_file_name("runtime").join("tests/data/disc.sono")
+}
+
+fn packaged_model() -> PathBuf {
+    bridge().with_file_name("models").join("sonosamlite.sono")
 }
 
 /// Compiles one of the programs in `tests/c`.
@@ -133,7 +137,7 @@ mod in_c {
     #[test]
     fn no_call_needs_more_stack_than_stated() {
         run(STATIC, "stack", &[&model()]);
-        run(STATIC, "stack", &[&bridge().with_file_name("models").join("sonosamlite.sono")]);
+        run(STATIC, "stack", &[&packaged_model()]);
     }
 
     #[test]
@@ -144,6 +148,41 @@ mod in_c {
     #[test]
     fn outputs_are_set_after_failures_too() {
         run(STATIC, "outputs", &[&model()]);
+    }
+
+    #[test]
+    fn coordinates_are_those_of_the_header() {
+        run(STATIC, "plane", &[&model()]);
+    }
+
+    #[test]
+    fn flags_states_and_outcomes_mean_what_the_header_says() {
+        run(STATIC, "flags", &[&model()]);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_header() {
+        run(STATIC, "limits", &[&model()]);
+    }
+
+    #[test]
+    fn totals_add_up() {
+        run(STATIC, "accounting", &[&model()]);
+    }
+
+    #[test]
+    fn the_clock_is_read_as_often_as_stated() {
+        run(STATIC, "clock", &[&model(), &packaged_model()]);
+    }
+
+    #[test]
+    fn single_calls_do_what_the_header_says() {
+        run(STATIC, "calls", &[&model()]);
+    }
+
+    #[test]
+    fn nothing_is_allocated_after_the_opening() {
+        run(STATIC, "allocations", &[&model()]);
     }
 
     #[test]
@@ -191,6 +230,16 @@ mod in_c {
             for build in sanitized() {
                 refusals(*build);
                 run(*build, "outputs", &[&model()]);
+            }
+        }
+
+        #[test]
+        fn statements_of_the_header() {
+            for build in sanitized() {
+                for name in ["plane", "flags", "limits", "accounting", "calls", "allocations"] {
+                    run(*build, name, &[&model()]);
+                }
+                run(*build, "clock", &[&model(), &packaged_model()]);
             }
         }
 

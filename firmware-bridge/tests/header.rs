@@ -100,7 +100,7 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
         (
             "SONOTRACE_FRAME_FROZEN",
             frame::flags::FROZEN.into(),
-            "the image is frozen: the frame is dropped and counted",
+            "the image is frozen: the frame is dropped and counted, without an event for each",
         ),
         (
             "SONOTRACE_FRAME_BURNT_IN_OVERLAY",
@@ -156,7 +156,7 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
         (
             "SONOTRACE_VALID_AT_BORDER",
             valid::AT_BORDER.into(),
-            "the contour touches the border of the field of view: it may be cut off",
+            "the contour touches the border of the field of view, a rectangle: it may be cut off",
         ),
         ("SONOTRACE_VALID_ELLIPSE", valid::ELLIPSE.into(), "ellipse"),
     ]

@@ -113,7 +113,7 @@ pub enum PromptOutcome {
     Served = 1,
     /// The features of its frame are no longer in the cache.
     TooOld = 2,
-    /// It points outside the field of view, or its box has no extent.
+    /// It points outside the rectangle of the field of view, or its box has no extent.
     OutsideField = 3,
     /// There are as many objects as possible: remove one first.
     NoRoom = 4,
@@ -223,9 +223,10 @@ pub struct OverlayObject {
     pub centroid_mm: [f32; 2],
     /// The ellipse with the area moments of the outline.
     pub ellipse: Ellipse,
-    /// The contour in display pixels.
+    /// The contour in display pixels: closed polygons, whose last point joins the first. Seen on the display, the outline runs
+    /// clockwise and holes run anticlockwise.
     pub contour_px: [[f32; 2]; CONTOUR_POINTS_MAX],
-    /// The contour in probe millimetres.
+    /// The contour in probe millimetres: the same points.
     pub contour_mm: [[f32; 2]; CONTOUR_POINTS_MAX],
 }
 
@@ -241,10 +242,11 @@ pub struct Overlay {
     pub seq: u64,
     /// Acquisition time of the frame, on its own clock.
     pub t_acq_ns: u64,
-    /// Time from the commit of the frame to the commit of this overlay.
+    /// Time from the commit of the frame to the commit of this overlay. Of a further overlay of a frozen frame, from the step
+    /// that began it.
     pub latency_ns: u64,
     /// Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
-    /// `latency_ns` if they were computed on this frame.
+    /// `latency_ns` if they were computed on this frame and it is not frozen.
     pub age_ns: u64,
     /// Time spent in each stage, as [`STAGE_NAMES`] names them.
     pub stage_ns: [u64; STAGES],

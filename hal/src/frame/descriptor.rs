@@ -126,11 +126,13 @@ pub mod flags {
 pub struct TgcPoint {
     /// Depth along the line.
     pub depth_mm: f32,
-    /// Gain at that depth.
+    /// Gain at that depth, -200 to 200.
     pub gain_db: f32,
 }
 
 /// The descriptor as it is stored in a slot. Plain data: nothing in it is believed before [`Self::check`].
+///
+/// Positions and depths are at most 1000 mm. Fields that the geometry does not use are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct FrameDescriptor {
@@ -158,53 +160,54 @@ pub struct FrameDescriptor {
     pub domain: u32,
     /// A [`SampleType`].
     pub sample_type: u32,
-    /// Scan lines, or image rows.
+    /// Scan lines, or image rows: at least 2.
     pub lines: u32,
-    /// Samples per line, or pixels per row.
+    /// Samples per line, or pixels per row: at least 2.
     pub samples: u32,
-    /// Bytes from one line (row) to the next.
+    /// Bytes from one line (row) to the next; the last one may end with its last sample.
     pub stride_bytes: u32,
     /// A [`GeometryKind`].
     pub geometry: u32,
-    /// Distance from the lines' common apex to the probe's face; 0 for linear.
+    /// Distance from the lines' common apex to the probe's face (convex: at least 0.1; phased).
     pub apex_radius_mm: f32,
-    /// Direction of the first line, from the probe's axis, positive to the right.
+    /// Direction of the first line, from the probe's axis, positive to the right, at most a quarter turn.
     pub first_angle_rad: f32,
-    /// Direction of the last line.
+    /// Direction of the last line: greater.
     pub last_angle_rad: f32,
     /// Depth below the face of the first sample's centre.
     pub first_depth_mm: f32,
-    /// Depth below the face of the last sample's centre.
+    /// Depth below the face of the last sample's centre: at least 0.1 more.
     pub last_depth_mm: f32,
     /// Lateral position of the first line (linear), or the centre of the left-most pixel column (raster).
     pub left_mm: f32,
-    /// Lateral position of the last line (linear).
+    /// Lateral position of the last line (linear): at least 0.1 more.
     pub right_mm: f32,
     /// Depth of the centre of the top-most pixel row (raster).
     pub top_mm: f32,
-    /// Pixel pitch across (raster).
+    /// Pixel pitch across (raster), 0.0001 to 10.
     pub spacing_x_mm: f32,
-    /// Pixel pitch down (raster).
+    /// Pixel pitch down (raster), 0.0001 to 10.
     pub spacing_y_mm: f32,
     /// First column that shows the scan (raster). Pixels outside the content are border and ignored.
     pub content_column: u32,
     /// First row that shows the scan (raster).
     pub content_row: u32,
-    /// Number of columns that show the scan (raster). All four content fields are 0 if the whole picture does.
+    /// Number of columns that show the scan (raster), at least 2. All four content fields are 0 if the whole picture does, and
+    /// of polar frames.
     pub content_columns: u32,
-    /// Number of rows that show the scan (raster).
+    /// Number of rows that show the scan (raster), at least 2.
     pub content_rows: u32,
-    /// Speed of sound that depths are computed with.
+    /// Speed of sound that depths are computed with (not raster), 300 to 8000.
     pub speed_of_sound_m_s: f32,
     /// One of [`LAW_LINEAR`], [`LAW_LOGARITHMIC`], [`LAW_VENDOR_TABLE`].
     pub amplitude_law: u32,
-    /// Dynamic range of the first two laws.
+    /// Dynamic range of the first two laws, 1 to 200.
     pub law_range_db: f32,
     /// Table of the third law.
     pub law_table: u32,
-    /// Overall gain.
+    /// Overall gain, -200 to 200.
     pub gain_db: f32,
-    /// Frames per second; 0 if unknown.
+    /// Frames per second, up to 10000; 0 if unknown.
     pub frame_rate_hz: f32,
     /// Number of valid points of `tgc`, which are in order of depth.
     pub tgc_points: u32,
