@@ -1,8 +1,8 @@
 /* Coordinates: a click at a place that is known by the geometry gives a contour around that place, in millimetres and in
  * display pixels, whichever space the click is in. The small model draws a disc around a click. What the header says about
- * origin, axes and display is written out here again.
+ * origin, axes and display is written out here again. The packaged model finds a cyst where its samples lie.
  *
- *     plane MODEL
+ *     plane MODEL PACKAGED_MODEL
  */
 #define _GNU_SOURCE
 #include "common.h"
@@ -265,9 +265,68 @@ static void corners(const char *model) {
   free_scan(scan);
 }
 
+/* A dark cyst in noise, drawn into the samples by the geometry: the packaged model's contour lies around it, in millimetres. */
+static void cyst(const char *model, sonotrace_frame_descriptor_t frame) {
+  const struct point centre = {20, 45};
+  const double radius_mm = 10;
+  sonotrace_config_t config = small_config();
+  config.payload_bytes = 1 << 16;
+  struct scan scan = open_scan(model, &config);
+  frame.lines = 128;
+  frame.samples = frame.stride_bytes = 512;
+  frame.payload_bytes = 128 * 512;
+  sonotrace_frame_slot_t slot;
+  CHECK_OK(sonotrace_frame_acquire(scan.session, &slot));
+  uint32_t noise = 1;
+  for (uint32_t line = 0; line < frame.lines; line += 1) {
+    for (uint32_t sample = 0; sample < frame.samples; sample += 1) {
+      struct point at = plane_of(&frame, line, sample);
+      noise = noise * 1664525 + 1013904223;
+      int is_inside = hypot(at.x - centre.x, at.y - centre.y) < radius_mm;
+      slot.payload[line * frame.stride_bytes + sample] = (uint8_t)(is_inside ? noise >> 29 : 100 + (noise >> 26));
+    }
+  }
+  *slot.descriptor = frame;
+  sonotrace_prompt_t click = small_click();
+  click.from[0] = (float)centre.x + 3;
+  click.from[1] = (float)centre.y - 2;
+  CHECK_OK(sonotrace_prompt(scan.session, &click, NULL));
+  CHECK_OK(sonotrace_frame_commit(scan.session, NULL));
+  CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+  const sonotrace_overlay_t *overlay = NULL;
+  CHECK_OK(sonotrace_overlay_poll(scan.session, &overlay));
+  CHECK(overlay->object_count == 1 && overlay->objects[0].state == SONOTRACE_STATE_FRESH);
+  const sonotrace_overlay_object_t *object = &overlay->objects[0];
+  printf("cyst: %.2f, %.2f mm, %.0f mm2\n", object->centroid_mm[0], object->centroid_mm[1], object->area_mm2);
+  must_be_near("centroid_mm[0]", object->centroid_mm[0], centre.x, radius_mm / 10);
+  must_be_near("centroid_mm[1]", object->centroid_mm[1], centre.y, radius_mm / 10);
+  const double area_mm2 = M_PI * radius_mm * radius_mm;
+  must_be_near("area_mm2", object->area_mm2, area_mm2, 0.2 * area_mm2);
+  CHECK_OK(sonotrace_close(scan.session, NULL));
+  free_scan(scan);
+}
+
+static void cysts(const char *model) {
+  sonotrace_frame_descriptor_t linear = small_frame(1), raster = linear;
+  linear.left_mm = -15;
+  linear.right_mm = 45;
+  linear.last_depth_mm = 80;
+  raster.domain = SONOTRACE_DOMAIN_SCAN_CONVERTED;
+  raster.geometry = SONOTRACE_GEOMETRY_RASTER;
+  raster.left_mm = -25;
+  raster.top_mm = 3;
+  raster.spacing_x_mm = 0.15f;
+  raster.spacing_y_mm = 0.6f;
+  cyst(model, linear);
+  cyst(model, sector(SONOTRACE_GEOMETRY_CONVEX, 50));
+  cyst(model, sector(SONOTRACE_GEOMETRY_PHASED, 0));
+  cyst(model, raster);
+}
+
 int main(int argc, char **argv) {
-  CHECK(argc == 2);
+  CHECK(argc == 3);
   corners(argv[1]);
+  cysts(argv[2]);
   sonotrace_frame_descriptor_t linear = small_frame(1);
   /* The field is not centred, so that the origin counts. */
   linear.left_mm = -9;
