@@ -57,7 +57,7 @@
 #define SONOTRACE_LAW_LINEAR 1 /* proportional to the echo: the library compresses over law_range_db */
 #define SONOTRACE_LAW_LOGARITHMIC 2 /* compressed already: 0 to full scale are law_range_db */
 #define SONOTRACE_LAW_VENDOR_TABLE 3 /* compressed already by table law_table of the configuration */
-#define SONOTRACE_FRAME_FROZEN 1 /* the image is frozen: the frame is dropped and counted, without an event for each */
+#define SONOTRACE_FRAME_FROZEN 1 /* the image is frozen: the frame is dropped and counted */
 #define SONOTRACE_FRAME_BURNT_IN_OVERLAY 2 /* text or graphics are burnt into the samples (for records: it changes nothing) */
 #define SONOTRACE_FRAME_REPLAYED 4 /* a recorded cine, not a live frame (for records: it changes nothing) */
 #define SONOTRACE_FRAME_GAP_BEFORE 8 /* frames are missing before this one: its overlay says so too */
@@ -77,7 +77,8 @@
 #define SONOTRACE_VALID_ELLIPSE 8 /* ellipse */
 
 /* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame is a
- * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. */
+ * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. Superseded and frozen frames, and those of a close,
+ * are counted without an event. */
 #define SONOTRACE_EVENT_OPENED 1 /* session opened in {value} bytes */
 #define SONOTRACE_EVENT_CLOSED 2 /* session ended after {value} overlays */
 #define SONOTRACE_EVENT_GEOMETRY_CHANGED 3 /* geometry changed (epoch {detail}): a new sampling table is started */

@@ -23,7 +23,8 @@ fn screaming(name: &str) -> String {
 fn codes() -> String {
     let mut made = String::from(
         "\n\n/* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame \
-         is a\n * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. */",
+         is a\n * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. Superseded and frozen frames, and those of \
+         a close,\n * are counted without an event. */",
     );
     for kind in EventKind::ALL {
         let name = screaming(&format!("{kind:?}"));
@@ -100,7 +101,7 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
         (
             "SONOTRACE_FRAME_FROZEN",
             frame::flags::FROZEN.into(),
-            "the image is frozen: the frame is dropped and counted, without an event for each",
+            "the image is frozen: the frame is dropped and counted",
         ),
         (
             "SONOTRACE_FRAME_BURNT_IN_OVERLAY",

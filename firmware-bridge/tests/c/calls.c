@@ -4,6 +4,7 @@
  */
 #include "common.h"
 
+#include <dirent.h>
 #include <pthread.h>
 
 #define PAGE_BYTES 4096
@@ -144,12 +145,25 @@ static void memory(const char *path) {
   sonotrace_model_unmap(model);
 }
 
-/* Sessions that share a model; the configuration and its tables are copied. */
+/* Threads of this program. */
+static unsigned threads(void) {
+  unsigned count = 0;
+  DIR *folder = opendir("/proc/self/task");
+  CHECK(folder != NULL);
+  while (readdir(folder) != NULL) {
+    count += 1;
+  }
+  closedir(folder);
+  return count;
+}
+
+/* Sessions that share a model; a session starts no thread; the configuration and its tables are copied. */
 static void lifetimes(const char *path) {
   uint8_t *tables = calloc(2, 256);
   sonotrace_config_t config = small_config();
   config.vendor_tables = tables;
   config.vendor_table_count = 2;
+  unsigned before = threads();
   struct scan scan = open_scan(path, &config);
   sonotrace_session_t *other = NULL;
   void *region = aligned_alloc(4096, (scan.region_bytes + 4095) / 4096 * 4096);
@@ -169,6 +183,7 @@ static void lifetimes(const char *path) {
     CHECK_OK(commit(other, small_frame(table + 1)));
     CHECK(outcome(other) == SONOTRACE_STEP_OVERLAY);
   }
+  CHECK(threads() == before);
   CHECK_OK(sonotrace_close(other, NULL));
   free(region);
   /* An overlay stays as it is until the next one is fetched, also if the queue overflows meanwhile. */
@@ -254,6 +269,14 @@ static void capacities(const char *path) {
   CHECK(overlay->seq == 8);
   CHECK_OK(sonotrace_overlay_poll(scan.session, &overlay));
   CHECK(overlay->seq == 9);
+  /* Frames that a newer one replaces are counted without an event, evicted overlays with one. */
+  uint64_t unfetched = 0;
+  sonotrace_event_t event;
+  while (sonotrace_event_next(scan.session, &event) == SONOTRACE_STATUS_OK) {
+    CHECK(event.kind != SONOTRACE_EVENT_FRAME_DROPPED && event.kind != SONOTRACE_EVENT_FRAMES_MISSING);
+    unfetched = event.kind == SONOTRACE_EVENT_OVERLAYS_UNFETCHED ? event.value : unfetched;
+  }
+  CHECK(unfetched == 2);
   sonotrace_counters_t counters;
   CHECK_OK(sonotrace_close(scan.session, &counters));
   CHECK(counters.dropped_superseded == 4 && counters.overlays == 5 && counters.overlays_unfetched == 2);

@@ -161,6 +161,20 @@ static void samples(const char *model) {
   float apart = seen.objects[0].confidence - compressed.objects[0].confidence;
   float whole = uncompressed.objects[0].confidence - compressed.objects[0].confidence;
   CHECK(whole * whole > 100 * apart * apart);
+  /* The same echoes as pairs, whose full scale is an envelope of 32767. */
+  static int16_t pairs[1024][2];
+  for (size_t at = 0; at < 1024; at += 1) {
+    double envelope = linear[at] / 255.0 * 32767;
+    pairs[at][0] = (int16_t)(0.6 * envelope + 0.5);
+    pairs[at][1] = (int16_t)(-0.8 * envelope - 0.5);
+  }
+  other.domain = SONOTRACE_DOMAIN_POLAR_IQ;
+  other.sample_type = SONOTRACE_SAMPLE_TYPE_I16_PAIR;
+  other.stride_bytes = 4 * other.samples;
+  other.payload_bytes = sizeof pairs;
+  const sonotrace_overlay_t paired = overlay_with(model, other, (const uint8_t *)pairs, NULL);
+  apart = paired.objects[0].confidence - seen.objects[0].confidence;
+  CHECK(whole * whole > 100 * apart * apart);
 }
 
 /* FROZEN, by the frame's flag and by the user's call. */
@@ -282,7 +296,8 @@ static void states(const char *model) {
   overlay = next_overlay(session, SONOTRACE_STEP_OVERLAY);
   CHECK(overlay->objects[0].state == SONOTRACE_STATE_TRACKED && overlay->latency_ns == 1001 && overlay->age_ns == 1001);
   CHECK(overlay->stage_ns[0] == 1001 && overlay->stage_ns[1] == 0);
-  CHECK(event_of(session, SONOTRACE_EVENT_DEADLINE_MISSED).value == 1);
+  sonotrace_event_t event = event_of(session, SONOTRACE_EVENT_DEADLINE_MISSED);
+  CHECK(event.value == 1 && event.seq == 3 && event.t_ns == now_ns);
   /* Within its budget, to the nanosecond. */
   frame = small_frame(4);
   frame.t_acq_ns = 79;
@@ -352,6 +367,9 @@ static void borders(const char *model) {
     CHECK_OK(sonotrace_prompt(scan.session, &click, NULL));
     const sonotrace_overlay_t *overlay = overlay_of(scan.session, small_frame(seq));
     CHECK(overlay->object_count == seq);
+    /* The worst of the objects' states: the new one is fresh, the others are tracked. */
+    CHECK(overlay->state == (seq == 1 ? SONOTRACE_STATE_FRESH : SONOTRACE_STATE_TRACKED));
+    CHECK(overlay->objects[seq - 1].state == SONOTRACE_STATE_FRESH);
     for (uint64_t at = 0; at < seq; at += 1) {
       CHECK(overlay->objects[at].points > 0);
       CHECK(((overlay->objects[at].valid & SONOTRACE_VALID_AT_BORDER) != 0) == (at > 0));
