@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod animation;
+mod apng;
 pub mod clarius;
 pub mod dicom;
 mod error;

@@ -11,7 +11,7 @@ use crate::png::Png;
 use crate::recording::{Recorder, Recording, note_on_scale, picture_descriptor};
 use crate::turn::turned;
 use image::metadata::Orientation;
-use image::{AnimationDecoder, ImageDecoder, ImageFormat};
+use image::{ImageDecoder, ImageFormat};
 use std::path::Path;
 
 /// Reads one picture from the bytes of `file`; an animated PNG is a cine.
@@ -24,7 +24,7 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     let mut reader = Reader::new(options);
     let mut recorder;
     let animated = matches!(image::guess_format(bytes), Ok(ImageFormat::Png)).then(|| Png::new(bytes));
-    match animated.filter(|png| png.frames > 1) {
+    match animated.filter(Png::is_animated) {
         Some(png) if png.is_animation(&png.decoder(source)?) => {
             recorder = Recorder::of_file(source, options, png.bytes());
             read_animation(&mut recorder, source, &png, options)?;
@@ -49,10 +49,8 @@ fn read_animation(
     let malformed = |place: Place, error: image::ImageError| {
         source.malformed(place, format!("cannot decode the PNG: {error}"))
     };
-    let decoder = png.decoder(source)?;
-    check_canvas(source, decoder.dimensions(), png.bytes())?;
-    let animation = decoder.apng().map_err(|error| malformed(Place::Whole, error))?;
-    push_frames(recorder, animation.into_frames(), options, png.orientation(), malformed)?;
+    check_canvas(source, png.decoder(source)?.dimensions(), png.bytes())?;
+    push_frames(recorder, png.animation(source)?, options, png.orientation(), malformed)?;
     let (seen, declared) = (recorder.len(), png.frames);
     if seen < declared {
         let problem = format!("missing: {declared} frames are declared, {seen} are present");
@@ -107,6 +105,7 @@ struct Reader {
     sixteen: Levels,
     has_turned: bool,
     transparent: u64,
+    followed: u64,
     /// Name and number of frames of the first animation of which one frame was read.
     animation: Option<(String, u64)>,
 }
@@ -118,6 +117,7 @@ impl Reader {
             sixteen: Levels::of_picture(16, options),
             has_turned: false,
             transparent: 0,
+            followed: 0,
             animation: None,
         }
     }
@@ -130,7 +130,7 @@ impl Reader {
                 let png = Png::new(bytes);
                 let (grey, is_transparent) = png.decode(source)?;
                 self.transparent += u64::from(is_transparent);
-                if png.frames > 1 && self.animation.is_none() {
+                if png.is_animated() && self.animation.is_none() {
                     let name = source.0.file_name().unwrap_or_default().to_string_lossy();
                     self.animation = Some((shown_text(&name), png.frames));
                 }
@@ -142,6 +142,7 @@ impl Reader {
             Samples::Eight(samples) => self.eight.map(samples.into_iter().map(u16::from)),
             Samples::Sixteen(samples) => self.sixteen.map(samples.into_iter()),
         };
+        self.followed += u64::from(grey.is_followed);
         self.has_turned |= grey.orientation != Orientation::NoTransforms;
         Ok(turned(grey.width, grey.height, levels, grey.orientation))
     }
@@ -152,6 +153,12 @@ impl Reader {
         }
         if self.transparent > 0 {
             recorder.note(format!("transparent parts of {} pictures are shown black", self.transparent));
+        }
+        if self.followed > 0 {
+            recorder.note(format!(
+                "another JPEG follows the picture in {} files, as in motion JPEG, and is not read; `ffmpeg -i FILE frame%05d.png` makes a picture of each",
+                self.followed
+            ));
         }
         if let Some((name, frames)) = self.animation {
             recorder.note(format!(

@@ -1,12 +1,13 @@
 //! Decodes PNG to grey.
 
+use crate::apng;
 use crate::error::{Place, ReplayError, Source};
 use crate::grey::{luma_of_rgb, luma_of_rgba, luma16, over_black};
 use crate::jpeg::{Grey, Samples};
 use crate::recording::check_picture_size;
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, Limits};
+use image::{ColorType, DynamicImage, Frames, ImageDecoder, Limits};
 use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX};
 use std::io::Cursor;
 
@@ -14,6 +15,9 @@ use std::io::Cursor;
 const SIGNATURE_BYTES: usize = 8;
 /// Length of a chunk without its data: length, type and checksum.
 const CHUNK_BYTES: usize = 12;
+
+/// Memory for a picture: four channels of 16 bits, twice, for the picture and the decoder's own buffer.
+const MEMORY_BYTES_MAX: u64 = 16 * SAMPLES_MAX as u64 * LINES_MAX as u64;
 
 /// A PNG without the chunks that the decoder would unpack for nothing.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Png {
     orientation: Orientation,
     /// Number of frames of an animation; 1 for a still picture.
     pub frames: u64,
+    /// Whether there is also a picture that is not one of the animation's frames, for programs that show no animations.
+    has_still: bool,
 }
 
 impl Png {
@@ -32,7 +38,9 @@ impl Png {
             bytes: Vec::with_capacity(bytes.len()),
             orientation: Orientation::NoTransforms,
             frames: 1,
+            has_still: false,
         };
+        let (mut is_animated, mut has_control) = (false, false);
         let (signature, mut rest) = bytes.split_at(SIGNATURE_BYTES.min(bytes.len()));
         png.bytes.extend_from_slice(signature);
         while let Some((length, name)) = rest
@@ -54,7 +62,10 @@ impl Png {
                         b"acTL" => {
                             let frames = data.first_chunk().map_or(1, |&frames| u32::from_be_bytes(frames));
                             png.frames = u64::from(frames).max(1);
+                            is_animated = frames > 0;
                         }
+                        b"fcTL" => has_control = true,
+                        b"IDAT" => png.has_still |= is_animated && !has_control,
                         _ => {}
                     }
                 }
@@ -71,9 +82,7 @@ impl Png {
     /// A damaged header; a picture larger than a frame may be.
     pub fn decoder(&self, source: Source<'_>) -> Result<PngDecoder<Cursor<&[u8]>>, ReplayError> {
         let mut limits = Limits::default();
-        // Four channels of 16 bits, twice: the picture and the decoder's own buffer. It is also enough for the three
-        // buffers of four bytes that an animation needs.
-        limits.max_alloc = Some(16 * u64::from(SAMPLES_MAX) * u64::from(LINES_MAX));
+        limits.max_alloc = Some(MEMORY_BYTES_MAX);
         let decoder = PngDecoder::with_limits(Cursor::new(self.bytes.as_slice()), limits)
             .map_err(|error| malformed(source, &error))?;
         let (width, height) = decoder.dimensions();
@@ -118,13 +127,27 @@ impl Png {
                 })
             }
         };
-        Ok((Grey { width, height, samples, orientation: self.orientation, components: None }, is_transparent))
+        let (orientation, is_followed) = (self.orientation, false);
+        Ok((Grey { width, height, samples, orientation, is_followed, components: None }, is_transparent))
     }
 
     /// Whether the picture's frames can be read: those of 16 bits cannot.
     pub fn is_animation(&self, decoder: &PngDecoder<Cursor<&[u8]>>) -> bool {
         use ColorType::{L8, La8, Rgb8, Rgba8};
-        self.frames > 1 && matches!(decoder.color_type(), L8 | La8 | Rgb8 | Rgba8)
+        self.is_animated() && matches!(decoder.color_type(), L8 | La8 | Rgb8 | Rgba8)
+    }
+
+    /// Whether a viewer shows something else than the still picture.
+    pub fn is_animated(&self) -> bool {
+        self.frames > 1 || self.has_still
+    }
+
+    /// The frames, if [`Self::is_animation`].
+    ///
+    /// # Errors
+    /// A damaged header.
+    pub fn animation(&self, source: Source<'_>) -> Result<Frames<'_>, ReplayError> {
+        apng::frames(source, &self.bytes, usize::try_from(MEMORY_BYTES_MAX).unwrap_or(usize::MAX))
     }
 
     /// How the picture must be turned to be shown.

@@ -3,6 +3,7 @@
 //! Uses jpeg-decoder, which is no longer developed but does not panic on damaged files. The decoder of `image`
 //! (zune-jpeg 0.5.15) panics on them within seconds of fuzzing.
 
+mod guard;
 mod segments;
 
 use crate::error::{Place, ReplayError, Source};
@@ -36,6 +37,8 @@ pub(crate) struct Grey {
     pub samples: Samples,
     /// How the picture must be turned to be shown, as its EXIF segment states it.
     pub orientation: Orientation,
+    /// Whether another JPEG follows the picture.
+    pub is_followed: bool,
     /// The colour space as which components were decoded; `None` for grey pictures.
     pub components: Option<Components>,
 }
@@ -78,7 +81,8 @@ pub(crate) fn decode(
             return Err(source.unsupported(place.clone(), what, fix));
         }
     };
-    // The decoder would fill missing parts with grey, which must not be measured.
+    // The decoder would fill missing parts with grey, which must not be measured. The guard does the same for pictures that
+    // end too early, but have an end marker.
     let Some(end) = segments.end else {
         return Err(malformed("truncated".to_owned()));
     };
@@ -86,8 +90,12 @@ pub(crate) fn decode(
         let fix = "save it as baseline JPEG";
         return Err(source.too_large(place.clone(), "scans in the JPEG", segments.scans, SCANS_MAX, fix));
     }
+    if !segments.is_complete() {
+        return Err(malformed("scans are missing: the picture is cut off".to_owned()));
+    }
     let pixels = width as usize * height as usize;
-    let mut decoder = Decoder::new(&bytes[..end]);
+    let guarded = guard::guarded(&bytes[..end], &segments.data_ends);
+    let mut decoder = Decoder::new(guarded.as_slice());
     decoder.set_max_decoding_buffer_size(info.pixel_format.pixel_bytes() * pixels);
     if is_colour {
         // "RGB" means no conversion: the components are returned as stored.
@@ -116,5 +124,6 @@ pub(crate) fn decode(
         return Err(malformed(format!("{seen} pixels decoded, {width}x{height} declared")));
     }
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    Ok(Grey { width, height, samples, orientation, components })
+    let is_followed = segments::is_followed(&bytes[end..]);
+    Ok(Grey { width, height, samples, orientation, is_followed, components })
 }

@@ -8,6 +8,9 @@ use crate::grey::Components;
 pub(super) struct Segments {
     /// Offset of the byte behind the end-of-image marker; `None` if the file ends before it.
     pub end: Option<usize>,
+    /// Offsets of the bytes behind entropy-coded data: one for each scan, or for each restart interval of a scan up to the
+    /// first one without data.
+    pub data_ends: Vec<usize>,
     /// Number of scans.
     pub scans: u64,
     /// Whether there is a JFIF segment.
@@ -16,6 +19,10 @@ pub(super) struct Segments {
     adobe_transform: Option<u8>,
     /// Identifier and sampling factors of each component.
     components: Vec<[u8; 2]>,
+    /// Whether each coefficient is sent in several scans.
+    is_progressive: bool,
+    /// Identifier of a component, and a bit for each of its coefficients of which a scan has the last bit.
+    finished: Vec<(u8, u64)>,
 }
 
 impl Segments {
@@ -23,8 +30,17 @@ impl Segments {
     pub fn of(bytes: &[u8]) -> Self {
         let mut found = Self::default();
         let mut at = 2;
+        let (mut is_in_scan, mut was_empty) = (false, false);
         while let Some(marker_at) = next_marker(bytes, at) {
             let marker = bytes[marker_at];
+            if is_in_scan {
+                let data = &bytes[at..marker_at];
+                let fill = data.iter().rev().take_while(|&&byte| byte == 0xff).count();
+                // The decoder fails behind the first restart interval without data.
+                found.data_ends.extend((!was_empty).then_some(marker_at - fill));
+                was_empty = fill == data.len();
+                is_in_scan = matches!(marker, 0xd0..=0xd7);
+            }
             at = marker_at + 1;
             match marker {
                 0xd9 => {
@@ -39,6 +55,7 @@ impl Segments {
             let next = at + usize::from(u16::from_be_bytes([high, low]));
             found.segment(marker, bytes.get(at + 2..next).unwrap_or_default());
             at = next;
+            (is_in_scan, was_empty) = (marker == 0xda, false);
         }
         found
     }
@@ -51,10 +68,32 @@ impl Segments {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
                 let components = content.get(6..).unwrap_or_default().as_chunks::<3>().0;
                 self.components = components.iter().map(|&[name, sampling, _]| [name, sampling]).collect();
+                self.is_progressive = marker == 0xc2;
             }
-            0xda => self.scans += 1,
+            0xda => self.scan(content),
             _ => {}
         }
+    }
+
+    fn scan(&mut self, content: &[u8]) {
+        self.scans += 1;
+        let Some((&count, rest)) = content.split_first() else { return };
+        let (components, rest) = rest.split_at(rest.len().min(2 * usize::from(count)));
+        let Some(&[first, last, approximation]) = rest.first_chunk() else { return };
+        // The lower half is the number of bits that are left to later scans.
+        if approximation & 0x0f == 0 && first <= last && last < 64 {
+            let coefficients = (u64::MAX >> (63 - last)) & (u64::MAX << first);
+            // A scan has at most four components.
+            self.finished.extend(components.iter().step_by(2).take(4).map(|&name| (name, coefficients)));
+        }
+    }
+
+    /// Whether the scans have all bits of all coefficients. Those of sequential pictures have.
+    pub fn is_complete(&self) -> bool {
+        let of = |name: u8| {
+            self.finished.iter().filter(|(of, _)| *of == name).fold(0, |all, (_, bits)| all | bits)
+        };
+        !self.is_progressive || self.components.iter().all(|&[name, _]| of(name) == u64::MAX)
     }
 
     /// The colour space of three components, if the JPEG states it; `None` if it does not. Same rule as libjpeg (the JFIF
@@ -72,6 +111,12 @@ impl Segments {
         }
         ([first[0], second[0], third[0]] == *b"RGB").then_some(Components::Rgb)
     }
+}
+
+/// Whether these bytes behind the end of a picture are another one.
+pub(super) fn is_followed(behind: &[u8]) -> bool {
+    let padding = behind.iter().take_while(|&&byte| byte == 0).count();
+    behind[padding..].starts_with(&[0xff, 0xd8, 0xff])
 }
 
 /// Offset of the second byte of the next marker. Within entropy-coded data, `ff 00` is data.

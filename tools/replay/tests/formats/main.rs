@@ -6,6 +6,7 @@ mod common;
 mod contradictions;
 mod dicom;
 mod groups;
+mod jpeg;
 mod jpeg_ls;
 mod millimetres;
 mod npy;

@@ -48,10 +48,21 @@ fn exif(orientation: u8) -> Vec<u8> {
         .concat()
 }
 
+/// A frame that is left, and replaces what is there.
 fn frame_control(sequence: u32, width: u32, height: u32) -> Vec<u8> {
-    let numbers = [sequence, width, height, 0, 0].map(u32::to_be_bytes).concat();
-    // 50 ms; leave the frame, and replace what is there.
-    chunk(b"fcTL", &[numbers, vec![0, 50, 3, 232, 0, 0]].concat())
+    placed(sequence, [0, 0, width, height], 0)
+}
+
+/// A frame of 50 ms at this column and row, of this width and height; it is left (0), cleared (1) or undone (2).
+fn placed(sequence: u32, [left, top, width, height]: [u32; 4], disposal: u8) -> Vec<u8> {
+    let numbers = [sequence, width, height, left, top].map(u32::to_be_bytes).concat();
+    chunk(b"fcTL", &[numbers, vec![0, 50, 3, 232, disposal, 0]].concat())
+}
+
+/// The pixels of a frame after the first.
+fn frame_data(sequence: u32, width: u32, height: u32, level: u8) -> Vec<u8> {
+    let pixels = pixels_of(&png(width, height, &vec![level; (width * height) as usize]));
+    chunk(b"fdAT", &[&sequence.to_be_bytes()[..], &pixels].concat())
 }
 
 /// An animated PNG of these levels, each a frame.
@@ -63,8 +74,7 @@ fn animated(levels: &[u8], frames_declared: u32) -> Vec<u8> {
     let mut sequence = 1u32;
     for &level in &levels[1..] {
         chunks.push(frame_control(sequence, 8, 8));
-        let data = [&(sequence + 1).to_be_bytes()[..], &pixels_of(&still(level))].concat();
-        chunks.push(chunk(b"fdAT", &data));
+        chunks.push(frame_data(sequence + 1, 8, 8, level));
         sequence += 2;
     }
     let end = first.len() - 12;
@@ -155,14 +165,41 @@ fn animated_png_is_a_cine() {
     assert!(notes.contains("f1.png is animated: one of its 3 frames"), "{notes}");
 }
 
-/// Bytes behind the end marker, with markers in them.
+/// A frame that is undone after one that is cleared leaves the cleared area.
 #[test]
-fn bytes_behind_the_end_of_a_jpeg_are_ignored() {
-    let coded = jpeg(24, 16, &ramp(24, 16), ExtendedColorType::L8);
-    let expected = read("a.jpg", &coded);
-    for trailer in [&b"\xff\xda\x00\x08text"[..], b"\xff\xd8\xff\xe0", b"\0\0\0"] {
-        assert_eq!(read("a.jpg", &[&coded, trailer].concat()), expected);
-    }
+fn frames_of_an_animation_are_cleared_and_undone() {
+    let number = |value: u32| [value.to_be_bytes(), [0; 4]].concat();
+    let first = with_chunks(&png(4, 2, &[100; 8]), &[chunk(b"acTL", &number(4)), frame_control(0, 4, 2)]);
+    let end = first.len() - 12;
+    let frames = [
+        placed(1, [1, 0, 2, 1], 1),
+        frame_data(2, 2, 1, 200),
+        placed(3, [2, 0, 2, 2], 2),
+        frame_data(4, 2, 2, 50),
+        placed(5, [0, 1, 1, 1], 0),
+        frame_data(6, 1, 1, 30),
+    ];
+    let recording = read("a.png", &[&first[..end], &frames.concat(), &first[end..]].concat());
+    let payloads: Vec<_> = recording.frames.iter().map(|frame| frame.payload.clone()).collect();
+    let expected = [
+        [100, 100, 100, 100, 100, 100, 100, 100],
+        [100, 200, 200, 100, 100, 100, 100, 100],
+        [100, 0, 50, 50, 100, 100, 50, 50],
+        [100, 0, 0, 100, 30, 100, 100, 100],
+    ];
+    assert_eq!(payloads, expected);
+}
+
+/// Browsers show the animation, and not the picture for other programs.
+#[test]
+fn a_still_picture_beside_an_animation_is_not_read() {
+    let number = |value: u32| [value.to_be_bytes(), [0; 4]].concat();
+    let still = with_chunks(&png(4, 2, &[100; 8]), &[chunk(b"acTL", &number(1))]);
+    let end = still.len() - 12;
+    let frame = [frame_control(0, 4, 2), frame_data(1, 4, 2, 60)].concat();
+    let recording = read("a.png", &[&still[..end], &frame, &still[end..]].concat());
+    assert_eq!(recording.frames.len(), 1);
+    assert_eq!(recording.frames[0].payload, [60; 8]);
 }
 
 #[test]
