@@ -44,6 +44,8 @@ pub(crate) struct Levels {
     values: Vec<f64>,
     levels: Vec<u8>,
     has_occurred: Vec<bool>,
+    /// Which samples are padding that would not be black.
+    is_hidden: Vec<bool>,
     full_range: Option<(f64, f64)>,
 }
 
@@ -63,6 +65,7 @@ impl Levels {
         Self {
             levels: values.iter().map(level).collect(),
             has_occurred: vec![false; values.len()],
+            is_hidden: vec![false; values.len()],
             values,
             full_range,
         }
@@ -72,6 +75,17 @@ impl Levels {
     pub fn of_picture(bits: u32, options: &Options) -> Self {
         let full = Shown::FullRange { low: 0.0, high: f64::from((1u32 << bits) - 1) };
         Self::new(bits, f64::from, &options.window.map_or(full, Shown::Window), false)
+    }
+
+    /// The same table, but stored samples that are padding are black. They do not count for [`Self::note`].
+    pub fn with_padding(mut self, is_padding: impl Fn(u16) -> bool) -> Self {
+        for at in (0..self.levels.len()).filter(|&at| is_padding(at as u16)) {
+            self.is_hidden[at] = self.levels[at] != 0;
+            self.levels[at] = 0;
+            // Neither the smallest nor the largest value.
+            self.values[at] = f64::NAN;
+        }
+        self
     }
 
     /// Grey levels of samples.
@@ -84,6 +98,14 @@ impl Levels {
                 self.levels[at]
             })
             .collect()
+    }
+
+    /// A note, if padding occurred that would not be black.
+    pub fn note_on_padding(&self) -> Option<&'static str> {
+        let mut both = self.is_hidden.iter().zip(&self.has_occurred);
+        both.any(|(is_hidden, has_occurred)| *is_hidden && *has_occurred).then_some(
+            "pixels with the padding value that the file states (PixelPaddingValue) are shown black",
+        )
     }
 
     /// A note, if the full range is shown and the samples use only a small part of it: samples of eight bits less than a

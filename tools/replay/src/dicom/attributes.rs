@@ -3,6 +3,7 @@
 use super::elements::{Element, Elements};
 use super::groups::{self, Groups};
 use super::lut::Lut;
+use super::palette;
 use super::region::Region;
 use super::value::Value;
 use crate::error::{Place, ReplayError, Source};
@@ -38,6 +39,8 @@ pub(super) struct Attributes<'a> {
     pub high_bit: Option<u16>,
     /// Pixel Representation.
     pub pixel_representation: Option<u16>,
+    /// Pixel Padding Value and Pixel Padding Range Limit, as stored: their sign is that of the pixels.
+    pub padding: [Option<u16>; 2],
     /// Rescale Slope and Rescale Intercept.
     pub rescale: [Option<f64>; 2],
     /// Modality LUT Sequence: its first table.
@@ -50,6 +53,10 @@ pub(super) struct Attributes<'a> {
     pub window_function: Option<&'a [u8]>,
     /// Presentation LUT Shape.
     pub presentation: Option<&'a [u8]>,
+    /// Palette Color Lookup Table Descriptor and Data of red, green and blue.
+    pub palette: [palette::Colour<'a>; 3],
+    /// Whether the file has a segmented palette.
+    pub has_segmented_palette: bool,
     /// Burned In Annotation: whether it is `YES`.
     pub is_burnt_in: bool,
     /// Frame Time: time between two frames.
@@ -66,6 +73,8 @@ pub(super) struct Attributes<'a> {
     pub groups: Groups<'a>,
     /// Sequence Of Ultrasound Regions.
     pub regions: Vec<Region>,
+    /// Extended Offset Table.
+    pub offsets: Option<&'a [u8]>,
     /// Pixel Data, with its fragments if it is encapsulated.
     pub pixels: Option<(Element<'a>, Option<Vec<Element<'a>>>)>,
 }
@@ -112,6 +121,8 @@ impl<'a> Attributes<'a> {
                 tags::BITS_STORED => found.bits_stored = Some(value.u16()?),
                 tags::HIGH_BIT => found.high_bit = Some(value.u16()?),
                 tags::PIXEL_REPRESENTATION => found.pixel_representation = Some(value.u16()?),
+                tags::PIXEL_PADDING_VALUE => found.padding[0] = Some(value.u16()?),
+                tags::PIXEL_PADDING_RANGE_LIMIT => found.padding[1] = Some(value.u16()?),
                 tags::RESCALE_SLOPE => found.rescale[0] = value.number(),
                 tags::RESCALE_INTERCEPT => found.rescale[1] = value.number(),
                 tags::WINDOW_CENTER => found.windows[0] = value.numbers(),
@@ -120,14 +131,16 @@ impl<'a> Attributes<'a> {
                 tags::PRESENTATION_LUT_SHAPE => found.presentation = Some(value.text()),
                 tags::MODALITY_LUT_SEQUENCE => found.modality_lut = lut(source, elements, &element)?,
                 tags::VOILUT_SEQUENCE => found.voi_lut = lut(source, elements, &element)?,
+                tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA => found.has_segmented_palette = true,
                 tags::BURNED_IN_ANNOTATION => found.is_burnt_in = value.text() == b"YES",
+                tags::EXTENDED_OFFSET_TABLE => found.offsets = Some(element.value),
                 tags::PIXEL_DATA => {
                     let fragments = if element.is_open { Some(elements.items(&element)?) } else { None };
                     found.pixels = Some((element, fragments));
                     // Nothing after the pixels (padding, signatures) is used.
                     break;
                 }
-                _ => {}
+                _ => palette::take(&mut found.palette, &value),
             }
         }
         Ok(found)

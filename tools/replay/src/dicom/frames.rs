@@ -66,7 +66,9 @@ pub(super) fn find<'a>(
             held(source, attributes, Coded::Decoded(frames))?
         }
         (Coding::RunLength | Coding::Jpeg | Coding::JpegLs, Some(fragments)) => {
-            let pictures = group(layout.coding, fragments, attributes.frames);
+            let table = offsets(fragments, attributes.offsets);
+            let pictures = by_table(fragments, &table, attributes.frames)
+                .unwrap_or_else(|| group(layout.coding, fragments, attributes.frames));
             held(source, attributes, Coded::Encapsulated(pictures))?
         }
         (Coding::Native, Some(_)) => {
@@ -141,6 +143,12 @@ fn native<'a>(
     let Some((size, frames)) = exact.or_else(of_length) else {
         return Err(contradiction(source, layout, sizes, length));
     };
+    if layout.photometric == Photometric::YbrFull422 && size == 2 && layout.is_planar {
+        let what = "planes of YBR_FULL_422, whose pixels share chroma, are not defined";
+        let fix =
+            "if luma and chroma are interleaved, correct it with `dcmodify -m PlanarConfiguration=0 FILE`";
+        return Err(source.unsupported(Place::Attribute(tags::PLANAR_CONFIGURATION), what, fix));
+    }
     let frame_bytes = size * pixels;
     if layout.photometric == Photometric::YbrFull422 && size == 3 {
         layout.photometric = components(layout, &bytes[..frame_bytes])
@@ -184,7 +192,43 @@ fn contradiction(source: Source<'_>, layout: &PixelLayout, sizes: &[usize], leng
     )
 }
 
-/// Groups fragments by frame; the first fragment is the offset table. A frame of run lengths always has one fragment. A
+/// The offset table: the extended one, or else the basic one, which is the first fragment. It may be empty.
+fn offsets(fragments: &[Element<'_>], extended: Option<&[u8]>) -> Vec<u64> {
+    match (extended, fragments.first()) {
+        (Some(extended), _) => {
+            extended.as_chunks().0.iter().map(|&offset| u64::from_le_bytes(offset)).collect()
+        }
+        (None, Some(basic)) => {
+            basic.value.as_chunks().0.iter().map(|&offset| u32::from_le_bytes(offset).into()).collect()
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Groups fragments by frame as the offset table states. `None` if the table does not have the offset of a fragment for
+/// each of the declared frames: tables are often missing or wrong. That of a single frame tells nothing.
+fn by_table<'a>(
+    fragments: &[Element<'a>],
+    offsets: &[u64],
+    declared: Option<u64>,
+) -> Option<Vec<Vec<&'a [u8]>>> {
+    let fragments = fragments.get(1..)?;
+    if offsets.len() < 2 || Some(offsets.len() as u64) != declared {
+        return None;
+    }
+    let start = fragments.first()?.value_at;
+    let mut offsets = offsets.iter().peekable();
+    let mut pictures: Vec<Vec<&[u8]>> = Vec::new();
+    for fragment in fragments {
+        if offsets.next_if_eq(&&((fragment.value_at - start) as u64)).is_some() {
+            pictures.push(Vec::new());
+        }
+        pictures.last_mut()?.push(fragment.value);
+    }
+    offsets.next().is_none().then_some(pictures)
+}
+
+/// Groups fragments by frame without an offset table; the first fragment is that table. A frame of run lengths always has one fragment. A
 /// JPEG usually has one too; otherwise a fragment that does not start an image continues the one before.
 fn group<'a>(coding: Coding, fragments: &[Element<'a>], declared: Option<u64>) -> Vec<Vec<&'a [u8]>> {
     let fragments = fragments.get(1..).unwrap_or_default();

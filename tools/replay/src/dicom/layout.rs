@@ -12,12 +12,21 @@ use dicom_dictionary_std::tags;
 pub(super) enum Photometric {
     /// Grey; which end is black is in the grey levels.
     Monochrome,
+    /// Entries of a palette.
+    Palette,
     /// Red, green, blue.
     Rgb,
     /// Luma and two chroma components, full range.
     YbrFull,
     /// The same with chroma for every second pixel: two pixels are luma, luma, chroma, chroma.
     YbrFull422,
+}
+
+impl Photometric {
+    /// Whether a pixel is one sample, whose meaning is in the grey levels.
+    pub fn has_one_sample(self) -> bool {
+        matches!(self, Self::Monochrome | Self::Palette)
+    }
 }
 
 /// Where the bits of a sample are, and its sign.
@@ -42,6 +51,11 @@ impl Stored {
         let number = (u32::from(word) >> self.shift) & ((1 << self.bits_stored) - 1);
         let is_negative = self.is_signed && number >> (self.bits_stored - 1) == 1;
         f64::from(number) - if is_negative { f64::from(1u32 << self.bits_stored) } else { 0.0 }
+    }
+
+    /// The number in an attribute whose sign is that of the samples (`US` or `SS`).
+    pub fn of_attribute(&self, word: u16) -> f64 {
+        if self.is_signed { f64::from(word as i16) } else { f64::from(word) }
     }
 
     /// The smallest and the largest number possible.
@@ -113,7 +127,7 @@ impl PixelLayout {
     /// Bytes of an uncompressed pixel.
     pub fn pixel_bytes(&self) -> usize {
         match self.photometric {
-            Photometric::Monochrome => self.stored.bits_allocated as usize / 8,
+            Photometric::Monochrome | Photometric::Palette => self.stored.bits_allocated as usize / 8,
             Photometric::Rgb | Photometric::YbrFull => 3,
             Photometric::YbrFull422 => 2,
         }
@@ -132,12 +146,12 @@ fn stored(
     let bits_stored = attributes.bits_stored.unwrap_or(bits_allocated);
     let high_bit = attributes.high_bit.unwrap_or(bits_stored.saturating_sub(1));
     let is_signed = attributes.pixel_representation.unwrap_or(0) != 0;
-    let is_grey = photometric == Photometric::Monochrome;
-    let allowed = if is_grey { &[8, 16][..] } else { &[8] };
+    let has_one_sample = photometric.has_one_sample();
+    let allowed = if has_one_sample { &[8, 16][..] } else { &[8] };
     let is_understood = allowed.contains(&bits_allocated)
         && (1..=bits_allocated).contains(&bits_stored)
         && (bits_stored - 1..bits_allocated).contains(&high_bit)
-        && (is_grey || (bits_stored == 8 && !is_signed));
+        && (has_one_sample || (bits_stored == 8 && !is_signed));
     if !is_understood {
         let signed = if is_signed { "signed" } else { "unsigned" };
         let what = format!(
@@ -162,16 +176,14 @@ fn photometric(
 ) -> Result<Photometric, ReplayError> {
     let place = Place::Attribute(tags::PHOTOMETRIC_INTERPRETATION);
     let samples = attributes.samples_per_pixel.unwrap_or(1);
-    let fix = "save it as MONOCHROME2, RGB, YBR_FULL or YBR_FULL_422";
+    let fix = "save it as MONOCHROME2, PALETTE COLOR, RGB, YBR_FULL or YBR_FULL_422";
     let (photometric, samples_needed) = match attributes.photometric {
         None => return Err(source.malformed(place, "missing")),
         Some(b"MONOCHROME1" | b"MONOCHROME2") => (Photometric::Monochrome, 1),
+        Some(b"PALETTE COLOR") => (Photometric::Palette, 1),
         Some(b"RGB") => (Photometric::Rgb, 3),
         Some(b"YBR_FULL") => (Photometric::YbrFull, 3),
         Some(b"YBR_FULL_422") => (Photometric::YbrFull422, 3),
-        Some(b"PALETTE COLOR") => {
-            return Err(source.unsupported(place, "palette colours are not supported", fix));
-        }
         Some(_) => return Err(source.unsupported(place, "the colour space is not supported", fix)),
     };
     if samples != samples_needed {

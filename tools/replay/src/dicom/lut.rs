@@ -1,8 +1,9 @@
-//! Look-up tables (PS3.3 sections C.11.1 and C.11.2).
+//! Look-up tables (PS3.3 sections C.7.6.3.1.5, C.11.1 and C.11.2).
 
 use super::elements::Elements;
 use super::value::Value;
 use crate::error::{Place, ReplayError, Source};
+use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// A table of at most 65536 entries.
@@ -30,9 +31,22 @@ impl Lut {
                 _ => {}
             }
         }
-        let place = |tag| Place::Attribute(tag);
-        let Some([count, first, bits]) = descriptor.as_deref().and_then(<[u16]>::first_chunk).copied() else {
-            return Err(source.malformed(place(tags::LUT_DESCRIPTOR), "missing, or fewer than three numbers"));
+        Self::of(source, [tags::LUT_DESCRIPTOR, tags::LUT_DATA], descriptor.as_deref(), data)
+    }
+
+    /// The table of these two attributes.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn of(
+        source: Source<'_>,
+        [descriptor_tag, data_tag]: [Tag; 2],
+        descriptor: Option<&[u16]>,
+        data: Option<&[u8]>,
+    ) -> Result<Self, ReplayError> {
+        let Some([count, first, bits]) = descriptor.and_then(<[u16]>::first_chunk).copied() else {
+            let problem = "missing, or fewer than three numbers";
+            return Err(source.malformed(Place::Attribute(descriptor_tag), problem));
         };
         let (data, count) = (data.unwrap_or_default(), if count == 0 { 1 << 16 } else { usize::from(count) });
         let entries: Vec<u16> = match data.len() {
@@ -45,12 +59,12 @@ impl Lut {
             }
             length => {
                 let problem = format!("{length} bytes, {} are needed for {count} entries", 2 * count);
-                return Err(source.malformed(place(tags::LUT_DATA), problem));
+                return Err(source.malformed(Place::Attribute(data_tag), problem));
             }
         };
         if !(1..=16).contains(&bits) {
             let problem = format!("entries of {bits} bits, 1 to 16 are possible");
-            return Err(source.malformed(place(tags::LUT_DESCRIPTOR), problem));
+            return Err(source.malformed(Place::Attribute(descriptor_tag), problem));
         }
         Ok(Self { first, entries, max: ((1u32 << bits) - 1) as u16 })
     }

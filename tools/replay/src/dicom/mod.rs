@@ -2,7 +2,7 @@
 //!
 //! Follows PS3.3 (ultrasound image module C.8.5.6, region calibration C.8.5.5), PS3.5 (encoding; run lengths in annex
 //! G), PS3.10 (files) and the grey levels of PS3.3 section C.11: uncompressed, RLE, JPEG (baseline, progressive,
-//! lossless), JPEG-LS (grey), and video through ffmpeg; grey or colour. A region's calibration is used only if it can be true for the file's picture (see
+//! lossless), JPEG-LS (grey), and video through ffmpeg; grey, colour or palette. A region's calibration is used only if it can be true for the file's picture (see
 //! `region.rs`).
 //!
 //! dicom-rs decodes headers and values, and provides the dictionary and the transfer syntaxes. The walk from element to
@@ -20,6 +20,7 @@ mod jpeg_ls;
 mod layout;
 mod lut;
 mod monochrome;
+mod palette;
 mod pixels;
 mod region;
 mod rle;
@@ -86,10 +87,11 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     }
     let levels = match layout.photometric {
         Photometric::Monochrome => monochrome::levels(&attributes, &layout, options, &mut recorder),
+        Photometric::Palette => palette::levels(source, &attributes, &layout, options)?,
         // The standard gives colours no window.
         Photometric::Rgb | Photometric::YbrFull | Photometric::YbrFull422 => Levels::of_picture(8, options),
     };
-    let mut pixels = Pixels { source, layout: &layout, levels, options, relabelled: None };
+    let mut pixels = Pixels { source, layout: &layout, levels, options, relabelled: None, followed: 0 };
     for (index, t_acq_ns) in times.t_acq_ns.into_iter().enumerate() {
         let index = order.as_ref().and_then(|order| order.get(index).copied()).unwrap_or(index);
         let place = Place::Frame(index as u64 + 1);
@@ -104,6 +106,13 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
             "the JPEG's components are {name}, unlike the file's label: they are read as {name}"
         ));
     }
+    if pixels.followed > 0 {
+        recorder.note(format!(
+            "another JPEG follows that of {} frames, and is not read: the offset table or the number of frames may be wrong",
+            pixels.followed
+        ));
+    }
+    recorder.notes(pixels.levels.note_on_padding().map(str::to_owned));
     recorder.notes(pixels.levels.note());
     recorder.finish()
 }

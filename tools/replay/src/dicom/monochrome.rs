@@ -1,5 +1,5 @@
 //! Grey levels of monochrome pixels: stored bits, modality table or rescaling, window or table of values of interest, and
-//! inversion (PS3.3 sections C.7.6.3, C.11.1, C.11.2 and C.11.6).
+//! inversion (PS3.3 sections C.7.6.3, C.11.1, C.11.2 and C.11.6). Padding (section C.7.5.1.1.2) is black.
 
 use super::attributes::Attributes;
 use super::layout::PixelLayout;
@@ -42,7 +42,16 @@ pub(super) fn levels(
         }
         (None, None) => window(attributes, recorder).map_or(full, Shown::Window),
     };
-    Levels::new(stored.bits_allocated, value, &shown, is_inverted(attributes, recorder))
+    let levels = Levels::new(stored.bits_allocated, value, &shown, is_inverted(attributes, recorder));
+    match attributes.padding {
+        [None, _] => levels,
+        [Some(first), last] => {
+            let [first, last] = [first, last.unwrap_or(first)].map(|end| stored.of_attribute(end));
+            // The standard allows either end to be the larger one.
+            let padding = first.min(last)..=first.max(last);
+            levels.with_padding(|word| padding.contains(&stored.value(word)))
+        }
+    }
 }
 
 /// The first of the file's windows.

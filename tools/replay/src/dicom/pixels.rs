@@ -22,6 +22,8 @@ pub(super) struct Pixels<'a> {
     pub options: &'a Options,
     /// The colour space of the first JPEG with another one than the label.
     pub relabelled: Option<Components>,
+    /// Frames whose JPEG another one follows.
+    pub followed: u64,
 }
 
 impl Pixels<'_> {
@@ -68,10 +70,12 @@ impl Pixels<'_> {
     fn native(&mut self, frame: &[u8]) -> Vec<u8> {
         let pixels = self.layout.pixels();
         let luma = match self.layout.photometric {
-            Photometric::Monochrome if self.layout.stored.bits_allocated == 16 => {
+            Photometric::Monochrome | Photometric::Palette if self.layout.stored.bits_allocated == 16 => {
                 return self.levels.map(frame.as_chunks().0.iter().map(|&word| u16::from_le_bytes(word)));
             }
-            Photometric::Monochrome => return self.levels.map(frame.iter().map(|&byte| byte.into())),
+            Photometric::Monochrome | Photometric::Palette => {
+                return self.levels.map(frame.iter().map(|&byte| byte.into()));
+            }
             Photometric::Rgb if self.layout.is_planar => {
                 let (red, rest) = frame.split_at(pixels);
                 let (green, blue) = rest.split_at(pixels);
@@ -89,7 +93,7 @@ impl Pixels<'_> {
 
     fn run_lengths(&mut self, fragment: &[u8]) -> Result<Vec<u8>, String> {
         let count = match self.layout.photometric {
-            Photometric::Monochrome => self.layout.pixel_bytes(),
+            Photometric::Monochrome | Photometric::Palette => self.layout.pixel_bytes(),
             Photometric::Rgb | Photometric::YbrFull | Photometric::YbrFull422 => 3,
         };
         let planes = rle::planes(fragment, count, self.layout.pixels())?;
@@ -110,7 +114,7 @@ impl Pixels<'_> {
     fn jpeg_ls(&mut self, place: &Place, bytes: &[u8]) -> Result<Vec<u8>, ReplayError> {
         let layout = self.layout;
         let (samples, bits) = jpeg_ls::decode(self.source, place, bytes, (layout.width, layout.height))?;
-        if layout.photometric != Photometric::Monochrome || u32::from(bits) > layout.stored.bits_allocated {
+        if !layout.photometric.has_one_sample() || u32::from(bits) > layout.stored.bits_allocated {
             let problem = format!(
                 "the JPEG-LS is grey of {bits} bits, the file declares colour or {} bits",
                 layout.stored.bits_allocated
@@ -124,7 +128,10 @@ impl Pixels<'_> {
         let layout = self.layout;
         let label = match layout.photometric {
             Photometric::Rgb => Components::Rgb,
-            Photometric::Monochrome | Photometric::YbrFull | Photometric::YbrFull422 => Components::YCbCr,
+            Photometric::Monochrome
+            | Photometric::Palette
+            | Photometric::YbrFull
+            | Photometric::YbrFull422 => Components::YCbCr,
         };
         let grey = jpeg::decode(self.source, place, bytes, Some(label))?;
         if (grey.width, grey.height) != (layout.width, layout.height) {
@@ -134,12 +141,19 @@ impl Pixels<'_> {
             );
             return Err(self.source.malformed(place.clone(), problem));
         }
+        self.followed += u64::from(grey.is_followed);
         self.relabelled = self.relabelled.or(grey.components.filter(|&components| components != label));
-        let is_grey = layout.photometric == Photometric::Monochrome;
+        if layout.photometric == Photometric::Palette && grey.components.is_some() {
+            let problem = "the JPEG is in colour, the file declares entries of a palette";
+            return Err(self.source.malformed(place.clone(), problem));
+        }
+        let has_one_sample = layout.photometric.has_one_sample();
         match grey.samples {
-            Samples::Eight(samples) if is_grey => Ok(self.levels.map(samples.into_iter().map(u16::from))),
+            Samples::Eight(samples) if has_one_sample => {
+                Ok(self.levels.map(samples.into_iter().map(u16::from)))
+            }
             Samples::Eight(samples) => Ok(windowed(samples, self.options)),
-            Samples::Sixteen(samples) if is_grey && layout.stored.bits_allocated == 16 => {
+            Samples::Sixteen(samples) if has_one_sample && layout.stored.bits_allocated == 16 => {
                 Ok(self.levels.map(samples.into_iter()))
             }
             Samples::Sixteen(_) => Err(self.source.malformed(

@@ -128,6 +128,12 @@ fn chroma_of_every_pixel_under_the_label_of_every_second() {
             assert!(recording.notes[0].contains(&format!("read as {name},")), "{:?}", recording.notes);
         }
     }
+    // The standard defines no planes of it.
+    let text = refused(&file().colour("YBR_FULL_422", 1).native(&[9; 2 * PIXELS]));
+    assert!(
+        text.contains("PlanarConfiguration: planes of YBR_FULL_422") && text.contains("dcmodify"),
+        "{text}"
+    );
     let colours = [200u8, 30, 90].repeat(PIXELS);
     assert!(refused(&file().colour("YBR_FULL_422", 0).native(&colours)).contains("576 bytes of pixels"));
 }
@@ -226,6 +232,56 @@ fn tables_give_the_grey_levels() {
     let mut wrong = file();
     table(&mut wrong, tags::VOILUT_SEQUENCE, [9, 0, 8], &[0, 1]);
     assert!(refused(&wrong.native(&grey())).contains("LUTData: 4 bytes, 18 are needed"));
+}
+
+/// Padding is not part of the picture, whatever a window or an inversion would show.
+#[test]
+fn padding_is_black_and_changes_no_level() {
+    let levels = grey();
+    let is_padding = |at: usize| at.is_multiple_of(5);
+    let stored = |padding: u16, of: &dyn Fn(u8) -> u16| {
+        let words = levels
+            .iter()
+            .enumerate()
+            .map(|(at, &level)| if is_padding(at) { padding.wrapping_add(at as u16 % 2) } else { of(level) });
+        words.flat_map(u16::to_le_bytes).collect::<Vec<u8>>()
+    };
+    let expected: Vec<u8> =
+        levels.iter().enumerate().map(|(at, &level)| if is_padding(at) { 0 } else { level }).collect();
+    // A window, with the ends of the range in both orders; inverted; signed.
+    for (first, last) in [(4000u16, 4001u16), (4001, 4000)] {
+        let mut windowed = file();
+        windowed
+            .bits(16, 12)
+            .number(tags::PIXEL_PADDING_VALUE, first)
+            .number(tags::PIXEL_PADDING_RANGE_LIMIT, last)
+            .text(tags::WINDOW_CENTER, VR::DS, "128")
+            .text(tags::WINDOW_WIDTH, VR::DS, "256");
+        let recording = read(&windowed.native(&stored(4000, &u16::from)));
+        assert_near(&recording, &expected, 0);
+        assert!(recording.notes.iter().any(|note| note.contains("PixelPaddingValue")));
+    }
+    let mut inverted = file();
+    let pixels: Vec<u8> =
+        levels.iter().enumerate().map(|(at, &level)| if is_padding(at) { 0 } else { 255 - level }).collect();
+    inverted
+        .text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1")
+        .number(tags::PIXEL_PADDING_VALUE, 0);
+    assert_near(&read(&inverted.native(&pixels)), &expected, 0);
+    let mut signed = file();
+    signed
+        .bits(16, 16)
+        .number(tags::PIXEL_REPRESENTATION, 1)
+        .number(tags::PIXEL_PADDING_VALUE, -2000i16 as u16)
+        .number(tags::PIXEL_PADDING_RANGE_LIMIT, -1999i16 as u16);
+    let recording = read(&signed.native(&stored(-2000i16 as u16, &|level| u16::from(level) + 7)));
+    // The picture is dark, but the padding is not its darkest part.
+    let notes = recording.notes.join("; ");
+    assert!(notes.contains("the brightest sample is 111") && notes.contains("--window 64,128"), "{notes}");
+    // Padding that is black anyway needs no note.
+    let recording = read(&file().number(tags::PIXEL_PADDING_VALUE, 0).native(&grey()));
+    assert_near(&recording, &grey(), 0);
+    assert!(!recording.notes.join("; ").contains("PixelPaddingValue"));
 }
 
 #[test]

@@ -413,7 +413,7 @@ fn unsupported_and_malformed_files_are_refused() {
         assert!(text.contains("is not supported") && text.contains(remedy), "{uid}: {text}");
     }
     let palette = file().text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "PALETTE COLOR").native(&grey());
-    assert!(refused(&palette).contains("(0028,0004) PhotometricInterpretation: palette colours"));
+    assert!(refused(&palette).contains("(0028,1101) RedPaletteColorLookupTableDescriptor: missing"));
     let unknown = file().text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, PATIENT).native(&grey());
     assert!(refused(&unknown).contains("the colour space is not supported"));
     let samples = file().number(tags::SAMPLES_PER_PIXEL, 3).native(&grey());
