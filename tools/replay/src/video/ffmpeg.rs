@@ -23,19 +23,21 @@ const MESSAGE_CHARS_MAX: usize = 200;
 
 /// How long ffmpeg may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+struct Patience {
     /// Until its next output.
     stall: Duration,
     /// In all.
     total: Duration,
 }
 
-/// For videos of users.
-pub(super) const PATIENCE: Patience =
-    Patience { stall: Duration::from_secs(60), total: Duration::from_secs(600) };
+const PATIENCE: Patience = Patience { stall: Duration::from_secs(60), total: Duration::from_secs(600) };
 
-/// The program and its arguments.
-pub(super) fn command(input: &Path) -> (PathBuf, Vec<std::ffi::OsString>) {
+/// Names of the option that says how frames become those of the output: since version 5.1, and before. Neither version knows
+/// the other's name.
+const FRAME_MODES: [&str; 2] = ["-fps_mode", "-vsync"];
+
+/// The program and its arguments, with the name of the option for the frames.
+fn command(input: &Path, frame_mode: &str) -> (PathBuf, Vec<std::ffi::OsString>) {
     // A name with a protocol, so that no other is read from it.
     let mut file = std::ffi::OsString::from("file:");
     file.push(input);
@@ -55,7 +57,7 @@ pub(super) fn command(input: &Path) -> (PathBuf, Vec<std::ffi::OsString>) {
         "-i",
     ];
     let after =
-        ["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "gray", "-fps_mode", "passthrough", "pipe:1"];
+        ["-map", "0:v:0", "-f", "yuv4mpegpipe", "-pix_fmt", "gray", frame_mode, "passthrough", "pipe:1"];
     let words = |words: &[&str]| words.iter().map(std::ffi::OsString::from).collect::<Vec<_>>();
     ("ffmpeg".into(), [words(&before), vec![file], words(&after)].concat())
 }
@@ -71,8 +73,34 @@ impl Drop for Running {
     }
 }
 
-/// Runs ffmpeg and calls `each` with each frame. Returns a note on what it reported.
+/// Decodes a video and calls `each` with each frame. Returns a note on what ffmpeg reported.
 pub(super) fn decode(
+    source: Source<'_>,
+    input: &Path,
+    each: impl FnMut(Header, Vec<u8>) -> Result<(), ReplayError>,
+) -> Result<Option<String>, ReplayError> {
+    decode_by(source, |frame_mode| command(input, frame_mode), PATIENCE, each)
+}
+
+/// The same with any command.
+fn decode_by(
+    source: Source<'_>,
+    command: impl Fn(&str) -> (PathBuf, Vec<std::ffi::OsString>),
+    patience: Patience,
+    mut each: impl FnMut(Header, Vec<u8>) -> Result<(), ReplayError>,
+) -> Result<Option<String>, ReplayError> {
+    let [new, old] = FRAME_MODES;
+    match run(source, &command(new), patience, &mut each) {
+        // ffmpeg reads its options first, so that no frame was delivered.
+        Err(error) if error.to_string().contains("Unrecognized option 'fps_mode'") => {
+            run(source, &command(old), patience, &mut each)
+        }
+        done => done,
+    }
+}
+
+/// Runs ffmpeg once.
+fn run(
     source: Source<'_>,
     (program, arguments): &(PathBuf, Vec<std::ffi::OsString>),
     patience: Patience,
@@ -171,12 +199,13 @@ fn message(mut errors: impl Read + Send + 'static) -> Receiver<String> {
 mod tests {
     use super::*;
 
-    /// Runs a shell script as if it were ffmpeg. Returns the frames, or the error.
+    /// Runs a shell script as if it were ffmpeg; its first argument is the option for the frames. Returns the frames, or the
+    /// error.
     fn run(script: &str) -> Result<Vec<Vec<u8>>, String> {
-        let program = ("sh".into(), ["-c", script].map(Into::into).to_vec());
+        let program = |mode: &str| ("sh".into(), ["-c", script, "sh", mode].map(Into::into).to_vec());
         let patience = Patience { stall: Duration::from_millis(500), total: Duration::from_secs(2) };
         let mut frames = Vec::new();
-        let seen = decode(Source(Path::new("a.mp4")), &program, patience, |header, grey| {
+        let seen = decode_by(Source(Path::new("a.mp4")), program, patience, |header, grey| {
             assert_eq!((header.width, header.height, header.rate_hz), (4, 2, 12.5));
             frames.push(grey);
             Ok(())
@@ -212,6 +241,16 @@ mod tests {
         assert!(run(large).unwrap_err().contains("pixels in width: 99999"));
     }
 
+    #[test]
+    fn old_and_new_versions_get_the_option_that_they_know() {
+        let frame = format!(r"{HEADER} printf 'FRAME\nabcdefgh'");
+        for (known, other) in [("-fps_mode", "vsync"), ("-vsync", "fps_mode")] {
+            let wrong = format!("echo \"Unrecognized option '{other}'.\" >&2; exit 1");
+            let script = format!(r"if [ $1 = {known} ]; then {frame}; else {wrong}; fi");
+            assert_eq!(run(&script).unwrap(), [b"abcdefgh"], "{known}");
+        }
+    }
+
     /// Also if a process of its own keeps the pipe open.
     #[test]
     fn a_process_that_hangs_is_ended() {
@@ -228,8 +267,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named_with_the_remedy() {
-        let program = ("no-such-program".into(), Vec::new());
-        let seen = decode(Source(Path::new("a.mp4")), &program, PATIENCE, |_, _| Ok(()));
+        let program = |_: &str| ("no-such-program".into(), Vec::new());
+        let seen = decode_by(Source(Path::new("a.mp4")), program, PATIENCE, |_, _| Ok(()));
         let text = seen.unwrap_err().to_string();
         assert!(text.contains("ffmpeg, which is not installed; install it, for example with"), "{text}");
     }

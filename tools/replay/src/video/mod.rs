@@ -31,7 +31,7 @@ pub(crate) fn read(file: &Path, bytes: u64, options: &Options) -> Result<Recordi
     let mut recorder = Recorder::of_file(source, options, bytes);
     let mut levels = Levels::of_picture(8, options);
     let mut rate_hz = 0.0;
-    let messages = ffmpeg::decode(source, &ffmpeg::command(file), ffmpeg::PATIENCE, |header, grey| {
+    let messages = ffmpeg::decode(source, file, |header, grey| {
         let place = Place::Frame(recorder.len() + 1);
         let mut descriptor = picture_descriptor(header.width, header.height, options);
         rate_hz = if header.rate_hz > 0.0 { header.rate_hz } else { options.rate_hz().into() };
@@ -63,19 +63,16 @@ pub(crate) fn decode_stream(
 ) -> Result<(Vec<Vec<u8>>, Option<String>), ReplayError> {
     let stream = Stream::write(parts).map_err(|error| source.io(error))?;
     let (mut frames, mut bytes) = (Vec::new(), 0u64);
-    let messages =
-        ffmpeg::decode(source, &ffmpeg::command(stream.path()), ffmpeg::PATIENCE, |header, grey| {
-            let place = Place::Frame(frames.len() as u64 + 1);
-            if (header.width, header.height) != size {
-                let seen = format!("the video is {}x{}", header.width, header.height);
-                return Err(
-                    source.malformed(place, format!("{seen}, the file declares {}x{}", size.0, size.1))
-                );
-            }
-            bytes += grey.len() as u64;
-            recorder.make_room(place, bytes)?;
-            frames.push(crate::levels::windowed(grey, options));
-            Ok(())
-        })?;
+    let messages = ffmpeg::decode(source, stream.path(), |header, grey| {
+        let place = Place::Frame(frames.len() as u64 + 1);
+        if (header.width, header.height) != size {
+            let seen = format!("the video is {}x{}", header.width, header.height);
+            return Err(source.malformed(place, format!("{seen}, the file declares {}x{}", size.0, size.1)));
+        }
+        bytes += grey.len() as u64;
+        recorder.make_room(place, bytes)?;
+        frames.push(crate::levels::windowed(grey, options));
+        Ok(())
+    })?;
     Ok((frames, messages))
 }
