@@ -64,7 +64,7 @@ static void commit_one(sonotrace_session_t *session) {
   seen.waiting += 1 - evicted;
 }
 
-static void step_one(sonotrace_session_t *session, uint32_t policy) {
+static sonotrace_step_e step_one(sonotrace_session_t *session, uint32_t policy) {
   sonotrace_step_e step = SONOTRACE_STEP_IDLE;
   uint64_t seq = 0;
   CHECK_OK(sonotrace_step(session, &step, &seq));
@@ -106,13 +106,17 @@ static void step_one(sonotrace_session_t *session, uint32_t policy) {
   CHECK(counters.frames_refused == seen.refused && counters.bad_commands == 0 && counters.prompts_unanswered == 0);
   uint64_t queued = seen.overlays + seen.updates - seen.fetched - counters.overlays_unfetched;
   CHECK(queued <= 4);
+  return step;
 }
 
-/* Any order of calls, then a close with frames, overlays and prompts that wait. */
-static void any_order(const char *model, uint32_t policy) {
+/* Any order of calls, then a close with frames, overlays and prompts that wait, and a frame in work if a frame takes more than one
+ * step. */
+static void any_order(const char *model, uint32_t policy, uint32_t steps_max) {
   memset(&seen, 0, sizeof seen);
   sonotrace_config_t config = small_config();
   config.policy = policy;
+  /* One piece of work in each step, or whole frames. */
+  config.slice_ns = steps_max > 1 ? 1 : 1000000000;
   struct scan scan = open_scan(model, &config);
   sonotrace_session_t *session = scan.session;
   sonotrace_prompt_t click = small_click();
@@ -124,7 +128,11 @@ static void any_order(const char *model, uint32_t policy) {
     case 2: commit_one(session); break;
     case 3:
     case 4:
-    case 5: step_one(session, policy); break;
+    case 5:
+      for (uint32_t left = 1 + random_below(steps_max); left > 0; left -= 1) {
+        (void)step_one(session, policy);
+      }
+      break;
     case 6:
       while (sonotrace_overlay_poll(session, &overlay) == SONOTRACE_STATUS_OK) {
         seen.fetched += 1;
@@ -143,6 +151,9 @@ static void any_order(const char *model, uint32_t policy) {
   do {
     commit_one(session);
   } while (seen.waiting == 0);
+  while (steps_max > 1 && step_one(session, policy) != SONOTRACE_STEP_WORKING) {
+    commit_one(session);
+  }
   sonotrace_counters_t counters;
   CHECK_OK(sonotrace_counters(session, &counters));
   CHECK(counters.answers_undelivered == 0 && counters.frames_refused == seen.refused);
@@ -192,8 +203,10 @@ static void events(const char *model) {
 
 int main(int argc, char **argv) {
   CHECK(argc == 2);
-  any_order(argv[1], SONOTRACE_POLICY_ALL);
-  any_order(argv[1], SONOTRACE_POLICY_NEWEST);
+  any_order(argv[1], SONOTRACE_POLICY_ALL, 1);
+  any_order(argv[1], SONOTRACE_POLICY_NEWEST, 1);
+  any_order(argv[1], SONOTRACE_POLICY_ALL, 60);
+  any_order(argv[1], SONOTRACE_POLICY_NEWEST, 60);
   events(argv[1]);
   return 0;
 }

@@ -59,12 +59,12 @@ static int has_event(sonotrace_session_t *session, uint32_t kind) {
   return is_found;
 }
 
-/* The overlay of a click on one frame with some samples, in a session of its own with one amplitude table. */
+/* The overlay of a click on one frame with some samples, in a session of its own with two amplitude tables or none. */
 static sonotrace_overlay_t overlay_with(const char *model, sonotrace_frame_descriptor_t frame, const uint8_t *samples,
                                         const uint8_t *table) {
   sonotrace_config_t config = still_config();
   config.vendor_tables = table;
-  config.vendor_table_count = table == NULL ? 0 : 1;
+  config.vendor_table_count = table == NULL ? 0 : 2;
   struct scan scan = open_scan(model, &config);
   sonotrace_prompt_t click = small_click();
   CHECK_OK(sonotrace_prompt(scan.session, &click, NULL));
@@ -91,7 +91,7 @@ static int are_close(const sonotrace_overlay_t *a, const sonotrace_overlay_t *b)
 
 /* Flags that change nothing, and those that mark samples. */
 static void samples(const char *model) {
-  static uint8_t plain[1024], raised[1024], table[256];
+  static uint8_t plain[1024], raised[1024], tables[512];
   for (size_t at = 0; at < sizeof plain; at += 1) {
     plain[at] = (uint8_t)(at * 7 % 170);
     raised[at] = (uint8_t)(plain[at] + 85);
@@ -138,14 +138,18 @@ static void samples(const char *model) {
   other.flags = 0;
   seen = overlay_with(model, other, plain, NULL);
   CHECK(are_same(&seen, &expected));
-  /* A table that raises each sample; the range of the other laws does not count. */
-  for (size_t at = 0; at < sizeof table; at += 1) {
-    table[at] = (uint8_t)(at < 170 ? at + 85 : 255);
+  /* A table that changes nothing, and one that raises each sample; the range of the other laws does not count. */
+  for (size_t at = 0; at < 256; at += 1) {
+    tables[at] = (uint8_t)at;
+    tables[256 + at] = (uint8_t)(at < 170 ? at + 85 : 255);
   }
   other = frame;
   other.amplitude_law = SONOTRACE_LAW_VENDOR_TABLE;
   other.law_range_db = 0;
-  seen = overlay_with(model, other, plain, table);
+  seen = overlay_with(model, other, plain, tables);
+  CHECK(are_close(&seen, &expected));
+  other.law_table = 1;
+  seen = overlay_with(model, other, plain, tables);
   CHECK(are_close(&seen, &brighter));
   /* Linear samples of full scale and of a tenth of it, which is 20 dB less: 85 levels of a range of 60 dB. */
   static uint8_t linear[1024], logarithmic[1024];
