@@ -2,7 +2,7 @@
 //!
 //! Follows PS3.3 (ultrasound image module C.8.5.6, region calibration C.8.5.5), PS3.5 (encoding; run lengths in annex
 //! G), PS3.10 (files) and the grey levels of PS3.3 section C.11: uncompressed, RLE, JPEG (baseline, progressive,
-//! lossless), JPEG-LS (grey), and video through ffmpeg; grey, colour or palette. A region's calibration is used only if it can be true for the file's picture (see
+//! lossless), JPEG-LS, and video through ffmpeg; grey, colour or palette. A region's calibration is used only if it can be true for the file's picture (see
 //! `region.rs`).
 //!
 //! dicom-rs decodes headers and values, and provides the dictionary and the transfer syntaxes. The walk from element to

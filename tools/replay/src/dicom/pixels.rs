@@ -113,15 +113,27 @@ impl Pixels<'_> {
 
     fn jpeg_ls(&mut self, place: &Place, bytes: &[u8]) -> Result<Vec<u8>, ReplayError> {
         let layout = self.layout;
-        let (samples, bits) = jpeg_ls::decode(self.source, place, bytes, (layout.width, layout.height))?;
-        if !layout.photometric.has_one_sample() || u32::from(bits) > layout.stored.bits_allocated {
-            let problem = format!(
-                "the JPEG-LS is grey of {bits} bits, the file declares colour or {} bits",
-                layout.stored.bits_allocated
-            );
-            return Err(self.source.malformed(place.clone(), problem));
+        let (planes, bits) = jpeg_ls::decode(self.source, place, bytes, (layout.width, layout.height))?;
+        let byte = |samples: &[u16]| samples.iter().map(|&sample| sample as u8).collect::<Vec<u8>>();
+        let is_byte = bits <= 8;
+        match (planes.as_slice(), layout.photometric) {
+            ([samples], photometric)
+                if photometric.has_one_sample() && u32::from(bits) <= layout.stored.bits_allocated =>
+            {
+                Ok(self.levels.map(samples.iter().copied()))
+            }
+            ([red, green, blue], Photometric::Rgb) if is_byte => {
+                Ok(windowed(luma_of_planes(&byte(red), &byte(green), &byte(blue)), self.options))
+            }
+            ([luma, _, _], Photometric::YbrFull) if is_byte => Ok(windowed(byte(luma), self.options)),
+            _ => {
+                let problem = format!(
+                    "the JPEG-LS has {} components of {bits} bits, the file declares others: see PhotometricInterpretation and BitsAllocated",
+                    planes.len()
+                );
+                Err(self.source.malformed(place.clone(), problem))
+            }
         }
-        Ok(self.levels.map(samples.into_iter()))
     }
 
     fn jpeg(&mut self, place: &Place, bytes: &[u8]) -> Result<Vec<u8>, ReplayError> {

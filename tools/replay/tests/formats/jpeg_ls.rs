@@ -74,18 +74,64 @@ fn jpeg_ls_is_decoded() {
     let at = coded.windows(2).position(|pair| pair == [0xff, 0xf7]).unwrap();
     let mut colour = coded.clone();
     colour[at + 9] = 3;
-    assert!(
-        of(colour)
-            .contains("JPEG-LS with 3 components is not supported; decompress it with `dcmdjpls IN OUT`")
-    );
+    assert!(of(colour).contains(
+        "JPEG-LS with 3 components is read only if each has a whole scan of its own; decompress it with `dcmdjpls IN OUT`"
+    ));
     let mut smaller = coded.clone();
     smaller[at + 8] = 15;
     assert!(of(smaller).contains("the JPEG-LS is 15x12, the file declares 16x12"));
     assert!(of(coded[..coded.len() / 2].to_vec()).contains("a.dcm, frame 1: cannot decode the JPEG-LS: "));
     assert!(of(vec![0; 10]).contains("no frame header"));
-    assert!(of(jpeg_ls(&words, 0)).contains("bits, the file declares colour or 8 bits"));
+    assert!(of(jpeg_ls(&words, 0)).contains(" bits, the file declares others"));
     let halved = [&[0xff, 0xf8, 0, 13, 1, 0, 255, 0, 3, 0, 7, 0, 21, 0xff, 0xff], &coded[at..]].concat();
     assert!(of([&coded[..at], &halved].concat()).contains("after 65535 samples"));
+}
+
+/// Three components, each in a scan of its own, with some bytes before the end of each scan.
+fn colour(planes: [&[u8]; 3]) -> Vec<u8> {
+    let coded = planes.map(|plane| jpeg_ls(&plane.iter().map(|&level| level.into()).collect::<Vec<_>>(), 0));
+    let scan = |name: u8| {
+        let coded = &coded[usize::from(name) - 1];
+        let at = coded.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        let mut scan = coded[at..coded.len() - 2].to_vec();
+        scan[5] = name;
+        [scan, vec![0xff; usize::from(name)]].concat()
+    };
+    let frame = [8, 0, HEIGHT as u8, 0, WIDTH as u8, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
+    [&[0xff, 0xd8, 0xff, 0xf7, 0, 17], &frame[..], &scan(1), &scan(2), &scan(3), &[0xff, 0xd9]].concat()
+}
+
+#[test]
+fn components_with_a_scan_of_their_own_are_decoded() {
+    let inverse: Vec<u8> = grey().iter().map(|level| 255 - level).collect();
+    let coded = colour([&grey(), &inverse, &[200; WIDTH as usize * HEIGHT as usize]]);
+    let of = |photometric: &str, coded: Vec<u8>| {
+        let bytes = File::new(JPEG_LS, WIDTH, HEIGHT).colour(photometric, 1).fragments(vec![coded]);
+        dicom::read(Path::new("a.dcm"), &bytes, &Options::default())
+    };
+    let luma: Vec<u8> = grey()
+        .iter()
+        .zip(&inverse)
+        .map(|(&red, &green)| ((77 * u32::from(red) + 150 * u32::from(green) + 29 * 200 + 128) / 256) as u8)
+        .collect();
+    assert_eq!(of("RGB", coded.clone()).unwrap().frames[0].payload, luma);
+    assert_eq!(of("YBR_FULL", coded.clone()).unwrap().frames[0].payload, grey());
+    // Another order, a missing one, another label, and colours that CharLS transformed.
+    let with = |from: &[u8], to: &[u8]| {
+        let at = coded.windows(from.len()).rposition(|bytes| bytes == from).unwrap();
+        [&coded[..at], to, &coded[at + from.len()..]].concat()
+    };
+    let transform = [&[0xff, 0xd8, 0xff, 0xe8, 0, 7], &b"mrfx\x01"[..]].concat();
+    for wrong in [
+        with(&[0xff, 0xda, 0, 8, 1, 3], &[0xff, 0xda, 0, 8, 1, 2]),
+        with(&[0xff, 0xda, 0, 8, 1, 3], &[0xff, 0xd9]),
+        with(&[0xff, 0xd8], &transform),
+    ] {
+        let text = refusal(of("RGB", wrong));
+        assert!(text.contains("JPEG-LS with 3 components is read only if each has a whole scan"), "{text}");
+    }
+    let text = refused(&File::new(JPEG_LS, WIDTH, HEIGHT).fragments(vec![coded]));
+    assert!(text.contains("has 3 components of 8 bits, the file declares others"), "{text}");
 }
 
 proptest! {
@@ -98,6 +144,17 @@ proptest! {
             coded[at] = byte;
         }
         let file = File::new(JPEG_LS, WIDTH, HEIGHT).fragments(vec![coded]);
+        survive(dicom::read(Path::new("a.dcm"), &file, &small()), "a.dcm");
+    }
+
+    #[test]
+    fn damaged_colour_is_read_or_refused(changes in prop::collection::vec((0usize..600, any::<u8>()), 1..6)) {
+        let mut coded = colour([&grey(), &grey(), &grey()]);
+        for (at, byte) in changes {
+            let at = at % coded.len();
+            coded[at] = byte;
+        }
+        let file = File::new(JPEG_LS, WIDTH, HEIGHT).colour("RGB", 0).fragments(vec![coded]);
         survive(dicom::read(Path::new("a.dcm"), &file, &small()), "a.dcm");
     }
 }
