@@ -58,8 +58,8 @@ impl<'a> Item<'a> {
             tags::WINDOW_CENTER => self.windows[0] = value.numbers(),
             tags::WINDOW_WIDTH => self.windows[1] = value.numbers(),
             tags::VOILUT_FUNCTION => self.window_function = Some(value.text()),
-            tags::RESCALE_SLOPE => self.rescale[0] = value.number(),
-            tags::RESCALE_INTERCEPT => self.rescale[1] = value.number(),
+            tags::RESCALE_SLOPE => self.rescale[0] = value.number_or_refuse()?,
+            tags::RESCALE_INTERCEPT => self.rescale[1] = value.number_or_refuse()?,
             tags::PIXEL_SPACING => self.spacing_mm = value.numbers(),
             tags::TEMPORAL_POSITION_INDEX => self.temporal_position = Some(value.u32()?),
             tags::DIMENSION_INDEX_VALUES => {

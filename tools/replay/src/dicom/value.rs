@@ -39,6 +39,17 @@ impl<'a> Value<'a> {
         std::str::from_utf8(first).ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite())
     }
 
+    /// The first number in text, which changes grey levels, so that it must not be ignored. `None` if the text is empty.
+    pub fn number_or_refuse(&self) -> Result<Option<f64>, ReplayError> {
+        match self.number() {
+            None if !self.text().is_empty() => {
+                let place = Place::Attribute(self.element.tag);
+                Err(self.source.malformed(place, "not a number; correct or remove it with `dcmodify`"))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// A tag (`AT`).
     pub fn tag(&self) -> Option<Tag> {
         LittleEndianBasicDecoder.decode_tag(self.element.value).ok()

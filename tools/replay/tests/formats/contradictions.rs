@@ -234,6 +234,22 @@ fn tables_give_the_grey_levels() {
     assert!(refused(&wrong.native(&grey())).contains("LUTData: 4 bytes, 18 are needed"));
 }
 
+/// A scale that cannot be read would be taken for none.
+#[test]
+fn rescaling_that_is_no_number_is_refused() {
+    for (tag, name) in [(tags::RESCALE_SLOPE, "RescaleSlope"), (tags::RESCALE_INTERCEPT, "RescaleIntercept")]
+    {
+        for number in ["0,5", "NaN", "x"] {
+            let text = refused(&file().text(tag, VR::DS, number).native(&grey()));
+            assert!(
+                text.contains(&format!("{name}: not a number; correct or remove it")),
+                "{number}: {text}"
+            );
+        }
+        assert_near(&read(&file().text(tag, VR::DS, " ").native(&grey())), &grey(), 0);
+    }
+}
+
 /// Padding is not part of the picture, whatever a window or an inversion would show.
 #[test]
 fn padding_is_black_and_changes_no_level() {
