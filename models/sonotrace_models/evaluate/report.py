@@ -9,11 +9,13 @@ import matplotlib as mpl
 import numpy as np
 
 from sonotrace_models.data.embeddings import Embeddings
+from sonotrace_models.data.hard import HardLoops
 from sonotrace_models.data.loops import MIDDLE, Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
+from sonotrace_models.evaluate.hard_report import evaluate_hard, hard_recipes
 from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     Follower,
@@ -84,7 +86,9 @@ class CineConfig:
     """Both networks in simulated int8."""
     split: Literal["train", "val", "test"] = "val"
     most: int | None = None
-    """Maximum number of loops."""
+    """Maximum number of loops; of hard loops, an even choice of so many."""
+    hard: bool = False
+    """Hard loops (`loops --hard`) in the place of cardiac ones, without corrections."""
     out: Path = Path("work/evaluation/cine")
 
 
@@ -226,6 +230,14 @@ def evaluate_cine(config: CineConfig) -> None:
         "re-prompting": RepromptFollower(student),
     }
     loops = Loops(config.loops, pack, config.split)
+    if config.hard:
+        if confidence is None:
+            raise DataError("`cine --hard` needs `--confidence`: its table judges confidence, too")
+        made = hard_recipes(config.loops, config.split)
+        every = -(-len(made) // (config.most or len(made)))
+        hard_follower = RefinedFollower(tracker, student)
+        evaluate_hard(hard_follower, confidence, HardLoops(pack, loops), made[::every], config.out)
+        return
     if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
         raise DataError(f"the test patients in {config.loops} differ from {TEST_PATIENTS}, which were fixed beforehand")
     played = play_loops(student, followers, loops, config.most)

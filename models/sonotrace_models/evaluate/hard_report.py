@@ -1,0 +1,185 @@
+"""The report on hard loops: a table and plots by kind, confidence against Dice, and pictures of the worst loops."""
+
+import heapq
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from sonotrace_models.data.hard import KINDS, HardLoop, HardLoops, Recipe, read_recipes
+from sonotrace_models.data.hard_sheets import CELL_PX, COLOURS, SHOWN, outlined
+from sonotrace_models.data.manifest import DataError
+from sonotrace_models.evaluate.hard import HardResult, as_text, hard_table, play_hard
+from sonotrace_models.evaluate.loops import RefinedFollower
+from sonotrace_models.evaluate.protocol import Mask
+from sonotrace_models.train.confidence import Confidence
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+TEST_LOOPS = Path(__file__).parent / "hard_test_loops.json"
+"""The hard loops of the test split: fixed, with generator and seeds, before anything was trained on such loops."""
+WORST = 5
+SEEN_SHARE = 0.5
+"""Confidence is judged where at least this share of the object shows."""
+BAD_DICE = (0.90, 0.70)
+MASKS_MIN = 30
+"""A kind with fewer bad masks has no AUROC."""
+BINS = 10
+"""Of the reliability plot."""
+
+
+def hard_recipes(folder: Path, split: str) -> list[Recipe]:
+    """The hard loops of a split.
+
+    Raises:
+        DataError: the list of the test split differs from the one that was fixed beforehand.
+    """
+    found = read_recipes(folder / f"hard_{split}.json")
+    if split == "test" and found != read_recipes(TEST_LOOPS):
+        raise DataError(f"the test loops in {folder} differ from {TEST_LOOPS}, which were fixed beforehand")
+    return found
+
+
+def evaluate_hard(
+    follower: RefinedFollower, confidence: Confidence, hard: HardLoops, made: Sequence[Recipe], out: Path
+) -> list[HardResult]:
+    """Plays hard loops. Prints the tables; writes `hard.json`, `hard.png`, `hard_confidence.png` and `hard_worst_KIND.png`."""
+    results: list[HardResult] = []
+    worst: dict[str, list[tuple[float, int, npt.NDArray[np.uint8]]]] = {kind: [] for kind in KINDS}
+    for number, recipe in enumerate(tqdm(made, desc="hard loops", mininterval=5)):
+        loop = hard.make(recipe)
+        patient = hard.pack.items[hard.at[recipe.set_name, recipe.name]].group
+        of_loop, shown = play_hard(follower.net, follower, confidence, loop, recipe, patient)
+        results += of_loop
+        # The largest of the negated means are the worst.
+        badness = -float(np.nanmean([result.dice for result in of_loop]))
+        heap = worst[recipe.kind]
+        if len(heap) < WORST or badness > heap[0][0]:
+            (heapq.heappush if len(heap) < WORST else heapq.heapreplace)(heap, (badness, number, picture(loop, shown)))
+    table, judged = hard_table(results), confidence_table(results)
+    print(f"\n{as_text(table)}\n\n{'AUROC':14} " + " ".join(f"{f'below {bad}':>12}" for bad in BAD_DICE))
+    for kind, row in judged.items():
+        print(f"{kind:14} " + " ".join(f"{row[str(bad)]:12.3f}" for bad in BAD_DICE))
+    out.mkdir(parents=True, exist_ok=True)
+    report = {"table": table, "auroc": judged, "objects": [asdict(result) for result in results]}
+    (out / "hard.json").write_text(json.dumps(_without_nan(report), indent=1))
+    draw_by_frame(results, out / "hard.png")
+    draw_confidence(results, out / "hard_confidence.png")
+    for kind, heap in worst.items():
+        if heap:
+            cv2.imwrite(str(out / f"hard_worst_{kind}.png"), np.vstack([strip for _, _, strip in sorted(heap)[::-1]]))
+    return results
+
+
+def _without_nan(value: object) -> object:
+    """NaN is not JSON: null in its place."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def picture(loop: HardLoop, shown: Sequence[Sequence[Mask]]) -> npt.NDArray[np.uint8]:
+    """Frames of a loop side by side, with the true outlines in white and the tracked ones in colours."""
+    cells = []
+    for frame in np.linspace(0, len(loop.grey) - 1, SHOWN).round().astype(int):
+        grey = (loop.grey[frame, 0].numpy() * 255).astype(np.uint8)
+        cell = np.repeat(grey[..., None], 3, 2)
+        for number, (mask, colour) in enumerate(zip(shown[frame], COLOURS, strict=False), start=1):
+            outlined(cell, (loop.ids[frame] == number).numpy(), (255, 255, 255))
+            outlined(cell, mask, colour)
+        cells.append(cv2.resize(cell, (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    return np.hstack(cells)
+
+
+def judged_masks(results: Sequence[HardResult]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Dice and confidence of the masks of objects of which at least half shows."""
+    dice, shown, confidence = (
+        np.concatenate([np.array(getattr(result, name)) for result in results])
+        for name in ("dice", "visibility", "confidence")
+    )
+    is_judged = ~np.isnan(dice) & (shown >= SEEN_SHARE)
+    return dice[is_judged], confidence[is_judged]
+
+
+def confidence_table(results: Sequence[HardResult]) -> dict[str, dict[str, float]]:
+    """By kind, and over all: the AUROC for masks below each Dice of `BAD_DICE`; NaN for fewer than `MASKS_MIN` such masks."""
+    kinds = {kind: [result for result in results if result.kind == kind] for kind in KINDS}
+    table: dict[str, dict[str, float]] = {}
+    for kind, of_kind in {**kinds, "all": list(results)}.items():
+        if not of_kind:
+            continue
+        dice, confidence = judged_masks(of_kind)
+        row = {}
+        for bad in BAD_DICE:
+            is_bad = dice < bad
+            has_both = is_bad.sum() >= MASKS_MIN and not is_bad.all()
+            row[str(bad)] = float(roc_auc_score(is_bad, -confidence)) if has_both else float("nan")
+        table[kind] = row
+    return table
+
+
+def draw_by_frame(results: Sequence[HardResult], path: Path) -> None:
+    """One panel per kind: Dice by frame, its mean and its lowest tenth, and how much of the objects can be seen."""
+    kinds = list(dict.fromkeys(result.kind for result in results))
+    columns = min(len(kinds), 5)
+    rows = -(-len(kinds) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False, sharey=True)
+    for axis, kind in zip(axes.flat, kinds, strict=False):
+        of_kind = [result for result in results if result.kind == kind]
+        dice = np.array([result.dice for result in of_kind])
+        frames = np.arange(1, dice.shape[1] + 1)
+        # Frames without any object have no mean.
+        has_object = ~np.isnan(dice).all(0)
+        mean, low = np.full(len(frames), np.nan), np.full(len(frames), np.nan)
+        mean[has_object] = np.nanmean(dice[:, has_object], 0)
+        low[has_object] = np.nanquantile(dice[:, has_object], 0.1, axis=0)
+        axis.plot(frames, mean, label="Dice, mean")
+        axis.plot(frames, low, linewidth=0.8, label="Dice, lowest tenth")
+        axis.plot(
+            frames, np.mean([result.visibility for result in of_kind], 0), "--", color="grey", label="visible share"
+        )
+        axis.set_title(f"{kind} ({len(of_kind)} objects)", fontsize=9)
+        axis.set_ylim(0, 1.02)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=7)
+    axes[0, 0].legend(fontsize=7)
+    for axis in list(axes.flat)[len(kinds) :]:
+        axis.axis("off")
+    figure.supxlabel("frame", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_confidence(results: Sequence[HardResult], path: Path) -> None:
+    """Confidence against Dice, and the reliability: the share of masks with a Dice of 0.90 or more, by confidence."""
+    dice, confidence = judged_masks(results)
+    figure, (points, reliability) = plt.subplots(1, 2, figsize=(9, 4))
+    points.plot(confidence, dice, ".", markersize=2, alpha=0.3)
+    points.set_xlabel("confidence")
+    points.set_ylabel("Dice")
+    edges = np.linspace(0, 1, BINS + 1)
+    at = np.digitize(confidence, edges[1:-1])
+    used = [place for place in range(BINS) if (at == place).any()]
+    good = [float((dice[at == place] >= BAD_DICE[0]).mean()) for place in used]
+    reliability.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    reliability.plot([float(confidence[at == place].mean()) for place in used], good, marker="o")
+    for place, share in zip(used, good, strict=True):
+        reliability.annotate(str(int((at == place).sum())), (edges[place] + 0.05, share), fontsize=7)
+    reliability.set_xlabel("confidence")
+    reliability.set_ylabel(f"share of masks with Dice of {BAD_DICE[0]} or more; numbers: masks")
+    for axis in (points, reliability):
+        axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
