@@ -69,6 +69,8 @@ pub(super) struct Attributes<'a> {
     pub display_rate_hz: Option<f64>,
     /// Pixel Spacing: vertical, horizontal.
     pub spacing_mm: Vec<f64>,
+    /// Pixel Aspect Ratio: vertical, horizontal.
+    pub aspect: Vec<f64>,
     /// Shared and Per-Frame Functional Groups Sequences.
     pub groups: Groups<'a>,
     /// Sequence Of Ultrasound Regions.
@@ -97,6 +99,7 @@ impl<'a> Attributes<'a> {
                     }
                 }
                 tags::PIXEL_SPACING => found.spacing_mm = value.numbers(),
+                tags::PIXEL_ASPECT_RATIO => found.aspect = value.numbers(),
                 tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE => {
                     let items = elements.items(&element)?;
                     let first = items.first().map(|item| groups::Item::read(source, elements.elements(item)));

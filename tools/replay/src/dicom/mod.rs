@@ -81,6 +81,13 @@ pub fn read(file: &Path, bytes: &[u8], options: &Options) -> Result<Recording, R
     let times = times::times(&attributes, coded.frames(), options, &mut recorder);
     let picture = picture_descriptor(layout.width, layout.height, options);
     let mut descriptor = region::calibrate(&attributes, picture, options, &mut recorder);
+    if let (Some(_), [vertical, horizontal]) = (options.spacing_mm, attributes.aspect.as_slice())
+        && vertical != horizontal
+    {
+        recorder.note(format!(
+            "the pixels are not square (PixelAspectRatio {vertical} to {horizontal}), but --spacing takes them as square: distances are wrong in one direction; scale the picture to square pixels first"
+        ));
+    }
     descriptor.frame_rate_hz = times.frame_rate_hz;
     if attributes.is_burnt_in {
         descriptor.flags |= flags::BURNT_IN_OVERLAY;

@@ -388,6 +388,11 @@ fn spacing_overrides_the_regions() {
     assert_eq!((seen.spacing_x_mm, seen.content_columns), (0.5, 8));
     assert!(recording.notes[0].contains("as given with --spacing"), "{:?}", recording.notes);
     assert_eq!(read_with(&file().native(&grey()), &options).notes, [""; 0]);
+    // One number for both directions cannot be right if the pixels are not square.
+    let aspect = |ratio: &str| file().text(tags::PIXEL_ASPECT_RATIO, VR::IS, ratio).native(&grey());
+    let notes = read_with(&aspect("2\\1"), &options).notes;
+    assert!(notes[0].contains("not square (PixelAspectRatio 2 to 1), but --spacing"), "{notes:?}");
+    assert_eq!(read_with(&aspect("1\\1"), &options).notes, [""; 0]);
 }
 
 #[test]
