@@ -30,7 +30,7 @@ pub(crate) fn push_frames(
 ) -> Result<(), ReplayError> {
     let assumed_ns = options.assumed_time_ns(1);
     let mut levels = Levels::of_picture(8, options);
-    let (mut next_ns, mut last_ns, mut without_delay) = (0u64, 0u64, 0u64);
+    let (mut next_ns, mut last_ns, mut without_delay, mut transparent) = (0u64, 0u64, 0u64, 0u64);
     for frame in frames {
         let place = Place::Frame(recorder.len() + 1);
         let frame = frame.map_err(|error| malformed(place.clone(), error))?;
@@ -38,6 +38,7 @@ pub(crate) fn push_frames(
         let delay_ns = u64::from(numerator_ms) * 1_000_000 / u64::from(denominator.max(1));
         let picture = frame.into_buffer();
         recorder.make_room(place.clone(), u64::from(picture.width()) * u64::from(picture.height()))?;
+        transparent += u64::from(picture.pixels().any(|pixel| pixel.0[3] < u8::MAX));
         let grey = levels.map(luma_of_rgba(picture.as_raw()).into_iter().map(u16::from));
         let (width, height, grey) = turned(picture.width(), picture.height(), grey, orientation);
         let mut descriptor = picture_descriptor(width, height, options);
@@ -57,6 +58,9 @@ pub(crate) fn push_frames(
                 "{without_delay} frames have no delay: assumed 1/{rate} of a second; --fps changes it"
             ));
         }
+    }
+    if transparent > 0 {
+        recorder.note(format!("transparent parts of {transparent} frames are shown black"));
     }
     recorder.notes(levels.note());
     Ok(())

@@ -188,6 +188,8 @@ fn frames_of_an_animation_are_cleared_and_undone() {
         [100, 0, 0, 100, 30, 100, 100, 100],
     ];
     assert_eq!(payloads, expected);
+    let notes = recording.notes.join("; ");
+    assert!(notes.contains("transparent parts of 2 frames are shown black"), "{notes}");
 }
 
 /// Browsers show the animation, and not the picture for other programs.
