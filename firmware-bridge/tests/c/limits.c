@@ -72,13 +72,24 @@ static void settings(const char *path) {
       }
     }
   }
-  sonotrace_model_unmap(model);
-
   /* What the header says about the settings to start from. */
   sonotrace_config_t config;
   CHECK_OK(sonotrace_config_default(&config));
   CHECK(config.policy == SONOTRACE_POLICY_NEWEST && config.budget_ns == 33000000 && config.payload_bytes == 1 << 20);
   CHECK(config.display_width == 640 && config.display_height == 480 && config.now_ns == NULL);
+
+  /* A configuration that ends after the policy: the other settings are those. */
+  const uint32_t config_bytes = offsetof(sonotrace_config_t, budget_ns);
+  void *shorter = malloc(config_bytes);
+  CHECK(shorter != NULL);
+  memcpy(shorter, &config, config_bytes);
+  memcpy(shorter, &config_bytes, sizeof config_bytes);
+  size_t of_shorter = 0;
+  CHECK_OK(sonotrace_memory_required(data, data_bytes, &config, &bytes, &align));
+  CHECK_OK(sonotrace_memory_required(data, data_bytes, shorter, &of_shorter, &align));
+  CHECK(of_shorter == bytes);
+  free(shorter);
+  sonotrace_model_unmap(model);
 }
 
 static sonotrace_frame_descriptor_t good_frame(uint32_t geometry) {
