@@ -1,5 +1,6 @@
 //! `sonotrace compile`: compiles ONNX graphs to a model file.
 
+use crate::heap::give_back_freed_blocks;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use sonotrace_compiler::{Options, Weights, compile};
@@ -71,6 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         conventions: arguments.conventions.clone(),
         ..Options::default()
     };
+    give_back_freed_blocks();
     let compiled = compile(&arguments.programs, &options)?;
     std::fs::write(&arguments.output, &compiled.bytes)
         .with_context(|| format!("cannot write {}", arguments.output.display()))?;
