@@ -30,6 +30,18 @@ static void frames(const char *model) {
   frame.descriptor_bytes -= 8;
   must_refuse(scan, frame, "`descriptor_bytes` is");
 
+  /* A pending gain for amplitudes whose range is not known, a curve for rows whose depth is not known. */
+  frame = small_frame(1);
+  frame.flags = SONOTRACE_FRAME_TGC_PENDING;
+  frame.amplitude_law = SONOTRACE_LAW_VENDOR_TABLE;
+  must_refuse(scan, frame, "`flags` and `amplitude_law` contradict each other");
+  frame = small_frame(1);
+  frame.flags = SONOTRACE_FRAME_TGC_PENDING;
+  frame.domain = SONOTRACE_DOMAIN_SCAN_CONVERTED;
+  frame.geometry = SONOTRACE_GEOMETRY_RASTER_UNKNOWN;
+  frame.tgc_points = 1;
+  must_refuse(scan, frame, "`domain` and `tgc_points` contradict each other");
+
   /* The samples are checked by the step: event and counters name the checksum. */
   frame = small_frame(2);
   frame.flags = SONOTRACE_FRAME_CRC_PRESENT;
@@ -46,7 +58,7 @@ static void frames(const char *model) {
   CHECK(strstr(text, "malformed: field `crc32`") != NULL);
   sonotrace_counters_t counters;
   CHECK_OK(sonotrace_close(scan.session, &counters));
-  CHECK(counters.frames_refused == 4 && counters.dropped_malformed == 1 && counters.overlays == 0);
+  CHECK(counters.frames_refused == 6 && counters.dropped_malformed == 1 && counters.overlays == 0);
   CHECK(counters.malformed_by_field[SONOTRACE_FRAME_FIELD_CRC32] == 1);
   free_scan(scan);
 }

@@ -131,6 +131,15 @@ impl FrameDescriptor {
         if domain == Domain::PolarIq && !matches!(law, AmplitudeLaw::Linear { .. }) {
             return Err(FrameError::Mismatch { a: "domain", b: "amplitude_law" });
         }
+        let is_pending = self.flags & flags::TGC_PENDING != 0;
+        // The range of a vendor's table is not known, and decibels need one.
+        if is_pending && matches!(law, AmplitudeLaw::VendorTable { .. }) {
+            return Err(FrameError::Mismatch { a: "flags", b: "amplitude_law" });
+        }
+        // Nor are the depths of a picture's rows.
+        if is_pending && domain == Domain::ScanConverted && self.tgc_points > 0 {
+            return Err(FrameError::Mismatch { a: "domain", b: "tgc_points" });
+        }
         let geometry = self.check_geometry(domain, lines, samples)?;
         within("gain_db", self.gain_db, -200.0, 200.0)?;
         within("frame_rate_hz", self.frame_rate_hz, 0.0, 10_000.0)?;

@@ -150,6 +150,7 @@ mod tests {
     #[test]
     fn errors_have_their_fields() {
         use FrameField as F;
+        use crate::frame::flags;
         let nan = f32::NAN;
         let picture = FrameDescriptor {
             domain: 4,
@@ -213,6 +214,8 @@ mod tests {
             (FrameDescriptor { gain_db: nan, ..picture }, F::Gain),
             (FrameDescriptor { frame_rate_hz: -1.0, ..picture }, F::FrameRate),
             (FrameDescriptor { tgc_points: 9, ..picture }, F::Tgc),
+            (FrameDescriptor { tgc_points: 1, flags: flags::TGC_PENDING, ..picture }, F::Tgc),
+            (FrameDescriptor { amplitude_law: 3, flags: flags::TGC_PENDING, ..sector }, F::AmplitudeLaw),
             (FrameDescriptor { tgc_points: 1, tgc, ..picture }, F::Tgc),
         ] {
             let error = bad.check().expect_err("it is wrong");
