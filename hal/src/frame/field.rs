@@ -149,8 +149,8 @@ mod tests {
     /// Each field of the descriptor, made wrong, gives its own code.
     #[test]
     fn errors_have_their_fields() {
-        use FrameField as F;
         use crate::frame::flags;
+        use FrameField as F;
         let nan = f32::NAN;
         let picture = FrameDescriptor {
             domain: 4,
