@@ -73,7 +73,7 @@
 #define SONOTRACE_OVERLAY_FROZEN 4 /* the image is frozen */
 #define SONOTRACE_VALID_PIXELS 1 /* area_px2, centroid_px; contour_px always holds `points` points */
 #define SONOTRACE_VALID_MILLIMETRES 2 /* contour_mm, area_mm2, perimeter_mm, both axes, centroid_mm: the scale is known */
-#define SONOTRACE_VALID_AT_BORDER 4 /* the contour touches the border of the field of view, a rectangle: it may be cut off */
+#define SONOTRACE_VALID_AT_BORDER 4 /* the contour touches the border of the field of view or a sector's side: it may be cut off */
 #define SONOTRACE_VALID_ELLIPSE 8 /* ellipse */
 
 /* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame is a

@@ -157,7 +157,7 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
         (
             "SONOTRACE_VALID_AT_BORDER",
             valid::AT_BORDER.into(),
-            "the contour touches the border of the field of view, a rectangle: it may be cut off",
+            "the contour touches the border of the field of view or a sector's side: it may be cut off",
         ),
         ("SONOTRACE_VALID_ELLIPSE", valid::ELLIPSE.into(), "ellipse"),
     ]

@@ -211,6 +211,19 @@ impl Geometry {
 }
 
 impl Sector {
+    /// Distance of a point of the plane from the sector's nearest side or arc, mm; negative outside the sector.
+    pub fn inside_mm(&self, point: Point) -> f32 {
+        let down = point.y + self.apex_radius_mm;
+        let radius = libm::sqrtf(point.x * point.x + down * down);
+        let near = self.apex_radius_mm + self.first_depth_mm;
+        let far = near + self.depth_step_mm * (self.samples - 1) as f32;
+        let last_angle_rad = self.first_angle_rad + self.angle_step_rad * (self.lines - 1) as f32;
+        // Distance to the right of the line from the apex in a direction.
+        let right_of = |angle_rad: f32| point.x * libm::cosf(angle_rad) - down * libm::sinf(angle_rad);
+        let sides = right_of(self.first_angle_rad).min(-right_of(last_angle_rad));
+        sides.min(radius - near).min(far - radius)
+    }
+
     fn field_of_view(&self) -> Rect {
         let near = self.apex_radius_mm + self.first_depth_mm;
         let far = near + self.depth_step_mm * (self.samples - 1) as f32;
@@ -308,6 +321,29 @@ mod tests {
             let slack = 1e-3 * (1.0 + view.width() + view.height());
             prop_assert!(point.x >= view.x0 - slack && point.x <= view.x1 + slack, "{point:?} outside {view:?}");
             prop_assert!(point.y >= view.y0 - slack && point.y <= view.y1 + slack, "{point:?} outside {view:?}");
+        }
+    }
+
+    proptest! {
+        /// On a side or an arc the distance is 0; from there inwards it grows by the way, outwards it is negative.
+        #[test]
+        fn distance_to_a_sectors_edge(geometry in geometries(), u in 0.0..1.0f32, way in 0.0..0.2f32) {
+            let Geometry::Sector(g) = geometry else { return Ok(()) };
+            let [last_line, last_sample] = [(g.lines - 1) as f32, (g.samples - 1) as f32];
+            let depth_mm = g.depth_step_mm * last_sample;
+            let slack = 1e-3 * (1.0 + g.apex_radius_mm + g.first_depth_mm + depth_mm);
+            for (line, sample) in
+                [(0.0, u * last_sample), (last_line, u * last_sample), (u * last_line, 0.0), (u * last_line, last_sample)]
+            {
+                let on_edge = g.inside_mm(geometry.to_plane(LineSample { line, sample }));
+                prop_assert!(on_edge.abs() <= slack, "{on_edge} mm at line {line}, sample {sample}");
+            }
+            // Along the middle line, from the near arc, as long as that is the nearest edge.
+            let deeper = |sample: f32| g.inside_mm(geometry.to_plane(LineSample { line: last_line / 2.0, sample }));
+            let inwards = deeper(way * last_sample);
+            prop_assert!(inwards >= -slack && inwards <= way * depth_mm + slack);
+            prop_assert!((deeper(-1.0) + g.depth_step_mm).abs() <= slack);
+            prop_assert!((deeper(last_sample + 1.0) + g.depth_step_mm).abs() <= slack);
         }
     }
 

@@ -166,7 +166,7 @@ pub mod valid {
     pub const PIXELS: u32 = 1 << 0;
     /// Millimetre contour, area, perimeter, centroid and axes.
     pub const MILLIMETRES: u32 = 1 << 1;
-    /// The contour touches the border of the field of view.
+    /// The contour touches the border of the field of view, or a side or an arc of a sector.
     pub const AT_BORDER: u32 = 1 << 2;
     /// The fitted ellipse.
     pub const ELLIPSE: u32 = 1 << 3;

@@ -2,7 +2,7 @@
 
 use super::config::SessionConfig;
 use super::programs::DecoderPrompt;
-use crate::hal::geometry::Geometry;
+use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{CONTOUR_POINTS_MAX, OverlayObject, State, valid};
 use crate::vision::measures::fit_ellipse;
 use crate::vision::{Contour, DisplayRaster, Field, InputGrid, Vertex, map_contour, measure};
@@ -146,17 +146,26 @@ pub(super) fn found(
             shown.ellipse = ellipse;
         }
     }
-    if contour.at_border {
+    let outer = contour.split(&shown.contour_mm).next().unwrap_or_default();
+    if contour.at_border || touches_sector(&scene, outer) {
         shown.valid |= valid::AT_BORDER;
     }
     let box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);
     Some(Found { scene, box_px, shown })
 }
 
+/// Whether a loop of points in millimetres comes within an input pixel of a side or an arc of a sector: the mask's own border is
+/// that of the sector's rectangle.
+fn touches_sector(scene: &Scene, points: &[Vertex]) -> bool {
+    let Geometry::Sector(sector) = scene.geometry else { return false };
+    let pixel_mm = scene.grid.pitch_x() as f32;
+    points.iter().any(|&[x, y]| sector.inside_mm(Point { x, y }) <= pixel_mm)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hal::geometry::{Linear, Point};
+    use crate::hal::geometry::{Linear, Sector};
     use crate::vision::{Display, Link, Pick, mask, trace};
 
     /// A wall around a cavity, cut by the lower edge of the field: outer boundary and hole, measures without the hole.
@@ -215,5 +224,37 @@ mod tests {
         // The display has two pixels per millimetre.
         assert!((shown.area_px2 / shown.area_mm2 - 4.0).abs() < 0.01);
         assert!((shown.long_axis_mm - 70.0).abs() < 0.7, "{} mm", shown.long_axis_mm);
+    }
+
+    /// Circles of 10 mm around points on the axis of a sector of 90 degrees and 5 to 100 mm, and beside its side.
+    #[test]
+    fn a_contour_at_a_sectors_side_or_arc_is_at_its_border() {
+        let geometry = Geometry::Sector(Sector {
+            lines: 91,
+            samples: 96,
+            apex_radius_mm: 0.0,
+            first_angle_rad: -core::f32::consts::FRAC_PI_4,
+            angle_step_rad: core::f32::consts::FRAC_PI_2 / 90.0,
+            first_depth_mm: 5.0,
+            depth_step_mm: 1.0,
+        });
+        let scene = Scene {
+            geometry,
+            grid: InputGrid::new(&geometry, 256).expect("a grid"),
+            display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
+                .expect("a display"),
+        };
+        let touches = |x: f32, y: f32| {
+            let circle: Vec<Vertex> = (0..64)
+                .map(|at| libm::sincosf(at as f32 * core::f32::consts::TAU / 64.0))
+                .map(|(sin, cos)| [x + 10.0 * cos, y + 10.0 * sin])
+                .collect();
+            touches_sector(&scene, &circle)
+        };
+        assert!(!touches(0.0, 50.0));
+        assert!(touches(0.0, 12.0) && touches(0.0, 92.0));
+        // The side is at x = 40, of which a point to its left is 0.7 of the way off.
+        assert!(touches(30.0, 40.0) && touches(-30.0, 40.0));
+        assert!(!touches(24.0, 40.0) && !touches(-24.0, 40.0));
     }
 }
