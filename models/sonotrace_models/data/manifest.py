@@ -1,20 +1,16 @@
-"""A folder of ultrasound sets: `MANIFEST.csv`, and per set `images/NAME.jpg` with `masks/NAME.png`.
+"""A folder of ultrasound sets: `MANIFEST.csv`, and per set `images/NAME.jpg` with `masks/NAME.png` (`pictures`).
 
-A mask holds 0 for background and an id per object. A set may have several folders of masks (`MASK_FOLDERS`).
+What would ruin training is refused here with the line where it stands: a split that does not exist, an image that is listed
+twice, a patient in two splits.
 """
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-MASK_FOLDERS = ("masks_muscle", "masks")
-"""The first existing one is used: some sets have a muscle's belly in the first and only thin lines beside it in the second."""
-
 REQUIRED_COLUMNS = ("set", "name", "split")
+SPLITS = ("train", "val", "test")
 
 
 class DataError(ValueError):
@@ -35,64 +31,85 @@ class Row:
     """Name of the recording that this image is a frame of; empty for single images."""
     frame: int
     """Frame number in the recording (or the cardiac phase of a pair), -1 for single images."""
+    line: int
+    """Of the manifest, counted from 1."""
 
 
 def read_manifest(folder: Path) -> list[Row]:
-    """Reads `MANIFEST.csv`.
+    """Reads `MANIFEST.csv`, in UTF-8 with or without a byte-order mark.
 
     Raises:
-        DataError: the file is missing or lacks a column.
+        DataError: the file is missing, lacks a column, or has a row that cannot be used.
     """
     path = folder / "MANIFEST.csv"
     if not path.is_file():
         raise DataError(f"{path} does not exist: --data names a folder with MANIFEST.csv and a folder per set")
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        for column in REQUIRED_COLUMNS:
-            if column not in (reader.fieldnames or []):
-                raise DataError(f"{path} has no column {column}: it has {reader.fieldnames}")
-        return [
-            Row(
-                set_name=row["set"],
-                name=row["name"],
-                split=row["split"],
-                group=row.get("group") or row["name"],
-                sequence=row.get("sequence") or "",
-                frame=int(row["frame"]) if row.get("frame") else -1,
-            )
-            for row in reader
-        ]
-
-
-def read_image(folder: Path, row: Row) -> npt.NDArray[np.uint8]:
-    """The grey image, [rows, columns].
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    for ending in (".jpg", ".png"):
-        path = folder / row.set_name / "images" / (row.name + ending)
-        if path.is_file():
-            try:
-                return np.array(Image.open(path).convert("L"))
-            except OSError as error:
-                raise DataError(f"{path}: {error}") from error
-    raise DataError(f"{path.with_suffix('.jpg')} does not exist, nor does the .png")
-
-
-def read_mask(folder: Path, row: Row, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """The object ids, [rows, columns], or None if the set has no mask of this image.
-
-    Raises:
-        DataError: it cannot be read, or has another shape than its image.
-    """
-    found = [name for name in MASK_FOLDERS if (folder / row.set_name / name).is_dir()]
-    if not found or not (path := folder / row.set_name / found[0] / f"{row.name}.png").is_file():
-        return None
     try:
-        mask = np.array(Image.open(path))
-    except OSError as error:
-        raise DataError(f"{path}: {error}") from error
-    if mask.shape != shape:
-        raise DataError(f"{path} has shape {mask.shape}, its image {shape}")
-    return mask.astype(np.uint8)
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise DataError(f'{path}, line {line}: is not UTF-8; save the table as "CSV UTF-8"') from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    for column in REQUIRED_COLUMNS:
+        if column not in (reader.fieldnames or []):
+            raise DataError(f"{path} has no column {column}: it has {reader.fieldnames}")
+    rows = [_row(path, reader.line_num, fields) for fields in reader]
+    _refuse_repetitions(path, rows)
+    _refuse_shared_groups(path, rows)
+    return rows
+
+
+def _row(path: Path, line: int, fields: dict[str, str | None]) -> Row:
+    at = f"{path}, line {line}"
+    for column in REQUIRED_COLUMNS:
+        if not fields.get(column):
+            raise DataError(f"{at}: {column} is empty")
+    set_name, name, split = (str(fields[column]) for column in REQUIRED_COLUMNS)
+    if split not in SPLITS:
+        near = split.strip().lower()
+        hint = f"; write {near!r}" if near in SPLITS else ""
+        raise DataError(f"{at}: split is {split!r}, it must be one of {', '.join(SPLITS)}{hint}")
+    return Row(
+        set_name=set_name,
+        name=name,
+        split=split,
+        group=fields.get("group") or name,
+        sequence=fields.get("sequence") or "",
+        frame=_frame(at, fields.get("frame") or ""),
+        line=line,
+    )
+
+
+def _frame(at: str, text: str) -> int:
+    """A frame number; spreadsheets write 1 as 1.0."""
+    if not text:
+        return -1
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not number.is_integer() or number < 0:
+        raise DataError(f"{at}: frame is {text!r}, it must be a whole number from 0 on, or empty")
+    return int(number)
+
+
+def _refuse_repetitions(path: Path, rows: list[Row]) -> None:
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        before = first.setdefault((row.set_name, row.name), row)
+        if before is not row:
+            raise DataError(
+                f"{path}, lines {before.line} and {row.line}: image {row.name} of {row.set_name} is listed twice"
+            )
+
+
+def _refuse_shared_groups(path: Path, rows: list[Row]) -> None:
+    """A patient in two splits: what is learnt from him would be tested on him."""
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        before = first.setdefault((row.set_name, row.group), row)
+        if before.split != row.split:
+            raise DataError(
+                f"{path}, lines {before.line} and {row.line}: group {row.group} of {row.set_name} is in {before.split} and in "
+                f"{row.split}; a patient belongs to one split"
+            )

@@ -4,7 +4,9 @@ A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]) and `
 and the mean and standard deviation of the training images' grey levels.
 """
 
+import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +18,8 @@ from tqdm import tqdm
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.letterbox import letterbox, valid_extent
-from sonotrace_models.data.manifest import DataError, Row, read_image, read_manifest, read_mask
+from sonotrace_models.data.manifest import SPLITS, DataError, Row, read_manifest
+from sonotrace_models.data.pictures import MASK_FOLDERS, Grey, read_image, read_mask
 
 MIN_OBJECT_PX = 40
 """Objects with fewer pixels on the input grid are excluded."""
@@ -93,24 +96,42 @@ class Pack:
 
 
 def pack(folders: Sequence[Path], out: Path) -> None:
-    """Packs one or several data folders.
+    """Packs one or several data folders. A failure leaves an earlier pack in `out` as it was.
 
     Raises:
-        DataError: a file cannot be read, or no train image has objects.
+        DataError: a file cannot be used, an image is in two splits, or a split that training needs has no object.
     """
     rows = [(folder, row) for folder in folders for row in read_manifest(folder)]
-    out.mkdir(parents=True, exist_ok=True)
+    made = out.with_name(out.name + ".part")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        _pack_into(made, rows)
+        for path in made.iterdir():
+            path.replace(_existing(out) / path.name)
+    finally:
+        shutil.rmtree(made)
+
+
+def _existing(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _pack_into(out: Path, rows: Sequence[tuple[Path, Row]]) -> None:
     images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
-    items = [
-        _pack_one(folder, row, images[index], masks[index])
-        for index, (folder, row) in enumerate(tqdm(rows, desc="pack"))
-    ]
+    first: dict[str, tuple[Path, Row]] = {}
+    items, without_mask = [], []
+    for index, (folder, row) in enumerate(tqdm(rows, desc="pack")):
+        picture = read_image(folder, row)
+        _refuse_copy(first.setdefault(hashlib.sha256(picture.tobytes()).hexdigest(), (folder, row)), (folder, row))
+        ids = read_mask(folder, row, picture.shape)
+        if ids is None:
+            without_mask.append(row)
+        items.append(_packed(row, picture, ids, images[index], masks[index]))
+    _refuse_missing_splits(rows, items)
     train = [index for index, item in enumerate(items) if item.split == "train" and item.object_ids]
-    if not train:
-        raise DataError(
-            f"{', '.join(str(folder / 'MANIFEST.csv') for folder in folders)}: no image with objects in its train split"
-        )
     head = {
         "items": [asdict(item) for item in items],
         "normalisation": asdict(_normalisation(images, items, train)),
@@ -119,11 +140,30 @@ def pack(folders: Sequence[Path], out: Path) -> None:
     counts = Counter((item.set_name, item.split) for item in items for _ in item.object_ids)
     for (set_name, split), count in sorted(counts.items()):
         print(f"{set_name:10} {split:6} {count:5} objects")
+    for set_name, count in sorted(Counter(row.set_name for row in without_mask).items()):
+        name = next(row.name for row in without_mask if row.set_name == set_name)
+        print(f"{set_name}: {count} images have no mask in {' or '.join(MASK_FOLDERS)}, the first is {name}")
 
 
-def _pack_one(data: Path, row: Row, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> Item:
-    picture = read_image(data, row)
-    ids = read_mask(data, row, picture.shape)
+def _refuse_copy(first: tuple[Path, Row], second: tuple[Path, Row]) -> None:
+    """The same picture in two splits: what is learnt from it would be tested on it."""
+    if first[1].split != second[1].split:
+        names = [f"{folder / row.set_name / row.name} ({row.split})" for folder, row in (first, second)]
+        raise DataError(f"{' and '.join(names)} are the same picture; an image belongs to one split")
+
+
+def _refuse_missing_splits(rows: Sequence[tuple[Path, Row]], items: Sequence[Item]) -> None:
+    manifests = ", ".join(sorted({str(folder / "MANIFEST.csv") for folder, _ in rows}))
+    for split, use in zip(SPLITS[:2], ("training", "choosing the best weights"), strict=True):
+        if not any(item.split == split and item.object_ids for item in items):
+            count = sum(item.split == split for item in items)
+            raise DataError(
+                f"{manifests}: {use} needs images with objects of at least {MIN_OBJECT_PX} pixels in the {split} split; it "
+                f"has {count} images, none with such an object"
+            )
+
+
+def _packed(row: Row, picture: Grey, ids: Grey | None, image: Grey, mask: Grey) -> Item:
     image[:] = letterbox(picture, is_mask=False)
     mask[:] = 0 if ids is None else letterbox(ids, is_mask=True)
     values, counts = np.unique(mask, return_counts=True)
