@@ -601,6 +601,9 @@ fn eval_names_errors_in_its_data() {
     set_of_discs(&folder);
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "tset"]), &["tset", "test", "val"]);
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "val"]), &["no image", "40 pixels"]);
+    image::GrayImage::new(64, 48).save(folder.join("DISCS/masks/large.png")).expect("the mask is written");
+    let words = ["large.png has 128 x 96 pixels, its mask 64 x 48"];
+    refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "test"]), &words);
     std::fs::write(folder.join("DISCS/masks/large.png"), b"no picture").expect("the file is written");
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "test"]), &["large.png"]);
     std::fs::write(folder.join("MANIFEST.csv"), "set,split\nDISCS,test\n").expect("the file is written");

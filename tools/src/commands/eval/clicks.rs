@@ -3,7 +3,7 @@
 use super::data::{Row, manifest, objects, on_grid};
 use super::protocol::{Mask, first_click, next_click};
 use crate::chosen::Chosen;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -188,6 +188,14 @@ impl<'m> Segmenter<'m> {
         let recording = open(&picture, &Options::default())?;
         let recorded = recording.frames.first().context("the picture has no frame")?;
         let frame = recorded.descriptor.check()?;
+        let (width, height) = (frame.samples, frame.lines);
+        ensure!(
+            ids.dimensions() == (width, height),
+            "{} has {width} x {height} pixels, its mask {} x {}",
+            picture.display(),
+            ids.width(),
+            ids.height()
+        );
         let sampler = Sampler::build(&frame, self.size, &mut self.table)?;
         let grid = *sampler.grid();
         let (large, small): (Vec<_>, Vec<_>) = objects(&on_grid(&ids, &grid), self.size as usize)
