@@ -33,9 +33,10 @@ def test_a_run_resumes_from_its_checkpoint(packed: Path, tmp_path: Path) -> None
     second = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert (first["step"], second["step"]) == (2, 4)
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert steps == [2, 4]
+    assert steps == [0, 2, 4]
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["schedule"]["batch"] == 2
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (kept["schedule"]["batch"], kept["schedule"]["steps"], kept["resumed_at_steps"]) == (2, 4, [2])
     name = "decoder.transformer.layers.0.mlp.lin1.weight"
     assert not torch.equal(first["net"][name], second["net"][name])
 
@@ -51,7 +52,8 @@ def test_a_run_ends_when_its_time_is_spent(packed: Path, tmp_path: Path) -> None
 
 def test_the_teacher_trains_on_after_validation(packed: Path, tmp_path: Path) -> None:
     torch.save(SonoSam().decoder.state_dict(), tmp_path / "decoder.pt")
-    schedule = Schedule(steps=2, batch=1, validate_every=1, compiled=False)
+    # It validates before its only step.
+    schedule = Schedule(steps=1, batch=1, validate_every=1, compiled=False)
     folder = tmp_path / "whole"
     train_whole_sonosam(WholeSonoSamConfig(packed, tmp_path / "decoder.pt", folder, 1, schedule=schedule))
     assert len((folder / "log.jsonl").read_text().splitlines()) == 2

@@ -82,7 +82,16 @@ def train_encoder(config: EncoderConfig) -> None:
     appearance = Appearance().to(run.device)
     if config.schedule.compiled:
         net.compile()
-    for _ in run.steps():
+
+    @torch.no_grad()
+    def validate() -> tuple[float, dict[str, float]]:
+        images = np.stack([pack.images[index] for index in held_out]).astype(np.float32) / 255
+        image = net.normalise(torch.from_numpy(images)[:, None].to(run.device))
+        given = torch.cat([run.kept(part).embedding for part in image.split(16)])
+        error, angle = objective.errors(given, held_target.to(run.device))
+        return -error.item(), {"val_error": error.item(), "val_angle": angle.item()}
+
+    for _ in run.steps(validate):
         keys = [
             (index, (index, True) in embeddings.at and bool(numbers.random() < 0.5))
             for index in sampler.draw(config.schedule.batch)
@@ -95,10 +104,3 @@ def train_encoder(config: EncoderConfig) -> None:
         image = net.normalise(appearance(grey, generator))
         error, angle = run.net(image.contiguous(memory_format=torch.channels_last), target)
         run.backward(error + angle, error=error, angle=angle)
-        if run.is_due:
-            with torch.no_grad():
-                images = np.stack([pack.images[index] for index in held_out]).astype(np.float32) / 255
-                image = net.normalise(torch.from_numpy(images)[:, None].to(run.device))
-                given = torch.cat([run.kept(part).embedding for part in image.split(16)])
-                error, angle = objective.errors(given, held_target.to(run.device))
-            run.validated(-error.item(), val_error=error.item(), val_angle=angle.item())

@@ -158,10 +158,12 @@ def train_motion(config: MotionConfig) -> None:
     generator, numbers = run.generators()
     source = SequenceSource(pack, Loops(config.loops, pack, "train"), generator, numbers, config.shares)
     held_out = Loops(config.loops, pack, "val")
-    for _ in run.steps():
+
+    def judge() -> tuple[float, dict[str, float]]:
+        figures = validate(run.kept, student.encoder, held_out, VALIDATED_LOOPS)
+        return -figures["off_px"], figures
+
+    for _ in run.steps(judge):
         drawn = source.draw(config.schedule.batch, config.frames)
         loss, off = run.net(student.encoder.normalise(drawn.grey), drawn)
         run.backward(loss, off_cells=off)
-        if run.is_due:
-            figures = validate(run.kept, student.encoder, held_out, VALIDATED_LOOPS)
-            run.validated(-figures["off_px"], **figures)

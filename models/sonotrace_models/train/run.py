@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -23,12 +24,15 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.train.precision import has_bf16
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 Net = TypeVar("Net", bound=nn.Module)
+Validate = Callable[[], tuple[float, dict[str, float]]]
+"""Judges the weights to keep: a score, of which more is better, and figures for the log."""
 
 
 @dataclasses.dataclass
@@ -65,7 +69,11 @@ class MixedBf16(MixedPrecision):
 
 
 class Run(Generic[Net]):
-    """One run: iterate over `steps()`, and call `backward` once in each."""
+    """One run: iterate over `steps(validate)`, and call `backward` once in each.
+
+    An interrupt (Ctrl-C, or the signal of a machine that shuts down) ends it after the next step, with a checkpoint; a second
+    one at once.
+    """
 
     def __init__(self, folder: Path, config: Any, schedule: Schedule, net: Net, objective: nn.Module) -> None:
         """Sets up devices, and loads the last checkpoint if there is one.
@@ -73,6 +81,9 @@ class Run(Generic[Net]):
         Args:
             net: the network to train and save.
             objective: a module that contains `net` and whose forward returns the loss; it is distributed over devices.
+
+        Raises:
+            DataError: the folder holds a run that ended, or that began from other weights than `config.start`.
         """
         self.folder, self.schedule = folder, schedule
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -100,14 +111,14 @@ class Run(Generic[Net]):
         self.step = 0
         self.spent_s = 0.0
         self._began_s, self._step_s = 0.0, 0.0
-        self._is_last = False
+        self._is_last = self._is_stopped = False
+        self._not_finite = 0
         self._recent: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.best = -math.inf
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "last.pt").is_file():
-            self._resume()
-        elif self.fabric.is_global_zero:
-            text = json.dumps(dataclasses.asdict(config), indent=1, default=str)
+        resumed = self._resume(config) if (folder / "last.pt").is_file() else []
+        if self.fabric.is_global_zero:
+            text = json.dumps({**as_json(config), "resumed_at_steps": resumed}, indent=1, allow_nan=False)
             (folder / "config.json").write_text(text)
         # Each restart and each process has its own random numbers.
         self.seed = schedule.seed + 1000 * self.fabric.global_rank + 1_000_003 * self.step
@@ -117,8 +128,9 @@ class Run(Generic[Net]):
         """This process's random generators."""
         return torch.Generator(self.device).manual_seed(self.seed), np.random.default_rng(self.seed)
 
-    def steps(self) -> Iterator[int]:
-        """Yields the remaining steps, with a progress bar; sets the learning rate and saves checkpoints."""
+    def steps(self, validate: Validate) -> Iterator[int]:
+        """Yields the remaining steps, with a progress bar; sets the learning rate, validates, also before the first step, and
+        saves checkpoints."""
         bar = tqdm(
             total=self.schedule.steps,
             initial=self.step,
@@ -126,24 +138,42 @@ class Run(Generic[Net]):
             disable=not self.fabric.is_global_zero,
             mininterval=10,
         )
-        self._began_s = time.monotonic()
-        while not self._is_last and self.step < self.schedule.steps:
-            # All processes stop at the same step, although each has its own clock.
-            self._is_last = self.fabric.broadcast(self._progress(self.step + 1, self.spent_s + self._step_s) >= 1)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._learning_rate()
-            yield self.step
-            # In the network's mode: some of LiteMedSAM's layers have buffers that exist only in eval mode.
-            self.averaged.train()
-            self.averaged.update_parameters(self.plain)
-            self.step += 1
-            now = time.monotonic()
-            self.spent_s, self._began_s = self.spent_s + now - self._began_s, now
-            bar.update()
-            if self.step % 25 == 0:
-                bar.set_postfix({key: f"{_mean(values[-100:]):.4g}" for key, values in self._recent.items()})
-            if self.step % self.schedule.checkpoint_every == 0 or self._is_last:
-                self._checkpoint()
+        signals = {kind: signal.signal(kind, self._stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            if self.step == 0 and self.fabric.is_global_zero:
+                # The best weights are never worse than those that the run began with.
+                self._validated(*validate())
+            self._began_s = time.monotonic()
+            while not self._is_last and self.step < self.schedule.steps:
+                # All processes stop at the same step, although each has its own clock.
+                is_last = self._is_stopped or self._progress(self.step + 1, self.spent_s + self._step_s) >= 1
+                self._is_last = self.fabric.broadcast(is_last)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self._learning_rate()
+                yield self.step
+                # In the network's mode: some of LiteMedSAM's layers have buffers that exist only in eval mode.
+                self.averaged.train()
+                self.averaged.update_parameters(self.plain)
+                self.step += 1
+                # The others wait for this process at the next step.
+                if self.fabric.is_global_zero and self._is_due:
+                    self._validated(*validate())
+                now = time.monotonic()
+                self.spent_s, self._began_s = self.spent_s + now - self._began_s, now
+                bar.update()
+                if self.step % 25 == 0:
+                    bar.set_postfix({key: f"{_mean(values[-100:]):.4g}" for key, values in self._recent.items()})
+                if self.step % self.schedule.checkpoint_every == 0 or self._is_last:
+                    self._checkpoint()
+        finally:
+            for kind, handler in signals.items():
+                signal.signal(kind, handler)
+
+    def _stop(self, kind: int, _: Any) -> None:
+        if self._is_stopped:
+            raise KeyboardInterrupt
+        self._is_stopped = True
+        tqdm.write(f"{self.folder}: {signal.Signals(kind).name}: ends with a checkpoint after the next step")
 
     def backward(self, loss: torch.Tensor, **numbers: torch.Tensor | float) -> None:
         """One optimiser step. `numbers` go to the log, without waiting for the device."""
@@ -153,6 +183,8 @@ class Run(Generic[Net]):
         # A step with a NaN or infinite gradient would destroy the weights.
         if torch.isfinite(norm):
             self.optimizer.step()
+        else:
+            self._not_finite += 1
         for key, value in {"loss": loss, **numbers}.items():
             self._recent[key].append(torch.as_tensor(value).detach())
         self._step_s = time.monotonic() - self._began_s
@@ -163,20 +195,20 @@ class Run(Generic[Net]):
         return cast(Net, self.averaged.module.eval())
 
     @property
-    def is_due(self) -> bool:
-        """Whether this process must validate after this step; the others wait for it at the next one."""
-        if not self.fabric.is_global_zero:
-            return False
-        return (self.step + 1) % self.schedule.validate_every == 0 or self._is_last
+    def _is_due(self) -> bool:
+        """Whether to validate after this step."""
+        return self.step % self.schedule.validate_every == 0 or (self._is_last and not self._is_stopped)
 
-    def validated(self, score: float, **numbers: float) -> None:
+    def _validated(self, score: float, numbers: dict[str, float]) -> None:
         """Logs, draws the curves, and saves the averaged weights if they are the best so far."""
         means = {key: _mean(values) for key, values in self._recent.items()}
         self._recent.clear()
         line = {
-            "step": self.step + 1,
+            "step": self.step,
             "spent_s": round(self.spent_s),
             "lr": self._learning_rate(),
+            # Steps without effect so far, because a gradient was NaN or infinite.
+            "steps_not_finite": self._not_finite,
             **means,
             **numbers,
         }
@@ -206,17 +238,53 @@ class Run(Generic[Net]):
                 "step": self.step,
                 "spent_s": self.spent_s,
                 "best": self.best,
+                "not_finite": self._not_finite,
             }
             _save(self.folder / "last.pt", state)
         self.fabric.barrier()
 
-    def _resume(self) -> None:
+    def _resume(self, config: Any) -> list[int]:
+        """Loads the last checkpoint. Returns the steps at which the run was resumed."""
         state = torch.load(self.folder / "last.pt", map_location=self.device, weights_only=True)
+        path = self.folder / "config.json"
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        start, began_from = as_json(config).get("start"), before.get("start")
+        if start is not None and start != began_from:
+            raise DataError(
+                f"{self.folder} holds a run that began from {began_from}, not from {start}: give another --folder, or "
+                "delete this one"
+            )
+        if self._progress(state["step"], state["spent_s"]) >= 1:
+            raise DataError(
+                f"{self.folder} holds a run that ended at step {state['step']} of {self.schedule.steps}, after "
+                f"{state['spent_s'] / 60:.1f} minutes: give another --folder, or larger --schedule.steps and "
+                "--schedule.minutes"
+            )
         self.plain.load_state_dict(state["net"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent_s, self.best = state["step"], state["spent_s"], state["best"]
+        self._not_finite = state["not_finite"]
         self.fabric.print(f"{self.folder}: resumes at step {self.step} of {self.schedule.steps}")
+        return [*before.get("resumed_at_steps", []), self.step]
+
+
+def as_json(config: Any) -> dict[str, Any]:
+    """A configuration as JSON has it: paths as text, and null for no limit, because infinity is no JSON."""
+
+    def plain(value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: plain(part) for key, part in value.items()}
+            case list() | tuple():
+                return [plain(part) for part in value]
+            case float() if not math.isfinite(value):
+                return None
+            case Path():
+                return str(value)
+        return value
+
+    return cast(dict[str, Any], plain(dataclasses.asdict(config)))
 
 
 def _mean(values: list[torch.Tensor]) -> float:

@@ -122,7 +122,13 @@ def train_sonosam(config: SonoSamConfig) -> None:
     sampler = Sampler(pack, objective.numbers, only=embeddings.images)
     if config.schedule.compiled:
         net.compile()
-    for _ in run.steps():
+
+    def judge() -> tuple[float, dict[str, float]]:
+        teacher.decoder = run.kept
+        with reduced(run.device):
+            return validate(Teacher(teacher, embeddings), pack, None)
+
+    for _ in run.steps(judge):
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)
         keys = [(index, (index, True) in embeddings.at and bool(objective.numbers.random() < 0.5)) for index in images]
@@ -132,11 +138,6 @@ def train_sonosam(config: SonoSamConfig) -> None:
                 ids[at] = mirrored(ids[at], pack.items[index].columns)
         loss, logged = run.net(embeddings.get(keys).to(run.device).float(), truths(ids, objects))
         run.backward(loss, **logged)
-        if run.is_due:
-            teacher.decoder = run.kept
-            with reduced(run.device):
-                value, figures = validate(Teacher(teacher, embeddings), pack, None)
-            run.validated(value, **figures)
 
 
 def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
@@ -151,7 +152,12 @@ def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
     sampler = Sampler(pack, numbers)
     appearance = Appearance().to(run.device)
     whole = torch.full((config.schedule.batch, 2), 256, device=run.device)
-    for _ in run.steps():
+
+    def judge() -> tuple[float, dict[str, float]]:
+        with reduced(run.device):
+            return validate(OnlineTeacher(run.kept, pack), pack, None)
+
+    for _ in run.steps(judge):
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)
         grey, ids = sampler.pixels(images, run.device)
@@ -161,7 +167,3 @@ def train_whole_sonosam(config: WholeSonoSamConfig) -> None:
         # An augmented view may fill the whole square.
         loss, logged = run.net(grey, whole, truth)
         run.backward(loss, **logged)
-        if run.is_due:
-            with reduced(run.device):
-                value, figures = validate(OnlineTeacher(run.kept, pack), pack, None)
-            run.validated(value, **figures)

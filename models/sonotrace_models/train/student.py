@@ -145,7 +145,7 @@ def train_student(config: StudentConfig) -> None:
     if config.schedule.compiled:
         net.encoder.compile()
         net.decoder.compile()
-    for _ in run.steps():
+    for _ in run.steps(lambda: _validated(run, pack, config.sets)):
         images = sampler.draw(config.schedule.batch)
         objects = sampler.objects(images, config.objects_per_image)
         grey, ids = sampler.pixels(images, run.device)
@@ -161,9 +161,6 @@ def train_student(config: StudentConfig) -> None:
         image = net.encoder.normalise(appearance(grey, generator))
         loss, logged = run.net(image.contiguous(memory_format=torch.channels_last), truth, taught)
         run.backward(loss, **logged)
-        if run.is_due:
-            value, figures = _validated(run, pack, config.sets)
-            run.validated(value, **figures)
 
 
 def _validated(run: Run[SonoSamLite], pack: Pack, sets: list[str] | None) -> tuple[float, dict[str, float]]:

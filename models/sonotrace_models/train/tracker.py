@@ -146,7 +146,19 @@ def train_tracker(config: TrackerConfig) -> None:
     held_out = Loops(config.loops, pack, "val")
     if config.schedule.compiled:
         student.encoder.compile()
-    for _ in run.steps():
+
+    def judge() -> tuple[float, dict[str, float]]:
+        follower = RefinedFollower(run.kept, student)
+        played = play_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)["tracker"]
+        figures = {
+            f"{name}_{key}": value
+            for name, results in played.items()
+            for key, value in means(results).items()
+            if key in ("dice", "interventions", "dice_systole")
+        }
+        return float(np.mean([figures[f"{name}_dice"] for name in OBJECTS])), figures
+
+    for _ in run.steps(judge):
         frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
         drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
         corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
@@ -155,13 +167,3 @@ def train_tracker(config: TrackerConfig) -> None:
         kept_every, anchored_every = int(numbers.integers(2, 6)), int(numbers.integers(1, frames + 1))
         loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined)
         run.backward(loss, dice=overlap, frames=frames)
-        if run.is_due:
-            follower = RefinedFollower(run.kept, student)
-            played = play_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)["tracker"]
-            figures = {
-                f"{name}_{key}": value
-                for name, results in played.items()
-                for key, value in means(results).items()
-                if key in ("dice", "interventions", "dice_systole")
-            }
-            run.validated(float(np.mean([figures[f"{name}_dice"] for name in OBJECTS])), **figures)
