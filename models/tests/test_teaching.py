@@ -52,10 +52,14 @@ def test_a_teacher_with_some_embeddings_makes_masks_of_those_images(
     assert maps[is_there == 0].max() == 0
     assert maps[is_there == 1].max() > 0
 
-    (out / "objects.json").write_text((out / "objects.json").read_text().replace("DISCS", "OTHERS"))
+    keys = (out / "objects.json").read_text()
+    (out / "objects.json").write_text(keys.replace(' "', ' "0').replace('["', '["0'))
     with pytest.raises(DataError, match="none of the pack's train objects"):
         BestMasks(out, pack)
-    (out / "objects.json").write_text((out / "objects.json").read_text().replace("OTHERS", "DISCS"))
+    (out / "objects.json").write_text('[["DISCS", "train_0", 1]]')
+    with pytest.raises(DataError, match="by an earlier version, by names"):
+        BestMasks(out, pack)
+    (out / "objects.json").write_text(keys)
 
     train_student(StudentConfig(packed, encoder=None, best_masks=out, folder=tmp_path / "student", schedule=SCHEDULE))
     assert torch.load(tmp_path / "student" / "last.pt", weights_only=True)["step"] == 1

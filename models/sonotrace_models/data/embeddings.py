@@ -1,7 +1,8 @@
 """The teacher's image embeddings, computed once: its encoder costs as much as sixteen students.
 
-A folder holds `embeddings.f16` ([entry, 256, 64, 64]) and `entries.jsonl`, one line per entry: set, name, and whether the
-image was mirrored. Both files are append-only, so the work can be interrupted, resumed, and extended by new images.
+A folder holds `embeddings.f16` ([entry, 256, 64, 64]) and `entries.jsonl`, one line per entry: the digest of the packed image,
+and whether it was mirrored. So an image that was changed gets a new embedding, and one that was renamed keeps its own. Both
+files are append-only, so the work can be interrupted, resumed, and extended by new images.
 """
 
 import json
@@ -43,7 +44,7 @@ class Embeddings:
         self.at: dict[Key, int] = {}
         for index, item in enumerate(pack.items):
             for is_mirrored in (False, True):
-                place = places.get((item.set_name, item.name, is_mirrored))
+                place = places.get((item.digest, is_mirrored))
                 if place is not None:
                     self.at[index, is_mirrored] = place
 
@@ -68,11 +69,18 @@ class Embeddings:
         return {index for index, is_mirrored in self.at if not is_mirrored}
 
 
-def _entries(folder: Path) -> list[tuple[str, str, bool]]:
-    """The folder's entries, in file order."""
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """The folder's entries, in file order.
+
+    Raises:
+        DataError: they are not by content.
+    """
     path = folder / "entries.jsonl"
     lines = path.read_text().splitlines() if path.is_file() else []
-    return [(set_name, name, is_mirrored) for set_name, name, is_mirrored in map(json.loads, lines)]
+    entries = [tuple(json.loads(line)) for line in lines]
+    if any(len(entry) != 2 for entry in entries):
+        raise DataError(f"{path} was written by an earlier version, by names: give another folder, or delete it")
+    return [(digest, is_mirrored) for digest, is_mirrored in entries]
 
 
 def embed(
@@ -99,7 +107,12 @@ def embed(
     train = [int(index) for index in np.random.default_rng(0).permutation(pack.select("train", sets))][:train_most]
     wanted: list[Key] = [(index, False) for index in (*pack.select("val"), *train, *pack.select("test"))]
     wanted += [(index, True) for index in train if is_mirroring]
-    missing = [key for key in wanted if (pack.items[key[0]].set_name, pack.items[key[0]].name, key[1]) not in known]
+    # Copies of an image share their embedding.
+    by_content = {
+        (pack.items[index].digest, is_mirrored): (index, is_mirrored) for index, is_mirrored in reversed(wanted)
+    }
+    missing = [key for key in wanted if by_content[pack.items[key[0]].digest, key[1]] == key]
+    missing = [key for key in missing if (pack.items[key[0]].digest, key[1]) not in known]
     encode = encoder()
     with (folder / "embeddings.f16").open("ab") as values, (folder / "entries.jsonl").open("a") as lines:
         # Removes an embedding that was written only in part.
@@ -110,8 +123,7 @@ def embed(
             values.write(encode(inputs).numpy().astype(np.float16).tobytes())
             values.flush()
             for index, is_mirrored in keys:
-                item = pack.items[index]
-                lines.write(json.dumps([item.set_name, item.name, is_mirrored]) + "\n")
+                lines.write(json.dumps([pack.items[index].digest, is_mirrored]) + "\n")
             lines.flush()
 
 

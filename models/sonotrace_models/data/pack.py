@@ -41,6 +41,8 @@ class Item:
     """Height of the valid area."""
     object_ids: list[int]
     """Ids in the mask with at least `MIN_OBJECT_PX` pixels."""
+    digest: str
+    """Of the packed image and its valid area: what is computed from an image is found by its content, not by its name."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Pack:
         if not path.is_file():
             raise DataError(f"{path} does not exist: run `python -m sonotrace_models pack --out {folder}` first")
         head = json.loads(path.read_text())
+        if any("digest" not in item for item in head["items"]):
+            raise DataError(f"{folder} was packed by an earlier version: run `python -m sonotrace_models pack` again")
         self.items = [Item(**item) for item in head["items"]]
         self.normalisation = Normalisation(**head["normalisation"])
         self.images: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
@@ -125,7 +129,7 @@ def _pack_into(out: Path, rows: Sequence[tuple[Path, Row]]) -> None:
     items, without_mask = [], []
     for index, (folder, row) in enumerate(tqdm(rows, desc="pack")):
         picture = read_image(folder, row)
-        _refuse_copy(first.setdefault(hashlib.sha256(picture.tobytes()).hexdigest(), (folder, row)), (folder, row))
+        _refuse_copy(first.setdefault(digest(picture), (folder, row)), (folder, row))
         ids = read_mask(folder, row, picture.shape)
         if ids is None:
             without_mask.append(row)
@@ -181,7 +185,16 @@ def _packed(row: Row, picture: Grey, ids: Grey | None, image: Grey, mask: Grey) 
         object_ids=[
             int(value) for value, count in zip(values, counts, strict=True) if value and count >= MIN_OBJECT_PX
         ],
+        digest=digest(image, np.array([columns, valid_rows])),
     )
+
+
+def digest(*parts: npt.NDArray[np.generic]) -> str:
+    """The first 32 digits of the SHA-256 of some arrays."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part.tobytes())
+    return whole.hexdigest()[:32]
 
 
 def _normalisation(images: npt.NDArray[np.uint8], items: list[Item], train: list[int]) -> Normalisation:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.manifest import DataError
-from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.pack import Pack, digest
 from sonotrace_models.evaluate.segmenters import Segmenter, trained_teacher
 from sonotrace_models.nets.sonosam import upsample
 from sonotrace_models.prompts import correct, first_points
@@ -58,7 +58,12 @@ class BestMasks:
         """
         if not (folder / "objects.json").is_file():
             raise DataError(f"{folder} holds no masks: run `python -m sonotrace_models best-masks` first")
-        places = {tuple(key): at for at, key in enumerate(json.loads((folder / "objects.json").read_text()))}
+        keys = json.loads((folder / "objects.json").read_text())
+        if not all(isinstance(key, str) for key in keys):
+            raise DataError(
+                f"{folder} was written by an earlier version, by names: run `python -m sonotrace_models best-masks`"
+            )
+        places = {key: at for at, key in enumerate(keys)}
         found = {pair: places.get(_key(pack, *pair)) for pair in pack.objects("train")}
         self.at = {pair: at for pair, at in found.items() if at is not None}
         if not self.at:
@@ -78,9 +83,9 @@ class BestMasks:
         return torch.from_numpy(values).to(device).float() / 255, torch.tensor(is_there, device=device)
 
 
-def _key(pack: Pack, index: int, id_: int) -> tuple[str, str, int]:
-    """The key of an object, the same in every pack."""
-    return pack.items[index].set_name, pack.items[index].name, id_
+def _key(pack: Pack, index: int, id_: int) -> str:
+    """The key of an object, the same in every pack: of the content of its image and of its mask."""
+    return digest(pack.images[index], pack.masks[index] == id_)
 
 
 def make_best_masks(config: BestMasksConfig) -> None:
