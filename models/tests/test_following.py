@@ -73,8 +73,9 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
         return tmp_path / name / "best.pt"
 
     first = train("first", None)
-    (line,) = [json.loads(line) for line in (tmp_path / "first" / "log.jsonl").read_text().splitlines()]
-    assert {"LV_dice", "LA_dice", "LV_dice_systole", "LA_interventions"} <= line.keys()
+    lines = [json.loads(line) for line in (tmp_path / "first" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1]
+    assert {"LV_dice", "LA_dice", "LV_dice_systole", "LA_interventions"} <= lines[0].keys() & lines[1].keys()
     second = train("second", first)
     alone, before, after = (torch.load(path, weights_only=True) for path in (motion, first, second))
     torch.testing.assert_close(before["to_key.weight"], after["to_key.weight"], atol=1e-4, rtol=0)

@@ -59,6 +59,51 @@ def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
 
 
 @torch.no_grad()
+def test_frames_that_are_not_trusted_leave_no_trace() -> None:
+    torch.manual_seed(0)
+    tracker = Tracker().eval()
+    trusted = torch.tensor([True])
+
+    def tracked(frames: Sequence[tuple[int, bool]]) -> Tensor:
+        tracking = Tracking(tracker, 1, torch.device("cpu"), kept_every=2, anchored_every=3)
+        tracking.refer(features(0), shares())
+        for seed, is_trusted in frames:
+            logits = tracking.find(features(seed))
+            tracking.remember(logits.softmax(1), trusted if is_trusted else ~trusted)
+        return logits
+
+    plain = [(1, True), (2, True), (3, True), (4, True), (5, True), (6, True)]
+    # Not just before the anchor is replaced, because its age counts all frames.
+    for at in (3, 4):
+        torch.testing.assert_close(tracked(plain[:at]), tracked([*plain[: at - 1], (90, False), plain[at - 1]]))
+    assert not torch.allclose(tracked(plain[:4]), tracked([*plain[:3], (90, True), plain[3]]))
+
+
+@torch.no_grad()
+def test_sequences_of_a_batch_are_trusted_one_by_one() -> None:
+    torch.manual_seed(0)
+    tracker = Tracker().eval()
+    trust = [[True, True], [False, True], [True, False], [True, True], [False, True], [True, True], [True, True]]
+
+    def tracked(which: slice) -> Tensor:
+        count = len(range(2)[which])
+        tracking = Tracking(tracker, count, torch.device("cpu"), kept_every=2, anchored_every=3)
+        both = [
+            Features(*(torch.cat(parts) for parts in zip(features(at), features(at + 50), strict=True)))
+            for at in range(8)
+        ]
+        tracking.refer(Features(*(part[which] for part in both[0])), shares().expand(count, -1, -1, -1))
+        for frame, of_frame in zip(both[1:], trust, strict=True):
+            logits = tracking.find(Features(*(part[which] for part in frame)))
+            tracking.remember(logits.softmax(1), torch.tensor(of_frame[which]))
+        return logits
+
+    together = tracked(slice(0, 2))
+    for at in range(2):
+        torch.testing.assert_close(together[at], tracked(slice(at, at + 1))[0], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 def test_remembered_masks_may_differ_from_the_tracked_ones() -> None:
     torch.manual_seed(0)
     tracker = Tracker().eval()

@@ -5,17 +5,20 @@ one in every few frames is stored, and each frame that the user corrected. The s
 anchor, whose masks are warped to later frames, is the reference at first. Later it is replaced at a fixed interval, and by
 each frame that the user corrected.
 
+A frame whose masks are not trusted leaves all of this as it was: a mask that shrinks while its object is hidden would teach
+the tracker that there is no object. The next frame is then tracked from the last trusted one.
+
 A tracked mask can be refined: the segmenter draws it again, and a weighted mean of both is remembered. The tracker knows the
 appearance of the object, the segmenter the position of edges.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from sonotrace_models.nets.decoder import Decoder
-from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.encoder import Features, Textures
 from sonotrace_models.nets.motion import Moved, still
 from sonotrace_models.nets.tracker import (
     IDS,
@@ -62,12 +65,14 @@ class Tracking:
         self._is_valid = torch.zeros(batch, SLOTS, device=device)
         self._short = self._slots[0]
         self._anchor: Anchor
-        self.since_anchor = 0
-        """Frames since the anchor."""
+        self._since_anchor = torch.zeros(batch, dtype=torch.long, device=device)
         self._features: Features
         self._found: Step
-        self._next = self._last = 1
-        self._since_kept = 0
+        self._next = torch.ones_like(self._since_anchor)
+        self._last = torch.ones_like(self._since_anchor)
+        """The slot of the ring that is written next, and the one that was written last."""
+        self._since_kept = torch.zeros_like(self._since_anchor)
+        """Trusted frames since then."""
         self.present = torch.zeros(batch, IDS, device=device)
         """1 for ids that are tracked, and for the background."""
 
@@ -79,7 +84,8 @@ class Tracking:
         """
         self._short = self._memory(features, shares)
         self._slots[0] = self._short
-        self._set_anchor(features, shares, still(len(shares), shares.device).step)
+        self._anchor = Anchor(features.textures, shares, still(len(shares), shares.device))
+        self._since_anchor = torch.zeros_like(self._since_anchor)
         self._is_valid = self._is_valid.clone()
         self._is_valid[:, 0] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
@@ -88,12 +94,12 @@ class Tracking:
     def correct(self, features: Features, shares: Tensor) -> None:
         """Replaces the current frame's masks by the user's. The frame becomes the previous frame and the anchor, and is stored
         in the ring; the reference stays."""
+        every = torch.ones_like(self._next, dtype=torch.bool)
         self._short = self._memory(features, shares)
-        self._set_anchor(features, shares, self._anchor.so_far.step)
-        if self._since_kept == 0:
-            # This frame was already stored with its wrong masks: overwrite them.
-            self._next = self._last
-        self._store()
+        self._set_anchor(features, shares, self._anchor.so_far.step, every)
+        # A frame that was just stored with its wrong masks is overwritten.
+        self._next = torch.where(self._since_kept == 0, self._last, self._next)
+        self._store(every)
 
     def advance(self, features: Features) -> Tensor:
         """Tracks the next frame and remembers its masks. Returns logits [batch, 11, 128, 128], very low for ids that are not
@@ -106,7 +112,7 @@ class Tracking:
         """Tracks the next frame; the caller must call `remember` afterwards."""
         self._features = features
         self._found = self.tracker(features, self._slots, self._is_valid, self._short, self._anchor)
-        self.since_anchor += 1
+        self._since_anchor = self._since_anchor + 1
         return self._found.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
 
     @property
@@ -114,33 +120,63 @@ class Tracking:
         """Motion of the last tracked frame since the anchor."""
         return self._found.moved
 
-    def remember(self, shares: Tensor) -> None:
-        """Remembers the last tracked frame with the masks `shares`, [batch, 11, 128, 128]."""
-        self._short = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
+    @property
+    def since_anchor(self) -> int:
+        """Frames since the anchor of the first sequence: of all, if each of their frames was trusted."""
+        return int(self._since_anchor[0])
+
+    def remember(self, shares: Tensor, is_trusted: Tensor | None = None) -> None:
+        """Remembers the last tracked frame with the masks `shares`, [batch, 11, 128, 128], of the sequences in which it
+        `is_trusted`, [batch] bool; of all by default."""
+        trusted = torch.ones_like(self._next, dtype=torch.bool) if is_trusted is None else is_trusted
+        found = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
+        self._short = _chosen(trusted, found, self._short)
         so_far = Moved(*(part.detach() for part in self._found.moved))
-        self._anchor = self._anchor._replace(so_far=so_far)
-        if self.since_anchor >= self.anchored_every:
-            self._set_anchor(self._features, shares, so_far.step)
-        self._since_kept += 1
-        if self._since_kept >= self.kept_every:
-            self._store()
+        self._anchor = self._anchor._replace(so_far=_chosen(trusted, so_far, self._anchor.so_far))
+        self._set_anchor(self._features, shares, so_far.step, trusted & (self._since_anchor >= self.anchored_every))
+        self._since_kept = self._since_kept + trusted
+        self._store(trusted & (self._since_kept >= self.kept_every))
 
     def _memory(self, features: Features, shares: Tensor) -> Memory:
         seen = self.tracker.look(features)
         return Memory(seen.key, seen.value, self.tracker.identify(shares))
 
-    def _set_anchor(self, features: Features, shares: Tensor, step: Tensor) -> None:
-        """Makes a frame the anchor."""
-        self._anchor = Anchor(features.textures, shares, Moved(torch.zeros_like(step), step))
-        self.since_anchor = 0
+    def _set_anchor(self, features: Features, shares: Tensor, step: Tensor, where: Tensor) -> None:
+        """Makes a frame the anchor of some sequences, [batch] bool."""
+        if where.any():
+            before, textures = self._anchor, features.textures
+            self._anchor = Anchor(
+                _chosen(where, textures, before.textures),
+                _either(where, shares, before.shares),
+                _chosen(where, Moved(torch.zeros_like(step), step), before.so_far),
+            )
+            self._since_anchor = torch.where(where, 0, self._since_anchor)
 
-    def _store(self) -> None:
-        """Stores the previous frame's memory in the ring."""
-        self._since_kept = 0
-        self._slots[self._next] = self._short
-        self._is_valid = self._is_valid.clone()
-        self._is_valid[:, self._next] = 1
-        self._last, self._next = self._next, self._next % (SLOTS - 1) + 1
+    def _store(self, where: Tensor) -> None:
+        """Stores the short-term memory of some sequences, [batch] bool, in the ring."""
+        if where.any():
+            for slot in range(1, SLOTS):
+                self._slots[slot] = _chosen(where & (self._next == slot), self._short, self._slots[slot])
+            slots = torch.arange(SLOTS, device=where.device)
+            self._is_valid = torch.where(where[:, None] & (slots == self._next[:, None]), 1.0, self._is_valid)
+            self._since_kept = torch.where(where, 0, self._since_kept)
+            self._last = torch.where(where, self._next, self._last)
+            self._next = torch.where(where, self._next % (SLOTS - 1) + 1, self._next)
+
+
+Parts = TypeVar("Parts", Memory, Moved, Textures)
+
+
+def _either(where: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """[batch, ...]: the new values of some sequences, [batch] bool, the old ones of the others."""
+    return torch.where(where.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def _chosen(where: Tensor, new: Parts, old: Parts) -> Parts:
+    """`_either` of each part; nothing is copied if all sequences, or none, get the new ones."""
+    if where.all():
+        return new
+    return type(new)(*(_either(where, *both) for both in zip(new, old, strict=True))) if where.any() else old
 
 
 def shares_of(ids: Tensor) -> Tensor:
