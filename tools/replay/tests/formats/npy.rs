@@ -156,7 +156,7 @@ fn frames_that_cannot_be_written_are_refused() {
     let bad = FrameDescriptor { lines: 0, ..good };
     assert!(encode(&[(bad, payload.clone())]).starts_with("a.npy, frame 1: frame field `lines`"));
     assert!(encode(&[(good, vec![])]).starts_with("a.npy, frame 1: frame payload holds 0 bytes"));
-    let vendor = FrameDescriptor { amplitude_law: LAW_VENDOR_TABLE, ..good };
+    let vendor = FrameDescriptor { amplitude_law: LAW_VENDOR_TABLE, flags: 0, ..good };
     assert!(encode(&[(vendor, payload)]).contains("vendor's amplitude table"));
 }
 
