@@ -326,8 +326,8 @@ def _sources(events: Events, moved: Tensor, view: View, *, is_still: bool) -> Te
     y, x = torch.meshgrid(torch.arange(SIZE).float(), torch.arange(SIZE).float(), indexing="ij")
     place = torch.stack([x, y], -1).expand(frames, -1, -1, -1)
     if not is_still:
-        apex = torch.tensor(view.apex)
-        place = apex + (place - apex) * events.zoom[:, None, None, None]
+        face = torch.tensor(view.face)
+        place = face + (place - face) * events.zoom[:, None, None, None]
         place = place - torch.stack([events.slide_px, torch.zeros(frames)], -1)[:, None, None]
     # Beyond the image, tissue moves as at its edge.
     grid = (2 * place + 1) / SIZE - 1

@@ -46,9 +46,8 @@ class View:
     """[256, 256]: position across the beams, 0 at the left side of the field of view, 1 at the right one"""
     depth: Grey
     """[256, 256]: along the beams, 0 at the probe, 1 at the deepest pixel"""
-    apex: tuple[float, float]
-    """x and y in pixels about which a change of depth scales the image: where the sides of a sector meet; for parallel sides
-    the middle of the top"""
+    face: tuple[float, float]
+    """x and y in pixels of the middle of the probe's face, about which a change of depth scales the image"""
 
 
 def view_of(grey: Ids) -> View:
@@ -69,10 +68,9 @@ def view_of(grey: Ids) -> View:
         apex_x = float(np.mean([np.polyval(side, apex_y) for side in sides]))
         across, along = np.arctan2(x - apex_x, y - apex_y), np.hypot(x - apex_x, y - apex_y)
     else:
-        apex_x, apex_y = float((left + right).mean() / 2), float(top)
         across, along = x, y
     beam, depth = (_unit(values, inside) for values in (across, along))
-    return View(inside, beam, depth, (apex_x, apex_y))
+    return View(inside, beam, depth, (float(left[0] + right[0]) / 2, float(top)))
 
 
 def _hull(grey: Ids) -> Mask:
