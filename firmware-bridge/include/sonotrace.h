@@ -993,8 +993,9 @@ sonotrace_status_e sonotrace_counters_sized(const sonotrace_session_t *session,
 
 // Closes a session: frames that are queued or in work are counted in `dropped_shut_down`. Events that were not fetched are
 // gone, among them `SONOTRACE_EVENT_CLOSED`. The region and the model are the caller's again, and the handle is no longer
-// valid: until the region is used for something else, calls with it return `SONOTRACE_STATUS_NOT_A_SESSION`. `counters`, if not null, receives the final totals, as far as the caller's structure
-// reaches; 0 if the session stays open. Called by `sonotrace_close` of the header, with the size of its structure.
+// valid: until the region is used for something else, calls with it return `SONOTRACE_STATUS_NOT_A_SESSION`. `counters`,
+// if not null, receives the final totals, as far as the caller's structure reaches; 0 if the session stays open. Called by
+// `sonotrace_close` of the header, with the size of its structure.
 //
 // Returns `SONOTRACE_STATUS_BUSY`, and leaves the session open, while any other call on it is in progress, also from
 // within the caller's clock. A poisoned session is closed: the call returns `SONOTRACE_STATUS_POISONED`, and the totals

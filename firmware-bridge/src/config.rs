@@ -239,6 +239,7 @@ impl Config {
         if (self.display_width == 0) != (self.display_height == 0) {
             return refuse("display_height", self.display_height.into(), "0 with a width of 0, else above 0");
         }
+        const { assert!(KEPT_FRAMES_MAX == 64, "the header and this message name the limit") };
         if self.kept_frames == 0 || self.kept_frames > KEPT_FRAMES_MAX {
             return refuse("kept_frames", self.kept_frames.into(), "1 to 64");
         }

@@ -1,5 +1,6 @@
 """The stage that lists hard loops and draws them, to look at before anything is trained on them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,30 +14,32 @@ from sonotrace_models.data.pack import Pack
 
 COLOURS = ((80, 220, 80), (60, 140, 255), (230, 80, 230))
 """Of the objects' outlines: blue, green, red."""
+WHITE = (255, 255, 255)
 SHOWN = 10
 """Frames of a loop, evenly spread."""
 CELL_PX = 192
+Mask = npt.NDArray[np.bool_]
 
 
-def framed(loop: HardLoop, frame: int) -> npt.NDArray[np.uint8]:
-    """A frame with the true outlines, [192, 192, 3]."""
-    grey = (loop.grey[frame, 0].numpy() * 255).astype(np.uint8)
-    picture = np.repeat(grey[..., None], 3, 2)
-    for number, colour in enumerate(COLOURS, start=1):
-        outlined(picture, (loop.ids[frame] == number).numpy(), colour)
-    return cv2.resize(picture, (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA).astype(np.uint8)
+def strip(loop: HardLoop, shown: Sequence[Sequence[Mask]] | None = None) -> npt.NDArray[np.uint8]:
+    """Frames of a loop side by side, with the true outlines in colours. If masks are `shown`, by frame and object, theirs are
+    in colours, and the true ones in white."""
+    cells = []
+    for frame in np.linspace(0, len(loop.grey) - 1, SHOWN).round().astype(int):
+        grey = (loop.grey[frame, 0].numpy() * 255).astype(np.uint8)
+        cell = np.repeat(grey[..., None], 3, 2)
+        for number, colour in enumerate(COLOURS, start=1):
+            _outline(cell, (loop.ids[frame] == number).numpy(), WHITE if shown else colour)
+        if shown:
+            for mask, colour in zip(shown[frame], COLOURS, strict=False):
+                _outline(cell, mask, colour)
+        cells.append(cv2.resize(cell, (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    return np.hstack(cells)
 
 
-def outlined(picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
-    """Draws the outline of a mask."""
+def _outline(picture: npt.NDArray[np.uint8], mask: Mask, colour: tuple[int, int, int]) -> None:
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, colour, 1)
-
-
-def strip(loop: HardLoop) -> npt.NDArray[np.uint8]:
-    """Frames of a loop side by side."""
-    frames = np.linspace(0, len(loop.grey) - 1, SHOWN).round().astype(int)
-    return np.hstack([framed(loop, int(frame)) for frame in frames])
 
 
 def draw_sheets(hard: HardLoops, made: list[Recipe], out: Path) -> None:

@@ -1,6 +1,5 @@
 """The report on hard loops: a table and plots by kind, confidence against Dice, and pictures of the worst loops."""
 
-import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,12 +12,11 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from sonotrace_models.data.hard import KINDS, HardLoop, HardLoops, Recipe, read_recipes
-from sonotrace_models.data.hard_sheets import CELL_PX, COLOURS, SHOWN, outlined
+from sonotrace_models.data.hard import KINDS, HardLoops, Recipe, read_recipes
+from sonotrace_models.data.hard_sheets import strip
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.evaluate.hard import HardResult, as_text, hard_table, play_hard
 from sonotrace_models.evaluate.loops import RefinedFollower
-from sonotrace_models.evaluate.protocol import Mask
 from sonotrace_models.train.confidence import Confidence
 
 mpl.use("Agg")
@@ -53,17 +51,15 @@ def evaluate_hard(
 ) -> list[HardResult]:
     """Plays hard loops. Prints the tables; writes `hard.json`, `hard.png`, `hard_confidence.png` and `hard_worst_KIND.png`."""
     results: list[HardResult] = []
-    worst: dict[str, list[tuple[float, int, npt.NDArray[np.uint8]]]] = {kind: [] for kind in KINDS}
-    for number, recipe in enumerate(tqdm(made, desc="hard loops", mininterval=5)):
+    worst: dict[str, list[tuple[float, npt.NDArray[np.uint8]]]] = {kind: [] for kind in KINDS}
+    for recipe in tqdm(made, desc="hard loops", mininterval=5):
         loop = hard.make(recipe)
         patient = hard.pack.items[hard.at[recipe.set_name, recipe.name]].group
         of_loop, shown = play_hard(follower.net, follower, confidence, loop, recipe, patient)
         results += of_loop
-        # The largest of the negated means are the worst.
-        badness = -float(np.nanmean([result.dice for result in of_loop]))
-        heap = worst[recipe.kind]
-        if len(heap) < WORST or badness > heap[0][0]:
-            (heapq.heappush if len(heap) < WORST else heapq.heapreplace)(heap, (badness, number, picture(loop, shown)))
+        mean = float(np.nanmean([result.dice for result in of_loop]))
+        ranked = sorted([*worst[recipe.kind], (mean, strip(loop, shown))], key=lambda entry: entry[0])
+        worst[recipe.kind] = ranked[:WORST]
     table, judged = hard_table(results), confidence_table(results)
     print(f"\n{as_text(table)}\n\n{'AUROC':14} " + " ".join(f"{f'below {bad}':>12}" for bad in BAD_DICE))
     for kind, row in judged.items():
@@ -73,9 +69,9 @@ def evaluate_hard(
     (out / "hard.json").write_text(json.dumps(_without_nan(report), indent=1))
     draw_by_frame(results, out / "hard.png")
     draw_confidence(results, out / "hard_confidence.png")
-    for kind, heap in worst.items():
-        if heap:
-            cv2.imwrite(str(out / f"hard_worst_{kind}.png"), np.vstack([strip for _, _, strip in sorted(heap)[::-1]]))
+    for kind, ranked in worst.items():
+        if ranked:
+            cv2.imwrite(str(out / f"hard_worst_{kind}.png"), np.vstack([picture for _, picture in ranked]))
     return results
 
 
@@ -86,19 +82,6 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list):
         return [_without_nan(part) for part in value]
     return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def picture(loop: HardLoop, shown: Sequence[Sequence[Mask]]) -> npt.NDArray[np.uint8]:
-    """Frames of a loop side by side, with the true outlines in white and the tracked ones in colours."""
-    cells = []
-    for frame in np.linspace(0, len(loop.grey) - 1, SHOWN).round().astype(int):
-        grey = (loop.grey[frame, 0].numpy() * 255).astype(np.uint8)
-        cell = np.repeat(grey[..., None], 3, 2)
-        for number, (mask, colour) in enumerate(zip(shown[frame], COLOURS, strict=False), start=1):
-            outlined(cell, (loop.ids[frame] == number).numpy(), (255, 255, 255))
-            outlined(cell, mask, colour)
-        cells.append(cv2.resize(cell, (CELL_PX, CELL_PX), interpolation=cv2.INTER_AREA).astype(np.uint8))
-    return np.hstack(cells)
 
 
 def judged_masks(results: Sequence[HardResult]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -26,8 +26,7 @@ pub(crate) fn row_bytes(shape: PanelShape) -> (usize, usize) {
     (row_bytes, k.saturating_mul(PANEL * size_of::<f32>()))
 }
 
-/// Rounds the rows of a piece, multiplies them with its columns, and writes the result. `place` returns the offsets of a row in
-/// the output and in the addends, at column 0.
+/// Rounds the rows of a piece, multiplies them with its columns, and writes the result.
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
     isa: I,

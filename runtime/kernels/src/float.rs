@@ -67,8 +67,7 @@ fn widen(weights: &[i8], panel: &mut [f32]) {
     }
 }
 
-/// Multiplies the rows of a piece with its columns and writes the result. `place` returns the offsets of a row in the output
-/// and in the addends, at column 0.
+/// Multiplies the rows of a piece with its columns and writes the result.
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
     isa: I,

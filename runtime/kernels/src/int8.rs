@@ -40,8 +40,7 @@ pub(crate) fn row_bytes(shape: PanelShape, arithmetic: Arithmetic, packed_bytes:
     (row_bytes, beside.saturating_add(panels))
 }
 
-/// Rounds the rows of a piece, multiplies them with its columns, and writes the result. `place` returns the offsets of a row in
-/// the output and in the addends, at column 0.
+/// Rounds the rows of a piece, multiplies them with its columns, and writes the result.
 #[inline(always)]
 pub(crate) fn multiply<I: Isa>(
     isa: I,

@@ -228,8 +228,8 @@ fn by_table<'a>(
     offsets.next().is_none().then_some(pictures)
 }
 
-/// Groups fragments by frame without an offset table; the first fragment is that table. A frame of run lengths always has one fragment. A
-/// JPEG usually has one too; otherwise a fragment that does not start an image continues the one before.
+/// Groups fragments by frame without an offset table; the first fragment is that table. A frame of run lengths always has one
+/// fragment. A JPEG usually has one too; otherwise a fragment that does not start an image continues the one before.
 fn group<'a>(coding: Coding, fragments: &[Element<'a>], declared: Option<u64>) -> Vec<Vec<&'a [u8]>> {
     let fragments = fragments.get(1..).unwrap_or_default();
     let is_one_each = coding == Coding::RunLength || Some(fragments.len() as u64) == declared;
