@@ -4,13 +4,13 @@
   `f8` [1, 64, 32, 32].
 * `decoder`: the features, `point_coords` [1, 16, 2], `point_labels` [1, 16], `mask_input` [1, 1, 128, 128] and
   `has_mask_input` [1], to `masks` [1, 1, 128, 128], logits, and `iou` [1, 1].
-* `tracker`: the features; `slots_in_use` [1, 4]; for each memory in `MEMORIES`, `MEMORY_key` [1, 256, 128], `MEMORY_value`
-  and `MEMORY_identity` [1, 256, 256]; for the anchor, `anchor_f4` and `anchor_f8` in the shapes of the features, and
+* `tracker`: the features; `known` [1, 6, 11]; for each memory in `MEMORIES`, `MEMORY_key` [1, 256, 128], `MEMORY_value` and
+  `MEMORY_identity` [1, 256, 256]; for the anchor, `anchor_f4` and `anchor_f8` in the shapes of the features, and
   `anchor_shares` [1, 11, 128, 128]; and `so_far_flow` and `so_far_step` [1, 2, 64, 64]; to `logits` [1, 11, 128, 128] and
   this frame's `key` [1, 256, 128], `value` [1, 256, 256], `flow` and `step` [1, 2, 64, 64].
 * `memory`: `shares` [1, 11, 128, 128] to `identity` [1, 256, 256].
 
-All inputs of the tracker except `slots_in_use` are persistent state in banks (`STATE`). There are banks of features,
+All inputs of the tracker except `known` are persistent state in banks (`STATE`). There are banks of features,
 memories, motion and shares. A bank has a slot for each frame that is in use, and the tracker reads several slots of a bank.
 
 Weights are rounded as the model file stores them (`quantize.round_weights`), so that graph and file agree.
@@ -36,7 +36,7 @@ from sonotrace_models.nets.encoder import Encoder, Features, Textures
 from sonotrace_models.nets.motion import SIDE, Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
-from sonotrace_models.nets.tracking import ANCHORED_EVERY, REFINED_TRUST
+from sonotrace_models.nets.tracking import ANCHOR, ANCHORED_EVERY, REFINED_TRUST, SHORT
 from sonotrace_models.quantize import round_weights
 from sonotrace_models.train.confidence import EVIDENCE, Confidence, read_confidence
 from sonotrace_models.weights import with_weights
@@ -114,12 +114,12 @@ class TrackerGraph(nn.Module):
         self.tracker = tracker
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        embedding, f4, f8, in_use, *rest = inputs
+        embedding, f4, f8, known, *rest = inputs
         parts = len(MEMORIES) * len(MEMORY_NAMES)
         *long, short = (Memory(*rest[at : at + len(MEMORY_NAMES)]) for at in range(0, parts, len(MEMORY_NAMES)))
         anchor_f4, anchor_f8, shares, *so_far = rest[parts:]
         anchor = Anchor(Textures(anchor_f4, anchor_f8), shares, Moved(*so_far))
-        step = self.tracker(Features(embedding, f4, f8), long, in_use, short, anchor)
+        step = self.tracker(Features(embedding, f4, f8), long, known, short, anchor)
         return step.logits, step.key, step.value, *step.moved
 
 
@@ -179,7 +179,9 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
             seen = tracker.look(Features(*features))
             kept = [part.half().float() for part in (seen.key, seen.value, memory(shares))]
         inputs = dict(zip(FEATURE_NAMES, features, strict=True))
-        inputs |= {"slots_in_use": torch.tensor([[1.0, 0.0, 0.0, 0.0]])}
+        known = torch.zeros(1, len(MEMORIES) + 1, IDS)
+        known[:, [0, SHORT, ANCHOR]] = 1
+        inputs |= {"known": known}
         for memory_name in MEMORIES:
             inputs |= {f"{memory_name}_{name}": part for name, part in zip(MEMORY_NAMES, kept, strict=True)}
         inputs |= {"anchor_f4": features[1].roll(1, 3), "anchor_f8": features[2].roll(1, 3), "anchor_shares": shares}
@@ -227,7 +229,9 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "tokens": TOKENS,
             "ids": IDS,
             "memory": "reference, then a ring of recent frames: each that was corrected, and every few others; previous is "
-            "the frame before; slots_in_use is 1 for the reference and the recent ones that hold a frame",
+            "the last frame that was remembered",
+            "known": "1 for the ids that a memory knows, in the order of the memories, the anchor last; an empty slot knows "
+            "none, not even the background (id 0)",
             "anchor": "its features and its masks' shares as they were remembered: the reference first, then each frame "
             "that was corrected, and every few others",
             "anchored_every": ANCHORED_EVERY,

@@ -139,3 +139,17 @@ def test_an_untrained_network_keeps_the_previous_flow() -> None:
     found = Motion()(textures, textures, Moved(flow(1.5, -2), flow(0.5, 0))).moved
     torch.testing.assert_close(found.flow, flow(1.5, -2), atol=1e-4, rtol=0)
     torch.testing.assert_close(found.step, flow(0, 0), atol=1e-4, rtol=0)
+
+
+def test_gradients_in_bf16_are_finite_with_channels_last() -> None:
+    generator = torch.Generator().manual_seed(0)
+    net = Motion().to(memory_format=torch.channels_last)
+    now, anchor = (
+        Textures(torch.randn(2, 32, 64, 64, generator=generator), torch.randn(2, 64, 32, 32, generator=generator))
+        for _ in range(2)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net(now, anchor, still(2, torch.device("cpu")))
+        (found.hidden.float().square().mean() + found.moved.flow.sum()).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name

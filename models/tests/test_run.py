@@ -65,6 +65,12 @@ def test_steps_without_effect_are_counted(tmp_path: Path) -> None:
     assert torch.isfinite(run.plain.value)
 
 
+def test_a_run_ends_if_all_steps_are_without_effect(tmp_path: Path) -> None:
+    schedule = Schedule(steps=100, validate_every=200, checkpoint_every=200, warmup_steps=0)
+    with pytest.raises(DataError, match="50 steps in a row had a NaN or infinite gradient, and no effect"):
+        train(tmp_path, Config(schedule=schedule), factors=[1.0] + [float("nan")] * 99)
+
+
 def test_the_configuration_is_json_and_true_after_a_resume(tmp_path: Path) -> None:
     train(tmp_path, Config())
     config = Config(schedule=Schedule(steps=6, validate_every=3, checkpoint_every=1, warmup_steps=0))

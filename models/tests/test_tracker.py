@@ -9,8 +9,8 @@ from sonotrace_models.nets.encoder import Features, Textures
 from sonotrace_models.nets.layers import interleave, separate
 from sonotrace_models.nets.motion import Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
-from sonotrace_models.nets.tracking import Tracking, shares_of
+from sonotrace_models.nets.tracker import IDS, MASK_SIDE, MEMORIES, SLOTS, TOKENS, Anchor, Memory, Tracker
+from sonotrace_models.nets.tracking import ANCHOR, Tracking, shares_of
 
 MACS_MAX = 3.5e9
 """At 256 x 256: encoder, tracking step, memory step and one decode."""
@@ -40,22 +40,29 @@ def memory(seed: int) -> Memory:
     return memories(1, seed)[0]
 
 
+def known() -> torch.Tensor:
+    """Every memory knows every id."""
+    return torch.ones(1, MEMORIES, IDS)
+
+
 @torch.no_grad()
 def test_empty_slots_have_no_effect() -> None:
     tracker = Tracker().eval()
     long, last = memories(SLOTS, 1), (memory(2), anchor(3))
-    valid = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    some, all_ = known(), known()
+    some[:, [1, 3]] = 0
+    all_[:, 3] = 0
     other = [long[0], Memory(*(torch.full_like(part, 9) for part in long[1])), *long[2:]]
-    first, second = (tracker(features(0), slots, valid, *last).logits for slots in (long, other))
+    first, second = (tracker(features(0), slots, some, *last).logits for slots in (long, other))
     torch.testing.assert_close(first, second)
-    changed = tracker(features(0), other, torch.tensor([[1.0, 1.0, 1.0, 0.0]]), *last).logits
+    changed = tracker(features(0), other, all_, *last).logits
     assert (changed - first).abs().max() > 1e-3
 
 
 @torch.no_grad()
 def test_shapes() -> None:
     tracker = Tracker().eval()
-    step = tracker(features(0), memories(SLOTS, 1), torch.ones(1, SLOTS), memory(2), anchor(3))
+    step = tracker(features(0), memories(SLOTS, 1), known(), memory(2), anchor(3))
     assert step.logits.shape == (1, IDS, MASK_SIDE, MASK_SIDE)
     identity = tracker.identify(torch.rand(1, IDS, MASK_SIDE, MASK_SIDE))
     assert Memory(step.key, step.value, identity)._fields == memory(0)._fields
@@ -81,6 +88,31 @@ def test_an_untrained_tracker_propagates_labels_in_the_same_way_for_all_ids() ->
     table = torch.arange(IDS)
     table[3], table[8] = 10, 1
     torch.testing.assert_close(propagated(table[ids.long()].float()), table[found])
+
+
+@torch.no_grad()
+def test_memories_that_do_not_know_an_object_say_nothing_of_it() -> None:
+    torch.manual_seed(0)
+    tracker, frame = Tracker().eval(), features(0)
+    ids = torch.zeros(1, 256, 256)
+    ids[:, 40:120, 60:140], ids[:, 150:230, 100:200] = 1, 2
+    whole, without_first = shares_of(ids), shares_of(ids * (ids != 1))
+    seen = tracker.look(frame)
+    earlier, later = (Memory(seen.key, seen.value, tracker.identify(shares)) for shares in (whole, without_first))
+    still_there = Moved(torch.zeros(1, 2, 64, 64), torch.zeros(1, 2, 64, 64))
+    late_anchor = Anchor(frame.textures, without_first, still_there)
+
+    def found(knows: torch.Tensor) -> torch.Tensor:
+        step = tracker(frame, [later] * SLOTS, knows, earlier, late_anchor)
+        return step.logits.argmax(1)
+
+    truth = whole.argmax(1)
+    assert (found(known())[truth == 1] == 1).float().mean() < 0.05
+    others = known()
+    others[:, [*range(SLOTS), ANCHOR], 1] = 0
+    assert (found(others)[truth == 1] == 1).float().mean() > 0.85
+    # The other object is found as before.
+    assert ((found(others) == 2) == (found(known()) == 2)).float().mean() > 0.999
 
 
 def test_interleave_inverts_separate() -> None:
@@ -110,7 +142,7 @@ def test_all_together_fit_the_budget() -> None:
     with FlopCounterMode(display=False) as counter:
         found = student.encoder(torch.zeros(1, 1, 256, 256))
         student.decoder(*found, prompt)
-        tracker(found, memories(SLOTS, 1), torch.ones(1, SLOTS), memory(2), anchor(3))
+        tracker(found, memories(SLOTS, 1), known(), memory(2), anchor(3))
         tracker.identify(torch.zeros(1, IDS, MASK_SIDE, MASK_SIDE))
     macs = counter.get_total_flops() / 2
     assert macs <= MACS_MAX

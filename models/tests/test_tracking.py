@@ -36,6 +36,11 @@ def shares() -> Tensor:
     return shares_of(ids)
 
 
+def in_use(tracking: Tracking) -> list[float]:
+    slots: list[float] = tracking._known[0, :SLOTS, 0].tolist()
+    return slots
+
+
 @torch.no_grad()
 def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
     torch.manual_seed(0)
@@ -50,7 +55,7 @@ def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
         if frame % 2 == 0:
             kept.append(tracker.look(features(frame)).key)
     assert tracking._slots[0] is reference
-    assert tracking._is_valid.tolist() == [[1.0] * SLOTS]
+    assert in_use(tracking) == [1.0] * SLOTS
     in_ring = [slot.key for slot in tracking._slots[1:]]
     assert len(in_ring) == 3
     for key in kept[-3:]:
@@ -62,7 +67,7 @@ def test_the_reference_stays_and_the_ring_keeps_the_newest() -> None:
 def test_frames_that_are_not_trusted_leave_no_trace() -> None:
     torch.manual_seed(0)
     tracker = Tracker().eval()
-    trusted = torch.tensor([True])
+    trusted = torch.ones(1, IDS, dtype=torch.bool)
 
     def tracked(frames: Sequence[tuple[int, bool]]) -> Tensor:
         tracking = Tracking(tracker, 1, torch.device("cpu"), kept_every=2, anchored_every=3)
@@ -77,6 +82,24 @@ def test_frames_that_are_not_trusted_leave_no_trace() -> None:
     for at in (3, 4):
         torch.testing.assert_close(tracked(plain[:at]), tracked([*plain[: at - 1], (90, False), plain[at - 1]]))
     assert not torch.allclose(tracked(plain[:4]), tracked([*plain[:3], (90, True), plain[3]]))
+
+
+@torch.no_grad()
+def test_a_frame_does_not_know_the_objects_whose_masks_are_not_trusted() -> None:
+    torch.manual_seed(0)
+    tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"), kept_every=2, anchored_every=2)
+    tracking.refer(features(0), shares())
+    everything = torch.ones(1, IDS, dtype=torch.bool)
+    only_second = everything.clone()
+    only_second[0, 1] = False
+    for frame, trusted in enumerate((everything, only_second), start=1):
+        tracking.remember(tracking.find(features(frame)).softmax(1), trusted)
+    knows_first = tracking._known[0, :, 1].tolist()
+    # Slots, the previous frame, the anchor: the second frame is in a slot, and the anchor.
+    assert knows_first == [1, 0, 0, 0, 0, 0]
+    assert tracking._known[0, :, 2].tolist() == [1, 1, 0, 0, 1, 1]
+    tracking.correct(features(2), shares())
+    assert tracking._known[0, :, 1].tolist() == [1, 1, 0, 0, 1, 1]
 
 
 @torch.no_grad()
@@ -95,7 +118,7 @@ def test_sequences_of_a_batch_are_trusted_one_by_one() -> None:
         tracking.refer(Features(*(part[which] for part in both[0])), shares().expand(count, -1, -1, -1))
         for frame, of_frame in zip(both[1:], trust, strict=True):
             logits = tracking.find(Features(*(part[which] for part in frame)))
-            tracking.remember(logits.softmax(1), torch.tensor(of_frame[which]))
+            tracking.remember(logits.softmax(1), torch.tensor(of_frame[which])[:, None].expand(-1, IDS))
         return logits
 
     together = tracked(slice(0, 2))
@@ -153,7 +176,7 @@ def test_a_correction_is_stored_beside_the_reference() -> None:
     tracking.correct(features(1), shares().flip(3))
     assert tracking._slots[0] is reference
     assert tracking._slots[1] is tracking._short
-    assert tracking._is_valid.tolist() == [[1.0, 1.0, 0.0, 0.0]]
+    assert in_use(tracking) == [1.0, 1.0, 0.0, 0.0]
     labels = tracking._short.identity[..., -LABELS:]
     torch.testing.assert_close(labels, tracking.tracker.identify(shares().flip(3))[..., -LABELS:])
 
@@ -170,7 +193,7 @@ def test_a_correction_overwrites_the_frames_wrong_masks() -> None:
         tracking.correct(features(2), given)
     assert tracking._slots[1] is first
     assert tracking._slots[2] is tracking._short is not wrong
-    assert tracking._is_valid.tolist() == [[1.0, 1.0, 1.0, 0.0]]
+    assert in_use(tracking) == [1.0, 1.0, 1.0, 0.0]
     tracking.advance(features(3))
     assert tracking._slots[3] is tracking._short
 

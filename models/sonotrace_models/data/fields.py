@@ -88,3 +88,25 @@ def random_view(generator: Generator, batch: int, strength: float = 1.0) -> Tens
     field = bend(field, torch.where(is_bent, uniform(generator, (batch,), 0.3, 1.2), 0.0))
     is_deformed = chance(generator, batch, 0.3 * strength)
     return field + smooth(generator, batch, 5, torch.where(is_deformed, uniform(generator, (batch,), 0.01, 0.04), 0.0))
+
+
+def swaying(generator: Generator, frames: int, knots: int) -> Tensor:
+    """[frame, 256, 256, 2]: the field of tissue that deforms (noise at `knots` x `knots` points), turns and pulses in periods,
+    and slides a little; the identity in the first frame."""
+    device = generator.device
+    time = torch.arange(frames, device=device) / 10
+    rate, start = uniform(generator, (2,), 0.3, 1.2), uniform(generator, (2,), 0, 1)
+    amplitude = uniform(generator, (1,), 0.0, 0.07)
+    shape = smooth(generator, 1, knots, amplitude)
+    beat = torch.sin(2 * torch.pi * (rate[0] * time + start[0])) - torch.sin(2 * torch.pi * start[0])
+    swing = torch.sin(2 * torch.pi * (rate[1] * time + start[1])) - torch.sin(2 * torch.pi * start[1])
+    angle, pulse, slide = (uniform(generator, (1,), -1, 1) for _ in range(3))
+    direction = F.normalize(torch.randn(1, 2, generator=generator, device=device), dim=1)
+    field = affine(
+        identity(frames, device),
+        0.12 * angle * swing,
+        torch.exp(0.12 * pulse * beat),
+        0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
+        torch.zeros(frames, dtype=torch.bool, device=device),
+    )
+    return field + beat[:, None, None, None] * shape

@@ -21,13 +21,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sonotrace_models import SIZE
-from sonotrace_models.data.fields import identity
+from sonotrace_models.data.fields import identity, swaying
 from sonotrace_models.data.loops import CARDIAC, TRACKED_IDS, Loops, drift
 from sonotrace_models.data.loops import FRAMES as BEAT_FRAMES
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.scene import SIDE_MARGIN, Canvas, View, canvas_of, tissue, view_of
-from sonotrace_models.data.sequences import swaying
 
 HEARTS, OTHERS = 8, 4
 """Loops of each kind: of hearts, and of each other set."""
@@ -63,6 +62,11 @@ class HardLoop:
     """[frame, 256, 256]: hidden parts included"""
     visibility: Tensor
     """[frame, object]: share of the object's area that can be seen, 0 to 1"""
+    sources: Tensor
+    """[frame, 256, 256, 2]: the position of each pixel's tissue in the image, x and y in [-1, 1]; outside that range, beyond
+    the image"""
+    scenes: Tensor
+    """[frame]: 0 for the patient's own tissue, 1 for air, 2 for another patient"""
 
     @property
     def is_present(self) -> Tensor:
@@ -207,6 +211,32 @@ KINDS = {
 }
 
 
+PRACTISED = (
+    "slide",
+    "slide",
+    "slide_tissue",
+    "slide_tissue",
+    "shadow",
+    "shadow",
+    "depth",
+    "gain",
+    "air",
+    "other_patient",
+)
+"""Kinds that are learnt from; those that stand here twice, twice as often."""
+
+
+def _vary(events: Events, numbers: np.random.Generator) -> None:
+    """Slides that end half-way, other changes of depth, and, now and then, two things at once."""
+    if numbers.random() < 0.3:
+        events.slide_px = events.slide_px * float(numbers.uniform(0.3, 0.9))
+    events.zoom = events.zoom ** float(numbers.uniform(-0.8, 1.3))
+    if numbers.random() < 0.15:
+        start = int(numbers.integers(1, len(events.gain)))
+        events.gain[start:] *= float(np.exp(numbers.uniform(-0.8, 0.6)))
+        events.noise[start:] += float(numbers.uniform(0, 0.05))
+
+
 def recipes(pack: Pack, loops: Loops | None, split: str) -> list[Recipe]:
     """The hard loops of a split: for each kind, images of all sets; hearts are those that there are loops of. The same pack
     gives the same ones."""
@@ -277,20 +307,50 @@ class HardLoops:
         kind = KINDS[recipe.kind]
         numbers = np.random.default_rng(recipe.seed)
         generator = torch.Generator().manual_seed(recipe.seed)
+        return self._made(kind, kind.frames, index, other, numbers, generator)
+
+    def practise(
+        self, index: int, other: int, frames: int, numbers: np.random.Generator, generator: Generator
+    ) -> HardLoop:
+        """A loop to learn from: of a random kind, faster or slower, and stronger or weaker than those that are evaluated.
+
+        Args:
+            index, other: images in the pack.
+        """
+        kind = KINDS[str(numbers.choice(PRACTISED))]
+        return self._made(kind, frames, index, other, numbers, generator, is_varied=True)
+
+    def _made(
+        self,
+        kind: Kind,
+        frames: int,
+        index: int,
+        other: int,
+        numbers: np.random.Generator,
+        generator: Generator,
+        *,
+        is_varied: bool = False,
+    ) -> HardLoop:
         grey, ids = np.asarray(self.pack.images[index]), self._numbered(index)
         around = None
         if kind.is_among_others:
             picture, mask = (np.asarray(part[other]) for part in (self.pack.images, self.pack.masks))
             around = tissue(picture, mask, view_of(picture))
         canvas = canvas_of(grey, ids, around)
-        events = kind.events(kind.frames, canvas, numbers)
-        moved = self._motion(index, kind.frames, generator, numbers)
-        return _seen(canvas, events, moved, self._other_frames(other, kind.frames), generator)
+        events = kind.events(frames, canvas, numbers)
+        if is_varied:
+            _vary(events, numbers)
+        moved = self._motion(index, frames, generator, numbers)
+        return _seen(canvas, events, moved, self._other_frames(other, frames), generator)
 
     def _index(self, set_name: str, name: str) -> int:
         if (set_name, name) not in self.at:
             raise DataError(f"the pack holds no image {name} of set {set_name}, which a hard loop needs")
         return self.at[set_name, name]
+
+    def is_usable(self, index: int) -> bool:
+        """Whether an image has an object that is large enough."""
+        return bool(self._numbered(index).any())
 
     def _numbered(self, index: int) -> npt.NDArray[np.uint8]:
         """The ids of an image's objects to follow, numbered from 1: of a heart ventricle and atrium, else the largest ones."""
@@ -371,4 +431,10 @@ def _seen(canvas: Canvas, events: Events, moved: Tensor, other: Tensor, generato
     numbers = torch.arange(1, int(canvas.ids.max()) + 1)[None, :, None, None]
     seen = ((ids[:, None] == numbers) & (events.echo > SHADOWED)[:, None]).flatten(2).sum(2)
     full = (whole[:, None] == numbers).flatten(2).sum(2) / events.zoom[:, None] ** 2
-    return HardLoop(grey[:, None], ids, (seen / full.clamp(min=1)).clamp(max=1))
+    return HardLoop(
+        grey[:, None],
+        ids,
+        (seen / full.clamp(min=1)).clamp(max=1),
+        (2 * sources + 1) / SIZE - 1,
+        events.is_air.long() + 2 * (events.is_other & ~events.is_air),
+    )

@@ -1,4 +1,4 @@
-"""Sequences with masks for training the tracker: deformed still images, cardiac loops, and annotated recordings."""
+"""Sequences with masks for training the tracker: deformed still images, cardiac loops, annotated recordings, hard loops."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,19 +9,18 @@ from torch import Generator, Tensor
 
 from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.fields import (
-    affine,
     compose,
     identity,
     random_view,
-    smooth,
-    uniform,
+    swaying,
     warp,
     warp_ids,
 )
+from sonotrace_models.data.hard import HardLoops
 from sonotrace_models.data.loops import MIDDLE, Loops, drift
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sampling import Sampler
-from sonotrace_models.nets.tracker import OBJECTS
+from sonotrace_models.nets.tracker import IDS, OBJECTS
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class Shares:
     loops: float = 0.45
     runs: float = 0.08
     """Annotated recordings."""
+    hard: float = 0.0
+    """Hard loops of all sets (`data.hard`)."""
 
 
 class Sequences(NamedTuple):
@@ -45,6 +46,8 @@ class Sequences(NamedTuple):
     range if there is none"""
     scenes: Tensor
     """[batch, frame]: frames of a sequence with the same number show the same image, moved"""
+    visibility: Tensor
+    """[batch, frame, 11]: share of each id's area that can be seen"""
 
 
 class Clip(NamedTuple):
@@ -78,6 +81,7 @@ class SequenceSource:
         self.runs = runs(pack, "train")
         self.device = generator.device
         """Device on which sequences are made."""
+        self.hard = HardLoops(pack, loops) if shares.hard > 0 else None
         self.appearance = Appearance().to(self.device)
 
     def draw(self, batch: int, frames: int) -> Sequences:
@@ -88,6 +92,8 @@ class SequenceSource:
         return Sequences(self.appearance(grey, self.generator), *others)
 
     def _one(self, frames: int) -> tuple[Tensor, ...]:
+        if self.hard is not None and self.numbers.random() < self.shares.hard:
+            return self._hard(self.hard, frames)
         kind = self.numbers.random()
         if self.loops is not None and kind < self.shares.loops:
             clip = self._loop(frames)
@@ -97,7 +103,29 @@ class SequenceSource:
             clip = self._deformed(frames)
         field = compose(clip.motion, random_view(self.generator, 1, 0.8).expand(frames, -1, -1, -1))
         grey, ids = warp(clip.grey, field), warp_ids(clip.ids, field)
-        return drift(grey, self.generator)[:, 0], self._renumbered(ids[:, 0]), origins_of(field), clip.scenes
+        table = self._numbers_of(ids[0])
+        shown = torch.ones(frames, IDS, device=self.device)
+        return drift(grey, self.generator)[:, 0], table[ids[:, 0].long()], origins_of(field), clip.scenes, shown
+
+    def _hard(self, hard: HardLoops, frames: int) -> tuple[Tensor, ...]:
+        """A hard loop in a random view. It is made on the CPU."""
+        index, *others = self.sampler.draw(8)
+        while not hard.is_usable(index):
+            (index,) = self.sampler.draw(1)
+        group = self.pack.items[index].group
+        other = next((at for at in others if self.pack.items[at].group != group), index)
+        generator = torch.Generator().manual_seed(int(self.numbers.integers(2**31)))
+        loop = hard.practise(index, other, frames, self.numbers, generator)
+        view = random_view(self.generator, 1, 0.8).expand(frames, -1, -1, -1)
+        grey, ids = warp(loop.grey.to(self.device), view), warp_ids(loop.ids[:, None].to(self.device), view)
+        table = self._numbers_of(ids[0])
+        shown = torch.ones(frames, IDS, device=self.device)
+        visibility = loop.visibility.to(self.device)
+        for number in range(1, visibility.shape[1] + 1):
+            if table[number] > 0:
+                shown[:, int(table[number])] = visibility[:, number - 1]
+        origins = origins_of(compose(loop.sources.to(self.device), view))
+        return grey[:, 0], table[ids[:, 0].long()], origins, loop.scenes.to(self.device), shown
 
     def _loop(self, frames: int) -> Clip:
         """Part of a cardiac loop, forwards or backwards, at a random pace; sometimes with the real end-systolic frame."""
@@ -137,37 +165,15 @@ class SequenceSource:
         moved = swaying(self.generator, frames, int(self.numbers.integers(3, 6)))
         return Clip(grey, ids, moved, torch.zeros(frames, dtype=torch.long, device=self.device))
 
-    def _renumbered(self, ids: Tensor) -> Tensor:
-        """A random subset of the first frame's objects, with random numbers."""
-        there = [int(id_) for id_ in ids[0].unique().tolist() if id_ > 0]
+    def _numbers_of(self, ids: Tensor) -> Tensor:
+        """[256]: random numbers for a random subset of the first frame's objects, 0 for the others."""
+        there = [int(id_) for id_ in ids.unique().tolist() if id_ > 0]
         self.numbers.shuffle(there)
         count = int(self.numbers.integers(1, len(there) + 1)) if there else 0
         table = torch.zeros(256)
         for id_, number in zip(there[:count], self.numbers.permutation(OBJECTS)[:count] + 1, strict=False):
             table[id_] = float(number)
-        return table.to(ids.device)[ids.long()]
-
-
-def swaying(generator: Generator, frames: int, knots: int) -> Tensor:
-    """[frame, 256, 256, 2]: the field of tissue that deforms (noise at `knots` x `knots` points), turns and pulses in periods,
-    and slides a little; the identity in the first frame."""
-    device = generator.device
-    time = torch.arange(frames, device=device) / 10
-    rate, start = uniform(generator, (2,), 0.3, 1.2), uniform(generator, (2,), 0, 1)
-    amplitude = uniform(generator, (1,), 0.0, 0.07)
-    shape = smooth(generator, 1, knots, amplitude)
-    beat = torch.sin(2 * torch.pi * (rate[0] * time + start[0])) - torch.sin(2 * torch.pi * start[0])
-    swing = torch.sin(2 * torch.pi * (rate[1] * time + start[1])) - torch.sin(2 * torch.pi * start[1])
-    angle, pulse, slide = (uniform(generator, (1,), -1, 1) for _ in range(3))
-    direction = torch.nn.functional.normalize(torch.randn(1, 2, generator=generator, device=device), dim=1)
-    field = affine(
-        identity(frames, device),
-        0.12 * angle * swing,
-        torch.exp(0.12 * pulse * beat),
-        0.12 * slide * swing[:, None] * direction + 0.02 * time[:, None] * direction,
-        torch.zeros(frames, dtype=torch.bool, device=device),
-    )
-    return field + beat[:, None, None, None] * shape
+        return table.to(ids.device)
 
 
 def origins_of(field: Tensor) -> Tensor:

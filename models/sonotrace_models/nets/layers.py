@@ -21,6 +21,17 @@ class LayerNorm2d(nn.Module):
         return F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
 
 
+class DilatedConv2d(nn.Conv2d):
+    """A dilated convolution; in training on a CPU always in f32. In bf16, PyTorch 2.15 computes NaN as its weights' gradient
+    if weights or input have their channels last."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
+
+
 class Mlp(nn.Module):
     """Linear layers with ReLU between them."""
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sonotrace_models import SIZE
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, Textures
-from sonotrace_models.nets.layers import LayerNorm2d, double
+from sonotrace_models.nets.layers import DilatedConv2d, LayerNorm2d, double
 
 SIDE = SIZE // 4
 """Cells along a side of the finest flow."""
@@ -57,7 +57,7 @@ class Motion(nn.Module):
         self.coarse = nn.Sequential(
             nn.Conv2d(OFFSETS + KEYS8, HIDDEN8, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(HIDDEN8, HIDDEN8, 3, padding=2, dilation=2),
+            DilatedConv2d(HIDDEN8, HIDDEN8, 3, padding=2, dilation=2),
             nn.GELU(),
         )
         self.coarse_flow = nn.Conv2d(HIDDEN8, 2, 1)

@@ -13,6 +13,10 @@ each quarter of a token, and attention propagates it with the rest. This finds a
 than tokens. By motion: the masks of an anchor are warped by the tissue's motion since (`motion`). This follows an object by
 fractions of a pixel, but errors of the anchor's masks persist. For each pixel, the pyramid computes the weight of one against
 the other, the weight of both in the logits, and a logit added to the background.
+
+A frame may be remembered in which some objects were not seen. What it shows in their place says nothing of them. So each
+memory has a list of the ids that it knows: an id's labels come from memories that know it, and the background gets what is
+left.
 """
 
 from collections.abc import Sequence
@@ -31,6 +35,8 @@ IDS = OBJECTS + 1
 """Id 0 is the background."""
 SLOTS = 4
 """Slots of long-term memory; slot 0 holds the reference."""
+MEMORIES = SLOTS + 2
+"""The slots, the previous frame, and the anchor."""
 TOKENS = GRID * GRID
 WIDTH = 256
 KEY = 128
@@ -38,6 +44,8 @@ LABEL_CELLS = 2
 """Cells along a side of a token; each cell has labels."""
 LABELS = IDS * LABEL_CELLS**2
 """Channels of the identity that are labels: the last ones."""
+OBJECT_LABELS = OBJECTS * LABEL_CELLS**2
+"""Labels of objects: the last ones, after the background's."""
 WINDOW = 7
 """Reach of the short-term attention, tokens to each side (DeAOT's 15 x 15 window)."""
 MASK_SIDE = 128
@@ -49,6 +57,8 @@ FOLLOWED = 2.0
 """Initial logit of the weight of masks warped by motion against those propagated by attention."""
 NEAR_SIGMA = 0.7
 """Initial spread of the short-term attention, tokens."""
+KNOWN_MASS_MIN = 1e-3
+"""Least share of a token's attention by which labels are divided: below it, no memory that it attends to knows the id."""
 NEVER = -1e4
 """Added to the scores of tokens that are masked from attention; representable in f16."""
 
@@ -174,15 +184,14 @@ class Tracker(nn.Module):
         normed = self.norm(tokens)
         return Seen(tokens, normed, self.to_key(normed), F.silu(self.to_value(normed)))
 
-    def forward(
-        self, features: Features, long: Sequence[Memory], is_valid: Tensor, short: Memory, anchor: Anchor
-    ) -> Step:
+    def forward(self, features: Features, long: Sequence[Memory], known: Tensor, short: Memory, anchor: Anchor) -> Step:
         """The tracking step.
 
         Args:
             features: of the frame.
             long: the four slots' memories, the reference first.
-            is_valid: [batch, 4]: 1 for a slot in use, 0 for an empty one.
+            known: [batch, 6, 11]: 1 for the ids that a memory knows, in the order of `MEMORIES`. A slot that does not know the
+                background is empty.
             short: memory of the previous frame.
             anchor: the frame whose masks are warped.
         """
@@ -190,43 +199,69 @@ class Tracker(nn.Module):
         gate = F.silu(self.to_gate(normed_frame))
         query = key * KEY**-0.5
         batch = len(tokens)
-        empty = ((1 - is_valid) * NEVER)[:, None].split(1, -1)
+        known_long, known_short, known_anchor = known.split((SLOTS, 1, 1), 1)
+        empty = ((1 - known_long[..., :1]) * NEVER).split(1, 1)
         scores = [query @ slot.key.transpose(1, 2) + never for slot, never in zip(long, empty, strict=True)]
-        from_long = attended(torch.cat(scores, -1), long)
+        from_long = attended(torch.cat(scores, -1), long, known_long)
         near = self.near(normed_frame)
         scores = query @ short.key.transpose(1, 2) + near.gather(2, self.offsets.expand(batch, -1, -1)) + self.outside
-        from_short = attended(scores, [short])
+        from_short = attended(scores, [short], known_short)
         both = F.pad(tokens, (0, WIDTH)) + self.propagate(gate, from_long, from_short)
-        trust = self.trust_short(normed_frame).sigmoid()
-        labels = from_long[..., -LABELS:] * (1 - trust) + from_short[..., -LABELS:] * trust
+        trust = self.trust_short(normed_frame).sigmoid() * of_cells(known_short)
+        labels = from_long[..., -OBJECT_LABELS:] * (1 - trust) + from_short[..., -OBJECT_LABELS:] * trust
         flow = self.motion(features.textures, anchor.textures, anchor.so_far)
         followed = follow(anchor.shares, double(flow.moved.flow))
-        logits = self.draw(self.leave(both), labels, followed, features, flow.hidden)
+        logits = self.draw(self.leave(both), labels, followed, known_anchor, features, flow.hidden)
         return Step(logits, key, value, flow.moved)
 
-    def draw(self, tokens: Tensor, labels: Tensor, followed: Tensor, features: Features, hidden: Tensor) -> Tensor:
-        """Feature pyramid: tokens [batch, 256, 512], labels [batch, 256, 44], warped masks [batch, 11, 128, 128], the
-        encoder's features and the motion's to logits."""
+    def draw(
+        self, tokens: Tensor, labels: Tensor, followed: Tensor, known: Tensor, features: Features, hidden: Tensor
+    ) -> Tensor:
+        """Feature pyramid: tokens [batch, 256, 512], the objects' labels [batch, 256, 40], warped masks [batch, 11, 128, 128]
+        of the ids that are `known`, [batch, 1, 11], the encoder's features and the motion's to logits."""
         carried = interleave(to_map(labels, GRID), LABEL_CELLS)
-        x = double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8) + self.from_labels(carried[:, :1])
+        background = left_over(carried, 1)
+        x = double(self.from16(to_map(tokens, GRID))) + self.from8(features.f8) + self.from_labels(background)
         x = F.gelu(self.conv8(F.gelu(self.norm8(x))))
         x = double(x) + self.from4(features.f4) + self.from_motion(hidden)
         x = F.gelu(self.conv4(F.gelu(self.norm4(x))))
         belief, background, share = interleave(self.head(x), 2).split(1, 1)
         carried = F.interpolate(carried, size=(MASK_SIDE, MASK_SIDE), mode="bilinear", align_corners=False)
-        share = share.sigmoid()
-        both = share * followed + (1 - share) * carried
+        share = share.sigmoid() * known[:, 0, 1:, None, None]
+        objects = share * followed[:, 1:] + (1 - share) * carried
+        both = torch.cat([left_over(objects, 1), objects], 1)
         return LABEL_GAIN_MAX * belief.sigmoid() * both + background * self.is_background
 
 
-def attended(scores: Tensor, memories: Sequence[Memory]) -> Tensor:
+def of_cells(known: Tensor) -> Tensor:
+    """[batch, memory, 11], 1 for the ids that a memory knows, to [batch, memory, 40]: the same for each of an object's
+    labels."""
+    objects = known[..., 1:, None].expand(*known.shape[:-1], OBJECTS, LABEL_CELLS**2)
+    return objects.flatten(-2)
+
+
+def left_over(objects: Tensor, dim: int) -> Tensor:
+    """The background's shares: what the objects leave."""
+    return (1 - objects.sum(dim, keepdim=True)).clamp(min=0)
+
+
+def attended(scores: Tensor, memories: Sequence[Memory], known: Tensor) -> Tensor:
     """[batch, tokens, 512]: values and identities of some memories, weighted by the softmax of their tokens' scores,
-    [batch, tokens, memories * 256]. The memories are not concatenated, so each can stay in its slot of a bank."""
+    [batch, tokens, memories * 256]. The memories are not concatenated, so each can stay in its slot of a bank.
+
+    An object's labels, the last channels, are the mean over the memories that know it, of `known`, [batch, memory, 11].
+    """
     shares = scores.softmax(-1).split(TOKENS, -1)
     value, identity = shares[0] @ memories[0].value, shares[0] @ memories[0].identity
-    for share, memory in zip(shares[1:], memories[1:], strict=True):
-        value, identity = value + share @ memory.value, identity + share @ memory.identity
-    return torch.cat([value, identity], -1)
+    knows = of_cells(known).split(1, 1)
+    labels, mass = identity[..., -OBJECT_LABELS:] * knows[0], shares[0].sum(-1, keepdim=True) * knows[0]
+    for share, memory, its in zip(shares[1:], memories[1:], knows[1:], strict=True):
+        more = share @ memory.identity
+        value, identity = value + share @ memory.value, identity + more
+        labels, mass = labels + more[..., -OBJECT_LABELS:] * its, mass + share.sum(-1, keepdim=True) * its
+    labels = labels / mass.clamp(min=KNOWN_MASS_MIN)
+    background = left_over(labels.unflatten(-1, (OBJECTS, LABEL_CELLS**2)), -2).squeeze(-2)
+    return torch.cat([value, identity[..., :-LABELS], background, labels], -1)
 
 
 def _window() -> tuple[Tensor, Tensor]:

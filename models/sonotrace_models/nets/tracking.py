@@ -5,8 +5,10 @@ one in every few frames is stored, and each frame that the user corrected. The s
 anchor, whose masks are warped to later frames, is the reference at first. Later it is replaced at a fixed interval, and by
 each frame that the user corrected.
 
-A frame whose masks are not trusted leaves all of this as it was: a mask that shrinks while its object is hidden would teach
-the tracker that there is no object. The next frame is then tracked from the last trusted one.
+A mask that is not trusted is not learnt from: one that shrinks while its object is hidden would teach the tracker that there
+is no object. A frame without any trusted mask leaves all of this as it was, and the next frame is tracked from the last one
+that was remembered. A frame with some is remembered, but does not know the other objects (`Tracker`): those keep their
+reference, and what other memories know of them.
 
 A tracked mask can be refined: the segmenter draws it again, and a weighted mean of both is remembered. The tracker knows the
 appearance of the object, the segmenter the position of edges.
@@ -24,6 +26,7 @@ from sonotrace_models.nets.tracker import (
     IDS,
     KEY,
     MASK_SIDE,
+    MEMORIES,
     NEVER,
     SLOTS,
     TOKENS,
@@ -41,6 +44,8 @@ ANCHORED_EVERY = 8
 """Interval in frames between anchors: motion cannot be found once the anchor looks too different."""
 REFINED_TRUST = 0.25
 """Weight of the segmenter's mask against the tracked mask; chosen on val."""
+SHORT, ANCHOR = SLOTS, SLOTS + 1
+"""Places of the short-term memory and of the anchor in the list of what memories know, after the slots."""
 SURE = 1e-6
 """Minimum distance of a probability from 0 and 1 before it becomes a logit."""
 
@@ -62,7 +67,7 @@ class Tracking:
         self._slots = [
             Memory(*(torch.zeros(batch, TOKENS, width, device=device) for width in widths)) for _ in range(SLOTS)
         ]
-        self._is_valid = torch.zeros(batch, SLOTS, device=device)
+        self._known = torch.zeros(batch, MEMORIES, IDS, device=device)
         self._short = self._slots[0]
         self._anchor: Anchor
         self._since_anchor = torch.zeros(batch, dtype=torch.long, device=device)
@@ -86,8 +91,8 @@ class Tracking:
         self._slots[0] = self._short
         self._anchor = Anchor(features.textures, shares, still(len(shares), shares.device))
         self._since_anchor = torch.zeros_like(self._since_anchor)
-        self._is_valid = self._is_valid.clone()
-        self._is_valid[:, 0] = 1
+        self._known = torch.zeros_like(self._known)
+        self._known[:, [0, SHORT, ANCHOR]] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
         self.present[:, 0] = 1
 
@@ -96,6 +101,7 @@ class Tracking:
         in the ring; the reference stays."""
         every = torch.ones_like(self._next, dtype=torch.bool)
         self._short = self._memory(features, shares)
+        self._know(SHORT, torch.ones_like(self.present), every)
         self._set_anchor(features, shares, self._anchor.so_far.step, every)
         # A frame that was just stored with its wrong masks is overwritten.
         self._next = torch.where(self._since_kept == 0, self._last, self._next)
@@ -111,9 +117,14 @@ class Tracking:
     def find(self, features: Features) -> Tensor:
         """Tracks the next frame; the caller must call `remember` afterwards."""
         self._features = features
-        self._found = self.tracker(features, self._slots, self._is_valid, self._short, self._anchor)
+        self._found = self.tracker(features, self._slots, self._known, self._short, self._anchor)
         self._since_anchor = self._since_anchor + 1
         return self._found.logits.float() + ((1 - self.present) * NEVER)[..., None, None]
+
+    @property
+    def found(self) -> Step:
+        """The last tracked frame."""
+        return self._found
 
     @property
     def moved(self) -> Moved:
@@ -121,21 +132,34 @@ class Tracking:
         return self._found.moved
 
     @property
-    def since_anchor(self) -> int:
-        """Frames since the anchor of the first sequence: of all, if each of their frames was trusted."""
-        return int(self._since_anchor[0])
+    def since_anchor(self) -> Tensor:
+        """[batch]: frames since the anchor of each sequence."""
+        return self._since_anchor
 
     def remember(self, shares: Tensor, is_trusted: Tensor | None = None) -> None:
-        """Remembers the last tracked frame with the masks `shares`, [batch, 11, 128, 128], of the sequences in which it
-        `is_trusted`, [batch] bool; of all by default."""
-        trusted = torch.ones_like(self._next, dtype=torch.bool) if is_trusted is None else is_trusted
+        """Remembers the last tracked frame with the masks `shares`, [batch, 11, 128, 128].
+
+        Args:
+            is_trusted: [batch, 11] bool: the objects whose masks are; all by default. Of a sequence without any, nothing is
+                remembered.
+        """
+        objects = torch.ones_like(self.present, dtype=torch.bool) if is_trusted is None else is_trusted
+        trusted = (objects & (self.present > 0))[:, 1:].any(1)
         found = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
         self._short = _chosen(trusted, found, self._short)
+        known = torch.cat([torch.ones_like(self.present[:, :1]), objects[:, 1:].float()], 1)
+        self._know(SHORT, known, trusted)
         so_far = Moved(*(part.detach() for part in self._found.moved))
         self._anchor = self._anchor._replace(so_far=_chosen(trusted, so_far, self._anchor.so_far))
         self._set_anchor(self._features, shares, so_far.step, trusted & (self._since_anchor >= self.anchored_every))
         self._since_kept = self._since_kept + trusted
         self._store(trusted & (self._since_kept >= self.kept_every))
+
+    def _know(self, memory: int, known: Tensor, where: Tensor) -> None:
+        """Sets the ids, [batch, 11], that a memory of some sequences, [batch] bool, knows."""
+        if where.any():
+            self._known = self._known.clone()
+            self._known[:, memory] = _either(where, known, self._known[:, memory])
 
     def _memory(self, features: Features, shares: Tensor) -> Memory:
         seen = self.tracker.look(features)
@@ -150,6 +174,7 @@ class Tracking:
                 _either(where, shares, before.shares),
                 _chosen(where, Moved(torch.zeros_like(step), step), before.so_far),
             )
+            self._know(ANCHOR, self._known[:, SHORT], where)
             self._since_anchor = torch.where(where, 0, self._since_anchor)
 
     def _store(self, where: Tensor) -> None:
@@ -157,8 +182,7 @@ class Tracking:
         if where.any():
             for slot in range(1, SLOTS):
                 self._slots[slot] = _chosen(where & (self._next == slot), self._short, self._slots[slot])
-            slots = torch.arange(SLOTS, device=where.device)
-            self._is_valid = torch.where(where[:, None] & (slots == self._next[:, None]), 1.0, self._is_valid)
+                self._know(slot, self._known[:, SHORT], where & (self._next == slot))
             self._since_kept = torch.where(where, 0, self._since_kept)
             self._last = torch.where(where, self._next, self._last)
             self._next = torch.where(where, self._next % (SLOTS - 1) + 1, self._next)

@@ -72,17 +72,20 @@ def flow_loss(cells: Tensor, now: Tensor, before: Tensor, weights: Tensor) -> tu
 
 
 def label_loss(cells: Tensor, now: Tensor, before: Tensor) -> Tensor:
-    """Absolute error of shares, [pairs, 11, 128, 128], warped by the flow: sum over ids, mean over pixels."""
-    flow = double(cells)
-    return (follow(before, flow) - now).abs().sum(1).mean()
+    """Absolute error of shares, [pairs, 11, 128, 128], warped by the flow: sum over ids, mean over pixels. No flow is right
+    where all objects have left."""
+    off = (follow(before, double(cells)) - now).abs().sum(1).mean((1, 2))
+    return (off * (now[:, 1:].flatten(1).amax(1) > 0)).mean()
 
 
-def motion_loss(cells: Tensor, drawn: Sequences, now: int, before: int) -> tuple[Tensor, Tensor]:
-    """The loss of flows, [batch, 2, 64, 64], from one frame of sequences back to another, and their mean error in cells."""
-    is_same = (drawn.scenes[:, now] == drawn.scenes[:, before])[:, None, None]
+def motion_loss(cells: Tensor, drawn: Sequences, now: int, before: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of flows, [batch, 2, 64, 64], from one frame of sequences back to another, of `before`, [batch]; and their mean
+    error in cells."""
+    rows = torch.arange(len(before), device=before.device)
+    is_same = (drawn.scenes[:, now] == drawn.scenes[rows, before])[:, None, None]
     weights = weights_of(drawn.grey[:, now]) * is_same
-    loss, off = flow_loss(cells, drawn.origins[:, now], drawn.origins[:, before], weights)
-    labels = [shares_of(drawn.ids[:, which]) for which in (now, before)]
+    loss, off = flow_loss(cells, drawn.origins[:, now], drawn.origins[rows, before], weights)
+    labels = [shares_of(part) for part in (drawn.ids[:, now], drawn.ids[rows, before])]
     return loss + LABEL_WEIGHT * label_loss(cells, *labels), off
 
 
@@ -112,7 +115,7 @@ class Anchored(nn.Module):
         losses, off = [], []
         for frame, now in enumerate(others, start=1):
             found = self.motion(now, anchor, so_far).moved
-            loss, error = motion_loss(found.flow, drawn, frame, 0)
+            loss, error = motion_loss(found.flow, drawn, frame, torch.zeros_like(drawn.scenes[:, 0]))
             losses.append(loss)
             off.append(error)
             so_far = Moved(*(part.detach() for part in found))

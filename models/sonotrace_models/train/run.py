@@ -58,6 +58,10 @@ class Schedule:
     """Compile the networks; takes a minute or two, and saves a third of each step afterwards."""
 
 
+NOT_FINITE_MAX = 50
+"""A run ends after so many steps in a row without effect: it would learn nothing, and look as if it did."""
+
+
 class MixedBf16(MixedPrecision):
     """Multiplies in bf16 without converting the inputs: Fabric's class rounds all of them, positions and probabilities too."""
 
@@ -112,7 +116,7 @@ class Run(Generic[Net]):
         self.spent_s = 0.0
         self._began_s, self._step_s = 0.0, 0.0
         self._is_last = self._is_stopped = False
-        self._not_finite = 0
+        self._not_finite = self._not_finite_in_a_row = 0
         self._recent: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.best = -math.inf
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,8 +187,15 @@ class Run(Generic[Net]):
         # A step with a NaN or infinite gradient would destroy the weights.
         if torch.isfinite(norm):
             self.optimizer.step()
+            self._not_finite_in_a_row = 0
         else:
             self._not_finite += 1
+            self._not_finite_in_a_row += 1
+            if self._not_finite_in_a_row == NOT_FINITE_MAX:
+                raise DataError(
+                    f"{self.folder}: {NOT_FINITE_MAX} steps in a row had a NaN or infinite gradient, and no effect: lower "
+                    "--schedule.learning-rate, or look for the cause in the data"
+                )
         for key, value in {"loss": loss, **numbers}.items():
             self._recent[key].append(torch.as_tensor(value).detach())
         self._step_s = time.monotonic() - self._began_s

@@ -1,5 +1,6 @@
 """Stage 3: the DeAOT tracker, on the student's frozen encoder."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,20 +9,23 @@ import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from sonotrace_models.data.hard import PRACTISED, HardLoop, HardLoops, read_recipes
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares
 from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
 from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.evidence import overlap
+from sonotrace_models.nets.following import Following
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import Tracker
-from sonotrace_models.nets.tracking import REFINED_TRUST, Tracking, odds_of, refined, shares_from, shares_of
+from sonotrace_models.nets.tracker import IDS, Tracker
+from sonotrace_models.nets.tracking import REFINED_TRUST, SURE, Tracking, odds_of, refined, shares_from, shares_of
 from sonotrace_models.train.motion import motion_loss
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.weights import with_weights
 
-VALIDATED_LOOPS = 12
 MOTION_WEIGHT = 0.5
 """Weight of the motion loss against the mask loss."""
 
@@ -39,13 +43,20 @@ class TrackerConfig:
     """Weights of stage 3a; not used with `start`, which contains them."""
     folder: Path = Path("work/runs/tracker")
     frames_min: int = 4
+    """At least 8 with hard loops."""
     frames_max: int = 12
     frames_a_step: int = 36
     """Frames per step over all sequences: shorter sequences have larger batches."""
+    workers: int = 0
+    """Processes that make sequences; 0 makes them between the steps. A GPU is kept busy by a dozen."""
     corrected_share: float = 0.2
     """Share of steps in which a later frame's truth is given too, as in an intervention."""
     refined_share: float = 0.5
     """Share of steps in which the student refines each mask before it is remembered, as in use."""
+    gated_share: float = 0.85
+    """Share of steps with hard loops in which masks that have become wrong are not learnt from, as in use."""
+    validated_loops: int = 12
+    """Cardiac loops of val, and as many hard ones with a share of hard loops, that weights are judged by."""
     shares: Shares = field(default_factory=Shares)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=6000, learning_rate=4e-4, weight_decay=0.05))
 
@@ -70,6 +81,7 @@ class Unrolled(nn.Module):
         anchored_every: int,
         corrected_at: int,
         is_refined: bool,
+        is_gated: bool,
     ) -> tuple[Tensor, Tensor]:
         """The loss and the mean Dice over all frames except the first.
 
@@ -78,6 +90,7 @@ class Unrolled(nn.Module):
             drawn: the sequences of `image`.
             corrected_at: the frame whose truth is given after it was tracked, 0 for none.
             is_refined: whether the student refines each mask before it is remembered.
+            is_gated: whether only masks that agree with the truth are remembered (with some mistakes).
         """
         (student,) = self._student
         batch, frames = image.shape[:2]
@@ -98,8 +111,9 @@ class Unrolled(nn.Module):
                     odds = odds_of(logits.detach())
                     odds = refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST).odds
                     shares = shares_from(odds)
-            tracking.remember(shares)
             truth = shares_of(drawn.ids[:, frame]) * tracking.present[..., None, None]
+            trusted = trusted_masks(shares, truth, drawn.visibility[:, frame]) if is_gated else None
+            tracking.remember(shares, trusted)
             loss, overlap = frame_loss(logits, truth, tracking.present)
             off, _ = motion_loss(tracking.moved.flow, drawn, frame, anchor)
             losses.append(loss + MOTION_WEIGHT * off)
@@ -109,12 +123,31 @@ class Unrolled(nn.Module):
         return torch.stack(losses).mean(), torch.stack(overlaps).mean()
 
 
+TRUSTED_DICE = 0.75
+"""In training, a mask is learnt from if it agrees with the truth so much,"""
+TRUSTED_SHARE = 0.4
+"""and so much of its object can be seen;"""
+MISTAKEN_SHARE = 0.05
+"""and the gate mistakes so many masks, as in use."""
+
+
+@torch.no_grad()
+def trusted_masks(shares: Tensor, truth: Tensor, visibility: Tensor) -> Tensor:
+    """[batch, 11] bool: the masks of a frame that are learnt from."""
+    hard, solid = (masks.flatten(2).argmax(1, keepdim=True) for masks in (shares, truth))
+    ids = torch.arange(shares.shape[1], device=shares.device)[:, None]
+    found = overlap((hard == ids)[:, :, None], (solid == ids)[:, :, None])
+    is_mistaken = torch.rand_like(found) < MISTAKEN_SHARE
+    return ((found >= TRUSTED_DICE) & (visibility >= TRUSTED_SHARE)) ^ is_mistaken
+
+
 def frame_loss(logits: Tensor, truth: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy plus Dice loss of the objects that are present; and their mean Dice."""
+    """Cross-entropy, plus Dice loss of the objects that are tracked and in the frame; and their mean Dice."""
     probability = logits.softmax(1)
     entropy = F.cross_entropy(logits, truth, reduction="none")
     dice_losses = _dice(probability, truth)[..., 0, 0]
-    weights = present[:, 1:]
+    # An empty truth has no Dice: its loss would be 1 for every mask.
+    weights = present[:, 1:] * (truth[:, 1:].flatten(2).amax(2) > 0)
     dice_loss = (dice_losses * weights).sum() / weights.sum().clamp(min=1)
     return 2 * entropy.mean() + dice_loss, _overlap(logits, truth, weights)
 
@@ -129,6 +162,58 @@ def _overlap(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     return (2 * both / (hard + solid).clamp(min=1) * counted).sum() / counted.sum().clamp(min=1)
 
 
+@torch.no_grad()
+def hard_dice(net: Tracker, student: SonoSamLite, loop: HardLoop) -> float:
+    """Mean Dice of a hard loop's objects, followed from the true first masks; masks that have become wrong are not learnt
+    from."""
+    following = Following(student, net)
+    device = student.encoder.device
+    present = torch.zeros(1, IDS, device=device)
+    present[:, : loop.visibility.shape[1] + 1] = 1
+    overlaps = []
+    for frame, grey in enumerate(loop.grey.to(device).split(1)):
+        features = student.encoder(student.encoder.normalise(grey))
+        truth = shares_of(loop.ids[frame, None].to(device))
+        if frame == 0:
+            following.start(features, grey, truth.logit(SURE), present)
+            continue
+        odds = following.find(features, grey).odds
+        found = overlap(odds > 0, truth > 0.5)[0, present[0] > 0][1:]
+        visibility = loop.visibility[frame].to(device)
+        trusted = torch.zeros_like(present, dtype=torch.bool)
+        trusted[0, 1 : len(found) + 1] = (found >= TRUSTED_DICE) & (visibility >= TRUSTED_SHARE)
+        following.remember(trusted)
+        overlaps += found[loop.is_present[frame].to(device)].tolist()
+    return float(np.mean(overlaps))
+
+
+class Stream(IterableDataset[Sequences]):
+    """Batches of sequences without end, made on the CPU; each worker of a `DataLoader` makes its own."""
+
+    def __init__(self, config: TrackerConfig, pack: Pack, seed: int) -> None:
+        self.config, self.pack, self.seed = config, pack, seed
+
+    def __iter__(self) -> Iterator[Sequences]:
+        config, worker = self.config, get_worker_info()
+        seed = self.seed + 7919 * (worker.id if worker is not None else 0)
+        numbers = np.random.default_rng(seed)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        loops = Loops(config.loops, self.pack, "train")
+        source = SequenceSource(self.pack, loops, generator, numbers, config.shares)
+        while True:
+            frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
+            yield source.draw(max(1, round(config.frames_a_step / frames)), frames)
+
+
+def hard_loops(pack: Pack, loops: Loops, config: TrackerConfig) -> list[HardLoop]:
+    """Hard loops of val: at equal distances in the list, so of most kinds."""
+    made = [recipe for recipe in read_recipes(config.loops / "hard_val.json") if recipe.kind in PRACTISED]
+    chosen = made[:: max(1, len(made) // config.validated_loops)][: config.validated_loops]
+    maker = HardLoops(pack, loops)
+    return [maker.make(recipe) for recipe in chosen]
+
+
 def train_tracker(config: TrackerConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
@@ -141,29 +226,36 @@ def train_tracker(config: TrackerConfig) -> None:
     objective = Unrolled(net, student)
     run = Run(config.folder, config, config.schedule, net, objective)
     student.to(run.device)
-    generator, numbers = run.generators()
-    source = SequenceSource(pack, Loops(config.loops, pack, "train"), generator, numbers, config.shares)
+    _, numbers = run.generators()
+    stream = DataLoader(Stream(config, pack, run.seed), batch_size=None, num_workers=config.workers)
+    made = iter(stream)
     held_out = Loops(config.loops, pack, "val")
+    hard = hard_loops(pack, held_out, config) if config.shares.hard > 0 else []
     if config.schedule.compiled:
         student.encoder.compile()
 
     def judge() -> tuple[float, dict[str, float]]:
         follower = RefinedFollower(run.kept, student)
-        played = play_loops(student, {"tracker": follower}, held_out, VALIDATED_LOOPS)["tracker"]
+        played = play_loops(student, {"tracker": follower}, held_out, config.validated_loops)["tracker"]
         figures = {
             f"{name}_{key}": value
             for name, results in played.items()
             for key, value in means(results).items()
             if key in ("dice", "interventions", "dice_systole")
         }
-        return float(np.mean([figures[f"{name}_dice"] for name in OBJECTS])), figures
+        score = float(np.mean([figures[f"{name}_dice"] for name in OBJECTS]))
+        if hard:
+            figures["hard_dice"] = float(np.mean([hard_dice(run.kept, student, loop) for loop in hard]))
+            score = (score + figures["hard_dice"]) / 2
+        return score, figures
 
     for _ in run.steps(judge):
-        frames = int(numbers.integers(config.frames_min, config.frames_max + 1))
-        drawn = source.draw(max(1, round(config.frames_a_step / frames)), frames)
+        drawn = Sequences(*(part.to(run.device, non_blocking=True) for part in next(made)))
+        frames = drawn.grey.shape[1]
         corrected_at = int(numbers.integers(1, frames - 1)) if numbers.random() < config.corrected_share else 0
         image = student.encoder.normalise(drawn.grey)
         is_refined = bool(numbers.random() < config.refined_share)
+        is_gated = config.shares.hard > 0 and bool(numbers.random() < config.gated_share)
         kept_every, anchored_every = int(numbers.integers(2, 6)), int(numbers.integers(1, frames + 1))
-        loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined)
+        loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined, is_gated)
         run.backward(loss, dice=overlap, frames=frames)

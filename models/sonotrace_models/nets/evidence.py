@@ -1,0 +1,160 @@
+"""What shows, without the truth, whether a tracked mask is right: the evidence that confidence is computed from.
+
+All of it is at hand in the runtime: the masks of tracker and segmenter, the segmenter's own estimate, the encoder's embedding
+and the tracker's keys of this frame and of the reference, and the frame's grey levels.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sonotrace_models.nets.encoder import GRID, Features
+from sonotrace_models.nets.layers import to_tokens
+from sonotrace_models.nets.tracker import KEY, MASK_SIDE
+
+LEAST = 1e-4
+"""Least share or grey level, before a logarithm."""
+AREA_LEAST = 1.0
+RING = 5
+"""Width in tokens, of the square that is the surroundings of a token."""
+DARK = 0.03
+"""Grey level up to which a pixel shows nothing."""
+
+
+class Looks(NamedTuple):
+    """How objects look in a frame; the background is id 0."""
+
+    mask: Tensor
+    """[batch, 11, 128, 128] bool"""
+    area: Tensor
+    """[batch, 11], pixels"""
+    centre: Tensor
+    """[batch, 11, 2]: x and y, pixels"""
+    inside: Tensor
+    """[batch, 11, 256]: mean direction of the embedding inside"""
+    ring: Tensor
+    """[batch, 11, 256]: around it"""
+    grey: Tensor
+    """[batch, 11]: mean grey level inside"""
+    spread: Tensor
+    """[batch, 11]: its standard deviation"""
+    dark: Tensor
+    """[batch, 11]: share of the inside that shows nothing"""
+    whole: Tensor
+    """[batch, 256]: mean direction of the embedding"""
+    level: Tensor
+    """[batch]: mean grey level"""
+    keys: Tensor
+    """[batch, 256, 128]: the tracker's, of unit length"""
+    cells: Tensor
+    """[batch, 256, 11]: share of each token that lies inside"""
+    iou: Tensor
+    """[batch, 11]: the segmenter's estimate"""
+
+
+def looks_of(features: Features, key: Tensor, grey: Tensor, odds: Tensor, iou: Tensor) -> Looks:
+    """Describes a frame.
+
+    Args:
+        key: [batch, 256, 128], the tracker's.
+        grey: [batch, 1, 256, 256] in [0, 1].
+        odds: [batch, 11, 128, 128].
+        iou: [batch, 11].
+    """
+    mask = odds > 0
+    solid = mask.float()
+    area = solid.sum((2, 3))
+    at = torch.arange(MASK_SIDE, device=odds.device).float()
+    centre = torch.stack([(solid.sum(2) * at).sum(2), (solid.sum(3) * at).sum(2)], -1) / area.clamp(min=1)[..., None]
+    cells = F.avg_pool2d(solid, MASK_SIDE // GRID)
+    around = (F.max_pool2d(cells, RING, 1, RING // 2) - cells).clamp(min=0)
+    tokens = F.normalize(to_tokens(features.embedding.float()), dim=-1)
+    inside, ring = (_mean(to_tokens(weights), tokens) for weights in (cells, around))
+    half = F.avg_pool2d(grey, grey.shape[-1] // MASK_SIDE)
+    total = area.clamp(min=1)
+    mean = (solid * half).sum((2, 3)) / total
+    spread = ((solid * half.square()).sum((2, 3)) / total - mean.square()).clamp(min=0).sqrt()
+    dark = (solid * (half < DARK)).sum((2, 3)) / total
+    return Looks(
+        mask,
+        area,
+        centre,
+        inside,
+        ring,
+        mean,
+        spread,
+        dark,
+        F.normalize(tokens.mean(1), dim=-1),
+        half.mean((1, 2, 3)),
+        F.normalize(key.float(), dim=-1),
+        to_tokens(cells),
+        iou,
+    )
+
+
+def _mean(weights: Tensor, tokens: Tensor) -> Tensor:
+    """[batch, ids, channels]: mean direction of tokens by weights, [batch, tokens, ids]."""
+    return F.normalize(weights.transpose(1, 2) @ tokens, dim=-1)
+
+
+def overlap(first: Tensor, second: Tensor) -> Tensor:
+    """Dice of masks, [batch, 11, 128, 128] bool; 0 if both are empty."""
+    both, one, other = ((mask).sum((2, 3)).float() for mask in (first & second, first, second))
+    return 2 * both / (one + other).clamp(min=1)
+
+
+def evidence_of(
+    now: Looks, before: Looks, reference: Looks, odds: Tensor, tracked: Tensor, drawn: Tensor
+) -> dict[str, Tensor]:
+    """The evidence of each object, [batch, 11].
+
+    Args:
+        now, before, reference: this frame, the frame before, and the reference.
+        odds: [batch, 11, 128, 128]: of the refined masks, which `now` describes.
+        tracked, drawn: [batch, 11, 128, 128]: the tracker's odds, and the segmenter's answer.
+    """
+    probability = odds.sigmoid()
+    solid = now.mask.float()
+    area = now.area.clamp(min=AREA_LEAST)
+    gap = (drawn.sigmoid() - tracked.sigmoid()).abs().sum((2, 3))
+    # How well this frame's tokens are known from the reference.
+    like = now.keys @ reference.keys.transpose(1, 2)
+    best = like.amax(2)
+    found = (like * KEY**0.5 * 2).softmax(-1) @ reference.cells
+    cells = now.cells.sum(1).clamp(min=LEAST)
+    band = (probability - 0.5).abs() < 0.4
+    return {
+        "iou": now.iou,
+        "iou_lost": now.iou - reference.iou,
+        "sureness": (probability * solid).sum((2, 3)) / area,
+        "doubt": band.sum((2, 3)) / area.sqrt(),
+        "gap": (gap / area.sqrt()).clamp(max=20),
+        "agreement": overlap(tracked > 0, drawn > 0),
+        "area_step": (area / before.area.clamp(min=AREA_LEAST)).log().clamp(-3, 3),
+        "area_drift": (area / reference.area.clamp(min=AREA_LEAST)).log().clamp(-3, 3),
+        "move": ((now.centre - before.centre).norm(dim=-1) / area.sqrt()).clamp(max=3),
+        "away": ((now.centre - reference.centre).norm(dim=-1) / reference.area.clamp(min=AREA_LEAST).sqrt()).clamp(
+            max=4
+        ),
+        "step_overlap": overlap(now.mask, before.mask),
+        "size": (area / MASK_SIDE**2).log(),
+        "alike": (now.inside * reference.inside).sum(-1),
+        "ring_alike": (now.ring * reference.ring).sum(-1),
+        "contrast": (now.inside * now.ring).sum(-1) - (reference.inside * reference.ring).sum(-1),
+        "alike_before": (now.inside * before.inside).sum(-1),
+        "frame_alike": (now.whole * reference.whole).sum(-1)[:, None].expand_as(area),
+        "known": (best[..., None] * now.cells).sum(1) / cells,
+        "frame_known": best.mean(1)[:, None].expand_as(area),
+        "found_inside": (found * now.cells).sum(1) / cells,
+        "found_share": ((found * now.cells).sum(1) / found.sum(1).clamp(min=LEAST)),
+        "found_all": (found.sum(1) / reference.cells.sum(1).clamp(min=LEAST)).clamp(max=4),
+        "grey": (now.grey.clamp(min=LEAST) / reference.grey.clamp(min=LEAST)).log().clamp(-4, 4),
+        "spread": (now.spread.clamp(min=LEAST) / reference.spread.clamp(min=LEAST)).log().clamp(-4, 4),
+        "dark": now.dark - reference.dark,
+        "level": (now.level.clamp(min=LEAST) / reference.level.clamp(min=LEAST))
+        .log()
+        .clamp(-4, 4)[:, None]
+        .expand_as(area),
+    }
