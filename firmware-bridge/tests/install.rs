@@ -17,6 +17,14 @@ mod in_c {
     use super::*;
 
     #[test]
+    fn the_readme_links_the_page() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+        assert!(readme.contains("](docs/c-library.md)"));
+        assert!(root.join("docs/c-library.md").is_file());
+    }
+
+    #[test]
     fn the_page_s_commands_work() {
         if Command::new("pkg-config").arg("--version").output().is_err() {
             assert!(std::env::var_os("SONOTRACE_NO_SKIP").is_none(), "pkg-config is not installed");

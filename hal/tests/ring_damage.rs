@@ -63,6 +63,35 @@ fn every_word_that_steers_a_ring_is_checked() {
     }
 }
 
+/// Whoever takes as many as are queued, as a poll does, takes at most what the ring holds, wherever a position was moved.
+#[test]
+fn a_damaged_position_does_not_queue_more_than_the_ring_holds() {
+    let bytes = OverlayRing::region_bytes(4).expect("a valid capacity");
+    let mut memory = vec![Line([0; ALIGN / 4]); bytes.div_ceil(ALIGN)];
+    let first = memory.as_mut_ptr().cast::<u32>();
+    let region = NonNull::slice_from_raw_parts(NonNull::new(first.cast::<u8>()).expect("memory"), bytes);
+    // SAFETY: initialised memory that outlives the ring; the test is the only one that writes it besides the handles.
+    let ring = OverlayRing::create_shared(unsafe { SharedRegion::from_raw(region) }, 4).expect("a ring");
+    let mut producer = ring.producer().expect("unclaimed");
+    let mut consumer = ring.consumer().expect("unclaimed");
+    for seq in 0..3 {
+        let _ = producer.push(&Overlay { seq, ..Overlay::blank() }).expect("a slot");
+    }
+    assert_eq!(consumer.backlog(), 3);
+    // SAFETY: inside the region.
+    let place = unsafe { first.add(SHARED) };
+    // SAFETY: aligned, as long as the region, and accessed as an atomic by the ring too.
+    let position = unsafe { core::sync::atomic::AtomicU32::from_ptr(place) };
+    for by in [1, 2, 100, 1 << 20, 1 << 30, 1 << 31, u32::MAX] {
+        position.fetch_sub(by, core::sync::atomic::Ordering::Relaxed);
+        let backlog = consumer.backlog();
+        assert!(backlog <= 4, "{backlog} are queued in a ring of 4");
+        for _ in 0..backlog {
+            let _ = consumer.take();
+        }
+    }
+}
+
 /// A write that runs over the memory in front of a ring hits the header first.
 #[test]
 fn a_write_from_the_memory_before_is_reported() {

@@ -15,12 +15,16 @@ use sonotrace::format::write::assemble;
 use sonotrace::format::{
     ConventionsRecord, DIMS, Dtype, FileHeader, GOLDEN_MAX, GoldenRecord, GoldenRole, HEAD_BYTES,
     INDEX_CHECKS_MAX, MEMORY_MAX, Model, ModelError, NO_TENSOR, NameRef, OPERANDS, OperandRecord, Operation,
-    ProgramRecord, SectionKind, TensorLayout, TensorRecord, TensorSpace,
+    ProgramRecord, SELF_TEST_WORK_MAX, SectionKind, TensorLayout, TensorRecord, TensorSpace,
 };
-use sonotrace::hal::clock::Clock;
-use sonotrace::hal::ring::{CommandProducer, Rings};
-use sonotrace::session::{self, Poll, Ports, Session};
+use sonotrace::hal::clock::{Clock, ManualClock};
+use sonotrace::hal::ring::{
+    ALIGN, CommandProducer, CommandRing, EventRing, FrameRing, OverlayRing, Rings, SharedRegion,
+};
+use sonotrace::session::{self, DropReason, Poll, Ports, Session};
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A constant of one element, which is repeated over all dims.
 fn repeated() -> Option<Constant> {
@@ -227,6 +231,35 @@ fn golden_records_are_bounded_and_each_is_there_once() {
     assert_eq!(error, ModelError::Limit { what, seen: limit + 1, limit });
 }
 
+/// Golden cases that each take a while: opening a model runs them all.
+#[test]
+fn the_self_test_is_bounded() {
+    // 2^32 elements in sums of 2^22: half of the limit has 512 cases of it.
+    let dims = [1, 1, 1, 1, 1, 1, 1 << 10, 1 << 22];
+    let sum: Operation = Reduce { reduction: Reduction::Sum, kept_dims: 7 }.into();
+    let file = file_of(&sum, dims, Output::f32(1 << 10, [0, 0, 0, 0, 0, 0, 1, 0]), &[repeated()]);
+    let with = |count: u64| {
+        let record = |case| GoldenRecord {
+            role: GoldenRole::Output as u32,
+            case: case as u32,
+            elements: 1 << 10,
+            ..GoldenRecord::zeroed()
+        };
+        let records: Vec<GoldenRecord> = (0..count).map(record).collect();
+        common::with_sections(file.bytes(), |kind| match kind {
+            SectionKind::Golden => Some(cast_slice(&records)),
+            SectionKind::GoldenData => Some(&[0; 2 << 10]),
+            _ => None,
+        })
+    };
+    let allowed = SELF_TEST_WORK_MAX >> 32;
+    Model::parse(with(allowed).bytes()).unwrap();
+    let error = Model::parse(with(allowed + 1).bytes()).map(|_| "accepted").unwrap_err();
+    let what = "elementary operations of the self-test";
+    let seen = SELF_TEST_WORK_MAX + (1 << 32);
+    assert_eq!(error, ModelError::Limit { what, seen, limit: SELF_TEST_WORK_MAX });
+}
+
 /// A clock that sends a command whenever it is read: a device that sends commands faster than they are taken.
 struct Flooding<'m> {
     commands: RefCell<CommandProducer<'m>>,
@@ -260,4 +293,35 @@ fn commands_of_a_poll_are_bounded() {
         let read = clock.sent.get() - before;
         assert!(read <= QUEUED.commands + 8, "the clock was read {read} times");
     }
+}
+
+/// The end of a scan counts the frames that are queued. A foreign write has moved the ring's position far off: no more are counted
+/// than a ring holds.
+#[test]
+fn frames_counted_at_the_end_are_bounded() {
+    /// Word of the control block with the position of the next frame that is taken: after the header, the producer's and the
+    /// consumer's words.
+    const READ_POSITION: usize = 3 * ALIGN / 4;
+    let config = every_frame();
+    let [mut frames, mut overlays, mut commands, mut events] =
+        QUEUED.region_bytes().unwrap().map(AlignedBytes::zeroed);
+    let region = NonNull::from(frames.bytes_mut());
+    // SAFETY: initialised memory that outlives the ring, and is used only through it and the pointer below.
+    let shared = unsafe { SharedRegion::from_raw(region) };
+    let rings = Rings {
+        frames: FrameRing::create_shared(shared, QUEUED.frames, QUEUED.payload_bytes).unwrap(),
+        overlays: OverlayRing::create(overlays.bytes_mut(), QUEUED.overlays).unwrap(),
+        commands: CommandRing::create(commands.bytes_mut(), QUEUED.commands).unwrap(),
+        events: EventRing::create(events.bytes_mut(), QUEUED.events).unwrap(),
+    };
+    let mut memory = AlignedBytes::zeroed(session::memory_required(disc(), &config).unwrap().bytes);
+    let (ports, clock) = (Ports::of(&rings).unwrap(), ManualClock::new(0));
+    let session = Session::open(common::disc_model(), config, memory.bytes_mut(), ports, &clock).unwrap();
+    // SAFETY: inside the region.
+    let place = unsafe { region.cast::<u32>().add(READ_POSITION) };
+    // SAFETY: aligned, inside the region, and accessed as an atomic by the ring too.
+    let position = unsafe { AtomicU32::from_ptr(place.as_ptr()) };
+    position.fetch_sub(1 << 30, Ordering::Relaxed);
+    let counted = session.finish().dropped(DropReason::ShutDown);
+    assert!(counted <= QUEUED.frames.into(), "{counted} frames of a ring that holds {}", QUEUED.frames);
 }

@@ -610,6 +610,16 @@ fn invalid_conventions_are_refused() {
     for (change, problem) in cases {
         assert_eq!(with(change), wrong(problem));
     }
+    // No frame shows anatomy on grids of a few pixels.
+    for (input_size, mask_size) in [(7, 7), (1, 1), (32, 7), (32, 0)] {
+        let error = refusal(|file| {
+            let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);
+            (header.input_size, header.mask_size) = (input_size, mask_size);
+            let conventions: &mut [ConventionsRecord] = section_mut(file, SectionKind::Conventions);
+            (conventions[0].input_size, conventions[0].mask_size) = (input_size, mask_size);
+        });
+        assert_eq!(error, wrong("the input or the mask is smaller than 8 x 8"));
+    }
 }
 
 /// Returns the small model with some bytes, bits or words of its sections changed, and updated hashes.

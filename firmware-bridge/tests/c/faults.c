@@ -1,13 +1,16 @@
-/* After the calls that lock and prefault, a scan causes no page fault. Its thread has the smallest stack that fits.
+/* After the calls that lock and prefault, a scan causes no page fault. Its thread has the smallest stack that fits. Each of the
+ * calls is also tried alone, on memory and on a stack that nobody has touched, and where the system refuses to lock.
  *
  *     faults MODEL
  */
 #define _GNU_SOURCE
 #include "common.h"
 
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static long faults(void) {
@@ -26,6 +29,72 @@ static size_t missing_pages(const void *start, size_t bytes) {
     absent += (is_present & 1) == 0;
   }
   return absent;
+}
+
+/* Bytes of this process that the system keeps in memory. */
+static size_t locked_bytes(void) {
+  size_t kilobytes = 0;
+  char line[256];
+  FILE *status = fopen("/proc/self/status", "r");
+  CHECK(status != NULL);
+  while (fgets(line, sizeof line, status) != NULL) {
+    (void)sscanf(line, "VmLck: %zu kB", &kilobytes);
+  }
+  CHECK(fclose(status) == 0);
+  return kilobytes * 1024;
+}
+
+#define FRESH_BYTES ((size_t)48 * 1024)
+
+/* From now on this thread may lock nothing. */
+static void forbid_locks(void) {
+  const struct rlimit none = {0, 0};
+  CHECK(setrlimit(RLIMIT_MEMLOCK, &none) == 0);
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
+  CHECK(syscall(SYS_capget, &header, capabilities) == 0);
+  capabilities[0].effective &= ~(1u << CAP_IPC_LOCK);
+  CHECK(syscall(SYS_capset, &header, capabilities) == 0);
+}
+
+/* Memory that nobody has touched is there after the call that locks it, whether or not the system allows the lock. */
+static void fresh_memory(void) {
+  void *fresh = mmap(NULL, FRESH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(fresh != MAP_FAILED && missing_pages(fresh, FRESH_BYTES) > 0);
+  size_t before = locked_bytes();
+  sonotrace_status_e status = sonotrace_memory_lock(fresh, FRESH_BYTES);
+  CHECK(status == SONOTRACE_STATUS_OK || status == SONOTRACE_STATUS_MEMORY);
+#ifndef SANITIZED
+  /* AddressSanitizer replaces the system's call by one that locks nothing. */
+  CHECK(missing_pages(fresh, FRESH_BYTES) == 0);
+  CHECK(status != SONOTRACE_STATUS_OK || locked_bytes() >= before + FRESH_BYTES);
+#endif
+  (void)before;
+  munmap(fresh, FRESH_BYTES);
+}
+
+#define DEEP_BYTES ((size_t)128 * 1024)
+
+/* Writes to each page of a large frame. Not inlined, so that the frame is only there during the call. */
+__attribute__((noinline)) static void use_stack(void) {
+  volatile uint8_t frame[DEEP_BYTES - 8192];
+  for (size_t at = 0; at < sizeof frame; at += 1024) {
+    frame[at] = (uint8_t)at;
+  }
+}
+
+/* A new thread's stack is there after the call that prepares the thread, as deep as it was asked for. */
+static void *fresh_stack(void *user) {
+  sonotrace_status_e status = sonotrace_thread_prepare(DEEP_BYTES);
+  CHECK(status == SONOTRACE_STATUS_OK || status == SONOTRACE_STATUS_MEMORY);
+  long before = faults();
+  use_stack();
+  long caused = faults() - before;
+#ifndef SANITIZED
+  CHECK(caused == 0);
+#endif
+  (void)caused;
+  return user;
 }
 
 static const char *model_path;
@@ -94,10 +163,15 @@ static void *scan_thread(void *user) {
 int main(int argc, char **argv) {
   CHECK(argc == 2);
   model_path = argv[1];
+  fresh_memory();
   pthread_attr_t attributes;
   pthread_t thread;
   CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 256 * 1024) == 0);
+  CHECK(pthread_create(&thread, &attributes, fresh_stack, NULL) == 0);
+  CHECK(pthread_join(thread, NULL) == 0);
   CHECK(pthread_create(&thread, &attributes, scan_thread, NULL) == 0);
   CHECK(pthread_join(thread, NULL) == 0);
+  forbid_locks();
+  fresh_memory();
   return 0;
 }

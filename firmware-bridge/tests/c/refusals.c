@@ -175,6 +175,26 @@ static void old_overlays(const char *model) {
   }
 }
 
+/* A foreign write moves a ring's position by more than the ring holds: the step says so at once, and neither it nor the close
+ * takes what was never there. */
+static void positions(const char *model) {
+  const char *const contents[] = {"SNTF", "SNTO", "SNTC"};
+  for (size_t at = 0; at < sizeof contents / sizeof contents[0]; at += 1) {
+    sonotrace_config_t config = small_config();
+    struct scan scan = open_scan(model, &config);
+    CHECK_OK(commit(scan.session, small_frame(1)));
+    CHECK(outcome(scan.session) == SONOTRACE_STEP_OVERLAY);
+    ring_of(scan, contents[at])[48] -= 1u << 30;
+    sonotrace_step_e step = SONOTRACE_STEP_OVERLAY;
+    CHECK(sonotrace_step(scan.session, &step, NULL) == SONOTRACE_STATUS_RING && step == SONOTRACE_STEP_IDLE);
+    CHECK(strstr(sonotrace_last_error(), "queued slots") != NULL);
+    sonotrace_counters_t counters;
+    CHECK(sonotrace_close(scan.session, &counters) == SONOTRACE_STATUS_RING);
+    CHECK(counters.overlays == 1 && counters.dropped_shut_down == 0 && counters.prompts_unanswered == 0);
+    free_scan(scan);
+  }
+}
+
 /* Nothing is fetched while prompts are made: every answer still arrives, once, and lost events are counted. */
 static void unfetched(const char *model) {
   sonotrace_config_t config = small_config();
@@ -258,6 +278,7 @@ int main(int argc, char **argv) {
   displays(argv[1]);
   overruns(argv[1]);
   old_overlays(argv[1]);
+  positions(argv[1]);
   unfetched(argv[1]);
   undelivered(argv[1]);
   files(argv[2]);

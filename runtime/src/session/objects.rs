@@ -203,6 +203,11 @@ mod tests {
         let traced = trace(&field, Pick::Largest, PIXELS_MIN, &mut labels, &mut points, &mut links);
         let contour = traced.expect("room enough").expect("a wall");
         let output = MaskOutput { contour, scene, confidence: 0.9, state: State::Tracked };
+        // A score that is not a number, or too low, is not trusted.
+        for confidence in [f32::NAN, 0.1, f32::NEG_INFINITY] {
+            let output = MaskOutput { confidence, ..output };
+            assert!(found(3, &output, &points, &SessionConfig::default()).is_none(), "{confidence}");
+        }
         let found = found(3, &output, &points, &SessionConfig::default()).expect("it is trusted");
         let shown = &found.shown;
         let all = valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::AT_BORDER;

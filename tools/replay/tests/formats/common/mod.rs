@@ -1,6 +1,7 @@
 //! Shared by the tests: files written by other libraries than the readers use, and the folder of real data.
 
 pub mod dicom;
+pub mod heap;
 pub mod lossless;
 
 use sonotrace_replay::{Options, Recording, ReplayError};
