@@ -6,11 +6,16 @@ use common::{AlignedBytes, Memory, boxed, disc, every_frame, frame, only, sectio
 use sonotrace::format::{Dtype, Model, OpRecord, SectionKind, TensorSpace};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::event::EventKind;
-use sonotrace::hal::overlay::State;
+use sonotrace::hal::overlay::{OverlayObject, State};
 
-/// Returns the small model without stored outputs, so that no self-test refuses it, with `value` as the first weight of the first
+/// Returns the small model without stored outputs, so that no self-test refuses it, with `value` as the first weight of the last
 /// operation of a program that reads f32 or f16 weights.
 fn with_weight(program: &str, value: f32) -> AlignedBytes {
+    with_weight_of(program, 0, value).expect("an operation with weights")
+}
+
+/// The same for the operation with so many others of its kind behind it; `None` if there is none.
+fn with_weight_of(program: &str, behind: usize, value: f32) -> Option<AlignedBytes> {
     let mut file = AlignedBytes::new(disc());
     let model = Model::parse(disc()).unwrap();
     let (_, record) = model.program(program).unwrap();
@@ -21,7 +26,7 @@ fn with_weight(program: &str, value: f32) -> AlignedBytes {
                 && matches!(tensor.dtype(), Some(Dtype::F32 | Dtype::F16))
         })
     };
-    let tensor = model.program_ops(record).iter().rev().find_map(weights).expect("an operation with weights");
+    let tensor = model.program_ops(record).iter().rev().filter_map(weights).nth(behind)?;
     let at = (section_record(disc(), SectionKind::Weights).offset + tensor.offset) as usize;
     match tensor.dtype() {
         Some(Dtype::F32) => file.bytes_mut()[at..at + 4].copy_from_slice(&value.to_le_bytes()),
@@ -29,7 +34,19 @@ fn with_weight(program: &str, value: f32) -> AlignedBytes {
     }
     let stored = |kind| matches!(kind, SectionKind::Golden | SectionKind::GoldenData);
     // The changed content gets its hash.
-    common::with_sections(file.bytes(), |kind| stored(kind).then_some(&[]))
+    Some(common::with_sections(file.bytes(), |kind| stored(kind).then_some(&[])))
+}
+
+/// Scans a frame with a box; returns the object, and whether there was an event of a number that is not finite. There is no object
+/// if the frame's features are not finite.
+fn scanned(file: &AlignedBytes) -> (Option<OverlayObject>, bool) {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let model = Model::parse(file.bytes()).unwrap();
+    let mut scan = memory.try_open(model, every_frame(), &clock).unwrap();
+    scan.prompt(boxed(1, [-5.0, 15.0, 5.0, 25.0])).unwrap();
+    let object = scan.overlay_of(&frame(1)).objects().first().copied();
+    (object, scan.event_kinds().contains(&EventKind::NotFinite))
 }
 
 #[test]
@@ -67,4 +84,29 @@ fn a_contour_is_shown_of_finite_values() {
     let overlay = scan.overlay_of(&frame(1));
     assert!(only(&overlay).points > 0);
     assert!(!scan.event_kinds().contains(&EventKind::NotFinite));
+}
+
+/// Wherever a NaN gets in (into the mask, a score, or both), the object is lost with an event; if it has no effect, the contour is
+/// the right one.
+#[test]
+fn a_nan_anywhere_is_an_event_or_has_no_effect() {
+    let (expected, _) = scanned(&AlignedBytes::new(disc()));
+    assert!(expected.is_some_and(|object| object.points > 0));
+    let mut lost = 0;
+    for program in ["encoder", "decoder"] {
+        for behind in 0.. {
+            let Some(file) = with_weight_of(program, behind, f32::NAN) else { break };
+            let (object, is_told) = scanned(&file);
+            if is_told {
+                let is_lost = |object: OverlayObject| state(&object) == State::Lost && object.points == 0;
+                assert!(object.is_none_or(is_lost), "{program}, {behind}");
+                lost += 1;
+            } else {
+                let [seen, expected] =
+                    [&object, &expected].map(|object| object.as_ref().map(bytemuck::bytes_of));
+                assert!(seen == expected, "{program}, {behind}");
+            }
+        }
+    }
+    assert!(lost > 5, "{lost} changes had an effect");
 }

@@ -146,7 +146,7 @@ static uint32_t *ring_of(struct scan scan, const char *content) {
 
 /* Foreign writes into the ring of overlays: an old overlay is never shown as the next one. */
 static void old_overlays(const char *model) {
-  for (int kind = 0; kind < 3; kind += 1) {
+  for (int kind = 0; kind < 4; kind += 1) {
     sonotrace_config_t config = small_config();
     struct scan scan = open_scan(model, &config);
     for (uint64_t seq = 1; seq <= 3; seq += 1) {
@@ -158,7 +158,7 @@ static void old_overlays(const char *model) {
     CHECK(overlay->seq == 1);
     uint32_t *ring = ring_of(scan, "SNTO");
     uint32_t *cells = ring + ring[7] / 4, count = ring[8];
-    /* The word that counts what was read; the queue of slots; an overlay. */
+    /* The word that counts what was read; the queue of slots; an overlay, with zeros and with what looks like a later step. */
     if (kind == 0) {
       ring[48] -= 1;
     } else if (kind == 1) {
@@ -166,7 +166,7 @@ static void old_overlays(const char *model) {
         cells[at] = cells[0];
       }
     } else {
-      memset((uint8_t *)ring + ring[11], 0, (size_t)ring[5] * ring[6]);
+      memset((uint8_t *)ring + ring[11], kind == 2 ? 0 : 0x5A, (size_t)ring[5] * ring[6]);
     }
     CHECK(sonotrace_overlay_poll(scan.session, &overlay) == SONOTRACE_STATUS_RING);
     CHECK(overlay == NULL);

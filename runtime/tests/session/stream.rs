@@ -6,7 +6,7 @@ use crate::common::{
 };
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::Prompt;
-use sonotrace::hal::event::EventKind;
+use sonotrace::hal::event::{Event, EventKind};
 use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::overlay::{Overlay, PromptOutcome, State, overlay_flags};
 use sonotrace::hal::ring::{FrameRing, RingError};
@@ -35,6 +35,12 @@ fn late_and_repeated_frames_are_dropped_as_out_of_order() {
         dropped(&mut scan, &frame(3), DropReason::OutOfOrder);
     }
     scan.overlay_of(&frame(5));
+    // Each has an event with its number and the reason.
+    let is_drop = |event: &Event| event.kind == EventKind::FrameDropped as u32;
+    let told: Vec<Event> = std::iter::from_fn(|| scan.events.take()).filter(is_drop).collect();
+    let expected = [&[2, 4][..], &[3; 9]].concat();
+    assert_eq!(told.iter().map(|event| event.seq).collect::<Vec<_>>(), expected);
+    assert!(told.iter().all(|event| event.detail == DropReason::OutOfOrder as u32), "{told:?}");
     let counters = scan.finish_and_account();
     assert_eq!((counters.overlays, counters.dropped(DropReason::OutOfOrder)), (3, 11));
 }
