@@ -1,15 +1,20 @@
 """Networks through both exporters of PyTorch: compiled, run, and compared with onnxruntime."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sonotrace_models.architectures.catalogue import ARCHITECTURES
-from sonotrace_models.architectures.compare import BINARY, EXPORTERS, Exporter, Outcome, binary, compare
+from sonotrace_models.architectures.catalogue import ARCHITECTURES, PAPER, published
+from sonotrace_models.architectures.compare import BINARY, ERROR_MAX, EXPORTERS, Exporter, Outcome, binary, compare
 from sonotrace_models.architectures.networks import random_inputs, randomise
-from sonotrace_models.architectures.table import END, START, Row, write
+from sonotrace_models.architectures.table import END, START, Row, key, write
+
+# The page with the table.
+PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 
 
 class Pyramid(nn.Module):
@@ -121,3 +126,28 @@ def test_the_table_replaces_the_one_between_the_markers(tmp_path: Path) -> None:
 def test_names_of_networks_are_distinct() -> None:
     names = [architecture.name for architecture in ARCHITECTURES]
     assert len(set(names)) == len(names)
+
+
+def test_the_page_lists_every_network() -> None:
+    rows = {key(row): row.strip("| ").split(" | ") for row in PAGE.read_text().splitlines() if key(row)[1] in EXPORTERS}
+    listed = {name for name, _ in rows}
+    assert listed == {architecture.name for architecture in ARCHITECTURES}
+    # Those of the paper compile by both exporters, and none is further off than the bound.
+    for name, exporter in [(architecture.name, exporter) for architecture in PAPER for exporter in EXPORTERS]:
+        *_, operations, _, memory, file, error = rows[name, exporter]
+        assert min(float(operations), float(memory), float(file)) > 0, name
+        assert float(error) <= ERROR_MAX, name
+    for architecture in ARCHITECTURES:
+        source = next(cells[1] for (name, _), cells in rows.items() if name == architecture.name)
+        assert architecture.package in source, architecture.name
+        assert not architecture.repository or re.search(r" at [0-9a-f]{10}$", source), architecture.name
+
+
+def test_a_network_of_a_repository_is_listed_with_its_commit(tmp_path: Path) -> None:
+    clone = tmp_path / "net"
+    subprocess.run(["git", "init", "-q", clone], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.invalid"]
+    subprocess.run(["git", "-C", clone, *author, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    head = subprocess.run(["git", "-C", clone, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    found = published("net", "example.invalid/owner/net", lambda _: nn.Identity(), {}).version(tmp_path)
+    assert found == f"[net](https://example.invalid/owner/net) at {head[:10]}"

@@ -3,12 +3,13 @@
 use prost::Message;
 use sonotrace::exec::ExecutorConfig;
 use sonotrace_compiler::{CompileError, Options, compile_graphs, frontend, run_compiled};
-use sonotrace_tests::onnx::{Dim, Onnx, float};
+use sonotrace_tests::onnx::{Dim, Onnx, float, ints};
 use std::path::Path;
 use tract_onnx::pb::tensor_shape_proto::Dimension;
 use tract_onnx::pb::type_proto::{Tensor, Value};
 use tract_onnx::pb::{
     AttributeProto, FunctionProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
 };
 
 /// `y = op(x)`, changed before it is read.
@@ -114,11 +115,14 @@ fn operator_sets_must_exist() {
     }
 }
 
-fn declare(proto: &mut ModelProto, shape: &[Dim]) {
+fn kind(shape: &[Dim]) -> Option<TypeProto> {
     let dim = shape.iter().map(|dim| Dimension { value: Some(dim.clone()), ..Dimension::default() });
     let tensor = Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim: dim.collect() }) };
-    let kind = TypeProto { value: Some(Value::TensorType(tensor)), ..TypeProto::default() };
-    proto.graph.as_mut().unwrap().output[0].r#type = Some(kind);
+    Some(TypeProto { value: Some(Value::TensorType(tensor)), ..TypeProto::default() })
+}
+
+fn declare(proto: &mut ModelProto, shape: &[Dim]) {
+    proto.graph.as_mut().unwrap().output[0].r#type = kind(shape);
 }
 
 #[test]
@@ -134,6 +138,22 @@ fn declared_output_shapes_are_compared_and_symbols_are_inferred() {
     }
 }
 
+/// Exporters leave symbols also on values inside a graph, where the input's shape gives the numbers.
+#[test]
+fn symbols_on_values_inside_are_ignored() {
+    let graph = Onnx::default()
+        .input("x", &[2, 3])
+        .node("Relu", &["x"], &["a"], &[])
+        .node("Neg", &["a"], &["y"], &[])
+        .output("y");
+    let mut proto = ModelProto::decode(graph.bytes().as_slice()).unwrap();
+    let shape = ["Relua_dim_0", "Relua_dim_1"].map(|symbol| Dim::DimParam(symbol.into()));
+    let inside = ValueInfoProto { name: "a".into(), r#type: kind(&shape), ..ValueInfoProto::default() };
+    proto.graph.as_mut().unwrap().value_info.push(inside);
+    let graph = frontend::parse("main", Path::new("test.onnx"), &proto.encode_to_vec()).unwrap();
+    assert_eq!(graph.outputs, [("y".to_owned(), vec![2, 3])]);
+}
+
 #[test]
 fn failures_of_the_front_end_name_the_node() {
     let graph = Onnx::default()
@@ -146,4 +166,17 @@ fn failures_of_the_front_end_name_the_node() {
     refusal(graph.graph("main"), &["program main", "node MatMul_1", "operation MatMul"]);
     let graph = Onnx::default().input("x", &[2, 3]).node("Relu", &["z"], &["y"], &[]).output("y");
     refusal(graph.graph("main"), &["Relu_0", "input z"]);
+}
+
+/// tract divides by the stride, and looks for an axis that does not exist.
+#[test]
+fn panics_of_the_front_end_name_the_node() {
+    let graph = |op: &str, inputs: &[&str], attribute: AttributeProto| {
+        let graph = Onnx::default().input("x", &[1, 2, 4, 4]).weights("w", &[3, 2, 3, 3]);
+        graph.node("Relu", &["x"], &["a"], &[]).node(op, inputs, &["y"], &[attribute]).output("y")
+    };
+    let still = graph("Conv", &["a", "w"], ints("strides", &[0, 0]));
+    refusal(still.graph("main"), &["program main", "node Conv_1", "operation Conv", "panicked"]);
+    let turned = graph("Transpose", &["a"], ints("perm", &[0, 1, 2, 9]));
+    refusal(turned.graph("main"), &["program main", "node Transpose_1", "operation Transpose", "panicked"]);
 }

@@ -113,6 +113,15 @@ fn einsum_with_an_ellipsis_in_one_operand() {
     for equation in ["...c,oc->...o", "... c, o c -> ... o", "ac,oc"] {
         close(&run(&graph(equation), &x), &[-2.0, 4.0, -2.0, 13.0]);
     }
+    // A linear layer on an image whose channels come last: the ellipsis stands for three axes of one operand.
+    let image = Onnx::default()
+        .input("x", &[1, 2, 2, 3])
+        .floats("w", &[2, 3], &[1.0, 0.0, -1.0, 2.0, 1.0, 0.0])
+        .node("Einsum", &["x", "w"], &["y"], &[text("equation", "...c,oc->...o")])
+        .output("y");
+    assert_eq!(image.graph("main").unwrap().outputs[0].1, [1, 2, 2, 2]);
+    let pixels: Vec<f32> = (1..=12).map(|at| at as f32).collect();
+    close(&run(&image, &[pixels]), &[-2.0, 4.0, -2.0, 13.0, -2.0, 22.0, -2.0, 31.0]);
 }
 
 #[test]

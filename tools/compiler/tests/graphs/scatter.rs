@@ -29,6 +29,10 @@ fn evenly_spaced_places_are_a_strided_copy() {
         expected[place] = 100.0 + at as f32;
     }
     assert_eq!(seen, expected);
+    // The same columns of 20 rows: more pieces than one scattering may have copies, but one block.
+    let tuples: Vec<i64> = (0..40).flat_map(|at| [at / 2 + 1, at % 2 * 2 + 1]).collect();
+    let compiled = scatter_nd(&[22, 5], &[20, 2, 2], &tuples, &[20, 2], "none").compile().unwrap();
+    assert_eq!((count(&compiled, "gather"), count(&compiled, "elementwise")), (0, 2));
 }
 
 /// Exporters write `x[mask] = updates` in this way. The mask is larger than what tract computes while it infers shapes.
@@ -134,6 +138,26 @@ fn scattered_elements() {
     assert_eq!(seen, [24., 25., 26., 27., 4., 5., 6., 7., 20., 21., 22., 23.]);
 }
 
+/// Elements that are scattered as whole rows need a place for each row, not one for each element.
+#[test]
+fn scattered_elements_of_whole_rows_have_a_small_table() {
+    let (rows, columns) = (64, 40);
+    let places: Vec<i64> = (0..rows * columns).map(|at| (at / columns * 27 % rows) as i64).collect();
+    let graph = Onnx::opset(18)
+        .input("x", &[rows, columns])
+        .input("u", &[rows, columns])
+        .indices("i", &[rows, columns], &places)
+        .node("ScatterElements", &["x", "i", "u"], &["y"], &[int("axis", 0)])
+        .output("y");
+    let bytes = graph.compile().unwrap().report.weight_bytes;
+    assert!(bytes < (rows * columns * 4) as u64, "{bytes} bytes for {rows} places");
+    let seen = run(&graph, &[numbers(rows * columns, -9e3), numbers(rows * columns, 0.0)]);
+    for row in 0..rows {
+        let to = row * 27 % rows;
+        assert_eq!(seen[to * columns..(to + 1) * columns], numbers(columns, (row * columns) as f32)[..]);
+    }
+}
+
 #[test]
 fn gathered_tuples() {
     let graph = |shape: &[usize], tuples: &[i64], batch: i64| {
@@ -147,8 +171,10 @@ fn gathered_tuples() {
     close(&run(&graph(&[2, 2], &[1, -1, 0, 1], 0), &x), &[10.0, 11.0, 2.0, 3.0]);
     close(&run(&graph(&[2, 1], &[2, 0], 1), &x), &[4.0, 5.0, 6.0, 7.0]);
     // Evenly spaced tuples are a view: the only operation is the copy to the output.
-    let compiled = graph(&[2, 2], &[0, 1, 1, 1], 0).compile().unwrap();
-    assert_eq!((count(&compiled, "gather"), count(&compiled, "elementwise")), (0, 1));
+    for (shape, tuples) in [(&[2, 2][..], &[0, 1, 1, 1][..]), (&[2, 2, 2], &[0, 0, 0, 1, 1, 0, 1, 1])] {
+        let compiled = graph(shape, tuples, 0).compile().unwrap();
+        assert_eq!((count(&compiled, "gather"), count(&compiled, "elementwise")), (0, 1));
+    }
 }
 
 #[test]

@@ -404,8 +404,9 @@ fn burnt_in_text_and_other_modalities_are_reported() {
 }
 
 /// Transfer syntaxes that are not read, and the commands that convert them.
-const REMEDIES: [(&str, &str); 4] = [
+const REMEDIES: [(&str, &str); 5] = [
     ("1.2.840.10008.1.2.2", "`dcmconv +te IN OUT`"),
+    ("1.2.840.10008.1.2.1.99", "`dcmconv +te IN OUT`"),
     ("1.2.840.10008.1.2.4.90", "`gdcmconv --raw IN OUT`"),
     ("1.2.840.10008.1.2.4.91", "`gdcmconv --raw IN OUT`"),
     ("1.2.840.10008.1.2.4.201", "export it again"),
