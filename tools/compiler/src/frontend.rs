@@ -11,7 +11,7 @@ use crate::rewrite;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use tract_core::internal::{OutletId, bail};
+use tract_core::internal::{OutletId, SessionId, TurnState, TypedNode, bail};
 use tract_core::optim::Optimizer;
 use tract_onnx::model::Onnx;
 use tract_onnx::pb;
@@ -252,10 +252,6 @@ fn renumber_names(model: &mut TypedModel, given: &HashSet<&str>) -> TractResult<
 /// # Errors
 /// An error of tract.
 pub fn run_reference(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, CompileError> {
-    let problem = |problem: TractError| CompileError::Reference {
-        program: graph.program.clone(),
-        problem: format!("{problem:#}"),
-    };
     let run = || -> TractResult<Vec<Vec<f32>>> {
         let mut values = tvec![];
         for ((_, shape), input) in graph.inputs.iter().zip(inputs) {
@@ -270,9 +266,43 @@ pub fn run_reference(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>
             })
             .collect()
     };
-    caught(run)
-        .map_err(|problem| CompileError::Reference { program: graph.program.clone(), problem })?
-        .map_err(problem)
+    let result = caught(run).and_then(|result| result.map_err(|problem| format!("{problem:#}")));
+    result.map_err(|problem| match failing_node(graph, inputs) {
+        Some(node) => CompileError::Unsupported {
+            program: graph.program.clone(),
+            node: node.name.clone(),
+            op: node.op.name().into_owned(),
+            reason: problem,
+        },
+        None => CompileError::Reference { program: graph.program.clone(), problem },
+    })
+}
+
+/// The first node that tract cannot compute, one after the other; none if each of them can be.
+fn failing_node<'g>(graph: &'g Graph, inputs: &[Vec<f32>]) -> Option<&'g TypedNode> {
+    let model = &graph.model;
+    let mut values: HashMap<OutletId, TValue> = HashMap::new();
+    for ((&outlet, (_, shape)), input) in model.input_outlets().ok()?.iter().zip(&graph.inputs).zip(inputs) {
+        values.insert(outlet, Tensor::from_shape(shape, input).ok()?.into_tvalue());
+    }
+    let turn = TurnState::default();
+    for id in model.eval_order().ok()? {
+        let node = model.node(id);
+        if values.contains_key(&OutletId::new(id, 0)) {
+            continue;
+        }
+        let given: Option<TVec<TValue>> =
+            node.inputs.iter().map(|input| values.get(input).cloned()).collect();
+        let given = given?;
+        match caught(|| node.op.eval(&turn.context(SessionId::NONE, usize::MAX), given)) {
+            Ok(Ok(outputs)) => {
+                let outputs = outputs.into_iter().enumerate();
+                values.extend(outputs.map(|(slot, value)| (OutletId::new(id, slot), value)));
+            }
+            _ => return Some(node),
+        }
+    }
+    None
 }
 
 #[cfg(test)]

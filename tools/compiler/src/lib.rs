@@ -48,7 +48,7 @@ pub use storage::Weights;
 use conventions::Conventions;
 use frontend::Graph;
 use graph::{Home, Module, Port, Program};
-use sonotrace::format::{Model, ModelError, PAGE_BYTES};
+use sonotrace::format::{ELEMENTS_MAX, Model, ModelError, PAGE_BYTES};
 use std::path::PathBuf;
 use tract_core::internal::TypedModel;
 
@@ -113,6 +113,7 @@ fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, 
     };
     let state = conventions.as_ref().and_then(|conventions| conventions.state.as_ref());
     let mut module = build(&graphs, state)?;
+    check_elements(&module)?;
     let runs = golden::run_cases(&graphs, &options.golden)?;
     for graph in &mut graphs {
         graph.model = TypedModel::default();
@@ -149,6 +150,26 @@ fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, 
     verify(&mut written.bytes).map_err(|error| with_node(&module, error.into()))?;
     let report = report(&module, &program_bytes, &golden, &written, weight_bytes);
     Ok(Compiled { bytes: written.bytes, report })
+}
+
+/// Refuses tensors with more elements than the runtime allows, before a case is computed, which would take their memory.
+fn check_elements(module: &Module) -> Result<(), CompileError> {
+    for program in &module.programs {
+        for op in &program.ops {
+            let elements = op.output().map_or(0, |output| module.tensors[output.tensor].elements as u64);
+            if elements > ELEMENTS_MAX {
+                return Err(CompileError::Unsupported {
+                    program: program.name.clone(),
+                    node: op.name.clone(),
+                    op: op.operation.kind().name().to_owned(),
+                    reason: format!(
+                        "its result has {elements} elements, at most {ELEMENTS_MAX} are possible"
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The runtime's own verifier must accept the file. It reads from the start of a page, to which the file is moved for that: a copy

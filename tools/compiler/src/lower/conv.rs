@@ -179,7 +179,14 @@ impl Lowering<'_> {
         let extents = &[input.extent(ROW), input.extent(COLUMN)][2 - rank..];
         let padded = spec.computed_padding(extents);
         let mut reaches = [Reach { kernel: 1, stride: 1, dilation: 1, pad: 0 }; 2];
+        let overhangs = matches!(spec.padding, PaddingSpec::ExplicitOnnxPool(_, _, true));
         for (axis, padded) in padded.iter().enumerate() {
+            let reach = (spec.kernel_shape[axis].saturating_sub(1)).saturating_mul(spec.dilation(axis)) + 1;
+            let length = extents[axis] + padded.pad_before + padded.pad_after;
+            if reach > length && !overhangs {
+                let reason = format!("its kernel reaches over {reach} elements of an axis of {length}");
+                return Err(self.unsupported(node, reason));
+            }
             reaches[axis + 2 - rank] = Reach {
                 kernel: spec.kernel_shape[axis],
                 stride: spec.stride(axis),

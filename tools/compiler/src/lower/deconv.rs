@@ -40,6 +40,9 @@ impl Lowering<'_> {
         let [outputs, ..] = kernel.shape;
         let bias = self.bias(node, outputs * op.group)?;
         let rank = spec.rank();
+        if spec.strides().contains(&0) || spec.dilations().contains(&0) {
+            return Err(self.unsupported(node, "a stride or dilation is 0"));
+        }
         let extents = &[input.extent(ROW), input.extent(COLUMN)][2 - rank.min(2)..];
         let padding = spec
             .padding

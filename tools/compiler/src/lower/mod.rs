@@ -440,3 +440,31 @@ impl Lowering<'_> {
         Ok(Port { name: name.to_owned(), shape: view.dims, tensor })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tract_core::ops::math;
+
+    /// tract folds constants itself, so the quotient is built by hand.
+    #[test]
+    fn a_panic_names_the_node() {
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", i64::fact([1])).unwrap();
+        let [five, zero] =
+            [5i64, 0].map(|value| model.add_const(format!("c{value}"), tensor1(&[value])).unwrap());
+        let quotient = model.add_node("Div_1", math::div(), tvec![i64::fact([1])]).unwrap();
+        model.add_edge(five, InletId::new(quotient, 0)).unwrap();
+        model.add_edge(zero, InletId::new(quotient, 1)).unwrap();
+        model.select_output_outlets(&[quotient.into()]).unwrap();
+        let mut module = Module::default();
+        let home = Home::Scratch { program: 0, input: true };
+        let input = Port { name: "x".into(), shape: vec![1], tensor: module.tensor("x", 1, home) };
+        assert_eq!(model.input_outlets().unwrap(), [x]);
+        let lowered = lower(&mut module, 0, "main", &model, &[input], &[("y".into(), None)]);
+        let text = lowered.map_err(|error| error.to_string()).err().unwrap_or_default();
+        assert!(text.starts_with("program main: node Div_1: operation Div "), "{text}");
+        assert!(text.contains("panicked: attempt to divide by zero"), "{text}");
+    }
+}

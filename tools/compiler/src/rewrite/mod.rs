@@ -5,6 +5,7 @@
 //! does not cover keeps tract's own reading, or is refused with the reason.
 
 mod attention;
+mod axis;
 mod elementwise;
 mod fragment;
 mod image;
@@ -70,6 +71,7 @@ fn rules() -> &'static HashMap<&'static str, &'static Rule> {
     RULES.get_or_init(|| {
         let all = [
             attention::RULES,
+            axis::RULES,
             elementwise::RULES,
             image::RULES,
             layout::RULES,
@@ -248,7 +250,10 @@ fn graft(
             continue;
         }
         let from: TVec<OutletId> = node.inputs.iter().map(|input| places[input]).collect();
-        let to = model.wire_node(format!("{prefix}.{}", node.name), node.op.clone(), &from)?;
+        // A node that tract reads itself has the names that it has without a rule.
+        let is_own = node.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
+        let name = if is_own { node.name.clone() } else { format!("{prefix}.{}", node.name) };
+        let to = model.wire_node(name, node.op.clone(), &from)?;
         for (slot, outlet) in to.into_iter().enumerate() {
             places.insert(OutletId::new(id, slot), outlet);
         }

@@ -42,6 +42,20 @@ fn work_that_the_runtime_refuses_is_named_with_its_node() {
     );
 }
 
+/// Before a case is computed, which would take the memory of the tensor.
+#[test]
+fn a_tensor_that_is_too_large_is_named_with_its_node() {
+    let graph = Onnx::default()
+        .input("x", &[1, 40_000])
+        .input("z", &[40_000, 1])
+        .node("Add", &["x", "z"], &["a"], &[])
+        .node("ReduceMax", &["a"], &["y"], &[ints("axes", &[0]), int("keepdims", 0)])
+        .output("y");
+    let words =
+        ["node Add_0", "operation elementwise", "1600000000 elements, at most 1073741824 are possible"];
+    assert_names(&message(&graph), &words);
+}
+
 /// What stays refused says how to export the network instead.
 #[test]
 fn refusals_of_what_depends_on_values_name_the_rewrite() {
@@ -130,6 +144,49 @@ fn computed_weights_indices_and_integers_are_refused() {
         .node("Conv", &["x", "w"], &["y"], &[])
         .output("y");
     assert_names(&message(&batch), &["Conv_0", "spatial axes"]);
+}
+
+/// tract would compute something else, and for a number without axes never end.
+#[test]
+fn axes_that_an_input_does_not_have_are_refused() {
+    let normal = ["x", "w"];
+    for (op, axis, inputs) in [
+        ("Softmax", 2, &["x"][..]),
+        ("Softmax", -3, &["x"]),
+        ("LogSoftmax", 7, &["x"]),
+        ("LayerNormalization", 2, &normal),
+        ("LayerNormalization", -3, &normal),
+        ("ScatterElements", 2, &["x", "i", "x"]),
+    ] {
+        let graph = Onnx::default()
+            .input("x", &[2, 3])
+            .weights("w", &[3])
+            .indices("i", &[2, 3], &[0; 6])
+            .node(op, inputs, &["y"], &[int("axis", axis)])
+            .output("y");
+        let name = format!("{op}_0");
+        assert_names(&message(&graph), &[&name, &format!("axis is {axis}, its input has 2 axes")]);
+    }
+    let number =
+        Onnx::default().input("x", &[]).weights("w", &[]).node("LayerNormalization", &normal, &["y"], &[]);
+    assert_names(&message(&number.output("y")), &["LayerNormalization_0", "its input has 0 axes"]);
+}
+
+#[test]
+fn kernels_beyond_their_input_and_steps_of_zero_are_refused() {
+    let image = || Onnx::default().input("x", &[1, 2, 4, 4]).weights("w", &[2, 2, 3, 3]);
+    let kernel = |side: i64| ints("kernel_shape", &[side, side]);
+    for op in ["MaxPool", "AveragePool"] {
+        let large = image().node(op, &["x"], &["y"], &[kernel(9)]).output("y");
+        let words = "its kernel reaches over 9 elements of an axis of 4";
+        assert_names(&message(&large), &[&format!("{op}_0"), words]);
+        image().node(op, &["x"], &["y"], &[kernel(4)]).output("y").agrees("a kernel as large as its input");
+    }
+    let still = image().node("ConvTranspose", &["x", "w"], &["y"], &[ints("strides", &[0, 0])]).output("y");
+    assert_names(&message(&still), &["ConvTranspose_0", "a stride or dilation is 0"]);
+    // What only fails when tract computes a case is named, too.
+    let empty = image().node("AveragePool", &["x"], &["y"], &[kernel(0)]).output("y");
+    assert_names(&message(&empty), &["program main: node AveragePool_0", "not supported"]);
 }
 
 #[test]
