@@ -7,7 +7,7 @@ use super::{Outcome, Rewritten, Rule};
 pub(super) const RULES: &[Rule] = &[
     Rule::new("LayerNormalization", &[], checked),
     Rule::new("LogSoftmax", &[], checked).only_if(|node, _| find(node, "axis").is_some()),
-    Rule::new("ScatterElements", &[1], checked).only_if(|node, _| find(node, "axis").is_some()),
+    Rule::new("ScatterElements", &[], checked).only_if(|node, _| find(node, "axis").is_some()),
     Rule::new("Softmax", &[], checked).only_if(|node, _| find(node, "axis").is_some()),
 ];
 
