@@ -31,14 +31,16 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sonotrace_models import SIZE
+from sonotrace_models.nets.confidence import Confidence, read_confidence
 from sonotrace_models.nets.decoder import PAD, POINT_SLOTS, POSITIVE, Prompt
 from sonotrace_models.nets.encoder import Encoder, Features, Textures
+from sonotrace_models.nets.evidence import EVIDENCE
+from sonotrace_models.nets.gate import FOUND_FROM, HELD_FRAMES, LOST_BELOW
 from sonotrace_models.nets.motion import SIDE, Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
 from sonotrace_models.nets.tracking import ANCHOR, ANCHORED_EVERY, REFINED_TRUST, SHORT
 from sonotrace_models.quantize import round_weights
-from sonotrace_models.train.confidence import EVIDENCE, Confidence, read_confidence
 from sonotrace_models.weights import with_weights
 
 OPSET = 17
@@ -191,9 +193,17 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
     written = conventions(student.encoder, side, tracker is not None)
     if confidence is not None:
         written["confidence"] = {
-            "rule": "1 / (1 + exp(-(bias + sum of weights * evidence)))",
+            "rule": "1 / (1 + exp(-(bias + sum of weights * evidence))): `right` for a Dice of 0.90 or more, `absent` for an "
+            "object of which nothing lies in the field of view; masks of less confidence than flagged_below are doubtful",
             "definitions": EVIDENCE,
             **asdict(confidence),
+            "gate": {
+                "rule": "an object is lost below lost_below and found again from found_from; masks of lost objects are not "
+                "learnt from; while one was lost at most held_frames ago, nothing is remembered",
+                "lost_below": LOST_BELOW,
+                "found_from": FOUND_FROM,
+                "held_frames": HELD_FRAMES,
+            },
         }
     (out / "conventions.json").write_text(json.dumps(written, indent=1))
 

@@ -1,59 +1,126 @@
-"""Confidence: the regression detects bad masks, and evidence is finite for any mask."""
+"""Confidence: the regressions detect bad masks and absent objects, and evidence is finite for any mask."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from sonotrace_models.data.manifest import DataError
+from sonotrace_models.nets.confidence import Confidence, Regression, read_confidence, write_confidence
+from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.evidence import EVIDENCE, Looks, evidence_of, looks_of
 from sonotrace_models.nets.tracker import IDS
-from sonotrace_models.nets.tracking import Redrawn, Refined
-from sonotrace_models.train.confidence import EVIDENCE, Seen, auroc, evidence_of, fit
+from sonotrace_models.train.confidence import FLAGGED_SHARE, Seen, figures_of, fit
 
 
 def seen(count: int, seed: int) -> Seen:
-    """Evidence of which only the first value follows the Dice, with noise."""
+    """Evidence of which only the first value follows the Dice, with noise, and the second one tells absent objects."""
     numbers = np.random.default_rng(seed)
-    dice = numbers.uniform(0.7, 1.0, count)
+    dice = numbers.uniform(0.4, 1.0, count)
     evidence = numbers.uniform(0, 1, (count, len(EVIDENCE)))
     evidence[:, 0] = dice + numbers.normal(0, 0.02, count)
-    return Seen(evidence.tolist(), dice.tolist())
+    is_absent = numbers.random(count) < 0.2
+    evidence[is_absent, 0] = 0.3
+    evidence[:, 1] = is_absent + numbers.normal(0, 0.1, count)
+    dice[is_absent] = np.nan
+    return Seen(evidence, dice, np.where(is_absent, 0.0, 1.0))
 
 
-def test_the_regression_detects_bad_masks_in_held_out_data() -> None:
-    confidence = fit(seen(2000, 0))
+def test_the_regressions_detect_bad_masks_and_absent_objects_in_held_out_data() -> None:
+    confidence = fit(seen(3000, 0), seen(3000, 2))
     held_out = seen(1000, 1)
-    assert auroc(confidence, held_out) > 0.97
-    found = confidence.of(np.array(held_out.evidence))
-    assert found[held_out.is_good].mean() > 0.8
-    assert found[~held_out.is_good].mean() < 0.2
-    assert confidence.weights[0] > 10 * max(abs(weight) for weight in confidence.weights[1:])
+    figures = figures_of(confidence, held_out)
+    assert figures["auroc_0.9"] > 0.97
+    assert figures["auroc_0.7"] > 0.99
+    assert figures["auroc_absent"] > 0.99
+    assert figures["flagged_wrong"] == pytest.approx(FLAGGED_SHARE, abs=0.02)
+    assert figures["flagged_right"] < 0.02
+    assert figures["flagged_absent"] == 1
+    weights = np.abs(confidence.right.weights)
+    assert weights[0] > 5 * weights[2:].max()
 
 
-def refined(mask: np.ndarray) -> Refined:
-    """A refinement in which the segmenter agrees with the tracker."""
-    logits = torch.from_numpy(np.where(mask[::2, ::2], 5.0, -5.0)).float()
-    odds = torch.full((1, IDS, 128, 128), -9.0)
-    odds[0, 1] = logits
-    return Refined(odds, logits[None].clone(), Redrawn(logits[None], torch.tensor([0.8])))
-
-
-def test_evidence_is_finite_for_any_mask() -> None:
-    disc = np.zeros((256, 256), bool)
-    disc[100:150, 90:140] = True
-    empty = np.zeros_like(disc)
-    for mask, before, reference in ((disc, disc, disc), (disc, empty, empty), (empty, disc, disc)):
-        evidence = evidence_of(refined(mask), 0, mask, before, reference)
-        assert len(evidence) == len(EVIDENCE)
-        assert np.isfinite(evidence).all()
-    still = evidence_of(refined(disc), 0, disc, disc, disc)
-    assert still[2:6] == [0.0, 0.0, 0.0, 0.0]
-    assert still[6] == pytest.approx(np.log(disc.mean()))
-    # The tracked mask has only half of the object that the segmenter draws.
-    halved = refined(disc)
-    halved.tracked[0, :, 58:] = -5.0
-    assert evidence_of(halved, 0, disc, disc, disc)[2] == pytest.approx(25 * 12 / (25 * 25) ** 0.5, rel=0.02)
+def test_masks_that_hardly_show_are_not_judged() -> None:
+    confidence = fit(seen(2000, 0), seen(2000, 2))
+    all_ = seen(100, 1)
+    hidden = Seen(all_.evidence, all_.dice, np.full(100, 0.2))
+    assert figures_of(confidence, hidden)["masks"] == 0
+    assert figures_of(confidence, all_)["masks"] == (~np.isnan(all_.dice)).sum()
 
 
 def test_fitting_fails_if_all_masks_are_bad() -> None:
+    bad = Seen(np.zeros((20, len(EVIDENCE))), np.full(20, 0.5), np.ones(20))
     with pytest.raises(DataError, match=r"0 of 20 tracked masks have a Dice of 0.9 or more: the regression needs both"):
-        fit(Seen([[0.0] * len(EVIDENCE)] * 20, [0.5] * 20))
+        fit(bad, bad)
+
+
+def test_a_file_gives_the_same_confidence(tmp_path: Path) -> None:
+    right, absent = Regression((1.0, -2.0), 0.5), Regression((0.25, 0.0), -3.0)
+    confidence = Confidence(("iou", "gap"), right, absent, 0.3)
+    write_confidence(confidence, {"auroc": 0.9}, tmp_path / "confidence.json")
+    assert read_confidence(tmp_path / "confidence.json") == confidence
+    found, gone = confidence.of({"gap": torch.tensor([1.0]), "iou": torch.tensor([2.0]), "other": torch.tensor([9.0])})
+    torch.testing.assert_close(found, torch.tensor([0.5]).sigmoid())
+    torch.testing.assert_close(gone, torch.tensor([-2.5]).sigmoid())
+    (tmp_path / "old.json").write_text('{"evidence": [], "weights": [], "bias": 0}')
+    with pytest.raises(DataError, match="is of an older kind: run"):
+        read_confidence(tmp_path / "old.json")
+
+
+def odds_of(mask: np.ndarray) -> Tensor:
+    odds = torch.full((1, IDS, 128, 128), -9.0)
+    odds[0, 1] = torch.from_numpy(np.where(mask, 5.0, -5.0)).float()
+    return odds
+
+
+def looks(odds: Tensor, seed: int = 0, grey: float = 0.5, iou: float = 0.8) -> Looks:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((1, 256, 16, 16), (1, 32, 64, 64), (1, 64, 32, 32))
+    features = Features(*(torch.randn(shape, generator=generator) for shape in shapes))
+    key = torch.randn(1, 256, 128, generator=generator)
+    return looks_of(features, key, torch.full((1, 1, 256, 256), grey), odds, torch.full((1, IDS), iou))
+
+
+def disc(x: int = 40) -> np.ndarray:
+    mask = np.zeros((128, 128), bool)
+    mask[50:75, x : x + 25] = True
+    return mask
+
+
+def test_evidence_is_finite_for_any_mask() -> None:
+    empty = np.zeros_like(disc())
+    for mask, before, reference in ((disc(), disc(), disc()), (disc(), empty, empty), (empty, disc(), disc())):
+        odds = odds_of(mask)
+        now, earlier, first = looks(odds), looks(odds_of(before), 1, 0.0), looks(odds_of(reference), 2)
+        evidence = evidence_of(now, earlier, first, odds, odds, odds)
+        assert {*evidence, "age"} == {*EVIDENCE}
+        for name, values in evidence.items():
+            assert values.shape == (1, IDS), name
+            assert torch.isfinite(values).all(), name
+
+
+def test_evidence_tells_what_its_names_say() -> None:
+    odds = odds_of(disc())
+    same = looks(odds)
+    still = {name: float(of[0, 1]) for name, of in evidence_of(same, same, same, odds, odds, odds).items()}
+    for name in ("iou_lost", "gap", "step", "move", "away", "drift", "contrast", "grey", "spread", "dark", "level"):
+        assert still[name] == pytest.approx(0, abs=1e-5), name
+    for name in ("agreement", "step_overlap", "alike", "ring_alike", "frame_alike", "known"):
+        assert still[name] == pytest.approx(1, abs=1e-4), name
+    assert still["size"] == pytest.approx(np.log(disc().mean()))
+    # The tracked mask has only part of the object that the segmenter draws.
+    part = odds_of(disc() & (np.arange(128) < 52)[None])
+    cut = evidence_of(same, same, same, odds, part, odds)
+    assert float(cut["gap"][0, 1]) == pytest.approx(25 * 13 / 25 * 0.987, rel=0.02)
+    assert float(cut["agreement"][0, 1]) == pytest.approx(2 * 12 / (12 + 25), rel=0.02)
+    # The object moved by its own width, in a frame that is darker and unknown.
+    moved = odds_of(disc(65))
+    other = looks(moved, seed=5, grey=0.25, iou=0.3)
+    new = {name: float(of[0, 1]) for name, of in evidence_of(other, same, same, moved, moved, moved).items()}
+    assert new["move"] == pytest.approx(1, rel=0.01)
+    assert new["step_overlap"] == 0
+    assert new["iou_lost"] == pytest.approx(-0.5)
+    assert new["grey"] == pytest.approx(np.log(0.5), abs=1e-3)
+    assert max(new["alike"], new["frame_alike"], new["known"]) < 0.5

@@ -12,11 +12,12 @@ from sonotrace_models.data.hard import HardLoops, Recipe, write_recipes
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.hard import FIGURES, HardResult, hard_table, interval
-from sonotrace_models.evaluate.hard_report import confidence_table, evaluate_hard, hard_recipes
-from sonotrace_models.evaluate.loops import RefinedFollower
+from sonotrace_models.evaluate.hard_report import confidence_table, evaluate_hard, flag_table, hard_recipes
+from sonotrace_models.evaluate.loops import GatedFollower
+from sonotrace_models.nets.confidence import Confidence, Regression
+from sonotrace_models.nets.evidence import EVIDENCE
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
-from sonotrace_models.train.confidence import EVIDENCE, Confidence
 
 NAN = float("nan")
 
@@ -24,7 +25,8 @@ NAN = float("nan")
 def followed(patient: str, dice: list[float], confidence: list[float] | None = None) -> HardResult:
     """An object of a slide that was visible in all frames in which it has a Dice."""
     seen = [0.0 if np.isnan(value) else 1.0 for value in dice]
-    return HardResult("slide", "DISCS", patient, 1, dice, seen, confidence or [0.5] * len(dice))
+    sure = confidence or [0.5] * len(dice)
+    return HardResult("slide", "DISCS", patient, 1, dice, seen, sure, [0.0] * len(dice))
 
 
 def test_the_table_counts_frames_with_the_object_only() -> None:
@@ -47,7 +49,7 @@ def test_intervals_are_over_patients() -> None:
 def test_confidence_is_judged_where_the_object_shows() -> None:
     bad, good = [0.5] * 30, [0.95] * 30
     right = followed("a", bad + good, [0.1] * 30 + [0.9] * 30)
-    hidden = HardResult("slide", "DISCS", "a", 1, [0.0] * 40, [0.2] * 40, [1.0] * 40)
+    hidden = HardResult("slide", "DISCS", "a", 1, [0.0] * 40, [0.2] * 40, [1.0] * 40, [0.0] * 40)
     table = confidence_table([right, hidden])
     assert table["slide"]["0.9"] == 1
     assert table["all"]["0.7"] == 1
@@ -55,12 +57,29 @@ def test_confidence_is_judged_where_the_object_shows() -> None:
     assert np.isnan(confidence_table([few])["slide"]["0.9"])
 
 
+def test_flags_are_counted_for_wrong_right_and_absent_masks() -> None:
+    dice = [0.95, 0.95, 0.80, 0.60, NAN, NAN, NAN, NAN, 0.60]
+    confidence = [0.90, 0.20, 0.20, 0.20, 0.90, 0.90, 0.20, 0.90, 0.90]
+    result = followed("a", dice, confidence)
+    result.absent = [0.0] * 6 + [0.8, 0.4, 0.9]
+    assert flag_table([result], 0.5) == {
+        # Two absent frames are not counted, and one between 0.70 and 0.90 is neither right nor wrong.
+        "absent": 1 / 2,
+        "absent_told": 1 / 2,
+        "absent_mistaken": 1 / 5,
+        "right": 1 / 2,
+        "right_DISCS": 1 / 2,
+        "wrong": 1 / 2,
+    }
+
+
 def test_the_report_has_table_plots_and_the_worst_loops(packed: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     hard = HardLoops(Pack(packed), None)
     made = [Recipe("air", "DISCS", "val_0", "val_1", 3)]
-    confidence = Confidence(tuple(EVIDENCE), (0.0,) * len(EVIDENCE), 0.0)
-    results = evaluate_hard(RefinedFollower(Tracker().eval(), SonoSamLite().eval()), confidence, hard, made, tmp_path)
+    never = Regression((0.0,) * len(EVIDENCE), -1.0)
+    net, confidence = SonoSamLite().eval(), Confidence(tuple(EVIDENCE), never, never, 0.5)
+    results = evaluate_hard(net, GatedFollower(net, Tracker().eval(), confidence), hard, made, tmp_path)
     assert len(results) == 2
     assert {len(result.dice) for result in results} == {19}
     # In five frames of air there is no object.

@@ -11,6 +11,7 @@ from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     CORRECTIONS_MAX,
     Follower,
+    Frame,
     ObjectResult,
     RefinedFollower,
     TrackerFollower,
@@ -28,6 +29,10 @@ def features(seed: int) -> Features:
     generator = torch.Generator().manual_seed(seed)
     shapes = ((1, 256, 16, 16), (1, 32, 64, 64), (1, 64, 32, 32))
     return Features(*(torch.randn(shape, generator=generator) for shape in shapes))
+
+
+def frame(seed: int) -> Frame:
+    return Frame(features(seed), torch.zeros(1, 1, 256, 256))
 
 
 def shares() -> Tensor:
@@ -155,8 +160,8 @@ def test_a_refined_mask_is_the_weighted_mean_of_tracked_and_redrawn() -> None:
     start = [torch.where(shares()[0, id_] > 0.5, 8.0, -8.0) for id_ in (1, 2)]
 
     def second(follower: Follower) -> Tensor:
-        follower.start(features(0), start)
-        return follower.advance(features(1))[0].sigmoid()
+        follower.start(frame(0), start)
+        return follower.advance(frame(1))[0].sigmoid()
 
     tracked = second(TrackerFollower(tracker))
     drawn = second(RefinedFollower(tracker, net, trust=1.0))
@@ -225,17 +230,18 @@ class Scripted(Follower):
     def __init__(self, ids: Tensor, lost: Sequence[int]) -> None:
         self.ids, self.lost, self.corrected = ids, lost, list[int]()
 
-    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def start(self, frame: Frame, logits: Sequence[Tensor]) -> None:
         self.at = 0
 
-    def advance(self, features: Features) -> list[Tensor]:
+    def advance(self, frame: Frame) -> list[Tensor]:
         self.at += 1
         masks = [(self.ids[self.at] == id_).float() for id_ in (LV, LA)]
         logits = [20 * (torch.nn.functional.avg_pool2d(mask[None], 2)[0] - 0.5) for mask in masks]
         return [torch.full_like(logits[0], -9.0), logits[1]] if self.at in self.lost else logits
 
-    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def correct(self, frame: Frame, logits: Sequence[Tensor], is_corrected: Sequence[bool]) -> None:
         self.corrected.append(self.at)
+        assert is_corrected == [True, False]
 
 
 def test_the_user_intervenes_only_on_bad_masks() -> None:
@@ -257,13 +263,13 @@ def test_the_user_intervenes_only_on_bad_masks() -> None:
 class Unmoved(Follower):
     """Returns the first masks on every frame."""
 
-    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def start(self, frame: Frame, logits: Sequence[Tensor]) -> None:
         self.logits = list(logits)
 
-    def advance(self, features: Features) -> list[Tensor]:
+    def advance(self, frame: Frame) -> list[Tensor]:
         return self.logits
 
-    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def correct(self, frame: Frame, logits: Sequence[Tensor], is_corrected: Sequence[bool]) -> None:
         raise AssertionError("no intervention is expected")
 
 
@@ -272,7 +278,7 @@ def test_masks_without_interventions_are_compared_with_the_truth() -> None:
     ids[:, 40:140, 60:160], ids[:, 150:220, 60:160] = LV, LA
     ids[5, 100:140, 60:160] = 0
     results = {name: ObjectResult() for name in ("LV", "LA")}
-    frames = [features(0)] * FRAMES
+    frames = [frame(0)] * FRAMES
     play_alone(Unmoved(), Loop(torch.zeros(FRAMES, 1, 256, 256), ids), frames, results)
     assert len(results["LV"].alone_dice) == FRAMES - 1
     assert min(results["LA"].alone_dice) > 0.99

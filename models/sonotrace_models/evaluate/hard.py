@@ -13,15 +13,13 @@ import numpy.typing as npt
 import torch
 
 from sonotrace_models.data.hard import HardLoop, Recipe
-from sonotrace_models.evaluate.loops import FIRST_CLICKS_MAX, RefinedFollower, click_until_good, encoded, on_grid
+from sonotrace_models.evaluate.loops import FIRST_CLICKS_MAX, GatedFollower, click_until_good, encoded, on_grid
 from sonotrace_models.evaluate.protocol import Mask, dice
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.train.confidence import Confidence, evidence_of
+from sonotrace_models.train.confidence import VISIBLE_PX
 
 RECOVERED_DICE = 0.85
 """An object has been found again if its last mask has at least this Dice."""
-VISIBLE_PX = 40
-"""An object of fewer true pixels has no Dice."""
 DRAWS = 1000
 """Of the bootstrap."""
 
@@ -38,29 +36,30 @@ class HardResult:
     """NaN where the object is not in the frame"""
     visibility: list[float] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
+    absent: list[float] = field(default_factory=list)
+    """Probability that the object is absent, as it is told"""
 
 
 @torch.no_grad()
 def play_hard(
-    net: SonoSamLite, follower: RefinedFollower, confidence: Confidence, loop: HardLoop, recipe: Recipe, patient: str
+    net: SonoSamLite, follower: GatedFollower, loop: HardLoop, recipe: Recipe, patient: str
 ) -> tuple[list[HardResult], list[list[Mask]]]:
     """Follows a loop's objects. Returns their results, and their masks on the input grid, frame by frame."""
     numbers = range(1, loop.visibility.shape[1] + 1)
     frames = encoded(net, loop.grey.to(net.encoder.device))
     truths = [[(of_frame == number).numpy() for number in numbers] for of_frame in loop.ids]
-    first = [click_until_good(net, frames[0], truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
+    first = [click_until_good(net, frames[0].features, truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
     follower.start(frames[0], first)
-    reference = [on_grid(logits) for logits in first]
-    shown = [reference]
+    shown = [[on_grid(logits) for logits in first]]
     results = [HardResult(recipe.kind, recipe.set_name, patient, number) for number in numbers]
-    for frame, features in enumerate(frames[1:], start=1):
-        masks = [on_grid(logits) for logits in follower.advance(features)]
+    for frame, seen in enumerate(frames[1:], start=1):
+        masks = [on_grid(logits) for logits in follower.advance(seen)]
         for at, result in enumerate(results):
             truth, mask = truths[frame][at], masks[at]
             result.dice.append(dice(mask, truth) if truth.sum() >= VISIBLE_PX else float("nan"))
             result.visibility.append(float(loop.visibility[frame, at]))
-            evidence = evidence_of(follower.refined, at, mask, shown[-1][at], reference[at])
-            result.confidence.append(float(confidence.of(np.array([evidence]))[0]))
+            result.confidence.append(float(follower.followed.confidence[0, at + 1]))
+            result.absent.append(float(follower.followed.absent[0, at + 1]))
         shown.append(masks)
     return results, shown
 

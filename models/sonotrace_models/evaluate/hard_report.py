@@ -16,8 +16,9 @@ from sonotrace_models.data.hard import KINDS, HardLoops, Recipe, read_recipes
 from sonotrace_models.data.hard_sheets import strip
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.evaluate.hard import HardResult, as_text, hard_table, play_hard
-from sonotrace_models.evaluate.loops import RefinedFollower
-from sonotrace_models.train.confidence import Confidence
+from sonotrace_models.evaluate.loops import GatedFollower
+from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.train.confidence import SEEN_SHARE
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -25,9 +26,9 @@ import matplotlib.pyplot as plt
 TEST_LOOPS = Path(__file__).parent / "hard_test_loops.json"
 """The hard loops of the test split: fixed, with generator and seeds, before anything was trained on such loops."""
 WORST = 5
-SEEN_SHARE = 0.5
-"""Confidence is judged where at least this share of the object shows."""
 BAD_DICE = (0.90, 0.70)
+ABSENT_FROM = 2
+"""An absent object must be flagged from its third absent frame on."""
 MASKS_MIN = 30
 """A kind with fewer bad masks has no AUROC."""
 BINS = 10
@@ -47,15 +48,17 @@ def hard_recipes(folder: Path, split: str) -> list[Recipe]:
 
 
 def evaluate_hard(
-    follower: RefinedFollower, confidence: Confidence, hard: HardLoops, made: Sequence[Recipe], out: Path
+    net: SonoSamLite, follower: GatedFollower, hard: HardLoops, made: Sequence[Recipe], out: Path
 ) -> list[HardResult]:
     """Plays hard loops. Prints the tables; writes `hard.json`, `hard.png`, `hard_confidence.png` and `hard_worst_KIND.png`."""
+    confidence = follower.following.confidence
+    assert confidence is not None
     results: list[HardResult] = []
     worst: dict[str, list[tuple[float, npt.NDArray[np.uint8]]]] = {kind: [] for kind in KINDS}
     for recipe in tqdm(made, desc="hard loops", mininterval=5):
         loop = hard.make(recipe)
         patient = hard.pack.items[hard.at[recipe.set_name, recipe.name]].group
-        of_loop, shown = play_hard(follower.net, follower, confidence, loop, recipe, patient)
+        of_loop, shown = play_hard(net, follower, loop, recipe, patient)
         results += of_loop
         mean = float(np.nanmean([result.dice for result in of_loop]))
         ranked = sorted([*worst[recipe.kind], (mean, strip(loop, shown))], key=lambda entry: entry[0])
@@ -64,8 +67,10 @@ def evaluate_hard(
     print(f"\n{as_text(table)}\n\n{'AUROC':14} " + " ".join(f"{f'below {bad}':>12}" for bad in BAD_DICE))
     for kind, row in judged.items():
         print(f"{kind:14} " + " ".join(f"{row[str(bad)]:12.3f}" for bad in BAD_DICE))
+    flagged = flag_table(results, confidence.flagged_below)
+    print(f"\nflagged below a confidence of {confidence.flagged_below:.2f}: " + as_line(flagged))
     out.mkdir(parents=True, exist_ok=True)
-    report = {"table": table, "auroc": judged, "objects": [asdict(result) for result in results]}
+    report = {"table": table, "auroc": judged, "flagged": flagged, "objects": [asdict(result) for result in results]}
     (out / "hard.json").write_text(json.dumps(_without_nan(report), indent=1))
     draw_by_frame(results, out / "hard.png")
     draw_confidence(results, out / "hard_confidence.png")
@@ -73,6 +78,36 @@ def evaluate_hard(
         if ranked:
             cv2.imwrite(str(out / f"hard_worst_{kind}.png"), np.vstack([picture for _, picture in ranked]))
     return results
+
+
+def flag_table(results: Sequence[HardResult], flagged_below: float) -> dict[str, float]:
+    """Shares of masks that are flagged: of those below 0.70 (`wrong`), of those at 0.90 or more (`right`, and by set), where
+    at least half of the object shows; and of absent objects from their third absent frame on. And the shares of these, and of
+    objects that show, that are said to be absent."""
+    found: dict[str, list[bool]] = {}
+    for result in results:
+        gone_frames = 0
+        for dice, shown, confidence, absent in zip(
+            result.dice, result.visibility, result.confidence, result.absent, strict=True
+        ):
+            is_flagged, is_absent = confidence < flagged_below, bool(np.isnan(dice))
+            gone_frames = gone_frames + 1 if is_absent else 0
+            if is_absent and gone_frames > ABSENT_FROM:
+                found.setdefault("absent", []).append(is_flagged)
+                found.setdefault("absent_told", []).append(absent >= 0.5)
+            elif not is_absent and shown >= SEEN_SHARE:
+                found.setdefault("absent_mistaken", []).append(absent >= 0.5)
+                if dice < BAD_DICE[1]:
+                    found.setdefault("wrong", []).append(is_flagged)
+                elif dice >= BAD_DICE[0]:
+                    for name in ("right", f"right_{result.set_name}"):
+                        found.setdefault(name, []).append(is_flagged)
+    return {name: float(np.mean(flags)) for name, flags in sorted(found.items())}
+
+
+def as_line(figures: dict[str, float]) -> str:
+    """Names and values."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
 def _without_nan(value: object) -> object:

@@ -9,6 +9,7 @@ its area over the true one, because ejection fractions are computed from areas.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +21,16 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.loops import LA, LV, MIDDLE, Loop, Loops
 from sonotrace_models.evaluate.clicks import points_of
 from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, next_click
+from sonotrace_models.nets.confidence import Confidence
 from sonotrace_models.nets.decoder import Prompt
 from sonotrace_models.nets.encoder import Features
+from sonotrace_models.nets.following import Followed, Following
 from sonotrace_models.nets.sonosam import SonoSamLite, upsample
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, NEVER, Tracker
+from sonotrace_models.nets.tracker import OBJECTS as MOST_OBJECTS
 from sonotrace_models.nets.tracking import (
     REFINED_TRUST,
     SURE,
-    Refined,
     Tracking,
     odds_of,
     redrawn,
@@ -50,20 +53,28 @@ OBJECTS = {"LV": LV, "LA": LA}
 Mask = npt.NDArray[np.bool_]
 
 
+class Frame(NamedTuple):
+    """A frame of one loop."""
+
+    features: Features
+    grey: Tensor
+    """[1, 1, 256, 256] in [0, 1]"""
+
+
 class Follower(ABC):
     """Propagates masks from frame to frame; objects are numbered from 1."""
 
     @abstractmethod
-    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def start(self, frame: Frame, logits: Sequence[Tensor]) -> None:
         """Sets the first frame's masks: [128, 128] logits of each object."""
 
     @abstractmethod
-    def advance(self, features: Features) -> list[Tensor]:
+    def advance(self, frame: Frame) -> list[Tensor]:
         """The next frame's logits of each object."""
 
     @abstractmethod
-    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
-        """Replaces the masks of the current frame."""
+    def correct(self, frame: Frame, logits: Sequence[Tensor], is_corrected: Sequence[bool]) -> None:
+        """Replaces the masks of the current frame, of which the user corrected some."""
 
 
 class TrackerFollower(Follower):
@@ -73,47 +84,84 @@ class TrackerFollower(Follower):
         self.tracker = tracker
 
     @torch.no_grad()
-    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
-        self.count = len(logits)
-        device = features.embedding.device
-        self.tracking = Tracking(self.tracker, 1, device)
-        self.tracking.refer(features, self._shares(logits))
-        self.tracking.present = torch.zeros(1, IDS, device=device)
-        self.tracking.present[:, : self.count + 1] = 1
+    def start(self, frame: Frame, logits: Sequence[Tensor]) -> None:
+        self.tracking = Tracking(self.tracker, 1, frame.grey.device)
+        self.tracking.refer(frame.features, shares_from(odds_with(logits)))
+        self.tracking.present = present_of(logits)
 
     @torch.no_grad()
-    def advance(self, features: Features) -> list[Tensor]:
-        return self._objects(odds_of(self.tracking.advance(features)))
+    def advance(self, frame: Frame) -> list[Tensor]:
+        return objects_of(odds_of(self.tracking.advance(frame.features)), self.tracking.present)
 
     @torch.no_grad()
-    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
-        self.tracking.correct(features, self._shares(logits))
-
-    def _shares(self, logits: Sequence[Tensor]) -> Tensor:
-        objects = torch.stack(list(logits))
-        odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), NEVER, device=objects.device)
-        odds[0, 1 : self.count + 1] = objects
-        return shares_from(odds)
-
-    def _objects(self, odds: Tensor) -> list[Tensor]:
-        return list(odds[0, 1 : self.count + 1])
+    def correct(self, frame: Frame, logits: Sequence[Tensor], is_corrected: Sequence[bool]) -> None:
+        self.tracking.correct(frame.features, shares_from(odds_with(logits)))
 
 
 class RefinedFollower(TrackerFollower):
-    """The tracker, with masks refined by the segmenter."""
+    """The tracker, with masks refined by the segmenter; all are remembered."""
 
     def __init__(self, tracker: Tracker, net: SonoSamLite, trust: float = REFINED_TRUST) -> None:
         super().__init__(tracker)
         self.net, self.trust = net, trust
-        self.refined: Refined
-        """Of the current frame."""
 
     @torch.no_grad()
-    def advance(self, features: Features) -> list[Tensor]:
-        odds = odds_of(self.tracking.find(features))
-        self.refined = refined(self.net.decoder, features, odds, self.tracking.present, self.trust)
-        self.tracking.remember(shares_from(self.refined.odds))
-        return self._objects(self.refined.odds)
+    def advance(self, frame: Frame) -> list[Tensor]:
+        odds = odds_of(self.tracking.find(frame.features))
+        mixed = refined(self.net.decoder, frame.features, odds, self.tracking.present, self.trust)
+        self.tracking.remember(shares_from(mixed))
+        return objects_of(mixed, self.tracking.present)
+
+
+class GatedFollower(Follower):
+    """What is shipped: tracked, refined in turn, judged, and remembered if the gate lets it through."""
+
+    def __init__(
+        self,
+        net: SonoSamLite,
+        tracker: Tracker,
+        confidence: Confidence,
+        checks_a_frame: int = MOST_OBJECTS,
+        turns: int = 0,
+    ) -> None:
+        """As for `Following`."""
+        self.following = Following(net, tracker, confidence, checks_a_frame, turns)
+        self.followed: Followed
+        """The current frame."""
+
+    @torch.no_grad()
+    def start(self, frame: Frame, logits: Sequence[Tensor]) -> None:
+        self.following.start(frame.features, frame.grey, odds_with(logits), present_of(logits))
+
+    @torch.no_grad()
+    def advance(self, frame: Frame) -> list[Tensor]:
+        self.followed = self.following.advance(frame.features, frame.grey)
+        return objects_of(self.followed.odds, self.following.tracking.present)
+
+    @torch.no_grad()
+    def correct(self, frame: Frame, logits: Sequence[Tensor], is_corrected: Sequence[bool]) -> None:
+        objects = torch.zeros(1, IDS, dtype=torch.bool, device=frame.grey.device)
+        objects[0, 1 : len(logits) + 1] = torch.tensor(is_corrected)
+        self.following.correct(frame.features, odds_with(logits), objects)
+
+
+def present_of(logits: Sequence[Tensor]) -> Tensor:
+    """[1, 11]: 1 for the background and as many objects."""
+    present = torch.zeros(1, IDS, device=logits[0].device)
+    present[:, : len(logits) + 1] = 1
+    return present
+
+
+def odds_with(logits: Sequence[Tensor]) -> Tensor:
+    """[1, 11, 128, 128]: objects from 1; the other ids never."""
+    odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), NEVER, device=logits[0].device)
+    odds[0, 1 : len(logits) + 1] = torch.stack(list(logits))
+    return odds
+
+
+def objects_of(odds: Tensor, present: Tensor) -> list[Tensor]:
+    """The present objects' [128, 128] of [1, 11, 128, 128]."""
+    return list(odds[0, 1 : int(present.sum())])
 
 
 class RepromptFollower(Follower):
@@ -122,16 +170,16 @@ class RepromptFollower(Follower):
     def __init__(self, net: SonoSamLite) -> None:
         self.net = net
 
-    def start(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def start(self, frame: Frame, logits: Sequence[Tensor]) -> None:
         self.last = list(logits)
 
     @torch.no_grad()
-    def advance(self, features: Features) -> list[Tensor]:
-        each = Features(*(part.expand(len(self.last), -1, -1, -1) for part in features))
+    def advance(self, frame: Frame) -> list[Tensor]:
+        each = Features(*(part.expand(len(self.last), -1, -1, -1) for part in frame.features))
         self.last = list(redrawn(self.net.decoder, each, torch.stack(self.last)).logits)
         return list(self.last)
 
-    def correct(self, features: Features, logits: Sequence[Tensor]) -> None:
+    def correct(self, frame: Frame, logits: Sequence[Tensor], is_corrected: Sequence[bool]) -> None:
         self.last = list(logits)
 
 
@@ -176,6 +224,8 @@ class ObjectResult:
     """Per frame, from the true first mask and without interventions."""
     alone_area: list[float] = field(default_factory=list)
     """The same: area over the true one."""
+    alone_confidence: list[float] = field(default_factory=list)
+    """The same: confidence, of a gated follower."""
 
     @property
     def interventions(self) -> int:
@@ -184,51 +234,53 @@ class ObjectResult:
 
 
 @torch.no_grad()
-def encoded(net: SonoSamLite, grey: Tensor) -> list[Features]:
-    """Features of each frame, from [frames, 1, 256, 256] grey levels."""
+def encoded(net: SonoSamLite, grey: Tensor) -> list[Frame]:
+    """The frames of [frames, 1, 256, 256] grey levels."""
     of_all = net.encoder(net.encoder.normalise(grey))
-    return [Features(*(part[at : at + 1] for part in of_all)) for at in range(len(grey))]
+    return [Frame(Features(*(part[at : at + 1] for part in of_all)), grey[at : at + 1]) for at in range(len(grey))]
 
 
-def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Features]) -> dict[str, ObjectResult]:
+def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Frame]) -> dict[str, ObjectResult]:
     """One loop with the simulated user; `frames` are its features from `encoded`."""
     results = {name: ObjectResult() for name in OBJECTS}
     names = list(OBJECTS)
     kept = [1.0] * len(names)
-    for frame, features in enumerate(frames):
-        truths = [(loop.ids[frame] == OBJECTS[name]).cpu().numpy() for name in names]
-        if frame == 0:
+    for at_frame, frame in enumerate(frames):
+        truths = [(loop.ids[at_frame] == OBJECTS[name]).cpu().numpy() for name in names]
+        if at_frame == 0:
             logits = []
             for name, truth in zip(names, truths, strict=True):
-                found, used = click_until_good(net, features, truth, None, FIRST_CLICKS_MAX)
+                found, used = click_until_good(net, frame.features, truth, None, FIRST_CLICKS_MAX)
                 results[name].first_clicks = used
                 logits.append(found)
-            follower.start(features, logits)
+            follower.start(frame, logits)
             continue
-        logits = follower.advance(features)
-        is_corrected = False
+        logits = follower.advance(frame)
+        is_corrected = [False] * len(names)
         for at, (name, truth) in enumerate(zip(names, truths, strict=True)):
             overlap = dice(on_grid(logits[at]), truth)
             results[name].dice.append(overlap)
             if overlap < ACCEPTED_DICE:
                 results[name].drops.append(kept[at] - overlap)
-                logits[at], used = click_until_good(net, features, truth, logits[at], CORRECTIONS_MAX)
+                logits[at], used = click_until_good(net, frame.features, truth, logits[at], CORRECTIONS_MAX)
                 results[name].clicks += used
-                is_corrected = True
+                is_corrected[at] = True
                 overlap = dice(on_grid(logits[at]), truth)
             kept[at] = overlap
-        if is_corrected:
-            follower.correct(features, logits)
+        if any(is_corrected):
+            follower.correct(frame, logits, is_corrected)
     return results
 
 
-def play_alone(follower: Follower, loop: Loop, frames: Sequence[Features], results: dict[str, ObjectResult]) -> None:
+def play_alone(follower: Follower, loop: Loop, frames: Sequence[Frame], results: dict[str, ObjectResult]) -> None:
     """Tracks the true first masks through the loop without interventions; adds to `results`."""
     first = shares_of(loop.ids[:1]).logit(SURE)[0]
     follower.start(frames[0], [first[id_] for id_ in OBJECTS.values()])
-    for frame, features in enumerate(frames[1:], start=1):
-        for (name, id_), logits in zip(OBJECTS.items(), follower.advance(features), strict=True):
-            truth, mask = (loop.ids[frame] == id_).cpu().numpy(), on_grid(logits)
+    for at, frame in enumerate(frames[1:], start=1):
+        for number, ((name, id_), logits) in enumerate(zip(OBJECTS.items(), follower.advance(frame), strict=True)):
+            if isinstance(follower, GatedFollower):
+                results[name].alone_confidence.append(float(follower.followed.confidence[0, number + 1]))
+            truth, mask = (loop.ids[at] == id_).cpu().numpy(), on_grid(logits)
             results[name].alone_dice.append(dice(mask, truth))
             results[name].alone_area.append(float(mask.sum() / truth.sum()))
 

@@ -19,6 +19,7 @@ from sonotrace_models.evaluate.hard_report import evaluate_hard, hard_recipes
 from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     Follower,
+    GatedFollower,
     Played,
     RefinedFollower,
     RepromptFollower,
@@ -27,10 +28,11 @@ from sonotrace_models.evaluate.loops import (
     play_loops,
 )
 from sonotrace_models.evaluate.segmenters import LiteMedSam, Segmenter, Student, fastest_device, trained_teacher
+from sonotrace_models.nets.confidence import read_confidence
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import Tracker
+from sonotrace_models.nets.tracker import OBJECTS, Tracker
 from sonotrace_models.quantize import round_weights, simulate_int8
-from sonotrace_models.train.confidence import auroc, of_loops, read_confidence, watch
+from sonotrace_models.train.confidence import auroc
 from sonotrace_models.weights import with_weights
 
 mpl.use("Agg")
@@ -49,6 +51,10 @@ PAPER_CAVEAT = (
     "real cines of 30 subjects, which are not public, so its rows cannot be compared directly with these; its clicks "
     "'per loop' are fewer than its interventions, although each intervention takes at least one"
 )
+
+
+CONFIDENCE_OF = ("alone_dice", "alone_confidence")
+"""Where a loop's masks without interventions have their Dice and confidence."""
 
 
 @dataclass
@@ -87,6 +93,10 @@ class CineConfig:
     split: Literal["train", "val", "test"] = "val"
     most: int | None = None
     """Maximum number of loops; of hard loops, an even choice of so many."""
+    checks_a_frame: int = OBJECTS
+    """Objects that the segmenter checks on each frame, in turn."""
+    turns: int = 0
+    """Objects take turns as if there were at least so many."""
     hard: bool = False
     """Hard loops (`loops --hard`) in the place of cardiac ones, without corrections."""
     out: Path = Path("work/evaluation/cine")
@@ -229,14 +239,16 @@ def evaluate_cine(config: CineConfig) -> None:
         "refined": RefinedFollower(tracker, student),
         "re-prompting": RepromptFollower(student),
     }
+    if confidence is not None:
+        gated = GatedFollower(student, tracker, confidence, config.checks_a_frame, config.turns)
+        followers = {"gated": gated, **followers}
     loops = Loops(config.loops, pack, config.split)
     if config.hard:
         if confidence is None:
             raise DataError("`cine --hard` needs `--confidence`: its table judges confidence, too")
         made = hard_recipes(config.loops, config.split)
         every = -(-len(made) // (config.most or len(made)))
-        hard_follower = RefinedFollower(tracker, student)
-        evaluate_hard(hard_follower, confidence, HardLoops(pack, loops), made[::every], config.out)
+        evaluate_hard(student, gated, HardLoops(pack, loops), made[::every], config.out)
         return
     if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
         raise DataError(f"the test patients in {config.loops} differ from {TEST_PATIENTS}, which were fixed beforehand")
@@ -252,9 +264,15 @@ def evaluate_cine(config: CineConfig) -> None:
     print(f"(the paper: {PAPER_CAVEAT})")
     report: dict[str, Any] = {**tables, "paper": {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}}
     if confidence is not None:
-        seen = watch(student, tracker, of_loops(loops, config.most, device))
-        report["auroc"] = auroc(confidence, seen)
-        print(f"\nconfidence: AUROC {report['auroc']:.3f}; {(~seen.is_good).mean():.1%} of the masks are below 0.90")
+        alone = [result for results in played["gated"].values() for result in results]
+        dice_, of_masks = (np.concatenate([getattr(result, name) for result in alone]) for name in CONFIDENCE_OF)
+        is_bad = dice_ < ACCEPTED_DICE
+        report["auroc"] = auroc(is_bad, -of_masks)
+        report["flagged_right"] = float((of_masks < confidence.flagged_below)[~is_bad].mean())
+        print(
+            f"\nconfidence: AUROC {report['auroc']:.3f}; {is_bad.mean():.1%} of {len(dice_)} masks are below 0.90; "
+            f"{report['flagged_right']:.1%} of the others are flagged"
+        )
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / "cine.json").write_text(json.dumps(report, indent=1))
     draw_cine(tables, config.out / "cine.png")

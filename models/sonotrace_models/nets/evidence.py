@@ -14,9 +14,43 @@ from sonotrace_models.nets.encoder import GRID, Features
 from sonotrace_models.nets.layers import to_tokens
 from sonotrace_models.nets.tracker import KEY, MASK_SIDE
 
+EVIDENCE = {
+    "iou": "the segmenter's estimate for its answer, told the tracked mask's odds and box, 0 to 1; 0 for an empty mask",
+    "iou_lost": "the same, minus that of the reference",
+    "agreement": "Dice of the tracked mask and that answer",
+    "gap": "sum of |difference of probability| between both, over the root of the area, at most 20",
+    "age": "frames since that answer, at most 16",
+    "sureness": "mean probability within the mask",
+    "doubt": "pixels with a probability of 0.1 to 0.9, over the root of the area, at most 20",
+    "step": "absolute logarithm of the area over that of the frame before, at most 3",
+    "step_overlap": "Dice of the mask and that of the frame before",
+    "move": "distance of the centroid from that of the frame before, over the root of the area, at most 3",
+    "away": "distance of the centroid from that in the reference, over the root of the area there, at most 4",
+    "drift": "absolute logarithm of the area over that in the reference, at most 3",
+    "size": "logarithm of the area over the frame's",
+    "alike": "cosine of the mean embedding inside and that inside the reference's mask",
+    "ring_alike": "the same for the surroundings",
+    "contrast": "cosine of the mean embeddings inside and around, minus the same in the reference",
+    "alike_before": "cosine of the mean embedding inside and that in the frame before",
+    "frame_alike": "cosine of the frame's mean embedding and the reference's",
+    "known": "mean within the mask of each token's largest cosine with the reference's tokens, by the tracker's keys",
+    "frame_known": "the same over the frame",
+    "found_inside": "mean within the mask of the share of a token's attention that the reference's object gets",
+    "found_share": "share of all such attention that lies within the mask",
+    "found_all": "all such attention over the object's tokens in the reference, at most 4",
+    "grey": "logarithm of the mean grey level inside over that in the reference, within 4",
+    "spread": "the same for the standard deviation",
+    "dark": "share of the inside with grey levels up to 0.03, minus the same in the reference",
+    "level": "logarithm of the frame's mean grey level over the reference's, within 4",
+}
+"""Inputs of the regressions. Sums are over masks of 128 x 128; embedding, keys and attention over tokens, weighted by the
+share of each that the mask covers. The attention is the softmax of 2 sqrt(128) times the cosine."""
 LEAST = 1e-4
 """Least share or grey level, before a logarithm."""
 AREA_LEAST = 1.0
+"""Least area in pixels, before a logarithm or division."""
+DOUBTED = 0.4
+"""A pixel is doubtful if its probability is nearer to 0.5 than this."""
 RING = 5
 """Width in tokens, of the square that is the surroundings of a token."""
 DARK = 0.03
@@ -108,7 +142,7 @@ def overlap(first: Tensor, second: Tensor) -> Tensor:
 def evidence_of(
     now: Looks, before: Looks, reference: Looks, odds: Tensor, tracked: Tensor, drawn: Tensor
 ) -> dict[str, Tensor]:
-    """The evidence of each object, [batch, 11].
+    """The evidence of each object, [batch, 11], of `EVIDENCE` but for its age.
 
     Args:
         now, before, reference: this frame, the frame before, and the reference.
@@ -116,45 +150,46 @@ def evidence_of(
         tracked, drawn: [batch, 11, 128, 128]: the tracker's odds, and the segmenter's answer.
     """
     probability = odds.sigmoid()
-    solid = now.mask.float()
-    area = now.area.clamp(min=AREA_LEAST)
+    area, area_before, area_reference = (looks.area.clamp(min=AREA_LEAST) for looks in (now, before, reference))
     gap = (drawn.sigmoid() - tracked.sigmoid()).abs().sum((2, 3))
-    # How well this frame's tokens are known from the reference.
+    doubt = ((probability - 0.5).abs() < DOUBTED).sum((2, 3))
+    # How well this frame's tokens are known from the reference, and to which object they belong there.
     like = now.keys @ reference.keys.transpose(1, 2)
     best = like.amax(2)
-    found = (like * KEY**0.5 * 2).softmax(-1) @ reference.cells
+    found = (2 * KEY**0.5 * like).softmax(-1) @ reference.cells
     cells = now.cells.sum(1).clamp(min=LEAST)
-    band = (probability - 0.5).abs() < 0.4
+    step, drift = ((area / other).log() for other in (area_before, area_reference))
+    of_frame = torch.ones_like(area)
     return {
         "iou": now.iou,
         "iou_lost": now.iou - reference.iou,
-        "sureness": (probability * solid).sum((2, 3)) / area,
-        "doubt": band.sum((2, 3)) / area.sqrt(),
-        "gap": (gap / area.sqrt()).clamp(max=20),
         "agreement": overlap(tracked > 0, drawn > 0),
-        "area_step": (area / before.area.clamp(min=AREA_LEAST)).log().clamp(-3, 3),
-        "area_drift": (area / reference.area.clamp(min=AREA_LEAST)).log().clamp(-3, 3),
-        "move": ((now.centre - before.centre).norm(dim=-1) / area.sqrt()).clamp(max=3),
-        "away": ((now.centre - reference.centre).norm(dim=-1) / reference.area.clamp(min=AREA_LEAST).sqrt()).clamp(
-            max=4
-        ),
+        "gap": (gap / area.sqrt()).clamp(max=20),
+        "sureness": (probability * now.mask).sum((2, 3)) / area,
+        "doubt": (doubt / area.sqrt()).clamp(max=20),
+        "step": step.abs().clamp(max=3),
         "step_overlap": overlap(now.mask, before.mask),
+        "move": ((now.centre - before.centre).norm(dim=-1) / area.sqrt()).clamp(max=3),
+        "away": ((now.centre - reference.centre).norm(dim=-1) / area_reference.sqrt()).clamp(max=4),
+        "drift": drift.abs().clamp(max=3),
         "size": (area / MASK_SIDE**2).log(),
         "alike": (now.inside * reference.inside).sum(-1),
         "ring_alike": (now.ring * reference.ring).sum(-1),
         "contrast": (now.inside * now.ring).sum(-1) - (reference.inside * reference.ring).sum(-1),
         "alike_before": (now.inside * before.inside).sum(-1),
-        "frame_alike": (now.whole * reference.whole).sum(-1)[:, None].expand_as(area),
+        "frame_alike": (now.whole * reference.whole).sum(-1, keepdim=True) * of_frame,
         "known": (best[..., None] * now.cells).sum(1) / cells,
-        "frame_known": best.mean(1)[:, None].expand_as(area),
+        "frame_known": best.mean(1, keepdim=True) * of_frame,
         "found_inside": (found * now.cells).sum(1) / cells,
-        "found_share": ((found * now.cells).sum(1) / found.sum(1).clamp(min=LEAST)),
+        "found_share": (found * now.cells).sum(1) / found.sum(1).clamp(min=LEAST),
         "found_all": (found.sum(1) / reference.cells.sum(1).clamp(min=LEAST)).clamp(max=4),
-        "grey": (now.grey.clamp(min=LEAST) / reference.grey.clamp(min=LEAST)).log().clamp(-4, 4),
-        "spread": (now.spread.clamp(min=LEAST) / reference.spread.clamp(min=LEAST)).log().clamp(-4, 4),
+        "grey": log_ratio(now.grey, reference.grey),
+        "spread": log_ratio(now.spread, reference.spread),
         "dark": now.dark - reference.dark,
-        "level": (now.level.clamp(min=LEAST) / reference.level.clamp(min=LEAST))
-        .log()
-        .clamp(-4, 4)[:, None]
-        .expand_as(area),
+        "level": log_ratio(now.level, reference.level)[:, None] * of_frame,
     }
+
+
+def log_ratio(now: Tensor, reference: Tensor) -> Tensor:
+    """The logarithm of a grey level over the reference's, within 4."""
+    return (now.clamp(min=LEAST) / reference.clamp(min=LEAST)).log().clamp(-4, 4)

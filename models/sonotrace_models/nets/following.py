@@ -1,4 +1,5 @@
-"""Following objects with a gate: what the tracker finds, the segmenter redraws, and evidence judges, before it is remembered.
+"""Following objects in fixed memory: the tracker finds them, the segmenter redraws them, evidence judges them, and the gate
+decides what is remembered.
 
 In a scanner there is time for the segmenter to redraw and check some objects a frame, in turn. The others keep the tracker's
 mask, and the segmenter's part of their evidence, which ages.
@@ -9,10 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sonotrace_models.nets.confidence import Confidence
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.evidence import Looks, evidence_of, looks_of
+from sonotrace_models.nets.gate import Gate
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import IDS, Tracker
+from sonotrace_models.nets.tracker import OBJECTS, Tracker
 from sonotrace_models.nets.tracking import REFINED_TRUST, SURE, Tracking, odds_of, redrawn, shares_from
 
 CHECKED = ("iou", "iou_lost", "gap", "agreement")
@@ -21,37 +24,66 @@ AGE_MAX = 16.0
 """Frames: an older answer says no less."""
 
 
-class Followed(NamedTuple):
-    """A frame's objects; ids that are not followed have no meaning."""
+class Found(NamedTuple):
+    """A frame's objects before they are judged; ids that are not followed have no meaning."""
 
     odds: Tensor
     """[batch, 11, 128, 128]"""
     evidence: dict[str, Tensor]
     """[batch, 11] each"""
+
+
+class Followed(NamedTuple):
+    """A frame's objects; ids that are not followed have no meaning."""
+
+    odds: Tensor
+    """[batch, 11, 128, 128]"""
+    confidence: Tensor
+    """[batch, 11]: probability that the mask has a Dice of 0.90 or more"""
+    absent: Tensor
+    """[batch, 11]: probability that nothing of the object lies in the field of view"""
     age: Tensor
     """[batch, 11]: frames since the segmenter checked the object"""
+    is_found: Tensor
+    """[batch, 11] bool: the gate's state"""
 
 
 class Following:
     """The state of a batch of sequences whose objects are followed."""
 
     def __init__(
-        self, net: SonoSamLite, tracker: Tracker, checks_a_frame: int = IDS, trust: float = REFINED_TRUST
+        self,
+        net: SonoSamLite,
+        tracker: Tracker,
+        confidence: Confidence | None = None,
+        checks_a_frame: int = OBJECTS,
+        turns: int = 0,
+        trust: float = REFINED_TRUST,
     ) -> None:
-        """`checks_a_frame`: objects that the segmenter redraws on each frame."""
-        self.net, self.tracker, self.checks, self.trust = net, tracker, checks_a_frame, trust
+        """Prepares to follow.
+
+        Args:
+            confidence: needed by `advance`.
+            checks_a_frame: objects that the segmenter redraws on each frame.
+            turns: objects take turns as if there were at least so many, to see what more objects lose.
+            trust: weight of the segmenter's mask against the tracker's.
+        """
+        self.net, self.tracker, self.confidence = net, tracker, confidence
+        self.checks_a_frame, self.turns, self.trust = checks_a_frame, turns, trust
         self.tracking: Tracking
+        self.gate: Gate
         self._reference: Looks
         self._before: Looks
         self._checked: dict[str, Tensor]
         self._age: Tensor
         self._turn: Tensor
-        self._found: Tensor
+        self._odds: Tensor
 
     def start(self, features: Features, grey: Tensor, odds: Tensor, present: Tensor) -> None:
         """Sets the reference.
 
         Args:
+            features: of the frame.
             grey: [batch, 1, 256, 256] in [0, 1].
             odds: [batch, 11, 128, 128].
             present: [batch, 11]: 1 for ids that are followed, and for the background.
@@ -59,6 +91,7 @@ class Following:
         self.tracking = Tracking(self.tracker, len(grey), grey.device)
         self.tracking.refer(features, shares_from(odds))
         self.tracking.present = present
+        self.gate = Gate(present)
         drawn, iou = self._drawn(features, odds, present > 0)
         self._reference = self._before = looks_of(features, self.tracker.look(features).key, grey, odds, iou)
         self._age = torch.zeros_like(present)
@@ -66,44 +99,58 @@ class Following:
         evidence = evidence_of(self._before, self._before, self._reference, odds, odds, drawn)
         self._checked = {name: evidence[name] for name in CHECKED}
 
-    def find(self, features: Features, grey: Tensor) -> Followed:
+    def advance(self, features: Features, grey: Tensor) -> Followed:
+        """Follows the objects to the next frame, and remembers those that the gate lets through."""
+        assert self.confidence is not None
+        found = self.find(features, grey)
+        confidence, absent = self.confidence.of(found.evidence)
+        self.remember(self.gate.judge(confidence))
+        return Followed(found.odds, confidence, absent, self._age, self.gate.is_found)
+
+    def find(self, features: Features, grey: Tensor) -> Found:
         """Finds the objects in the next frame; the caller must call `remember` afterwards."""
-        tracking = self.tracking
-        tracked = odds_of(tracking.find(features))
+        tracked = odds_of(self.tracking.find(features))
         chosen = self._take_turns()
         drawn, iou = self._drawn(features, tracked, chosen)
         mixed = (self.trust * drawn.sigmoid() + (1 - self.trust) * tracked.sigmoid()).logit(SURE)
-        odds = torch.where(chosen[..., None, None], mixed, tracked)
-        now = looks_of(features, tracking.found.key, grey, odds, iou)
-        evidence = evidence_of(now, self._before, self._reference, odds, tracked, drawn)
+        self._odds = torch.where(chosen[..., None, None], mixed, tracked)
+        now = looks_of(features, self.tracking.found.key, grey, self._odds, iou)
+        evidence = evidence_of(now, self._before, self._reference, self._odds, tracked, drawn)
         self._checked = {name: torch.where(chosen, evidence[name], self._checked[name]) for name in CHECKED}
         self._age = torch.where(chosen, 0, self._age + 1)
         evidence |= self._checked
         evidence["age"] = self._age.clamp(max=AGE_MAX)
         self._before = now
-        self._found = odds
-        return Followed(odds, evidence, self._age)
+        return Found(self._odds, evidence)
 
     def remember(self, is_trusted: Tensor) -> None:
         """Remembers the last frame's masks of the objects, [batch, 11] bool, that are trusted."""
-        self.tracking.remember(shares_from(self._found), is_trusted)
+        self.tracking.remember(shares_from(self._odds), is_trusted)
+
+    def correct(self, features: Features, odds: Tensor, objects: Tensor) -> None:
+        """Replaces the current frame's masks by `odds`, of which the user corrected those of some `objects`, [batch, 11]
+        bool: these are found, whatever the gate said."""
+        self.gate.find(objects)
+        self.tracking.correct(features, shares_from(odds), self.gate.is_found)
+        mask = torch.where(objects[..., None, None], odds > 0, self._before.mask)
+        self._before = self._before._replace(mask=mask, area=mask.float().sum((2, 3)))
 
     def _take_turns(self) -> Tensor:
         """[batch, 11] bool: the objects that are checked now."""
-        present = self.tracking.present.clone()
-        present[:, 0] = 0
-        count = present.sum(1, keepdim=True).clamp(min=1)
-        place = present.cumsum(1) - 1
-        after = torch.remainder(place - self._turn[:, None], count)
-        self._turn = torch.remainder(self._turn + self.checks, count[:, 0])
-        return (present > 0) & (after < self.checks)
+        followed = self.tracking.present > 0
+        followed[:, 0] = False
+        count = followed.sum(1).clamp(min=max(self.turns, 1))
+        place = followed.cumsum(1) - 1
+        wait = torch.remainder(place - self._turn[:, None], count[:, None])
+        self._turn = torch.remainder(self._turn + self.checks_a_frame, count)
+        return followed & (wait < self.checks_a_frame)
 
     def _drawn(self, features: Features, before: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
         """The segmenter's answers for some masks, [batch, 11] bool; the others unchanged, with an IoU of 0."""
         rows, ids = where.nonzero(as_tuple=True)
-        keep = ids > 0
-        rows, ids = rows[keep], ids[keep]
-        answer = redrawn(self.net.decoder, Features(*(part[rows] for part in features)), before[rows, ids])
+        rows, ids = rows[ids > 0], ids[ids > 0]
         drawn, iou = before.clone(), torch.zeros_like(before[:, :, 0, 0])
-        drawn[rows, ids], iou[rows, ids] = answer.logits, answer.iou
+        if len(rows):
+            answer = redrawn(self.net.decoder, Features(*(part[rows] for part in features)), before[rows, ids])
+            drawn[rows, ids], iou[rows, ids] = answer.logits, answer.iou
         return drawn, iou

@@ -96,12 +96,13 @@ class Tracking:
         self.present = (shares.flatten(2).amax(2) > 0).float()
         self.present[:, 0] = 1
 
-    def correct(self, features: Features, shares: Tensor) -> None:
+    def correct(self, features: Features, shares: Tensor, is_trusted: Tensor | None = None) -> None:
         """Replaces the current frame's masks by the user's. The frame becomes the previous frame and the anchor, and is stored
-        in the ring; the reference stays."""
+        in the ring; the reference stays. `is_trusted` as in `remember`."""
         every = torch.ones_like(self._next, dtype=torch.bool)
         self._short = self._memory(features, shares)
-        self._know(SHORT, torch.ones_like(self.present), every)
+        objects = torch.ones_like(self.present, dtype=torch.bool) if is_trusted is None else is_trusted
+        self._know(SHORT, self._ids_of(objects), every)
         self._set_anchor(features, shares, self._anchor.so_far.step, every)
         # A frame that was just stored with its wrong masks is overwritten.
         self._next = torch.where(self._since_kept == 0, self._last, self._next)
@@ -147,13 +148,16 @@ class Tracking:
         trusted = (objects & (self.present > 0))[:, 1:].any(1)
         found = Memory(self._found.key, self._found.value, self.tracker.identify(shares))
         self._short = _chosen(trusted, found, self._short)
-        known = torch.cat([torch.ones_like(self.present[:, :1]), objects[:, 1:].float()], 1)
-        self._know(SHORT, known, trusted)
+        self._know(SHORT, self._ids_of(objects), trusted)
         so_far = Moved(*(part.detach() for part in self._found.moved))
         self._anchor = self._anchor._replace(so_far=_chosen(trusted, so_far, self._anchor.so_far))
         self._set_anchor(self._features, shares, so_far.step, trusted & (self._since_anchor >= self.anchored_every))
         self._since_kept = self._since_kept + trusted
         self._store(trusted & (self._since_kept >= self.kept_every))
+
+    def _ids_of(self, objects: Tensor) -> Tensor:
+        """What a memory with some objects, [batch, 11] bool, knows: these, and the background."""
+        return torch.cat([torch.ones_like(self.present[:, :1]), objects[:, 1:].float()], 1)
 
     def _know(self, memory: int, known: Tensor, where: Tensor) -> None:
         """Sets the ids, [batch, 11], that a memory of some sequences, [batch] bool, knows."""
@@ -230,16 +234,6 @@ class Redrawn(NamedTuple):
     """[rows]: the decoder's own estimate of their overlap with the truth"""
 
 
-class Refined(NamedTuple):
-    """Tracked objects, and the segmenter's masks for them; rows are the present objects, in order."""
-
-    odds: Tensor
-    """[batch, 11, 128, 128]: log-odds of the weighted mean of both"""
-    tracked: Tensor
-    """[rows, 128, 128]: the tracker's own odds"""
-    drawn: Redrawn
-
-
 def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Redrawn:
     """The segmenter's masks when prompted with tracked masks, [rows, 128, 128] logits, and their boxes.
 
@@ -252,11 +246,11 @@ def redrawn(decoder: Decoder, features: Features, before: Tensor) -> Redrawn:
     return Redrawn(logits, answer.iou[:, 0].float().clamp(0, 1) * is_there)
 
 
-def refined(decoder: Decoder, features: Features, odds: Tensor, present: Tensor, trust: float) -> Refined:
+def refined(decoder: Decoder, features: Features, odds: Tensor, present: Tensor, trust: float) -> Tensor:
     """Log-odds of tracked objects, [batch, 11, 128, 128], each averaged with the segmenter's mask at weight `trust`."""
     rows, ids = present[:, 1:].nonzero(as_tuple=True)
     tracked = odds[rows, ids + 1]
     drawn = redrawn(decoder, Features(*(part[rows] for part in features)), tracked)
     mixed = odds.clone()
     mixed[rows, ids + 1] = (trust * drawn.logits.sigmoid() + (1 - trust) * tracked.sigmoid()).logit(SURE)
-    return Refined(mixed, tracked, drawn)
+    return mixed

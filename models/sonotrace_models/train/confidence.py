@@ -1,14 +1,14 @@
-"""Stage 4: the confidence of a tracked mask, from evidence that is available on a scanner, without the truth.
+"""Stage 4: confidence, learnt where tracking fails: on hard loops, ordinary loops and deformed images of the train split.
 
-The segmenter refines each tracked mask. A logistic regression for 'Dice with the truth is at least 0.90' takes the
-difference between the two masks, the segmenter's own estimate, the mean probability of the refined mask, jumps in area and
-position, and the object's size.
+Sequences are followed with the gate of the truth, with one that mistakes masks, and with none, so that masks drift; and with
+the segmenter's checks on each frame or in turn, so that evidence ages. Confidence is judged where at least half of the object
+shows.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,39 +20,43 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.hard import HardLoops, Recipe, read_recipes
+from sonotrace_models.data.loops import LA, LV, Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
 from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     FIRST_CLICKS_MAX,
-    OBJECTS,
     TEST_SEED,
-    RefinedFollower,
     click_until_good,
     encoded,
+    objects_of,
+    odds_with,
     on_grid,
+    present_of,
 )
-from sonotrace_models.evaluate.protocol import Mask, dice
+from sonotrace_models.evaluate.protocol import dice
 from sonotrace_models.evaluate.segmenters import fastest_device
+from sonotrace_models.nets.confidence import Confidence, Regression, write_confidence
+from sonotrace_models.nets.evidence import EVIDENCE
+from sonotrace_models.nets.following import Following
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import Tracker
-from sonotrace_models.nets.tracking import Refined
+from sonotrace_models.nets.tracker import IDS, OBJECTS, Tracker
 from sonotrace_models.weights import with_weights
 
-EVIDENCE = {
-    "iou": "iou of the decoder's answer, told the tracked mask's logits and its box, 0 to 1",
-    "sureness": "mean probability within the refined mask",
-    "gap": "sum of |difference of probability| between the tracked mask and that answer, over the root of the area",
-    "area_step": "absolute logarithm of the area over that of the frame before, at most 3",
-    "area_drift": "absolute logarithm of the area over that in the reference, at most 3",
-    "move": "distance of the centroid from that of the frame before over the root of the area, at most 3",
-    "size": "logarithm of the area over the mask's whole",
-}
-"""Inputs of the regression; for an empty mask 0, 0, 0, 3, 3, 3, -10. Sums are over the network's masks of 128 x 128. Chosen
-from twelve by cross-validation on loops of the train split. For example, the Dice of the two masks predicts less than their
-gap."""
+SEEN_SHARE = 0.5
+"""Confidence is judged where at least this share of the object shows."""
+VISIBLE_PX = 40
+"""An object of fewer true pixels is absent."""
+BAD_DICE = 0.70
+"""Masks below are wrong: they must be flagged."""
+FLAGGED_SHARE = 0.975
+"""Share of wrong masks, of val, that are flagged."""
+TRUSTED_DICE = 0.8
+"""The truth's gate trusts masks from this Dice on."""
+MISTAKEN_SHARE = 0.1
+"""Share of masks that the second gate mistakes."""
 
 
 @dataclass
@@ -64,177 +68,200 @@ class ConfidenceConfig:
     student: Path = Path("work/runs/student/best.pt")
     tracker: Path = Path("work/runs/tracker/best.pt")
     out: Path = Path("work/runs/confidence.json")
-    loops_fitted: int = 120
-    """Loops of the train split to fit on."""
-    sequences_fitted: int = 120
+    hard_fitted: int = 360
+    """Hard loops of the train split to fit on."""
+    hard_judged: int = 120
+    """Hard loops of val, on which the threshold is chosen."""
+    loops_fitted: int = 30
+    """Cardiac loops of the train split to fit on."""
+    sequences_fitted: int = 60
     """Deformed images and recordings of the train split to fit on, 16 frames each."""
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Confidence:
-    """The regression: confidence is the logistic function of `bias + sum(weights * evidence)`."""
+class Watched(NamedTuple):
+    """A sequence with truth."""
 
-    evidence: tuple[str, ...]
-    weights: tuple[float, ...]
-    bias: float
-
-    def of(self, evidence: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """[frames, evidence] to [frames] in 0 to 1."""
-        return 1 / (1 + np.exp(-(evidence @ np.array(self.weights) + self.bias)))
+    grey: Tensor
+    """[frame, 1, 256, 256]"""
+    masks: Tensor
+    """[frame, object, 256, 256] bool"""
+    visibility: Tensor
+    """[frame, object]"""
 
 
-def read_confidence(path: Path) -> Confidence:
-    """Reads the file that this stage writes.
+class Seen(NamedTuple):
+    """Masks that were followed."""
 
-    Raises:
-        DataError: there is no such file.
-    """
-    if not path.is_file():
-        raise DataError(
-            f"{path} does not exist: run `python -m sonotrace_models confidence`, or pass `--confidence None`"
-        )
-    fitted = json.loads(path.read_text())
-    return Confidence(tuple(fitted["evidence"]), tuple(fitted["weights"]), fitted["bias"])
-
-
-def evidence_of(refined: Refined, number: int, mask: Mask, before: Mask, reference: Mask) -> list[float]:
-    """The evidence of a tracked mask, in the order of `EVIDENCE`.
-
-    Args:
-        number: the object's number, from 0.
-        mask: the object's refined mask on the input grid.
-        before: its mask in the previous frame.
-        reference: its mask in the reference frame.
-    """
-    if not mask.any():
-        return [0.0, 0.0, 0.0, 3.0, 3.0, 3.0, -10.0]
-    probability = refined.odds[0, number + 1].sigmoid()
-    inside = probability > 0.5
-    cells = max(float(inside.sum()), 1.0)
-    gap = (refined.drawn.logits[number].sigmoid() - refined.tracked[number].sigmoid()).abs().sum()
-    area, area_before, area_reference = (max(float(part.sum()), 1.0) for part in (mask, before, reference))
-    shift = np.linalg.norm(_centroid(mask) - _centroid(before)) if before.any() else area**0.5
-    return [
-        float(refined.drawn.iou[number]),
-        float(probability[inside].mean()) if inside.any() else 0.0,
-        float(gap) / cells**0.5,
-        min(abs(np.log(area / area_before)), 3.0),
-        min(abs(np.log(area / area_reference)), 3.0),
-        min(float(shift / area**0.5), 3.0),
-        float(np.log(cells / inside.numel())),
-    ]
-
-
-def _centroid(mask: Mask) -> npt.NDArray[np.float64]:
-    ys, xs = np.nonzero(mask)
-    return np.array([xs.mean(), ys.mean()])
-
-
-@dataclass
-class Seen:
-    """Evidence of tracked masks, and their Dice."""
-
-    evidence: list[list[float]]
-    dice: list[float]
+    evidence: npt.NDArray[np.float64]
+    """[mask, evidence]"""
+    dice: npt.NDArray[np.float64]
+    """[mask]; NaN where the object is absent"""
+    visibility: npt.NDArray[np.float64]
+    """[mask]"""
 
     @property
-    def is_good(self) -> npt.NDArray[np.bool_]:
-        """[frames]: Dice of at least 0.90."""
-        return np.array(self.dice) >= ACCEPTED_DICE
+    def is_absent(self) -> npt.NDArray[np.bool_]:
+        """[mask]"""
+        return np.isnan(self.dice)
+
+    @property
+    def is_right(self) -> npt.NDArray[np.bool_]:
+        """[mask]: Dice of at least 0.90."""
+        return self.dice >= ACCEPTED_DICE
+
+    @property
+    def is_judged(self) -> npt.NDArray[np.bool_]:
+        """[mask]: confidence is judged."""
+        return ~self.is_absent & (self.visibility >= SEEN_SHARE)
 
 
-def watch(
-    net: SonoSamLite,
-    tracker: Tracker,
-    sequences: Iterator[tuple[Tensor, Tensor, Sequence[int]]],
-) -> Seen:
-    """Tracks the masks that the simulated user makes on the first frame (table 2's protocol), without interventions, so that
-    bad masks occur.
-
-    Args:
-        sequences: grey levels and ids, [frame, 256, 256] each, and the ids to track.
-    """
-    seen = Seen([], [])
-    for grey, ids, wanted in sequences:
-        follower = RefinedFollower(tracker, net)
-        frames = encoded(net, grey[:, None])
-        truths = [[(ids[at] == id_).cpu().numpy() for id_ in wanted] for at in range(len(grey))]
-        start = [click_until_good(net, frames[0], truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
-        follower.start(frames[0], start)
-        reference = [on_grid(logits) for logits in start]
-        before = list(reference)
-        for at in range(1, len(grey)):
-            for number, logits in enumerate(follower.advance(frames[at])):
-                truth = truths[at][number]
-                mask = on_grid(logits)
-                if truth.any():
-                    evidence = evidence_of(follower.refined, number, mask, before[number], reference[number])
-                    seen.evidence.append(evidence)
-                    seen.dice.append(dice(mask, truth))
-                before[number] = mask
-    return seen
-
-
-def of_loops(loops: Loops, most: int | None, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
-    """Yields loops."""
-    for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops"):
-        loop = loops.make(at, TEST_SEED + at).to(device)
-        yield loop.grey[:, 0], loop.ids, tuple(OBJECTS.values())
-
-
-def of_sequences(source: SequenceSource, count: int) -> Iterator[tuple[Tensor, Tensor, Sequence[int]]]:
-    """Yields sequences as in training."""
-    for _ in tqdm(range(count), desc="confidence, sequences"):
-        drawn = source.draw(1, 16)
-        ids = drawn.ids[0]
-        there = sorted(int(id_) for id_ in ids[0].unique() if id_ > 0 and (ids[0] == id_).sum() >= 40)
-        if there:
-            yield drawn.grey[0], ids, there
-
-
-def fit(seen: Seen) -> Confidence:
-    """Fits the regression.
+@torch.no_grad()
+def watch(net: SonoSamLite, tracker: Tracker, sequences: Iterator[Watched], seed: int = 0) -> Seen:
+    """Follows the masks that the simulated user makes on the first frame, without interventions, by one of three gates.
 
     Raises:
-        DataError: all masks are good, or none is.
+        DataError: there is no sequence.
     """
-    good = int(seen.is_good.sum())
-    if good in (0, len(seen.dice)):
+    numbers = np.random.default_rng(seed)
+    rows: list[tuple[list[float], float, float]] = []
+    for at, sequence in enumerate(sequences):
+        count = sequence.masks.shape[1]
+        frames = encoded(net, sequence.grey)
+        truths = sequence.masks.cpu().numpy()
+        first = [click_until_good(net, frames[0].features, truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
+        in_turn = bool(numbers.random() < 0.5)
+        following = Following(net, tracker, None, 1 if in_turn else OBJECTS, int(numbers.integers(1, OBJECTS + 1)))
+        following.start(frames[0].features, frames[0].grey, odds_with(first), present := present_of(first))
+        for frame, truth, shown in zip(frames[1:], truths[1:], sequence.visibility[1:].tolist(), strict=True):
+            found = following.find(frame.features, frame.grey)
+            evidence = torch.stack([found.evidence[name] for name in EVIDENCE], -1)[0, 1 : count + 1].tolist()
+            trusted = torch.zeros(1, IDS, dtype=torch.bool, device=frame.grey.device)
+            for number, logits in enumerate(objects_of(found.odds, present)):
+                is_there = truth[number].sum() >= VISIBLE_PX
+                overlap = dice(on_grid(logits), truth[number]) if is_there else float("nan")
+                is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
+                is_mistaken = at % 3 == 1 and numbers.random() < MISTAKEN_SHARE
+                trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
+                rows.append((evidence[number], overlap, shown[number]))
+            following.remember(trusted)
+    if not rows:
+        raise DataError("there is no sequence to learn confidence from: make loops, or choose more of them")
+    evidence_of_all, overlaps, shown_of_all = zip(*rows, strict=True)
+    return Seen(np.array(evidence_of_all), np.array(overlaps), np.array(shown_of_all))
+
+
+def of_hard_loops(hard: HardLoops, recipes: list[Recipe], device: torch.device) -> Iterator[Watched]:
+    """Yields hard loops."""
+    for recipe in tqdm(recipes, desc="confidence, hard loops", mininterval=5):
+        loop = hard.make(recipe)
+        numbers = torch.arange(1, loop.visibility.shape[1] + 1)
+        yield Watched(loop.grey.to(device), loop.ids[:, None] == numbers[:, None, None], loop.visibility)
+
+
+def of_loops(loops: Loops, most: int | None, device: torch.device) -> Iterator[Watched]:
+    """Yields cardiac loops."""
+    for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops", mininterval=5):
+        loop = loops.make(at, TEST_SEED + at)
+        masks = torch.stack([loop.ids == id_ for id_ in (LV, LA)], 1)
+        yield Watched(loop.grey.to(device), masks, torch.ones(masks.shape[:2]))
+
+
+def of_sequences(source: SequenceSource, count: int) -> Iterator[Watched]:
+    """Yields sequences as in training."""
+    for _ in tqdm(range(count), desc="confidence, sequences", mininterval=5):
+        drawn = source.draw(1, 16)
+        ids = drawn.ids[0]
+        there = [id_ for id_ in range(1, IDS) if (ids[0] == id_).sum() >= VISIBLE_PX]
+        if there:
+            masks = torch.stack([ids == id_ for id_ in there], 1)
+            yield Watched(drawn.grey[0][:, None], masks, torch.ones(masks.shape[:2]))
+
+
+def fit(seen: Seen, judged: Seen) -> Confidence:
+    """Fits both regressions to what was `seen`, and chooses the threshold by what is `judged`.
+
+    Raises:
+        DataError: all masks are right, or none is.
+    """
+    right = int(seen.is_right.sum())
+    if right in (0, len(seen.dice)):
         raise DataError(
-            f"{good} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: the regression needs both "
+            f"{right} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: the regression needs both "
             "kinds (train the tracker longer, or fit on more loops)"
         )
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    model.fit(np.array(seen.evidence), seen.is_good)
+    fitted = Confidence(
+        tuple(EVIDENCE), _regression(seen.evidence, seen.is_right), _regression(seen.evidence, seen.is_absent), 0.5
+    )
+    wrong = judged.is_judged & (judged.dice < BAD_DICE)
+    if not wrong.any():
+        return fitted
+    confidence = fitted.right.of(torch.from_numpy(judged.evidence)).numpy()
+    threshold = float(np.quantile(confidence[wrong], FLAGGED_SHARE))
+    return Confidence(fitted.evidence, fitted.right, fitted.absent, threshold)
+
+
+def _regression(evidence: npt.NDArray[np.float64], is_so: npt.NDArray[np.bool_]) -> Regression:
+    """A logistic regression; one that is never so, if nothing is."""
+    if not is_so.any():
+        return Regression((0.0,) * evidence.shape[1], -20.0)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=3000))
+    model.fit(evidence, is_so)
     scaler, regression = model[0], model[1]
     weights = regression.coef_[0] / scaler.scale_
     bias = float(regression.intercept_[0] - (weights * scaler.mean_).sum())
-    return Confidence(tuple(EVIDENCE), tuple(float(weight) for weight in weights), bias)
+    return Regression(tuple(float(weight) for weight in weights), bias)
+
+
+def figures_of(confidence: Confidence, seen: Seen) -> dict[str, float]:
+    """How good the confidence is: `auroc_0.9` and `auroc_0.7` for masks below, 0.5 if all or none are; the shares that are
+    flagged of wrong, of right and of absent ones; and the AUROC of absent objects."""
+    evidence = torch.from_numpy(seen.evidence)
+    right, absent = (regression.of(evidence).numpy() for regression in (confidence.right, confidence.absent))
+    judged, is_flagged = seen.is_judged, right < confidence.flagged_below
+    dice_, right_ = seen.dice[judged], right[judged]
+    kinds = {"wrong": judged & (seen.dice < BAD_DICE), "right": judged & seen.is_right, "absent": seen.is_absent}
+    return {
+        "masks": float(judged.sum()),
+        "auroc_0.9": auroc(dice_ < ACCEPTED_DICE, -right_),
+        "auroc_0.7": auroc(dice_ < BAD_DICE, -right_),
+        "auroc_absent": auroc(seen.is_absent, absent),
+        **{f"flagged_{name}": float(is_flagged[which].mean()) for name, which in kinds.items() if which.any()},
+    }
+
+
+def auroc(is_so: npt.NDArray[np.bool_], score: npt.NDArray[np.float64]) -> float:
+    """Area under the ROC curve; 0.5 if all or none are so."""
+    return 0.5 if is_so.all() or not is_so.any() else float(roc_auc_score(is_so, score))
+
+
+def spread(recipes: list[Recipe], most: int) -> list[Recipe]:
+    """At most so many, at equal distances in the list, so of all kinds and sets."""
+    return [recipes[at] for at in np.linspace(0, len(recipes) - 1, min(most, len(recipes))).round().astype(int)]
 
 
 def train_confidence(config: ConfidenceConfig) -> None:
-    """Runs the stage: fits on the train split, reports on val."""
+    """Runs the stage: fits on the train split, chooses the threshold and reports on val."""
     pack = Pack(config.pack)
     device = fastest_device()
     net = with_weights(SonoSamLite(), config.student).eval().to(device)
     tracker = with_weights(Tracker(), config.tracker).eval().to(device)
-    train = Loops(config.loops, pack, "train")
+    train, val = (Loops(config.loops, pack, split) for split in ("train", "val"))
     generator, numbers = torch.Generator(device).manual_seed(config.seed), np.random.default_rng(config.seed)
     source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))
-    seen = watch(net, tracker, of_loops(train, config.loops_fitted, device))
-    more = watch(net, tracker, of_sequences(source, config.sequences_fitted))
-    confidence = fit(Seen(seen.evidence + more.evidence, seen.dice + more.dice))
-    val = watch(net, tracker, of_loops(Loops(config.loops, pack, "val"), None, device))
-    found = auroc(confidence, val)
-    print(f"AUROC on val for 'Dice below {ACCEPTED_DICE}': {found:.3f} ({(~val.is_good).mean():.1%} of masks are)")
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps({**asdict(confidence), "auroc_val": found}, indent=1))
 
+    def hard(split: str, loops: Loops, most: int) -> Iterator[Watched]:
+        recipes = spread(read_recipes(config.loops / f"hard_{split}.json"), most)
+        return of_hard_loops(HardLoops(pack, loops), recipes, device)
 
-def auroc(confidence: Confidence, seen: Seen) -> float:
-    """Area under the ROC curve for detecting masks below 0.90 Dice; 0.5 if all or none are."""
-    is_bad = ~seen.is_good
-    if is_bad.all() or not is_bad.any():
-        return 0.5
-    return float(roc_auc_score(is_bad, -confidence.of(np.array(seen.evidence))))
+    def sequences() -> Iterator[Watched]:
+        yield from hard("train", train, config.hard_fitted)
+        yield from of_loops(train, config.loops_fitted, device)
+        yield from of_sequences(source, config.sequences_fitted)
+
+    seen = watch(net, tracker, sequences(), config.seed)
+    judged = watch(net, tracker, hard("val", val, config.hard_judged), config.seed)
+    confidence = fit(seen, judged)
+    figures = figures_of(confidence, judged)
+    print("on hard loops of val: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    write_confidence(confidence, figures, config.out)

@@ -109,7 +109,7 @@ class Unrolled(nn.Module):
             if is_refined:
                 with torch.no_grad():
                     odds = odds_of(logits.detach())
-                    odds = refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST).odds
+                    odds = refined(student.decoder, of_frame, odds, tracking.present, REFINED_TRUST)
                     shares = shares_from(odds)
             truth = shares_of(drawn.ids[:, frame]) * tracking.present[..., None, None]
             trusted = trusted_masks(shares, truth, drawn.visibility[:, frame]) if is_gated else None
