@@ -183,6 +183,8 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
         inputs = dict(zip(FEATURE_NAMES, features, strict=True))
         known = torch.zeros(1, len(MEMORIES) + 1, IDS)
         known[:, [0, SHORT, ANCHOR]] = 1
+        # One recent frame, in which the object was not seen.
+        known[:, 1, 0] = 1
         inputs |= {"known": known}
         for memory_name in MEMORIES:
             inputs |= {f"{memory_name}_{name}": part for name, part in zip(MEMORY_NAMES, kept, strict=True)}

@@ -14,6 +14,8 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.clicks import evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Student
 from sonotrace_models.export import ExportConfig, export
+from sonotrace_models.nets.confidence import Confidence, Regression, write_confidence
+from sonotrace_models.nets.gate import HELD_FRAMES
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
 from sonotrace_models.train.run import Schedule
@@ -77,8 +79,8 @@ def test_graphs_agree_with_the_networks(tmp_path: Path) -> None:
     student, tracker = SonoSamLite(), Tracker()
     torch.save(student.state_dict(), tmp_path / "student.pt")
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
-    confidence = {"evidence": ["iou"], "weights": [3.0], "bias": -1.0, "auroc_val": 0.9}
-    (tmp_path / "confidence.json").write_text(json.dumps(confidence))
+    right, absent = Regression((3.0,), -1.0), Regression((-2.0,), 0.5)
+    write_confidence(Confidence(("iou",), right, absent, 0.4), {"auroc_0.9": 0.9}, tmp_path / "confidence.json")
     files = [tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")]
     export(ExportConfig(*files))
     for name in ("encoder", "decoder", "tracker", "memory"):
@@ -92,7 +94,9 @@ def test_graphs_agree_with_the_networks(tmp_path: Path) -> None:
             np.testing.assert_allclose(value, golden[f"out_{output}"], rtol=1e-3, atol=1e-4)
     conventions = json.loads((tmp_path / "out" / "conventions.json").read_text())
     assert conventions["input"] == [1, 1, 256, 256]
-    assert conventions["confidence"]["weights"] == [3.0]
+    assert conventions["confidence"]["right"] == {"weights": [3.0], "bias": -1.0}
+    assert conventions["confidence"]["flagged_below"] == 0.4
+    assert conventions["confidence"]["gate"]["held_frames"] == HELD_FRAMES
 
 
 def test_evaluation_counts_every_object_and_click(packed: Path) -> None:

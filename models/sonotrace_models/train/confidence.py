@@ -1,12 +1,13 @@
 """Stage 4: confidence, learnt where tracking fails: on hard loops, ordinary loops and deformed images of the train split.
 
-Sequences are followed with the gate of the truth, with one that mistakes masks, and with none, so that masks drift; and with
-the segmenter's checks on each frame or in turn, so that evidence ages. Confidence is judged where at least half of the object
-shows.
+Half of the sequences are followed with the gate of the truth, with one that mistakes masks, and with none, so that masks
+drift. The other half are followed with the gate of the confidence that the first half taught, as in use: what goes wrong there
+is what that gate let through. The segmenter checks on each frame or in turn, so that evidence ages. Confidence is judged where
+at least half of the object shows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,8 +52,10 @@ VISIBLE_PX = 40
 """An object of fewer true pixels is absent."""
 BAD_DICE = 0.70
 """Masks below are wrong: they must be flagged."""
-FLAGGED_SHARE = 0.975
-"""Share of wrong masks, of val, that are flagged."""
+FLAGGED_SHARE = 0.98
+"""Share of wrong masks, of val, and of masks of absent objects, that are flagged."""
+ABSENT_FROM = 3
+"""Absent objects must be flagged from this absent frame on."""
 TRUSTED_DICE = 0.8
 """The truth's gate trusts masks from this Dice on."""
 MISTAKEN_SHARE = 0.1
@@ -99,6 +102,8 @@ class Seen(NamedTuple):
     """[mask]; NaN where the object is absent"""
     visibility: npt.NDArray[np.float64]
     """[mask]"""
+    absent_frames: npt.NDArray[np.float64]
+    """[mask]: how long the object has been absent"""
 
     @property
     def is_absent(self) -> npt.NDArray[np.bool_]:
@@ -115,16 +120,33 @@ class Seen(NamedTuple):
         """[mask]: confidence is judged."""
         return ~self.is_absent & (self.visibility >= SEEN_SHARE)
 
+    @property
+    def is_wrong(self) -> npt.NDArray[np.bool_]:
+        """[mask]: Dice below 0.70, and half of the object shows."""
+        return self.is_judged & (self.dice < BAD_DICE)
+
+    @property
+    def is_long_absent(self) -> npt.NDArray[np.bool_]:
+        """[mask]: absent for the third frame at least."""
+        return self.absent_frames >= ABSENT_FROM
+
 
 @torch.no_grad()
-def watch(net: SonoSamLite, tracker: Tracker, sequences: Iterator[Watched], seed: int = 0) -> Seen:
-    """Follows the masks that the simulated user makes on the first frame, without interventions, by one of three gates.
+def watch(
+    net: SonoSamLite,
+    tracker: Tracker,
+    sequences: Iterator[Watched],
+    seed: int = 0,
+    confidence: Confidence | None = None,
+) -> Seen:
+    """Follows the masks that the simulated user makes on the first frame, without interventions: with the gate of a
+    `confidence`, or with three others.
 
     Raises:
         DataError: there is no sequence.
     """
     numbers = np.random.default_rng(seed)
-    rows: list[tuple[list[float], float, float]] = []
+    rows: list[tuple[list[float], float, float, float]] = []
     for at, sequence in enumerate(sequences):
         count = sequence.masks.shape[1]
         frames = encoded(net, sequence.grey)
@@ -133,6 +155,7 @@ def watch(net: SonoSamLite, tracker: Tracker, sequences: Iterator[Watched], seed
         in_turn = bool(numbers.random() < 0.5)
         following = Following(net, tracker, None, 1 if in_turn else OBJECTS, int(numbers.integers(1, OBJECTS + 1)))
         following.start(frames[0].features, frames[0].grey, odds_with(first), present := present_of(first))
+        absent_frames = [0.0] * count
         for frame, truth, shown in zip(frames[1:], truths[1:], sequence.visibility[1:].tolist(), strict=True):
             found = following.find(frame.features, frame.grey)
             evidence = torch.stack([found.evidence[name] for name in EVIDENCE], -1)[0, 1 : count + 1].tolist()
@@ -143,12 +166,14 @@ def watch(net: SonoSamLite, tracker: Tracker, sequences: Iterator[Watched], seed
                 is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
                 is_mistaken = at % 3 == 1 and numbers.random() < MISTAKEN_SHARE
                 trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
-                rows.append((evidence[number], overlap, shown[number]))
+                absent_frames[number] = 0 if is_there else absent_frames[number] + 1
+                rows.append((evidence[number], overlap, shown[number], absent_frames[number]))
+            if confidence is not None:
+                trusted = following.gate.judge(confidence.of(found.evidence)[0])
             following.remember(trusted)
     if not rows:
         raise DataError("there is no sequence to learn confidence from: make loops, or choose more of them")
-    evidence_of_all, overlaps, shown_of_all = zip(*rows, strict=True)
-    return Seen(np.array(evidence_of_all), np.array(overlaps), np.array(shown_of_all))
+    return Seen(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def of_hard_loops(hard: HardLoops, recipes: list[Recipe], device: torch.device) -> Iterator[Watched]:
@@ -159,9 +184,9 @@ def of_hard_loops(hard: HardLoops, recipes: list[Recipe], device: torch.device) 
         yield Watched(loop.grey.to(device), loop.ids[:, None] == numbers[:, None, None], loop.visibility)
 
 
-def of_loops(loops: Loops, most: int | None, device: torch.device) -> Iterator[Watched]:
+def of_loops(loops: Loops, which: range, device: torch.device) -> Iterator[Watched]:
     """Yields cardiac loops."""
-    for at in tqdm(range(len(loops.patients))[:most], desc="confidence, loops", mininterval=5):
+    for at in tqdm(which, desc="confidence, loops", mininterval=5):
         loop = loops.make(at, TEST_SEED + at)
         masks = torch.stack([loop.ids == id_ for id_ in (LV, LA)], 1)
         yield Watched(loop.grey.to(device), masks, torch.ones(masks.shape[:2]))
@@ -178,8 +203,8 @@ def of_sequences(source: SequenceSource, count: int) -> Iterator[Watched]:
             yield Watched(drawn.grey[0][:, None], masks, torch.ones(masks.shape[:2]))
 
 
-def fit(seen: Seen, judged: Seen) -> Confidence:
-    """Fits both regressions to what was `seen`, and chooses the threshold by what is `judged`.
+def fit(seen: Seen) -> Confidence:
+    """Fits both regressions.
 
     Raises:
         DataError: all masks are right, or none is.
@@ -190,15 +215,19 @@ def fit(seen: Seen, judged: Seen) -> Confidence:
             f"{right} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: the regression needs both "
             "kinds (train the tracker longer, or fit on more loops)"
         )
-    fitted = Confidence(
-        tuple(EVIDENCE), _regression(seen.evidence, seen.is_right), _regression(seen.evidence, seen.is_absent), 0.5
-    )
-    wrong = judged.is_judged & (judged.dice < BAD_DICE)
-    if not wrong.any():
-        return fitted
-    confidence = fitted.right.of(torch.from_numpy(judged.evidence)).numpy()
-    threshold = float(np.quantile(confidence[wrong], FLAGGED_SHARE))
-    return Confidence(fitted.evidence, fitted.right, fitted.absent, threshold)
+    right_, absent = (_regression(seen.evidence, is_so) for is_so in (seen.is_right, seen.is_absent))
+    return Confidence(tuple(EVIDENCE), right_, absent, flagged_below=0.5)
+
+
+def with_threshold(confidence: Confidence, seen: Seen) -> Confidence:
+    """The same with the threshold at which enough of the wrong masks that were seen, and of absent objects, are flagged."""
+    of_masks = confidence.right.of(torch.from_numpy(seen.evidence)).numpy()
+    thresholds = [
+        float(np.quantile(of_masks[which], FLAGGED_SHARE))
+        for which in (seen.is_wrong, seen.is_long_absent)
+        if which.any()
+    ]
+    return replace(confidence, flagged_below=max(thresholds, default=confidence.flagged_below))
 
 
 def _regression(evidence: npt.NDArray[np.float64], is_so: npt.NDArray[np.bool_]) -> Regression:
@@ -220,7 +249,7 @@ def figures_of(confidence: Confidence, seen: Seen) -> dict[str, float]:
     right, absent = (regression.of(evidence).numpy() for regression in (confidence.right, confidence.absent))
     judged, is_flagged = seen.is_judged, right < confidence.flagged_below
     dice_, right_ = seen.dice[judged], right[judged]
-    kinds = {"wrong": judged & (seen.dice < BAD_DICE), "right": judged & seen.is_right, "absent": seen.is_absent}
+    kinds = {"wrong": seen.is_wrong, "right": judged & seen.is_right, "absent": seen.is_long_absent}
     return {
         "masks": float(judged.sum()),
         "auroc_0.9": auroc(dice_ < ACCEPTED_DICE, -right_),
@@ -250,18 +279,19 @@ def train_confidence(config: ConfidenceConfig) -> None:
     generator, numbers = torch.Generator(device).manual_seed(config.seed), np.random.default_rng(config.seed)
     source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))
 
-    def hard(split: str, loops: Loops, most: int) -> Iterator[Watched]:
-        recipes = spread(read_recipes(config.loops / f"hard_{split}.json"), most)
-        return of_hard_loops(HardLoops(pack, loops), recipes, device)
+    recipes = spread(read_recipes(config.loops / "hard_train.json"), config.hard_fitted)
 
-    def sequences() -> Iterator[Watched]:
-        yield from hard("train", train, config.hard_fitted)
-        yield from of_loops(train, config.loops_fitted, device)
-        yield from of_sequences(source, config.sequences_fitted)
+    def sequences(part: int) -> Iterator[Watched]:
+        yield from of_hard_loops(HardLoops(pack, train), recipes[part::2], device)
+        yield from of_loops(train, range(part, min(config.loops_fitted, len(train.patients)), 2), device)
+        yield from of_sequences(source, (config.sequences_fitted + 1 - part) // 2)
 
-    seen = watch(net, tracker, sequences(), config.seed)
-    judged = watch(net, tracker, hard("val", val, config.hard_judged), config.seed)
-    confidence = fit(seen, judged)
+    by_truth = watch(net, tracker, sequences(0), config.seed)
+    in_use = watch(net, tracker, sequences(1), config.seed, fit(by_truth))
+    confidence = fit(Seen(*(np.concatenate(parts) for parts in zip(by_truth, in_use, strict=True))))
+    recipes = spread(read_recipes(config.loops / "hard_val.json"), config.hard_judged)
+    judged = watch(net, tracker, of_hard_loops(HardLoops(pack, val), recipes, device), config.seed, confidence)
+    confidence = with_threshold(confidence, judged)
     figures = figures_of(confidence, judged)
     print("on hard loops of val: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     write_confidence(confidence, figures, config.out)
