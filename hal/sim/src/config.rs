@@ -1,8 +1,9 @@
 //! The settings of a simulated scan, and the descriptor of its frames.
 
+use crate::compose::{BesideLiver, Scaled, SharedPhantom};
 use crate::echo::Beam;
 use crate::field::Field;
-use crate::phantom::Phantom;
+use crate::liver::Liver;
 use crate::scanner::Chain;
 use crate::{fetal_head, heart};
 use sonotrace_hal::frame::{
@@ -11,6 +12,11 @@ use sonotrace_hal::frame::{
 
 /// Noise of high-frequency probes, whose echoes are attenuated more: they transmit more power and have less noise.
 pub(crate) const QUIET_NOISE_DB: f32 = -66.0;
+
+/// Limits of the size of a body.
+pub(crate) const SIZE_LIMITS: (f32, f32) = (0.5, 1.5);
+/// Largest distance of liver from the field of view.
+pub(crate) const LIVER_MAX_MM: f32 = 150.0;
 
 /// The probe's shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,7 +70,7 @@ impl Anatomy {
     }
 
     /// The phantom, with a texture from `seed`.
-    pub fn phantom(self, seed: u64) -> Box<dyn Phantom + Send + Sync> {
+    pub fn phantom(self, seed: u64) -> SharedPhantom {
         match self {
             Self::Heart => Box::new(heart::Heart::new(seed)),
             Self::FetalHead => Box::new(fetal_head::FetalHead::new(seed)),
@@ -79,6 +85,11 @@ pub struct SimConfig {
     pub seed: u64,
     /// What is scanned.
     pub anatomy: Anatomy,
+    /// Size of the body relative to its usual size: all its distances from the middle of the probe's face.
+    pub size: f32,
+    /// Smallest distance from the sides of the field of view beyond which the body is liver, which a slide brings into view; `None`
+    /// for the phantom's own tissue.
+    pub liver_beside_mm: Option<f32>,
     /// The probe's shape.
     pub probe: Probe,
     /// Scan lines.
@@ -116,6 +127,8 @@ impl Default for SimConfig {
         Self {
             seed: 1,
             anatomy: Anatomy::Heart,
+            size: 1.0,
+            liver_beside_mm: None,
             probe: Probe::Phased { half_angle_rad: 37.5 * core::f32::consts::PI / 180.0 },
             lines: 128,
             samples: 512,
@@ -188,6 +201,22 @@ impl SimConfig {
         Ok(field.with_density(self.density))
     }
 
+    /// The body to scan.
+    ///
+    /// # Errors
+    /// [`SimError`] names the setting that is out of its limits, and its value.
+    pub fn phantom(&self) -> Result<SharedPhantom, SimError> {
+        let field = self.field()?;
+        let mut phantom = self.anatomy.phantom(self.seed);
+        if self.size != 1.0 {
+            phantom = Box::new(Scaled { inner: phantom, size: self.size });
+        }
+        if let Some(from_mm) = self.liver_beside_mm {
+            phantom = Box::new(BesideLiver { inner: phantom, field, from_mm, liver: Liver::new(self.seed) });
+        }
+        Ok(phantom)
+    }
+
     fn check(&self) -> Result<(), SimError> {
         let within = |setting, seen: f32, min: f32, max: f32| {
             // Written so that NaN fails.
@@ -196,6 +225,8 @@ impl SimConfig {
         if let Probe::Linear { width_mm } = self.probe {
             within("probe.width_mm", width_mm, 1.0, 200.0)?;
         }
+        within("size", self.size, SIZE_LIMITS.0, SIZE_LIMITS.1)?;
+        within("liver_beside_mm", self.liver_beside_mm.unwrap_or(0.0), 0.0, LIVER_MAX_MM)?;
         within("frame_rate_hz", self.frame_rate_hz, 1.0, 1000.0)?;
         within("heart_rate_bpm", self.heart_rate_bpm, 0.0, 300.0)?;
         within("depth_mm", self.depth_mm, 20.0, 400.0)?;

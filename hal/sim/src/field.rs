@@ -15,6 +15,9 @@ pub const SCATTERERS_PER_MM2: f32 = 72.0;
 /// Tissue up to this far outside the field of view has scatterers, because it may move into view.
 const MARGIN_MM: f32 = 16.0;
 const MARGIN_RAD: f32 = 0.10;
+/// Slides farther than this bring tissue so much closer to a sector's apex, or so much farther from it, that the scatterers'
+/// density, which is uniform in range and angle, must be made up for. Shorter slides keep the bytes of earlier releases.
+const FAR_MM: f32 = 60.0;
 /// The largest angle from its axis at which a sliding sector probe can see the body.
 const SWEPT_RAD: f32 = 1.5;
 /// Millimetres across a linear probe that count as a radian for textures that are defined over angles.
@@ -264,6 +267,11 @@ impl ScannedRegion {
         let shifted = |slide_mm: f32| self.field.across(Point { x: reference.x + slide_mm, y: reference.y });
         !self.slides()
             || (shifted(self.slide_mm.1) >= self.first && shifted(self.slide_mm.0) <= self.first + self.span)
+    }
+
+    /// Whether the probe slides so far that the density of scatterers must be made up for.
+    pub(crate) fn slides_far(&self) -> bool {
+        self.slide_mm.1.max(-self.slide_mm.0) > FAR_MM
     }
 
     fn slides(&self) -> bool {

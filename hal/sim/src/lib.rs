@@ -8,6 +8,8 @@
 //! * [`config`]: the settings of a scan: anatomy, probe, output.
 //! * [`simulator`]: makes frames.
 //! * [`phantom`]: the scanned anatomy; [`heart`] and [`fetal_head`] are two phantoms; [`motion`], [`beat`]: their motion.
+//! * [`compose`]: bodies of other sizes, and with other tissue beside them; [`liver`]: such tissue.
+//! * [`visibility`]: masks of the true objects on a frame, and how much of each can be seen.
 //! * [`field`]: the scan lines of sector and linear probes.
 //! * [`scatter`]: the point scatterers of tissue and blood; [`echo`]: beamforming of their echoes.
 //! * [`scanner`]: attenuation, noise, gain, clutter, compression; [`shadow`]: acoustic shadows.
@@ -19,11 +21,13 @@
 #![forbid(unsafe_code)]
 
 pub mod beat;
+pub mod compose;
 pub mod config;
 pub mod echo;
 pub mod fetal_head;
 pub mod field;
 pub mod heart;
+pub mod liver;
 pub mod motion;
 pub mod phantom;
 pub mod polygon;
@@ -34,6 +38,7 @@ pub mod script;
 pub mod shadow;
 pub mod signal;
 pub mod simulator;
+pub mod visibility;
 
 pub use config::{Anatomy, Output, Probe, SimConfig, SimError};
 pub use simulator::{Body, Conditions, SimFrame, Simulator};

@@ -64,8 +64,20 @@ impl Default for Chain {
 const SLIDERS_DB: [f32; TGC_POINTS] = [-2.0, 0.5, 0.0, -0.5, 0.0, 1.0, 1.5, 1.0];
 /// Mean power of plain muscle, below white at gain 0.
 const MUSCLE_BELOW_WHITE_DB: f32 = 26.5;
+/// Reverberations between the face and the lens of a probe in air: their distance in lengths of the pulse, the level of the
+/// first relative to plain muscle, and the loss from one to the next.
+const AIR_PITCH: f32 = 8.0;
+const AIR_FIRST_DB: f32 = 20.0;
+const AIR_LOSS_DB: f32 = 7.5;
 /// Number of lines over which side lobes decay.
 const SIDE_LOBE_LINES: f32 = 9.0;
+
+/// Where the probe is.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Body { scatterers: &'a Scatterers, motion: Motion, shadows: &'a ShadowMap },
+    Air { power_db: f32 },
+}
 
 /// The front end of one field.
 #[derive(Debug, Clone)]
@@ -83,6 +95,8 @@ pub struct Scanner {
     contact: Vec<f32>,
     /// Clutter, added after compensation.
     clutter: Echoes,
+    /// Length of the pulse, one standard deviation.
+    pulse_mm: f32,
 }
 
 impl Scanner {
@@ -117,6 +131,7 @@ impl Scanner {
             seed,
             tgc,
             clutter,
+            pulse_mm: beam.pulse_mm,
         }
     }
 
@@ -138,8 +153,18 @@ impl Scanner {
         shadows: &ShadowMap,
         index: u64,
     ) -> Vec<f32> {
+        self.detect(Source::Body { scatterers, motion, shadows }, index)
+    }
+
+    /// The envelope of the frame `index` with the probe in air, which reflects everything: reverberations of the probe
+    /// itself, and noise. `power_db` is the transmitted power, relative to full power.
+    pub fn envelope_in_air(&self, power_db: f32, index: u64) -> Vec<f32> {
+        self.detect(Source::Air { power_db }, index)
+    }
+
+    fn detect(&self, source: Source<'_>, index: u64) -> Vec<f32> {
         let mut envelope = vec![0.0; (self.field.lines * self.field.samples) as usize];
-        self.receive(scatterers, motion, shadows, index, |at, _, _, power| envelope[at] = libm::sqrtf(power));
+        self.receive(source, index, |at, _, _, power| envelope[at] = libm::sqrtf(power));
         if self.chain.video_filter {
             smooth_both(&mut envelope, self.field.samples as usize);
         }
@@ -155,8 +180,17 @@ impl Scanner {
         shadows: &ShadowMap,
         index: u64,
     ) -> Echoes {
+        self.with_phase(Source::Body { scatterers, motion, shadows }, index)
+    }
+
+    /// As [`Self::baseband`], for a probe in air: see [`Self::envelope_in_air`].
+    pub fn baseband_in_air(&self, power_db: f32, index: u64) -> Echoes {
+        self.with_phase(Source::Air { power_db }, index)
+    }
+
+    fn with_phase(&self, source: Source<'_>, index: u64) -> Echoes {
         let mut baseband = Echoes::zeros(self.field.lines as usize, self.field.samples as usize);
-        self.receive(scatterers, motion, shadows, index, |at, re, im, power| {
+        self.receive(source, index, |at, re, im, power| {
             let own = re * re + im * im;
             let (magnitude, scale) = (libm::sqrtf(power), libm::sqrtf(power / own));
             let (re, im) = if own > 0.0 { (re * scale, im * scale) } else { (magnitude, 0.0) };
@@ -166,7 +200,16 @@ impl Scanner {
     }
 
     /// Passes the index of each sample, its real and imaginary part, and its power (with the floor) to `take`.
-    fn receive(
+    fn receive(&self, source: Source<'_>, index: u64, take: impl FnMut(usize, f32, f32, f32)) {
+        match source {
+            Source::Body { scatterers, motion, shadows } => {
+                self.receive_from_body(scatterers, motion, shadows, index, take);
+            }
+            Source::Air { power_db } => self.receive_in_air(power_db, index, take),
+        }
+    }
+
+    fn receive_from_body(
         &self,
         scatterers: &Scatterers,
         motion: Motion,
@@ -177,16 +220,19 @@ impl Scanner {
         let (lines, samples) = (self.field.lines as usize, self.field.samples as usize);
         let mut echoes = Echoes::zeros(lines, samples);
         for scatterer in &scatterers.tissue {
-            self.beamformer.add(&mut echoes, scatterer.at(motion), scatterer.amplitude, 0.0);
+            let point = scatterer.at(motion);
+            self.beamformer.add(&mut echoes, point, scatterers.amplitude(scatterer, point), 0.0);
         }
         for (number, scatterer) in scatterers.blood.iter().enumerate() {
             let turns = blood_turns(self.seed, index, number);
-            self.beamformer.add(&mut echoes, scatterer.at(motion), scatterer.amplitude, turns);
+            let point = scatterer.at(motion);
+            self.beamformer.add(&mut echoes, point, scatterers.amplitude(scatterer, point), turns);
         }
         add_side_lobes(&mut echoes, decibel(self.chain.side_lobe_db));
         let noise = self.noise(index);
         let floor = decibel(2.0 * self.chain.floor_db);
         let left = shadows.amplitudes();
+        let reflections = shadows.reflections();
         for line in 0..lines {
             for sample in 0..samples {
                 let at = line * samples + sample;
@@ -195,7 +241,29 @@ impl Scanner {
                 let gain = self.compensation[sample];
                 let re = (echoes.re[at] * weakened + noise.re[at]) * gain + self.clutter.re[at] * left;
                 let im = (echoes.im[at] * weakened + noise.im[at]) * gain + self.clutter.im[at] * left;
-                take(at, re, im, re * re + im * im + floor * left * left);
+                let reflected = reflections.map_or(0.0, |reflections| reflections[at]);
+                take(at, re, im, re * re + im * im + floor * left * left + reflected);
+            }
+        }
+    }
+
+    /// The reverberations are parallel to the face and have no speckle.
+    fn receive_in_air(&self, power_db: f32, index: u64, mut take: impl FnMut(usize, f32, f32, f32)) {
+        let samples = self.field.samples as usize;
+        let noise = self.noise(index);
+        let bands = Texture::new(self.seed.wrapping_add(43), 0.14, 1.0);
+        let pitch_mm = AIR_PITCH * self.pulse_mm;
+        for line in 0..self.field.lines {
+            let across = self.field.texture_rad(self.field.first + self.field.step * line as f32);
+            let line_db = power_db + AIR_FIRST_DB + 2.0 * bands.at(across, 0.0);
+            for sample in 0..self.field.samples {
+                let at = line as usize * samples + sample as usize;
+                let number = self.field.depth_mm(sample) / pitch_mm;
+                let away = (number - libm::roundf(number)) * AIR_PITCH / 1.5;
+                let amplitude = decibel(line_db - AIR_LOSS_DB * number) * libm::expf(-0.5 * away * away);
+                let gain = self.compensation[sample as usize];
+                let (re, im) = (noise.re[at] * gain, noise.im[at] * gain);
+                take(at, re, im, re * re + im * im + amplitude * amplitude);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Point scatterers, fixed to the tissue so that speckle moves with it.
 
-use crate::field::ScannedRegion;
+use crate::field::{Field, ScannedRegion};
 use crate::motion::{Displacement, Motion};
 use crate::phantom::{Material, Phantom};
 use crate::random::{Random, mix, unit};
@@ -31,6 +31,8 @@ pub struct Scatterers {
     pub tissue: Vec<Scatterer>,
     /// Scatterers of blood, whose echoes have a new phase on every frame.
     pub blood: Vec<Scatterer>,
+    /// The field of a probe that slides far.
+    far: Option<Field>,
 }
 
 impl Scatterers {
@@ -39,7 +41,7 @@ impl Scatterers {
         let region = region.into();
         let field = region.field();
         let mut random = Random::new(seed, 1);
-        let mut all = Self::default();
+        let mut all = Self { far: region.slides_far().then_some(*field), ..Self::default() };
         let (near_mm, far_mm) = region.ranges_mm();
         let (first, span) = region.span();
         let count = (field.scatterers_per_mm() * (far_mm - near_mm) * span) as usize;
@@ -71,6 +73,14 @@ impl Scatterers {
             }
         }
         all
+    }
+
+    /// Amplitude of a scatterer that has moved to `point`. Scatterers are denser close to the apex of a sector; those that a
+    /// far slide has moved there or away from there stand for more or fewer, so that tissue keeps its brightness.
+    pub(crate) fn amplitude(&self, scatterer: &Scatterer, point: Point) -> f32 {
+        let Some(field) = &self.far else { return scatterer.amplitude };
+        let unit_mm = |at: Point| field.mm_across(field.range_mm(at)).max(1.0);
+        scatterer.amplitude * libm::sqrtf(unit_mm(scatterer.reference) / unit_mm(point))
     }
 
     fn push(&mut self, reference: Point, displacement: Displacement, material: Material) {

@@ -16,6 +16,8 @@ const COSINE_MIN: f32 = 0.2;
 const LOSS_MAX_DB: f32 = 80.0;
 /// Width of each soft edge of a shadow, as a part of its width.
 const EDGE: f32 = 0.15;
+/// Standard deviation of the echo of a reflector in depth.
+const REFLECTOR_MM: f32 = 0.9;
 
 /// A band of lines in the shadow of an obstacle in front of the body.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,30 +38,60 @@ pub struct ShadowMap {
     field: Field,
     /// Per sample: loss directly in front of it. Empty if there is no shadow.
     losses_db: Vec<f32>,
+    /// Per sample: power of the echo of a reflector. Empty if there is none.
+    reflections: Vec<f32>,
 }
 
 impl ShadowMap {
     /// No shadows.
     pub fn clear(field: impl Into<Field>) -> Self {
-        Self { field: field.into(), losses_db: Vec::new() }
+        Self { field: field.into(), losses_db: Vec::new(), reflections: Vec::new() }
     }
 
-    /// Whether there are no shadows.
+    /// Whether there are no shadows. There may be reflectors.
     pub fn is_clear(&self) -> bool {
         self.losses_db.is_empty()
     }
 
     /// Adds the shadow of an obstacle in front of the body.
     pub fn add_shadow(&mut self, shadow: &Shadow) {
-        let (middle, half) = (0.5 * (shadow.from + shadow.to), 0.5 * (shadow.to - shadow.from));
         for line in 0..self.field.lines {
-            let across = self.field.first + self.field.step * line as f32;
-            // Half of the loss at the edge itself.
-            let inside = smooth_step(0.5 + ((half - (across - middle).abs()) / (2.0 * half)) / EDGE);
+            let inside = self.inside(shadow, line);
             if inside > 0.0 {
                 self.add_loss(line, shadow.depth_mm, shadow.loss_db * inside);
             }
         }
+    }
+
+    /// Adds the echo of the obstacle of a shadow: a bright line, without speckle, where the shadow starts. `level_db` is
+    /// relative to plain muscle.
+    pub fn add_reflector(&mut self, shadow: &Shadow, level_db: f32) {
+        let samples = self.field.samples as usize;
+        if self.reflections.is_empty() {
+            self.reflections = vec![0.0; self.field.lines as usize * samples];
+        }
+        for line in 0..self.field.lines {
+            let amplitude = decibel(level_db) * self.inside(shadow, line);
+            for sample in 0..self.field.samples {
+                let away = (self.field.depth_mm(sample) - shadow.depth_mm) / REFLECTOR_MM;
+                let power = amplitude * amplitude * libm::expf(-away * away);
+                self.reflections[line as usize * samples + sample as usize] += power;
+            }
+        }
+    }
+
+    /// Adds a loss to the whole frame, as when the probe transmits less.
+    pub fn add_loss_everywhere(&mut self, loss_db: f32) {
+        for line in 0..self.field.lines {
+            self.add_loss(line, self.field.first_depth_mm, loss_db);
+        }
+    }
+
+    /// How far a line is inside a shadow, 0 to 1; half at the edge itself.
+    fn inside(&self, shadow: &Shadow, line: u32) -> f32 {
+        let (middle, half) = (0.5 * (shadow.from + shadow.to), 0.5 * (shadow.to - shadow.from));
+        let across = self.field.first + self.field.step * line as f32;
+        smooth_step(0.5 + ((half - (across - middle).abs()) / (2.0 * half)) / EDGE)
     }
 
     /// Adds the shadow of a layer of the anatomy at `motion`.
@@ -98,6 +130,11 @@ impl ShadowMap {
         if sample < samples as f32 {
             self.losses_db[line as usize * samples + sample.max(0.0) as usize] += loss_db;
         }
+    }
+
+    /// The power that reflectors add to each sample; `None` if there are no reflectors.
+    pub fn reflections(&self) -> Option<&[f32]> {
+        (!self.reflections.is_empty()).then_some(&self.reflections[..])
     }
 
     /// The factor for the amplitude of each sample; `None` if there are no shadows. The width of the beam spreads each
@@ -149,6 +186,23 @@ mod tests {
         assert!((left(&shadows, 32, 21) - 0.1).abs() < 1e-4);
         assert!((left(&shadows, 32, 99) - 0.1).abs() < 1e-4);
         assert_eq!(left(&shadows, 10, 99), 1.0);
+    }
+
+    /// A reflector is bright where its shadow starts, on its lines only; a loss everywhere has no edge.
+    #[test]
+    fn reflector_is_a_bright_line() {
+        let rib = Shadow { from: -5.0, to: 5.0, depth_mm: 20.0, loss_db: 20.0 };
+        let mut shadows = ShadowMap::clear(LINEAR);
+        assert!(shadows.reflections().is_none());
+        shadows.add_reflector(&rib, 20.0);
+        assert!(shadows.is_clear());
+        let power = shadows.reflections().expect("a reflector");
+        assert!((power[32 * 100 + 20] - 100.0).abs() < 1e-3);
+        assert!(power[32 * 100 + 23] < 0.01 && power[32 * 100 + 17] < 0.01 && power[10 * 100 + 20] == 0.0);
+        shadows.add_loss_everywhere(6.0);
+        for (line, sample) in [(0, 0), (32, 20), (63, 99)] {
+            assert!((left(&shadows, line, sample) - decibel(-6.0)).abs() < 1e-4);
+        }
     }
 
     /// An oblique layer has a larger loss, two layers add up, and a line through a point of a layer counts once.

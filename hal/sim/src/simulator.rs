@@ -1,9 +1,10 @@
 //! The simulator: makes the frames of a body.
 
+use crate::compose::SharedPhantom;
 use crate::config::{Anatomy, Output, SimConfig, SimError};
 use crate::field::ScannedRegion;
 use crate::motion::Motion;
-use crate::phantom::{self, AttenuatingLayer, Phantom, TruthObject};
+use crate::phantom::{self, AttenuatingLayer, TruthObject};
 use crate::scanner::{self, Scanner};
 use crate::scatter::Scatterers;
 use crate::shadow::{Shadow, ShadowMap};
@@ -18,7 +19,7 @@ pub struct SimFrame {
     pub descriptor: FrameDescriptor,
     /// Its samples, line by line.
     pub payload: Vec<u8>,
-    /// The true contour of each object.
+    /// The true contour of each object; empty in air.
     pub truth: Vec<TruthObject>,
 }
 
@@ -31,11 +32,18 @@ pub struct Conditions {
     pub more_gain_db: f32,
     /// A shadow of an obstacle between the probe and the body.
     pub shadow: Option<Shadow>,
+    /// Echo of that obstacle where its shadow starts, relative to plain muscle; `None` if the probe has lost contact
+    /// there, which has no echo.
+    pub reflector_db: Option<f32>,
+    /// Transmitted power relative to full power, at most 0. Noise does not depend on it.
+    pub power_db: f32,
+    /// Whether the probe is lifted off the body.
+    pub in_air: bool,
 }
 
 /// A body to scan: a phantom and its scatterers. Simulators with different geometries can share it.
 pub struct Body {
-    phantom: Box<dyn Phantom + Send + Sync>,
+    phantom: SharedPhantom,
     scatterers: Scatterers,
     layers: Vec<AttenuatingLayer>,
 }
@@ -43,7 +51,11 @@ pub struct Body {
 impl Body {
     /// A body with random scatterers in all of the scanned region.
     pub fn draw(anatomy: Anatomy, region: impl Into<ScannedRegion>, seed: u64) -> Self {
-        let phantom = anatomy.phantom(seed);
+        Self::of(anatomy.phantom(seed), region, seed)
+    }
+
+    /// As [`Self::draw`], of any phantom.
+    pub fn of(phantom: SharedPhantom, region: impl Into<ScannedRegion>, seed: u64) -> Self {
         let scatterers = Scatterers::draw(&*phantom, region, seed);
         Self { layers: phantom.attenuating_layers(), scatterers, phantom }
     }
@@ -73,7 +85,7 @@ impl Simulator {
     /// [`SimError`] names the setting that is out of its limits, and its value.
     pub fn new(config: SimConfig) -> Result<Self, SimError> {
         let field = config.field()?;
-        let body = Body::draw(config.anatomy, field, config.seed);
+        let body = Body::of(config.phantom()?, field, config.seed);
         Self::with_body(Arc::new(body), config)
     }
 
@@ -120,7 +132,13 @@ impl Simulator {
     fn shadows_under(&self, motion: Motion, conditions: &Conditions) -> ShadowMap {
         let mut shadows = ShadowMap::clear(*self.scanner.field());
         self.body.layers.iter().for_each(|layer| shadows.add_layer(layer, motion));
-        conditions.shadow.iter().for_each(|shadow| shadows.add_shadow(shadow));
+        if let Some(shadow) = &conditions.shadow {
+            shadows.add_shadow(shadow);
+            conditions.reflector_db.iter().for_each(|level_db| shadows.add_reflector(shadow, *level_db));
+        }
+        if conditions.power_db < 0.0 {
+            shadows.add_loss_everywhere(-conditions.power_db);
+        }
         shadows
     }
 
@@ -129,7 +147,7 @@ impl Simulator {
         self.truth_under(index, &Conditions::default())
     }
 
-    /// The true contours at frame `index` under `conditions`.
+    /// The true contours at frame `index` under `conditions`, whether or not the probe sees them.
     pub fn truth_under(&self, index: u64, conditions: &Conditions) -> Vec<TruthObject> {
         phantom::truth(&*self.body.phantom, self.motion_under(index, conditions))
     }
@@ -147,6 +165,9 @@ impl Simulator {
 
     /// The envelope of frame `index` under `conditions`.
     pub fn envelope_under(&self, index: u64, conditions: &Conditions) -> Vec<f32> {
+        if conditions.in_air {
+            return self.scanner.envelope_in_air(conditions.power_db, index);
+        }
         let motion = self.motion_under(index, conditions);
         self.scanner.envelope(&self.body.scatterers, motion, &self.shadows_under(motion, conditions), index)
     }
@@ -163,6 +184,9 @@ impl Simulator {
         let payload = match self.config.output {
             Output::Logarithmic => scanner::compress_log(&envelope(), gain_db, self.config.range_db),
             Output::Linear => scanner::compress_linear(&envelope(), gain_db),
+            Output::Iq if conditions.in_air => {
+                scanner::quantise_iq(&self.scanner.baseband_in_air(conditions.power_db, index), gain_db)
+            }
             Output::Iq => {
                 let motion = self.motion_under(index, conditions);
                 let shadows = self.shadows_under(motion, conditions);
@@ -178,6 +202,7 @@ impl Simulator {
             gain_db,
             ..self.template
         };
-        SimFrame { descriptor, payload, truth: self.truth_under(index, conditions) }
+        let truth = if conditions.in_air { Vec::new() } else { self.truth_under(index, conditions) };
+        SimFrame { descriptor, payload, truth }
     }
 }
