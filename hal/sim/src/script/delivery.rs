@@ -1,7 +1,11 @@
 //! Delivered frames, good and faulty ones.
 
 use super::events::Fault;
+use crate::config::Anatomy;
+use crate::field::Field;
 use crate::phantom::TruthObject;
+use crate::shadow::Shadow;
+use crate::visibility::{SeenObject, seen};
 use sonotrace_hal::frame::FrameDescriptor;
 
 /// How a receiver must classify a delivered frame.
@@ -21,6 +25,17 @@ pub enum Expected {
     Restarted,
 }
 
+/// What a frame shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scene {
+    /// The patient.
+    Own,
+    /// Nothing: the probe is in air.
+    Air,
+    /// Another patient.
+    OtherPatient,
+}
+
 /// One delivered frame: what to push into a ring.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -32,11 +47,34 @@ pub struct Delivery {
     pub expected: Expected,
     /// Its fault.
     pub fault: Option<Fault>,
-    /// The true contours for [`Expected::Good`] and [`Expected::Restarted`], else empty.
+    /// What it shows.
+    pub scene: Scene,
+    /// The shadow that lies over it, apart from shadows of the anatomy itself.
+    pub shadow: Option<Shadow>,
+    /// The patient's own anatomy, whether or not this frame shows it.
+    pub anatomy: Anatomy,
+    /// The true contours for [`Expected::Good`] and [`Expected::Restarted`], hidden parts and parts outside the field of
+    /// view included. Empty for all others, in air, and with another patient.
     pub truth: Vec<TruthObject>,
 }
 
 impl Delivery {
+    /// The mask and the visibility of each of the patient's objects, in order of their numbers. In air and with another
+    /// patient nothing of them can be seen. Empty for frames that are neither [`Expected::Good`] nor
+    /// [`Expected::Restarted`].
+    ///
+    /// Computed on each call, which takes a small part of the time that the frame took.
+    pub fn objects(&self) -> Vec<SeenObject> {
+        let has_truth = matches!(self.expected, Expected::Good | Expected::Restarted);
+        let geometry = self.descriptor.check().ok().filter(|_| has_truth).map(|checked| checked.geometry);
+        let Some(field) = geometry.and_then(Field::of) else { return Vec::new() };
+        if self.scene == Scene::Own {
+            return seen(&field, &self.truth, self.shadow.as_ref());
+        }
+        let names = (1..).zip(self.anatomy.object_names());
+        names.map(|(id, name)| SeenObject::absent(id, name, &field)).collect()
+    }
+
     /// This frame with a fault, without its true contours.
     pub(super) fn faulty(self, fault: Fault, expected: Expected) -> Self {
         Self { expected, fault: Some(fault), truth: Vec::new(), ..self }

@@ -1,7 +1,7 @@
 //! The events of a script.
 
 use super::settings::{Settings, half_angle_rad};
-use crate::config::{Probe, SimConfig};
+use crate::config::{Anatomy, Probe, SimConfig};
 
 /// Largest number of frames ago for a prompt.
 pub const FRAMES_AGO_MAX: u32 = 64;
@@ -44,14 +44,42 @@ pub struct ScriptPrompt {
 /// A band of lines in a shadow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScriptShadow {
-    /// Where it starts across the lines: degrees for a sector, millimetres for a linear probe.
+    /// Where it starts across the lines: degrees for a sector, millimetres for a linear probe. If it moves: at first.
     pub from: f32,
     /// Where it ends.
     pub to: f32,
     /// Loss of echoes from behind it, at least 0 (negative in a script, as a gain).
     pub loss_db: f32,
-    /// Depth at which it starts.
+    /// Depth at which it starts; 0 for lost contact.
     pub below_mm: f32,
+    /// Echo of the obstacle at that depth, relative to plain muscle; `None` if it has no echo.
+    pub reflector_db: Option<f32>,
+    /// Its movement across the lines.
+    pub sweep: Option<ScriptSweep>,
+}
+
+/// A movement of a shadow at constant speed, after which the shadow stays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScriptSweep {
+    /// Where the shadow starts in the end, in the unit of [`ScriptShadow::from`].
+    pub from: f32,
+    /// Where it ends.
+    pub to: f32,
+    /// Duration of the movement.
+    pub over_s: f32,
+}
+
+/// Another patient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScriptPatient {
+    /// What is scanned.
+    pub anatomy: Anatomy,
+    /// Seed of this body and its clutter.
+    pub seed: u64,
+    /// Size of the body relative to its usual size.
+    pub size_percent: f32,
+    /// Cycles of the anatomy's motion per minute.
+    pub cycles_per_min: f32,
 }
 
 /// A fault that happens once: to the first live frame, from its time on, that has no other fault.
@@ -127,6 +155,18 @@ pub enum Action {
     Resume,
     /// A shadow appears, or disappears.
     Shadow(Option<ScriptShadow>),
+    /// The transmitted power changes: echoes change, noise does not.
+    Power {
+        /// The new power relative to full power, at most 0.
+        power_db: f32,
+    },
+    /// The probe is lifted into air, or put back.
+    Air {
+        /// Whether it is lifted.
+        is_lifted: bool,
+    },
+    /// The probe is put on another patient, or back on the own one (`None`).
+    Patient(Option<ScriptPatient>),
     /// A fault of the device.
     Fault(Fault),
     /// The user makes a prompt.

@@ -1,26 +1,33 @@
 //! Reads a script, line by line.
 
 use super::error::ScriptError;
-use super::events::{Action, FRAMES_AGO_MAX, Fault, Mark, Script, ScriptEvent, ScriptPrompt, ScriptShadow};
+use super::events::{
+    Action, FRAMES_AGO_MAX, Fault, Mark, Script, ScriptEvent, ScriptPatient, ScriptPrompt, ScriptShadow,
+    ScriptSweep,
+};
 use super::settings::{ScriptProbe, Settings};
 use super::words::{Unit, Words, within};
-use crate::config::{Anatomy, Output};
+use crate::config::{Anatomy, LIVER_MAX_MM, Output, SIZE_LIMITS};
 use sonotrace_hal::frame::{LINES_MAX, SAMPLES_MAX};
 
 /// Longest scan.
 const DURATION_MAX_S: f64 = 86_400.0;
-/// Largest shift of the anatomy.
-const SLIDE_MAX_MM: f64 = 60.0;
+/// Largest shift of the anatomy: more than it takes to move a heart out of a sector.
+const SLIDE_MAX_MM: f64 = 150.0;
+/// Lowest transmitted power, relative to full power.
+const POWER_MIN_DB: f64 = -60.0;
+/// Limits of the echo of a reflector, relative to plain muscle: below the first it could not be seen.
+const REFLECTOR_LIMITS_DB: (f64, f64) = (-20.0, 40.0);
 /// Limits of the gain, with all changes added up.
 const GAIN_LIMITS_DB: (f64, f64) = (-60.0, 60.0);
 /// Default depth at which a shadow starts.
 const SHADOW_BELOW_MM: f32 = 10.0;
 
 const SETTING: &str = "a setting (phantom, probe, seed, lines, samples, depth, sector, rate, cycles, range, gain, \
-                       output, density, duration) or `at`";
-const ACTION: &str = "an action (click, box, remove, gain, slide, return, depth, sector, width, freeze, resume, \
-                      shadow, late, duplicate, missing, short_payload, short_announced, long_payload, corrupt, \
-                      bad_geometry, impossible_geometry, clock_restart, seq_restart, large)";
+                       output, density, beside, duration) or `at`";
+const ACTION: &str = "an action (click, box, remove, gain, slide, return, depth, sector, width, power, air, \
+                      patient, freeze, resume, shadow, late, duplicate, missing, short_payload, short_announced, \
+                      long_payload, corrupt, bad_geometry, impossible_geometry, clock_restart, seq_restart, large)";
 const NO_SECTOR: &str = "`width`, because a linear probe has no sector";
 const NO_WIDTH: &str = "`sector`, because only a linear probe has a width";
 
@@ -103,8 +110,7 @@ fn read_setting(
             "probe"
         }
         Some("seed") => {
-            let seed = words.next().and_then(|word| word.parse().ok());
-            settings.seed = seed.ok_or_else(|| value.expected("a whole number"))?;
+            settings.seed = words.seed()?;
             "seed"
         }
         Some("lines") => {
@@ -129,7 +135,7 @@ fn read_setting(
             "rate"
         }
         Some("cycles") => {
-            settings.cycles_per_min = words.number("the rate of cycles", (0.0, 300.0), Unit::PerMinute)?;
+            settings.cycles_per_min = words.cycles_per_min()?;
             "cycles"
         }
         Some("range") => {
@@ -152,6 +158,14 @@ fn read_setting(
         Some("density") => {
             settings.density = words.value("the density", (0.01, 2.0))?;
             "density"
+        }
+        Some("beside") => {
+            words.word("liver", "`liver`")?;
+            let limits = (0.0, LIVER_MAX_MM.into());
+            let from_mm =
+                words.number("the distance of the liver from the field of view", limits, Unit::Mm)?;
+            settings.liver_beside_mm = Some(from_mm);
+            "beside"
         }
         Some("duration") => {
             let limits = (0.0, DURATION_MAX_S);
@@ -229,6 +243,12 @@ fn read_action(words: &mut Words<'_>, settings: &Settings) -> Result<Action, Scr
         Some("freeze") => return Ok(Action::Freeze),
         Some("resume") => return Ok(Action::Resume),
         Some("shadow") => return read_shadow(words, settings.probe),
+        Some("power") => {
+            let power_db = words.number("the power relative to full power", (POWER_MIN_DB, 0.0), Unit::Db)?;
+            return Ok(Action::Power { power_db });
+        }
+        Some("air") => return Ok(Action::Air { is_lifted: !words.takes("off") }),
+        Some("patient") => return read_patient(words, settings),
         Some("late") => Fault::Late,
         Some("duplicate") => Fault::Duplicate,
         Some("missing") => Fault::Missing { frames: words.whole("the number of frames", 1, 1_000_000)? },
@@ -253,11 +273,7 @@ fn read_action(words: &mut Words<'_>, settings: &Settings) -> Result<Action, Scr
 /// Reads the rest of `click 1 "left ventricle"`, `click 1 not "left atrium"`, `box 2 "left atrium" 3 frames ago`.
 fn read_prompt(words: &mut Words<'_>, settings: &Settings, is_box: bool) -> Result<Action, ScriptError> {
     let object = words.whole("the number of an object", 1, u32::MAX)?;
-    let mut peek = *words;
-    let is_negative = !is_box && peek.next() == Some("not");
-    if is_negative {
-        *words = peek;
-    }
+    let is_negative = !is_box && words.takes("not");
     let name = words.object_name(settings.anatomy.object_names())?;
     let mut frames_ago = 0;
     if !words.rest.is_empty() {
@@ -273,27 +289,79 @@ fn read_prompt(words: &mut Words<'_>, settings: &Settings, is_box: bool) -> Resu
     Ok(Action::Prompt(ScriptPrompt { object, mark, frames_ago }))
 }
 
-/// Reads the rest of `shadow off` or `shadow 20..30 deg -25 dB below 12 mm`.
-fn read_shadow(words: &mut Words<'_>, probe: ScriptProbe) -> Result<Action, ScriptError> {
+/// Reads the rest of `patient own` or `patient heart seed 9 size 85 % cycles 95 /min`.
+fn read_patient(words: &mut Words<'_>, settings: &Settings) -> Result<Action, ScriptError> {
     let start = *words;
-    let word = words.next().unwrap_or_default();
-    if word == "off" {
+    if words.takes("own") {
+        return Ok(Action::Patient(None));
+    }
+    let anatomy = read_anatomy(words).map_err(|_| start.expected("`own`, `heart` or `head`"))?;
+    let usual = Settings::new(anatomy, None);
+    let mut patient = ScriptPatient {
+        anatomy,
+        seed: settings.seed.wrapping_add(1),
+        size_percent: 100.0,
+        cycles_per_min: usual.cycles_per_min,
+    };
+    if words.takes("seed") {
+        patient.seed = words.seed()?;
+    }
+    if words.takes("size") {
+        let (least, most) = (f64::from(SIZE_LIMITS.0), f64::from(SIZE_LIMITS.1));
+        let limits = (100.0 * least, 100.0 * most);
+        patient.size_percent = words.number("the size of the patient", limits, Unit::Percent)?;
+    }
+    if words.takes("cycles") {
+        patient.cycles_per_min = words.cycles_per_min()?;
+    }
+    if !words.rest.is_empty() {
+        return Err(words.expected("`seed`, `size` and `cycles`, in this order, or the end of the line"));
+    }
+    Ok(Action::Patient(Some(patient)))
+}
+
+/// Reads the rest of `shadow off` or
+/// `shadow -40..-20 deg -25 dB below 12 mm reflector +15 dB to 20..40 deg over 2 s`.
+fn read_shadow(words: &mut Words<'_>, probe: ScriptProbe) -> Result<Action, ScriptError> {
+    if words.takes("off") {
         return Ok(Action::Shadow(None));
     }
-    let ends = || start.expected("`off` or a range such as `20..30`");
-    let (from, to) = word.split_once("..").ok_or_else(ends)?;
+    let (from, to) = read_band(words, probe, "`off` or a range such as `20..30`")?;
+    let change_db: f32 = words.number("the loss in a shadow", (-80.0, 0.0), Unit::Db)?;
+    let mut below_mm = SHADOW_BELOW_MM;
+    if words.takes("below") {
+        below_mm = words.number("the depth of a shadow", (0.0, 400.0), Unit::Mm)?;
+    }
+    let (mut reflector_db, mut sweep) = (None, None);
+    if words.takes("reflector") {
+        reflector_db = Some(words.number("the echo of a reflector", REFLECTOR_LIMITS_DB, Unit::Db)?);
+    }
+    if words.takes("to") {
+        let (from, to) = read_band(words, probe, "a range such as `20..30`")?;
+        sweep = Some(ScriptSweep { from, to, over_s: words.over_s()? });
+    }
+    if !words.rest.is_empty() {
+        return Err(words.expected("`below`, `reflector` and `to`, in this order, or the end of the line"));
+    }
+    // Subtraction, because negation could give a negative zero.
+    let loss_db = 0.0 - change_db;
+    Ok(Action::Shadow(Some(ScriptShadow { from, to, loss_db, below_mm, reflector_db, sweep })))
+}
+
+/// Reads a band of lines: `20..30 deg`.
+fn read_band(
+    words: &mut Words<'_>,
+    probe: ScriptProbe,
+    expected: &'static str,
+) -> Result<(f32, f32), ScriptError> {
+    let start = *words;
+    let ends = || start.expected(expected);
+    let (from, to) = words.next().and_then(|word| word.split_once("..")).ok_or_else(ends)?;
     let end = |word: &str| word.parse::<f32>().map_err(|_| ends());
     let (from, to) = (end(from)?, end(to)?);
     let (unit, most) = if probe.is_linear() { (Unit::Mm, 200.0) } else { (Unit::Deg, 90.0) };
     within(start.line, ("the start of a shadow", from.into()), (-most, most))?;
     within(start.line, ("the width of a shadow", (to - from).into()), (0.1, 2.0 * most))?;
     words.unit(unit)?;
-    let change_db: f32 = words.number("the loss in a shadow", (-80.0, 0.0), Unit::Db)?;
-    let mut below_mm = SHADOW_BELOW_MM;
-    if !words.rest.is_empty() {
-        words.word("below", "`below`")?;
-        below_mm = words.number("the depth of a shadow", (0.0, 400.0), Unit::Mm)?;
-    }
-    // Subtraction, because negation could give a negative zero.
-    Ok(Action::Shadow(Some(ScriptShadow { from, to, loss_db: 0.0 - change_db, below_mm })))
+    Ok((from, to))
 }

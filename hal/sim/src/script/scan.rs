@@ -1,8 +1,10 @@
 //! Plays a script: for each frame time of the scan, the requests of the user and the frames of the front end.
 
-use super::delivery::{Delivery, Expected};
-use super::events::{Action, FRAMES_AGO_MAX, Fault, LATE_FRAMES, Mark, Script, ScriptPrompt, ScriptShadow};
-use crate::config::SimError;
+use super::delivery::{Delivery, Expected, Scene};
+use super::events::{
+    Action, FRAMES_AGO_MAX, Fault, LATE_FRAMES, Mark, Script, ScriptPatient, ScriptPrompt, ScriptShadow,
+};
+use crate::config::{SimConfig, SimError};
 use crate::field::ScannedRegion;
 use crate::phantom::TruthObject;
 use crate::random::smooth_step;
@@ -68,6 +70,10 @@ pub struct ScriptedScan {
     script: Script,
     /// One for each geometry of the scan, all of the same body.
     simulators: Vec<Simulator>,
+    /// For each other patient of the scan, one for each geometry.
+    others: Vec<(ScriptPatient, Vec<Simulator>)>,
+    /// The patient among `others`; `None` for the own one.
+    other: Option<usize>,
     /// Per number of geometry changes so far: index of the simulator.
     simulator_after: Vec<usize>,
     /// Number of the next event.
@@ -81,6 +87,8 @@ pub struct ScriptedScan {
     epoch: u32,
     conditions: Conditions,
     slide: Slide,
+    /// The shadow, and the time at which it appeared.
+    shadow: Option<(ScriptShadow, f64)>,
     is_frozen: bool,
     faults: VecDeque<Fault>,
     /// Number of following frames that are missing too.
@@ -92,7 +100,7 @@ pub struct ScriptedScan {
     /// Late frames, and the frame time from which on they are delivered.
     late: Vec<(u64, Delivery)>,
     /// The last good frame, which a frozen image repeats.
-    displayed: Option<(FrameDescriptor, Vec<u8>)>,
+    displayed: Option<Delivery>,
     /// Sequence numbers and true contours of the last good frames, newest last.
     history: VecDeque<(u64, Vec<TruthObject>)>,
 }
@@ -107,7 +115,13 @@ impl ScriptedScan {
         let mut configs = vec![config.clone()];
         let mut simulator_after = vec![0];
         let mut region = ScannedRegion::from(config.field()?);
+        let mut patients: Vec<ScriptPatient> = Vec::new();
         for event in script.events() {
+            if let Action::Patient(Some(patient)) = event.action
+                && !patients.contains(&patient)
+            {
+                patients.push(patient);
+            }
             if let Action::Slide { to_mm, .. } = event.action {
                 region = region.with_slide(to_mm);
             }
@@ -120,11 +134,25 @@ impl ScriptedScan {
                 }
             }
         }
-        let body = Arc::new(Body::draw(config.anatomy, region, config.seed));
-        let simulators = configs.into_iter().map(|config| Simulator::with_body(Arc::clone(&body), config));
+        let simulators = simulators_of(&configs, region)?;
+        let others = patients.into_iter().map(|patient| {
+            let other = |own: &SimConfig| SimConfig {
+                anatomy: patient.anatomy,
+                seed: patient.seed,
+                size: patient.size_percent / 100.0,
+                heart_rate_bpm: patient.cycles_per_min,
+                liver_beside_mm: None,
+                ..own.clone()
+            };
+            let configs: Vec<SimConfig> = configs.iter().map(other).collect();
+            Ok((patient, simulators_of(&configs, region)?))
+        });
+        let others = others.collect::<Result<_, SimError>>()?;
         Ok(Self {
             script: script.clone(),
-            simulators: simulators.collect::<Result<_, _>>()?,
+            simulators,
+            others,
+            other: None,
             simulator_after,
             event: 0,
             index: 0,
@@ -133,6 +161,7 @@ impl ScriptedScan {
             epoch: 1,
             conditions: Conditions::default(),
             slide: Slide::default(),
+            shadow: None,
             is_frozen: false,
             faults: VecDeque::new(),
             missing: 0,
@@ -175,7 +204,13 @@ impl ScriptedScan {
                     self.is_frozen = false;
                     requests.push(Request::Resume);
                 }
-                Action::Shadow(shadow) => self.conditions.shadow = shadow.map(|shadow| self.shadow(shadow)),
+                Action::Shadow(shadow) => self.shadow = shadow.map(|shadow| (shadow, event.at_s)),
+                Action::Power { power_db } => self.conditions.power_db = power_db,
+                Action::Air { is_lifted } => self.conditions.in_air = is_lifted,
+                Action::Patient(patient) => {
+                    let is_this = |other: &(ScriptPatient, Vec<Simulator>)| Some(other.0) == patient;
+                    self.other = self.others.iter().position(is_this);
+                }
                 Action::Fault(fault) => self.faults.push_back(fault),
                 // A prompt before the first frame needs the shift of this time.
                 Action::Prompt(prompt) => {
@@ -185,22 +220,35 @@ impl ScriptedScan {
             }
         }
         self.conditions.slide_mm = self.slide.at_mm(time_s);
+        self.conditions.shadow =
+            self.shadow.map(|(shadow, start_s)| self.shadow_at(shadow, time_s - start_s));
+        self.conditions.reflector_db = self.shadow.and_then(|(shadow, _)| shadow.reflector_db);
         requests
     }
 
-    fn shadow(&self, shadow: ScriptShadow) -> Shadow {
+    /// A shadow that appeared `passed_s` ago.
+    fn shadow_at(&self, shadow: ScriptShadow, passed_s: f64) -> Shadow {
+        let (mut from, mut to) = (shadow.from, shadow.to);
+        if let Some(sweep) = shadow.sweep {
+            let over_s = f64::from(sweep.over_s);
+            let part = if passed_s < over_s { (passed_s / over_s).max(0.0) as f32 } else { 1.0 };
+            from += (sweep.from - from) * part;
+            to += (sweep.to - to) * part;
+        }
         let unit = if self.script.settings().probe.is_linear() { 1.0 } else { core::f32::consts::PI / 180.0 };
-        let (from, to) = (shadow.from * unit, shadow.to * unit);
-        Shadow { from, to, depth_mm: shadow.below_mm, loss_db: shadow.loss_db }
+        Shadow { from: from * unit, to: to * unit, depth_mm: shadow.below_mm, loss_db: shadow.loss_db }
     }
 
     /// The prompt on a displayed frame, or on the next frame if there is none yet.
     fn prompt(&self, prompt: ScriptPrompt) -> Option<Prompt> {
         let newest = self.history.len().checked_sub(1);
         let seen = newest.map(|newest| &self.history[newest.saturating_sub(prompt.frames_ago as usize)]);
+        let own = || self.simulators[self.current].truth_under(self.index, &self.conditions);
         let (seq, truth) = match seen {
+            // In air and with another patient, a prompt is made where the own patient's object would be.
+            Some((seq, truth)) if truth.is_empty() => (*seq, own()),
             Some((seq, truth)) => (*seq, truth.clone()),
-            None => (0, self.simulators[self.current].truth_under(self.index, &self.conditions)),
+            None => (0, own()),
         };
         // The parser accepts only names of the phantom's objects.
         let named = |name: &str| truth.iter().find(|object| object.name == name);
@@ -234,25 +282,34 @@ impl ScriptedScan {
             self.current = wanted;
             self.epoch += 1;
         }
-        let SimFrame { descriptor, payload, truth } =
-            self.simulators[self.current].frame_under(self.index, &self.conditions);
+        let simulators = self.other.map_or(&self.simulators, |other| &self.others[other].1);
+        let SimFrame { descriptor, payload, mut truth } =
+            simulators[self.current].frame_under(self.index, &self.conditions);
+        let scene = match self.other {
+            _ if self.conditions.in_air => Scene::Air,
+            Some(_) => Scene::OtherPatient,
+            None => Scene::Own,
+        };
+        if scene != Scene::Own {
+            truth.clear();
+        }
         let gap = if core::mem::take(&mut self.has_gap) { flags::GAP_BEFORE } else { 0 };
         let descriptor = FrameDescriptor { geometry_epoch: self.epoch, ..self.stamp(descriptor, gap) };
-        Delivery { descriptor, payload, expected: Expected::Good, fault: None, truth }
+        let (shadow, anatomy) = (self.conditions.shadow, self.script.settings().anatomy);
+        Delivery { descriptor, payload, expected: Expected::Good, fault: None, scene, shadow, anatomy, truth }
     }
 
     /// The repeated frame of a frozen image, or the next frame if there is none yet.
     fn repeat(&mut self) -> Delivery {
-        let (descriptor, payload) = match &self.displayed {
+        let shown = match &self.displayed {
             Some(displayed) => displayed.clone(),
             None => {
-                let frame = self.render();
-                self.displayed = Some((frame.descriptor, frame.payload.clone()));
-                (frame.descriptor, frame.payload)
+                let frame = Delivery { expected: Expected::Frozen, truth: Vec::new(), ..self.render() };
+                self.displayed = Some(frame.clone());
+                frame
             }
         };
-        let descriptor = self.stamp(descriptor, flags::FROZEN);
-        Delivery { descriptor, payload, expected: Expected::Frozen, fault: None, truth: Vec::new() }
+        Delivery { descriptor: self.stamp(shown.descriptor, flags::FROZEN), ..shown }
     }
 
     /// The live frame of this frame time, with its fault, and late frames that are due.
@@ -311,7 +368,9 @@ impl ScriptedScan {
 
     /// Records a good frame as the displayed one.
     fn display(&mut self, good: Delivery) -> Delivery {
-        self.displayed = Some((good.descriptor, good.payload.clone()));
+        let (payload, truth) = (good.payload.clone(), Vec::new());
+        let shown = Delivery { expected: Expected::Frozen, fault: None, payload, truth, ..good };
+        self.displayed = Some(shown);
         self.history.push_back((good.descriptor.seq, good.truth.clone()));
         if self.history.len() > FRAMES_AGO_MAX as usize + 1 {
             self.history.pop_front();
@@ -344,6 +403,13 @@ impl Iterator for ScriptedScan {
         self.index += 1;
         Some(step)
     }
+}
+
+/// A simulator for each geometry of one body; the first geometry is that at the start of the scan.
+fn simulators_of(configs: &[SimConfig], region: ScannedRegion) -> Result<Vec<Simulator>, SimError> {
+    let Some(first) = configs.first() else { return Ok(Vec::new()) };
+    let body = Arc::new(Body::of(first.phantom()?, region, first.seed));
+    configs.iter().map(|config| Simulator::with_body(Arc::clone(&body), config.clone())).collect()
 }
 
 /// Top left and bottom right corner of the bounding rectangle of a contour.

@@ -57,6 +57,8 @@ pub struct Settings {
     pub output: Output,
     /// Density of the scatterers, relative to full density.
     pub density: f32,
+    /// Distance of liver from the sides of the field of view at the start of the scan; `None` for the phantom's own tissue.
+    pub liver_beside_mm: Option<f32>,
     /// Length of the scan.
     pub duration_s: f64,
 }
@@ -87,6 +89,7 @@ impl Settings {
             gain_db: config.gain_db,
             output: config.output,
             density: config.density,
+            liver_beside_mm: config.liver_beside_mm,
             duration_s: 10.0,
         }
     }
@@ -119,6 +122,7 @@ impl Settings {
             gain_db: self.gain_db,
             output: self.output,
             density: self.density,
+            liver_beside_mm: self.liver_beside_mm,
             beam,
             chain: Chain { noise_db, ..base.chain },
             ..base

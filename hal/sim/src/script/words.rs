@@ -14,6 +14,7 @@ pub(super) enum Unit {
     Seconds,
     Hz,
     PerMinute,
+    Percent,
 }
 
 impl Unit {
@@ -26,6 +27,7 @@ impl Unit {
             Self::Seconds => ("s", "the unit `s`"),
             Self::Hz => ("hz", "the unit `hz`"),
             Self::PerMinute => ("/min", "the unit `/min`"),
+            Self::Percent => ("%", "the unit `%`"),
         }
     }
 }
@@ -75,6 +77,16 @@ impl<'a> Words<'a> {
     pub fn word(&mut self, word: &str, expected: &'static str) -> Result<(), ScriptError> {
         let start = *self;
         if self.next() == Some(word) { Ok(()) } else { Err(start.expected(expected)) }
+    }
+
+    /// Takes the next word if it is `word`.
+    pub fn takes(&mut self, word: &str) -> bool {
+        let mut peek = *self;
+        let is_next = peek.next() == Some(word);
+        if is_next {
+            *self = peek;
+        }
+        is_next
     }
 
     pub fn unit(&mut self, unit: Unit) -> Result<(), ScriptError> {
@@ -130,9 +142,19 @@ impl<'a> Words<'a> {
         self.number("the sector's opening", (1.0, 179.0), Unit::Deg)
     }
 
+    pub fn seed(&mut self) -> Result<u64, ScriptError> {
+        let start = *self;
+        let seed = self.next().and_then(|word| word.parse().ok());
+        seed.ok_or_else(|| start.expected("a whole number"))
+    }
+
+    pub fn cycles_per_min(&mut self) -> Result<f32, ScriptError> {
+        self.number("the rate of cycles", (0.0, 300.0), Unit::PerMinute)
+    }
+
     pub fn over_s(&mut self) -> Result<f32, ScriptError> {
         self.word("over", "`over`")?;
-        self.number("the time of a slide", (0.0, 600.0), Unit::Seconds)
+        self.number("the time of a movement", (0.0, 600.0), Unit::Seconds)
     }
 
     /// A name in quotation marks.

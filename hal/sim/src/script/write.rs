@@ -1,6 +1,6 @@
 //! Writes a script as text that parses to the same script.
 
-use super::events::{Action, Fault, Mark, Script, ScriptEvent, ScriptPrompt};
+use super::events::{Action, Fault, Mark, Script, ScriptEvent, ScriptPatient, ScriptPrompt, ScriptShadow};
 use super::settings::{ScriptProbe, Settings};
 use crate::config::{Anatomy, Output};
 use core::fmt::{Display, Formatter, Result};
@@ -15,11 +15,7 @@ impl Display for Script {
 
 impl Display for Settings {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let anatomy = match self.anatomy {
-            Anatomy::Heart => "heart",
-            Anatomy::FetalHead => "head",
-        };
-        writeln!(f, "phantom {anatomy}")?;
+        writeln!(f, "phantom {}", anatomy_word(self.anatomy))?;
         match self.probe {
             ScriptProbe::Phased => writeln!(f, "probe phased")?,
             ScriptProbe::Convex { radius_mm } => writeln!(f, "probe convex {radius_mm} mm")?,
@@ -37,7 +33,17 @@ impl Display for Settings {
             Output::Linear => "linear",
             Output::Iq => "iq",
         };
+        if let Some(from_mm) = self.liver_beside_mm {
+            writeln!(f, "beside liver {from_mm} mm")?;
+        }
         writeln!(f, "output {output}\ndensity {}\nduration {} s", self.density, self.duration_s)
+    }
+}
+
+const fn anatomy_word(anatomy: Anatomy) -> &'static str {
+    match anatomy {
+        Anatomy::Heart => "heart",
+        Anatomy::FetalHead => "head",
     }
 }
 
@@ -52,13 +58,31 @@ fn write_event(f: &mut Formatter<'_>, event: &ScriptEvent, unit: &str) -> Result
         Action::Freeze => writeln!(f, "freeze"),
         Action::Resume => writeln!(f, "resume"),
         Action::Shadow(None) => writeln!(f, "shadow off"),
-        Action::Shadow(Some(shadow)) => {
-            let (from, to, below_mm) = (shadow.from, shadow.to, shadow.below_mm);
-            writeln!(f, "shadow {from}..{to} {unit} {} dB below {below_mm} mm", -shadow.loss_db)
+        Action::Shadow(Some(shadow)) => write_shadow(f, &shadow, unit),
+        Action::Power { power_db } => writeln!(f, "power {power_db} dB"),
+        Action::Air { is_lifted: true } => writeln!(f, "air"),
+        Action::Air { is_lifted: false } => writeln!(f, "air off"),
+        Action::Patient(None) => writeln!(f, "patient own"),
+        Action::Patient(Some(patient)) => {
+            let ScriptPatient { anatomy, seed, size_percent, cycles_per_min } = patient;
+            let anatomy = anatomy_word(anatomy);
+            writeln!(f, "patient {anatomy} seed {seed} size {size_percent} % cycles {cycles_per_min} /min")
         }
         Action::Fault(fault) => write_fault(f, fault),
         Action::Prompt(prompt) => write_prompt(f, prompt),
     }
+}
+
+fn write_shadow(f: &mut Formatter<'_>, shadow: &ScriptShadow, unit: &str) -> Result {
+    let (from, to, below_mm) = (shadow.from, shadow.to, shadow.below_mm);
+    write!(f, "shadow {from}..{to} {unit} {} dB below {below_mm} mm", -shadow.loss_db)?;
+    if let Some(level_db) = shadow.reflector_db {
+        write!(f, " reflector {level_db:+} dB")?;
+    }
+    if let Some(sweep) = shadow.sweep {
+        write!(f, " to {}..{} {unit} over {} s", sweep.from, sweep.to, sweep.over_s)?;
+    }
+    writeln!(f)
 }
 
 fn write_fault(f: &mut Formatter<'_>, fault: Fault) -> Result {
