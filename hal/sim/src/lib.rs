@@ -13,7 +13,8 @@
 //! * [`field`]: the scan lines of sector and linear probes.
 //! * [`scatter`]: the point scatterers of tissue and blood; [`echo`]: beamforming of their echoes.
 //! * [`scanner`]: attenuation, noise, gain, clutter, compression; [`shadow`]: acoustic shadows.
-//! * [`script`]: scripted scans: the sonographer's actions and the device's faults over time.
+//! * [`script`]: scripted scans: the sonographer's actions and the device's faults over time; [`scripts`]: scripts of what
+//!   happens in every examination.
 //! * [`polygon`], [`random`], [`signal`]: helpers.
 //!
 //! Simplifications: a plane instead of a slice, a separable Gaussian point-spread function, no refraction, no multiple
@@ -35,6 +36,7 @@ pub mod random;
 pub mod scanner;
 pub mod scatter;
 pub mod script;
+pub mod scripts;
 pub mod shadow;
 pub mod signal;
 pub mod simulator;
