@@ -246,9 +246,9 @@ fn slid_masks_end_at_the_field() {
 )]
 fn shadows_begin_at_the_skin_or_at_a_reflector() {
     let (steps, still) = both("shadow");
-    // At frame 11 lost contact is between -28 and 12 degrees, at frame 36 the rib is between -24 and 16 degrees.
+    // At frame 11 lost contact is between -22 and 18 degrees, at frame 36 the rib is between -25 and 15 degrees.
     for (frame, middle, clear) in
-        [(11, line_at(-8.0), line_at(26.0)..LINES), (36, line_at(-4.0), line_at(28.0)..LINES)]
+        [(11, line_at(-2.0), line_at(26.0)..LINES), (36, line_at(-5.0), line_at(28.0)..LINES)]
     {
         let (dark, calm) = (&steps[frame], &still[frame]);
         let band = middle - 10..middle + 10;
