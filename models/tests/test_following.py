@@ -13,7 +13,9 @@ from torch import Tensor
 
 from sonotrace_models.data.hard_sheets import make_hard_loops
 from sonotrace_models.data.loops import make_loops
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.data.sequences import Shares
 from sonotrace_models.evaluate.protocol import Mask
 from sonotrace_models.evaluate.report import CineConfig, evaluate_cine
 from sonotrace_models.nets.encoder import Features
@@ -97,3 +99,9 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
     assert report["re-prompting"]["LA"]["interventions"] == 19
     for picture in ("cine.png", "frames.png"):
         assert (tmp_path / "cine" / picture).stat().st_size > 1000
+
+
+def test_sequences_that_are_too_short_for_hard_loops_are_refused(tmp_path: Path) -> None:
+    config = TrackerConfig(tmp_path, tmp_path, frames_min=4, shares=Shares(hard=0.5))
+    with pytest.raises(DataError, match="hard loops need sequences of 8 frames or more, --frames-min is 4"):
+        train_tracker(config)

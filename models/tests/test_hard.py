@@ -11,6 +11,10 @@ from sonotrace_models.data.hard import KINDS, HardLoop, HardLoops, Recipe, read_
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.scene import mirrored, view_of
+from sonotrace_models.data.sequences import SequenceSource, Shares
+from sonotrace_models.nets.tracker import IDS
+from sonotrace_models.nets.tracking import shares_of
+from sonotrace_models.train.tracker import MISTAKEN_SHARE, trusted_masks
 
 TEST_LOOPS = Path(__file__).parents[1] / "sonotrace_models" / "evaluate" / "hard_test_loops.json"
 
@@ -122,3 +126,63 @@ def test_mirrored_tissue_is_known_tissue() -> None:
     assert np.isin(found, image[is_known]).all()
     # At an edge, one pixel out shows about one pixel in.
     assert found[10, 9] == image[10, 10] or found[10, 9] == image[10, 11]
+
+
+def test_sources_tell_where_tissue_comes_from(hard: HardLoops) -> None:
+    loop = made(hard, "slide")
+    image = torch.from_numpy(np.asarray(hard.pack.masks[hard.at["DISCS", "test_0"]], np.float32))
+    inside = torch.from_numpy(view_of(np.asarray(hard.pack.images[hard.at["DISCS", "test_0"]])).inside)
+    for frame in (0, 3, len(loop.grey) - 1):
+        found = torch.nn.functional.grid_sample(
+            image[None, None], loop.sources[frame, None], mode="nearest", align_corners=False
+        )[0, 0]
+        object_ = loop.ids[frame] == 1
+        is_own = (loop.sources[frame].abs() <= 1).all(-1) & inside
+        assert ((found > 0) == object_)[is_own & (object_ | (found == 0))].float().mean() > 0.98
+    assert made(hard, "air").scenes.tolist() == [0] * 7 + [1] * 5 + [0] * 8
+    assert made(hard, "other_patient").scenes.unique().tolist() == [0, 2]
+
+
+def test_loops_to_learn_from_are_of_any_length_and_strength(hard: HardLoops) -> None:
+    numbers, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    train = hard.pack.select("train")
+    gone = 0
+    for frames in (8, 11, 14) * 3:
+        loop = hard.practise(train[0], train[1], frames, numbers, generator)
+        assert loop.grey.shape == (frames, 1, 256, 256)
+        assert len(loop.ids) == len(loop.visibility) == len(loop.sources) == len(loop.scenes) == frames
+        assert loop.is_present[0].all()
+        gone += int((loop.visibility.amax(1) == 0).any())
+    assert gone > 2
+
+
+def test_training_sequences_can_be_hard(hard: HardLoops) -> None:
+    generator, numbers = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    torch.manual_seed(0)
+    source = SequenceSource(hard.pack, None, generator, numbers, Shares(loops=0, runs=0, hard=1))
+    drawn = source.draw(6, 9)
+    assert drawn.grey.shape == drawn.ids.shape == (6, 9, 256, 256)
+    assert drawn.visibility.shape == (6, 9, IDS)
+    for row in range(6):
+        (number,) = [int(id_) for id_ in drawn.ids[row, 0].unique() if id_ > 0][:1] or [0]
+        if number:
+            # An object that is not in the frame cannot be seen.
+            is_there = (drawn.ids[row] == number).flatten(1).any(1)
+            assert (drawn.visibility[row, ~is_there, number] < 0.5).all()
+    assert drawn.visibility.min() < 0.2
+    assert (drawn.visibility[:, :, 0] == 1).all()
+
+
+def test_wrong_and_hidden_masks_are_not_learnt_from() -> None:
+    ids = torch.zeros(1, 256, 256)
+    ids[:, 40:100, 40:100], ids[:, 120:180, 40:100], ids[:, 200:250, 40:100] = 1, 2, 3
+    truth = shares_of(ids)
+    found = shares_of(torch.where(ids == 2, 0.0, ids))
+    visibility = torch.ones(1, IDS)
+    visibility[0, 3] = 0.1
+    torch.manual_seed(0)
+    trusted = torch.stack([trusted_masks(found, truth, visibility)[0, 1:4] for _ in range(200)]).float().mean(0)
+    # Some are mistaken, as in use.
+    assert trusted[0] == pytest.approx(1 - MISTAKEN_SHARE, abs=0.05)
+    assert trusted[1] == pytest.approx(MISTAKEN_SHARE, abs=0.05)
+    assert trusted[2] == pytest.approx(MISTAKEN_SHARE, abs=0.05)

@@ -12,8 +12,8 @@ Three rules, each with a number or two per object as its state:
 import torch
 from torch import Tensor
 
-LOST_BELOW = 0.35
-FOUND_FROM = 0.5
+LOST_BELOW = 0.4
+FOUND_FROM = 0.6
 HELD_FRAMES = 8
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sonotrace_models.data.hard import PRACTISED, HardLoop, HardLoops, read_recipes
 from sonotrace_models.data.loops import Loops
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares
 from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
@@ -26,6 +27,8 @@ from sonotrace_models.train.motion import motion_loss
 from sonotrace_models.train.run import Run, Schedule
 from sonotrace_models.weights import with_weights
 
+HARD_FRAMES_MIN = 8
+"""Things need some frames to happen."""
 MOTION_WEIGHT = 0.5
 """Weight of the motion loss against the mask loss."""
 
@@ -43,7 +46,7 @@ class TrackerConfig:
     """Weights of stage 3a; not used with `start`, which contains them."""
     folder: Path = Path("work/runs/tracker")
     frames_min: int = 4
-    """At least 8 with hard loops."""
+    """At least `HARD_FRAMES_MIN` with hard loops."""
     frames_max: int = 12
     frames_a_step: int = 36
     """Frames per step over all sequences: shorter sequences have larger batches."""
@@ -114,12 +117,13 @@ class Unrolled(nn.Module):
             truth = shares_of(drawn.ids[:, frame]) * tracking.present[..., None, None]
             trusted = trusted_masks(shares, truth, drawn.visibility[:, frame]) if is_gated else None
             tracking.remember(shares, trusted)
-            loss, overlap = frame_loss(logits, truth, tracking.present)
+            loss, dice = frame_loss(logits, truth, tracking.present)
             off, _ = motion_loss(tracking.moved.flow, drawn, frame, anchor)
             losses.append(loss + MOTION_WEIGHT * off)
-            overlaps.append(overlap)
+            overlaps.append(dice)
             if frame == corrected_at:
-                tracking.correct(of_frame, truth)
+                # Users correct what they see.
+                tracking.correct(of_frame, truth, drawn.visibility[:, frame] >= TRUSTED_SHARE)
         return torch.stack(losses).mean(), torch.stack(overlaps).mean()
 
 
@@ -215,7 +219,15 @@ def hard_loops(pack: Pack, loops: Loops, config: TrackerConfig) -> list[HardLoop
 
 
 def train_tracker(config: TrackerConfig) -> None:
-    """Runs the stage."""
+    """Runs the stage.
+
+    Raises:
+        DataError: the sequences are too short for hard loops.
+    """
+    if config.shares.hard > 0 and config.frames_min < HARD_FRAMES_MIN:
+        raise DataError(
+            f"hard loops need sequences of {HARD_FRAMES_MIN} frames or more, --frames-min is {config.frames_min}"
+        )
     pack = Pack(config.pack)
     student = with_weights(SonoSamLite(), config.student).eval().requires_grad_(False)
     net = Tracker()
@@ -257,5 +269,5 @@ def train_tracker(config: TrackerConfig) -> None:
         is_refined = bool(numbers.random() < config.refined_share)
         is_gated = config.shares.hard > 0 and bool(numbers.random() < config.gated_share)
         kept_every, anchored_every = int(numbers.integers(2, 6)), int(numbers.integers(1, frames + 1))
-        loss, overlap = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined, is_gated)
-        run.backward(loss, dice=overlap, frames=frames)
+        loss, dice = run.net(image, drawn, kept_every, anchored_every, corrected_at, is_refined, is_gated)
+        run.backward(loss, dice=dice, frames=frames)
