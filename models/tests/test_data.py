@@ -112,10 +112,10 @@ MARKED[20:25, 30:40] = (255, 255, 0)
         ),
         (
             saved("train_0.png", Image.fromarray(np.full((90, 120), 256, np.uint16)), "masks"),
-            r"masks/train_0.png has mode I;16, expected ids 1 to 255 as 8-bit",
+            r"masks/train_0.png has 16 bits of colour type 0, expected ids 1 to 255 as 8-bit",
         ),
         (saved("train_0.png", Image.fromarray(GREY[:80]), "masks"), r"has 120 x 80 pixels, its image 120 x 90"),
-        (saved("train_0.png", Image.fromarray(MARKED), "masks"), r"masks/train_0.png has mode RGB"),
+        (saved("train_0.png", Image.fromarray(MARKED), "masks"), r"masks/train_0.png has 8 bits of colour type 2"),
     ],
 )
 def test_data_that_would_ruin_training_is_refused(

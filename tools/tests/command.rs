@@ -560,13 +560,14 @@ fn set_of_discs(folder: &Path) {
     }
     let draw = |of: &str, name: &str, grey: &dyn Fn(bool) -> u8, radius: i32| {
         let picture = image::GrayImage::from_fn(128, 96, |x, y| {
-            image::Luma([grey((x as i32 - 50).pow(2) + (y as i32 - 48).pow(2) <= radius * radius)])
+            let is_inside = (x as i32 - 50).pow(2) + (y as i32 - 48).pow(2) <= radius * radius;
+            image::Luma([grey(radius > 0 && is_inside)])
         });
         picture
             .save(folder.join("DISCS").join(of).join(format!("{name}.png")))
             .expect("the picture is written");
     };
-    for (name, radius) in [("large", 24), ("small", 1), ("empty", -1)] {
+    for (name, radius) in [("large", 24), ("small", 1), ("empty", 0)] {
         draw("images", name, &|inside| if inside { 20 } else { 200 }, radius);
         draw("masks", name, &|inside| u8::from(inside) * 3, radius);
     }
@@ -600,9 +601,11 @@ fn eval_names_errors_in_its_data() {
     refuse(&sonotrace(&folder, &["eval", "clicks", "."]), &["MANIFEST.csv"]);
     set_of_discs(&folder);
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "tset"]), &["tset", "test", "val"]);
+    refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "train"]), &["no row", "test, val"]);
+    refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--set", "DICS"]), &["no set DICS", "DISCS"]);
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "val"]), &["no image", "40 pixels"]);
     image::GrayImage::new(64, 48).save(folder.join("DISCS/masks/large.png")).expect("the mask is written");
-    let words = ["large.png has 128 x 96 pixels, its mask 64 x 48"];
+    let words = ["masks/large.png has 64 x 48 pixels, its image 128 x 96"];
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "test"]), &words);
     std::fs::write(folder.join("DISCS/masks/large.png"), b"no picture").expect("the file is written");
     refuse(&sonotrace(&folder, &["eval", "clicks", ".", "--split", "test"]), &["large.png"]);

@@ -6,11 +6,14 @@ twice, a patient in two splits.
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 REQUIRED_COLUMNS = ("set", "name", "split")
 SPLITS = ("train", "val", "test")
+FRAME = re.compile(r"([0-9]{1,9})(\.0*)?")
+"""A frame number; spreadsheets write 1 as 1.0."""
 
 
 class DataError(ValueError):
@@ -49,22 +52,32 @@ def read_manifest(folder: Path) -> list[Row]:
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise DataError(f'{path}, line {line}: is not UTF-8; save the table as "CSV UTF-8"') from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    for column in REQUIRED_COLUMNS:
-        if column not in (reader.fieldnames or []):
-            raise DataError(f"{path} has no column {column}: it has {reader.fieldnames}")
-    rows = [_row(path, reader.line_num, fields) for fields in reader]
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        columns = next(reader, [])
+        for column in REQUIRED_COLUMNS:
+            if column not in columns:
+                raise DataError(f"{path} has no column {column}: it has {columns}")
+        for at, column in enumerate(columns):
+            if column in columns[:at]:
+                raise DataError(f"{path} has two columns {column}")
+        rows = [_row(path, reader.line_num, columns, fields) for fields in reader if fields]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}") from error
     _refuse_repetitions(path, rows)
     _refuse_shared_groups(path, rows)
     return rows
 
 
-def _row(path: Path, line: int, fields: dict[str, str | None]) -> Row:
+def _row(path: Path, line: int, columns: list[str], values: list[str]) -> Row:
     at = f"{path}, line {line}"
+    if len(values) != len(columns):
+        raise DataError(f"{at}: it has {len(values)} fields, the table has {len(columns)} columns")
+    fields = dict(zip(columns, values, strict=True))
     for column in REQUIRED_COLUMNS:
         if not fields.get(column):
             raise DataError(f"{at}: {column} is empty")
-    set_name, name, split = (str(fields[column]) for column in REQUIRED_COLUMNS)
+    set_name, name, split = (fields[column] for column in REQUIRED_COLUMNS)
     if split not in SPLITS:
         near = split.strip().lower()
         hint = f"; write {near!r}" if near in SPLITS else ""
@@ -81,16 +94,12 @@ def _row(path: Path, line: int, fields: dict[str, str | None]) -> Row:
 
 
 def _frame(at: str, text: str) -> int:
-    """A frame number; spreadsheets write 1 as 1.0."""
     if not text:
         return -1
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not number.is_integer() or number < 0:
+    found = FRAME.fullmatch(text)
+    if found is None:
         raise DataError(f"{at}: frame is {text!r}, it must be a whole number from 0 on, or empty")
-    return int(number)
+    return int(found[1])
 
 
 def _refuse_repetitions(path: Path, rows: list[Row]) -> None:

@@ -1,9 +1,10 @@
 //! `sonotrace eval clicks`: Dice by number of clicks, and with a box.
 
-use super::data::{Row, manifest, objects, on_grid};
+use super::data::{Data, Loaded, OBJECT_PX_MIN, text_without_mask};
+use super::manifest::{self, Row, choose};
 use super::protocol::{Mask, first_click, next_click};
 use crate::chosen::Chosen;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -12,7 +13,6 @@ use sonotrace::format::Model;
 use sonotrace::region::Region;
 use sonotrace::session::{DecoderPrompt, GridClick, Programs};
 use sonotrace::vision::{GreyTable, InputGrid, LutEntry, Normalisation, Sampler};
-use sonotrace_replay::{Options, open};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub struct Arguments {
     /// A folder with MANIFEST.csv and, per set, images/ and masks/.
     data: PathBuf,
-    /// Only this split of the manifest, for example test.
+    /// Only this split of the manifest: train, val or test.
     #[arg(long)]
     split: Option<String>,
     /// Only these sets.
@@ -42,8 +42,6 @@ pub struct Arguments {
 const CLICKS: usize = 10;
 /// Clicks after which Dice is reported.
 const REPORTED: [usize; 5] = [1, 2, 3, 5, 10];
-/// Objects with fewer pixels on the input grid are left out and counted.
-const OBJECT_PX_MIN: usize = 40;
 /// A click that loses more Dice than this is unexpected: a user expects a click to help.
 const UNEXPECTED_LOSS: f64 = 0.02;
 
@@ -83,6 +81,10 @@ struct Report {
     mean: Means,
     /// Objects that were too small.
     left_out: usize,
+    /// Number of images without a mask, by set.
+    without_mask: BTreeMap<String, usize>,
+    /// The split; none if all were evaluated.
+    split: Option<String>,
     model: String,
 }
 
@@ -92,16 +94,24 @@ struct Report {
 /// Data or a model that cannot be used.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let model = Chosen::open(arguments.model.as_deref())?;
-    let mut rows = manifest(&arguments.data, arguments.split.as_deref())?;
-    if !arguments.sets.is_empty() {
-        rows.retain(|row| arguments.sets.contains(&row.set));
-    }
+    let input_size = Model::parse(model.bytes())?.conventions().input_size;
+    let split = arguments.split.as_deref();
+    // A wrong name is refused before all images are read.
+    choose(&manifest::read(&arguments.data)?, split, &arguments.sets)?;
+    let data = Data::read(&arguments.data, input_size)?;
+    let mut rows = choose(&data.rows, split, &arguments.sets)?;
+    let without_mask = data.without_mask(|row| {
+        split.is_none_or(|split| row.split == split)
+            && (arguments.sets.is_empty() || arguments.sets.contains(&row.set))
+    });
     if let Some(limit) = arguments.limit {
         rows = spread(rows, limit);
     }
     let (outcomes, left_out) = evaluate(model.bytes(), &arguments.data, &rows)?;
-    let report = report(&outcomes, left_out, model.name())?;
-    print!("{}", table(&report));
+    let mut report = report(&outcomes, left_out, model.name())?;
+    report.split.clone_from(&arguments.split);
+    report.without_mask = without_mask.iter().map(|(&set, &(count, _))| (set.to_owned(), count)).collect();
+    print!("{}{}", table(&report), text_without_mask(&without_mask));
     if let Some(path) = &arguments.json {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -183,38 +193,25 @@ impl<'m> Segmenter<'m> {
 
     /// Outcomes of every large enough object of an image, and the number of smaller ones.
     fn image(&mut self, folder: &Path, row: &Row) -> Result<(Vec<Outcome>, usize)> {
-        let Some(ids) = row.ids(folder)? else { return Ok((Vec::new(), 0)) };
-        let picture = row.picture(folder)?;
-        let recording = open(&picture, &Options::default())?;
-        let recorded = recording.frames.first().context("the picture has no frame")?;
-        let frame = recorded.descriptor.check()?;
-        let (width, height) = (frame.samples, frame.lines);
-        ensure!(
-            ids.dimensions() == (width, height),
-            "{} has {width} x {height} pixels, its mask {} x {}",
-            picture.display(),
-            ids.width(),
-            ids.height()
-        );
+        let loaded = Loaded::read(folder, row)?;
+        let (large, small) = loaded.objects(self.size)?;
+        if large.is_empty() {
+            return Ok((Vec::new(), small));
+        }
+        let frame = loaded.recorded.descriptor.check()?;
         let sampler = Sampler::build(&frame, self.size, &mut self.table)?;
         let grid = *sampler.grid();
-        let (large, small): (Vec<_>, Vec<_>) = objects(&on_grid(&ids, &grid), self.size as usize)
-            .into_iter()
-            .partition(|(_, mask)| mask.area() >= OBJECT_PX_MIN);
-        if large.is_empty() {
-            return Ok((Vec::new(), small.len()));
-        }
         let grey = GreyTable::new(&frame, self.normalisation, &[])?;
         self.programs.begin_encoder(&mut self.executor, 0);
         let input = self.executor.input_mut(self.programs.image);
-        sampler.sample(&self.table, &frame, &recorded.payload, &grey, input)?;
+        sampler.sample(&self.table, &frame, &loaded.recorded.payload, &grey, input)?;
         self.executor.finish();
         let mut outcomes = Vec::new();
         for (id, truth) in &large {
             let (dice_box, dice) = self.object(truth, &grid)?;
             outcomes.push(Outcome { set: row.set.clone(), id: *id, dice_box, dice });
         }
-        Ok((outcomes, small.len()))
+        Ok((outcomes, small))
     }
 
     /// The protocol on one object: Dice with its box, and after each click.
@@ -309,7 +306,7 @@ fn report(outcomes: &[Outcome], left_out: usize, model: &str) -> Result<Report> 
         unexpected: of_all.unexpected,
         affected: of_all.affected,
     };
-    Ok(Report { sets, mean, left_out, model: model.to_owned() })
+    Ok(Report { sets, mean, left_out, without_mask: BTreeMap::new(), split: None, model: model.to_owned() })
 }
 
 fn means(outcomes: &[&Outcome]) -> Means {

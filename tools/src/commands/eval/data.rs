@@ -1,82 +1,156 @@
-//! A folder of ultrasound data sets: `MANIFEST.csv`, and per set `images/NAME.jpg` (or `.png`) with `masks/NAME.png`, 0
-//! for background and an id per object. A set with a folder `masks_muscle` has the muscle's belly there and only thin
-//! lines in `masks`; `masks_muscle` is used.
+//! A folder of ultrasound data sets: `MANIFEST.csv`, and per set a folder of images and one of masks. It is checked as a whole: what is
+//! wrong in one split can make the figures of another wrong, as with a picture in both.
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-use sonotrace::vision::InputGrid;
-use std::path::{Path, PathBuf};
-
+use super::manifest::{self, Row};
+use super::pictures::{MASK_FOLDERS, read_image, read_mask};
 use super::protocol::Mask;
+use anyhow::{Result, bail};
+use image::GrayImage;
+use sonotrace::vision::InputGrid;
+use sonotrace_replay::Recorded;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One image of the manifest. Other columns are only for training.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Row {
-    #[serde(rename = "set")]
-    pub set: String,
-    pub name: String,
-    #[serde(default)]
-    split: String,
+/// Objects with fewer pixels on the input grid are left out and counted.
+pub const OBJECT_PX_MIN: usize = 40;
+
+/// A row's image, and its object ids if it has a mask.
+pub struct Loaded {
+    /// The image as a frame.
+    pub recorded: Recorded,
+    /// Its object ids.
+    pub ids: Option<GrayImage>,
 }
 
-/// The rows of `MANIFEST.csv`, of one split or of all.
-///
-/// # Errors
-/// A file that is missing, is not such a table, or has no row of the split.
-pub fn manifest(folder: &Path, split: Option<&str>) -> Result<Vec<Row>> {
-    let path = folder.join("MANIFEST.csv");
-    let mut reader =
-        csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let rows: Vec<Row> =
-        reader.deserialize().collect::<Result<_, _>>().with_context(|| format!("{}", path.display()))?;
-    let splits = rows.iter().map(|row| row.split.clone()).collect::<std::collections::BTreeSet<_>>();
-    let wanted: Vec<Row> = match split {
-        Some(split) => rows.into_iter().filter(|row| row.split == split).collect(),
-        None => rows,
-    };
-    if wanted.is_empty() {
-        bail!("{} has no row of the split {split:?}: it has {splits:?}", path.display());
+impl Loaded {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// A file that cannot be used, with its name.
+    pub fn read(folder: &Path, row: &Row) -> Result<Self> {
+        let (_, recorded) = read_image(folder, row)?;
+        let size = (recorded.descriptor.samples, recorded.descriptor.lines);
+        Ok(Self { ids: read_mask(folder, row, size)?, recorded })
     }
-    Ok(wanted)
+
+    /// The objects on the input grid that are large enough, and the number of smaller ones.
+    ///
+    /// # Errors
+    /// A frame that no grid can be laid over.
+    pub fn objects(&self, size: u32) -> Result<(Vec<(u8, Mask)>, usize)> {
+        let Some(ids) = &self.ids else { return Ok((Vec::new(), 0)) };
+        let grid = InputGrid::new(&self.recorded.descriptor.check()?.geometry, size)?;
+        let all = objects(&on_grid(ids, &grid), size as usize);
+        let (large, small): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, mask)| mask.area() >= OBJECT_PX_MIN);
+        Ok((large, small.len()))
+    }
 }
 
-impl Row {
-    /// The picture's file.
-    ///
-    /// # Errors
-    /// A file that is missing.
-    pub fn picture(&self, folder: &Path) -> Result<PathBuf> {
-        let images = folder.join(&self.set).join("images");
-        ["jpg", "png"]
-            .iter()
-            .map(|extension| images.join(format!("{}.{extension}", self.name)))
-            .find(|path| path.is_file())
-            .with_context(|| format!("{} has no {}.jpg or .png", images.display(), self.name))
-    }
+/// A row that was read without fault.
+#[derive(Debug)]
+pub struct Checked {
+    /// Hash of the image's grey levels.
+    content: blake3::Hash,
+    /// Whether there is a mask.
+    pub has_mask: bool,
+    /// Number of its objects that are large enough.
+    pub objects: usize,
+}
 
-    /// The object ids, row by row, with width and height; none if the set has no mask of this image.
+/// A data folder that can be used.
+#[derive(Debug)]
+pub struct Data {
+    /// All rows of the manifest.
+    pub rows: Vec<Row>,
+    /// What is known of each.
+    pub checked: Vec<Checked>,
+}
+
+impl Data {
+    /// Reads a whole folder, on all cores. `size` is the side of the input grid.
     ///
     /// # Errors
-    /// A mask that cannot be read.
-    pub fn ids(&self, folder: &Path) -> Result<Option<image::GrayImage>> {
-        let set = folder.join(&self.set);
-        let masks = ["masks_muscle", "masks"].iter().map(|name| set.join(name)).find(|path| path.is_dir());
-        let Some(path) = masks.map(|masks| masks.join(format!("{}.png", self.name))) else {
-            return Ok(None);
+    /// The first row in the manifest's order that cannot be used, with file and reason; a picture in two splits.
+    pub fn read(folder: &Path, size: u32) -> Result<Self> {
+        let rows = manifest::read(folder)?;
+        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        let found = Mutex::new(Vec::with_capacity(rows.len()));
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                // All rows before the first failure are read, so that the error does not depend on the threads.
+                if at >= rows.len() || at > failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                let result = check(folder, &rows[at], size);
+                if result.is_err() {
+                    failed.fetch_min(at, Ordering::Relaxed);
+                }
+                found.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((at, result));
+            }
         };
-        if !path.is_file() {
-            return Ok(None);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows.len());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+        let mut found = found.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        found.sort_by_key(|(at, _)| *at);
+        let (mut checked, mut first) = (Vec::with_capacity(rows.len()), HashMap::new());
+        for (at, result) in found {
+            let row = result?;
+            let before: &Row = first.entry(row.content).or_insert(&rows[at]);
+            if before.split != rows[at].split {
+                let name = |row: &Row| {
+                    format!("{} ({})", folder.join(&row.set).join(&row.name).display(), row.split)
+                };
+                bail!(
+                    "{} and {} are the same picture; an image belongs to one split",
+                    name(before),
+                    name(&rows[at])
+                );
+            }
+            checked.push(row);
         }
-        let picture = image::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        match picture {
-            image::DynamicImage::ImageLuma8(ids) => Ok(Some(ids)),
-            other => bail!("{} is {:?}, expected ids as 8-bit grey levels", path.display(), other.color()),
-        }
+        Ok(Self { rows, checked })
     }
+
+    /// Images without a mask, of the rows that `is_wanted`: their number by set, with the first one's name.
+    pub fn without_mask(&self, is_wanted: impl Fn(&Row) -> bool) -> BTreeMap<&str, (usize, &str)> {
+        let mut counts = BTreeMap::new();
+        for (row, checked) in self.rows.iter().zip(&self.checked) {
+            if !checked.has_mask && is_wanted(row) {
+                counts.entry(row.set.as_str()).or_insert((0, row.name.as_str())).0 += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// The lines about images without a mask.
+pub fn text_without_mask(counts: &BTreeMap<&str, (usize, &str)>) -> String {
+    let folders = MASK_FOLDERS.join(" or ");
+    let line = |(set, (count, first)): (&&str, &(usize, &str))| {
+        format!("{set}: {count} images have no mask in {folders}, the first is {first}\n")
+    };
+    counts.iter().map(line).collect()
+}
+
+fn check(folder: &Path, row: &Row, size: u32) -> Result<Checked> {
+    let loaded = Loaded::read(folder, row)?;
+    Ok(Checked {
+        content: blake3::hash(&loaded.recorded.payload),
+        has_mask: loaded.ids.is_some(),
+        objects: loaded.objects(size)?.0.len(),
+    })
 }
 
 /// The ids on the network's input grid, from the nearest pixel of the picture; 0 in the padding.
-pub fn on_grid(ids: &image::GrayImage, grid: &InputGrid) -> Vec<u8> {
+fn on_grid(ids: &GrayImage, grid: &InputGrid) -> Vec<u8> {
     let (size, columns, rows) = (grid.size(), grid.columns(), grid.rows());
     let nearest = |at: u32, extent: u32, cells: u32| {
         let position = (f64::from(at) + 0.5) * f64::from(extent) / f64::from(cells);
@@ -93,7 +167,7 @@ pub fn on_grid(ids: &image::GrayImage, grid: &InputGrid) -> Vec<u8> {
 }
 
 /// Each object on the grid: its id and mask, in order.
-pub fn objects(ids: &[u8], side: usize) -> Vec<(u8, Mask)> {
+fn objects(ids: &[u8], side: usize) -> Vec<(u8, Mask)> {
     let present = ids.iter().copied().filter(|&id| id > 0).collect::<std::collections::BTreeSet<u8>>();
     present
         .into_iter()

@@ -1,11 +1,15 @@
 //! `sonotrace eval`: evaluates the deployed model with a simulated user, on data with masks.
 //!
-//! * `data`: a folder of data sets.
+//! * `manifest`, `pictures`, `data`: a folder of data sets, read as `python -m sonotrace_models pack` reads it.
+//! * `check`: whether a folder can be used.
 //! * `protocol`: the simulated user.
 //! * `clicks`: Dice by number of clicks (figure 7 of the SonoSAMTrack paper).
 
+pub mod check;
 pub mod clicks;
 mod data;
+mod manifest;
+mod pictures;
 mod protocol;
 
 use anyhow::Result;
@@ -22,6 +26,8 @@ pub struct Arguments {
 enum What {
     /// Dice after 1, 2, 3, 5 and 10 clicks, and with the true box, per set.
     Clicks(clicks::Arguments),
+    /// Whether a data folder can be used; the number of its objects.
+    Check(check::Arguments),
 }
 
 /// Evaluates.
@@ -31,5 +37,6 @@ enum What {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Clicks(arguments) => clicks::run(arguments),
+        What::Check(arguments) => check::run(arguments),
     }
 }
