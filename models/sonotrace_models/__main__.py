@@ -1,6 +1,7 @@
 """The command line: `python -m sonotrace_models STAGE --help`."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,8 @@ from sonotrace_models.train.sonosam import SonoSamConfig, WholeSonoSamConfig, tr
 from sonotrace_models.train.student import StudentConfig, train_student
 from sonotrace_models.train.tracker import TrackerConfig, train_tracker
 from sonotrace_models.weights import keep_weights, with_weights
+
+PROGRAM = "python -m sonotrace_models"
 
 
 @dataclass
@@ -113,9 +116,10 @@ def keep(config: KeepConfig) -> None:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def main() -> int:
-    """Runs one stage. Returns 2 on a `DataError`, and 1 if a network is computed wrongly."""
-    config = tyro.cli(Stage, prog="python -m sonotrace_models")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one stage, by default with the command line's arguments. Returns 2 on a `DataError`, and 1 if a network is computed
+    wrongly."""
+    config = tyro.cli(Stage, prog=PROGRAM, args=arguments)
     torch.set_float32_matmul_precision("high")
     try:
         match config:

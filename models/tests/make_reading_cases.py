@@ -1,8 +1,8 @@
 """Writes `reading_cases.json`: small data folders, and whether training and evaluation may use them.
 
 `python models/tests/make_reading_cases.py`, after a change here. The files are stored whole, in hex, so that Python
-(`test_reading.py`) and Rust (`tools/tests/reading.rs`) read the same bytes. A refusal of either must contain the words that a case
-lists.
+(`test_reading.py`) and Rust (`tools/tests/reading.rs`) read the same bytes. A refusal of either must contain the words that
+a case lists.
 """
 
 import io

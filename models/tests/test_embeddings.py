@@ -67,7 +67,7 @@ def test_sets_narrow_the_train_split_and_leave_the_other_splits_whole(
     assert Embeddings(tmp_path / "none", images).images == {*images.select("val"), *images.select("test")}
     embed(images, tmp_path / "discs", sets=["DISCS"])
     assert {*images.select("train")} <= Embeddings(tmp_path / "discs", images).images
-    with pytest.raises(DataError, match="the pack holds no set DISKS: it holds DISCS"):
+    with pytest.raises(DataError, match="no set in the pack named DISKS: there are DISCS"):
         embed(images, tmp_path / "unknown", sets=["DISKS"])
 
 

@@ -101,6 +101,7 @@ def embed(
         is_mirroring: whether to embed the train images mirrored too.
         batch: images per batch; 32 is fast on a GPU.
     """
+    pack.require(sets)
     folder.mkdir(parents=True, exist_ok=True)
     entries = _entries(folder)
     known = set(entries)

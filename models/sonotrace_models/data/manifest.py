@@ -7,6 +7,7 @@ twice, a patient in two splits.
 import csv
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,20 @@ FRAME = re.compile(r"([0-9]{1,9})(\.0*)?")
 
 class DataError(ValueError):
     """The data does not match its layout. The text names the file and what was found."""
+
+
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuses names that an option was given and that do not exist: ignored, they would look as if they had an effect.
+
+    Args:
+        what: what the names are of, as in "no set in the pack".
+
+    Raises:
+        DataError: with the unknown names and those that exist.
+    """
+    names = sorted({*known})
+    if unknown := sorted({*given} - {*names}):
+        raise DataError(f"there is no {what} named {', '.join(unknown)}: there are {', '.join(names) or 'none'}")
 
 
 @dataclass(frozen=True)

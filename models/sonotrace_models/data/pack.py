@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.letterbox import letterbox, valid_extent
-from sonotrace_models.data.manifest import SPLITS, DataError, Row, read_manifest
+from sonotrace_models.data.manifest import SPLITS, DataError, Row, read_manifest, refuse_unknown
 from sonotrace_models.data.pictures import MASK_FOLDERS, Grey, read_image, read_mask
 
 MIN_OBJECT_PX = 40
@@ -80,14 +80,22 @@ class Pack:
         """Sets with objects, sorted."""
         return sorted({item.set_name for item in self.items if item.object_ids})
 
-    def select(self, split: str, sets: list[str] | None = None) -> list[int]:
-        """Indices of a split's images that have objects, of all sets or some.
+    def require(self, sets: Iterable[str] | None) -> None:
+        """Refuses sets that the pack does not have. Stages call it first, before they spend time on anything else.
 
         Raises:
             DataError: the pack has no such set.
         """
-        if unknown := sorted({*(sets or [])} - {*self.set_names}):
-            raise DataError(f"the pack holds no set {', '.join(unknown)}: it holds {', '.join(self.set_names)}")
+        refuse_unknown("set in the pack", sets or (), self.set_names)
+
+    def select(self, split: str, sets: list[str] | None = None) -> list[int]:
+        """Indices of a split's images that have objects, of all sets or some.
+
+        Raises:
+            DataError: there is no such split, or the pack has no such set.
+        """
+        refuse_unknown("split", [split], SPLITS)
+        self.require(sets)
         return [
             index
             for index, item in enumerate(self.items)

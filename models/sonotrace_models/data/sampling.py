@@ -1,13 +1,14 @@
 """Selects the images of a training step."""
 
+import math
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.manifest import DataError, refuse_unknown
 from sonotrace_models.data.pack import Pack
 
 SET_EXPONENT = 0.5
@@ -18,6 +19,18 @@ def truths(ids: Tensor, objects: list[list[int]]) -> Tensor:
     """Masks of each image's objects, [batch * objects, 256, 256] bool, image by image, from ids [batch, 1, 256, 256]."""
     wanted = torch.tensor(objects, device=ids.device, dtype=ids.dtype)
     return (ids == wanted[:, :, None, None]).flatten(0, 1)
+
+
+def refuse_emphasis(emphasis: Mapping[str, float], sets: Iterable[str]) -> None:
+    """Refuses factors of sets that are not drawn from, and factors that are no numbers from 0 on.
+
+    Raises:
+        DataError: with the name.
+    """
+    refuse_unknown("set to learn from", emphasis, sets)
+    for name, factor in emphasis.items():
+        if not (math.isfinite(factor) and factor >= 0):
+            raise DataError(f"--emphasis {name} is {factor}, it must be a number from 0 on")
 
 
 class Sampler:
@@ -34,8 +47,9 @@ class Sampler:
         """Draws from all sets or some. `emphasis` multiplies a set's probability; `only` restricts the images.
 
         Raises:
-            DataError: no image is left.
+            DataError: a set does not exist, a factor is no number from 0 on, or no image is left.
         """
+        refuse_emphasis(emphasis or {}, sets or pack.set_names)
         self.pack, self.numbers = pack, numbers
         by_set: dict[str, list[int]] = defaultdict(list)
         for index in pack.select("train", sets):
@@ -47,6 +61,8 @@ class Sampler:
         self.names = sorted(self.by_set)
         sizes = np.array([len(self.by_set[name]) for name in self.names], float) ** SET_EXPONENT
         sizes *= [(emphasis or {}).get(name, 1.0) for name in self.names]
+        if sizes.sum() == 0:
+            raise DataError(f"--emphasis is 0 for all of {', '.join(self.names)}: no image is left to draw")
         self.shares = sizes / sizes.sum()
         self.left: dict[str, list[int]] = {name: [] for name in self.names}
 

@@ -115,6 +115,7 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     """Evaluates the given networks. Prints tables and each network's gain over the first; writes `clicks.json` and
     `clicks.png`."""
     pack = Pack(config.pack)
+    objects = chosen_objects(pack, config)
     segmenters: dict[str, Segmenter] = {}
     if config.litemedsam:
         segmenters["LiteMedSAM"] = LiteMedSam(Embeddings(config.embeddings, pack))
@@ -128,11 +129,6 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         segmenters[name] = Student(student, pack)
         if config.int8:
             segmenters[f"{name} int8"] = Student(simulate_int8(round_weights(student)), pack)
-    objects = []
-    for name in config.sets or pack.set_names:
-        found = pack.objects(config.split, [name])
-        count = min(config.most_per_set or len(found), len(found))
-        objects += [found[at * len(found) // count] for at in range(count)]
     truths = np.stack([np.asarray(pack.masks[index] == id_) for index, id_ in objects])
     evaluated: dict[str, Evaluated] = {}
     for name, segmenter in segmenters.items():
@@ -159,6 +155,28 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
     (config.out / "clicks.json").write_text(json.dumps(report, indent=1))
     draw_clicks({name: of.results for name, of in evaluated.items()}, config.out / "clicks.png")
     return evaluated
+
+
+def chosen_objects(pack: Pack, config: ClicksConfig) -> list[tuple[int, int]]:
+    """The objects to evaluate: image index and object id.
+
+    Raises:
+        DataError: a set does not exist or has no object in the split, or `most_per_set` is not positive.
+    """
+    pack.require(config.sets)
+    if config.most_per_set is not None and config.most_per_set < 1:
+        raise DataError(f"--most-per-set is {config.most_per_set}, it must be at least 1")
+    objects: list[tuple[int, int]] = []
+    # A set that is named twice counts once.
+    for name in dict.fromkeys(config.sets or pack.set_names):
+        found = pack.objects(config.split, [name])
+        if config.sets and not found:
+            raise DataError(f"the set {name} has no object in the {config.split} split")
+        count = min(config.most_per_set or len(found), len(found))
+        objects += [found[at * len(found) // count] for at in range(count)]
+    if not objects:
+        raise DataError(f"{config.pack} has no object in the {config.split} split")
+    return objects
 
 
 def _name_of(weights: Path) -> str:

@@ -91,6 +91,7 @@ def _key(pack: Pack, index: int, id_: int) -> str:
 def make_best_masks(config: BestMasksConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
+    pack.require(config.sets)
     teacher = trained_teacher(config.teacher, config.embeddings, pack)
     objects = [pair for pair in pack.objects("train", config.sets) if teacher.knows(pair[0])]
     if not objects:

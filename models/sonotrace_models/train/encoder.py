@@ -63,6 +63,7 @@ def pooled(embedding: Tensor) -> Tensor:
 def train_encoder(config: EncoderConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
+    pack.require(config.sets)
     embeddings = Embeddings(config.embeddings, pack)
     held_out = [index for index in pack.select("val", config.sets) if (index, False) in embeddings.at]
     held_out = [int(i) for i in np.random.default_rng(0).permutation(held_out)[:HELD_OUT]]

@@ -12,7 +12,7 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.augment import Appearance
 from sonotrace_models.data.fields import random_view, warp, warp_ids
 from sonotrace_models.data.pack import Normalisation, Pack
-from sonotrace_models.data.sampling import Sampler, truths
+from sonotrace_models.data.sampling import Sampler, refuse_emphasis, truths
 from sonotrace_models.evaluate.clicks import ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.segmenters import Segmenter, Student
 from sonotrace_models.losses import Taught
@@ -126,6 +126,8 @@ def validate(segmenter: Segmenter, pack: Pack, sets: list[str] | None) -> tuple[
 def train_student(config: StudentConfig) -> None:
     """Runs the stage."""
     pack = Pack(config.pack)
+    pack.require(config.sets)
+    refuse_emphasis(config.emphasis, config.sets or pack.set_names)
     best_masks = BestMasks(config.best_masks, pack) if config.best_masks else None
     if config.start is not None:
         net = with_weights(SonoSamLite(), config.start)
