@@ -4,6 +4,7 @@ A run saves full precision (`best.pt`). For distribution, weights are saved as t
 size (`NAME.safetensors`): dense layers' weights as int8 with a scale per output channel, all others in f16.
 """
 
+import hashlib
 import pickle
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +36,18 @@ def keep_weights(net: nn.Module, path: Path) -> None:
             kept[name] = value.half() if value.is_floating_point() and value.ndim > 0 else value
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in kept.items()}, path)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as `sha256sum` prints it.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if not path.is_file():
+        raise DataError(f"there are no weights at {path}: train them, or give the path of existing weights")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

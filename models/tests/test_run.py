@@ -7,12 +7,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import Tensor, nn
 
 from sonotrace_models.data.manifest import DataError
-from sonotrace_models.train.run import Run, Schedule
+from sonotrace_models.train.run import Run, Schedule, draw_curves
 
 
 class Number(nn.Module):
@@ -110,3 +111,25 @@ def test_an_interrupt_ends_with_a_checkpoint(tmp_path: Path, kind: signal.Signal
     assert run.step == 7
     train(tmp_path, Config(schedule=dataclasses.replace(config.schedule, steps=9)))
     assert json.loads((tmp_path / "config.json").read_text())["resumed_at_steps"] == [7]
+
+
+def test_curves_begin_at_step_0_and_say_what_they_are_judged_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        {"step": 0, "spent_s": 0, "lr": 0.1, "val_3": 0.2, "val_objects": 24},
+        {"step": 500, "spent_s": 60, "lr": 0.1, "loss": 3.0, "val_3": 0.9, "val_objects": 24},
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    seen: list[Any] = []
+    monkeypatch.setattr(plt, "close", seen.append)
+    draw_curves(tmp_path)
+    (figure,) = seen
+    shown = {axis.get_title(): axis for axis in figure.axes if axis.lines}
+    assert sorted(shown) == ["loss", "lr", "val_3"]
+    for axis in shown.values():
+        low, high = axis.get_xlim()
+        assert low <= 0
+        assert high >= 500
+    assert list(shown["val_3"].lines[0].get_xdata()) == [0, 500]
+    assert "steps 0 to 500; val_: n = 24 objects" in figure._suptitle.get_text()

@@ -38,7 +38,7 @@ class ClickResults:
     def table(self) -> dict[str, dict[str, float]]:
         """Per set, and `mean` over the sets: Dice at the reported clicks, `box`; `unexpected`, the share of clicks after the
         first that lose more than `LOSS_OF_NOTE`, and `affected`, the share of objects with such a click. In `mean`, the last
-        two are over all objects."""
+        two are over all objects, and `objects` is their number."""
         rows: dict[str, dict[str, float]] = {}
         names = np.array(self.set_names)
         for name in sorted(set(self.set_names)):
@@ -54,6 +54,7 @@ class ClickResults:
             rows[name] = row
         keys = [key for key in next(iter(rows.values())) if key != "objects"]
         rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in keys}
+        rows["mean"]["objects"] = float(len(self.objects))
         rows["mean"]["unexpected"] = float(self.loses_unexpectedly().mean())
         rows["mean"]["affected"] = float(self.loses_unexpectedly().any(1).mean())
         return rows

@@ -33,7 +33,7 @@ from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import OBJECTS, Tracker
 from sonotrace_models.quantize import round_weights, simulate_int8
 from sonotrace_models.train.confidence import auroc
-from sonotrace_models.weights import with_weights
+from sonotrace_models.weights import file_digest, with_weights
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -76,6 +76,9 @@ class ClicksConfig:
     most_per_set: int | None = None
     """Maximum number of objects of each set, spread evenly."""
     out: Path = Path("work/evaluation/clicks")
+    """Results go into its folder `SPLIT`."""
+    overwrite: bool = False
+    """Replace results of other networks or other objects there."""
 
 
 @dataclass
@@ -112,10 +115,18 @@ class Evaluated:
 
 
 def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
-    """Evaluates the given networks. Prints tables and each network's gain over the first; writes `clicks.json` and
-    `clicks.png`."""
+    """Evaluates the given networks. Prints tables and each network's gain over the first; writes `SPLIT/clicks.json` and
+    `SPLIT/clicks.png`.
+
+    Raises:
+        DataError: an option names what does not exist, or the folder has results of other networks or objects.
+    """
     pack = Pack(config.pack)
     objects = chosen_objects(pack, config)
+    out = config.out / config.split
+    judged = judged_by(config, objects)
+    if not config.overwrite:
+        refuse_other_results(out / "clicks.json", judged)
     segmenters: dict[str, Segmenter] = {}
     if config.litemedsam:
         segmenters["LiteMedSAM"] = LiteMedSam(Embeddings(config.embeddings, pack))
@@ -135,16 +146,16 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         results = evaluate_clicks(segmenter, pack, objects, keep_masks_at=BOUNDARIES_AT)
         table = results.table()
         evaluated[name] = Evaluated(results, table, boundary_table(results, truths))
-        print(f"\n{name}, {config.split}\n{as_text(table, evaluated[name].boundaries)}")
+        print(f"\n{name}, {config.split}, n = {len(objects)}\n{as_text(table, evaluated[name].boundaries)}")
         first_name, first = next(iter(evaluated.items()))
         if name != first_name:
             gains = results.gain_over(first.results).items()
             print(
-                f"gain over {first_name}: "
+                f"gain over {first_name} (n = {len(objects)}): "
                 + ", ".join(f"{key} {gain:+.4f} ± {error:.4f}" for key, (gain, error) in gains)
             )
-    config.out.mkdir(parents=True, exist_ok=True)
-    report = {
+    out.mkdir(parents=True, exist_ok=True)
+    networks = {
         name: {
             "sets": of.table,
             "boundaries": of.boundaries,
@@ -152,9 +163,40 @@ def evaluate_segmenters(config: ClicksConfig) -> dict[str, Evaluated]:
         }
         for name, of in evaluated.items()
     }
-    (config.out / "clicks.json").write_text(json.dumps(report, indent=1))
-    draw_clicks({name: of.results for name, of in evaluated.items()}, config.out / "clicks.png")
+    (out / "clicks.json").write_text(json.dumps({"judged": judged, "networks": networks}, indent=1))
+    draw_clicks({name: of.results for name, of in evaluated.items()}, out / "clicks.png", config.split)
     return evaluated
+
+
+def judged_by(config: ClicksConfig, objects: list[tuple[int, int]]) -> dict[str, Any]:
+    """What results are of: networks by the content of their files, and objects."""
+    files = {str(path): file_digest(path) for path in [*config.students, *([config.teacher] if config.teacher else [])]}
+    return {
+        "split": config.split,
+        "objects": len(objects),
+        "sets": config.sets,
+        "most_per_set": config.most_per_set,
+        "int8": config.int8,
+        "litemedsam": config.litemedsam,
+        "sha256": files,
+    }
+
+
+def refuse_other_results(path: Path, judged: dict[str, Any]) -> None:
+    """Refuses to replace results of other networks or objects: nothing in a table would tell that it is another one.
+
+    Raises:
+        DataError: with what differs.
+    """
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text()).get("judged", {})
+    differing = [key for key, value in judged.items() if before.get(key) != value]
+    if differing:
+        raise DataError(
+            f"{path} holds results of another evaluation, with different {', '.join(differing)}: give another --out, or "
+            "--overwrite"
+        )
 
 
 def chosen_objects(pack: Pack, config: ClicksConfig) -> list[tuple[int, int]]:
@@ -215,28 +257,46 @@ def as_text(table: dict[str, dict[str, float]], boundaries: dict[str, dict[str, 
     return "\n".join(lines)
 
 
-def draw_clicks(evaluated: dict[str, ClickResults], path: Path) -> None:
+def dice_limits(evaluated: dict[str, ClickResults]) -> tuple[float, float]:
+    """Limits of a Dice axis on which every curve and every box's line is whole, the same for all sets."""
+    lowest = 1.0
+    for results in evaluated.values():
+        names = np.array(results.set_names)
+        for name in set(results.set_names):
+            means = results.by_click[names == name].mean(0)
+            boxes = [] if results.with_box is None else [results.with_box[names == name].mean()]
+            lowest = min(lowest, float(means.min()), *map(float, boxes))
+    # Down to the next twentieth, with a margin for the line's width.
+    return max(0.0, np.floor((lowest - 0.01) * 20) / 20) - 0.01, 1.01
+
+
+def draw_clicks(evaluated: dict[str, ClickResults], path: Path, split: str) -> None:
     """One panel per set: Dice by number of clicks, one line per network; the box as a dashed line."""
     sets = sorted({name for results in evaluated.values() for name in results.set_names})
     columns = 4
     rows = -(-len(sets) // columns)
+    limits = dice_limits(evaluated)
     figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8 * rows), squeeze=False)
     for axis, set_name in zip(axes.flat, sets, strict=False):
+        counts = set()
         for at, (name, results) in enumerate(evaluated.items()):
             of_set = np.array(results.set_names) == set_name
+            counts.add(int(of_set.sum()))
             colour = f"C{at}"
             clicks = range(1, CLICKS_MAX + 1)
             axis.plot(clicks, results.by_click[of_set].mean(0), marker=".", color=colour, label=name)
             if results.with_box is not None:
                 axis.axhline(results.with_box[of_set].mean(), color=colour, linestyle="--", linewidth=0.8)
-        axis.set_title(f"{set_name} ({int(of_set.sum())})", fontsize=9)
-        axis.set_ylim(0.7, 1)
+        axis.set_title(f"{set_name}, n = {', '.join(map(str, sorted(counts)))}", fontsize=9)
+        axis.set_xlim(0.5, CLICKS_MAX + 0.5)
+        axis.set_ylim(*limits)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=7)
     axes[0, 0].legend(fontsize=7)
     for axis in list(axes.flat)[len(sets) :]:
         axis.axis("off")
-    figure.supxlabel("clicks (dashed: with the true box)", fontsize=9)
+    total = max(len(results.objects) for results in evaluated.values())
+    figure.supxlabel(f"clicks (dashed: with the true box); {split} split, n = {total} objects", fontsize=9)
     figure.supylabel("Dice", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

@@ -90,7 +90,8 @@ def train_encoder(config: EncoderConfig) -> None:
         image = net.normalise(torch.from_numpy(images)[:, None].to(run.device))
         given = torch.cat([run.kept(part).embedding for part in image.split(16)])
         error, angle = objective.errors(given, held_target.to(run.device))
-        return -error.item(), {"val_error": error.item(), "val_angle": angle.item()}
+        figures = {"val_error": error.item(), "val_angle": angle.item(), "val_images": float(len(held_out))}
+        return -error.item(), figures
 
     for _ in run.steps(validate):
         keys = [

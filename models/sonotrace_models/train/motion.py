@@ -146,7 +146,8 @@ def validate(motion: Motion, encoder: Encoder, loops: Loops, most: int) -> dict[
                         found = F.interpolate(shares[:, id_ : id_ + 1], size=(SIZE, SIZE), mode="bilinear")[0, 0] > 0.5
                         overlaps[name, where].append(dice(found.cpu().numpy(), (loop.ids[frame] == id_).cpu().numpy()))
     figures = {f"{name}_{at}": float(np.mean(values)) for (name, at), values in overlaps.items()}
-    return {"off_px": float(np.mean(off)) * SIZE / SIDE, **figures}
+    count = float(len(loops.patients[:most]))
+    return {"off_px": float(np.mean(off)) * SIZE / SIDE, **figures, "val_loops": count}
 
 
 def train_motion(config: MotionConfig) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -333,21 +333,39 @@ def _save(path: Path, state: Any) -> None:
     part.replace(path)
 
 
+JUDGED_ON = ("val_objects", "val_images", "val_loops")
+"""Figures of the log that count what weights are judged on."""
+
+
+def judged_on(line: Mapping[str, float]) -> str:
+    """What a line of the log counts, as in `192 objects`; empty if it counts nothing."""
+    return ", ".join(f"{line[key]:.0f} {key.removeprefix('val_')}" for key in JUDGED_ON if key in line)
+
+
 def draw_curves(folder: Path) -> None:
-    """Plots all numbers of the log to `curves.png`."""
+    """Plots all numbers of the log to `curves.png`, from step 0 to the last."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    keys = [key for key in lines[-1] if key not in ("step", "spent_s")]
+    # Losses are in no line before the first step, and some figures may be in earlier lines only.
+    keys = [
+        key
+        for key in dict.fromkeys(key for line in lines for key in line)
+        if key not in ("step", "spent_s", *JUDGED_ON)
+    ]
     columns = 4
     rows = math.ceil(len(keys) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.4 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.4 * rows + 0.3), squeeze=False)
+    last = max(line["step"] for line in lines)
     for axis, key in zip(axes.flat, keys, strict=False):
         points = [(line["step"], line[key]) for line in lines if key in line]
         axis.plot(*zip(*points, strict=True), marker=".", linewidth=1)
+        axis.set_xlim(-0.02 * max(last, 1), 1.02 * max(last, 1))
         axis.set_title(key, fontsize=9)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=7)
     for axis in list(axes.flat)[len(keys) :]:
         axis.axis("off")
+    count = judged_on(lines[-1])
+    figure.suptitle(f"{folder.name}, steps 0 to {last}" + (f"; val_: n = {count}" if count else ""), fontsize=9)
     figure.tight_layout()
     figure.savefig(folder / "curves.png", dpi=110)
     plt.close(figure)
