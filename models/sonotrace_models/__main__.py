@@ -10,6 +10,7 @@ import torch
 import tyro
 from torch import nn
 
+from sonotrace_models import provenance
 from sonotrace_models.architectures.run import ArchitecturesConfig, try_architectures
 from sonotrace_models.data.embeddings import embed
 from sonotrace_models.data.hard_sheets import make_hard_loops
@@ -101,18 +102,20 @@ Stage = (
 
 def keep(config: KeepConfig) -> None:
     """Writes `sonosamlite`, `tracker` and `sonosam.safetensors`, each if its weights are given."""
-    nets: list[tuple[str, nn.Module]] = []
+    nets: list[tuple[str, nn.Module, Path]] = []
     if config.student is not None:
-        nets.append(("sonosamlite", with_weights(SonoSamLite(), config.student)))
+        nets.append(("sonosamlite", with_weights(SonoSamLite(), config.student), config.student))
     if config.tracker is not None:
-        nets.append(("tracker", with_weights(Tracker(), config.tracker)))
+        nets.append(("tracker", with_weights(Tracker(), config.tracker), config.tracker))
     if config.teacher is not None:
         teacher = SonoSam()
         teacher.load(config.teacher)
-        nets.append(("sonosam", teacher.decoder if teacher.has_public_encoder else teacher))
-    for name, net in nets:
+        nets.append(("sonosam", teacher.decoder if teacher.has_public_encoder else teacher, config.teacher))
+    for name, net, weights in nets:
         path = config.out / f"{name}.safetensors"
-        keep_weights(net, path)
+        # Read before it is written: the file may be the one that is kept again.
+        record = provenance.of_kept(weights)
+        keep_weights(net, path, {provenance.KEY: provenance.as_text(record)})
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sonotrace_models import SIZE
+from sonotrace_models.data.manifest import DataError
 from sonotrace_models.nets.confidence import Confidence, read_confidence
 from sonotrace_models.nets.decoder import PAD, POINT_SLOTS, POSITIVE, Prompt
 from sonotrace_models.nets.encoder import Encoder, Features, Textures
@@ -40,6 +41,7 @@ from sonotrace_models.nets.motion import SIDE, Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
 from sonotrace_models.nets.tracking import ANCHOR, ANCHORED_EVERY, REFINED_TRUST, SHORT
+from sonotrace_models.provenance import KEY, as_text, of_kept
 from sonotrace_models.quantize import round_weights
 from sonotrace_models.weights import with_weights
 
@@ -47,6 +49,8 @@ OPSET = 17
 RELATIVE_RMS_MAX = 1e-4
 """Maximum relative RMS difference between a graph and its network."""
 FEATURE_NAMES = ("embedding", "f4", "f8")
+PROVENANCE_BYTES_MAX = 16 << 10
+"""Of a graph; a model file holds those of all programs in 64 KiB."""
 MEMORIES = ("reference", "recent1", "recent2", "recent3", "previous")
 """The tracker's memories: the long-term slots, and the previous frame."""
 MEMORY_NAMES = ("key", "value", "identity")
@@ -76,6 +80,8 @@ class ExportConfig:
     confidence: Path | None = Path("work/runs/confidence.json")
     """None exports no confidence."""
     out: Path = Path("work/export")
+    provenance: bool = True
+    """Write where the weights come from into the graphs, for `sonotrace inspect`."""
 
 
 class EncoderGraph(nn.Module):
@@ -142,6 +148,26 @@ def export(config: ExportConfig) -> None:
     tracker = with_weights(Tracker(), config.tracker) if config.tracker is not None else None
     confidence = read_confidence(config.confidence) if config.confidence is not None else None
     export_nets(student, tracker, confidence, config.out)
+    if config.provenance:
+        programs = [("encoder", config.student), ("decoder", config.student)]
+        if config.tracker is not None:
+            programs += [("tracker", config.tracker), ("memory", config.tracker)]
+        for name, weights in programs:
+            mark(config.out / f"{name}.onnx", of_kept(weights))
+
+
+def mark(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record of provenance into a graph's metadata.
+
+    Raises:
+        DataError: the record is longer than a model file may hold.
+    """
+    text = as_text(record)
+    if len(text.encode()) > PROVENANCE_BYTES_MAX:
+        raise DataError(f"{path}: its provenance has {len(text.encode())} bytes, the limit is {PROVENANCE_BYTES_MAX}")
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {KEY: text})
+    onnx.save(graph, path)
 
 
 def example_image(encoder: Encoder) -> Tensor:

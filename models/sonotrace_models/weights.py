@@ -23,8 +23,8 @@ SCALE = ".int8_scale"
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def keep_weights(net: nn.Module, path: Path) -> None:
-    """Writes a network's weights in 8 bits."""
+def keep_weights(net: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes a network's weights in 8 bits, with texts beside them."""
     dense = dense_weights(net)
     kept: dict[str, Tensor] = {}
     for name, tensor in net.state_dict().items():
@@ -35,7 +35,7 @@ def keep_weights(net: nn.Module, path: Path) -> None:
         else:
             kept[name] = value.half() if value.is_floating_point() and value.ndim > 0 else value
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in kept.items()}, path)
+    save_file({name: value.contiguous() for name, value in kept.items()}, path, metadata)
 
 
 def file_digest(path: Path) -> str:

@@ -81,8 +81,10 @@ def test_graphs_agree_with_the_networks(tmp_path: Path) -> None:
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
     right, absent = Regression((3.0,), -1.0), Regression((-2.0,), 0.5)
     write_confidence(Confidence(("iou",), right, absent, 0.4), {"auroc_0.9": 0.9}, tmp_path / "confidence.json")
-    files = [tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")]
-    export(ExportConfig(*files))
+    student_file, tracker_file, confidence_file, out = (
+        tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")
+    )
+    export(ExportConfig(student_file, tracker_file, confidence_file, out))
     for name in ("encoder", "decoder", "tracker", "memory"):
         golden = np.load(tmp_path / "out" / f"{name}.golden.npz")
         session = onnxruntime.InferenceSession(str(tmp_path / "out" / f"{name}.onnx"))

@@ -9,8 +9,8 @@ use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
 use sonotrace::format::panels::PanelShape;
 use sonotrace::format::{
     ConventionsRecord, Dtype, FileHeader, HEAD_BYTES, Model, ModelError, NO_TENSOR, OpKind, OpRecord,
-    Operation, PortRecord, ProgramRecord, SectionKind, SectionRecord, TENSOR_IS_INPUT, TensorLayout,
-    TensorRecord, TensorSpace,
+    Operation, PROVENANCE_BYTES_MAX, PortRecord, ProgramRecord, SectionKind, SectionRecord, TENSOR_IS_INPUT,
+    TensorLayout, TensorRecord, TensorSpace,
 };
 
 /// Accepted files that need more memory or work than this are not run here.
@@ -254,8 +254,39 @@ fn invalid_section_tables_are_refused() {
     assert_eq!(with_record(kind, |r| r.bytes *= 2), wrong(kind, "does not hold exactly one record"));
     let last = SectionKind::Provenance;
     assert_eq!(with_record(last, |r| r.bytes -= 1), wrong(last, "bytes follow the last section"));
+    let provenance = refusal(|file| section_mut::<u8>(file, last)[0] = 0xff);
+    assert_eq!(provenance, wrong(last, "is not UTF-8 text"));
     let names = refusal(|file| section_mut::<u8>(file, SectionKind::Names)[0] = 0xff);
     assert_eq!(names, wrong(SectionKind::Names, "is not UTF-8 text"));
+}
+
+/// A file may carry a text of its origin, but not any amount of it. The largest is accepted.
+#[test]
+fn a_long_provenance_is_refused() {
+    for (bytes, is_accepted) in
+        [(u64::from(PROVENANCE_BYTES_MAX), true), (u64::from(PROVENANCE_BYTES_MAX) + 1, false)]
+    {
+        let record = section_record(disc(), SectionKind::Provenance);
+        let mut longer = disc().to_vec();
+        longer.resize((record.offset + bytes) as usize, b' ');
+        let mut file = AlignedBytes::new(&longer);
+        let at =
+            size_of::<FileHeader>() + (SectionKind::Provenance as usize - 1) * size_of::<SectionRecord>();
+        let changed: &mut SectionRecord =
+            bytemuck::from_bytes_mut(&mut file.bytes_mut()[at..at + size_of::<SectionRecord>()]);
+        changed.bytes = bytes;
+        let header: &mut FileHeader =
+            bytemuck::from_bytes_mut(&mut file.bytes_mut()[..size_of::<FileHeader>()]);
+        header.file_bytes = longer.len() as u64;
+        refresh_hashes(file.bytes_mut());
+        let parsed = Model::parse(file.bytes()).map(|model| model.provenance().len() as u64);
+        if is_accepted {
+            assert_eq!(parsed, Ok(bytes));
+        } else {
+            let limit = PROVENANCE_BYTES_MAX.into();
+            assert_eq!(parsed, Err(ModelError::Limit { what: "provenance in bytes", seen: bytes, limit }));
+        }
+    }
 }
 
 /// Two scratch tensors of one program, live together, in the same bytes.

@@ -13,8 +13,8 @@ use tract_onnx::pb::tensor_shape_proto::Dimension;
 pub use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::{Tensor, Value};
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto,
 };
 
 /// Bound on the relative rms error with f32 weights.
@@ -58,6 +58,7 @@ pub const DOUBLE: i64 = DataType::Double as i64;
 pub struct Onnx {
     graph: GraphProto,
     opset: i64,
+    metadata: Vec<StringStringEntryProto>,
 }
 
 impl Default for Onnx {
@@ -78,7 +79,17 @@ fn port(name: &str, dtype: i64, shape: Option<&[Dim]>) -> ValueInfoProto {
 impl Onnx {
     /// An empty graph for a version of the operator set.
     pub fn opset(opset: i64) -> Self {
-        Self { graph: GraphProto { name: "test".into(), ..GraphProto::default() }, opset }
+        Self {
+            graph: GraphProto { name: "test".into(), ..GraphProto::default() },
+            opset,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// Adds an entry of the metadata.
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
+        self.metadata.push(StringStringEntryProto { key: key.into(), value: value.into() });
+        self
     }
 
     /// Adds an input of f32.
@@ -168,6 +179,7 @@ impl Onnx {
             producer_name: "test".into(),
             graph: Some(self.graph.clone()),
             opset_import: vec![opset],
+            metadata_props: self.metadata.clone(),
             ..ModelProto::default()
         };
         model.encode_to_vec()

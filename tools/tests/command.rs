@@ -337,11 +337,49 @@ fn inspect_shows_programs_and_plan() {
         "embedding",
         "bank features",
         "features@frame",
-        "provenance",
+        "no provenance",
         "matmul",
     ] {
         assert!(printed.contains(word), "{word:?} is not in: {printed}");
     }
+}
+
+/// What training wrote into a graph is shown, as text and as JSON, without control characters.
+#[test]
+fn inspect_shows_where_the_weights_come_from() {
+    let folder = folder("inspect-training");
+    let record = serde_json::json!({
+        "use": "not for commercial use",
+        "licences": ["HEARTS: CC BY-NC-SA 4.0", "\u{1b}[31mLiteMedSAM: Apache-2.0"],
+        "data": {"sha256": "abcd"},
+        "commit": null,
+        "made_from": [{"role": "start", "file": "best.pt", "sha256": "ef01"}],
+    });
+    let graph = Onnx::default().input("x", &[1, 4]).node("Relu", &["x"], &["y"], &[]).output("y");
+    let bytes = graph.metadata("sonotrace.provenance", &record.to_string()).bytes();
+    std::fs::write(folder.join("graph.onnx"), bytes).expect("the graph is written");
+    succeed(&sonotrace(&folder, &["compile", "--program", "main=graph.onnx", "-o", "model.sono"]));
+    let printed = succeed(&sonotrace(&folder, &["inspect", "model.sono"]));
+    for line in [
+        "training        main: not for commercial use",
+        "  data          abcd",
+        "  code          not known",
+        "  from          start best.pt ef01",
+        "  licence       HEARTS: CC BY-NC-SA 4.0",
+    ] {
+        assert!(printed.contains(line), "{line:?} is not in: {printed}");
+    }
+    assert!(!printed.contains('\x1b'));
+    let printed = succeed(&sonotrace(&folder, &["inspect", "model.sono", "--json"]));
+    let shown: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(shown["provenance"]["training"][0]["record"], record);
+    assert_eq!(
+        (&shown["programs"][0]["name"], &shown["programs"][0]["operations"]),
+        (&"main".into(), &1.into())
+    );
+    let printed = succeed(&sonotrace(&folder, &["inspect", "--json"]));
+    let packaged: Value = serde_json::from_str(&printed).expect("JSON");
+    assert!(packaged["provenance"]["programs"].is_array() && packaged["provenance"]["training"].is_null());
 }
 
 /// A DICOM file of one frame of 200x160 pixels with ultrasound regions: first and last column, data type, and pixel size

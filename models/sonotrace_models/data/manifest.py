@@ -51,6 +51,8 @@ class Row:
     """Frame number in the recording (or the cardiac phase of a pair), -1 for single images."""
     line: int
     """Of the manifest, counted from 1."""
+    licence: str = ""
+    """What the manifest's column `license` states; empty if it states none."""
 
 
 def read_manifest(folder: Path) -> list[Row]:
@@ -105,6 +107,7 @@ def _row(path: Path, line: int, columns: list[str], values: list[str]) -> Row:
         sequence=fields.get("sequence") or "",
         frame=_frame(at, fields.get("frame") or ""),
         line=line,
+        licence=(fields.get("license") or "").strip(),
     )
 
 

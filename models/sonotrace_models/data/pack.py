@@ -1,7 +1,7 @@
 """All images of a data folder on the input grid, as memory-mapped arrays.
 
 A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]) and `items.json`: each image's source and objects,
-and the mean and standard deviation of the training images' grey levels.
+the mean and standard deviation of the training images' grey levels, a digest of the whole content, and the licences.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,9 +67,11 @@ class Pack:
         if not path.is_file():
             raise DataError(f"{path} does not exist: run `python -m sonotrace_models pack --out {folder}` first")
         head = json.loads(path.read_text())
-        if any("digest" not in item for item in head["items"]):
+        if "data" not in head or any("digest" not in item for item in head["items"]):
             raise DataError(f"{folder} was packed by an earlier version: run `python -m sonotrace_models pack` again")
         self.items = [Item(**item) for item in head["items"]]
+        self.data: dict[str, Any] = head["data"]
+        """What was packed: `sha256` of its content, and by set its number of images and its licences (`set_facts`)."""
         self.normalisation = Normalisation(**head["normalisation"])
         self.images: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
         self.masks: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
@@ -144,11 +147,13 @@ def _pack_into(out: Path, rows: Sequence[tuple[Path, Row]]) -> None:
         items.append(_packed(row, picture, ids, images[index], masks[index]))
     _refuse_missing_splits(rows, items)
     train = [index for index, item in enumerate(items) if item.split == "train" and item.object_ids]
-    head = {
+    head: dict[str, Any] = {
         "items": [asdict(item) for item in items],
         "normalisation": asdict(_normalisation(images, items, train)),
+        "data": {"sha256": content_digest(items, masks), "sets": set_facts([row for _, row in rows])},
     }
     (out / "items.json").write_text(json.dumps(head, indent=1))
+    print(f"data {head['data']['sha256']}")
     counts = Counter((item.set_name, item.split) for item in items for _ in item.object_ids)
     for (set_name, split), count in sorted(counts.items()):
         print(f"{set_name:10} {split:6} {count:5} objects")
@@ -195,6 +200,25 @@ def _packed(row: Row, picture: Grey, ids: Grey | None, image: Grey, mask: Grey) 
         ],
         digest=digest(image, np.array([columns, valid_rows])),
     )
+
+
+def content_digest(items: Sequence[Item], masks: npt.NDArray[np.uint8]) -> str:
+    """SHA-256 of what is learnt from: images, masks, splits and sets. Order, names, folders and times do not count."""
+    lines = sorted(
+        f"{item.set_name} {item.split} {item.digest} {digest(mask)}" for item, mask in zip(items, masks, strict=True)
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def set_facts(rows: Sequence[Row]) -> dict[str, Any]:
+    """By set: number of images, and the licences that the manifest states (an empty text where it states none)."""
+    by_set: dict[str, list[Row]] = {}
+    for row in rows:
+        by_set.setdefault(row.set_name, []).append(row)
+    return {
+        name: {"images": len(of_set), "licences": sorted({row.licence for row in of_set})}
+        for name, of_set in sorted(by_set.items())
+    }
 
 
 def digest(*parts: npt.NDArray[np.generic]) -> str:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from sonotrace_models import SIZE
+from sonotrace_models import SIZE, provenance
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, digest
 from sonotrace_models.evaluate.segmenters import Segmenter, trained_teacher
@@ -114,6 +114,7 @@ def make_best_masks(config: BestMasksConfig) -> None:
             overlaps += overlap.tolist()
     values.flush()
     (config.out / "objects.json").write_text(json.dumps([_key(pack, *pair) for pair in objects]))
+    provenance.write(config.out, provenance.of_stage(config))
     count = len(pack.objects("train", config.sets))
     print(f"{len(objects)} of {count} objects, mean Dice of their best masks {np.mean(overlaps):.4f}")
 

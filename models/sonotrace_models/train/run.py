@@ -24,6 +24,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from sonotrace_models import provenance
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.train.precision import has_bf16
 
@@ -87,7 +88,8 @@ class Run(Generic[Net]):
             objective: a module that contains `net` and whose forward returns the loss; it is distributed over devices.
 
         Raises:
-            DataError: the folder holds a run that ended, or that began from other weights than `config.start`.
+            DataError: the folder holds a run that ended, that began from other weights than `config.start`, or that was on
+                other data.
         """
         self.folder, self.schedule = folder, schedule
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -120,10 +122,12 @@ class Run(Generic[Net]):
         self._recent: dict[str, list[torch.Tensor]] = defaultdict(list)
         self.best = -math.inf
         folder.mkdir(parents=True, exist_ok=True)
+        self._record = provenance.of_stage(config)
         resumed = self._resume(config) if (folder / "last.pt").is_file() else []
         if self.fabric.is_global_zero:
             text = json.dumps({**as_json(config), "resumed_at_steps": resumed}, indent=1, allow_nan=False)
             (folder / "config.json").write_text(text)
+            provenance.write(folder, self._record)
         # Each restart and each process has its own random numbers.
         self.seed = schedule.seed + 1000 * self.fabric.global_rank + 1_000_003 * self.step
         torch.manual_seed(self.seed)
@@ -264,6 +268,13 @@ class Run(Generic[Net]):
             raise DataError(
                 f"{self.folder} holds a run that began from {began_from}, not from {start}: give another --folder, or "
                 "delete this one"
+            )
+        record = provenance.of_weights(self.folder / "last.pt")
+        data, data_before = ((of or {}).get("data") for of in (self._record, record))
+        if data_before is not None and data != data_before:
+            raise DataError(
+                f"{self.folder} holds a run on other data ({data_before['sha256']}): give another --folder, and --start to "
+                "go on from its weights"
             )
         if self._progress(state["step"], state["spent_s"]) >= 1:
             raise DataError(

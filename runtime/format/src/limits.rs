@@ -34,6 +34,8 @@ pub const PROGRAM_WORK_MAX: u64 = 1 << 40;
 pub const SELF_TEST_WORK_MAX: u64 = 1 << 41;
 /// Maximum number of golden tensors.
 pub const GOLDEN_MAX: u32 = 1024;
+/// Maximum length of the provenance text, bytes. It is read by people and tools, not by a session.
+pub const PROVENANCE_BYTES_MAX: u32 = 1 << 16;
 /// Maximum number of entries of index tables that are checked when a file is verified: a table counts once for each operation that
 /// reads it.
 pub const INDEX_CHECKS_MAX: u64 = 1 << 26;

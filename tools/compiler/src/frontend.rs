@@ -48,6 +48,21 @@ pub struct Origin {
     pub producer: String,
     /// Opset versions by domain.
     pub opsets: Vec<(String, i64)>,
+    /// What training wrote of the weights: data, start, licences.
+    pub training: Option<serde_json::Value>,
+}
+
+/// Key of the metadata in which training writes where the weights come from, as JSON.
+const TRAINING_KEY: &str = "sonotrace.provenance";
+
+/// What training wrote of the weights; none in graphs of other origin.
+fn training(proto: &pb::ModelProto) -> Result<Option<serde_json::Value>, String> {
+    let Some(entry) = proto.metadata_props.iter().find(|entry| entry.key == TRAINING_KEY) else {
+        return Ok(None);
+    };
+    let value = serde_json::from_str(&entry.value)
+        .map_err(|problem| format!("its metadata {TRAINING_KEY} is not JSON: {problem}"))?;
+    Ok(Some(value))
 }
 
 /// Reads a graph.
@@ -89,6 +104,7 @@ fn of_proto(
         return Err(unreadable("it contains no graph".to_owned()));
     }
     check::opsets(&proto).map_err(unreadable)?;
+    let training = training(&proto).map_err(unreadable)?;
     inline::inline(program, &mut proto)?;
     let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned());
     constants::fold_masks(&onnx, &mut proto, folder.as_deref());
@@ -120,6 +136,7 @@ fn of_proto(
         blake3: hash,
         producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
         opsets: proto.opset_import.iter().map(|set| (set.domain.clone(), set.version)).collect(),
+        training,
     };
     Ok(Graph { program: program.to_owned(), model, inputs, outputs, origin })
 }

@@ -24,7 +24,18 @@ pub fn text(graphs: &[Graph], options: &Options, conventions: Option<&str>) -> S
             })
         })
         .collect();
-    let provenance = json!({
+    // Programs of the same weights have the same record, which is stored once.
+    let mut training: Vec<(Vec<&str>, &Value)> = Vec::new();
+    for graph in graphs {
+        let Some(record) = &graph.origin.training else { continue };
+        match training.iter_mut().find(|(_, known)| *known == record) {
+            Some((programs, _)) => programs.push(&graph.program),
+            None => training.push((vec![&graph.program], record)),
+        }
+    }
+    let training: Vec<Value> =
+        training.iter().map(|(programs, record)| json!({"programs": programs, "record": record})).collect();
+    let mut provenance = json!({
         "tool": "sonotrace-compiler",
         "version": env!("CARGO_PKG_VERSION"),
         "front_end": "tract-onnx 0.23.9",
@@ -32,5 +43,9 @@ pub fn text(graphs: &[Graph], options: &Options, conventions: Option<&str>) -> S
         "options": {"weights": options.weights.name()},
         "conventions_blake3": conventions,
     });
+    // Files of graphs without a record stay as they were.
+    if !training.is_empty() {
+        provenance["training"] = training.into();
+    }
     format!("{provenance:#}\n")
 }

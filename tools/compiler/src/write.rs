@@ -8,9 +8,9 @@ use crate::storage::{Section, Stored};
 use bytemuck::{Zeroable, bytes_of, cast_slice};
 use sonotrace::format::{
     BANKS_MAX, BankRecord, ConventionsRecord, DIMS, Dtype, ELEMENTS_MAX, FileHeader, MEMORY_MAX, NO_TENSOR,
-    NameRef, OPS_MAX, OpRecord, OperandRecord, PORTS_MAX, PROGRAMS_MAX, PortRecord, ProgramRecord, SLOTS_MAX,
-    SectionKind, SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX, TensorLayout, TensorRecord,
-    TensorSpace,
+    NameRef, OPS_MAX, OpRecord, OperandRecord, PORTS_MAX, PROGRAMS_MAX, PROVENANCE_BYTES_MAX, PortRecord,
+    ProgramRecord, SLOTS_MAX, SectionKind, SlotRecord, TENSOR_ALIGN, TENSOR_IS_INPUT, TENSORS_MAX,
+    TensorLayout, TensorRecord, TensorSpace,
     write::{assemble, refresh_hashes, section_record},
 };
 use std::collections::HashMap;
@@ -115,7 +115,7 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
         header.thread_scratch_bytes =
             header.thread_scratch_bytes.max(bytes.checked_next_multiple_of(TENSOR_ALIGN).unwrap_or(u64::MAX));
     }
-    check_limits(module, &tables, &header)?;
+    check_limits(module, &tables, &header, contents.provenance)?;
     header.op_count = tables.ops.len() as u32;
     (header.input_size, header.mask_size) = (contents.conventions.input_size, contents.conventions.mask_size);
     // Never written, so they take no memory. The weights follow, because they would be there twice otherwise.
@@ -260,7 +260,12 @@ fn lifetimes(module: &Module, index: usize, program: &Program) -> Vec<(usize, Li
     lives
 }
 
-fn check_limits(module: &Module, tables: &Tables, header: &FileHeader) -> Result<(), CompileError> {
+fn check_limits(
+    module: &Module,
+    tables: &Tables,
+    header: &FileHeader,
+    provenance: &str,
+) -> Result<(), CompileError> {
     let elements = module.tensors.iter().map(|tensor| tensor.elements as u64).max().unwrap_or(0);
     let ports = tables
         .programs
@@ -274,6 +279,7 @@ fn check_limits(module: &Module, tables: &Tables, header: &FileHeader) -> Result
         ("number of operations", tables.ops.len() as u64, OPS_MAX.into()),
         ("number of tensors", tables.tensors.len() as u64, TENSORS_MAX.into()),
         ("number of elements of a tensor", elements, ELEMENTS_MAX),
+        ("provenance in bytes", provenance.len() as u64, PROVENANCE_BYTES_MAX.into()),
         ("scratch in bytes", header.scratch_bytes, MEMORY_MAX),
         ("thread scratch in bytes", header.thread_scratch_bytes, MEMORY_MAX),
         (

@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::op::{Arithmetic, TILE_MACS_MAX};
-use sonotrace::format::{AlignedBytes, Model, Operation};
+use sonotrace::format::{AlignedBytes, Model, Operation, PROVENANCE_BYTES_MAX};
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::kernels::{BindOptions, BoundOp};
 use sonotrace_compiler::golden::{BYTES_MIN, Case, made_up};
@@ -93,6 +93,42 @@ fn the_file_is_reproducible_and_has_its_provenance() {
     assert_eq!(json["programs"][0]["blake3"].as_str().unwrap().len(), 64);
     assert_eq!(json["programs"][0]["opsets"][0]["version"], 17);
     assert_eq!(json["options"]["weights"], "f32");
+}
+
+/// What training wrote into the graphs is in the file, once for programs of the same weights.
+#[test]
+fn the_file_carries_the_record_of_training() {
+    let graph = |program: &str, record: Option<&str>| {
+        let graph = Onnx::default().input("x", &[1, 4]).node("Relu", &["x"], &["y"], &[]).output("y");
+        let graph = match record {
+            Some(record) => graph.metadata("producer", "none").metadata("sonotrace.provenance", record),
+            None => graph,
+        };
+        graph.graph(program)
+    };
+    let record = r#"{"use": "not for commercial use", "data": {"sha256": "ab"}}"#;
+    let other = r#"{"use": "not known"}"#;
+    let programs = [("a", Some(record)), ("b", None), ("c", Some(other)), ("d", Some(record))];
+    let graphs: Vec<_> = programs.iter().map(|&(name, record)| graph(name, record).unwrap()).collect();
+    let file = AlignedBytes::new(&compile_graphs(&graphs, &Options::default()).unwrap().bytes);
+    let text = Model::parse(file.bytes()).unwrap().provenance();
+    let json: serde_json::Value = serde_json::from_str(text).unwrap();
+    let training = json["training"].as_array().unwrap();
+    assert_eq!(training.len(), 2);
+    assert_eq!(training[0]["programs"], serde_json::json!(["a", "d"]));
+    assert_eq!(training[0]["record"]["data"]["sha256"], "ab");
+    assert_eq!(training[1]["record"]["use"], "not known");
+
+    let without = compile_graphs(&[graph("a", None).unwrap()], &Options::default()).unwrap();
+    let file = AlignedBytes::new(&without.bytes);
+    assert!(!Model::parse(file.bytes()).unwrap().provenance().contains("training"));
+
+    let error = graph("a", Some("{")).unwrap_err().to_string();
+    assert!(error.contains("test.onnx") && error.contains("sonotrace.provenance is not JSON"), "{error}");
+    let long = format!("\"{}\"", "x".repeat(PROVENANCE_BYTES_MAX as usize));
+    let error =
+        compile_graphs(&[graph("a", Some(&long)).unwrap()], &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("provenance in bytes is") && error.contains("the limit is 65536"), "{error}");
 }
 
 #[test]

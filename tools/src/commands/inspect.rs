@@ -3,12 +3,14 @@
 use crate::chosen::Chosen;
 use anyhow::Result;
 use clap::Args;
+use serde_json::{Value, json};
 use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
 use sonotrace::format::{
     Dtype, Model, OpRecord, OperandRecord, Operation, PortRecord, ProgramRecord, TensorLayout, TensorSpace,
 };
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::region::Region;
+use sonotrace_replay::shown_text;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -20,6 +22,9 @@ pub struct Arguments {
     /// List every operation with its place in memory.
     #[arg(long)]
     ops: bool,
+    /// Print sizes, programs and provenance as JSON.
+    #[arg(long, conflicts_with = "ops")]
+    json: bool,
 }
 
 /// Prints sections, programs, memory plan, operations and provenance of a model.
@@ -30,8 +35,70 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let chosen = Chosen::open(arguments.file.as_deref())?;
     let bytes = chosen.bytes();
     let model = Model::parse(bytes)?;
+    if arguments.json {
+        println!("{:#}", as_json(&model, bytes.len()));
+        return Ok(());
+    }
     print!("{}", describe(&model, bytes.len(), arguments.ops)?);
     Ok(())
+}
+
+/// The provenance as JSON. A file whose text is none has it as a text.
+fn provenance(model: &Model<'_>) -> Value {
+    serde_json::from_str(model.provenance()).unwrap_or_else(|_| model.provenance().into())
+}
+
+fn as_json(model: &Model<'_>, file_bytes: usize) -> Value {
+    let programs: Vec<Value> = model
+        .programs()
+        .iter()
+        .map(|program| {
+            let ops = model.program_ops(program);
+            let operations = ops.iter().filter_map(|op| Some((op, Operation::decode(op).ok()?)));
+            let macs: u64 = operations.map(|(op, operation)| operation.macs(&op.dims)).sum();
+            json!({"name": model.name(program.name), "operations": ops.len(), "macs": macs})
+        })
+        .collect();
+    let header = model.header();
+    json!({
+        "file_bytes": file_bytes,
+        "version": header.version,
+        "weight_bytes": model.weights().len(),
+        "scratch_bytes": header.scratch_bytes,
+        "programs": programs,
+        "provenance": provenance(model),
+    })
+}
+
+/// Where the weights come from, as training wrote it. Texts are shown without control characters: the file may be anybody's.
+fn training(provenance: &Value) -> String {
+    let Some(records) = provenance["training"].as_array() else {
+        return "training        no provenance: the graphs have no record of their weights\n".to_owned();
+    };
+    let text = |value: &Value| value.as_str().map_or_else(|| "not known".to_owned(), shown_text);
+    let mut lines = String::new();
+    for entry in records {
+        let record = &entry["record"];
+        let names = |list: &Value| list.as_array().into_iter().flatten().map(&text).collect::<Vec<_>>();
+        let starts = record["made_from"].as_array().into_iter().flatten();
+        let starts = starts.map(|start| {
+            let digest = start["sha256"]
+                .as_str()
+                .map_or_else(String::new, |digest| format!(" {}", shown_text(digest)));
+            format!("{} {}{digest}", text(&start["role"]), text(&start["file"]))
+        });
+        lines +=
+            &format!("training        {}: {}\n", names(&entry["programs"]).join(", "), text(&record["use"]));
+        lines += &format!("  data          {}\n", text(&record["data"]["sha256"]));
+        lines += &format!("  code          {}\n", text(&record["commit"]));
+        for start in starts {
+            lines += &format!("  from          {start}\n");
+        }
+        for licence in names(&record["licences"]) {
+            lines += &format!("  licence       {licence}\n");
+        }
+    }
+    lines
 }
 
 /// The text that `inspect` prints.
@@ -123,6 +190,7 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
             writeln!(text, "  none of {name}: its ports are too large, the self-test leaves it out")?;
         }
     }
+    text += &training(&provenance(model));
     writeln!(text, "provenance      {}", model.provenance())?;
     Ok(text)
 }

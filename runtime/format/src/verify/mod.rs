@@ -9,7 +9,9 @@ mod operation;
 mod plan;
 mod tables;
 
-use crate::{GOLDEN_MAX, Model, ModelError, OPS_MAX, PORTS_MAX, PROGRAMS_MAX, TENSORS_MAX};
+use crate::{
+    GOLDEN_MAX, Model, ModelError, OPS_MAX, PORTS_MAX, PROGRAMS_MAX, PROVENANCE_BYTES_MAX, TENSORS_MAX,
+};
 
 pub(crate) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
     limit("number of programs", model.programs.len(), PROGRAMS_MAX)?;
@@ -17,6 +19,7 @@ pub(crate) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
     limit("number of operations", model.ops.len(), OPS_MAX)?;
     limit("number of tensors", model.tensors.len(), TENSORS_MAX)?;
     limit("number of golden tensors", model.golden.len(), GOLDEN_MAX)?;
+    limit("provenance in bytes", model.provenance.len(), PROVENANCE_BYTES_MAX)?;
     tables::names(model)?;
     tables::tensors(model)?;
     tables::programs(model)?;
