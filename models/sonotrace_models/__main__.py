@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Union
 
 import torch
 import tyro
 from torch import nn
 
-from sonotrace_models import provenance
+from sonotrace_models import options, provenance
 from sonotrace_models.architectures.run import ArchitecturesConfig, try_architectures
 from sonotrace_models.data.embeddings import embed
 from sonotrace_models.data.hard_sheets import make_hard_loops
@@ -80,24 +80,36 @@ class KeepConfig:
     out: Path = Path("work/weights")
 
 
-Stage = (
-    Annotated[PackConfig, tyro.conf.subcommand("pack")]
-    | Annotated[EmbedConfig, tyro.conf.subcommand("embed")]
-    | Annotated[LoopsConfig, tyro.conf.subcommand("loops")]
-    | Annotated[SonoSamConfig, tyro.conf.subcommand("sonosam")]
-    | Annotated[WholeSonoSamConfig, tyro.conf.subcommand("sonosam-whole")]
-    | Annotated[BestMasksConfig, tyro.conf.subcommand("best-masks")]
-    | Annotated[EncoderConfig, tyro.conf.subcommand("encoder")]
-    | Annotated[StudentConfig, tyro.conf.subcommand("student")]
-    | Annotated[MotionConfig, tyro.conf.subcommand("motion")]
-    | Annotated[TrackerConfig, tyro.conf.subcommand("tracker")]
-    | Annotated[ConfidenceConfig, tyro.conf.subcommand("confidence")]
-    | Annotated[ClicksConfig, tyro.conf.subcommand("clicks")]
-    | Annotated[CineConfig, tyro.conf.subcommand("cine")]
-    | Annotated[KeepConfig, tyro.conf.subcommand("keep")]
-    | Annotated[ExportConfig, tyro.conf.subcommand("export")]
-    | Annotated[ArchitecturesConfig, tyro.conf.subcommand("architectures")]
-)
+STAGES: dict[str, type[Any]] = {
+    "pack": PackConfig,
+    "embed": EmbedConfig,
+    "loops": LoopsConfig,
+    "sonosam": SonoSamConfig,
+    "sonosam-whole": WholeSonoSamConfig,
+    "best-masks": BestMasksConfig,
+    "encoder": EncoderConfig,
+    "student": StudentConfig,
+    "motion": MotionConfig,
+    "tracker": TrackerConfig,
+    "confidence": ConfidenceConfig,
+    "clicks": ClicksConfig,
+    "cine": CineConfig,
+    "keep": KeepConfig,
+    "export": ExportConfig,
+    "architectures": ArchitecturesConfig,
+}
+"""Configurations by the stage's name."""
+
+
+def read_arguments(arguments: Sequence[str]) -> Any:
+    """The configuration of the stage that the first argument names."""
+    if arguments and arguments[0] in STAGES:
+        stage, *rest = arguments
+        return options.parse(STAGES[stage], rest, f"{PROGRAM} {stage}")
+    # The list of stages, for `--help` and for a name that is none.
+    stages = [Annotated[config, tyro.conf.subcommand(name)] for name, config in STAGES.items()]
+    any_stage: Any = Union[tuple(stages)]  # noqa: UP007
+    return tyro.cli(any_stage, prog=PROGRAM, args=arguments)
 
 
 def keep(config: KeepConfig) -> None:
@@ -122,10 +134,9 @@ def keep(config: KeepConfig) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one stage, by default with the command line's arguments. Returns 2 on a `DataError`, and 1 if a network is computed
     wrongly."""
-    config = tyro.cli(Stage, prog=PROGRAM, args=arguments)
     torch.set_float32_matmul_precision("high")
     try:
-        match config:
+        match config := read_arguments(sys.argv[1:] if arguments is None else arguments):
             case PackConfig():
                 pack(config.data, config.out)
             case EmbedConfig():

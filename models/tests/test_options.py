@@ -3,19 +3,16 @@
 import dataclasses
 import typing
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 
-from sonotrace_models.__main__ import Stage, main
+from sonotrace_models.__main__ import STAGES, main
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sampling import Sampler, refuse_emphasis
 from sonotrace_models.evaluate.report import ClicksConfig, chosen_objects
-
-STAGES: dict[str, type[Any]] = {annotated.__metadata__[0].name: annotated.__origin__ for annotated in get_args(Stage)}
-"""Configurations by the stage's name."""
 
 
 def flattened(config: type[Any], prefix: str = "") -> dict[str, Any]:
