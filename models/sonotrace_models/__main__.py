@@ -18,6 +18,7 @@ from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
 from sonotrace_models.evaluate.report import CineConfig, ClicksConfig, evaluate_cine, evaluate_segmenters
+from sonotrace_models.evaluate.runs import RunsConfig, compare_runs
 from sonotrace_models.export import ExportConfig, export
 from sonotrace_models.nets.sonosam import SonoSam, SonoSamLite
 from sonotrace_models.nets.tracker import Tracker
@@ -94,6 +95,7 @@ STAGES: dict[str, type[Any]] = {
     "confidence": ConfidenceConfig,
     "clicks": ClicksConfig,
     "cine": CineConfig,
+    "runs": RunsConfig,
     "keep": KeepConfig,
     "export": ExportConfig,
     "architectures": ArchitecturesConfig,
@@ -165,6 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 evaluate_segmenters(config)
             case CineConfig():
                 evaluate_cine(config)
+            case RunsConfig():
+                compare_runs(config)
             case KeepConfig():
                 keep(config)
             case ExportConfig():

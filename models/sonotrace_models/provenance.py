@@ -37,6 +37,8 @@ PACKAGED = {
 """SHA-256 of the packaged weights: they were made before there were these records, so they are known by their content."""
 STARTS = ("encoder", "motion")
 """Options with weights that a run starts from, if it has no `start`."""
+PUBLIC_ROLE = "public start or teacher"
+"""Of LiteMedSAM."""
 OTHERS = ("student", "teacher")
 """Options with weights that a run is trained on."""
 
@@ -128,7 +130,7 @@ def public_teacher() -> dict[str, Any]:
     except PackageNotFoundError:
         of_package = package
     return {
-        "role": "start or teacher",
+        "role": PUBLIC_ROLE,
         "file": f"LiteMedSAM of {of_package}",
         "licences": [f"LiteMedSAM: {licence}"],
         "use": AS_LICENSED,

@@ -224,6 +224,7 @@ class Run(Generic[Net]):
             "lr": self._learning_rate(),
             # Steps without effect so far, because a gradient was NaN or infinite.
             "steps_not_finite": self._not_finite,
+            "score": score,
             **means,
             **numbers,
         }
