@@ -5,3 +5,5 @@ integers are pixel centres, x points right and y down.
 """
 
 SIZE = 256
+OBJECTS_MAX = 10
+"""Objects that can be followed at once."""

@@ -1,7 +1,7 @@
 """A folder of ultrasound sets: `MANIFEST.csv`, and per set `images/NAME.jpg` with `masks/NAME.png` (`pictures`).
 
 What would ruin training is refused here with the line where it stands: a split that does not exist, an image that is listed
-twice, a patient in two splits.
+twice, a patient in two splits, a recording whose order is not known.
 """
 
 import csv
@@ -83,6 +83,7 @@ def read_manifest(folder: Path) -> list[Row]:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from error
     _refuse_repetitions(path, rows)
     _refuse_shared_groups(path, rows)
+    _refuse_unordered_frames(path, rows)
     return rows
 
 
@@ -139,4 +140,22 @@ def _refuse_shared_groups(path: Path, rows: list[Row]) -> None:
             raise DataError(
                 f"{path}, lines {before.line} and {row.line}: group {row.group} of {row.set_name} is in {before.split} and in "
                 f"{row.split}; a patient belongs to one split"
+            )
+
+
+def _refuse_unordered_frames(path: Path, rows: list[Row]) -> None:
+    """Two images of one recording with the same frame number, or with none: two views without a name, for example."""
+    first: dict[tuple[str, str, str, int], Row] = {}
+    for row in rows:
+        if row.frame < 0:
+            if row.sequence:
+                raise DataError(
+                    f"{path}, line {row.line}: sequence {row.sequence} has no frame number; number the frames from 0 in order"
+                )
+            continue
+        before = first.setdefault((row.set_name, row.group, row.sequence, row.frame), row)
+        if before is not row:
+            raise DataError(
+                f"{path}, lines {before.line} and {row.line}: both are frame {row.frame} of sequence {row.sequence!r} of "
+                f"{row.group}; give each recording or view of a patient its own sequence"
             )

@@ -1,7 +1,8 @@
 """All images of a data folder on the input grid, as memory-mapped arrays.
 
-A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]) and `items.json`: each image's source and objects,
-the mean and standard deviation of the training images' grey levels, a digest of the whole content, and the licences.
+A packed folder holds `images.npy` and `masks.npy` (u8, [image, 256, 256]), `items.json`: each image's source and objects, the
+mean and standard deviation of the training images' grey levels, a digest of the whole content, and the licences; and
+`loops.json`: what is followed in loops (`follow`).
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from sonotrace_models import SIZE
+from sonotrace_models.data.follow import BUILT_IN, FILE, Follow, read_follow, refuse_unfit, write_follow
 from sonotrace_models.data.letterbox import letterbox, valid_extent
 from sonotrace_models.data.manifest import SPLITS, DataError, Row, read_manifest, refuse_unknown
 from sonotrace_models.data.pictures import MASK_FOLDERS, Grey, read_image, read_mask
@@ -44,6 +46,8 @@ class Item:
     """Ids in the mask with at least `MIN_OBJECT_PX` pixels."""
     digest: str
     """Of the packed image and its valid area: what is computed from an image is found by its content, not by its name."""
+    has_mask: bool = True
+    """False if there is no mask of this image. Packs of earlier versions do not say."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Pack:
         self.normalisation = Normalisation(**head["normalisation"])
         self.images: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
         self.masks: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
+        self.follow = {**BUILT_IN, **read_follow(folder)}
+        """What is followed in the loops of sets; of a set that is not named, all objects are."""
         if not len(self.items) == len(self.images) == len(self.masks):
             raise DataError(f"{folder}: {len(self.items)} items, {len(self.images)} images, {len(self.masks)} masks")
 
@@ -117,11 +123,12 @@ def pack(folders: Sequence[Path], out: Path) -> None:
         DataError: a file cannot be used, an image is in two splits, or a split that training needs has no object.
     """
     rows = [(folder, row) for folder in folders for row in read_manifest(folder)]
+    follow = _follow_of(folders)
     made = out.with_name(out.name + ".part")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     try:
-        _pack_into(made, rows)
+        _pack_into(made, rows, follow)
         for path in made.iterdir():
             path.replace(_existing(out) / path.name)
     finally:
@@ -133,7 +140,19 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _pack_into(out: Path, rows: Sequence[tuple[Path, Row]]) -> None:
+def _follow_of(folders: Sequence[Path]) -> dict[Path, dict[str, Follow]]:
+    """What `loops.json` of each folder says. It is read before the images, which take longer."""
+    found = {folder: read_follow(folder) for folder in folders}
+    first: dict[str, tuple[Path, Follow]] = {}
+    for folder, sets in found.items():
+        for name, follow in sets.items():
+            before, same = first.setdefault(name, (folder, follow))
+            if same != follow:
+                raise DataError(f"{before / FILE} and {folder / FILE} differ about {name}")
+    return found
+
+
+def _pack_into(out: Path, rows: Sequence[tuple[Path, Row]], follow: dict[Path, dict[str, Follow]]) -> None:
     images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
     masks = np.lib.format.open_memmap(out / "masks.npy", "w+", np.uint8, (len(rows), SIZE, SIZE))
     first: dict[str, tuple[Path, Row]] = {}
@@ -146,6 +165,14 @@ def _pack_into(out: Path, rows: Sequence[tuple[Path, Row]]) -> None:
             without_mask.append(row)
         items.append(_packed(row, picture, ids, images[index], masks[index]))
     _refuse_missing_splits(rows, items)
+    for folder, sets in follow.items():
+        there: dict[str, set[int]] = {row.set_name: set() for at, row in rows if at == folder}
+        for item in items:
+            if item.set_name in there:
+                there[item.set_name].update(item.object_ids)
+        refuse_unfit(folder / FILE, sets, there)
+    # Written even if it names no set: one from an earlier pack must not stay.
+    write_follow({name: of_set for sets in follow.values() for name, of_set in sets.items()}, out)
     train = [index for index, item in enumerate(items) if item.split == "train" and item.object_ids]
     head: dict[str, Any] = {
         "items": [asdict(item) for item in items],
@@ -199,6 +226,7 @@ def _packed(row: Row, picture: Grey, ids: Grey | None, image: Grey, mask: Grey) 
             int(value) for value, count in zip(values, counts, strict=True) if value and count >= MIN_OBJECT_PX
         ],
         digest=digest(image, np.array([columns, valid_rows])),
+        has_mask=ids is not None,
     )
 
 

@@ -26,11 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sonotrace_models import OBJECTS_MAX
 from sonotrace_models.nets.encoder import F4_CHANNELS, F8_CHANNELS, GRID, Features, Textures
 from sonotrace_models.nets.layers import LayerNorm2d, double, interleave, separate, to_map, to_tokens
 from sonotrace_models.nets.motion import HIDDEN4, Motion, Moved, follow
 
-OBJECTS = 10
+OBJECTS = OBJECTS_MAX
 IDS = OBJECTS + 1
 """Id 0 is the background."""
 SLOTS = 4
