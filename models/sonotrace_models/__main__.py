@@ -39,7 +39,7 @@ class PackConfig:
     """Stage 0: resamples all images of one or more data folders to the input grid."""
 
     data: list[Path]
-    """Folders with MANIFEST.csv and a folder per set."""
+    """Folders with MANIFEST.csv, a folder per set and, if the ids to follow have names, loops.json."""
     out: Path = Path("work/pack")
 
 
@@ -61,7 +61,7 @@ class EmbedConfig:
 
 @dataclass
 class LoopsConfig:
-    """Cardiac loops with truth on every frame, for training and evaluating the tracker."""
+    """Loops with truth on every frame, of all sets with pairs of frames or with cines, to train and evaluate the tracker."""
 
     pack: Path = Path("work/pack")
     out: Path = Path("work/loops")

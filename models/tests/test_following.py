@@ -1,16 +1,15 @@
-"""Loops, tracker, confidence and their evaluation end to end on synthetic hearts."""
+"""Loops, tracker, confidence and their evaluation end to end, on sets with names, ids and lengths of their own."""
 
-import csv
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from hearts import heart
+from hearts import heart, tube, write
 from torch import Tensor
 
+from sonotrace_models.data.hard import read_recipes
 from sonotrace_models.data.hard_sheets import make_hard_loops
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
@@ -21,28 +20,27 @@ from sonotrace_models.evaluate.report import CineConfig, evaluate_cine
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.train.confidence import ConfidenceConfig, train_confidence
-from sonotrace_models.train.motion import MotionConfig, train_motion
+from sonotrace_models.train.motion import MotionConfig, score_of, train_motion
 from sonotrace_models.train.run import Schedule
 from sonotrace_models.train.tracker import TrackerConfig, train_tracker
 
 
-def draw(folder: Path) -> None:
-    """Two patients per split, with two frames each."""
-    numbers = np.random.default_rng(0)
-    for kind in ("images", "masks"):
-        (folder / "CAMUS" / kind).mkdir(parents=True)
-    with (folder / "MANIFEST.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["set", "name", "split", "group", "sequence", "frame"])
-        writer.writeheader()
-        for split, patient in ((split, patient) for split in ("train", "val", "test") for patient in (0, 1)):
-            for frame, mask in enumerate((heart(44, 100), heart(36, 86))):
-                name, group = f"{split}_{patient}_{frame}", f"{split}_{patient}"
-                grey = np.choose(mask, [90, 20, 160, 30]) * numbers.uniform(0.7, 1.3, mask.shape)
-                cv2.imwrite(str(folder / "CAMUS" / "images" / f"{name}.png"), grey.clip(0, 255).astype(np.uint8))
-                cv2.imwrite(str(folder / "CAMUS" / "masks" / f"{name}.png"), mask)
-                writer.writerow(
-                    {"set": "CAMUS", "name": name, "split": split, "group": group, "sequence": "", "frame": frame}
-                )
+def draw(folder: Path) -> Path:
+    """Pairs of hearts with ids 20, 40 and 60, and cines of tubes, four frames each; the test split has cines alone."""
+    beat = [20 * heart(44, 100), 20 * heart(36, 86)]
+    cine = [tube(110 + 4 * at, 60, 30, 3 * at) for at in range(4)]
+    return write(
+        folder,
+        {
+            ("ECHO", "train", "p1", "4CH"): beat,
+            ("ECHO", "val", "p2", "4CH"): beat,
+            **{("TUBES", split, f"{split}{at}", ""): cine for split in ("train", "val", "test") for at in (0, 1)},
+        },
+        {
+            "ECHO": {"follow": {"LV": 20, "LA": 60}, "heart": {"ventricle": 20, "muscle": 40, "atrium": 60}},
+            "TUBES": {"follow": {"lumen": 7}},
+        },
+    )
 
 
 def drawn_truth(
@@ -55,22 +53,36 @@ def drawn_truth(
 def test_a_tracker_is_trained_trained_further_and_evaluated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw(tmp_path / "data")
+    # Untrained networks need all clicks of each intervention.
+    monkeypatch.setattr("sonotrace_models.evaluate.loops.CORRECTIONS_MAX", 1)
     packed, loops, student = tmp_path / "pack", tmp_path / "loops", tmp_path / "student.pt"
-    pack([tmp_path / "data"], packed)
+    pack([draw(tmp_path / "data")], packed)
     make_loops(Pack(packed), loops)
-    assert "train: 2 loops, 0 patients left out" in capsys.readouterr().out
+    assert "train: 3 loops, 0 recordings left out" in capsys.readouterr().out
     torch.manual_seed(0)
     torch.save(SonoSamLite().state_dict(), student)
 
     schedule = Schedule(steps=1, batch=1, compiled=False, learning_rate=1e-6)
     train_motion(MotionConfig(packed, loops, student, folder=tmp_path / "motion", frames=4, schedule=schedule))
     motion = tmp_path / "motion" / "best.pt"
+    line = json.loads((tmp_path / "motion" / "log.jsonl").read_text().splitlines()[0])
+    assert {"off_px", "ECHO LV_systole", "ECHO LA_end", "TUBES lumen_end"} <= line.keys()
+    assert "TUBES lumen_systole" not in line
 
     def train(name: str, start: Path | None) -> Path:
         train_tracker(
             TrackerConfig(
-                packed, loops, student, start, motion, tmp_path / name, 4, 4, frames_a_step=4, schedule=schedule
+                packed,
+                loops,
+                student,
+                start,
+                motion,
+                tmp_path / name,
+                4,
+                4,
+                frames_a_step=4,
+                validated_loops=2,
+                schedule=schedule,
             )
         )
         return tmp_path / name / "best.pt"
@@ -78,7 +90,8 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
     first = train("first", None)
     lines = [json.loads(line) for line in (tmp_path / "first" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1]
-    assert {"LV_dice", "LA_dice", "LV_dice_systole", "LA_interventions"} <= lines[0].keys() & lines[1].keys()
+    expected = {"ECHO LV_dice", "ECHO LV_dice_systole", "ECHO LA_interventions", "TUBES lumen_dice"}
+    assert expected <= lines[0].keys() & lines[1].keys()
     second = train("second", first)
     alone, before, after = (torch.load(path, weights_only=True) for path in (motion, first, second))
     torch.testing.assert_close(before["to_key.weight"], after["to_key.weight"], atol=1e-4, rtol=0)
@@ -88,17 +101,45 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
     monkeypatch.setattr("sonotrace_models.train.confidence.click_until_good", drawn_truth)
     confidence = tmp_path / "confidence.json"
     make_hard_loops(Pack(packed), loops)
-    train_confidence(ConfidenceConfig(packed, loops, student, second, confidence, 1, 1, 1, 1))
+    assert {recipe.set_name for recipe in read_recipes(loops / "hard_test.json")} == {"TUBES"}
+    train_confidence(ConfidenceConfig(packed, loops, student, second, confidence, 2, 1, 2, 1))
     assert 0 < json.loads(confidence.read_text())["figures"]["auroc_0.9"] <= 1
 
-    evaluate_cine(CineConfig(packed, loops, student, second, confidence, most=1, out=tmp_path / "cine"))
-    report = json.loads((tmp_path / "cine" / "cine.json").read_text())
-    assert report["tracker"]["LV"]["loops"] == 1
-    assert 0 <= report["auroc"] <= 1
+    def evaluate(name: str, **options: object) -> dict[str, dict[str, dict[str, float]]]:
+        evaluate_cine(CineConfig(packed, loops, student, second, confidence, out=tmp_path / name, **options))  # type: ignore[arg-type]
+        for picture in ("cine.png", "frames.png"):
+            assert (tmp_path / name / picture).stat().st_size > 1000
+        report: dict[str, dict[str, dict[str, float]]] = json.loads((tmp_path / name / "cine.json").read_text())
+        return report
+
+    report = evaluate("cine", most=2)
+    assert list(report["tracker"]) == ["ECHO LV", "ECHO LA", "TUBES lumen"]
+    assert report["tracker"]["ECHO LV"]["loops"] == 1
+    assert "dice_systole" in report["tracker"]["ECHO LV"]
+    assert not {"dice_systole", "alone_area"} & report["tracker"]["TUBES lumen"].keys()
     # An untrained network needs an intervention on every frame.
-    assert report["re-prompting"]["LA"]["interventions"] == 19
-    for picture in ("cine.png", "frames.png"):
-        assert (tmp_path / "cine" / picture).stat().st_size > 1000
+    assert report["re-prompting"]["ECHO LA"]["interventions"] == 19
+    assert report["re-prompting"]["TUBES lumen"]["interventions"] == 3
+
+    # The fixed lists of the public sets do not bind the test split of others.
+    report = evaluate("test", split="test")
+    row = report["gated"]["lumen"]
+    assert row["loops"] == 2
+    assert row["dice_low"] <= row["dice"] <= row["dice_high"]
+    assert 0 <= float(str(report["auroc"])) <= 1
+    assert "paper" not in report
+
+    monkeypatch.setattr("sonotrace_models.evaluate.hard.click_until_good", drawn_truth)
+    evaluate_cine(
+        CineConfig(packed, loops, student, second, confidence, split="test", most=2, hard=True, out=tmp_path / "hard")
+    )
+    hard = json.loads((tmp_path / "hard" / "hard.json").read_text())
+    assert {result["set_name"] for result in hard["objects"]} == {"TUBES"}
+
+
+def test_of_cines_alone_motion_is_chosen_by_dice() -> None:
+    assert score_of({"off_px": 2.0, "LV_end": 0.9}) == -2
+    assert score_of({"lumen_end": 0.9, "wall_end": 0.7}) == pytest.approx(0.8)
 
 
 def test_sequences_that_are_too_short_for_hard_loops_are_refused(tmp_path: Path) -> None:

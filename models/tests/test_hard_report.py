@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from sonotrace_models.data.hard import HardLoops, Recipe, write_recipes
+from sonotrace_models.data.hard import HardLoops, Recipe, read_recipes, write_recipes
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
-from sonotrace_models.evaluate.hard import FIGURES, HardResult, hard_table, interval
-from sonotrace_models.evaluate.hard_report import confidence_table, evaluate_hard, flag_table, hard_recipes
+from sonotrace_models.evaluate.hard import FIGURES, HardResult, hard_table
+from sonotrace_models.evaluate.hard_report import TEST_LOOPS, confidence_table, evaluate_hard, flag_table, hard_recipes
+from sonotrace_models.evaluate.intervals import interval
 from sonotrace_models.evaluate.loops import GatedFollower
 from sonotrace_models.nets.confidence import Confidence, Regression
 from sonotrace_models.nets.evidence import EVIDENCE
@@ -95,7 +96,16 @@ def test_the_report_has_table_plots_and_the_worst_loops(packed: Path, tmp_path: 
         assert cv2.imread(str(tmp_path / name)) is not None
 
 
-def test_another_list_of_test_loops_is_refused(tmp_path: Path) -> None:
-    write_recipes([Recipe("air", "DISCS", "test_0", "test_1", 1)], tmp_path / "hard_test.json")
-    with pytest.raises(DataError, match="fixed beforehand"):
+def test_another_list_of_test_loops_of_a_public_set_is_refused(tmp_path: Path) -> None:
+    own, fixed = Recipe("air", "DISCS", "test_0", "test_1", 1), read_recipes(TEST_LOOPS)
+    for taken in ([own], [own, *fixed]):
+        write_recipes(taken, tmp_path / "hard_test.json")
+        assert hard_recipes(tmp_path, "test") == taken
+    write_recipes([own, *fixed[1:]], tmp_path / "hard_test.json")
+    with pytest.raises(DataError, match=f"loops of {fixed[0].set_name} in .* fixed beforehand"):
         hard_recipes(tmp_path, "test")
+
+
+def test_patients_of_two_sets_with_the_same_name_are_two() -> None:
+    results = [followed(f"{set_name} patient1", [value]) for set_name, value in (("A", 0.1), ("B", 0.9))]
+    assert interval(FIGURES["mean"], results) == pytest.approx((0.1, 0.9))

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from hearts import FOLLOW, LA, LV
 from torch import Tensor
 
-from sonotrace_models.data.loops import FRAMES, LA, LV, Loop
+from sonotrace_models.data.loops import FRAMES, Loop
 from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     CORRECTIONS_MAX,
@@ -247,7 +248,7 @@ class Scripted(Follower):
 def test_the_user_intervenes_only_on_bad_masks() -> None:
     ids = torch.zeros(FRAMES, 256, 256)
     ids[:, 40:140, 60:160], ids[:, 150:220, 60:160] = LV, LA
-    loop = Loop(torch.rand(FRAMES, 1, 256, 256, generator=torch.Generator().manual_seed(0)), ids)
+    loop = Loop(torch.rand(FRAMES, 1, 256, 256, generator=torch.Generator().manual_seed(0)), ids, FOLLOW.objects)
     torch.manual_seed(0)
     net = SonoSamLite().eval()
     follower = Scripted(ids, lost=(4, 9))
@@ -279,7 +280,7 @@ def test_masks_without_interventions_are_compared_with_the_truth() -> None:
     ids[5, 100:140, 60:160] = 0
     results = {name: ObjectResult() for name in ("LV", "LA")}
     frames = [frame(0)] * FRAMES
-    play_alone(Unmoved(), Loop(torch.zeros(FRAMES, 1, 256, 256), ids), frames, results)
+    play_alone(Unmoved(), Loop(torch.zeros(FRAMES, 1, 256, 256), ids, FOLLOW.objects), frames, results)
     assert len(results["LV"].alone_dice) == FRAMES - 1
     assert min(results["LA"].alone_dice) > 0.99
     # The mask covers ten parts, the truth six of them: the Dice is 2 * 6 / (10 + 6).

@@ -1,6 +1,6 @@
 """Hard loops: what happens in every examination, with truth on every frame.
 
-Each is made from one image (a heart's from its pair of frames) and a seed. The field of view stays where it is on the screen,
+Each is made from one image (or from a pair of frames) and a seed. The field of view stays where it is on the screen,
 and the tissue moves under it (`scene`). The truth includes what a shadow hides; what has left the field of view is not in it.
 `visibility` says how much of each object can be seen.
 
@@ -22,14 +22,14 @@ from torch import Generator, Tensor
 
 from sonotrace_models import SIZE
 from sonotrace_models.data.fields import identity, swaying
-from sonotrace_models.data.loops import CARDIAC, TRACKED_IDS, Loops, drift
 from sonotrace_models.data.loops import FRAMES as BEAT_FRAMES
+from sonotrace_models.data.loops import Loops, drift
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.scene import SIDE_MARGIN, Canvas, View, canvas_of, tissue, view_of
 
-HEARTS, OTHERS = 8, 4
-"""Loops of each kind: of hearts, and of each other set."""
+PAIRS, OTHERS = 8, 4
+"""Loops of each kind: of each set with pairs of frames, and of each other set."""
 OBJECTS_MAX = 3
 OBJECT_AREA_MIN = 300
 """Pixels: smaller objects are not followed."""
@@ -46,7 +46,7 @@ class Recipe:
     kind: str
     set_name: str
     name: str
-    """The image; of a heart, its end-diastolic one."""
+    """The image; of a pair, its first one."""
     other: str
     """An image of another patient of the same set: the tissue around, or what is seen meanwhile."""
     seed: int
@@ -238,19 +238,20 @@ def _vary(events: Events, numbers: np.random.Generator) -> None:
 
 
 def recipes(pack: Pack, loops: Loops | None, split: str) -> list[Recipe]:
-    """The hard loops of a split: for each kind, images of all sets; hearts are those that there are loops of. The same pack
-    gives the same ones."""
+    """The hard loops of a split: for each kind, images of all sets, or where loops are made from pairs, the pairs.
+    The same pack gives the same ones."""
     made = []
+    pairs: dict[str, list[str]] = {}
+    for source in loops.sources if loops is not None else []:
+        if source.is_pair:
+            pairs.setdefault(source.set_name, []).append(pack.items[source.images[0]].name)
     for kind in KINDS:
         for set_name in pack.set_names:
-            if set_name == CARDIAC:
-                there = [pack.items[patient.diastole].name for patient in loops.patients] if loops is not None else []
-            else:
-                there = _images(pack, split, set_name)
+            there = pairs.get(set_name) or _images(pack, split, set_name)
             groups = {item.name: item.group for item in pack.items if item.set_name == set_name}
             # A different order for each kind, so that kinds do not share their images.
             numbers = np.random.default_rng(zlib.crc32(f"{kind} {set_name} {split}".encode()))
-            count = HEARTS if set_name == CARDIAC else OTHERS
+            count = PAIRS if set_name in pairs else OTHERS
             for name in [there[at] for at in numbers.permutation(len(there))[:count]]:
                 others = [other for other in there if groups[other] != groups[name]]
                 if others:
@@ -294,8 +295,7 @@ class HardLoops:
     def __init__(self, pack: Pack, loops: Loops | None) -> None:
         self.pack, self.loops = pack, loops
         self.at = {(item.set_name, item.name): index for index, item in enumerate(pack.items)}
-        patients = loops.patients if loops is not None else []
-        self.hearts = {patient.diastole: at for at, patient in enumerate(patients)}
+        self.pairs = {loops.sources[at].images[0]: at for at in loops.pairs} if loops is not None else {}
 
     def make(self, recipe: Recipe) -> HardLoop:
         """One loop. The same recipe gives the same loop.
@@ -353,11 +353,11 @@ class HardLoops:
         return bool(self._numbered(index).any())
 
     def _numbered(self, index: int) -> npt.NDArray[np.uint8]:
-        """The ids of an image's objects to follow, numbered from 1: of a heart ventricle and atrium, else the largest ones."""
+        """The ids of an image's objects to follow, numbered from 1: of a pair those of its loop, else the largest ones."""
         mask = np.asarray(self.pack.masks[index])
         counts = np.bincount(mask.ravel(), minlength=256)
-        if index in self.hearts:
-            chosen = list(TRACKED_IDS)
+        if self.loops is not None and index in self.pairs:
+            chosen = list(self.loops.sources[self.pairs[index]].objects.values())
         else:
             chosen = [int(id_) + 1 for id_ in np.argsort(-counts[1:], kind="stable")[:OBJECTS_MAX]]
             chosen = [id_ for id_ in chosen if counts[id_] >= OBJECT_AREA_MIN]
@@ -367,9 +367,9 @@ class HardLoops:
 
     def _motion(self, index: int, frames: int, generator: Generator, numbers: np.random.Generator) -> Tensor:
         """[frame, 256, 256, 2]: the tissue's own motion, as displacements in pixels of where it is found; 0 at first."""
-        if self.loops is not None and index in self.hearts:
+        if self.loops is not None and index in self.pairs:
             times = torch.arange(frames) % BEAT_FRAMES
-            field = self.loops.motion(self.hearts[index], times.float())
+            field = self.loops.motion(self.pairs[index], times.float())
         else:
             field = swaying(generator, frames, int(numbers.integers(3, 6)))
         return (field - identity(1, field.device)) * (SIZE / 2)

@@ -52,7 +52,7 @@ def draw_sheets(hard: HardLoops, made: list[Recipe], out: Path) -> None:
 
 
 def make_hard_loops(pack: Pack, folder: Path) -> None:
-    """Writes `hard_SPLIT.json` for each split beside its cardiac loops, and pictures of the val split's."""
+    """Writes `hard_SPLIT.json` for each split beside its loops, and pictures of the val split's."""
     for split in ("train", "val", "test"):
         loops = Loops(folder, pack, split)
         made = recipes(pack, loops, split)

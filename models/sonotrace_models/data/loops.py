@@ -1,135 +1,69 @@
-"""Cardiac loops with truth on every frame, made from the two frames per patient in CAMUS.
+"""Loops with truth on every frame, from any set: cines with masks, used as they are, and loops made from pairs of frames.
 
-A smooth field warps the end-diastolic image towards the end-systolic one and back, so that one set of contours maps onto
-the other. It is a thin-plate spline through points at equal arc lengths, measured from the two ends of the mitral valve,
-along the cavity of the left ventricle, the outer border of its muscle, the left atrium, and the valve itself. Patients are
-excluded if their field folds or does not map one mask onto the other. The middle frame of a loop is the real end-systolic
-image with its own mask.
+Of a pair, a smooth field warps the first image towards the second and back, so that one set of contours maps onto the other
+(`landmarks`). It is a thin-plate spline. Pairs are excluded if their field folds or does not map one mask onto the other. The
+middle frame of such a loop is the real second image with its own mask; of a heart, the end-systolic one.
 """
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy.interpolate import RBFInterpolator
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from tqdm import tqdm
 
-from sonotrace_models import SIZE
+from sonotrace_models import OBJECTS_MAX, SIZE
 from sonotrace_models.data.fields import warp, warp_ids
-from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.follow import Follow
+from sonotrace_models.data.landmarks import LoopError, Points, landmarks
+from sonotrace_models.data.manifest import SPLITS, DataError
 from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.recordings import Recording, recordings
 
-CARDIAC = "CAMUS"
-"""The set with pairs of frames of hearts."""
 FRAMES = 20
+"""Of a loop that is made from a pair."""
 MIDDLE = FRAMES // 2
-"""The end-systolic frame."""
-LV, MUSCLE, LA = 1, 2, 3
-TRACKED_IDS = (LV, LA)
+"""The second image of a pair."""
 
 LATTICE = 65
 """Nodes along a side at which fields are stored."""
 PHASES = MIDDLE
-"""Number of stored fields: at 1/10, 2/10, ... of the way from end-diastole to end-systole."""
-PATH_POINTS = 24
-VALVE_POINTS = 6
-SMOOTH_SHARE = 0.01
-"""Standard deviation of the contour smoothing, as a share of the contour's length."""
+"""Number of stored fields: at 1/10, 2/10, ... of the way from the first image to the second."""
 WARPED_DICE_MIN = 0.90
-"""Minimum Dice of the warped mask with the real one, for ventricle and for atrium."""
+"""Minimum Dice of a pair's warped mask with the real one, for each object."""
 JACOBIAN_MIN = 0.1
 """Minimum Jacobian determinant of a field: the area that a unit of area comes from."""
 
-Points = npt.NDArray[np.float64]
 
+def followed(pack: Pack, recording: Recording) -> Follow:
+    """What is followed in a recording: of its set's objects, those in the first frame.
 
-class LoopError(ValueError):
-    """No loop can be made for a patient; the text gives the reason."""
-
-
-@dataclass(frozen=True)
-class Patient:
-    """The pack indices of a patient's two frames."""
-
-    name: str
-    diastole: int
-    systole: int
-
-
-def patients(pack: Pack, split: str) -> list[Patient]:
-    """The patients of a split with both frames and all three structures, sorted by name."""
-    frames: dict[str, dict[int, int]] = {}
-    for index in pack.select(split, [CARDIAC]):
-        item = pack.items[index]
-        if set(item.object_ids) >= {LV, MUSCLE, LA}:
-            frames.setdefault(item.group, {})[item.frame] = index
-    return [Patient(name, both[0], both[1]) for name, both in sorted(frames.items()) if both.keys() >= {0, 1}]
-
-
-def outline(region: npt.NDArray[np.bool_]) -> Points:
-    """The outer border of a region's largest part, smoothed, as points (x, y) a pixel apart."""
-    found, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not found:
-        raise LoopError("a structure is missing")
-    boundary = max(found, key=cv2.contourArea)[:, 0].astype(np.float64)
-    if len(boundary) < 16:
-        raise LoopError(f"a structure's outline has {len(boundary)} points, at least 16 are needed")
-    return gaussian_filter1d(boundary, SMOOTH_SHARE * len(boundary), axis=0, mode="wrap")
-
-
-def valve_ends(mask: npt.NDArray[np.uint8]) -> Points:
-    """The two ends of the border between ventricle and atrium, the left one first."""
-    near_atrium = cv2.dilate((mask == LA).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    ys, xs = np.nonzero((mask == LV) & near_atrium)
-    if len(xs) < 6:
-        raise LoopError("ventricle and atrium do not touch")
-    points = np.stack([xs, ys], 1).astype(np.float64)
-    centred = points - points.mean(0)
-    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    along = centred @ (axis if axis[0] >= 0 else -axis)
-    return points[[along.argmin(), along.argmax()]]
-
-
-def path(boundary: Points, ends: Points, count: int, *, is_long: bool) -> Points:
-    """`count` points at equal arc lengths along a closed boundary, from its point nearest to one end to its point nearest to
-    the other, by the longer or the shorter way. Both ends are included."""
-    first, last = (int(np.square(boundary - end).sum(1).argmin()) for end in ends)
-    forward = np.concatenate([boundary[first:], boundary[:first]])[: (last - first) % len(boundary) + 1]
-    reverse = boundary[::-1]
-    first, last = len(boundary) - 1 - first, len(boundary) - 1 - last
-    backward = np.concatenate([reverse[first:], reverse[:first]])[: (last - first) % len(boundary) + 1]
-    chosen = max(forward, backward, key=_length) if is_long else min(forward, backward, key=_length)
-    if len(chosen) < 3:
-        raise LoopError("the valve's two ends coincide")
-    at = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(chosen, axis=0), axis=1))])
-    wanted = np.linspace(0, at[-1], count)
-    return np.stack([np.interp(wanted, at, chosen[:, axis]) for axis in (0, 1)], 1)
-
-
-def _length(points: Points) -> float:
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
-
-
-def landmarks(mask: npt.NDArray[np.uint8]) -> Points:
-    """Corresponding points of a patient's frames, in the same order for each frame."""
-    ends = valve_ends(mask)
-    ventricle, atrium = outline(mask == LV), outline(mask == LA)
-    wall = outline((mask == LV) | (mask == MUSCLE))
-    return np.concatenate(
-        [
-            path(ventricle, ends, PATH_POINTS, is_long=True),
-            path(wall, ends, PATH_POINTS, is_long=True)[1:-1],
-            path(atrium, ends, PATH_POINTS, is_long=True)[1:-1],
-            path(ventricle, ends, VALVE_POINTS, is_long=False)[1:-1],
-        ]
-    )
+    Raises:
+        LoopError: there is none, or too many, or a frame has no mask.
+    """
+    items = [pack.items[index] for index in recording.frames]
+    if any(not item.has_mask for item in items):
+        raise LoopError("a frame has no mask", next(item.name for item in items if not item.has_mask))
+    there = items[0].object_ids
+    of_set = pack.follow.get(recording.set_name) or Follow({str(id_): id_ for id_ in there})
+    objects = {name: id_ for name, id_ in of_set.objects.items() if id_ in there}
+    if not objects:
+        raise LoopError("no object to follow is in the first frame")
+    if len(objects) > OBJECTS_MAX:
+        raise LoopError(f"more than {OBJECTS_MAX} objects: loops.json has to name those to follow", f"{len(objects)}")
+    follow = Follow(objects, of_set.heart)
+    if len(items) == 2:
+        needed = of_set.ids if follow.heart is not None else follow.ids
+        for item in items:
+            if missing := needed - {*item.object_ids}:
+                raise LoopError("a structure is missing", f"id {min(missing)} in {item.name}")
+    return follow
 
 
 def _frame_points() -> Points:
@@ -138,8 +72,8 @@ def _frame_points() -> Points:
     return np.array([[x, y] for x in at for y in at if x in (0, SIZE - 1) or y in (0, SIZE - 1)])
 
 
-def backward_fields(diastole: Points, systole: Points) -> npt.NDArray[np.float32]:
-    """[phase, LATTICE, LATTICE, 2]: for each node of the warped image, its position in the end-diastolic one, in pixels.
+def backward_fields(first: Points, second: Points) -> npt.NDArray[np.float32]:
+    """[phase, LATTICE, LATTICE, 2]: for each node of the warped image, its position in the first one, in pixels.
 
     Raises:
         LoopError: a field folds.
@@ -149,10 +83,10 @@ def backward_fields(diastole: Points, systole: Points) -> npt.NDArray[np.float32
     border = _frame_points()
     fields = []
     for phase in range(1, PHASES + 1):
-        moved = diastole + (systole - diastole) * phase / PHASES
+        moved = first + (second - first) * phase / PHASES
         spline = RBFInterpolator(
             np.concatenate([moved, border]),
-            np.concatenate([diastole - moved, np.zeros_like(border)]),
+            np.concatenate([first - moved, np.zeros_like(border)]),
             kernel="thin_plate_spline",
             smoothing=0.5,
         )
@@ -161,7 +95,7 @@ def backward_fields(diastole: Points, systole: Points) -> npt.NDArray[np.float32
         dx, dy = np.gradient(field, pitch, axis=1), np.gradient(field, pitch, axis=0)
         jacobian = dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
         if jacobian.min() < JACOBIAN_MIN:
-            raise LoopError(f"the field folds at phase {phase} (Jacobian {jacobian.min():.2f})")
+            raise LoopError("the field folds", f"Jacobian {jacobian.min():.2f} at phase {phase}")
         fields.append(field)
     return np.stack(fields).astype(np.float32)
 
@@ -172,38 +106,64 @@ def to_grid(fields: Tensor) -> Tensor:
     return (2 * fine.permute(0, 2, 3, 1) + 1) / SIZE - 1
 
 
-def make_fields(pack: Pack, patient: Patient) -> npt.NDArray[np.float32]:
-    """The fields of a patient.
+def make_fields(pack: Pack, recording: Recording) -> npt.NDArray[np.float32]:
+    """The fields of a pair.
 
     Raises:
         LoopError: a field folds, or does not map one mask onto the other.
     """
-    diastole, systole = (np.asarray(pack.masks[index]) for index in (patient.diastole, patient.systole))
-    fields = backward_fields(landmarks(diastole), landmarks(systole))
-    warped = warp_ids(
-        torch.from_numpy(diastole.astype(np.float32))[None, None], to_grid(torch.from_numpy(fields[-1:]))
-    )[0, 0].numpy()
-    for id_, name in ((LV, "ventricle"), (LA, "atrium")):
-        overlap = 2 * ((warped == id_) & (systole == id_)).sum() / ((warped == id_).sum() + (systole == id_).sum())
+    follow = followed(pack, recording)
+    first, second = (np.asarray(pack.masks[index]) for index in recording.frames)
+    fields = backward_fields(*landmarks(first, second, follow))
+    warped = warp_ids(torch.from_numpy(first.astype(np.float32))[None, None], to_grid(torch.from_numpy(fields[-1:])))[
+        0, 0
+    ].numpy()
+    for name, id_ in follow.objects.items():
+        overlap = 2 * ((warped == id_) & (second == id_)).sum() / ((warped == id_).sum() + (second == id_).sum())
         if overlap < WARPED_DICE_MIN:
-            raise LoopError(f"the warped {name} has a Dice of {overlap:.2f} with the real one")
+            raise LoopError(
+                f"a warped mask has a Dice below {WARPED_DICE_MIN} with the real one", f"{name} {overlap:.2f}"
+            )
     return fields
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A loop of `loops_SPLIT.json`."""
+
+    set: str
+    group: str
+    sequence: str
+    field: int | None
+    """Of `fields_SPLIT.npy`; none of a cine."""
+
+
 def make_loops(pack: Pack, out: Path) -> None:
-    """Writes the fields of all patients for whom a loop can be made: `fields_SPLIT.npy` and `patients_SPLIT.json`."""
+    """Writes the loops of each split, `loops_SPLIT.json`, and of the pairs among them the fields and their patients,
+    `fields_SPLIT.npy` and `patients_SPLIT.json`."""
     out.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "val", "test"):
-        made, fields, refused = [], [], 0
-        for patient in tqdm(patients(pack, split), desc=f"loops, {split}"):
+    for split in SPLITS:
+        made, fields, patients = list[Listed](), list[npt.NDArray[np.float32]](), list[str]()
+        refused: dict[tuple[str, str], list[str]] = {}
+        for recording in tqdm(recordings(pack, split), desc=f"loops, {split}"):
+            set_name, group, sequence = recording.set_name, recording.group, recording.sequence
             try:
-                fields.append(make_fields(pack, patient))
-                made.append(patient.name)
-            except LoopError:
-                refused += 1
-        np.save(out / f"fields_{split}.npy", np.stack(fields))
-        (out / f"patients_{split}.json").write_text(json.dumps(made))
-        print(f"{split}: {len(made)} loops, {refused} patients left out")
+                followed(pack, recording)
+                is_pair = len(recording.frames) == 2
+                if is_pair:
+                    fields.append(make_fields(pack, recording))
+                    patients.append(group)
+                made.append(Listed(set_name, group, sequence, len(fields) - 1 if is_pair else None))
+            except LoopError as error:
+                refused.setdefault((set_name, error.reason), []).append(f"{group} {sequence}".rstrip() + f": {error}")
+        np.save(out / f"fields_{split}.npy", np.array(fields, np.float32).reshape(-1, PHASES, LATTICE, LATTICE, 2))
+        (out / f"patients_{split}.json").write_text(json.dumps(patients))
+        (out / f"loops_{split}.json").write_text(json.dumps([asdict(listed) for listed in made]))
+        print(f"{split}: {len(made)} loops, {sum(map(len, refused.values()))} recordings left out")
+        for set_name, count in sorted(Counter(listed.set for listed in made).items()):
+            print(f"  {set_name}: {count} loops")
+        for (set_name, reason), those in sorted(refused.items()):
+            print(f"  {set_name}: {len(those)} left out, {reason}; the first is {those[0]}")
 
 
 @dataclass(frozen=True)
@@ -213,55 +173,141 @@ class Loop:
     grey: Tensor
     """[frame, 1, 256, 256] in [0, 1]"""
     ids: Tensor
-    """[frame, 256, 256]"""
+    """[frame, 256, 256]: as in the masks"""
+    objects: dict[str, int]
+    """The ids to follow, by name."""
+    middle: int | None = None
+    """The frame that is a pair's second image."""
 
     def to(self, device: torch.device) -> "Loop":
         """A copy on a device."""
-        return Loop(self.grey.to(device), self.ids.to(device))
+        return replace(self, grey=self.grey.to(device), ids=self.ids.to(device))
+
+    def numbered(self, frame: int) -> Tensor:
+        """[1, 256, 256]: a frame's objects, numbered from 1 in the order of `objects`."""
+        numbers = torch.zeros_like(self.ids[frame : frame + 1])
+        for number, id_ in enumerate(self.objects.values(), start=1):
+            numbers[self.ids[frame : frame + 1] == id_] = number
+        return numbers
+
+
+@dataclass(frozen=True)
+class LoopSource:
+    """What a loop is made of."""
+
+    set_name: str
+    patient: str
+    sequence: str
+    objects: dict[str, int]
+    """The ids to follow, by name."""
+    images: tuple[int, ...]
+    """In the pack: a pair's two, or the frames of a cine."""
+    field: int | None
+    """A pair's number in `fields_SPLIT.npy`."""
+    number: int
+    """Of the loop in its set: seeds depend on it, so that they do not on other sets."""
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether the loop is made from a pair of frames."""
+        return self.field is not None
+
+    @property
+    def name(self) -> str:
+        """Patient and sequence."""
+        return f"{self.patient} {self.sequence}".rstrip()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of the loop."""
+        return FRAMES if self.is_pair else len(self.images)
 
 
 class Loops:
-    """Loops of a split."""
+    """Loops of a split, set by set."""
 
     def __init__(self, folder: Path, pack: Pack, split: str) -> None:
-        """Maps the fields.
+        """Reads the list and maps the fields.
 
         Raises:
-            DataError: the folder holds none.
+            DataError: the folder holds none, or those of another pack.
         """
-        path_ = folder / f"patients_{split}.json"
-        if not path_.is_file():
-            raise DataError(f"{path_} does not exist: run `python -m sonotrace_models loops` first")
-        names = json.loads(path_.read_text())
-        by_name = {patient.name: patient for patient in patients(pack, split)}
-        self.pack = pack
-        self.patients = [by_name[name] for name in names]
+        path = folder / f"loops_{split}.json"
+        if not path.is_file():
+            raise DataError(f"{path} does not exist: run `python -m sonotrace_models loops` first")
+        there = {(found.set_name, found.group, found.sequence): found for found in recordings(pack, split)}
+        self.pack, self.split = pack, split
+        self.sources: list[LoopSource] = []
+        counts = Counter[str]()
+        for listed in (Listed(**entry) for entry in json.loads(path.read_text())):
+            key = (listed.set, listed.group, listed.sequence)
+            if key not in there or (len(there[key].frames) == 2) != (listed.field is not None):
+                raise DataError(f"{path} was made from another pack: run `python -m sonotrace_models loops` again")
+            recording, number = there[key], counts[listed.set]
+            objects = followed(pack, recording).objects
+            self.sources.append(LoopSource(*key, objects, recording.frames, listed.field, number))
+            counts[listed.set] += 1
         self.fields: npt.NDArray[np.float32] = np.load(folder / f"fields_{split}.npy", mmap_mode="r")
 
-    def motion(self, at: int, frames: Tensor) -> Tensor:
-        """[len(frames), 256, 256, 2]: sampling fields of the end-diastolic image at fractional frame numbers, on the device of
-        `frames`."""
-        phase = (1 - torch.cos(2 * torch.pi * frames / FRAMES)) / 2 * PHASES
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def set_names(self) -> list[str]:
+        """Sets with loops."""
+        return list(dict.fromkeys(source.set_name for source in self.sources))
+
+    @property
+    def pairs(self) -> list[int]:
+        """The loops that are made from pairs."""
+        return [at for at, source in enumerate(self.sources) if source.is_pair]
+
+    def require(self, use: str) -> None:
+        """Raises:
+        DataError: there is no loop.
+        """
+        if not self.sources:
+            raise DataError(
+                f"{use} needs loops of the {self.split} split: pairs of frames, or recordings with a mask for each frame "
+                "(`loops` prints what it left out)"
+            )
+
+    def some(self, most: int | None = None) -> list[int]:
+        """At most so many loops: the first ones of each set, the sets in turn."""
+        in_turn = sorted(range(len(self)), key=lambda at: self.sources[at].number)
+        return sorted(in_turn[:most])
+
+    def label(self, at: int, name: str) -> str:
+        """An object's row in tables: its name, with its set's where there are several."""
+        return f"{self.sources[at].set_name} {name}" if len(self.set_names) > 1 else name
+
+    def motion(self, at: int, times: Tensor) -> Tensor:
+        """[len(times), 256, 256, 2]: sampling fields of a pair's first image at fractional frame numbers, on the device of
+        `times`."""
+        field = self.sources[at].field
+        assert field is not None, "a cine's motion is not known"
+        phase = (1 - torch.cos(2 * torch.pi * times / FRAMES)) / 2 * PHASES
         start = np.stack([*np.meshgrid(*[np.linspace(0, SIZE - 1, LATTICE)] * 2)], -1).astype(np.float32)
-        nodes = torch.from_numpy(np.concatenate([start[None], self.fields[at]])).to(frames.device)
+        nodes = torch.from_numpy(np.concatenate([start[None], self.fields[field]])).to(times.device)
         low = phase.floor().long().clamp(max=PHASES - 1)
         share = (phase - low)[:, None, None, None]
         return to_grid(nodes[low] * (1 - share) + nodes[low + 1] * share)
 
     def make(self, at: int, seed: int) -> Loop:
-        """The patient's whole loop. The same seed gives the same loop."""
-        patient = self.patients[at]
-        field = self.motion(at, torch.arange(FRAMES).float())
+        """A whole loop: a cine as it is in the pack, or one made from a pair. The same seed gives the same loop."""
+        source = self.sources[at]
         grey, ids = (
-            torch.from_numpy(np.asarray(array[patient.diastole]).astype(np.float32))[None, None].expand(
-                FRAMES, -1, -1, -1
-            )
+            torch.from_numpy(np.stack([array[index] for index in source.images]).astype(np.float32))[:, None]
             for array in (self.pack.images, self.pack.masks)
         )
-        grey, ids = warp(grey / 255, field), warp_ids(ids, field)[:, 0]
-        grey[MIDDLE, 0] = torch.from_numpy(np.asarray(self.pack.images[patient.systole]).astype(np.float32)) / 255
-        ids[MIDDLE] = torch.from_numpy(np.asarray(self.pack.masks[patient.systole]).astype(np.float32))
-        return Loop(drift(grey, torch.Generator().manual_seed(seed)), ids)
+        grey = grey / 255
+        if not source.is_pair:
+            return Loop(grey, ids[:, 0], source.objects)
+        field = self.motion(at, torch.arange(FRAMES).float())
+        warped = warp(grey[:1].expand(FRAMES, -1, -1, -1), field)
+        truth = warp_ids(ids[:1].expand(FRAMES, -1, -1, -1), field)[:, 0]
+        warped[MIDDLE], truth[MIDDLE] = grey[1], ids[1, 0]
+        return Loop(drift(warped, torch.Generator().manual_seed(seed)), truth, source.objects, MIDDLE)
 
 
 SPECKLE_STRENGTH = 0.18

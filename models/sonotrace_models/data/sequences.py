@@ -1,4 +1,5 @@
-"""Sequences with masks for training the tracker: deformed still images, cardiac loops, annotated recordings, hard loops."""
+"""Sequences with masks for training the tracker: deformed still images, loops made from pairs of
+frames, annotated recordings, hard loops."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from sonotrace_models.data.fields import (
 from sonotrace_models.data.hard import HardLoops
 from sonotrace_models.data.loops import MIDDLE, Loops, drift
 from sonotrace_models.data.pack import Pack
+from sonotrace_models.data.recordings import recordings
 from sonotrace_models.data.sampling import Sampler
 from sonotrace_models.nets.tracker import IDS, OBJECTS
 
@@ -28,6 +30,7 @@ class Shares:
     """Probability of each kind of sequence; the rest are deformed still images."""
 
     loops: float = 0.45
+    """Loops made from pairs of frames; without any, annotated recordings."""
     runs: float = 0.08
     """Annotated recordings."""
     hard: float = 0.0
@@ -79,6 +82,7 @@ class SequenceSource:
         self.generator, self.numbers = generator, numbers
         self.sampler = Sampler(pack, numbers, sets)
         self.runs = runs(pack, "train")
+        self.pairs = loops.pairs if loops is not None else []
         self.device = generator.device
         """Device on which sequences are made."""
         self.hard = HardLoops(pack, loops) if shares.hard > 0 else None
@@ -95,9 +99,9 @@ class SequenceSource:
         if self.hard is not None and self.numbers.random() < self.shares.hard:
             return self._hard(self.hard, frames)
         kind = self.numbers.random()
-        if self.loops is not None and kind < self.shares.loops:
-            clip = self._loop(frames)
-        elif self.runs and kind > 1 - self.shares.runs:
+        if self.loops is not None and self.pairs and kind < self.shares.loops:
+            clip = self._pair(self.loops, frames)
+        elif self.runs and (kind > 1 - self.shares.runs or (not self.pairs and kind < self.shares.loops)):
             clip = self._run(frames)
         else:
             clip = self._deformed(frames)
@@ -127,19 +131,18 @@ class SequenceSource:
         origins = origins_of(compose(loop.sources.to(self.device), view))
         return grey[:, 0], table[ids[:, 0].long()], origins, loop.scenes.to(self.device), shown
 
-    def _loop(self, frames: int) -> Clip:
-        """Part of a cardiac loop, forwards or backwards, at a random pace; sometimes with the real end-systolic frame."""
-        assert self.loops is not None
-        at = int(self.numbers.integers(len(self.loops.patients)))
-        patient = self.loops.patients[at]
+    def _pair(self, loops: Loops, frames: int) -> Clip:
+        """Part of a loop made from a pair, forwards or backwards, at a random pace; sometimes with the real second image."""
+        at = self.pairs[int(self.numbers.integers(len(self.pairs)))]
+        first, second = loops.sources[at].images
         pace = self.numbers.choice([-1, 1]) * self.numbers.uniform(0.5, 2.5)
         real = int(self.numbers.integers(frames))
         times = MIDDLE + float(pace) * (torch.arange(frames, device=self.device) - real)
-        motion = self.loops.motion(at, times)
+        motion = loops.motion(at, times)
         is_real = torch.zeros(frames, dtype=torch.bool, device=self.device)
-        shown = [patient.diastole] * frames
+        shown = [first] * frames
         if self.numbers.random() < 0.7:
-            shown[real] = patient.systole
+            shown[real] = second
             is_real[real] = True
         motion = torch.where(is_real[:, None, None, None], identity(1, self.device), motion)
         grey, ids = self.sampler.pixels(shown, self.device)
@@ -187,9 +190,7 @@ def origins_of(field: Tensor) -> Tensor:
 
 def runs(pack: Pack, split: str) -> list[list[int]]:
     """Annotated recordings of a split: image indices in order. Pairs are excluded: their two frames differ too much."""
-    by_name: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for index in pack.select(split):
-        item = pack.items[index]
-        if item.sequence:
-            by_name.setdefault((item.set_name, item.sequence), []).append((item.frame, index))
-    return [[index for _, index in sorted(frames)] for frames in by_name.values() if len(frames) > 2]
+    annotated = [
+        [index for index in recording.frames if pack.items[index].object_ids] for recording in recordings(pack, split)
+    ]
+    return [frames for frames in annotated if len(frames) > 2]

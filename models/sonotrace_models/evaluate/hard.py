@@ -4,7 +4,6 @@ On the first frame the user clicks until the contour is good; after it nobody co
 view has no Dice; one that a shadow hides has.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from sonotrace_models.data.hard import HardLoop, Recipe
+from sonotrace_models.evaluate.intervals import interval
 from sonotrace_models.evaluate.loops import FIRST_CLICKS_MAX, GatedFollower, click_until_good, encoded, on_grid
 from sonotrace_models.evaluate.protocol import Mask, dice
 from sonotrace_models.nets.sonosam import SonoSamLite
@@ -20,8 +20,6 @@ from sonotrace_models.train.confidence import VISIBLE_PX
 
 RECOVERED_DICE = 0.85
 """An object has been found again if its last mask has at least this Dice."""
-DRAWS = 1000
-"""Of the bootstrap."""
 
 
 @dataclass
@@ -31,6 +29,7 @@ class HardResult:
     kind: str
     set_name: str
     patient: str
+    """Set and patient."""
     object: int
     dice: list[float] = field(default_factory=list)
     """NaN where the object is not in the frame"""
@@ -84,21 +83,6 @@ FIGURES: dict[str, Figure] = {
     "recovered": lambda results: float((_last(results) >= RECOVERED_DICE).mean()),
 }
 """Columns of the table: mean Dice, share of masks below 0.5, Dice of the last frame, share of objects found again."""
-
-
-def interval(figure: Figure, results: Sequence[HardResult]) -> tuple[float, float]:
-    """95 % interval of a figure, by drawing patients with replacement."""
-    by_patient: dict[str, list[HardResult]] = defaultdict(list)
-    for result in results:
-        by_patient[result.patient].append(result)
-    groups = list(by_patient.values())
-    numbers = np.random.default_rng(0)
-    drawn = []
-    for _ in range(DRAWS):
-        chosen = [result for at in numbers.integers(len(groups), size=len(groups)) for result in groups[at]]
-        drawn.append(figure(chosen))
-    low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def hard_table(results: Sequence[HardResult]) -> dict[str, dict[str, float]]:

@@ -1,9 +1,10 @@
 """Interventions on loops: the paper's table 2, with its protocol (2.3).
 
 On the first frame the user clicks until the contour is good. Afterwards each frame is tracked; where an object's Dice with
-the truth falls below 0.90 the user intervenes with corrective clicks. Besides the paper's three columns: mean Dice, and
-Dice on the real end-systolic frame in the middle. The true first mask is also tracked without interventions: its Dice, and
-its area over the true one, because ejection fractions are computed from areas.
+the truth falls below 0.90 the user intervenes with corrective clicks. Besides the paper's three columns: mean Dice, and,
+for loops made from pairs, Dice on the real second frame in the middle (a heart's end-systolic one). The true first mask is
+also tracked without interventions: its Dice, and its area over the true one, because ejection fractions are computed from
+areas. A frame that an object has left has no Dice, and needs no intervention.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +19,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sonotrace_models import SIZE
-from sonotrace_models.data.loops import LA, LV, MIDDLE, Loop, Loops
+from sonotrace_models.data.loops import Loop, Loops
+from sonotrace_models.data.pack import MIN_OBJECT_PX
 from sonotrace_models.evaluate.clicks import points_of
 from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, next_click
 from sonotrace_models.nets.confidence import Confidence
@@ -47,8 +49,10 @@ FIRST_CLICKS_MAX = 5
 CORRECTIONS_MAX = 3
 """Clicks of one intervention."""
 TEST_SEED = 20261124
-"""Loop n is made with the seed `TEST_SEED + n`."""
-OBJECTS = {"LV": LV, "LA": LA}
+"""Loop n of a set is made with the seed `TEST_SEED + n`."""
+ENCODED_AT_ONCE = 100
+"""Frames: a long cine would need too much memory."""
+NO_DICE = float("nan")
 
 Mask = npt.NDArray[np.bool_]
 
@@ -213,15 +217,19 @@ def on_grid(logits: Tensor) -> Mask:
 class ObjectResult:
     """One object through one loop."""
 
+    middle: int | None = None
+    """The frame that is a pair's second image."""
+    patient: str = ""
+    """Set and patient."""
     dice: list[float] = field(default_factory=list)
-    """Per frame, before any intervention on it."""
+    """Per frame from the second one, before any intervention on it; NaN where the object is not in the frame."""
     drops: list[float] = field(default_factory=list)
     """Per intervention: Dice lost since the frame before."""
     clicks: int = 0
     """In all interventions."""
     first_clicks: int = 0
     alone_dice: list[float] = field(default_factory=list)
-    """Per frame, from the true first mask and without interventions."""
+    """As `dice`, from the true first mask and without interventions."""
     alone_area: list[float] = field(default_factory=list)
     """The same: area over the true one."""
     alone_confidence: list[float] = field(default_factory=list)
@@ -236,17 +244,22 @@ class ObjectResult:
 @torch.no_grad()
 def encoded(net: SonoSamLite, grey: Tensor) -> list[Frame]:
     """The frames of [frames, 1, 256, 256] grey levels."""
-    of_all = net.encoder(net.encoder.normalise(grey))
-    return [Frame(Features(*(part[at : at + 1] for part in of_all)), grey[at : at + 1]) for at in range(len(grey))]
+    frames = []
+    for some in grey.split(ENCODED_AT_ONCE):
+        of_all = net.encoder(net.encoder.normalise(some))
+        frames += [
+            Frame(Features(*(part[at : at + 1] for part in of_all)), some[at : at + 1]) for at in range(len(some))
+        ]
+    return frames
 
 
 def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Frame]) -> dict[str, ObjectResult]:
     """One loop with the simulated user; `frames` are its features from `encoded`."""
-    results = {name: ObjectResult() for name in OBJECTS}
-    names = list(OBJECTS)
+    results = {name: ObjectResult(loop.middle) for name in loop.objects}
+    names = list(loop.objects)
     kept = [1.0] * len(names)
     for at_frame, frame in enumerate(frames):
-        truths = [(loop.ids[at_frame] == OBJECTS[name]).cpu().numpy() for name in names]
+        truths = [(loop.ids[at_frame] == loop.objects[name]).cpu().numpy() for name in names]
         if at_frame == 0:
             logits = []
             for name, truth in zip(names, truths, strict=True):
@@ -258,8 +271,10 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Fram
         logits = follower.advance(frame)
         is_corrected = [False] * len(names)
         for at, (name, truth) in enumerate(zip(names, truths, strict=True)):
-            overlap = dice(on_grid(logits[at]), truth)
+            overlap = dice_of(on_grid(logits[at]), truth)
             results[name].dice.append(overlap)
+            if np.isnan(overlap):
+                continue
             if overlap < ACCEPTED_DICE:
                 results[name].drops.append(kept[at] - overlap)
                 logits[at], used = click_until_good(net, frame.features, truth, logits[at], CORRECTIONS_MAX)
@@ -272,17 +287,23 @@ def play(net: SonoSamLite, follower: Follower, loop: Loop, frames: Sequence[Fram
     return results
 
 
+def dice_of(mask: Mask, truth: Mask) -> float:
+    """Dice; NaN if the object is not in the frame."""
+    return dice(mask, truth) if truth.sum() >= MIN_OBJECT_PX else NO_DICE
+
+
 def play_alone(follower: Follower, loop: Loop, frames: Sequence[Frame], results: dict[str, ObjectResult]) -> None:
     """Tracks the true first masks through the loop without interventions; adds to `results`."""
-    first = shares_of(loop.ids[:1]).logit(SURE)[0]
-    follower.start(frames[0], [first[id_] for id_ in OBJECTS.values()])
+    first = shares_of(loop.numbered(0)).logit(SURE)[0]
+    follower.start(frames[0], list(first[1 : len(loop.objects) + 1]))
     for at, frame in enumerate(frames[1:], start=1):
-        for number, ((name, id_), logits) in enumerate(zip(OBJECTS.items(), follower.advance(frame), strict=True)):
+        for number, ((name, id_), logits) in enumerate(zip(loop.objects.items(), follower.advance(frame), strict=True)):
             if isinstance(follower, GatedFollower):
                 results[name].alone_confidence.append(float(follower.followed.confidence[0, number + 1]))
             truth, mask = (loop.ids[at] == id_).cpu().numpy(), on_grid(logits)
-            results[name].alone_dice.append(dice(mask, truth))
-            results[name].alone_area.append(float(mask.sum() / truth.sum()))
+            overlap = dice_of(mask, truth)
+            results[name].alone_dice.append(overlap)
+            results[name].alone_area.append(NO_DICE if np.isnan(overlap) else float(mask.sum() / truth.sum()))
 
 
 def click_until_good(
@@ -307,37 +328,53 @@ def click_until_good(
 
 
 Played = dict[str, dict[str, list[ObjectResult]]]
-"""Per follower and object, the results of each loop."""
+"""Per follower and row of the table (an object's name, with its set's where there are several), the results of each loop."""
 
 
 def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, most: int | None = None) -> Played:
-    """Plays all loops, or the first `most`, with each follower."""
-    played: Played = {name: {of: [] for of in OBJECTS} for name in followers}
-    for at in tqdm(range(len(loops.patients))[:most], desc="loops", mininterval=5):
+    """Plays all loops, or at most so many, with each follower."""
+    loops.require("following")
+    played: Played = {name: {} for name in followers}
+    for at in tqdm(loops.some(most), desc="loops", mininterval=5):
+        source = loops.sources[at]
         # Made on the CPU: the same on every machine.
-        loop = loops.make(at, TEST_SEED + at).to(net.encoder.device)
+        loop = loops.make(at, TEST_SEED + source.number).to(net.encoder.device)
         frames = encoded(net, loop.grey)
         for name, follower in followers.items():
             results = play(net, follower, loop, frames)
             play_alone(follower, loop, frames, results)
             for of, result in results.items():
-                played[name][of].append(result)
+                result.patient = f"{source.set_name} {source.patient}"
+                played[name].setdefault(loops.label(at, of), []).append(result)
     return played
 
 
+def mean_dice(results: Sequence[ObjectResult]) -> float:
+    """Mean over the loops of their mean Dice."""
+    return _mean([_mean(result.dice) for result in results])
+
+
 def means(results: Sequence[ObjectResult]) -> dict[str, float]:
-    """The table's columns: means over the loops. `alone_area` is that of the frame before the end-systolic one: that frame is
-    a warped image like all others."""
+    """The table's columns: means over the loops. `dice_systole` and `alone_area` are of loops made from pairs: Dice on the
+    middle frame, and the area on the frame before it, which is a warped image like all others."""
     drops = [drop for result in results for drop in result.drops]
-    return {
+    pairs = [(result, result.middle) for result in results if result.middle is not None]
+    columns = {
         "loops": float(len(results)),
-        "interventions": float(np.mean([result.interventions for result in results])),
-        "drop_before": float(np.mean(drops)) if drops else 0.0,
-        "clicks": float(np.mean([result.clicks for result in results])),
+        "interventions": _mean([result.interventions for result in results]),
+        "drop_before": _mean(drops) if drops else 0.0,
+        "clicks": _mean([result.clicks for result in results]),
         "clicks_each": sum(result.clicks for result in results) / max(len(drops), 1),
-        "first_clicks": float(np.mean([result.first_clicks for result in results])),
-        "dice": float(np.mean([np.mean(result.dice) for result in results])),
-        "dice_systole": float(np.mean([result.dice[MIDDLE - 1] for result in results])),
-        "alone_dice": float(np.mean([np.mean(result.alone_dice) for result in results])),
-        "alone_area": float(np.mean([result.alone_area[MIDDLE - 2] for result in results])),
+        "first_clicks": _mean([result.first_clicks for result in results]),
+        "dice": mean_dice(results),
+        "dice_systole": _mean([result.dice[middle - 1] for result, middle in pairs]),
+        "alone_dice": _mean([_mean(result.alone_dice) for result in results]),
+        "alone_area": _mean([result.alone_area[middle - 2] for result, middle in pairs]),
     }
+    return {name: value for name, value in columns.items() if not np.isnan(value)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those that are not NaN; NaN if all are."""
+    there = [value for value in values if not np.isnan(value)]
+    return float(np.mean(there)) if there else NO_DICE

@@ -1,7 +1,9 @@
 """Evaluation of networks on a split, with tables and plots."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,21 +11,25 @@ import matplotlib as mpl
 import numpy as np
 
 from sonotrace_models.data.embeddings import Embeddings
+from sonotrace_models.data.follow import CAMUS
 from sonotrace_models.data.hard import HardLoops
-from sonotrace_models.data.loops import MIDDLE, Loops
+from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.evaluate.boundaries import distances
 from sonotrace_models.evaluate.clicks import CLICKS_MAX, REPORTED_CLICKS, ClickResults, evaluate_clicks
 from sonotrace_models.evaluate.hard_report import evaluate_hard, hard_recipes
+from sonotrace_models.evaluate.intervals import interval
 from sonotrace_models.evaluate.loops import (
     ACCEPTED_DICE,
     Follower,
     GatedFollower,
+    ObjectResult,
     Played,
     RefinedFollower,
     RepromptFollower,
     TrackerFollower,
+    mean_dice,
     means,
     play_loops,
 )
@@ -41,7 +47,7 @@ import matplotlib.pyplot as plt
 BOUNDARIES_AT = (0, 1, 3, 10)
 """Numbers of clicks at which boundaries are measured; 0 is the box."""
 TEST_PATIENTS = Path(__file__).parent / "loops_test_patients.json"
-"""The patients of the test loops: fixed, with generator and seeds, before any tracker was trained."""
+"""The patients of CAMUS's test loops: fixed, with generator and seeds, before any tracker was trained."""
 PAPER_TABLE_2 = {
     "LV": {"interventions": 1.9, "drop_before": 0.017, "clicks": 1.0},
     "LA": {"interventions": 1.4, "drop_before": 0.018, "clicks": 1.0},
@@ -83,7 +89,7 @@ class ClicksConfig:
 
 @dataclass
 class CineConfig:
-    """Interventions on cardiac loops: the paper's table 2."""
+    """Interventions on loops, by object: the paper's table 2."""
 
     pack: Path = Path("work/pack")
     loops: Path = Path("work/loops")
@@ -95,13 +101,13 @@ class CineConfig:
     """Both networks in simulated int8."""
     split: Literal["train", "val", "test"] = "val"
     most: int | None = None
-    """Maximum number of loops; of hard loops, an even choice of so many."""
+    """Maximum number of loops, of all sets in turn; of hard loops, an even choice of so many."""
     checks_a_frame: int = OBJECTS
     """Objects that the segmenter checks on each frame, in turn."""
     turns: int = 0
     """Objects take turns as if there were at least so many."""
     hard: bool = False
-    """Hard loops (`loops --hard`) in the place of cardiac ones, without corrections."""
+    """Hard loops (`loops --hard`) in the place of ordinary ones, without corrections."""
     out: Path = Path("work/evaluation/cine")
 
 
@@ -304,7 +310,12 @@ def draw_clicks(evaluated: dict[str, ClickResults], path: Path, split: str) -> N
 
 
 def evaluate_cine(config: CineConfig) -> None:
-    """Plays loops with the tracker and with re-prompting; prints a table, writes `cine.json`, `cine.png` and `frames.png`."""
+    """Plays loops with the tracker and with re-prompting; prints a table with a row for each object's name, and set
+    where there are several; writes `cine.json`, `cine.png` and `frames.png`.
+
+    Raises:
+        DataError: there are no loops, or those of a public set's test split differ from those that were fixed beforehand.
+    """
     pack = Pack(config.pack)
     confidence = read_confidence(config.confidence) if config.confidence is not None else None
     device = fastest_device()
@@ -325,28 +336,39 @@ def evaluate_cine(config: CineConfig) -> None:
         if confidence is None:
             raise DataError("`cine --hard` needs `--confidence`: its table judges confidence, too")
         made = hard_recipes(config.loops, config.split)
+        if not made:
+            raise DataError(
+                f"{config.loops} has no hard loops of the {config.split} split: they need two patients of a set"
+            )
         every = -(-len(made) // (config.most or len(made)))
         evaluate_hard(student, gated, HardLoops(pack, loops), made[::every], config.out)
         return
-    if config.split == "test" and [patient.name for patient in loops.patients] != test_patients():
+    of_camus = [source.patient for source in loops.sources if source.set_name == CAMUS]
+    if config.split == "test" and of_camus and of_camus != test_patients():
         raise DataError(f"the test patients in {config.loops} differ from {TEST_PATIENTS}, which were fixed beforehand")
     played = play_loops(student, followers, loops, config.most)
-    tables = {name: {of: means(results) for of, results in found.items()} for name, found in played.items()}
-    keys = list(tables["tracker"]["LV"])
-    print(f"\n{'':24}" + "".join(f"{key:>15}" for key in keys))
-    for name, of in tables.items():
+    tables = {name: {of: _row(results) for of, results in found.items()} for name, found in played.items()}
+    shown = {**tables, "the paper, 4ch": PAPER_TABLE_2} if of_camus else tables
+    keys = list(dict.fromkeys(key for of in tables.values() for row in of.values() for key in row))
+    width = max(len(object_name) for of in shown.values() for object_name in of) + 1
+    print(f"\n{'':17}{'':{width}}" + "".join(f"{key:>15}" for key in keys))
+    for name, of in shown.items():
         for object_name, row in of.items():
-            print(f"{name:16} {object_name:7}" + "".join(f"{row[key]:15.3f}" for key in keys))
-    for object_name, row in PAPER_TABLE_2.items():
-        print(f"{'the paper, 4ch':16} {object_name:7}" + "".join(f"{row.get(key, float('nan')):15.3f}" for key in keys))
-    print(f"(the paper: {PAPER_CAVEAT})")
-    report: dict[str, Any] = {**tables, "paper": {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}}
+            cells = "".join(f"{row[key]:15.3f}" if key in row else f"{'-':>15}" for key in keys)
+            print(f"{name:16} {object_name:{width}}{cells}")
+    report: dict[str, Any] = {**tables}
+    if of_camus:
+        print(f"(the paper: {PAPER_CAVEAT})")
+        report["paper"] = {**PAPER_TABLE_2, "caveat": PAPER_CAVEAT}
     if confidence is not None:
         alone = [result for results in played["gated"].values() for result in results]
         dice_, of_masks = (np.concatenate([getattr(result, name) for result in alone]) for name in CONFIDENCE_OF)
+        is_there = ~np.isnan(dice_)
+        dice_, of_masks = dice_[is_there], of_masks[is_there]
         is_bad = dice_ < ACCEPTED_DICE
         report["auroc"] = auroc(is_bad, -of_masks)
-        report["flagged_right"] = float((of_masks < confidence.flagged_below)[~is_bad].mean())
+        flagged = (of_masks < confidence.flagged_below)[~is_bad]
+        report["flagged_right"] = float(flagged.mean()) if len(flagged) else 0.0
         print(
             f"\nconfidence: AUROC {report['auroc']:.3f}; {is_bad.mean():.1%} of {len(dice_)} masks are below 0.90; "
             f"{report['flagged_right']:.1%} of the others are flagged"
@@ -357,21 +379,27 @@ def evaluate_cine(config: CineConfig) -> None:
     draw_frames(played, config.out / "frames.png")
 
 
+def _row(results: Sequence[ObjectResult]) -> dict[str, float]:
+    """The columns of a row, and the interval of Dice by patients."""
+    low, high = interval(mean_dice, results)
+    return {**means(results), "dice_low": low, "dice_high": high}
+
+
 def test_patients() -> list[str]:
-    """Names of the patients of the test loops."""
+    """Names of the patients of CAMUS's test loops."""
     return [str(name) for name in json.loads(TEST_PATIENTS.read_text())]
 
 
 def draw_cine(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     """Bars: interventions, clicks per loop and Dice, for each follower and object."""
-    shown = ("interventions", "clicks", "dice", "dice_systole")
-    figure, axes = plt.subplots(1, len(shown), figsize=(3 * len(shown), 2.8))
     labels = list(next(iter(tables.values())))
+    shown = ("interventions", "clicks", "dice", "dice_systole")
+    figure, axes = plt.subplots(1, len(shown), figsize=(max(3.0, 0.9 * len(labels)) * len(shown), 2.8))
     for axis, key in zip(axes, shown, strict=True):
         width = 0.8 / len(tables)
         for at, (name, of) in enumerate(tables.items()):
             places = np.arange(len(labels)) + at * width
-            axis.bar(places, [of[label][key] for label in labels], width, label=name)
+            axis.bar(places, [of[label].get(key, float("nan")) for label in labels], width, label=name)
         axis.set_xticks(np.arange(len(labels)) + width * (len(tables) - 1) / 2, labels)
         axis.set_title(key, fontsize=9)
         if key.startswith("dice"):
@@ -387,19 +415,27 @@ def draw_frames(played: Played, path: Path) -> None:
     """Plots by frame of the loop: mean Dice before interventions, share of loops with an intervention, and area over the true
     one without interventions."""
     objects = list(next(iter(played.values())))
-    figure, axes = plt.subplots(3, len(objects), figsize=(4.5 * len(objects), 6.5), sharex=True, sharey="row")
+    figure, axes = plt.subplots(
+        3, len(objects), figsize=(4.5 * len(objects), 6.5), sharex="col", sharey="row", squeeze=False
+    )
     for column, of in enumerate(objects):
+        middle = next(iter(played.values()))[of][0].middle
         for name, found in played.items():
-            dice = np.array([result.dice for result in found[of]])
-            frames = np.arange(1, dice.shape[1] + 1)
-            axes[0, column].plot(frames, dice.mean(0), marker=".", label=name)
-            axes[1, column].plot(frames, (dice < ACCEPTED_DICE).mean(0), marker=".")
-            areas = np.array([result.alone_area for result in found[of]])
-            axes[2, column].plot(frames, areas.mean(0), marker=".")
+            dice, areas = (
+                np.array([*zip_longest(*(getattr(result, key) for result in found[of]), fillvalue=np.nan)])
+                for key in ("dice", "alone_area")
+            )
+            # Loops end at different frames, and objects leave: frames without any have no mean.
+            is_there = ~np.isnan(dice)
+            frames, (dice, areas) = np.flatnonzero(is_there.any(1)), (part[is_there.any(1)] for part in (dice, areas))
+            axes[0, column].plot(frames + 1, np.nanmean(dice, 1), marker=".", label=name)
+            below = (dice < ACCEPTED_DICE).sum(1) / (~np.isnan(dice)).sum(1)
+            axes[1, column].plot(frames + 1, below, marker=".")
+            axes[2, column].plot(frames + 1, np.nanmean(areas, 1), marker=".")
         axes[0, column].axhline(ACCEPTED_DICE, color="grey", linewidth=0.8)
         axes[0, column].set_title(of, fontsize=9)
         axes[2, column].axhline(1, color="grey", linewidth=0.8)
-        axes[2, column].set_xlabel(f"frame (end-systole: {MIDDLE})", fontsize=8)
+        axes[2, column].set_xlabel("frame" if middle is None else f"frame (the pair's second: {middle})", fontsize=8)
     axes[0, 0].set_ylabel("Dice", fontsize=8)
     axes[1, 0].set_ylabel("share of loops with an intervention", fontsize=8)
     axes[2, 0].set_ylabel("area over the true one, no interventions", fontsize=8)

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sonotrace_models.data.hard import HardLoops, Recipe, read_recipes
-from sonotrace_models.data.loops import LA, LV, Loops
+from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import SequenceSource, Shares
@@ -76,7 +76,7 @@ class ConfidenceConfig:
     hard_judged: int = 120
     """Hard loops of val, on which the threshold is chosen."""
     loops_fitted: int = 30
-    """Cardiac loops of the train split to fit on."""
+    """Loops of the train split to fit on, of all sets in turn."""
     sequences_fitted: int = 60
     """Deformed images and recordings of the train split to fit on, 16 frames each."""
     seed: int = 0
@@ -184,11 +184,11 @@ def of_hard_loops(hard: HardLoops, recipes: list[Recipe], device: torch.device) 
         yield Watched(loop.grey.to(device), loop.ids[:, None] == numbers[:, None, None], loop.visibility)
 
 
-def of_loops(loops: Loops, which: range, device: torch.device) -> Iterator[Watched]:
-    """Yields cardiac loops."""
+def of_loops(loops: Loops, which: list[int], device: torch.device) -> Iterator[Watched]:
+    """Yields loops."""
     for at in tqdm(which, desc="confidence, loops", mininterval=5):
-        loop = loops.make(at, TEST_SEED + at)
-        masks = torch.stack([loop.ids == id_ for id_ in (LV, LA)], 1)
+        loop = loops.make(at, TEST_SEED + loops.sources[at].number)
+        masks = torch.stack([loop.ids == id_ for id_ in loop.objects.values()], 1)
         yield Watched(loop.grey.to(device), masks, torch.ones(masks.shape[:2]))
 
 
@@ -283,7 +283,7 @@ def train_confidence(config: ConfidenceConfig) -> None:
 
     def sequences(part: int) -> Iterator[Watched]:
         yield from of_hard_loops(HardLoops(pack, train), recipes[part::2], device)
-        yield from of_loops(train, range(part, min(config.loops_fitted, len(train.patients)), 2), device)
+        yield from of_loops(train, train.some(config.loops_fitted)[part::2], device)
         yield from of_sequences(source, (config.sequences_fitted + 1 - part) // 2)
 
     by_truth = watch(net, tracker, sequences(0), config.seed)

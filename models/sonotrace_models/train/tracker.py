@@ -16,7 +16,7 @@ from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares
-from sonotrace_models.evaluate.loops import OBJECTS, RefinedFollower, means, play_loops
+from sonotrace_models.evaluate.loops import RefinedFollower, means, play_loops
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.evidence import overlap
 from sonotrace_models.nets.following import Following
@@ -59,7 +59,7 @@ class TrackerConfig:
     gated_share: float = 0.85
     """Share of steps with hard loops in which masks that have become wrong are not learnt from, as in use."""
     validated_loops: int = 12
-    """Cardiac loops of val, and as many hard ones with a share of hard loops, that weights are judged by."""
+    """Loops of val, of all sets in turn, and as many hard ones with a share of hard loops, that weights are judged by."""
     shares: Shares = field(default_factory=Shares)
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=6000, learning_rate=4e-4, weight_decay=0.05))
 
@@ -255,7 +255,7 @@ def train_tracker(config: TrackerConfig) -> None:
             for key, value in means(results).items()
             if key in ("dice", "interventions", "dice_systole")
         }
-        score = float(np.mean([figures[f"{name}_dice"] for name in OBJECTS]))
+        score = float(np.mean([value for name, value in figures.items() if name.endswith("_dice")]))
         if hard:
             figures["hard_dice"] = float(np.mean([hard_dice(run.kept, student, loop) for loop in hard]))
             score = (score + figures["hard_dice"]) / 2
