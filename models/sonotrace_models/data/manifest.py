@@ -44,11 +44,11 @@ class Row:
     split: str
     """`train`, `val` or `test`."""
     group: str
-    """Patient or case: the unit of the split."""
+    """Patient or case: the unit of the split. Where it is empty, the recording or the image."""
     sequence: str
     """Name of the recording that this image is a frame of; empty for single images."""
     frame: int
-    """Frame number in the recording (or the cardiac phase of a pair), -1 for single images."""
+    """Frame number in the recording, -1 for single images. Two numbered frames are a pair."""
     line: int
     """Of the manifest, counted from 1."""
     licence: str = ""
@@ -104,7 +104,7 @@ def _row(path: Path, line: int, columns: list[str], values: list[str]) -> Row:
         set_name=set_name,
         name=name,
         split=split,
-        group=fields.get("group") or name,
+        group=fields.get("group") or fields.get("sequence") or name,
         sequence=fields.get("sequence") or "",
         frame=_frame(at, fields.get("frame") or ""),
         line=line,
