@@ -9,6 +9,8 @@ import torch
 from hearts import FOLLOW, LA, LV, Frames, heart, tube, write
 
 from sonotrace_models.data.fields import warp_ids
+from sonotrace_models.data.follow import Follow
+from sonotrace_models.data.hard import HardLoops
 from sonotrace_models.data.landmarks import LoopError, landmarks, outline, outline_landmarks
 from sonotrace_models.data.loops import (
     LATTICE,
@@ -22,6 +24,7 @@ from sonotrace_models.data.loops import (
 )
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.data.sequences import SequenceSource, Shares
 
 
 def test_the_field_maps_one_mask_onto_the_other() -> None:
@@ -133,6 +136,36 @@ def test_a_cine_is_used_as_it_is(loops: Loops) -> None:
     np.testing.assert_array_equal(loop.ids.numpy(), loops.pack.masks[items])
     assert loop.middle is None
     assert set(loop.numbered(4).unique().tolist()) == {0, 1, 2}
+
+
+def test_without_pairs_training_is_on_cines(loops: Loops) -> None:
+    source = SequenceSource(
+        loops.pack, loops, torch.Generator().manual_seed(0), np.random.default_rng(0), Shares(loops=1.0, runs=0.0)
+    )
+    assert source.draw(1, 4).scenes.max() <= 1
+    source.pairs = []
+    # Each frame of a cine is an image of its own.
+    assert source.draw(1, 4).scenes.tolist() == [[0, 1, 2, 3]]
+
+
+def test_loops_of_another_pack_are_refused(loops: Loops, tmp_path: Path) -> None:
+    (tmp_path / "loops_train.json").write_text(
+        json.dumps([{"set": "TUBES", "group": "nobody", "sequence": "", "field": None}])
+    )
+    with pytest.raises(DataError, match="another pack"):
+        Loops(tmp_path, loops.pack, "train")
+
+
+def test_hard_loops_follow_what_is_named(loops: Loops) -> None:
+    hard, index = HardLoops(loops.pack, loops), loops.sources[at(loops, "TUBES", "p1 rest")].images[1]
+    assert hard._numbered(index).max() == 2
+    hard.pack.named["TUBES"] = Follow({"disc": 200})
+    try:
+        numbered = hard._numbered(index)
+    finally:
+        del hard.pack.named["TUBES"]
+    np.testing.assert_array_equal(numbered == 1, hard.pack.masks[index] == 200)
+    assert numbered.max() == 1
 
 
 def test_the_outlines_of_a_pair_lie_on_each_other(loops: Loops) -> None:

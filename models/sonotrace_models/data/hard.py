@@ -29,7 +29,7 @@ from sonotrace_models.data.pack import Pack
 from sonotrace_models.data.scene import SIDE_MARGIN, Canvas, View, canvas_of, tissue, view_of
 
 PAIRS, OTHERS = 8, 4
-"""Loops of each kind: of each set with pairs of frames, and of each other set."""
+"""Loops of each kind: of each set with pairs of frames of two patients, and of each other set."""
 OBJECTS_MAX = 3
 OBJECT_AREA_MIN = 300
 """Pixels: smaller objects are not followed."""
@@ -247,11 +247,14 @@ def recipes(pack: Pack, loops: Loops | None, split: str) -> list[Recipe]:
             pairs.setdefault(source.set_name, []).append(pack.items[source.images[0]].name)
     for kind in KINDS:
         for set_name in pack.set_names:
-            there = pairs.get(set_name) or _images(pack, split, set_name)
             groups = {item.name: item.group for item in pack.items if item.set_name == set_name}
+            there = pairs.get(set_name, [])
+            has_pairs = len({groups[name] for name in there}) > 1
+            if not has_pairs:
+                there = _images(pack, split, set_name)
             # A different order for each kind, so that kinds do not share their images.
             numbers = np.random.default_rng(zlib.crc32(f"{kind} {set_name} {split}".encode()))
-            count = PAIRS if set_name in pairs else OTHERS
+            count = PAIRS if has_pairs else OTHERS
             for name in [there[at] for at in numbers.permutation(len(there))[:count]]:
                 others = [other for other in there if groups[other] != groups[name]]
                 if others:
@@ -262,12 +265,16 @@ def recipes(pack: Pack, loops: Loops | None, split: str) -> list[Recipe]:
 
 def _images(pack: Pack, split: str, set_name: str) -> list[str]:
     """Names of a set's images with an object that is large enough."""
-    found = []
-    for index in pack.select(split, [set_name]):
-        counts = np.bincount(np.asarray(pack.masks[index]).ravel(), minlength=256)
-        if counts[1:].max() >= OBJECT_AREA_MIN:
-            found.append(pack.items[index].name)
-    return sorted(found)
+    usable = [index for index in pack.select(split, [set_name]) if _areas(pack, index).max() >= OBJECT_AREA_MIN]
+    return sorted(pack.items[index].name for index in usable)
+
+
+def _areas(pack: Pack, index: int) -> npt.NDArray[np.int64]:
+    """[256]: pixels of each id of an image that may be followed: those that `loops.json` names, if it names the set."""
+    areas = np.bincount(np.asarray(pack.masks[index]).ravel(), minlength=256)
+    named = pack.named.get(pack.items[index].set_name)
+    allowed = list(named.objects.values()) if named is not None else list(range(1, 256))
+    return np.where(np.isin(np.arange(256), allowed), areas, 0)
 
 
 def read_recipes(path: Path) -> list[Recipe]:
@@ -354,16 +361,15 @@ class HardLoops:
 
     def _numbered(self, index: int) -> npt.NDArray[np.uint8]:
         """The ids of an image's objects to follow, numbered from 1: of a pair those of its loop, else the largest ones."""
-        mask = np.asarray(self.pack.masks[index])
-        counts = np.bincount(mask.ravel(), minlength=256)
         if self.loops is not None and index in self.pairs:
             chosen = list(self.loops.sources[self.pairs[index]].objects.values())
         else:
-            chosen = [int(id_) + 1 for id_ in np.argsort(-counts[1:], kind="stable")[:OBJECTS_MAX]]
-            chosen = [id_ for id_ in chosen if counts[id_] >= OBJECT_AREA_MIN]
+            areas = _areas(self.pack, index)
+            chosen = [int(id_) for id_ in np.argsort(-areas, kind="stable")[:OBJECTS_MAX]]
+            chosen = [id_ for id_ in chosen if areas[id_] >= OBJECT_AREA_MIN]
         table = np.zeros(256, np.uint8)
         table[chosen] = np.arange(1, len(chosen) + 1)
-        return table[mask]
+        return table[np.asarray(self.pack.masks[index])]
 
     def _motion(self, index: int, frames: int, generator: Generator, numbers: np.random.Generator) -> Tensor:
         """[frame, 256, 256, 2]: the tissue's own motion, as displacements in pixels of where it is found; 0 at first."""

@@ -223,6 +223,17 @@ class LoopSource:
         return FRAMES if self.is_pair else len(self.images)
 
 
+AGAIN = "run `python -m sonotrace_models loops` again"
+
+
+def _followed_again(path: Path, pack: Pack, recording: Recording) -> Follow:
+    """What is followed in a recording that a list names."""
+    try:
+        return followed(pack, recording)
+    except LoopError as error:
+        raise DataError(f"{path} was made from another pack ({recording.group}: {error}): {AGAIN}") from error
+
+
 class Loops:
     """Loops of a split, set by set."""
 
@@ -242,10 +253,9 @@ class Loops:
         for listed in (Listed(**entry) for entry in json.loads(path.read_text())):
             key = (listed.set, listed.group, listed.sequence)
             if key not in there or (len(there[key].frames) == 2) != (listed.field is not None):
-                raise DataError(f"{path} was made from another pack: run `python -m sonotrace_models loops` again")
-            recording, number = there[key], counts[listed.set]
-            objects = followed(pack, recording).objects
-            self.sources.append(LoopSource(*key, objects, recording.frames, listed.field, number))
+                raise DataError(f"{path} was made from another pack: {AGAIN}")
+            objects = _followed_again(path, pack, there[key]).objects
+            self.sources.append(LoopSource(*key, objects, there[key].frames, listed.field, counts[listed.set]))
             counts[listed.set] += 1
         self.fields: npt.NDArray[np.float32] = np.load(folder / f"fields_{split}.npy", mmap_mode="r")
 

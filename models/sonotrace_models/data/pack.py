@@ -79,7 +79,9 @@ class Pack:
         self.normalisation = Normalisation(**head["normalisation"])
         self.images: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
         self.masks: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", mmap_mode="r")
-        self.follow = {**BUILT_IN, **read_follow(folder)}
+        self.named = read_follow(folder)
+        """What is followed in the sets that `loops.json` names."""
+        self.follow = {**BUILT_IN, **self.named}
         """What is followed in the loops of sets; of a set that is not named, all objects are."""
         if not len(self.items) == len(self.images) == len(self.masks):
             raise DataError(f"{folder}: {len(self.items)} items, {len(self.images)} images, {len(self.masks)} masks")

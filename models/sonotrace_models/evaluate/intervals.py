@@ -13,7 +13,9 @@ DRAWS = 1000
 class OfPatient(Protocol):
     """A result that belongs to a patient."""
 
-    patient: str
+    @property
+    def patient(self) -> str:
+        """Whose result it is."""
 
 
 Result = TypeVar("Result", bound=OfPatient)

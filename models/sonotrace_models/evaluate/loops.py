@@ -349,11 +349,6 @@ def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, m
     return played
 
 
-def mean_dice(results: Sequence[ObjectResult]) -> float:
-    """Mean over the loops of their mean Dice."""
-    return _mean([_mean(result.dice) for result in results])
-
-
 def means(results: Sequence[ObjectResult]) -> dict[str, float]:
     """The table's columns: means over the loops. `dice_systole` and `alone_area` are of loops made from pairs: Dice on the
     middle frame, and the area on the frame before it, which is a warped image like all others."""
@@ -361,20 +356,20 @@ def means(results: Sequence[ObjectResult]) -> dict[str, float]:
     pairs = [(result, result.middle) for result in results if result.middle is not None]
     columns = {
         "loops": float(len(results)),
-        "interventions": _mean([result.interventions for result in results]),
-        "drop_before": _mean(drops) if drops else 0.0,
-        "clicks": _mean([result.clicks for result in results]),
+        "interventions": mean_of([result.interventions for result in results]),
+        "drop_before": mean_of(drops) if drops else 0.0,
+        "clicks": mean_of([result.clicks for result in results]),
         "clicks_each": sum(result.clicks for result in results) / max(len(drops), 1),
-        "first_clicks": _mean([result.first_clicks for result in results]),
-        "dice": mean_dice(results),
-        "dice_systole": _mean([result.dice[middle - 1] for result, middle in pairs]),
-        "alone_dice": _mean([_mean(result.alone_dice) for result in results]),
-        "alone_area": _mean([result.alone_area[middle - 2] for result, middle in pairs]),
+        "first_clicks": mean_of([result.first_clicks for result in results]),
+        "dice": mean_of([mean_of(result.dice) for result in results]),
+        "dice_systole": mean_of([result.dice[middle - 1] for result, middle in pairs]),
+        "alone_dice": mean_of([mean_of(result.alone_dice) for result in results]),
+        "alone_area": mean_of([result.alone_area[middle - 2] for result, middle in pairs]),
     }
     return {name: value for name, value in columns.items() if not np.isnan(value)}
 
 
-def _mean(values: Sequence[float]) -> float:
-    """The mean of those that are not NaN; NaN if all are."""
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of values that are not NaN; NaN if all are."""
     there = [value for value in values if not np.isnan(value)]
     return float(np.mean(there)) if there else NO_DICE

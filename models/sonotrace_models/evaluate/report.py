@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -29,7 +29,7 @@ from sonotrace_models.evaluate.loops import (
     RefinedFollower,
     RepromptFollower,
     TrackerFollower,
-    mean_dice,
+    mean_of,
     means,
     play_loops,
 )
@@ -109,6 +109,13 @@ class CineConfig:
     hard: bool = False
     """Hard loops (`loops --hard`) in the place of ordinary ones, without corrections."""
     out: Path = Path("work/evaluation/cine")
+
+
+class LoopDice(NamedTuple):
+    """An object's mean Dice in a loop."""
+
+    patient: str
+    dice: float
 
 
 @dataclass
@@ -381,8 +388,11 @@ def evaluate_cine(config: CineConfig) -> None:
 
 def _row(results: Sequence[ObjectResult]) -> dict[str, float]:
     """The columns of a row, and the interval of Dice by patients."""
-    low, high = interval(mean_dice, results)
-    return {**means(results), "dice_low": low, "dice_high": high}
+    row = means(results)
+    if "dice" in row:
+        loops = [LoopDice(result.patient, mean_of(result.dice)) for result in results]
+        row["dice_low"], row["dice_high"] = interval(lambda drawn: mean_of([loop.dice for loop in drawn]), loops)
+    return row
 
 
 def test_patients() -> list[str]:

@@ -13,7 +13,7 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.pack import MIN_OBJECT_PX, Pack
 from sonotrace_models.data.sequences import Sequences, SequenceSource, Shares, origins_of
-from sonotrace_models.evaluate.loops import TEST_SEED
+from sonotrace_models.evaluate.loops import ENCODED_AT_ONCE, TEST_SEED
 from sonotrace_models.evaluate.protocol import dice
 from sonotrace_models.nets.encoder import Encoder, Textures
 from sonotrace_models.nets.layers import double
@@ -136,7 +136,8 @@ def validate(motion: Motion, encoder: Encoder, loops: Loops, most: int) -> dict[
     for at in tqdm(loops.some(most), desc="loops", mininterval=5):
         source = loops.sources[at]
         loop = loops.make(at, TEST_SEED + source.number).to(encoder.device)
-        textures = encoder.textures(encoder.normalise(loop.grey))
+        some = [encoder.textures(encoder.normalise(frames)) for frames in loop.grey.split(ENCODED_AT_ONCE)]
+        textures = Textures(*(torch.cat(parts) for parts in zip(*some, strict=True)))
         times = torch.arange(source.frames, device=encoder.device).float()
         origins = origins_of(loops.motion(at, times)) if source.is_pair else None
         where = {source.frames - 1: "end"} | ({loop.middle - 1: "systole"} if loop.middle is not None else {})
