@@ -7,7 +7,7 @@ import pytest
 from hearts import heart, tube, write
 
 from sonotrace_models.data.follow import BUILT_IN, CAMUS, Follow, Heart
-from sonotrace_models.data.manifest import DataError
+from sonotrace_models.data.manifest import DataError, read_manifest
 from sonotrace_models.data.pack import Pack, pack
 
 
@@ -87,6 +87,13 @@ def test_two_folders_must_agree(tmp_path: Path) -> None:
         (at / "loops.json").write_text(json.dumps({"TUBES": {"follow": {name: 7}}}))
     with pytest.raises(DataError, match=r"first/loops\.json and .*second/loops\.json differ about TUBES"):
         pack(folders, tmp_path / "pack")
+
+
+def test_frames_without_a_patient_are_one_recording(tmp_path: Path) -> None:
+    (tmp_path / "MANIFEST.csv").write_text(
+        "set,name,split,sequence,frame\nA,a,train,rest,0\nA,b,train,rest,1\nA,c,train,,"
+    )
+    assert [row.group for row in read_manifest(tmp_path)] == ["rest", "rest", "c"]
 
 
 @pytest.mark.parametrize(

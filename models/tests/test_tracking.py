@@ -17,6 +17,7 @@ from sonotrace_models.evaluate.loops import (
     RefinedFollower,
     TrackerFollower,
     encoded,
+    means,
     play,
     play_alone,
 )
@@ -287,6 +288,21 @@ def test_masks_without_interventions_are_compared_with_the_truth() -> None:
     np.testing.assert_allclose(results["LV"].alone_area[4], 10 / 6, rtol=0.02)
     np.testing.assert_allclose(results["LV"].alone_dice[4], 12 / 16, rtol=0.02)
     np.testing.assert_allclose(results["LV"].alone_area[5], 1, rtol=0.02)
+
+
+def test_frames_that_an_object_has_left_are_not_counted() -> None:
+    ids = torch.zeros(6, 256, 256)
+    ids[:, 40:140, 60:160], ids[:, 150:220, 60:160] = LV, LA
+    ids[2:4][ids[2:4] == LA] = 0
+    loop = Loop(torch.zeros(6, 1, 256, 256), ids, FOLLOW.objects)
+    results = {name: ObjectResult() for name in FOLLOW.objects}
+    play_alone(Unmoved(), loop, [frame(0)] * 6, results)
+    assert np.isnan(results["LA"].alone_dice).tolist() == [False, True, True, False, False]
+    results["LA"].dice = list(results["LA"].alone_dice)
+    row = means([results["LA"]])
+    assert row["dice"] > 0.99
+    # A cine has no middle frame with a truth of its own.
+    assert not {"dice_systole", "alone_area"} & row.keys()
 
 
 @torch.no_grad()
