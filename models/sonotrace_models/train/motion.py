@@ -164,8 +164,10 @@ def validate(motion: Motion, encoder: Encoder, loops: Loops, most: int) -> dict[
 
 def score_of(figures: dict[str, float]) -> float:
     """What weights are chosen by: the error of the motion or, with cines alone, whose motion is not known, Dice at the end."""
-    return -figures["off_px"] if "off_px" in figures else float(
-        np.mean([value for key, value in figures.items() if key != "val_loops"])
+    return (
+        -figures["off_px"]
+        if "off_px" in figures
+        else float(np.mean([value for key, value in figures.items() if key != "val_loops"]))
     )
 
 
