@@ -107,9 +107,10 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
 
     def evaluate(name: str, **options: object) -> dict[str, dict[str, dict[str, float]]]:
         evaluate_cine(CineConfig(packed, loops, student, second, confidence, out=tmp_path / name, **options))  # type: ignore[arg-type]
+        folder = tmp_path / name / str(options.get("split", "val"))
         for picture in ("cine.png", "frames.png"):
-            assert (tmp_path / name / picture).stat().st_size > 1000
-        report: dict[str, dict[str, dict[str, float]]] = json.loads((tmp_path / name / "cine.json").read_text())
+            assert (folder / picture).stat().st_size > 1000
+        report: dict[str, dict[str, dict[str, float]]] = json.loads((folder / "cine.json").read_text())
         return report
 
     report = evaluate("cine", most=2)
@@ -133,7 +134,7 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
     evaluate_cine(
         CineConfig(packed, loops, student, second, confidence, split="test", most=2, hard=True, out=tmp_path / "hard")
     )
-    hard = json.loads((tmp_path / "hard" / "hard.json").read_text())
+    hard = json.loads((tmp_path / "hard" / "test" / "hard.json").read_text())
     assert {result["set_name"] for result in hard["objects"]} == {"TUBES"}
 
 

@@ -109,6 +109,7 @@ class CineConfig:
     hard: bool = False
     """Hard loops (`loops --hard`) in the place of ordinary ones, without corrections."""
     out: Path = Path("work/evaluation/cine")
+    """Results go into its folder `SPLIT`."""
 
 
 class LoopDice(NamedTuple):
@@ -318,12 +319,13 @@ def draw_clicks(evaluated: dict[str, ClickResults], path: Path, split: str) -> N
 
 def evaluate_cine(config: CineConfig) -> None:
     """Plays loops with the tracker and with re-prompting; prints a table with a row for each object's name, and set
-    where there are several; writes `cine.json`, `cine.png` and `frames.png`.
+    where there are several; writes `SPLIT/cine.json`, `cine.png` and `frames.png`.
 
     Raises:
         DataError: there are no loops, or those of a public set's test split differ from those that were fixed beforehand.
     """
     pack = Pack(config.pack)
+    out = config.out / config.split
     confidence = read_confidence(config.confidence) if config.confidence is not None else None
     device = fastest_device()
     student = with_weights(SonoSamLite(), config.student).eval().to(device)
@@ -348,7 +350,7 @@ def evaluate_cine(config: CineConfig) -> None:
                 f"{config.loops} has no hard loops of the {config.split} split: they need two patients of a set"
             )
         every = -(-len(made) // (config.most or len(made)))
-        evaluate_hard(student, gated, HardLoops(pack, loops), made[::every], config.out)
+        evaluate_hard(student, gated, HardLoops(pack, loops), made[::every], out)
         return
     of_camus = [source.patient for source in loops.sources if source.set_name == CAMUS]
     if config.split == "test" and of_camus and of_camus != test_patients():
@@ -380,10 +382,10 @@ def evaluate_cine(config: CineConfig) -> None:
             f"\nconfidence: AUROC {report['auroc']:.3f}; {is_bad.mean():.1%} of {len(dice_)} masks are below 0.90; "
             f"{report['flagged_right']:.1%} of the others are flagged"
         )
-    config.out.mkdir(parents=True, exist_ok=True)
-    (config.out / "cine.json").write_text(json.dumps(report, indent=1))
-    draw_cine(tables, config.out / "cine.png")
-    draw_frames(played, config.out / "frames.png")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "cine.json").write_text(json.dumps(report, indent=1))
+    draw_cine(tables, out / "cine.png")
+    draw_frames(played, out / "frames.png")
 
 
 def _row(results: Sequence[ObjectResult]) -> dict[str, float]:
@@ -413,7 +415,8 @@ def draw_cine(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> Non
         axis.set_xticks(np.arange(len(labels)) + width * (len(tables) - 1) / 2, labels)
         axis.set_title(key, fontsize=9)
         if key.startswith("dice"):
-            axis.set_ylim(0.7, 1)
+            values = [row[key] for of in tables.values() for row in of.values() if key in row]
+            axis.set_ylim(max(0.0, min(values, default=0.0) - 0.1), 1)
         axis.tick_params(labelsize=8)
     axes[0].legend(fontsize=7)
     figure.tight_layout()

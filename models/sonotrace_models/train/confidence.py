@@ -138,9 +138,10 @@ def watch(
     sequences: Iterator[Watched],
     seed: int = 0,
     confidence: Confidence | None = None,
+    in_turn_share: float = 0.5,
 ) -> Seen:
     """Follows the masks that the simulated user makes on the first frame, without interventions: with the gate of a
-    `confidence`, or with three others.
+    `confidence`, or with three others; in a share of them, the segmenter checks the objects in turn.
 
     Raises:
         DataError: there is no sequence.
@@ -152,7 +153,7 @@ def watch(
         frames = encoded(net, sequence.grey)
         truths = sequence.masks.cpu().numpy()
         first = [click_until_good(net, frames[0].features, truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
-        in_turn = bool(numbers.random() < 0.5)
+        in_turn = bool(numbers.random() < in_turn_share)
         following = Following(net, tracker, None, 1 if in_turn else OBJECTS, int(numbers.integers(1, OBJECTS + 1)))
         following.start(frames[0].features, frames[0].grey, odds_with(first), present := present_of(first))
         absent_frames = [0.0] * count
@@ -290,7 +291,7 @@ def train_confidence(config: ConfidenceConfig) -> None:
     in_use = watch(net, tracker, sequences(1), config.seed, fit(by_truth))
     confidence = fit(Seen(*(np.concatenate(parts) for parts in zip(by_truth, in_use, strict=True))))
     recipes = spread(read_recipes(config.loops / "hard_val.json"), config.hard_judged)
-    judged = watch(net, tracker, of_hard_loops(HardLoops(pack, val), recipes, device), config.seed, confidence)
+    judged = watch(net, tracker, of_hard_loops(HardLoops(pack, val), recipes, device), config.seed, confidence, 0.0)
     confidence = with_threshold(confidence, judged)
     figures = figures_of(confidence, judged)
     print("on hard loops of val: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
