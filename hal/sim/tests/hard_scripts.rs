@@ -1,11 +1,11 @@
 //! The scripts of what happens in every examination: what each frame shows, what its truth says, and how visible each
 //! object is.
 
+mod common;
+
+use common::Uniform;
 use sonotrace_hal::command::PromptKind;
-use sonotrace_hal::geometry::Point;
 use sonotrace_sim::field::{Field, ScannedRegion};
-use sonotrace_sim::motion::Displacement;
-use sonotrace_sim::phantom::{Material, Phantom, ReferenceObject, Strand};
 use sonotrace_sim::scanner::Chain;
 use sonotrace_sim::script::{Delivery, Expected, Request, Scene, Script, ScriptedScan, Step};
 use sonotrace_sim::scripts::{SCRIPTS, text};
@@ -366,27 +366,6 @@ fn other_tissue_comes_in() {
     };
     // The speckle of blood is new with every number of veins.
     assert!(same(0) > 0.6 && same(20) < 0.3, "{} and {}", same(0), same(20));
-}
-
-/// The same tissue everywhere.
-struct Uniform;
-
-impl Phantom for Uniform {
-    fn material(&self, _: Point) -> Material {
-        Material { echo_db: 0.0, flows: false }
-    }
-
-    fn displacement(&self, _: Point) -> Displacement {
-        Displacement::default()
-    }
-
-    fn strands(&self) -> Vec<Strand> {
-        Vec::new()
-    }
-
-    fn objects(&self) -> Vec<ReferenceObject> {
-        Vec::new()
-    }
 }
 
 /// Tissue that a far slide has brought closer to the probe, or farther from it, has the brightness of tissue that was there.

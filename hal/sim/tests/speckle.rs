@@ -1,34 +1,15 @@
 //! The speckle of a uniform body has the statistics of fully developed speckle.
 
-use sonotrace_hal::geometry::{Linear, Point, Sector};
+mod common;
+
+use common::Uniform;
+use sonotrace_hal::geometry::{Linear, Sector};
 use sonotrace_sim::echo::Beam;
 use sonotrace_sim::field::Field;
-use sonotrace_sim::motion::{Displacement, Motion};
-use sonotrace_sim::phantom::{Material, Phantom, ReferenceObject, Strand};
+use sonotrace_sim::motion::Motion;
 use sonotrace_sim::scanner::{Chain, Scanner};
 use sonotrace_sim::scatter::Scatterers;
 use sonotrace_sim::shadow::ShadowMap;
-
-/// Plain muscle everywhere, at rest.
-struct Uniform;
-
-impl Phantom for Uniform {
-    fn material(&self, _: Point) -> Material {
-        Material { echo_db: 0.0, flows: false }
-    }
-
-    fn displacement(&self, _: Point) -> Displacement {
-        Displacement::default()
-    }
-
-    fn strands(&self) -> Vec<Strand> {
-        Vec::new()
-    }
-
-    fn objects(&self) -> Vec<ReferenceObject> {
-        Vec::new()
-    }
-}
 
 const SECTOR: Sector = Sector {
     lines: 128,

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 
 LOST_BELOW = 0.4
+"""Confidence, rule 1."""
 FOUND_FROM = 0.6
+"""Confidence, rule 1; higher, so that an object at the threshold is not lost and found on each frame."""
 HELD_FRAMES = 8
+"""Rule 3."""
 
 
 class Gate:
