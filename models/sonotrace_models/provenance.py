@@ -34,13 +34,14 @@ PACKAGED = {
     "ac478659865ea6363b07f029bf0467b0d4c844797c7b3aabd4f2acb9340956b9": "sonosamlite.safetensors",
     "4223120e35650ee911f97405dca8066c0835f3b716f3524f10ea1c613cabb848": "tracker.safetensors",
 }
-"""SHA-256 of the packaged weights: they were made before there were these records, so they are known by their content."""
+"""SHA-256 of packaged weights, also earlier ones, that were made before there were these records: they are known by their
+content."""
 STARTS = ("encoder", "motion")
 """Options with weights that a run starts from, if it has no `start`."""
 PUBLIC_ROLE = "public start or teacher"
 """Of LiteMedSAM."""
-OTHERS = ("student", "teacher")
-"""Options with weights that a run is trained on."""
+OTHERS = ("student", "teacher", "tracker")
+"""Options with weights that a stage learns from."""
 
 
 def use_of(licence: str) -> str:

@@ -59,7 +59,7 @@ def test_fitting_fails_if_all_masks_are_bad() -> None:
 def test_a_file_gives_the_same_confidence(tmp_path: Path) -> None:
     right, absent = Regression((1.0, -2.0), 0.5), Regression((0.25, 0.0), -3.0)
     confidence = Confidence(("iou", "gap"), right, absent, 0.3)
-    write_confidence(confidence, {"auroc": 0.9}, tmp_path / "confidence.json")
+    write_confidence(confidence, {"auroc": 0.9}, {}, tmp_path / "confidence.json")
     assert read_confidence(tmp_path / "confidence.json") == confidence
     found, gone = confidence.of({"gap": torch.tensor([1.0]), "iou": torch.tensor([2.0]), "other": torch.tensor([9.0])})
     torch.testing.assert_close(found, torch.tensor([0.5]).sigmoid())

@@ -103,7 +103,11 @@ def test_a_tracker_is_trained_trained_further_and_evaluated(
     make_hard_loops(Pack(packed), loops)
     assert {recipe.set_name for recipe in read_recipes(loops / "hard_test.json")} == {"TUBES"}
     train_confidence(ConfidenceConfig(packed, loops, student, second, confidence, 2, 1, 2, 1))
-    assert 0 < json.loads(confidence.read_text())["figures"]["auroc_0.9"] <= 1
+    fitted = json.loads(confidence.read_text())
+    assert 0 < fitted["figures"]["auroc_0.9"] <= 1
+    assert [part["role"] for part in fitted["provenance"]["made_from"]] == ["student", "tracker"]
+    train_confidence(ConfidenceConfig(packed, loops, student, second, confidence, 2, 1, 2, 1, workers=2))
+    assert json.loads(confidence.read_text())["right"] == fitted["right"]
 
     def evaluate(name: str, **options: object) -> dict[str, dict[str, dict[str, float]]]:
         evaluate_cine(CineConfig(packed, loops, student, second, confidence, out=tmp_path / name, **options))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from sonotrace_models.data.manifest import DataError
 from sonotrace_models.evaluate.hard import HardResult, as_text, hard_table, play_hard
 from sonotrace_models.evaluate.loops import GatedFollower
 from sonotrace_models.nets.sonosam import SonoSamLite
+from sonotrace_models.processes import results_of
 from sonotrace_models.train.confidence import SEEN_SHARE
 
 mpl.use("Agg")
@@ -54,20 +55,26 @@ def hard_recipes(folder: Path, split: str) -> list[Recipe]:
 
 
 def evaluate_hard(
-    net: SonoSamLite, follower: GatedFollower, hard: HardLoops, made: Sequence[Recipe], out: Path
+    net: SonoSamLite, follower: GatedFollower, hard: HardLoops, made: Sequence[Recipe], out: Path, workers: int = 0
 ) -> list[HardResult]:
-    """Plays hard loops. Prints the tables; writes `hard.json`, `hard.png`, `hard_confidence.png` and `hard_worst_KIND.png`."""
+    """Plays hard loops, in processes with `workers`. Prints the tables; writes `hard.json`, `hard.png`, `hard_confidence.png`
+    and `hard_worst_KIND.png`."""
     confidence = follower.following.confidence
     assert confidence is not None
-    results: list[HardResult] = []
-    worst: dict[str, list[tuple[float, npt.NDArray[np.uint8]]]] = {kind: [] for kind in KINDS}
-    for recipe in tqdm(made, desc="hard loops", mininterval=5):
+
+    def played(recipe: Recipe) -> tuple[list[HardResult], npt.NDArray[np.uint8]]:
         loop = hard.make(recipe)
         patient = f"{recipe.set_name} {hard.pack.items[hard.at[recipe.set_name, recipe.name]].group}"
         of_loop, shown = play_hard(net, follower, loop, recipe, patient)
+        return of_loop, strip(loop, shown)
+
+    results: list[HardResult] = []
+    worst: dict[str, list[tuple[float, npt.NDArray[np.uint8]]]] = {kind: [] for kind in KINDS}
+    found = tqdm(results_of(played, made, workers), "hard loops", len(made), mininterval=5)
+    for recipe, (of_loop, picture) in zip(made, found, strict=True):
         results += of_loop
         mean = float(np.nanmean([result.dice for result in of_loop]))
-        ranked = sorted([*worst[recipe.kind], (mean, strip(loop, shown))], key=lambda entry: entry[0])
+        ranked = sorted([*worst[recipe.kind], (mean, picture)], key=lambda entry: entry[0])
         worst[recipe.kind] = ranked[:WORST]
     table, judged = hard_table(results), confidence_table(results)
     print(f"\n{as_text(table)}\n\n{'AUROC':14} " + " ".join(f"{f'below {bad}':>12}" for bad in BAD_DICE))

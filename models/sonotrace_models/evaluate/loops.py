@@ -40,6 +40,7 @@ from sonotrace_models.nets.tracking import (
     shares_from,
     shares_of,
 )
+from sonotrace_models.processes import results_of
 
 ACCEPTED_DICE = 0.90
 """Below, the user intervenes (the paper's threshold)."""
@@ -331,19 +332,30 @@ Played = dict[str, dict[str, list[ObjectResult]]]
 """Per follower and row of the table (an object's name, with its set's where there are several), the results of each loop."""
 
 
-def play_loops(net: SonoSamLite, followers: dict[str, Follower], loops: Loops, most: int | None = None) -> Played:
-    """Plays all loops, or at most so many, with each follower."""
+def play_loops(
+    net: SonoSamLite, followers: dict[str, Follower], loops: Loops, most: int | None = None, workers: int = 0
+) -> Played:
+    """Plays all loops, or at most so many, with each follower; in processes with `workers`."""
     loops.require("following")
-    played: Played = {name: {} for name in followers}
-    for at in tqdm(loops.some(most), desc="loops", mininterval=5):
+
+    def each(at: int) -> dict[str, dict[str, ObjectResult]]:
         source = loops.sources[at]
         # Made on the CPU: the same on every machine.
         loop = loops.make(at, TEST_SEED + source.number).to(net.encoder.device)
         frames = encoded(net, loop.grey)
+        found = {}
         for name, follower in followers.items():
-            results = play(net, follower, loop, frames)
-            play_alone(follower, loop, frames, results)
-            for of, result in results.items():
+            found[name] = play(net, follower, loop, frames)
+            play_alone(follower, loop, frames, found[name])
+        return found
+
+    played: Played = {name: {} for name in followers}
+    chosen = loops.some(most)
+    results = tqdm(results_of(each, chosen, workers), "loops", len(chosen), mininterval=5)
+    for at, of_loop in zip(chosen, results, strict=True):
+        source = loops.sources[at]
+        for name, found in of_loop.items():
+            for of, result in found.items():
                 result.patient = f"{source.set_name} {source.patient}"
                 played[name].setdefault(loops.label(at, of), []).append(result)
     return played

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+import torch
 
 from sonotrace_models.data.embeddings import Embeddings
 from sonotrace_models.data.follow import CAMUS
@@ -108,6 +109,8 @@ class CineConfig:
     """Objects take turns as if there were at least so many."""
     hard: bool = False
     """Hard loops (`loops --hard`) in the place of ordinary ones, without corrections."""
+    workers: int = 0
+    """Processes on the CPU that play loops; 0 plays one after the other, on a GPU if there is one. The result is the same."""
     out: Path = Path("work/evaluation/cine")
     """Results go into its folder `SPLIT`."""
 
@@ -327,7 +330,7 @@ def evaluate_cine(config: CineConfig) -> None:
     pack = Pack(config.pack)
     out = config.out / config.split
     confidence = read_confidence(config.confidence) if config.confidence is not None else None
-    device = fastest_device()
+    device = fastest_device() if config.workers == 0 else torch.device("cpu")
     student = with_weights(SonoSamLite(), config.student).eval().to(device)
     tracker = with_weights(Tracker(), config.tracker).eval().to(device)
     if config.int8:
@@ -350,12 +353,12 @@ def evaluate_cine(config: CineConfig) -> None:
                 f"{config.loops} has no hard loops of the {config.split} split: they need two patients of a set"
             )
         every = -(-len(made) // (config.most or len(made)))
-        evaluate_hard(student, gated, HardLoops(pack, loops), made[::every], out)
+        evaluate_hard(student, gated, HardLoops(pack, loops), made[::every], out, config.workers)
         return
     of_camus = [source.patient for source in loops.sources if source.set_name == CAMUS]
     if config.split == "test" and of_camus and of_camus != test_patients():
         raise DataError(f"the test patients in {config.loops} differ from {TEST_PATIENTS}, which were fixed beforehand")
-    played = play_loops(student, followers, loops, config.most)
+    played = play_loops(student, followers, loops, config.most, config.workers)
     tables = {name: {of: _row(results) for of, results in found.items()} for name, found in played.items()}
     shown = {**tables, "the paper, 4ch": PAPER_TABLE_2} if of_camus else tables
     keys = list(dict.fromkeys(key for of in tables.values() for row in of.values() for key in row))

@@ -7,6 +7,7 @@ Two logistic regressions. `right` is for a Dice of at least 0.90 with the truth;
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,10 +50,10 @@ class Confidence:
         return self.right.of(columns), self.absent.of(columns)
 
 
-def write_confidence(confidence: Confidence, figures: dict[str, float], path: Path) -> None:
-    """Writes the regressions, and figures that tell how good they are."""
+def write_confidence(confidence: Confidence, figures: dict[str, float], record: dict[str, Any], path: Path) -> None:
+    """Writes the regressions, figures that tell how good they are, and the record of where they come from."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**asdict(confidence), "figures": figures}, indent=1))
+    path.write_text(json.dumps({**asdict(confidence), "figures": figures, "provenance": record}, indent=1))
 
 
 def read_confidence(path: Path) -> Confidence:

@@ -6,8 +6,9 @@ is what that gate let through. The segmenter checks on each frame or in turn, so
 at least half of the object shows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
+from sonotrace_models import provenance
 from sonotrace_models.data.hard import HardLoops, Recipe, read_recipes
 from sonotrace_models.data.loops import Loops
 from sonotrace_models.data.manifest import DataError
@@ -44,6 +46,7 @@ from sonotrace_models.nets.evidence import EVIDENCE
 from sonotrace_models.nets.following import Following
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, OBJECTS, Tracker
+from sonotrace_models.processes import results_of
 from sonotrace_models.weights import with_weights
 
 SEEN_SHARE = 0.5
@@ -79,6 +82,9 @@ class ConfidenceConfig:
     """Loops of the train split to fit on, of all sets in turn."""
     sequences_fitted: int = 60
     """Deformed images and recordings of the train split to fit on, 16 frames each."""
+    workers: int = 0
+    """Processes on the CPU that follow sequences; 0 follows them one after the other, on a GPU if there is one. The result is
+    the same."""
     seed: int = 0
 
 
@@ -131,77 +137,105 @@ class Seen(NamedTuple):
         return self.absent_frames >= ABSENT_FROM
 
 
-@torch.no_grad()
+Source = Callable[[], Watched | None]
+"""Makes a sequence; none if it has no object."""
+Row = tuple[list[float], float, float, float]
+"""A mask, with the columns of `Seen`."""
+
+
 def watch(
     net: SonoSamLite,
     tracker: Tracker,
-    sequences: Iterator[Watched],
+    sources: Sequence[Source],
     seed: int = 0,
     confidence: Confidence | None = None,
     in_turn_share: float = 0.5,
+    workers: int = 0,
 ) -> Seen:
     """Follows the masks that the simulated user makes on the first frame, without interventions: with the gate of a
-    `confidence`, or with three others; in a share of them, the segmenter checks the objects in turn.
+    `confidence`, or with three others; in a share of the sequences, the segmenter checks the objects in turn.
 
     Raises:
         DataError: there is no sequence.
     """
-    numbers = np.random.default_rng(seed)
-    rows: list[tuple[list[float], float, float, float]] = []
-    for at, sequence in enumerate(sequences):
-        count = sequence.masks.shape[1]
-        frames = encoded(net, sequence.grey)
-        truths = sequence.masks.cpu().numpy()
-        first = [click_until_good(net, frames[0].features, truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
-        in_turn = bool(numbers.random() < in_turn_share)
-        following = Following(net, tracker, None, 1 if in_turn else OBJECTS, int(numbers.integers(1, OBJECTS + 1)))
-        following.start(frames[0].features, frames[0].grey, odds_with(first), present := present_of(first))
-        absent_frames = [0.0] * count
-        for frame, truth, shown in zip(frames[1:], truths[1:], sequence.visibility[1:].tolist(), strict=True):
-            found = following.find(frame.features, frame.grey)
-            evidence = torch.stack([found.evidence[name] for name in EVIDENCE], -1)[0, 1 : count + 1].tolist()
-            trusted = torch.zeros(1, IDS, dtype=torch.bool, device=frame.grey.device)
-            for number, logits in enumerate(objects_of(found.odds, present)):
-                is_there = truth[number].sum() >= VISIBLE_PX
-                overlap = dice(on_grid(logits), truth[number]) if is_there else float("nan")
-                is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
-                is_mistaken = at % 3 == 1 and numbers.random() < MISTAKEN_SHARE
-                trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
-                absent_frames[number] = 0 if is_there else absent_frames[number] + 1
-                rows.append((evidence[number], overlap, shown[number], absent_frames[number]))
-            if confidence is not None:
-                trusted = following.gate.judge(confidence.of(found.evidence)[0])
-            following.remember(trusted)
+
+    def masks_of(numbered: tuple[int, Source]) -> list[Row]:
+        at, make = numbered
+        sequence = make()
+        if sequence is None:
+            return []
+        return _followed(net, tracker, sequence, at, np.random.default_rng([seed, at]), confidence, in_turn_share)
+
+    found = results_of(masks_of, list(enumerate(sources)), workers)
+    rows = [row for of_one in tqdm(found, "confidence", len(sources), mininterval=5) for row in of_one]
     if not rows:
         raise DataError("there is no sequence to learn confidence from: make loops, or choose more of them")
     return Seen(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def of_hard_loops(hard: HardLoops, recipes: list[Recipe], device: torch.device) -> Iterator[Watched]:
-    """Yields hard loops."""
-    for recipe in tqdm(recipes, desc="confidence, hard loops", mininterval=5):
-        loop = hard.make(recipe)
-        numbers = torch.arange(1, loop.visibility.shape[1] + 1)
-        yield Watched(loop.grey.to(device), loop.ids[:, None] == numbers[:, None, None], loop.visibility)
+@torch.no_grad()
+def _followed(
+    net: SonoSamLite,
+    tracker: Tracker,
+    sequence: Watched,
+    at: int,
+    numbers: np.random.Generator,
+    confidence: Confidence | None,
+    in_turn_share: float,
+) -> list[Row]:
+    """The masks of sequence number `at`."""
+    rows: list[Row] = []
+    device = net.encoder.device
+    count = sequence.masks.shape[1]
+    frames = encoded(net, sequence.grey.to(device))
+    truths = sequence.masks.numpy()
+    first = [click_until_good(net, frames[0].features, truth, None, FIRST_CLICKS_MAX)[0] for truth in truths[0]]
+    in_turn = bool(numbers.random() < in_turn_share)
+    following = Following(net, tracker, None, 1 if in_turn else OBJECTS, int(numbers.integers(1, OBJECTS + 1)))
+    following.start(frames[0].features, frames[0].grey, odds_with(first), present := present_of(first))
+    absent_frames = [0.0] * count
+    for frame, truth, shown in zip(frames[1:], truths[1:], sequence.visibility[1:].tolist(), strict=True):
+        found = following.find(frame.features, frame.grey)
+        evidence = torch.stack([found.evidence[name] for name in EVIDENCE], -1)[0, 1 : count + 1].tolist()
+        trusted = torch.zeros(1, IDS, dtype=torch.bool, device=device)
+        for number, logits in enumerate(objects_of(found.odds, present)):
+            is_there = truth[number].sum() >= VISIBLE_PX
+            overlap = dice(on_grid(logits), truth[number]) if is_there else float("nan")
+            is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
+            is_mistaken = at % 3 == 1 and numbers.random() < MISTAKEN_SHARE
+            trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
+            absent_frames[number] = 0 if is_there else absent_frames[number] + 1
+            rows.append((evidence[number], overlap, shown[number], absent_frames[number]))
+        if confidence is not None:
+            trusted = following.gate.judge(confidence.of(found.evidence)[0])
+        following.remember(trusted)
+    return rows
 
 
-def of_loops(loops: Loops, which: list[int], device: torch.device) -> Iterator[Watched]:
-    """Yields loops."""
-    for at in tqdm(which, desc="confidence, loops", mininterval=5):
-        loop = loops.make(at, TEST_SEED + loops.sources[at].number)
-        masks = torch.stack([loop.ids == id_ for id_ in loop.objects.values()], 1)
-        yield Watched(loop.grey.to(device), masks, torch.ones(masks.shape[:2]))
+def of_hard_loop(hard: HardLoops, recipe: Recipe) -> Watched:
+    """A hard loop."""
+    loop = hard.make(recipe)
+    numbers = torch.arange(1, loop.visibility.shape[1] + 1)
+    return Watched(loop.grey, loop.ids[:, None] == numbers[:, None, None], loop.visibility)
 
 
-def of_sequences(source: SequenceSource, count: int) -> Iterator[Watched]:
-    """Yields sequences as in training."""
-    for _ in tqdm(range(count), desc="confidence, sequences", mininterval=5):
-        drawn = source.draw(1, 16)
-        ids = drawn.ids[0]
-        there = [id_ for id_ in range(1, IDS) if (ids[0] == id_).sum() >= VISIBLE_PX]
-        if there:
-            masks = torch.stack([ids == id_ for id_ in there], 1)
-            yield Watched(drawn.grey[0][:, None], masks, torch.ones(masks.shape[:2]))
+def of_loop(loops: Loops, at: int) -> Watched:
+    """A loop."""
+    loop = loops.make(at, TEST_SEED + loops.sources[at].number)
+    masks = torch.stack([loop.ids == id_ for id_ in loop.objects.values()], 1)
+    return Watched(loop.grey, masks, torch.ones(masks.shape[:2]))
+
+
+def of_sequence(pack: Pack, seed: int) -> Watched | None:
+    """A deformed image or a recording, as in training."""
+    generator, numbers = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    drawn = SequenceSource(pack, None, generator, numbers, Shares(loops=0)).draw(1, 16)
+    ids = drawn.ids[0]
+    there = [id_ for id_ in range(1, IDS) if (ids[0] == id_).sum() >= VISIBLE_PX]
+    if not there:
+        return None
+    masks = torch.stack([ids == id_ for id_ in there], 1)
+    return Watched(drawn.grey[0][:, None], masks, torch.ones(masks.shape[:2]))
 
 
 def fit(seen: Seen) -> Confidence:
@@ -273,26 +307,25 @@ def spread(recipes: list[Recipe], most: int) -> list[Recipe]:
 def train_confidence(config: ConfidenceConfig) -> None:
     """Runs the stage: fits on the train split, chooses the threshold and reports on val."""
     pack = Pack(config.pack)
-    device = fastest_device()
+    device = fastest_device() if config.workers == 0 else torch.device("cpu")
     net = with_weights(SonoSamLite(), config.student).eval().to(device)
     tracker = with_weights(Tracker(), config.tracker).eval().to(device)
     train, val = (Loops(config.loops, pack, split) for split in ("train", "val"))
-    generator, numbers = torch.Generator(device).manual_seed(config.seed), np.random.default_rng(config.seed)
-    source = SequenceSource(pack, None, generator, numbers, Shares(loops=0))
-
+    hard = HardLoops(pack, train)
     recipes = spread(read_recipes(config.loops / "hard_train.json"), config.hard_fitted)
-
-    def sequences(part: int) -> Iterator[Watched]:
-        yield from of_hard_loops(HardLoops(pack, train), recipes[part::2], device)
-        yield from of_loops(train, train.some(config.loops_fitted)[part::2], device)
-        yield from of_sequences(source, (config.sequences_fitted + 1 - part) // 2)
-
-    by_truth = watch(net, tracker, sequences(0), config.seed)
-    in_use = watch(net, tracker, sequences(1), config.seed, fit(by_truth))
+    sources: list[Source] = [
+        *(partial(of_hard_loop, hard, recipe) for recipe in recipes),
+        *(partial(of_loop, train, at) for at in train.some(config.loops_fitted)),
+        *(partial(of_sequence, pack, config.seed + number) for number in range(config.sequences_fitted)),
+    ]
+    by_truth = watch(net, tracker, sources[::2], config.seed, workers=config.workers)
+    in_use = watch(net, tracker, sources[1::2], config.seed, fit(by_truth), workers=config.workers)
     confidence = fit(Seen(*(np.concatenate(parts) for parts in zip(by_truth, in_use, strict=True))))
+    hard = HardLoops(pack, val)
     recipes = spread(read_recipes(config.loops / "hard_val.json"), config.hard_judged)
-    judged = watch(net, tracker, of_hard_loops(HardLoops(pack, val), recipes, device), config.seed, confidence, 0.0)
+    sources = [partial(of_hard_loop, hard, recipe) for recipe in recipes]
+    judged = watch(net, tracker, sources, config.seed, confidence, 0.0, config.workers)
     confidence = with_threshold(confidence, judged)
     figures = figures_of(confidence, judged)
     print("on hard loops of val: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-    write_confidence(confidence, figures, config.out)
+    write_confidence(confidence, figures, provenance.of_stage(config), config.out)
