@@ -1,5 +1,6 @@
 """Tracking in fixed memory, and the evaluation of loops."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ from sonotrace_models.evaluate.loops import (
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, LABELS, MASK_SIDE, SLOTS, TOKENS, Tracker
-from sonotrace_models.nets.tracking import Tracking, odds_of, shares_from, shares_of
+from sonotrace_models.nets.tracking import ANCHOR, Tracking, odds_of, shares_from, shares_of
 
 
 def features(seed: int) -> Features:
@@ -77,7 +78,7 @@ def test_frames_that_are_not_trusted_leave_no_trace() -> None:
     trusted = torch.ones(1, IDS, dtype=torch.bool)
 
     def tracked(frames: Sequence[tuple[int, bool]]) -> Tensor:
-        tracking = Tracking(tracker, 1, torch.device("cpu"), kept_every=2, anchored_every=3)
+        tracking = Tracking(tracker, 1, torch.device("cpu"), kept_every=2, anchored_every=3, anchor_dice=math.inf)
         tracking.refer(features(0), shares())
         for seed, is_trusted in frames:
             logits = tracking.find(features(seed))
@@ -94,7 +95,7 @@ def test_frames_that_are_not_trusted_leave_no_trace() -> None:
 @torch.no_grad()
 def test_a_frame_does_not_know_the_objects_whose_masks_are_not_trusted() -> None:
     torch.manual_seed(0)
-    tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"), kept_every=2, anchored_every=2)
+    tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"), kept_every=2, anchored_every=2, anchor_dice=math.inf)
     tracking.refer(features(0), shares())
     everything = torch.ones(1, IDS, dtype=torch.bool)
     only_second = everything.clone()
@@ -117,7 +118,7 @@ def test_sequences_of_a_batch_are_trusted_one_by_one() -> None:
 
     def tracked(which: slice) -> Tensor:
         count = len(range(2)[which])
-        tracking = Tracking(tracker, count, torch.device("cpu"), kept_every=2, anchored_every=3)
+        tracking = Tracking(tracker, count, torch.device("cpu"), kept_every=2, anchored_every=3, anchor_dice=math.inf)
         both = [
             Features(*(torch.cat(parts) for parts in zip(features(at), features(at + 50), strict=True)))
             for at in range(8)
@@ -310,7 +311,7 @@ def test_motion_accumulates_until_there_is_a_new_anchor() -> None:
     torch.manual_seed(0)
     tracker = Tracker().eval()
     torch.nn.init.constant_(tracker.motion.coarse_flow.get_parameter("bias"), 0.75)
-    tracking = Tracking(tracker, 1, torch.device("cpu"), anchored_every=3)
+    tracking = Tracking(tracker, 1, torch.device("cpu"), anchored_every=3, anchor_dice=math.inf)
     tracking.refer(features(0), shares())
     reference = tracking._anchor
     assert (reference.so_far.flow == 0).all()
@@ -349,3 +350,40 @@ def test_masks_follow_the_motion() -> None:
 
     # A cell is two mask pixels wide.
     assert abs(centre(1.0) - centre(0.0) - 2) < 0.4
+
+
+@torch.no_grad()
+def test_the_anchor_is_kept_while_it_fits_what_is_trusted() -> None:
+    torch.manual_seed(0)
+    tracking = Tracking(Tracker().eval(), 1, torch.device("cpu"), anchored_every=2)
+    tracking.refer(features(0), shares())
+    everything = torch.ones(1, IDS, dtype=torch.bool)
+    reference = tracking._anchor
+    moved = shares().roll(40, 3)
+
+    def remember(frame: int, masks: Tensor, trusted: Tensor) -> None:
+        tracking.find(features(frame))
+        # Nothing has moved.
+        still_there = tracking._found.moved._replace(flow=torch.zeros_like(tracking._found.moved.flow))
+        tracking._found = tracking._found._replace(moved=still_there)
+        tracking.remember(masks, trusted)
+
+    for frame in range(1, 5):
+        remember(frame, shares(), everything)
+    assert tracking._anchor.shares is reference.shares
+    # A mask elsewhere that is not trusted says nothing.
+    remember(5, moved, ~everything)
+    assert tracking._anchor.shares is reference.shares
+    remember(6, moved, everything)
+    torch.testing.assert_close(tracking._anchor.shares, moved)
+    # An object that a frame with an anchor did not know gets one as soon as it is found again.
+    only_second = everything.clone()
+    only_second[0, 1] = False
+    remember(7, shares(), everything)
+    remember(8, shares(), only_second)
+    assert tracking._known[0, ANCHOR, :3].tolist() == [1, 0, 1]
+    remember(9, shares(), everything)
+    assert tracking.since_anchor == 1
+    remember(10, shares(), everything)
+    assert tracking.since_anchor == 0
+    assert tracking._known[0, ANCHOR, :3].tolist() == [1, 1, 1]

@@ -2,8 +2,9 @@
 
 Slot 0 of the long-term memory holds the reference, the frame on which tracking began. The other slots are a ring of frames:
 one in every few frames is stored, and each frame that the user corrected. The short-term memory is the previous frame. The
-anchor, whose masks are warped to later frames, is the reference at first. Later it is replaced at a fixed interval, and by
-each frame that the user corrected.
+anchor, whose masks are warped to later frames, is the reference at first. It is replaced by each frame that the user
+corrected, and by one with trusted masks that its own masks, warped, no longer fit: each replacement adds the errors of the
+masks so far.
 
 A mask that is not trusted is not learnt from: one that shrinks while its object is hidden would teach the tracker that there
 is no object. A frame without any trusted mask leaves all of this as it was, and the next frame is tracked from the last one
@@ -21,7 +22,9 @@ from torch import Tensor
 
 from sonotrace_models.nets.decoder import Decoder
 from sonotrace_models.nets.encoder import Features, Textures
-from sonotrace_models.nets.motion import Moved, still
+from sonotrace_models.nets.evidence import overlap
+from sonotrace_models.nets.layers import double
+from sonotrace_models.nets.motion import Moved, follow, still
 from sonotrace_models.nets.tracker import (
     IDS,
     KEY,
@@ -41,7 +44,10 @@ from sonotrace_models.prompts import carried_box
 KEPT_EVERY = 4
 """Interval in frames between memories that are stored."""
 ANCHORED_EVERY = 8
-"""Interval in frames between anchors: motion cannot be found once the anchor looks too different."""
+"""Minimum interval in frames between anchors."""
+ANCHOR_DICE = 0.7
+"""The anchor is replaced when its mask of an object, warped, has a lower Dice with the object's trusted mask: motion cannot be
+found once the anchor looks too different. Chosen on val."""
 REFINED_TRUST = 0.25
 """Weight of the segmenter's mask against the tracked mask; chosen on val."""
 SHORT, ANCHOR = SLOTS, SLOTS + 1
@@ -60,9 +66,11 @@ class Tracking:
         device: torch.device,
         kept_every: int = KEPT_EVERY,
         anchored_every: int = ANCHORED_EVERY,
+        anchor_dice: float = ANCHOR_DICE,
     ) -> None:
+        """`anchor_dice` of infinity replaces the anchor at each interval."""
         self.tracker = tracker
-        self.kept_every, self.anchored_every = kept_every, anchored_every
+        self.kept_every, self.anchored_every, self.anchor_dice = kept_every, anchored_every, anchor_dice
         widths = (KEY, WIDTH, WIDTH)
         self._slots = [
             Memory(*(torch.zeros(batch, TOKENS, width, device=device) for width in widths)) for _ in range(SLOTS)
@@ -151,9 +159,18 @@ class Tracking:
         self._know(SHORT, self._ids_of(objects), trusted)
         so_far = Moved(*(part.detach() for part in self._found.moved))
         self._anchor = self._anchor._replace(so_far=_chosen(trusted, so_far, self._anchor.so_far))
-        self._set_anchor(self._features, shares, so_far.step, trusted & (self._since_anchor >= self.anchored_every))
+        due = trusted & (self._since_anchor >= self.anchored_every)
+        if due.any():
+            due = due & self._anchor_fails(shares, objects)
+        self._set_anchor(self._features, shares, so_far.step, due)
         self._since_kept = self._since_kept + trusted
         self._store(trusted & (self._since_kept >= self.kept_every))
+
+    def _anchor_fails(self, shares: Tensor, objects: Tensor) -> Tensor:
+        """[batch] bool: the anchor does not know one of these objects, or its mask does not fit where motion says."""
+        warped = follow(self._anchor.shares, double(self._found.moved.flow))
+        fits = overlap(warped > 0.5, shares > 0.5) >= self.anchor_dice
+        return (objects & (self.present > 0) & ~(fits & (self._known[:, ANCHOR] > 0)))[:, 1:].any(1)
 
     def _ids_of(self, objects: Tensor) -> Tensor:
         """What a memory with some objects, [batch, 11] bool, knows: these, and the background."""

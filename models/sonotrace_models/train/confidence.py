@@ -55,13 +55,13 @@ VISIBLE_PX = 40
 """An object of fewer true pixels is absent."""
 BAD_DICE = 0.70
 """Masks below are wrong: they must be flagged."""
-FLAGGED_SHARE = 0.98
+FLAGGED_SHARE = 0.99
 """Share of wrong masks, of val, and of masks of absent objects, that are flagged."""
 ABSENT_FROM = 3
 """Absent objects must be flagged from this absent frame on."""
-TRUSTED_DICE = 0.8
+GATE_DICE = 0.8
 """The truth's gate trusts masks from this Dice on."""
-MISTAKEN_SHARE = 0.1
+GATE_MISTAKES = 0.1
 """Share of masks that the second gate mistakes."""
 
 
@@ -201,8 +201,8 @@ def _followed(
         for number, logits in enumerate(objects_of(found.odds, present)):
             is_there = truth[number].sum() >= VISIBLE_PX
             overlap = dice(on_grid(logits), truth[number]) if is_there else float("nan")
-            is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
-            is_mistaken = at % 3 == 1 and numbers.random() < MISTAKEN_SHARE
+            is_good = overlap >= GATE_DICE and shown[number] >= SEEN_SHARE
+            is_mistaken = at % 3 == 1 and numbers.random() < GATE_MISTAKES
             trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
             absent_frames[number] = 0 if is_there else absent_frames[number] + 1
             rows.append((evidence[number], overlap, shown[number], absent_frames[number]))

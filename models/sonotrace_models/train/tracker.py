@@ -1,5 +1,6 @@
 """Stage 3: the DeAOT tracker, on the student's frozen encoder."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,8 @@ class Unrolled(nn.Module):
         with torch.no_grad():
             flat = student.encoder(image.reshape(batch * frames, 1, *image.shape[2:]))
         features = [part.reshape(batch, frames, *part.shape[1:]) for part in flat]
-        tracking = Tracking(self.tracker, batch, image.device, kept_every, anchored_every)
+        # Anchors are replaced often, so that masks with errors are warped, too.
+        tracking = Tracking(self.tracker, batch, image.device, kept_every, anchored_every, math.inf)
         tracking.refer(Features(*(part[:, 0] for part in features)), shares_of(drawn.ids[:, 0]))
         losses, overlaps = [], []
         for frame in range(1, frames):
