@@ -1,12 +1,14 @@
 //! Normalisations.
 
 use super::fragment::{Fragment, find, int, ints};
-use super::{Rewritten, Rule, one};
+use super::{Outcome, Rewritten, Rule, one};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("LRN", &[], local_response),
     Rule::new("BatchNormalization", &[], training)
         .only_if(|node, _| find(node, "training_mode").is_some_and(|mode| mode.i != 0)),
+    Rule::new("GroupNormalization", &[], groups),
+    Rule::new("InstanceNormalization", &[], of_channels),
 ];
 
 /// Divides by a power of the mean square over neighbouring channels.
@@ -34,4 +36,28 @@ fn local_response(f: &mut Fragment<'_>) -> Rewritten {
 
 fn training(_: &mut Fragment<'_>) -> Rewritten {
     Err("training_mode is 1: export the network in evaluation mode".to_owned())
+}
+
+fn of_channels(f: &mut Fragment<'_>) -> Rewritten {
+    let channels = *f.shape(0)?.get(1).ok_or("its input has no axis of channels")?;
+    with_scales(f, channels, "channels")
+}
+
+/// Up to operator set 20, a scale is for a group.
+fn groups(f: &mut Fragment<'_>) -> Rewritten {
+    if f.opset > 20 {
+        return of_channels(f);
+    }
+    with_scales(f, usize::try_from(f.int("num_groups", 0)).unwrap_or(0), "groups")
+}
+
+/// tract broadcasts scales and shifts of another number of elements.
+fn with_scales(f: &mut Fragment<'_>, count: usize, unit: &str) -> Rewritten {
+    for (slot, name) in (1..f.node.input.len()).zip(["scale", "bias"]) {
+        let given = f.shape(slot)?;
+        if given != [count] {
+            return Err(format!("its {name} has shape {given:?}, its input has {count} {unit}"));
+        }
+    }
+    Ok(Outcome::AsIs)
 }

@@ -172,6 +172,28 @@ fn axes_that_an_input_does_not_have_are_refused() {
     assert_names(&message(&number.output("y")), &["LayerNormalization_0", "its input has 0 axes"]);
 }
 
+/// tract would broadcast them.
+#[test]
+fn scales_of_another_number_of_channels_are_refused() {
+    for (opset, op, scales, told) in [
+        (17, "InstanceNormalization", 1, "6 channels"),
+        (17, "InstanceNormalization", 4, "6 channels"),
+        (18, "GroupNormalization", 6, "2 groups"),
+        (21, "GroupNormalization", 1, "6 channels"),
+    ] {
+        let attributes = if op == "GroupNormalization" { vec![int("num_groups", 2)] } else { vec![] };
+        let graph = Onnx::opset(opset)
+            .input("x", &[1, 6, 4, 4])
+            .weights("w", &[scales])
+            .node(op, &["x", "w", "w"], &["y"], &attributes)
+            .output("y");
+        assert_names(
+            &message(&graph),
+            &[&format!("{op}_0"), &format!("its scale has shape [{scales}]"), told],
+        );
+    }
+}
+
 #[test]
 fn kernels_beyond_their_input_and_steps_of_zero_are_refused() {
     let image = || Onnx::default().input("x", &[1, 2, 4, 4]).weights("w", &[2, 2, 3, 3]);
