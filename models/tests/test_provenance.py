@@ -161,8 +161,8 @@ def test_a_run_is_not_resumed_on_other_data(data: Path, packed: Path, tmp_path: 
 
 
 def test_weights_without_a_record_are_read(tmp_path: Path) -> None:
-    assert of_weights(WEIGHTS / "tracker.safetensors") is None
-    with safe_open(WEIGHTS / "tracker.safetensors", "pt") as file:
+    assert of_weights(WEIGHTS / "sonosamlite.safetensors") is None
+    with safe_open(WEIGHTS / "sonosamlite.safetensors", "pt") as file:
         assert KEY not in (file.metadata() or {})
     (tmp_path / "bad.safetensors").write_text("no weights")
     with pytest.raises(DataError, match="is not a weights file"):

@@ -55,8 +55,9 @@ VISIBLE_PX = 40
 """An object of fewer true pixels is absent."""
 BAD_DICE = 0.70
 """Masks below are wrong: they must be flagged."""
-FLAGGED_SHARE = 0.99
-"""Share of wrong masks, of val, and of masks of absent objects, that are flagged."""
+FLAGGED_RIGHT_SHARE = 0.02
+"""Share of right masks, of val, that are flagged. There are many of these, so it gives a steadier threshold than a share of
+the wrong ones; wrong masks and those of absent objects have less confidence than nearly all of them."""
 ABSENT_FROM = 3
 """Absent objects must be flagged from this absent frame on."""
 GATE_DICE = 0.8
@@ -255,14 +256,12 @@ def fit(seen: Seen) -> Confidence:
 
 
 def with_threshold(confidence: Confidence, seen: Seen) -> Confidence:
-    """The same with the threshold at which enough of the wrong masks that were seen, and of absent objects, are flagged."""
+    """The same with the threshold at which a few of the right masks that were seen are flagged."""
     of_masks = confidence.right.of(torch.from_numpy(seen.evidence)).numpy()
-    thresholds = [
-        float(np.quantile(of_masks[which], FLAGGED_SHARE))
-        for which in (seen.is_wrong, seen.is_long_absent)
-        if which.any()
-    ]
-    return replace(confidence, flagged_below=max(thresholds, default=confidence.flagged_below))
+    is_right = seen.is_judged & seen.is_right
+    if not is_right.any():
+        return confidence
+    return replace(confidence, flagged_below=float(np.quantile(of_masks[is_right], FLAGGED_RIGHT_SHARE)))
 
 
 def _regression(evidence: npt.NDArray[np.float64], is_so: npt.NDArray[np.bool_]) -> Regression:
