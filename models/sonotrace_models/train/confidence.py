@@ -230,7 +230,10 @@ def of_loop(loops: Loops, at: int) -> Watched:
 def of_sequence(pack: Pack, seed: int) -> Watched | None:
     """A deformed image or a recording, as in training."""
     generator, numbers = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-    drawn = SequenceSource(pack, None, generator, numbers, Shares(loops=0)).draw(1, 16)
+    # Part of the augmentation draws from PyTorch's own generator.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn = SequenceSource(pack, None, generator, numbers, Shares(loops=0)).draw(1, 16)
     ids = drawn.ids[0]
     there = [id_ for id_ in range(1, IDS) if (ids[0] == id_).sum() >= VISIBLE_PX]
     if not there:
