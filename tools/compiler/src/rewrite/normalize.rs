@@ -1,12 +1,11 @@
 //! Normalisations.
 
-use super::fragment::{Fragment, find, int, ints};
+use super::fragment::{Fragment, int, ints};
 use super::{Outcome, Rewritten, Rule, one};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("LRN", &[], local_response),
-    Rule::new("BatchNormalization", &[], training)
-        .only_if(|node, _| find(node, "training_mode").is_some_and(|mode| mode.i != 0)),
+    Rule::new("BatchNormalization", &[], batch),
     Rule::new("GroupNormalization", &[], groups),
     Rule::new("InstanceNormalization", &[], of_channels),
 ];
@@ -34,8 +33,36 @@ fn local_response(f: &mut Fragment<'_>) -> Rewritten {
     one(f.op("Mul", &[&x, &factor], &[]))
 }
 
-fn training(_: &mut Fragment<'_>) -> Rewritten {
-    Err("training_mode is 1: export the network in evaluation mode".to_owned())
+/// A factor and a term for each channel. tract reads weights of any number of channels where the input has one axis.
+fn batch(f: &mut Fragment<'_>) -> Rewritten {
+    if f.int("training_mode", 0) != 0 {
+        return Err("training_mode is 1: export the network in evaluation mode".to_owned());
+    }
+    if f.opset < 7 && f.int("is_test", 0) == 0 {
+        return Err("is_test is 0: export the network in evaluation mode".to_owned());
+    }
+    let shape = f.shape(0)?;
+    // "The op also accepts single dimension input of size N in which case C is assumed to be 1" (the standard).
+    let channels = shape.get(1).copied().unwrap_or(1);
+    for (slot, name) in (1..).zip(["scale", "bias", "mean", "variance"]) {
+        let given = f.shape(slot)?;
+        if given != [channels] {
+            return Err(format!("its {name} has shape {given:?}, its input has {channels} channels"));
+        }
+    }
+    let epsilon = f.float("epsilon", 1e-5);
+    let epsilon = f.number(epsilon);
+    let [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map(|slot| f.input(slot));
+    let deviation = f.op("Add", &[&variance, &epsilon], &[]);
+    let deviation = f.op("Sqrt", &[&deviation], &[]);
+    let factor = f.op("Div", &[&scale, &deviation], &[]);
+    let term = f.op("Mul", &[&mean, &factor], &[]);
+    let term = f.op("Sub", &[&bias, &term], &[]);
+    let places = vec![1; shape.len().saturating_sub(2)];
+    let of_channels = [&[channels], &places[..]].concat();
+    let [factor, term] = [factor, term].map(|value| f.reshape(&value, &of_channels));
+    let scaled = f.op("Mul", &[&x, &factor], &[]);
+    one(f.op("Add", &[&scaled, &term], &[]))
 }
 
 fn of_channels(f: &mut Fragment<'_>) -> Rewritten {

@@ -1,7 +1,7 @@
 //! Graphs that cannot be compiled give errors that name the cause.
 
 use sonotrace_compiler::{CompileError, Options, Weights, compile, compile_graphs};
-use sonotrace_tests::onnx::{self, Dim, Onnx, int, ints, text};
+use sonotrace_tests::onnx::{self, AttributeProto, Dim, Onnx, int, ints, text};
 use std::path::PathBuf;
 
 fn message(graph: &Onnx) -> String {
@@ -192,6 +192,37 @@ fn scales_of_another_number_of_channels_are_refused() {
             &[&format!("{op}_0"), &format!("its scale has shape [{scales}]"), told],
         );
     }
+}
+
+/// tract would read weights of any number of channels where the input has one axis.
+#[test]
+fn weights_of_a_batch_normalisation_are_held_to_its_channels() {
+    let of_set = |opset: i64, shape: &[usize], weights: [usize; 4], attributes: &[AttributeProto]| {
+        let names = ["w", "b", "m", "v"];
+        let graph =
+            names.iter().zip(weights).fold(Onnx::opset(opset).input("x", shape), |graph, (name, count)| {
+                graph.floats(name, &[count], &vec![0.5; count])
+            });
+        graph.node("BatchNormalization", &["x", "w", "b", "m", "v"], &["y"], attributes).output("y")
+    };
+    let normal = |shape: &[usize], weights: [usize; 4]| of_set(17, shape, weights, &[]);
+    for (shape, weights, told) in [
+        (&[5][..], [3; 4], "its scale has shape [3], its input has 1 channels"),
+        (&[2, 3, 4], [1; 4], "its scale has shape [1], its input has 3 channels"),
+        (&[2, 3, 4], [3, 1, 3, 3], "its bias has shape [1], its input has 3 channels"),
+        (&[2, 3, 4], [3, 3, 4, 3], "its mean has shape [4], its input has 3 channels"),
+        (&[2, 3, 4], [3, 3, 3, 1], "its variance has shape [1], its input has 3 channels"),
+    ] {
+        assert_names(&message(&normal(shape, weights)), &["BatchNormalization_0", told]);
+    }
+    for shape in [&[5][..], &[4, 1], &[2, 1, 3]] {
+        normal(shape, [1; 4]).agrees("one channel");
+    }
+    // A node in training is refused. In operator sets before 7, it trains unless it says that it does not.
+    let learns = of_set(17, &[2, 3, 4], [3; 4], &[int("training_mode", 1)]);
+    assert_names(&message(&learns), &["BatchNormalization_0", "training_mode is 1"]);
+    assert_names(&message(&of_set(6, &[2, 3, 4], [3; 4], &[])), &["BatchNormalization_0", "is_test is 0"]);
+    of_set(6, &[2, 3, 4], [3; 4], &[int("is_test", 1)]).agrees("evaluation, operator set 6");
 }
 
 #[test]
