@@ -19,7 +19,7 @@ from sonotrace_models.evaluate.hard import HardResult, as_text, hard_table, play
 from sonotrace_models.evaluate.loops import GatedFollower
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.processes import results_of
-from sonotrace_models.train.confidence import SEEN_SHARE
+from sonotrace_models.train.confidence import ABSENT_FROM, SEEN_SHARE
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -28,8 +28,6 @@ TEST_LOOPS = Path(__file__).parent / "hard_test_loops.json"
 """The public sets' hard loops of the test split: fixed, with generator and seeds, before anything was trained on such."""
 WORST = 5
 BAD_DICE = (0.90, 0.70)
-ABSENT_FROM = 2
-"""An absent object must be flagged from its third absent frame on."""
 MASKS_MIN = 30
 """A kind with fewer bad masks has no AUROC."""
 BINS = 10
@@ -105,7 +103,7 @@ def flag_table(results: Sequence[HardResult], flagged_below: float) -> dict[str,
         ):
             is_flagged, is_absent = confidence < flagged_below, bool(np.isnan(dice))
             gone_frames = gone_frames + 1 if is_absent else 0
-            if is_absent and gone_frames > ABSENT_FROM:
+            if is_absent and gone_frames >= ABSENT_FROM:
                 found.setdefault("absent", []).append(is_flagged)
                 found.setdefault("absent_told", []).append(absent >= 0.5)
             elif not is_absent and shown >= SEEN_SHARE:
