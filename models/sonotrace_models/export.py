@@ -221,13 +221,14 @@ def export_nets(student: SonoSamLite, tracker: Tracker | None, confidence: Confi
     written = conventions(student.encoder, side, tracker is not None)
     if confidence is not None:
         written["confidence"] = {
-            "rule": "1 / (1 + exp(-(bias + sum of weights * evidence))): `right` for a Dice of 0.90 or more, `absent` for an "
-            "object of which nothing lies in the field of view; masks of less confidence than flagged_below are doubtful",
+            "rule": "1 / (1 + exp(-(bias + sum of weights * evidence))): `right` for a Dice of 0.90 or more, `trusted` for "
+            "one of 0.80 or more of an object of which at least half shows, `absent` for an object of which nothing lies in "
+            "the field of view; the confidence is that of `right`; masks of less confidence than flagged_below are doubtful",
             "definitions": EVIDENCE,
             **asdict(confidence),
             "gate": {
-                "rule": "an object is lost below lost_below and found again from found_from; masks of lost objects are not "
-                "learnt from; while one was lost at most held_frames ago, nothing is remembered",
+                "rule": "an object is lost when its `trusted` is below lost_below, and found again from found_from; masks of "
+                "lost objects are not learnt from; while one was lost at most held_frames ago, nothing is remembered",
                 "lost_below": LOST_BELOW,
                 "found_from": FOUND_FROM,
                 "held_frames": HELD_FRAMES,

@@ -1,5 +1,6 @@
 """Confidence: the regressions detect bad masks and absent objects, and evidence is finite for any mask."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,19 @@ def test_the_regressions_detect_bad_masks_and_absent_objects_in_held_out_data() 
     assert figures["auroc_0.9"] > 0.97
     assert figures["auroc_0.7"] > 0.99
     assert figures["auroc_absent"] > 0.99
+    assert figures["auroc_trusted"] > 0.97
     assert figures["flagged_right"] == pytest.approx(FLAGGED_RIGHT_SHARE, abs=0.01)
     assert figures["flagged_wrong"] > 0.95
     assert figures["flagged_absent"] == 1
     weights = np.abs(confidence.right.weights)
     assert weights[0] > 5 * weights[2:].max()
+
+
+def test_masks_from_a_lower_dice_on_are_trusted_than_are_right() -> None:
+    fair = Seen(np.zeros((4, 1)), np.array([0.95, 0.85, 0.75, np.nan]), np.ones(4), np.zeros(4))
+    assert fair.is_right.tolist() == [True, False, False, False]
+    assert fair.is_trusted.tolist() == [True, True, False, False]
+    assert not fair._replace(visibility=np.full(4, 0.4)).is_trusted.any()
 
 
 def test_masks_that_hardly_show_are_not_judged() -> None:
@@ -57,16 +66,19 @@ def test_fitting_fails_if_all_masks_are_bad() -> None:
 
 
 def test_a_file_gives_the_same_confidence(tmp_path: Path) -> None:
-    right, absent = Regression((1.0, -2.0), 0.5), Regression((0.25, 0.0), -3.0)
-    confidence = Confidence(("iou", "gap"), right, absent, 0.3)
+    right, trusted, absent = Regression((1.0, -2.0), 0.5), Regression((0.0, 1.0), 0.5), Regression((0.25, 0.0), -3.0)
+    confidence = Confidence(("iou", "gap"), right, trusted, absent, 0.3)
     write_confidence(confidence, {"auroc": 0.9}, {}, tmp_path / "confidence.json")
     assert read_confidence(tmp_path / "confidence.json") == confidence
-    found, gone = confidence.of({"gap": torch.tensor([1.0]), "iou": torch.tensor([2.0]), "other": torch.tensor([9.0])})
-    torch.testing.assert_close(found, torch.tensor([0.5]).sigmoid())
-    torch.testing.assert_close(gone, torch.tensor([-2.5]).sigmoid())
-    (tmp_path / "old.json").write_text('{"evidence": [], "weights": [], "bias": 0}')
-    with pytest.raises(DataError, match="is of an older kind: run"):
-        read_confidence(tmp_path / "old.json")
+    judged = confidence.of({"gap": torch.tensor([1.0]), "iou": torch.tensor([2.0]), "other": torch.tensor([9.0])})
+    for found, logit in zip(judged, (0.5, 1.5, -2.5), strict=True):
+        torch.testing.assert_close(found, torch.tensor([logit]).sigmoid())
+    fitted = json.loads((tmp_path / "confidence.json").read_text())
+    for missing in ("right", "trusted", "absent"):
+        old = {name: value for name, value in fitted.items() if name != missing}
+        (tmp_path / "old.json").write_text(json.dumps(old))
+        with pytest.raises(DataError, match="is of an older kind: run"):
+            read_confidence(tmp_path / "old.json")
 
 
 def odds_of(mask: np.ndarray) -> Tensor:

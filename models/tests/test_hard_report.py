@@ -79,7 +79,7 @@ def test_the_report_has_table_plots_and_the_worst_loops(packed: Path, tmp_path: 
     hard = HardLoops(Pack(packed), None)
     made = [Recipe("air", "DISCS", "val_0", "val_1", 3)]
     never = Regression((0.0,) * len(EVIDENCE), -1.0)
-    net, confidence = SonoSamLite().eval(), Confidence(tuple(EVIDENCE), never, never, 0.5)
+    net, confidence = SonoSamLite().eval(), Confidence(tuple(EVIDENCE), never, never, never, 0.5)
     results = evaluate_hard(net, GatedFollower(net, Tracker().eval(), confidence), hard, made, tmp_path)
     assert len(results) == 2
     assert {len(result.dice) for result in results} == {19}

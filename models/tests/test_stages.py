@@ -80,7 +80,9 @@ def test_graphs_agree_with_the_networks(tmp_path: Path) -> None:
     torch.save(student.state_dict(), tmp_path / "student.pt")
     torch.save(tracker.state_dict(), tmp_path / "tracker.pt")
     right, absent = Regression((3.0,), -1.0), Regression((-2.0,), 0.5)
-    write_confidence(Confidence(("iou",), right, absent, 0.4), {"auroc_0.9": 0.9}, {}, tmp_path / "confidence.json")
+    write_confidence(
+        Confidence(("iou",), right, right, absent, 0.4), {"auroc_0.9": 0.9}, {}, tmp_path / "confidence.json"
+    )
     student_file, tracker_file, confidence_file, out = (
         tmp_path / name for name in ("student.pt", "tracker.pt", "confidence.json", "out")
     )

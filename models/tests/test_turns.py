@@ -34,7 +34,7 @@ def present(objects: int) -> Tensor:
 def sure_of(confidence: float) -> Confidence:
     """The same confidence for every mask."""
     always = Regression((0.0,) * len(EVIDENCE), float(torch.tensor(confidence).logit()))
-    return Confidence(tuple(EVIDENCE), always, always, 0.5)
+    return Confidence(tuple(EVIDENCE), always, always, always, 0.5)
 
 
 def started(objects: int, confidence: float = 0.9, **options: int) -> Following:

@@ -1,13 +1,15 @@
-"""Confidence: how likely a tracked mask is right, and how likely its object is absent, from evidence.
+"""Confidence: how likely a tracked mask is right, may be learnt from, or is of an absent object, from evidence.
 
-Two logistic regressions. `right` is for a Dice of at least 0.90 with the truth; where the object is absent no mask is right.
-`absent` is for an object of which nothing lies in the field of view.
+Three logistic regressions. `right` is for a Dice of at least 0.90 with the truth; where the object is absent no mask is right.
+`trusted` is for a mask that the tracker may learn from: a Dice of at least 0.80, while at least half of the object shows. A
+small nerve is seldom right, but nearly always to be trusted. `absent` is for an object of which nothing lies in the field of
+view.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,13 +31,22 @@ class Regression:
         ).sigmoid()
 
 
+class Judged(NamedTuple):
+    """Probabilities of objects' masks, [...] each."""
+
+    right: Tensor
+    trusted: Tensor
+    absent: Tensor
+
+
 @dataclass(frozen=True)
 class Confidence:
-    """Both regressions."""
+    """The regressions."""
 
     evidence: tuple[str, ...]
     """Names, in the order of the weights."""
     right: Regression
+    trusted: Regression
     absent: Regression
     flagged_below: float
     """A mask of less confidence is shown as doubtful."""
@@ -44,10 +55,10 @@ class Confidence:
         """The evidence as [..., evidence]."""
         return torch.stack([evidence[name].float() for name in self.evidence], -1)
 
-    def of(self, evidence: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Of each object: the probability that its mask is right, and that it is absent."""
+    def of(self, evidence: dict[str, Tensor]) -> Judged:
+        """Of each object: the probabilities of its mask."""
         columns = self.columns(evidence)
-        return self.right.of(columns), self.absent.of(columns)
+        return Judged(self.right.of(columns), self.trusted.of(columns), self.absent.of(columns))
 
 
 def write_confidence(confidence: Confidence, figures: dict[str, float], record: dict[str, Any], path: Path) -> None:
@@ -67,7 +78,9 @@ def read_confidence(path: Path) -> Confidence:
             f"{path} does not exist: run `python -m sonotrace_models confidence`, or pass `--confidence None`"
         )
     fitted = json.loads(path.read_text())
-    if "right" not in fitted:
+    if any(name not in fitted for name in Judged._fields):
         raise DataError(f"{path} is of an older kind: run `python -m sonotrace_models confidence` again")
-    right, absent = (Regression(tuple(fitted[name]["weights"]), fitted[name]["bias"]) for name in ("right", "absent"))
-    return Confidence(tuple(fitted["evidence"]), right, absent, fitted["flagged_below"])
+    right, trusted, absent = (
+        Regression(tuple(fitted[name]["weights"]), fitted[name]["bias"]) for name in ("right", "trusted", "absent")
+    )
+    return Confidence(tuple(fitted["evidence"]), right, trusted, absent, fitted["flagged_below"])

@@ -103,9 +103,9 @@ class Following:
         """Follows the objects to the next frame, and remembers those that the gate lets through."""
         assert self.confidence is not None
         found = self.find(features, grey)
-        confidence, absent = self.confidence.of(found.evidence)
-        self.remember(self.gate.judge(confidence))
-        return Followed(found.odds, confidence, absent, self._age, self.gate.is_found)
+        judged = self.confidence.of(found.evidence)
+        self.remember(self.gate.judge(judged.trusted))
+        return Followed(found.odds, judged.right, judged.absent, self._age, self.gate.is_found)
 
     def find(self, features: Features, grey: Tensor) -> Found:
         """Finds the objects in the next frame; the caller must call `remember` afterwards."""

@@ -60,8 +60,8 @@ FLAGGED_RIGHT_SHARE = 0.02
 the wrong ones; wrong masks and those of absent objects have less confidence than nearly all of them."""
 ABSENT_FROM = 3
 """Absent objects must be flagged from this absent frame on."""
-GATE_DICE = 0.8
-"""The truth's gate trusts masks from this Dice on."""
+TRUSTED_DICE = 0.80
+"""Masks from this Dice on may be learnt from, while enough of the object shows."""
 GATE_MISTAKES = 0.1
 """Share of masks that the second gate mistakes."""
 
@@ -126,6 +126,11 @@ class Seen(NamedTuple):
     def is_judged(self) -> npt.NDArray[np.bool_]:
         """[mask]: confidence is judged."""
         return ~self.is_absent & (self.visibility >= SEEN_SHARE)
+
+    @property
+    def is_trusted(self) -> npt.NDArray[np.bool_]:
+        """[mask]: Dice of at least 0.80, and half of the object shows."""
+        return self.is_judged & (self.dice >= TRUSTED_DICE)
 
     @property
     def is_wrong(self) -> npt.NDArray[np.bool_]:
@@ -202,13 +207,13 @@ def _followed(
         for number, logits in enumerate(objects_of(found.odds, present)):
             is_there = truth[number].sum() >= VISIBLE_PX
             overlap = dice(on_grid(logits), truth[number]) if is_there else float("nan")
-            is_good = overlap >= GATE_DICE and shown[number] >= SEEN_SHARE
+            is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
             is_mistaken = at % 3 == 1 and numbers.random() < GATE_MISTAKES
             trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
             absent_frames[number] = 0 if is_there else absent_frames[number] + 1
             rows.append((evidence[number], overlap, shown[number], absent_frames[number]))
         if confidence is not None:
-            trusted = following.gate.judge(confidence.of(found.evidence)[0])
+            trusted = following.gate.judge(confidence.of(found.evidence).trusted)
         following.remember(trusted)
     return rows
 
@@ -243,7 +248,7 @@ def of_sequence(pack: Pack, seed: int) -> Watched | None:
 
 
 def fit(seen: Seen) -> Confidence:
-    """Fits both regressions.
+    """Fits the regressions.
 
     Raises:
         DataError: all masks are right, or none is.
@@ -254,8 +259,10 @@ def fit(seen: Seen) -> Confidence:
             f"{right} of {len(seen.dice)} tracked masks have a Dice of {ACCEPTED_DICE} or more: the regression needs both "
             "kinds (train the tracker longer, or fit on more loops)"
         )
-    right_, absent = (_regression(seen.evidence, is_so) for is_so in (seen.is_right, seen.is_absent))
-    return Confidence(tuple(EVIDENCE), right_, absent, flagged_below=0.5)
+    right_, trusted, absent = (
+        _regression(seen.evidence, is_so) for is_so in (seen.is_right, seen.is_trusted, seen.is_absent)
+    )
+    return Confidence(tuple(EVIDENCE), right_, trusted, absent, flagged_below=0.5)
 
 
 def with_threshold(confidence: Confidence, seen: Seen) -> Confidence:
@@ -281,9 +288,10 @@ def _regression(evidence: npt.NDArray[np.float64], is_so: npt.NDArray[np.bool_])
 
 def figures_of(confidence: Confidence, seen: Seen) -> dict[str, float]:
     """How good the confidence is: `auroc_0.9` and `auroc_0.7` for masks below, 0.5 if all or none are; the shares that are
-    flagged of wrong, of right and of absent ones; and the AUROC of absent objects."""
+    flagged of wrong, of right and of absent ones; and the AUROC of masks to be trusted and of absent objects."""
     evidence = torch.from_numpy(seen.evidence)
-    right, absent = (regression.of(evidence).numpy() for regression in (confidence.right, confidence.absent))
+    regressions = (confidence.right, confidence.trusted, confidence.absent)
+    right, trusted, absent = (regression.of(evidence).numpy() for regression in regressions)
     judged, is_flagged = seen.is_judged, right < confidence.flagged_below
     dice_, right_ = seen.dice[judged], right[judged]
     kinds = {"wrong": seen.is_wrong, "right": judged & seen.is_right, "absent": seen.is_long_absent}
@@ -291,6 +299,7 @@ def figures_of(confidence: Confidence, seen: Seen) -> dict[str, float]:
         "masks": float(judged.sum()),
         "auroc_0.9": auroc(dice_ < ACCEPTED_DICE, -right_),
         "auroc_0.7": auroc(dice_ < BAD_DICE, -right_),
+        "auroc_trusted": auroc(seen.is_trusted, trusted),
         "auroc_absent": auroc(seen.is_absent, absent),
         **{f"flagged_{name}": float(is_flagged[which].mean()) for name, which in kinds.items() if which.any()},
     }
