@@ -31,15 +31,17 @@ def present(objects: int) -> Tensor:
     return ids
 
 
-def sure_of(confidence: float) -> Confidence:
-    """The same confidence for every mask."""
-    always = Regression((0.0,) * len(EVIDENCE), float(torch.tensor(confidence).logit()))
-    return Confidence(tuple(EVIDENCE), always, always, always, 0.5)
+def sure_of(right: float, trusted: float) -> Confidence:
+    """The same probabilities for every mask."""
+    of_right, of_trusted = (
+        Regression((0.0,) * len(EVIDENCE), float(torch.tensor(probability).logit())) for probability in (right, trusted)
+    )
+    return Confidence(tuple(EVIDENCE), of_right, of_trusted, of_right, 0.5)
 
 
-def started(objects: int, confidence: float = 0.9, **options: int) -> Following:
+def started(objects: int, trusted: float = 0.9, right: float = 0.9, **options: int) -> Following:
     torch.manual_seed(0)
-    following = Following(SonoSamLite().eval(), Tracker().eval(), sure_of(confidence), **options)
+    following = Following(SonoSamLite().eval(), Tracker().eval(), sure_of(right, trusted), **options)
     following.start(features(0), torch.full((1, 1, 256, 256), 0.5), first_odds(), present(objects))
     return following
 
@@ -77,14 +79,17 @@ def test_an_object_whose_turn_it_is_not_keeps_the_tracker_s_mask_and_its_older_e
 
 
 @torch.no_grad()
-def test_masks_without_confidence_are_not_remembered() -> None:
-    def third(confidence: float, second: int) -> Tensor:
-        following = started(2, confidence)
+def test_trusted_masks_are_remembered_also_if_they_are_not_right() -> None:
+    def third(trusted: float, second: int) -> Tensor:
+        following = started(2, trusted, right=1 - trusted)
         following.advance(features(second), GREY)
         return following.advance(features(3), GREY).odds
 
     torch.testing.assert_close(third(0.05, 1), third(0.05, 2))
     assert not torch.allclose(third(0.95, 1), third(0.95, 2))
+    followed = started(2, trusted=0.95, right=0.05).advance(features(1), GREY)
+    assert followed.is_found[0].nonzero()[:, 0].tolist() == [1, 2]
+    assert followed.confidence.max() < 0.1
 
 
 @torch.no_grad()
@@ -103,7 +108,7 @@ def test_sequences_of_a_batch_are_followed_one_by_one() -> None:
     net, tracker = SonoSamLite().eval(), Tracker().eval()
 
     def followed(rows: slice) -> Tensor:
-        following = Following(net, tracker, sure_of(0.9), checks_a_frame=1)
+        following = Following(net, tracker, sure_of(0.9, 0.9), checks_a_frame=1)
         both = torch.cat([present(1), present(3)])[rows]
         grey = torch.rand(2, 1, 256, 256, generator=torch.Generator().manual_seed(0))[rows]
         odds = first_odds().expand(2, -1, -1, -1)[rows]
