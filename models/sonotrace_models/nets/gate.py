@@ -12,9 +12,9 @@ Three rules, each with a number or two per object as its state:
 import torch
 from torch import Tensor
 
-LOST_BELOW = 0.4
+LOST_BELOW = 0.6
 """Rule 1."""
-FOUND_FROM = 0.6
+FOUND_FROM = 0.8
 """Rule 1; higher, so that an object at the threshold is not lost and found on each frame."""
 HELD_FRAMES = 8
 """Rule 3."""
