@@ -1,12 +1,14 @@
 //! Operations on images: pooling, transposed convolution, blocks of pixels.
 
 use super::fragment::{Fragment, find, int, ints};
-use super::{Rewritten, Rule, one};
+use super::{Outcome, Rewritten, Rule, one};
 use tract_onnx::pb::AttributeProto;
 
 pub(super) const RULES: &[Rule] = &[
     // tract pads as if the shape were not given.
     Rule::new("ConvTranspose", &[], conv_transpose).only_if(|node, _| find(node, "output_shape").is_some()),
+    Rule::new("MaxPool", &[], pool),
+    Rule::new("AveragePool", &[], pool),
     Rule::new("LpPool", &[], lp_pool),
     // tract swaps blocks and channels, and ignores the mode.
     Rule::new("SpaceToDepth", &[], space_to_depth),
@@ -51,10 +53,25 @@ fn conv_transpose(f: &mut Fragment<'_>) -> Rewritten {
     one(f.op("ConvTranspose", &names, &attributes))
 }
 
+fn pool(f: &mut Fragment<'_>) -> Rewritten {
+    kernel(f)?;
+    Ok(Outcome::AsIs)
+}
+
+/// The extents of the kernel. tract takes any input for one with axes of images and channels, and reads past its shape.
+fn kernel(f: &Fragment<'_>) -> Result<Vec<i64>, String> {
+    let kernel = f.ints("kernel_shape").ok_or("kernel_shape is missing")?;
+    let axes = f.shape(0)?.len();
+    if axes != kernel.len() + 2 {
+        return Err(format!("kernel_shape is {kernel:?}, its input has {axes} axes"));
+    }
+    Ok(kernel)
+}
+
 /// The root of the sum of powers: the mean over the whole kernel, times its size.
 fn lp_pool(f: &mut Fragment<'_>) -> Rewritten {
     let power = f.int("p", 2);
-    let kernel = f.ints("kernel_shape").ok_or("kernel_shape is missing")?;
+    let kernel = kernel(f)?;
     let mut attributes = kept(f, &["p"]);
     attributes.push(int("count_include_pad", 1));
     let size: i64 = kernel.iter().product();

@@ -33,7 +33,7 @@ fn local_response(f: &mut Fragment<'_>) -> Rewritten {
     one(f.op("Mul", &[&x, &factor], &[]))
 }
 
-/// A factor and a term for each channel. tract reads weights of any number of channels where the input has one axis.
+/// A factor and a term for each channel. tract reads past the shape of an input with one axis.
 fn batch(f: &mut Fragment<'_>) -> Rewritten {
     if f.int("training_mode", 0) != 0 {
         return Err("training_mode is 1: export the network in evaluation mode".to_owned());
@@ -42,6 +42,9 @@ fn batch(f: &mut Fragment<'_>) -> Rewritten {
         return Err("is_test is 0: export the network in evaluation mode".to_owned());
     }
     let shape = f.shape(0)?;
+    if shape.is_empty() {
+        return Err("its input has 0 axes".to_owned());
+    }
     // "The op also accepts single dimension input of size N in which case C is assumed to be 1" (the standard).
     let channels = shape.get(1).copied().unwrap_or(1);
     for (slot, name) in (1..).zip(["scale", "bias", "mean", "variance"]) {

@@ -194,7 +194,7 @@ fn scales_of_another_number_of_channels_are_refused() {
     }
 }
 
-/// tract would read weights of any number of channels where the input has one axis.
+/// tract would read past the shape of an input with one axis.
 #[test]
 fn weights_of_a_batch_normalisation_are_held_to_its_channels() {
     let of_set = |opset: i64, shape: &[usize], weights: [usize; 4], attributes: &[AttributeProto]| {
@@ -207,7 +207,8 @@ fn weights_of_a_batch_normalisation_are_held_to_its_channels() {
     };
     let normal = |shape: &[usize], weights: [usize; 4]| of_set(17, shape, weights, &[]);
     for (shape, weights, told) in [
-        (&[5][..], [3; 4], "its scale has shape [3], its input has 1 channels"),
+        (&[][..], [1; 4], "its input has 0 axes"),
+        (&[5], [3; 4], "its scale has shape [3], its input has 1 channels"),
         (&[2, 3, 4], [1; 4], "its scale has shape [1], its input has 3 channels"),
         (&[2, 3, 4], [3, 1, 3, 3], "its bias has shape [1], its input has 3 channels"),
         (&[2, 3, 4], [3, 3, 4, 3], "its mean has shape [4], its input has 3 channels"),
@@ -234,6 +235,17 @@ fn kernels_beyond_their_input_and_steps_of_zero_are_refused() {
         let words = "its kernel reaches over 9 elements of an axis of 4";
         assert_names(&message(&large), &[&format!("{op}_0"), words]);
         image().node(op, &["x"], &["y"], &[kernel(4)]).output("y").agrees("a kernel as large as its input");
+    }
+    for op in ["MaxPool", "AveragePool", "LpPool"] {
+        for shape in [&[][..], &[3], &[2, 3], &[2, 3, 4, 4]] {
+            let flat =
+                Onnx::default().input("x", shape).node(op, &["x"], &["y"], &[ints("kernel_shape", &[1])]);
+            let words = format!("kernel_shape is [1], its input has {} axes", shape.len());
+            assert_names(&message(&flat.output("y")), &[&format!("{op}_0"), &words]);
+        }
+        let line =
+            Onnx::default().input("x", &[2, 3, 4]).node(op, &["x"], &["y"], &[ints("kernel_shape", &[2])]);
+        line.output("y").agrees("a kernel over one axis");
     }
     let still = image().node("ConvTranspose", &["x", "w"], &["y"], &[ints("strides", &[0, 0])]).output("y");
     assert_names(&message(&still), &["ConvTranspose_0", "a stride or dilation is 0"]);
