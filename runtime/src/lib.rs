@@ -4,6 +4,7 @@
 //! * [`kernels`]: the kernels of its operations.
 //! * [`exec`]: runs its programs, in slices.
 //! * [`vision`]: computes the network's input from samples, and contours and measures from its output.
+//! * [`tracking`]: decides what is remembered of followed objects, and how far their masks are to be trusted.
 //! * [`session`]: one scan: takes frames and prompts, delivers overlays.
 //! * [`memory`]: the caller's memory; `region`, `file` (feature `std`): locked memory and mapped model files.
 //!
@@ -19,6 +20,7 @@ pub mod memory;
 #[cfg(feature = "std")]
 pub mod region;
 pub mod session;
+pub mod tracking;
 pub mod vision;
 
 pub use sonotrace_format as format;

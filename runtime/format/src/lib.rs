@@ -8,6 +8,7 @@
 //! * [`function`]: element-wise functions and activations.
 //! * [`limits`]: all limits of a file, each with its reason.
 //! * [`model`]: a verified file, used in place.
+//! * [`tracking`]: constants by which a session follows objects.
 //! * [`write`](mod@write) (feature `std`): writes sections to a file; [`single`]: a file of one operation, for tests
 //!   and benchmarks.
 //!
@@ -33,6 +34,7 @@ pub mod records;
 mod sections;
 #[cfg(feature = "std")]
 pub mod single;
+pub mod tracking;
 mod verify;
 #[cfg(feature = "std")]
 pub mod write;
@@ -45,6 +47,7 @@ pub use limits::*;
 pub use model::{Model, ModelError};
 pub use op::{OpKind, Operation};
 pub use records::*;
+pub use tracking::{EVIDENCE, EVIDENCE_NAMES, Evidence, Judgement, RegressionRecord, TrackingRecord};
 
 /// Version of the file's layout.
 pub const FILE_VERSION: u32 = 4;

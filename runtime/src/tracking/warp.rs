@@ -1,0 +1,115 @@
+//! Warps the anchor's masks by the motion since, to see whether they still fit.
+
+use core::ops::Range;
+
+/// A share of more than this is inside.
+const INSIDE: f32 = 0.5;
+
+/// Motion since the anchor: position there minus position here, in cells of its own grid.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow<'a> {
+    /// `[2, side, side]`: x, then y.
+    pub values: &'a [f32],
+    /// Cells along a side.
+    pub side: usize,
+}
+
+impl Flow<'_> {
+    /// Returns the flow at a pixel of a mask, in pixels: bilinear between the centres of cells.
+    fn at(&self, pixel: [usize; 2], mask_side: usize) -> [f32; 2] {
+        let scale = self.side as f32 / mask_side as f32;
+        let place = pixel.map(|at| ((at as f32 + 0.5) * scale - 0.5).max(0.0));
+        [0, 1].map(|axis| {
+            let plane = &self.values[axis * self.side * self.side..][..self.side * self.side];
+            bilinear(plane, self.side, place) / scale
+        })
+    }
+}
+
+/// Samples a square plane at x and y within it; beyond the last row or column, that one.
+fn bilinear(plane: &[f32], side: usize, [x, y]: [f32; 2]) -> f32 {
+    let (left, top) = (x as usize, y as usize);
+    let (right, bottom) = ((left + 1).min(side - 1), (top + 1).min(side - 1));
+    let (along, down) = (x - left as f32, y - top as f32);
+    let row = |y: usize| plane[y * side + left] * (1.0 - along) + plane[y * side + right] * along;
+    row(top) * (1.0 - down) + row(bottom) * down
+}
+
+/// Counts of pixels, from which the Dice of two masks follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Overlap {
+    /// Pixels inside both.
+    pub both: u32,
+    /// Pixels inside one, plus pixels inside the other.
+    pub sum: u32,
+}
+
+impl Overlap {
+    /// Returns the Dice; 0 if both masks are empty.
+    pub fn dice(&self) -> f32 {
+        2.0 * self.both as f32 / self.sum.max(1) as f32
+    }
+
+    /// Adds some rows of an object's mask and of the anchor's, warped; both are shares, `[side, side]`. Beyond the anchor's
+    /// edge, its edge counts.
+    pub fn add(&mut self, anchor: &[f32], now: &[f32], side: usize, flow: &Flow<'_>, rows: Range<usize>) {
+        let last = (side - 1) as f32;
+        for y in rows {
+            for x in 0..side {
+                let [along, down] = flow.at([x, y], side);
+                let place = [x as f32 + along, y as f32 + down].map(|at| at.clamp(0.0, last));
+                let (was, is) = (bilinear(anchor, side, place) > INSIDE, now[y * side + x] > INSIDE);
+                self.both += u32::from(was && is);
+                self.sum += u32::from(was) + u32::from(is);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 32;
+
+    /// A square of 8 pixels.
+    fn square(left: usize, top: usize) -> Vec<f32> {
+        let inside = |at: usize, from: usize| (from..from + 8).contains(&at);
+        (0..SIDE * SIDE).map(|at| f32::from(inside(at % SIDE, left) && inside(at / SIDE, top))).collect()
+    }
+
+    fn overlap(anchor: &[f32], now: &[f32], flow: [f32; 2]) -> Overlap {
+        let side = SIDE / 2;
+        let values: Vec<f32> = flow.iter().flat_map(|&cells| vec![cells; side * side]).collect();
+        let mut overlap = Overlap::default();
+        for y in 0..SIDE {
+            overlap.add(anchor, now, SIDE, &Flow { values: &values, side }, y..y + 1);
+        }
+        overlap
+    }
+
+    #[test]
+    fn a_square_that_moved_fits_when_the_flow_says_so() {
+        // It moved 4 pixels to the right and 2 down, so its place in the anchor is 2 cells to the left and 1 up.
+        let (anchor, now) = (square(10, 10), square(14, 12));
+        assert_eq!(overlap(&anchor, &now, [-2.0, -1.0]), Overlap { both: 64, sum: 128 });
+        assert_eq!(overlap(&anchor, &now, [0.0, 0.0]).dice(), 2.0 * 24.0 / 128.0);
+    }
+
+    #[test]
+    fn less_than_half_a_pixel_is_outside() {
+        let halves = |share: f32| vec![share; SIDE * SIDE];
+        assert_eq!(
+            overlap(&halves(0.4), &halves(0.6), [0.0, 0.0]),
+            Overlap { both: 0, sum: (SIDE * SIDE) as u32 }
+        );
+    }
+
+    #[test]
+    fn flow_out_of_the_frame_finds_the_edge() {
+        let anchor = square(24, 0);
+        assert_eq!(overlap(&anchor, &vec![0.0; SIDE * SIDE], [100.0, -100.0]).sum, (SIDE * SIDE) as u32);
+        assert_eq!(overlap(&square(8, 8), &vec![0.0; SIDE * SIDE], [f32::INFINITY, 0.0]).sum, 0);
+        assert_eq!(Overlap::default().dice(), 0.0);
+    }
+}
