@@ -40,7 +40,7 @@ from sonotrace_models.nets.gate import FOUND_FROM, HELD_FRAMES, LOST_BELOW
 from sonotrace_models.nets.motion import SIDE, Moved
 from sonotrace_models.nets.sonosam import SonoSamLite
 from sonotrace_models.nets.tracker import IDS, MASK_SIDE, SLOTS, TOKENS, Anchor, Memory, Tracker
-from sonotrace_models.nets.tracking import ANCHOR, ANCHOR_DICE, ANCHORED_EVERY, REFINED_TRUST, SHORT
+from sonotrace_models.nets.tracking import ANCHOR, ANCHOR_DICE, ANCHORED_EVERY, KEPT_EVERY, REFINED_TRUST, SHORT
 from sonotrace_models.provenance import KEY, as_text, of_kept
 from sonotrace_models.quantize import round_weights
 from sonotrace_models.weights import with_weights
@@ -267,7 +267,8 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "slots": SLOTS,
             "tokens": TOKENS,
             "ids": IDS,
-            "memory": "reference, then a ring of recent frames: each that was corrected, and every few others; previous is "
+            "memory": "reference, then a ring of recent frames: each that was corrected, and the last of every kept_every "
+            "others; previous is "
             "the last frame that was remembered",
             "known": "1 for the ids that a memory knows, in the order of the memories, the anchor last; an empty slot knows "
             "none, not even the background (id 0)",
@@ -275,6 +276,7 @@ def conventions(encoder: Encoder, mask_side: int, has_tracker: bool) -> dict[str
             "that was corrected, and one at least anchored_every frames later that is remembered with an object that the "
             "anchor does not know, or whose mask has a Dice below anchor_dice with the anchor's mask, warped by the flow "
             "(both where their shares are above 0.5)",
+            "kept_every": KEPT_EVERY,
             "anchored_every": ANCHORED_EVERY,
             "anchor_dice": ANCHOR_DICE,
             "so_far": "flow and step found on the frame before; an anchor's flow is zero, and the reference's step too",

@@ -138,6 +138,88 @@ def memory_cases() -> list[dict[str, Any]]:
     return written
 
 
+PLACES = 6
+"""Objects of `reference_cases`."""
+
+
+def places_of(known: Tensor) -> list[int]:
+    """The places of objects that are set, [11]."""
+    return [place for place in range(PLACES) if known[place + 1] > 0]
+
+
+def ids_of(places: list[int]) -> Tensor:
+    """[1, 11] bool"""
+    ids = torch.zeros(1, IDS, dtype=torch.bool)
+    for place in places:
+        ids[0, place + 1] = True
+    return ids
+
+
+def reference_cases() -> list[dict[str, Any]]:
+    """Frames on which the user draws objects, new ones or others again, on the last frame or on the one two before it, removes
+    some, and corrects others: whether there was room for a reference, and what is remembered afterwards, by the numbers of the
+    frames."""
+    chance = random.Random(3)
+    tracker = Counting()
+    tracking = Tracking(cast(Tracker, tracker), 1, torch.device("cpu"))
+    shares = torch.zeros(1, IDS, SIDE, SIDE)
+    for place in range(PLACES):
+        shares[0, place + 1, :, 5 * place : 5 * place + 4] = 1
+    shares[0, 0] = 1 - shares[0, 1:].sum(0)
+    tracking.refer(Features(*(torch.zeros(1, 1, 1, 1) for _ in range(3))), shares)
+    tracking.present = torch.zeros(1, IDS)
+    tracking.present[:, :2] = 1
+    written = []
+    for frame in range(1, 2 * STEPS + 1):
+        features = [Features(*(torch.full((1, 1, 1, 1), float(of)) for _ in range(3))) for of in (frame, frame - 2)]
+        tracker.frame = frame
+        followed = places_of(tracking.present[0])
+        trusted = [place for place in followed if chance.random() < 0.8]
+        tracking.find(features[0])
+        tracking.remember(shares, ids_of(trusted))
+        act = chance.choice(["", "", "", "", "correct", "draw", "draw", "earlier", "remove"])
+        place = chance.randrange(PLACES)
+        found = sorted({*(at for at in followed if chance.random() < 0.7), place})
+        act = "" if act in ("correct", "remove") and (place not in followed or len(followed) < 2) else act
+        act = "" if act == "earlier" and frame < 3 else act
+        room = -1
+        if act == "draw":
+            room = tracking.room_to_correct(0, ids_of(found)[0])
+        elif act == "earlier":
+            room = tracking.room_for(0, ids_of([place])[0])
+        if act in ("draw", "earlier") and room >= 0:
+            tracking.present[0, place + 1] = 1
+        if act == "correct":
+            tracking.correct(features[0], shares, ids_of(found))
+        elif act == "draw" and room >= 0:
+            tracking.correct(features[0], shares, ids_of(found), ids_of([place]))
+        elif act == "earlier" and room >= 0:
+            tracker.frame = frame - 2
+            tracking.insert(features[1], shares, ids_of([place]))
+        elif act == "remove":
+            tracking.remove(ids_of([place]))
+        known, referred = tracking._known[0] * tracking.present, tracking._referred()[0]
+        slots = [
+            [int(slot.key.flatten()[0]), places_of(known[at]), places_of(referred[at])]
+            for at, slot in enumerate(tracking._slots[:SLOTS])
+            if known[at, 0] > 0
+        ]
+        anchor: Anchor = tracking._anchor
+        written.append(
+            {
+                "trusted": trusted,
+                "act": act,
+                "place": place,
+                "found": found,
+                "room": room,
+                "slots": slots,
+                "previous": [int(tracking._short.key.flatten()[0]), places_of(known[SHORT])],
+                "anchor": [int(anchor.textures.f4.flatten()[0]), places_of(known[ANCHOR])],
+            }
+        )
+    return written
+
+
 def gate_cases() -> list[dict[str, Any]]:
     """Frames with three objects: their probabilities, which one the user corrects before, and the gate's answers."""
     chance = random.Random(2)
@@ -246,6 +328,7 @@ def cases() -> dict[str, Any]:
             "trust": REFINED_TRUST,
         },
         "memory": memory_cases(),
+        "references": reference_cases(),
         "gate": gate_cases(),
         "seen": evidence_case(),
         "pixels": pixels_case(),
@@ -254,6 +337,6 @@ def cases() -> dict[str, Any]:
 
 if __name__ == "__main__":
     made = cases()
-    lines = {name: ",\n".join(json.dumps(case) for case in made.pop(name)) for name in ("memory", "gate")}
+    lines = {name: ",\n".join(json.dumps(case) for case in made.pop(name)) for name in ("memory", "references", "gate")}
     rest = json.dumps(made, indent=1)[1:-2]
     PATH.write_text("{" + rest + "".join(f',\n "{name}": [\n{text}\n ]' for name, text in lines.items()) + "\n}\n")

@@ -11,6 +11,7 @@ STORED = json.loads(made.PATH.read_text("utf-8"))
 
 def test_the_reference_remembers_and_learns_as_stored() -> None:
     assert made.memory_cases() == STORED["memory"]
+    assert made.reference_cases() == STORED["references"]
     assert made.gate_cases() == STORED["gate"]
     assert made.cases()["rules"] == STORED["rules"]
 

@@ -194,6 +194,7 @@ fn checks_of_index_tables_are_bounded() {
             bytes_of(&ConventionsRecord::zeroed()),
             &[],
             &[],
+            &[],
             b"{}",
         ],
     );

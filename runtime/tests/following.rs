@@ -8,11 +8,11 @@ use sonotrace::format::{
 };
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::tracking::attention::{Keys, attend};
-use sonotrace::tracking::evidence::{Checked, Known, evidence_of, judge};
+use sonotrace::tracking::evidence::{Checked, Comparison, Known, evidence_of, judge};
 use sonotrace::tracking::looks::{Figures, FrameView, Looks, Sizes};
 use sonotrace::tracking::memory::{FrameCopies, MEMORIES, MEMORY_COPIES, Memory, SLOTS};
-use sonotrace::tracking::programs::{IDS, TrackerError, TrackerPrograms};
-use sonotrace::tracking::warp::{Flow, Overlap};
+use sonotrace::tracking::programs::{IDS, TrackerPrograms};
+use sonotrace::tracking::warp::{Flow, Overlap, inside};
 use sonotrace::tracking::{Gate, Objects, PLACES, pixels, vectors};
 use std::path::Path;
 
@@ -98,7 +98,9 @@ fn frames_are_remembered_as_by_the_reference() {
                 let (was, is) = (memory.anchor().shares as usize, written.shares as usize);
                 let mut overlap = Overlap::default();
                 let flow = Flow { values: &flow, side: MASK / 2 };
-                overlap.add(&in_shares[was][place], &in_shares[is][place], MASK, &flow, 0..MASK);
+                let mut bits = [0; MASK * MASK / 64];
+                inside(&in_shares[is][place], &mut bits);
+                overlap.add(&in_shares[was][place], &bits, MASK, &flow, 0..MASK);
                 memory.anchor().known.contains(place) && overlap.dice() >= rules.anchor_dice
             };
             let anchors = memory.anchor_is_due(&rules) && !trusted.only(|place| !fits(place)).is_empty();
@@ -106,7 +108,7 @@ fn frames_are_remembered_as_by_the_reference() {
             flow_is_zero[written.motion as usize] = anchors;
         }
         if case["is_corrected"] == true {
-            memory.correct(&written, trusted);
+            memory.correct(&written, trusted, None);
             flow_is_zero[memory.so_far() as usize] = true;
         }
         let held = |value: &Value| (number(&value[0]) as u64, objects(&value[1]));
@@ -148,6 +150,89 @@ fn the_gate_is_the_references() {
     }
 }
 
+/// The user draws objects on the last frame and on an earlier one, removes some, and corrects others.
+#[test]
+fn references_are_given_and_taken_as_by_the_reference() {
+    let cases = cases();
+    let rules = rules(&cases);
+    let copies = |frame: u64, memory: &Memory| FrameCopies {
+        features: frame as u32,
+        memory: memory.free_memory(),
+        motion: memory.free_motion(),
+        shares: memory.free_shares(),
+    };
+    let start = FrameCopies { features: 0, memory: 0, motion: 0, shares: 0 };
+    let mut followed = Objects::first(1);
+    let mut memory = Memory::of_reference(&start, followed);
+    let mut in_memory: Held = Default::default();
+    let mut taken_over = 0;
+    for (frame, case) in (1..).zip(list(&cases["references"])) {
+        let written = copies(frame, &memory);
+        in_memory[written.memory as usize] = frame;
+        memory.pass();
+        let trusted = objects(&case["trusted"]);
+        if !trusted.is_empty() {
+            let unknown = trusted.only(|place| !memory.anchor().known.contains(place));
+            memory.remember(&rules, &written, trusted, memory.anchor_is_due(&rules) && !unknown.is_empty());
+        }
+        let (place, found) = (number(&case["place"]) as usize, objects(&case["found"]));
+        let room = match case["act"].as_str().unwrap_or_default() {
+            "correct" => {
+                memory.correct(&written, found, None);
+                None
+            }
+            "draw" => {
+                let room = memory.room_to_correct(found);
+                if room.is_some() {
+                    let pinned = memory.references().iter().filter(|of| !of.is_empty()).count();
+                    taken_over += usize::from(pinned == SLOTS);
+                    followed = followed.with(place);
+                    memory.correct(&written, found, Some(place));
+                }
+                room
+            }
+            "earlier" => {
+                let room = memory.room_for(Objects::default().with(place));
+                if room.is_some() {
+                    let copy = memory.free_memory();
+                    in_memory[copy as usize] = frame - 2;
+                    followed = followed.with(place);
+                    memory.insert(copy, place);
+                }
+                room
+            }
+            "remove" => {
+                followed = followed.without(place);
+                memory.forget(place);
+                None
+            }
+            _ => None,
+        };
+        assert_eq!(room.map_or(-1, |slot| slot as i64), case["room"].as_i64().unwrap_or(-1), "frame {frame}");
+        let slots: Vec<_> = memory
+            .slots()
+            .iter()
+            .zip(memory.references())
+            .filter_map(|(slot, references)| Some((slot.as_ref()?, references)))
+            .map(|(slot, of)| (in_memory[slot.copy as usize], slot.known, *of))
+            .collect();
+        let held = |value: &Value| (number(&value[0]) as u64, objects(&value[1]));
+        let expected = list(&case["slots"]).iter().map(|slot| {
+            let (frame, known) = held(slot);
+            (frame, known, objects(&slot[2]))
+        });
+        assert_eq!(slots, expected.collect::<Vec<_>>(), "frame {frame}");
+        let (previous, anchor) = (memory.previous(), memory.anchor());
+        assert_eq!(
+            (in_memory[previous.copy as usize], previous.known),
+            held(&case["previous"]),
+            "frame {frame}"
+        );
+        assert_eq!((u64::from(anchor.features), anchor.known), held(&case["anchor"]), "frame {frame}");
+    }
+    assert!(taken_over > 5, "{taken_over} references were taken over");
+}
+
 /// A frame writes to copies in which nothing is remembered: the executor refuses any other. On the packaged model, over the
 /// same frames as above.
 #[test]
@@ -157,12 +242,8 @@ fn the_trackers_programs_are_bound_to_copies_that_are_free() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sonosamlite.sono");
     let file = AlignedBytes::new(&std::fs::read(path).expect("the packaged model"));
     let model = Model::parse(file.bytes()).expect("a model");
-    let programs = TrackerPrograms::find(&model, 128, 16).expect("a tracker");
+    let programs = TrackerPrograms::find(&model).expect("a tracker");
     assert_eq!((programs.sizes, programs.flow_side), (SIZES, 64));
-    for (mask_side, grid) in [(127, 16), (128, 0), (128, 15), (128, 128)] {
-        let refused = TrackerPrograms::find(&model, mask_side, grid).expect_err("it does not fit");
-        assert!(matches!(refused, TrackerError::Port { .. }), "{refused}");
-    }
     let config = ExecutorConfig { kept_frames: 3, ..ExecutorConfig::default() };
     let needed = ExecutorLayout::new(model.header(), &config).expect("a layout").required();
     let mut region = AlignedBytes::zeroed(needed.bytes);
@@ -194,7 +275,7 @@ fn the_trackers_programs_are_bound_to_copies_that_are_free() {
             memory.remember(&rules, &frame, trusted, memory.anchor_is_due(&rules));
         }
         if case["is_corrected"] == true {
-            memory.correct(&frame, trusted);
+            memory.correct(&frame, trusted, None);
         }
     }
 }
@@ -304,7 +385,7 @@ fn evidence_and_probabilities_are_the_references() {
         let drawn: Vec<f32> =
             if object == 1 { tracked.clone() } else { odds.iter().map(|odds| odds - 0.5).collect() };
         let of = [2 * NOW, 2, 0].map(|first| looks.get(first + object));
-        let checked = Checked::of(&of[0], &of[2], &tracked, &drawn);
+        let checked = Checked::new(&Comparison::of(&tracked, &drawn), &of[0], &of[2]);
         let known = Known { best: &best, found: &found[object * tokens..][..tokens] };
         let evidence = evidence_of(&SIZES, of.each_ref(), odds, &known, &checked, 3);
         let values: [f32; EVIDENCE] = bytemuck::cast(evidence);

@@ -10,7 +10,7 @@ use sonotrace::format::panels::PanelShape;
 use sonotrace::format::{
     ConventionsRecord, Dtype, FileHeader, HEAD_BYTES, Model, ModelError, NO_TENSOR, OpKind, OpRecord,
     Operation, PROVENANCE_BYTES_MAX, PortRecord, ProgramRecord, SectionKind, SectionRecord, TENSOR_IS_INPUT,
-    TensorLayout, TensorRecord, TensorSpace,
+    TensorLayout, TensorRecord, TensorSpace, TrackingRecord,
 };
 
 /// Accepted files that need more memory or work than this are not run here.
@@ -464,7 +464,7 @@ fn a_wrong_is_written_is_refused() {
         });
         assert_eq!(error, ModelError::Record { table: "program", index: index as u32, problem });
     }
-    let error = refusal_of(SectionKind::Programs, 0, |program: &mut ProgramRecord| program.slots[0].bank = 1);
+    let error = refusal_of(SectionKind::Programs, 0, |program: &mut ProgramRecord| program.slots[0].bank = 4);
     assert!(
         matches!(error, ModelError::Record { problem: "its slot refers to a missing bank", .. }),
         "{error}"
@@ -653,13 +653,79 @@ fn invalid_conventions_are_refused() {
     }
 }
 
+#[test]
+fn an_invalid_tracker_is_refused() {
+    let with = |change: fn(&mut TrackingRecord)| refusal_of(SectionKind::Tracking, 0, change);
+    let wrong = |problem| ModelError::Record { table: "tracking", index: 0, problem };
+    let (sizes, interval) =
+        ("its sizes differ from the header's", "an interval is not within 1..=65536 frames");
+    let share = "a threshold or a weight is not within 0..=1";
+    let regression = "a weight of a regression is not within -1e6..=1e6";
+    type Change = fn(&mut TrackingRecord);
+    let cases: [(Change, &'static str); 14] = [
+        (|t| t.grid = 4, sizes),
+        (|t| t.grid = 0, sizes),
+        (|t| t.kept_every = 0, interval),
+        (|t| t.anchored_every = 65537, interval),
+        (|t| t.held_frames = u32::MAX, interval),
+        (|t| t.anchor_dice = 1.5, share),
+        (|t| t.trust = -0.1, share),
+        (|t| t.lost_below = f32::NAN, share),
+        (|t| t.found_from = f32::INFINITY, share),
+        (|t| t.flagged_below = f32::NAN, share),
+        (|t| t.lost_below = 0.9, "an object would be found again below the probability at which it is lost"),
+        (|t| t.regressions[2].weights[26] = f32::NAN, regression),
+        (|t| t.regressions[1].bias = -2e6, regression),
+        (|t| t.regressions[0].bias = f32::INFINITY, regression),
+    ];
+    for (change, problem) in cases {
+        assert_eq!(with(change), wrong(problem));
+    }
+    let header = |change: fn(&mut FileHeader)| {
+        refusal(|file| change(bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()])))
+    };
+    let changes: [fn(&mut FileHeader); 3] =
+        [|h| h.key_channels = 0, |h| h.embedding_channels = 0, |h| h.grid = 4];
+    for change in changes {
+        assert_eq!(header(change), wrong(sizes));
+    }
+    let (what, limit) = ("tokens along a side", 32);
+    assert_eq!(header(|h| h.grid = 33), ModelError::Limit { what, seen: 33, limit });
+    assert_eq!(
+        header(|h| h.reserved = 1),
+        ModelError::Record { table: "header", index: 0, problem: "a reserved field is not zero" }
+    );
+    // Masks of 8 x 8 pixels and a grid of 3 tokens.
+    let error = refusal(|file| {
+        let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);
+        header.grid = 3;
+        section_mut::<TrackingRecord>(file, SectionKind::Tracking)[0].grid = 3;
+    });
+    assert_eq!(error, wrong("masks are not a whole number of pixels for each token"));
+    // Without the record, and with half of it.
+    let record = section_record(disc(), SectionKind::Tracking);
+    let record = &disc()[record.offset as usize..][..record.bytes as usize];
+    let with_record = |bytes: &'static [u8]| {
+        let file = common::with_sections(disc(), |kind| (kind == SectionKind::Tracking).then_some(bytes));
+        Model::parse(file.bytes()).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(with_record(&[]), wrong("the header has a tracker's sizes without one"));
+    let index = SectionKind::Tracking as u32 - 1;
+    for (bytes, problem) in [
+        (record[..record.len() / 2].to_vec(), "is not a whole number of records"),
+        ([record, record].concat(), "holds more than one record"),
+    ] {
+        assert_eq!(with_record(bytes.leak()), ModelError::Section { index, problem });
+    }
+}
+
 /// Returns the small model with some bytes, bits or words of its sections changed, and updated hashes.
 fn changed(seed: u64, changes: usize) -> Vec<u8> {
     let mut random = Random(seed);
     let mut file = disc().to_vec();
     for _ in 0..changes {
         // Operations and tensors more often than the rest.
-        let kind = SectionKind::ALL[[0, 1, 2, 2, 3, 3, 4, 5, 6, 7][random.below(10)]];
+        let kind = SectionKind::ALL[[0, 1, 2, 2, 3, 3, 4, 5, 6, 7, 9][random.below(11)]];
         let record = section_record(disc(), kind);
         let at = record.offset as usize + random.below(record.bytes as usize);
         let word = at / 4 * 4;

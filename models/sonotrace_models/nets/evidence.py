@@ -128,6 +128,21 @@ def looks_of(features: Features, key: Tensor, grey: Tensor, odds: Tensor, iou: T
     )
 
 
+OF_FRAME = ("whole", "level", "keys")
+"""Parts of `Looks` that are of a frame, not of its objects."""
+
+
+def with_objects(looks: Looks, other: Looks, objects: Tensor) -> Looks:
+    """Looks with some objects, [batch, 11] bool, as in another frame."""
+    parts: dict[str, Tensor] = {}
+    for name, part in looks._asdict().items():
+        if name not in OF_FRAME:
+            axis = 2 if name == "cells" else 1
+            shape = [len(objects)] + [objects.shape[1] if at == axis else 1 for at in range(1, part.ndim)]
+            parts[name] = torch.where(objects.reshape(shape), getattr(other, name), part)
+    return looks._replace(**parts)
+
+
 def _mean(weights: Tensor, tokens: Tensor) -> Tensor:
     """[batch, ids, channels]: mean direction of tokens by weights, [batch, tokens, ids]."""
     return F.normalize(weights.transpose(1, 2) @ tokens, dim=-1)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from sonotrace_models.nets.confidence import Confidence
 from sonotrace_models.nets.encoder import Features
-from sonotrace_models.nets.evidence import Looks, evidence_of, looks_of
+from sonotrace_models.nets.evidence import Looks, evidence_of, looks_of, with_objects
 from sonotrace_models.nets.gate import Gate
 from sonotrace_models.nets.sonosam import SonoSamLite
-from sonotrace_models.nets.tracker import OBJECTS, Tracker
+from sonotrace_models.nets.tracker import NEVER, OBJECTS, Tracker
 from sonotrace_models.nets.tracking import REFINED_TRUST, SURE, Tracking, odds_of, redrawn, shares_from
 
 CHECKED = ("iou", "iou_lost", "gap", "agreement")
@@ -72,12 +72,15 @@ class Following:
         self.checks_a_frame, self.turns, self.trust = checks_a_frame, turns, trust
         self.tracking: Tracking
         self.gate: Gate
-        self._reference: Looks
+        self._references: list[tuple[Tensor, Looks]]
+        """Objects, [batch, 11] bool, and how they look in their reference; all objects are in the first one."""
         self._before: Looks
         self._checked: dict[str, Tensor]
         self._age: Tensor
         self._turn: Tensor
         self._odds: Tensor
+        self._is_reference: bool
+        """Whether no frame was followed since the reference of all objects."""
 
     def start(self, features: Features, grey: Tensor, odds: Tensor, present: Tensor) -> None:
         """Sets the reference.
@@ -93,11 +96,13 @@ class Following:
         self.tracking.present = present
         self.gate = Gate(present)
         drawn, iou = self._drawn(features, odds, present > 0)
-        self._reference = self._before = looks_of(features, self.tracker.look(features).key, grey, odds, iou)
+        self._before = looks_of(features, self.tracker.look(features).key, grey, odds, iou)
+        self._references = [(torch.ones_like(present, dtype=torch.bool), self._before)]
         self._age = torch.zeros_like(present)
         self._turn = torch.zeros_like(present[:, 0])
-        evidence = evidence_of(self._before, self._before, self._reference, odds, odds, drawn)
+        evidence = evidence_of(self._before, self._before, self._before, odds, odds, drawn)
         self._checked = {name: evidence[name] for name in CHECKED}
+        self._odds, self._is_reference = odds, True
 
     def advance(self, features: Features, grey: Tensor) -> Followed:
         """Follows the objects to the next frame, and remembers those that the gate lets through."""
@@ -115,12 +120,16 @@ class Following:
         mixed = (self.trust * drawn.sigmoid() + (1 - self.trust) * tracked.sigmoid()).logit(SURE)
         self._odds = torch.where(chosen[..., None, None], mixed, tracked)
         now = looks_of(features, self.tracking.found.key, grey, self._odds, iou)
-        evidence = evidence_of(now, self._before, self._reference, self._odds, tracked, drawn)
+        evidence: dict[str, Tensor] = {}
+        for objects, reference in self._references:
+            of_reference = evidence_of(now, self._before, reference, self._odds, tracked, drawn)
+            for name, values in of_reference.items():
+                evidence[name] = torch.where(objects, values, evidence.get(name, values))
         self._checked = {name: torch.where(chosen, evidence[name], self._checked[name]) for name in CHECKED}
         self._age = torch.where(chosen, 0, self._age + 1)
         evidence |= self._checked
         evidence["age"] = self._age.clamp(max=AGE_MAX)
-        self._before = now
+        self._before, self._is_reference = now, False
         return Found(self._odds, evidence)
 
     def remember(self, is_trusted: Tensor) -> None:
@@ -134,6 +143,59 @@ class Following:
         self.tracking.correct(features, shares_from(odds), self.gate.is_found)
         mask = torch.where(objects[..., None, None], odds > 0, self._before.mask)
         self._before = self._before._replace(mask=mask, area=mask.float().sum((2, 3)))
+
+    def draw(self, features: Features, grey: Tensor, odds: Tensor, objects: Tensor) -> None:
+        """Replaces the current frame's masks by `odds`, of which the user drew those of some `objects`, [batch, 11] bool, that
+        are new, or that are defined again: the frame becomes their reference. A frame that is the reference of all objects
+        remains so."""
+        present = torch.where(objects, 1, self.tracking.present)
+        if self._is_reference:
+            self.start(features, grey, odds, present)
+            return
+        self._follow(present, objects)
+        self.tracking.correct(features, shares_from(odds), self.gate.is_found, objects)
+        looks = self._look(features, grey, odds, objects)
+        self._before, self._odds = with_objects(self._before, looks, objects), odds
+        # Also of objects whose reference the frame has taken over.
+        slot = (self.tracking.references & objects[:, None]).any(2)
+        with_them = (self.tracking.references & slot[..., None]).any(1) & (present > 0)
+        others = with_them & ~objects
+        reference = with_objects(looks, self._before, others)
+        for referred, old in self._references:
+            reference = reference._replace(iou=torch.where(others & referred, old.iou, reference.iou))
+        self._references.append((with_them, reference))
+
+    def draw_earlier(self, features: Features, grey: Tensor, odds: Tensor, objects: Tensor) -> None:
+        """The user drew an object, [batch, 11] bool, on an earlier frame: it becomes the object's reference. Other objects'
+        `odds` have no meaning. Nothing else changes until the next frame."""
+        self._follow(torch.where(objects, 1, self.tracking.present), objects)
+        odds = torch.where(objects[..., None, None], odds, NEVER)
+        self.tracking.insert(features, shares_from(odds), objects)
+        looks = self._look(features, grey, odds, objects)
+        self._before, self._is_reference = with_objects(self._before, looks, objects), False
+        self._references.append((objects, looks))
+
+    def remove(self, objects: Tensor) -> None:
+        """Forgets objects, [batch, 11] bool."""
+        self.gate.find(objects)
+        self.gate.is_followed = self.gate.is_followed & ~objects
+        self.gate.is_found = self.gate.is_found & ~objects
+        self.tracking.remove(objects)
+
+    def _follow(self, present: Tensor, objects: Tensor) -> None:
+        """Follows objects, [batch, 11] bool, too."""
+        self.tracking.present = present
+        self.gate.is_followed = self.gate.is_followed | objects
+        self.gate.find(objects)
+
+    def _look(self, features: Features, grey: Tensor, odds: Tensor, objects: Tensor) -> Looks:
+        """How objects, [batch, 11] bool, look that the user drew; they are checked."""
+        drawn, iou = self._drawn(features, odds, objects)
+        looks = looks_of(features, self.tracker.look(features).key, grey, odds, iou)
+        evidence = evidence_of(looks, looks, looks, odds, odds, drawn)
+        self._checked = {name: torch.where(objects, evidence[name], self._checked[name]) for name in CHECKED}
+        self._age = torch.where(objects, 0, self._age)
+        return looks
 
     def _take_turns(self) -> Tensor:
         """[batch, 11] bool: the objects that are checked now."""

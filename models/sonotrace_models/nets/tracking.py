@@ -1,8 +1,12 @@
 """Tracking through a sequence in fixed memory, by the same steps as the tracker's two programs in the runtime.
 
-Slot 0 of the long-term memory holds the reference, the frame on which tracking began. The other slots are a ring of frames:
-one in every few frames is stored, and each frame that the user corrected. The short-term memory is the previous frame. The
-anchor, whose masks are warped to later frames, is the reference at first. It is replaced by each frame that the user
+A slot of the long-term memory holds the reference of some objects: the frame on which the user drew them. Tracking begins
+with a reference in slot 0; an object that is added later gets a reference of its own. The slots that hold no reference are a
+ring of frames: one in every few frames is stored, and each frame that the user corrected. The short-term memory is the
+previous frame. When each slot holds a reference, one more takes over a slot: that of objects which the frame of the new
+reference knows, too. Their reference is that frame from then on.
+
+The anchor, whose masks are warped to later frames, is the reference at first. It is replaced by each frame that the user
 corrected, and by one with trusted masks that its own masks, warped, no longer fit: each replacement adds the errors of the
 masks so far.
 
@@ -83,7 +87,9 @@ class Tracking:
         self._found: Step
         self._next = torch.ones_like(self._since_anchor)
         self._last = torch.ones_like(self._since_anchor)
-        """The slot of the ring that is written next, and the one that was written last."""
+        """The slot from which the next one to be written is searched, and the one that was written last."""
+        self.references = torch.zeros(batch, SLOTS, IDS, dtype=torch.bool, device=device)
+        """The objects whose reference each slot holds."""
         self._since_kept = torch.zeros_like(self._since_anchor)
         """Trusted frames since then."""
         self.present = torch.zeros(batch, IDS, device=device)
@@ -103,18 +109,89 @@ class Tracking:
         self._known[:, [0, SHORT, ANCHOR]] = 1
         self.present = (shares.flatten(2).amax(2) > 0).float()
         self.present[:, 0] = 1
+        self.references = torch.zeros_like(self.references)
+        self.references[:, 0, 1:] = True
 
-    def correct(self, features: Features, shares: Tensor, is_trusted: Tensor | None = None) -> None:
-        """Replaces the current frame's masks by the user's. The frame becomes the previous frame and the anchor, and is stored
-        in the ring; the reference stays. `is_trusted` as in `remember`."""
+    def correct(
+        self, features: Features, shares: Tensor, is_trusted: Tensor | None = None, new: Tensor | None = None
+    ) -> None:
+        """Replaces the current frame's masks by the user's. The frame becomes the previous frame and the anchor, and is
+        stored; references stay.
+
+        Args:
+            is_trusted: as in `remember`.
+            new: [batch, 11] bool: objects whose reference the frame becomes. `room_to_correct` must have told that there is a
+                slot for it.
+        """
         every = torch.ones_like(self._next, dtype=torch.bool)
         self._short = self._memory(features, shares)
         objects = torch.ones_like(self.present, dtype=torch.bool) if is_trusted is None else is_trusted
         self._know(SHORT, self._ids_of(objects), every)
         self._set_anchor(features, shares, self._anchor.so_far.step, every)
         # A frame that was just stored with its wrong masks is overwritten.
-        self._next = torch.where(self._since_kept == 0, self._last, self._next)
-        self._store(every)
+        slots = torch.where(self._since_kept == 0, self._last, self._unpinned())
+        if new is not None:
+            for row in new.any(1).nonzero().flatten().tolist():
+                slots[row] = self.room_to_correct(row, objects[row])
+                self.references[row, :, new[row]] = False
+                self._known[row, :SLOTS][:, new[row]] = 0
+                self.references[row, slots[row]] |= new[row]
+        self._store(every, slots)
+
+    def insert(self, features: Features, shares: Tensor, objects: Tensor) -> None:
+        """Stores an earlier frame, on which the user drew one object of a sequence, [batch, 11] bool, as the object's
+        reference. What else is remembered of the object is forgotten. `room_for` must have told that there is a slot."""
+        drawn = self._memory(features, shares)
+        for row in objects.any(1).nonzero().flatten().tolist():
+            slot = self.room_for(row, objects[row])
+            self._forget(row, objects[row])
+            self.references[row, slot] = objects[row]
+            here = torch.arange(len(objects), device=objects.device) == row
+            self._slots[slot] = _chosen(here, drawn, self._slots[slot])
+            self._know(slot, self._ids_of(objects), here)
+            if slot == self._last[row]:
+                # It no longer holds the previous frame.
+                self._since_kept[row] = max(int(self._since_kept[row]), 1)
+            self._next[row] = (slot + 1) % SLOTS
+
+    def remove(self, objects: Tensor) -> None:
+        """Forgets objects, [batch, 11] bool."""
+        for row in range(len(objects)):
+            self._forget(row, objects[row])
+        self.present = torch.where(objects, 0, self.present)
+
+    def _forget(self, row: int, objects: Tensor) -> None:
+        self._known = self._known.clone()
+        self._known[row][:, objects] = 0
+        self.references[row, :, objects] = False
+
+    def room_for(self, row: int, objects: Tensor) -> int:
+        """The slot for the reference of a frame of a sequence that knows these objects, [11] bool: one without a reference, or
+        else one whose objects the frame knows, too; -1 if there is none."""
+        unpinned = int(self._unpinned()[row])
+        if unpinned >= 0:
+            return unpinned
+        order = [(int(self._next[row]) + at) % SLOTS for at in range(SLOTS)]
+        return next((slot for slot in order if not (self._referred()[row, slot] & ~objects).any()), -1)
+
+    def room_to_correct(self, row: int, objects: Tensor) -> int:
+        """The slot for the last frame of a sequence when it is corrected and becomes a reference: the one that holds it, or
+        else one for these objects; -1 if there is none."""
+        return int(self._last[row]) if self._since_kept[row] == 0 else self.room_for(row, objects)
+
+    def _referred(self) -> Tensor:
+        """[batch, slots, 11] bool: `references` of the objects that are tracked."""
+        return self.references & (self.present > 0)[:, None] & (torch.arange(IDS, device=self.present.device) > 0)
+
+    def _unpinned(self) -> Tensor:
+        """[batch]: the next slot of each sequence that holds no reference; -1 if each holds one."""
+        is_pinned = self._referred().any(2)
+        slot = torch.full_like(self._next, -1)
+        for at in reversed(range(SLOTS)):
+            candidate = (self._next + at) % SLOTS
+            free = ~is_pinned.gather(1, candidate[:, None])[:, 0]
+            slot = torch.where(free, candidate, slot)
+        return slot
 
     def advance(self, features: Features) -> Tensor:
         """Tracks the next frame and remembers its masks. Returns logits [batch, 11, 128, 128], very low for ids that are not
@@ -164,7 +241,7 @@ class Tracking:
             due = due & self._anchor_fails(shares, objects)
         self._set_anchor(self._features, shares, so_far.step, due)
         self._since_kept = self._since_kept + trusted
-        self._store(trusted & (self._since_kept >= self.kept_every))
+        self._store(trusted & (self._since_kept >= self.kept_every), self._unpinned())
 
     def _anchor_fails(self, shares: Tensor, objects: Tensor) -> Tensor:
         """[batch] bool: the anchor does not know one of these objects, or its mask does not fit where motion says."""
@@ -198,15 +275,16 @@ class Tracking:
             self._know(ANCHOR, self._known[:, SHORT], where)
             self._since_anchor = torch.where(where, 0, self._since_anchor)
 
-    def _store(self, where: Tensor) -> None:
-        """Stores the short-term memory of some sequences, [batch] bool, in the ring."""
+    def _store(self, where: Tensor, slots: Tensor) -> None:
+        """Stores the short-term memory of some sequences, [batch] bool, in slots, [batch]; -1 for none."""
+        where = where & (slots >= 0)
         if where.any():
-            for slot in range(1, SLOTS):
-                self._slots[slot] = _chosen(where & (self._next == slot), self._short, self._slots[slot])
-                self._know(slot, self._known[:, SHORT], where & (self._next == slot))
+            for slot in range(SLOTS):
+                self._slots[slot] = _chosen(where & (slots == slot), self._short, self._slots[slot])
+                self._know(slot, self._known[:, SHORT], where & (slots == slot))
             self._since_kept = torch.where(where, 0, self._since_kept)
-            self._last = torch.where(where, self._next, self._last)
-            self._next = torch.where(where, self._next % (SLOTS - 1) + 1, self._next)
+            self._last = torch.where(where, slots, self._last)
+            self._next = torch.where(where, (slots + 1) % SLOTS, self._next)
 
 
 Parts = TypeVar("Parts", Memory, Moved, Textures)

@@ -1,8 +1,8 @@
 //! The first page of a model file: header and section table.
 
 use crate::{
-    BANKS_MAX, COPIES_MAX, FILE_VERSION, INPUT_SIZE_MAX, MEMORY_MAX, ModelError, NameRef, OPS_MAX,
-    TENSOR_ALIGN, codes,
+    BANKS_MAX, CHANNELS_MAX, COPIES_MAX, FILE_VERSION, GRID_MAX, INPUT_SIZE_MAX, MEMORY_MAX, ModelError,
+    NameRef, OPS_MAX, TENSOR_ALIGN, codes,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -32,8 +32,10 @@ codes! {
         Golden = 8 "golden",
         /// Values of the golden tensors, f16.
         GoldenData = 9 "golden data",
+        /// `[TrackingRecord]`, one or none: how a session follows objects.
+        Tracking = 10 "tracking",
         /// JSON: origin of graphs, weights and tools, with their hashes.
-        Provenance = 10 "provenance",
+        Provenance = 11 "provenance",
     }
 }
 
@@ -86,6 +88,14 @@ pub struct FileHeader {
     pub input_size: u32,
     /// The conventions' `mask_size`.
     pub mask_size: u32,
+    /// Tokens along a side of a frame; 0 if the file has no tracker.
+    pub grid: u32,
+    /// Channels of the embedding of each token.
+    pub embedding_channels: u32,
+    /// Channels of the tracker's key of each token.
+    pub key_channels: u32,
+    /// Zero.
+    pub reserved: u32,
     /// BLAKE3 of the first [`HEAD_BYTES`] with this field zero.
     pub head_hash: [u8; 32],
 }
@@ -160,10 +170,16 @@ fn check_limits(header: &FileHeader) -> Result<(), ModelError> {
         ("number of banks", header.bank_count, BANKS_MAX as u32),
         ("input_size in pixels", header.input_size, INPUT_SIZE_MAX),
         ("mask_size in pixels (input_size)", header.mask_size, header.input_size),
+        ("tokens along a side", header.grid, GRID_MAX),
+        ("channels of the embedding", header.embedding_channels, CHANNELS_MAX),
+        ("channels of a key", header.key_channels, CHANNELS_MAX),
     ] {
         if seen > limit {
             return Err(ModelError::Limit { what, seen: seen.into(), limit: limit.into() });
         }
+    }
+    if header.reserved != 0 {
+        return Err(wrong("a reserved field is not zero"));
     }
     let (used, unused) = header.banks.split_at(header.bank_count as usize);
     if unused.iter().any(|bank| *bank != BankRecord::zeroed()) {

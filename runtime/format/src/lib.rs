@@ -50,7 +50,7 @@ pub use records::*;
 pub use tracking::{EVIDENCE, EVIDENCE_NAMES, Evidence, Judgement, RegressionRecord, TrackingRecord};
 
 /// Version of the file's layout.
-pub const FILE_VERSION: u32 = 4;
+pub const FILE_VERSION: u32 = 5;
 /// Sections start at multiples of this.
 pub const PAGE_BYTES: u64 = 4096;
 /// Tensors start at multiples of this, in the file and in memory.

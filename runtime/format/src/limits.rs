@@ -52,3 +52,13 @@ pub const MASK_CANDIDATES_MAX: u32 = 64;
 pub const MEAN_MAX: f32 = 1e3;
 /// Smallest and largest standard deviation that grey levels are divided by.
 pub const STD_RANGE: [f32; 2] = [1e-6, 1e6];
+
+/// Maximum number of tokens along a side of a tracker's frame: with 1024 tokens, the comparison of two frames takes the time of a
+/// network.
+pub const GRID_MAX: u32 = 32;
+/// Maximum number of channels of a tracker's embedding or keys.
+pub const CHANNELS_MAX: u32 = 4096;
+/// Maximum interval of a tracker's memory, frames.
+pub const INTERVAL_MAX: u32 = 1 << 16;
+/// Largest magnitude of a weight of a regression.
+pub const REGRESSION_MAX: f32 = 1e6;

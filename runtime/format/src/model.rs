@@ -2,7 +2,7 @@
 
 use crate::{
     ConventionsRecord, FILE_VERSION, FileHeader, GoldenRecord, HEAD_BYTES, NameRef, OpRecord, PortRecord,
-    ProgramRecord, TensorRecord, sections, verify,
+    ProgramRecord, TensorRecord, TrackingRecord, sections, verify,
 };
 
 /// Error of a model file. The text names the thing, the limit and the value seen.
@@ -95,6 +95,7 @@ pub struct Model<'a> {
     pub(crate) names: &'a str,
     pub(crate) weights: &'a [u8],
     pub(crate) conventions: &'a ConventionsRecord,
+    pub(crate) tracking: Option<&'a TrackingRecord>,
     pub(crate) golden: &'a [GoldenRecord],
     pub(crate) golden_data: &'a [u16],
     pub(crate) provenance: &'a str,
@@ -165,6 +166,11 @@ impl<'a> Model<'a> {
     /// Returns the sizes and normalisation that a session uses.
     pub fn conventions(&self) -> &'a ConventionsRecord {
         self.conventions
+    }
+
+    /// Returns how a session follows objects; `None` for a file without a tracker.
+    pub fn tracking(&self) -> Option<&'a TrackingRecord> {
+        self.tracking
     }
 
     /// Returns the tensors of the self-test.

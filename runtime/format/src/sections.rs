@@ -75,6 +75,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         let index = SectionKind::Conventions as u32 - 1;
         return Err(ModelError::Section { index, problem: "does not hold exactly one record" });
     };
+    let tracking = records(SectionKind::Tracking, section(SectionKind::Tracking)?)?;
+    let tracking = match tracking {
+        [] => None,
+        [tracking] => Some(tracking),
+        _ => {
+            let index = SectionKind::Tracking as u32 - 1;
+            return Err(ModelError::Section { index, problem: "holds more than one record" });
+        }
+    };
     let ops: &[OpRecord] = records(SectionKind::Ops, section(SectionKind::Ops)?)?;
     if ops.len() != header.op_count as usize {
         let index = SectionKind::Ops as u32 - 1;
@@ -92,6 +101,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         names: text(SectionKind::Names, section(SectionKind::Names)?)?,
         weights: section(SectionKind::Weights)?,
         conventions,
+        tracking,
         golden: records(SectionKind::Golden, section(SectionKind::Golden)?)?,
         golden_data: records(SectionKind::GoldenData, golden_data)?,
         provenance: text(SectionKind::Provenance, section(SectionKind::Provenance)?)?,

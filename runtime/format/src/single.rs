@@ -137,6 +137,7 @@ pub fn file_of(
             bytes_of(&ConventionsRecord::zeroed()),
             &[],
             &[],
+            &[],
             b"{}",
         ],
     ))

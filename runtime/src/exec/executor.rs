@@ -277,6 +277,18 @@ impl<'m> Executor<'m> {
         unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), elements) }
     }
 
+    /// Returns the elements of an input port in state: the content of its slot's copy. Those of a port in scratch are
+    /// arbitrary after the first [`Self::advance`].
+    ///
+    /// # Panics
+    /// If no run is active, or it has no such port.
+    pub fn input(&self, port: usize) -> &[f32] {
+        let run = self.active();
+        let (first, elements) = self.values(&self.model.inputs(self.record(run.program))[port], &run.spaces);
+        // SAFETY: as for `output`.
+        unsafe { core::slice::from_raw_parts(first.as_ptr(), elements) }
+    }
+
     /// Returns the elements of an output port of the active run; valid after [`Progress::Done`].
     ///
     /// # Panics

@@ -28,9 +28,18 @@ pub struct Checked {
     pub gap: f32,
 }
 
-impl Checked {
-    /// Compares the tracker's odds with the segmenter's answer; `now` is the refined mask.
-    pub fn of(now: &Look<'_>, reference: &Look<'_>, tracked: &[f32], drawn: &[f32]) -> Self {
+/// How far the tracker's mask and the segmenter's answer agree.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Comparison {
+    /// Dice of both.
+    agreement: f32,
+    /// Sum of differences of probability.
+    gap: f32,
+}
+
+impl Comparison {
+    /// Compares the tracker's odds with the segmenter's.
+    pub fn of(tracked: &[f32], drawn: &[f32]) -> Self {
         let (mut both, mut one, mut other, mut gap) = (0u32, 0u32, 0u32, 0.0f64);
         for (&tracked, &drawn) in tracked.iter().zip(drawn) {
             let (is_tracked, is_drawn) = (tracked > 0.0, drawn > 0.0);
@@ -39,11 +48,18 @@ impl Checked {
             other += u32::from(is_drawn);
             gap += f64::from((math::sigmoid(drawn) - math::sigmoid(tracked)).abs());
         }
+        Self { agreement: dice(both, one, other), gap: gap as f32 }
+    }
+}
+
+impl Checked {
+    /// Returns the evidence of an answer; `now` is the refined mask, with the segmenter's estimate.
+    pub fn new(comparison: &Comparison, now: &Look<'_>, reference: &Look<'_>) -> Self {
         Self {
             iou: now.figures.iou,
             iou_lost: now.figures.iou - reference.figures.iou,
-            agreement: dice(both, one, other),
-            gap: (gap as f32 / root_of_area(now)).min(20.0),
+            agreement: comparison.agreement,
+            gap: (comparison.gap / root_of_area(now)).min(20.0),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! How objects look in a frame: what one frame is compared by with another, in fixed memory.
 
 use super::vectors::mean_direction;
+use crate::format::{FileHeader, GRID_MAX};
+use crate::kernels::arch::Instructions;
 use crate::kernels::bits;
 
 /// Sizes of the tracker's tensors.
@@ -17,6 +19,16 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Returns the sizes that a file's header states; zeros for a file without a tracker.
+    pub const fn of(header: &FileHeader) -> Self {
+        Self {
+            mask_side: header.mask_size as usize,
+            grid: header.grid as usize,
+            channels: header.embedding_channels as usize,
+            keys: header.key_channels as usize,
+        }
+    }
+
     /// Returns the number of pixels of a mask.
     pub const fn pixels(&self) -> usize {
         self.mask_side * self.mask_side
@@ -117,7 +129,7 @@ const RING: usize = 5;
 /// Grey level below which a pixel shows nothing.
 const GREY_DARK: f32 = 0.03;
 /// Most tokens of a frame.
-pub const TOKENS_MAX: usize = 1024;
+const TOKENS_MAX: usize = (GRID_MAX * GRID_MAX) as usize;
 
 impl<'m> Looks<'m> {
     /// Places `figures.len()` looks in memory: `mask_words` words and `look_floats` floats for each.
@@ -151,6 +163,19 @@ impl<'m> Looks<'m> {
         self.floats.copy_within(from * floats..(from + 1) * floats, to * floats);
     }
 
+    /// Replaces the numbers of a look.
+    pub fn set_figures(&mut self, at: usize, figures: Figures) {
+        self.figures[at] = figures;
+    }
+
+    /// Replaces the mask of a look, and its area, by the pixels with positive `odds`.
+    pub fn draw(&mut self, at: usize, odds: &[f32], instructions: Instructions) {
+        let words = self.sizes.mask_words();
+        let mask = &mut self.words[at * words..][..words];
+        bits::positive(instructions, odds, mask);
+        self.figures[at].area = mask.iter().map(|word| word.count_ones()).sum::<u32>() as f32;
+    }
+
     /// Describes an object's mask: the pixels with positive `odds`.
     pub fn describe(
         &mut self,
@@ -158,7 +183,7 @@ impl<'m> Looks<'m> {
         frame: &FrameView<'_>,
         odds: &[f32],
         iou: f32,
-        instructions: crate::kernels::arch::Instructions,
+        instructions: Instructions,
     ) {
         let Self { sizes, .. } = *self;
         let (words, floats) = (sizes.mask_words(), sizes.look_floats());

@@ -5,6 +5,7 @@
 //! (`nets/following.py`), step by step, on the caller's memory.
 //!
 //! * `objects`: sets of objects.
+//! * `follower`: a frame's steps, in slices.
 //! * `memory`: which copies of the banks hold the reference, recent frames, and the anchor.
 //! * `gate`: which masks are learnt from.
 //! * `pixels`: probabilities, odds and shares; `warp`: whether the anchor's masks still fit.
@@ -16,6 +17,7 @@
 
 pub mod attention;
 pub mod evidence;
+pub mod follower;
 mod gate;
 pub mod looks;
 pub mod memory;

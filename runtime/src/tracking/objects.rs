@@ -60,7 +60,7 @@ impl Objects {
     }
 
     /// Returns the places, ascending.
-    pub fn places(self) -> impl Iterator<Item = usize> {
+    pub fn places(self) -> impl Iterator<Item = usize> + Clone {
         (0..PLACES).filter(move |&place| self.contains(place))
     }
 }

@@ -28,6 +28,13 @@ pub fn softmax(logits: &mut [f32], pixels: usize, followed: Objects, range: Rang
     }
 }
 
+/// Writes the probabilities of odds.
+pub fn probabilities(odds: &[f32], probabilities: &mut [f32]) {
+    for (p, &odds) in probabilities.iter_mut().zip(odds) {
+        *p = math::sigmoid(odds).clamp(SURE, 1.0 - SURE);
+    }
+}
+
 /// Writes the logits of probabilities.
 pub fn odds(probabilities: &[f32], odds: &mut [f32]) {
     for (odds, &p) in odds.iter_mut().zip(probabilities) {

@@ -1,6 +1,6 @@
 //! The tracker's two programs, found in the model by name, and the copies that their slots are bound to.
 
-use super::looks::{Sizes, TOKENS_MAX};
+use super::looks::Sizes;
 use super::memory::{FrameCopies, MEMORIES, MEMORY_COPIES, Memory, SLOTS};
 use super::{Objects, PLACES};
 use crate::format::{Model, PortRecord, ProgramRecord, SLOTS_MAX};
@@ -12,6 +12,9 @@ pub const IDS: usize = PLACES + 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrackerError {
+    /// The file does not say how to follow objects.
+    #[error("the model has no tracking constants: compile it with the conventions of its export")]
+    Tracking,
     /// A program is missing.
     #[error("the model has no program `{name}`: export it with its tracker")]
     Program {
@@ -25,8 +28,14 @@ pub enum TrackerError {
         name: &'static str,
         /// Elements found; 0 for a missing port.
         seen: u64,
-        /// Elements needed; 0 for any that fit together.
+        /// Elements needed.
         needed: u64,
+    },
+    /// The flow is not a square of cells with two values each.
+    #[error("port `flow` of the tracker has {seen} elements, which is not twice a square number")]
+    Flow {
+        /// Elements found.
+        seen: u64,
     },
     /// A slot of state has a name that no session knows.
     #[error("slot {index} of program `{program}` is not one that a session binds")]
@@ -142,6 +151,8 @@ pub struct TrackerPrograms {
     pub tracker: usize,
     /// The program that makes the identity of a memory from shares.
     pub memory: usize,
+    /// Tracker input, state: the frame's embedding, `[channels, tokens]`.
+    pub embedding: usize,
     /// Tracker input: 1 for the ids that each memory knows, `[6, 11]`.
     pub known: usize,
     /// Tracker input, state: keys of each long-term slot, `[tokens, keys]`.
@@ -150,6 +161,8 @@ pub struct TrackerPrograms {
     pub anchor_shares: usize,
     /// Tracker input, state: the flow up to the previous frame, `[2, cells, cells]`.
     pub so_far_flow: usize,
+    /// Tracker input, state: the change of the flow on the previous frame, of the same shape.
+    pub so_far_step: usize,
     /// Tracker output: logits of each id, `[11, side, side]`.
     pub logits: usize,
     /// Tracker output, state: the frame's keys, `[tokens, keys]`.
@@ -170,11 +183,15 @@ pub struct TrackerPrograms {
 const SLOT_KEYS: [&str; SLOTS] = ["reference_key", "recent1_key", "recent2_key", "recent3_key"];
 
 impl TrackerPrograms {
-    /// Finds programs and ports. `mask_side` is the decoder's, `grid` the number of tokens along a side.
+    /// Finds programs and ports, whose sizes are those that the header states.
     ///
     /// # Errors
-    /// What is missing, or has another size than the rest.
-    pub fn find(model: &Model<'_>, mask_side: usize, grid: usize) -> Result<Self, TrackerError> {
+    /// What is missing, or has another size.
+    pub fn find(model: &Model<'_>) -> Result<Self, TrackerError> {
+        if model.tracking().is_none() {
+            return Err(TrackerError::Tracking);
+        }
+        let sizes = Sizes::of(model.header());
         let program = |name: &'static str| model.program(name).ok_or(TrackerError::Program { name });
         let (tracker, tracker_record) = program("tracker")?;
         let (memory, memory_record) = program("memory")?;
@@ -186,31 +203,16 @@ impl TrackerPrograms {
             Some((at, seen)) if seen == needed => Ok(at),
             seen => Err(TrackerError::Port { name, seen: seen.map_or(0, |(_, seen)| seen), needed }),
         };
-        let square = |ports: &[PortRecord], name: &'static str, planes: usize| {
-            let seen = at(ports, name).map_or(0, |(_, seen)| seen);
-            let side = libm::sqrt(seen as f64 / planes as f64) as u64;
-            if side == 0 || side * side * planes as u64 != seen {
-                return Err(TrackerError::Port { name, seen, needed: 0 });
-            }
-            Ok(side as usize)
-        };
         let (inputs, outputs) = (model.inputs(tracker_record), model.outputs(tracker_record));
-        let shares = (IDS * mask_side * mask_side) as u64;
-        let flow_side = square(outputs, "flow", 2)?;
-        let tokens = grid * grid;
-        let per_token = |ports: &[PortRecord], name: &'static str| {
-            let seen = at(ports, name).map_or(0, |(_, seen)| seen);
-            let is_whole =
-                tokens != 0 && tokens <= TOKENS_MAX && seen != 0 && seen.is_multiple_of(tokens as u64);
-            let problem = TrackerError::Port { name, seen, needed: 0 };
-            if is_whole { Ok(seen as usize / tokens) } else { Err(problem) }
-        };
-        if grid == 0 || !mask_side.is_multiple_of(grid) {
-            return Err(TrackerError::Port { name: "logits", seen: mask_side as u64, needed: 0 });
+        let seen = at(outputs, "flow").map_or(0, |(_, seen)| seen);
+        let flow_side = libm::sqrt(seen as f64 / 2.0) as usize;
+        let flow = (2 * flow_side * flow_side) as u64;
+        if flow == 0 || flow != seen {
+            return Err(TrackerError::Flow { seen });
         }
-        let (channels, keys) = (per_token(inputs, "embedding")?, per_token(outputs, "key")?);
-        let sizes = Sizes { mask_side, grid, channels, keys };
-        let keys = (tokens * keys) as u64;
+        let shares = (IDS * sizes.pixels()) as u64;
+        let [embedding, keys] =
+            [sizes.channels, sizes.keys].map(|channels| (sizes.tokens() * channels) as u64);
         let mut slot_keys = [0; SLOTS];
         for (port, name) in slot_keys.iter_mut().zip(SLOT_KEYS) {
             *port = find(inputs, name, keys)?;
@@ -218,13 +220,15 @@ impl TrackerPrograms {
         let found = Self {
             tracker,
             memory,
+            embedding: find(inputs, "embedding", embedding)?,
             known: find(inputs, "known", (MEMORIES * IDS) as u64)?,
             slot_keys,
             anchor_shares: find(inputs, "anchor_shares", shares)?,
-            so_far_flow: find(inputs, "so_far_flow", (2 * flow_side * flow_side) as u64)?,
+            so_far_flow: find(inputs, "so_far_flow", flow)?,
+            so_far_step: find(inputs, "so_far_step", flow)?,
             logits: find(outputs, "logits", shares)?,
             key: find(outputs, "key", keys)?,
-            flow: find(outputs, "flow", (2 * flow_side * flow_side) as u64)?,
+            flow: find(outputs, "flow", flow)?,
             shares: find(model.inputs(memory_record), "shares", shares)?,
             sizes,
             flow_side,

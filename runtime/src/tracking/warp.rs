@@ -44,21 +44,30 @@ pub struct Overlap {
     pub sum: u32,
 }
 
+/// Writes which of a mask's shares are inside, as bits.
+pub fn inside(shares: &[f32], words: &mut [u64]) {
+    for (word, shares) in words.iter_mut().zip(shares.chunks(u64::BITS as usize)) {
+        *word = (0..).zip(shares).fold(0, |word, (at, &share)| word | u64::from(share > INSIDE) << at);
+    }
+}
+
 impl Overlap {
     /// Returns the Dice; 0 if both masks are empty.
     pub fn dice(&self) -> f32 {
         2.0 * self.both as f32 / self.sum.max(1) as f32
     }
 
-    /// Adds some rows of an object's mask and of the anchor's, warped; both are shares, `[side, side]`. Beyond the anchor's
-    /// edge, its edge counts.
-    pub fn add(&mut self, anchor: &[f32], now: &[f32], side: usize, flow: &Flow<'_>, rows: Range<usize>) {
+    /// Adds some rows of an object's mask, as bits, and of the anchor's shares, warped; both are `[side, side]`. Beyond the
+    /// anchor's edge, its edge counts.
+    pub fn add(&mut self, anchor: &[f32], now: &[u64], side: usize, flow: &Flow<'_>, rows: Range<usize>) {
         let last = (side - 1) as f32;
         for y in rows {
             for x in 0..side {
                 let [along, down] = flow.at([x, y], side);
                 let place = [x as f32 + along, y as f32 + down].map(|at| at.clamp(0.0, last));
-                let (was, is) = (bilinear(anchor, side, place) > INSIDE, now[y * side + x] > INSIDE);
+                let at = y * side + x;
+                let is = now[at / u64::BITS as usize] >> (at % u64::BITS as usize) & 1 != 0;
+                let was = bilinear(anchor, side, place) > INSIDE;
                 self.both += u32::from(was && is);
                 self.sum += u32::from(was) + u32::from(is);
             }
@@ -74,16 +83,18 @@ mod tests {
 
     /// A square of 8 pixels.
     fn square(left: usize, top: usize) -> Vec<f32> {
-        let inside = |at: usize, from: usize| (from..from + 8).contains(&at);
-        (0..SIDE * SIDE).map(|at| f32::from(inside(at % SIDE, left) && inside(at / SIDE, top))).collect()
+        let is_in = |at: usize, from: usize| (from..from + 8).contains(&at);
+        (0..SIDE * SIDE).map(|at| f32::from(is_in(at % SIDE, left) && is_in(at / SIDE, top))).collect()
     }
 
     fn overlap(anchor: &[f32], now: &[f32], flow: [f32; 2]) -> Overlap {
+        let mut bits = [0; SIDE * SIDE / 64];
+        inside(now, &mut bits);
         let side = SIDE / 2;
         let values: Vec<f32> = flow.iter().flat_map(|&cells| vec![cells; side * side]).collect();
         let mut overlap = Overlap::default();
         for y in 0..SIDE {
-            overlap.add(anchor, now, SIDE, &Flow { values: &values, side }, y..y + 1);
+            overlap.add(anchor, &bits, SIDE, &Flow { values: &values, side }, y..y + 1);
         }
         overlap
     }

@@ -4,7 +4,7 @@ use crate::banks::State;
 use crate::error::CompileError;
 use crate::graph::Program;
 use bytemuck::Zeroable;
-use sonotrace::format::ConventionsRecord;
+use sonotrace::format::{ConventionsRecord, EVIDENCE, EVIDENCE_NAMES, RegressionRecord, TrackingRecord};
 use std::path::Path;
 
 /// The fields that the compiler uses.
@@ -20,11 +20,81 @@ pub struct Conventions {
     /// Persistent state. By default it is the ports that programs share by name.
     #[serde(default)]
     pub state: Option<State>,
+    #[serde(default)]
+    tracker: Option<Tracker>,
+    #[serde(default)]
+    confidence: Option<Confidence>,
 }
 
 #[derive(Debug, Clone, serde::Deserialize)]
 struct Prompts {
     points: u32,
+}
+
+/// What the tracker's memory keeps.
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Tracker {
+    /// Of a frame; a square number.
+    tokens: u32,
+    kept_every: u32,
+    anchored_every: u32,
+    anchor_dice: f32,
+    trust: f32,
+}
+
+/// How far masks are to be trusted.
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Confidence {
+    /// Names of the evidence, in the order of the weights.
+    evidence: Vec<String>,
+    right: Regression,
+    trusted: Regression,
+    absent: Regression,
+    flagged_below: f32,
+    gate: Gate,
+}
+
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Regression {
+    weights: Vec<f32>,
+    bias: f32,
+}
+
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Gate {
+    lost_below: f32,
+    found_from: f32,
+    held_frames: u32,
+}
+
+impl Confidence {
+    /// The record of a regression, its weights in the file's order.
+    fn record(&self, of: &Regression) -> Result<RegressionRecord, String> {
+        if self.evidence.len() != EVIDENCE || of.weights.len() != EVIDENCE {
+            let (names, weights) = (self.evidence.len(), of.weights.len());
+            return Err(format!(
+                "confidence has {names} names and {weights} weights, expected {EVIDENCE} of each"
+            ));
+        }
+        let mut weights = [0.0; EVIDENCE];
+        for (weight, name) in weights.iter_mut().zip(EVIDENCE_NAMES) {
+            let at = self.evidence.iter().position(|other| other == name);
+            let at = at.ok_or_else(|| format!("confidence has no evidence `{name}`"))?;
+            *weight = of.weights[at];
+        }
+        Ok(RegressionRecord { weights, bias: of.bias })
+    }
+}
+
+/// How a session follows objects: the record, and the sizes that the header states.
+#[derive(Debug, Clone, Copy)]
+pub struct Tracking {
+    /// The record.
+    pub record: TrackingRecord,
+    /// Channels of the embedding of each token.
+    pub embedding_channels: u32,
+    /// Channels of the tracker's key of each token.
+    pub key_channels: u32,
 }
 
 /// Name of the decoder's mask output.
@@ -82,6 +152,56 @@ impl Conventions {
             std: self.std,
         })
     }
+
+    /// How a session follows objects; `None` without a tracker or its confidence.
+    ///
+    /// # Errors
+    /// [`CompileError::Ports`]: what does not fit the programs, or the runtime's list of evidence.
+    pub fn tracking(&self, programs: &[Program]) -> Result<Option<Tracking>, CompileError> {
+        let (Some(tracker), Some(confidence)) = (&self.tracker, &self.confidence) else { return Ok(None) };
+        let problem = |problem: String| CompileError::Ports(format!("conventions: {problem}"));
+        let grid = tracker.tokens.isqrt();
+        if grid == 0 || grid * grid != tracker.tokens {
+            return Err(problem(format!(
+                "the tracker has {} tokens, expected a square number",
+                tracker.tokens
+            )));
+        }
+        let of = |port: &str| {
+            channels(programs, port, tracker.tokens).ok_or_else(|| {
+                problem(format!("no output {port} with a value for each of {} tokens", tracker.tokens))
+            })
+        };
+        let (embedding_channels, key_channels) = (of("embedding")?, of("key")?);
+        let regression = |of: &Regression| confidence.record(of).map_err(problem);
+        let Gate { lost_below, found_from, held_frames } = confidence.gate;
+        let record = TrackingRecord {
+            grid,
+            kept_every: tracker.kept_every,
+            anchored_every: tracker.anchored_every,
+            anchor_dice: tracker.anchor_dice,
+            trust: tracker.trust,
+            lost_below,
+            found_from,
+            held_frames,
+            flagged_below: confidence.flagged_below,
+            regressions: [
+                regression(&confidence.right)?,
+                regression(&confidence.trusted)?,
+                regression(&confidence.absent)?,
+            ],
+        };
+        Ok(Some(Tracking { record, embedding_channels, key_channels }))
+    }
+}
+
+/// Channels of each token of a port that a program has.
+fn channels(programs: &[Program], port: &str, tokens: u32) -> Option<u32> {
+    let ports = programs.iter().flat_map(|program| &program.outputs);
+    let elements: usize =
+        ports.filter(|other| other.name == port).map(|port| port.shape.iter().product()).next()?;
+    let tokens = tokens as usize;
+    elements.is_multiple_of(tokens).then(|| elements / tokens).and_then(|channels| channels.try_into().ok())
 }
 
 /// The record of a file that no session can use.

@@ -129,6 +129,10 @@ fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, 
         Some(conventions) => conventions.record(&module.programs)?,
         None => conventions::none(),
     };
+    let tracking = match &conventions {
+        Some(conventions) => conventions.tracking(&module.programs)?,
+        None => None,
+    };
     let provenance = provenance::text(&graphs, options, conventions_hash.as_deref());
     let write = |module: &mut Module, weights: &storage::Section, golden: &golden::Golden| {
         passes::over_module("write", module, |module| {
@@ -136,6 +140,7 @@ fn compile_owned(mut graphs: Vec<Graph>, options: &Options) -> Result<Compiled, 
                 module,
                 weights: (weights, &places),
                 conventions: record,
+                tracking,
                 golden,
                 provenance: &provenance,
             })

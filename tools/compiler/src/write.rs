@@ -1,5 +1,6 @@
 //! The model file: records, sections, hashes.
 
+use crate::conventions::Tracking;
 use crate::error::CompileError;
 use crate::golden::Golden;
 use crate::graph::{Home, Module, Op, Operand, Port, Program};
@@ -23,6 +24,8 @@ pub struct Contents<'a> {
     pub weights: (&'a Section, &'a [Option<Stored>]),
     /// How a session feeds the programs.
     pub conventions: ConventionsRecord,
+    /// How a session follows objects.
+    pub tracking: Option<Tracking>,
     /// Golden cases.
     pub golden: &'a Golden,
     /// Provenance text.
@@ -118,9 +121,14 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
     check_limits(module, &tables, &header, contents.provenance)?;
     header.op_count = tables.ops.len() as u32;
     (header.input_size, header.mask_size) = (contents.conventions.input_size, contents.conventions.mask_size);
+    let tracking = contents.tracking.map(|tracking| tracking.record);
+    if let Some(Tracking { record, embedding_channels, key_channels }) = contents.tracking {
+        (header.grid, header.embedding_channels, header.key_channels) =
+            (record.grid, embedding_channels, key_channels);
+    }
     // Never written, so they take no memory. The weights follow, because they would be there twice otherwise.
     let zeros = vec![0; contents.weights.0.bytes];
-    let sections: [&[u8]; 10] = [
+    let sections: [&[u8]; 11] = [
         cast_slice(&tables.programs),
         cast_slice(&tables.ports),
         cast_slice(&tables.ops),
@@ -130,6 +138,7 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
         bytes_of(&contents.conventions),
         cast_slice(&contents.golden.records),
         cast_slice(&contents.golden.values),
+        cast_slice(tracking.as_slice()),
         contents.provenance.as_bytes(),
     ];
     let mut bytes = assemble(header, sections);

@@ -133,6 +133,22 @@ fn describe(model: &Model<'_>, file_bytes: usize, with_ops: bool) -> Result<Stri
             c.input_size, c.mask_size, c.point_slots, c.mask_candidates, c.mean, c.std
         )?;
     }
+    if let Some(t) = model.tracking() {
+        writeln!(
+            text,
+            "tracking        {0} x {0} tokens, a memory every {1} frames, an anchor after {2} or more below a Dice of {3}, refined at \
+             {4}, lost below {5}, found from {6}, held for {7} frames, flagged below {8}",
+            t.grid,
+            t.kept_every,
+            t.anchored_every,
+            t.anchor_dice,
+            t.trust,
+            t.lost_below,
+            t.found_from,
+            t.held_frames,
+            t.flagged_below
+        )?;
+    }
     for (index, program) in model.programs().iter().enumerate() {
         let ops = model.program_ops(program);
         let operations: Vec<Operation> = ops.iter().filter_map(|op| Operation::decode(op).ok()).collect();

@@ -8,6 +8,7 @@
 mod operation;
 mod plan;
 mod tables;
+mod tracking;
 
 use crate::{
     GOLDEN_MAX, Model, ModelError, OPS_MAX, PORTS_MAX, PROGRAMS_MAX, PROVENANCE_BYTES_MAX, TENSORS_MAX,
@@ -27,7 +28,8 @@ pub(crate) fn verify(model: &Model<'_>) -> Result<(), ModelError> {
     plan::memory(model)?;
     plan::index_tables(model)?;
     tables::golden(model)?;
-    tables::conventions(model)
+    tables::conventions(model)?;
+    tracking::check(model)
 }
 
 fn limit(what: &'static str, seen: usize, limit: u32) -> Result<(), ModelError> {

@@ -1,5 +1,7 @@
 //! Graphs that cannot be compiled give errors that name the cause.
 
+use serde_json::{Value, json};
+use sonotrace::format::{AlignedBytes, EVIDENCE, EVIDENCE_NAMES, Model};
 use sonotrace_compiler::{CompileError, Options, Weights, compile, compile_graphs};
 use sonotrace_tests::onnx::{self, AttributeProto, Dim, Onnx, int, ints, text};
 use std::path::PathBuf;
@@ -409,4 +411,77 @@ fn conventions_are_checked() {
     refused(&port.replace("masks@before", "masks"), &["image", "TENSOR@SLOT"]);
     refused(&port.replace("masks@before", "other@before"), &["image", "other@before"]);
     std::fs::remove_file(&path).unwrap();
+}
+
+/// How a session follows objects comes from the conventions, with the weights of evidence in the runtime's order.
+#[test]
+fn tracking_comes_from_the_conventions() {
+    let path = std::env::temp_dir().join(format!("sonotrace-compiler-tracking-{}.json", std::process::id()));
+    let compile_with = |conventions: &Value| {
+        std::fs::write(&path, conventions.to_string()).unwrap();
+        let graph = Onnx::default()
+            .input("image", &[1, 1, 16, 16])
+            .weights("w", &[4, 1, 3, 3])
+            .node("Conv", &["image", "w"], &["masks"], &[ints("pads", &[1; 4]), ints("strides", &[2, 2])])
+            .node("Relu", &["masks"], &["embedding"], &[])
+            .node("Sigmoid", &["masks"], &["key"], &[])
+            .output("masks")
+            .output("embedding")
+            .output("key");
+        let options = Options { conventions: Some(path.clone()), ..Options::default() };
+        compile_graphs(&[graph.graph("decoder").unwrap()], &options)
+    };
+    // Names in another order than the runtime's.
+    let names: Vec<&str> = EVIDENCE_NAMES.iter().rev().copied().collect();
+    let regression = |first: f32| {
+        let weights: Vec<f32> = (0..EVIDENCE).map(|at| first + at as f32).collect();
+        json!({"weights": weights, "bias": -first})
+    };
+    let whole = json!({
+        "input": [1, 1, 16, 16], "mean": 0.25, "std": 0.5, "prompts": {"points": 16},
+        "tracker": {"tokens": 16, "kept_every": 4, "anchored_every": 8, "anchor_dice": 0.75, "trust": 0.25, "memory": "a text"},
+        "confidence": {
+            "evidence": names, "right": regression(0.0), "trusted": regression(100.0), "absent": regression(200.0),
+            "flagged_below": 0.375, "gate": {"lost_below": 0.5, "found_from": 0.875, "held_frames": 7}
+        }
+    });
+    let file = AlignedBytes::new(&compile_with(&whole).unwrap().bytes);
+    let model = Model::parse(file.bytes()).unwrap();
+    let header = model.header();
+    assert_eq!((header.grid, header.embedding_channels, header.key_channels), (4, 16, 16));
+    let t = *model.tracking().unwrap();
+    assert_eq!((t.grid, t.kept_every, t.anchored_every, t.held_frames), (4, 4, 8, 7));
+    assert_eq!(
+        [t.anchor_dice, t.trust, t.lost_below, t.found_from, t.flagged_below],
+        [0.75, 0.25, 0.5, 0.875, 0.375]
+    );
+    for (regression, first) in t.regressions.iter().zip([0.0, 100.0, 200.0]) {
+        let expected = std::array::from_fn(|at| first + (EVIDENCE - 1 - at) as f32);
+        assert_eq!((regression.weights, regression.bias), (expected, -first));
+    }
+    // Without confidence, or without a tracker, no session can follow objects; the file is a file.
+    for part in ["tracker", "confidence"] {
+        let mut without = whole.clone();
+        without.as_object_mut().unwrap().remove(part);
+        let file = AlignedBytes::new(&compile_with(&without).unwrap().bytes);
+        let model = Model::parse(file.bytes()).unwrap();
+        assert!(model.tracking().is_none() && model.header().grid == 0, "{part}");
+    }
+    for (pointer, value, told) in [
+        ("/tracker/tokens", json!(15), "a square number"),
+        ("/tracker/tokens", json!(9), "no output embedding"),
+        ("/tracker/kept_every", json!(0), "an interval"),
+        ("/tracker/trust", json!(1.5), "not within 0..=1"),
+        ("/confidence/evidence/3", json!("taste"), "no evidence `"),
+        ("/confidence/evidence", json!(["iou"]), "1 names"),
+        ("/confidence/right/weights", json!([1.0]), "1 weights"),
+        ("/confidence/right/bias", json!(1e9), "a weight of a regression"),
+        ("/confidence/gate/found_from", json!(0.25), "found again below"),
+        ("/confidence/gate/lost_below", json!(-0.25), "not within 0..=1"),
+    ] {
+        let mut wrong = whole.clone();
+        *wrong.pointer_mut(pointer).unwrap() = value;
+        let error = compile_with(&wrong).unwrap_err().to_string();
+        assert!(error.contains(told), "{pointer}: {error}");
+    }
 }
