@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 /// First four bytes of every overlay, `SNTO` in memory order.
 pub const OVERLAY_MAGIC: u32 = u32::from_le_bytes(*b"SNTO");
 /// Version of this layout.
-pub const OVERLAY_ABI_VERSION: u32 = 1;
+pub const OVERLAY_ABI_VERSION: u32 = 2;
 /// Maximum number of objects.
 pub const OBJECTS_MAX: usize = 10;
 /// Maximum number of points of an outline.
@@ -26,9 +26,9 @@ pub const CONTOUR_POINTS_MAX: usize = OUTER_POINTS_MAX + HOLES_MAX * HOLE_POINTS
 /// Maximum number of replies to prompts on one overlay.
 pub const ANSWERS_MAX: usize = 16;
 /// Number of stages that a frame's time is divided into.
-pub const STAGES: usize = 5;
+pub const STAGES: usize = 6;
 /// Names of the stages, in the order of [`Overlay::stage_ns`].
-pub const STAGE_NAMES: [&str; STAGES] = ["queue", "sample", "encode", "decode", "contour"];
+pub const STAGE_NAMES: [&str; STAGES] = ["queue", "sample", "encode", "track", "decode", "contour"];
 
 /// State of an overlay or of an object on it. A stale contour is never marked as a fresh one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,12 @@ pub enum State {
     Tracked = 2,
     /// Propagated with low confidence: the user should check it.
     Attention = 3,
+    /// The object is most likely not in the field of view: it has no contour, and is searched for on every frame.
+    Absent = 4,
     /// The contour of an earlier frame.
-    Stale = 4,
-    /// The object is lost and has no contour.
-    Lost = 5,
+    Stale = 5,
+    /// The object is not found, although it is not said to be absent: it has no contour, and is searched for on every frame.
+    Lost = 6,
 }
 
 impl State {
@@ -56,8 +58,9 @@ impl State {
             1 => Self::Fresh,
             2 => Self::Tracked,
             3 => Self::Attention,
-            4 => Self::Stale,
-            5 => Self::Lost,
+            4 => Self::Absent,
+            5 => Self::Stale,
+            6 => Self::Lost,
             _ => return None,
         })
     }
@@ -69,6 +72,7 @@ impl State {
             Self::Fresh => "fresh",
             Self::Tracked => "tracked",
             Self::Attention => "attention",
+            Self::Absent => "absent",
             Self::Stale => "stale",
             Self::Lost => "lost",
         }
@@ -79,7 +83,7 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Rung {
-    /// The encoder, and the decoder for each object.
+    /// The encoder, the tracker, and the decoder for as many objects as are checked on a frame.
     Full = 0,
     /// No computation: the last contours are repeated, marked stale.
     Repeat = 3,
@@ -111,7 +115,7 @@ pub mod overlay_flags {
 pub enum PromptOutcome {
     /// The prompt was served.
     Served = 1,
-    /// The features of its frame are no longer in the cache.
+    /// Its frame is older than all frames whose features are kept.
     TooOld = 2,
     /// It points outside the rectangle of the field of view, or its box has no extent.
     OutsideField = 3,
@@ -119,6 +123,8 @@ pub enum PromptOutcome {
     NoRoom = 4,
     /// It removes or corrects an object that does not exist.
     UnknownObject = 5,
+    /// Its frame has not been committed yet.
+    FutureFrame = 6,
 }
 
 impl PromptOutcome {
@@ -130,6 +136,7 @@ impl PromptOutcome {
             3 => Self::OutsideField,
             4 => Self::NoRoom,
             5 => Self::UnknownObject,
+            6 => Self::FutureFrame,
             _ => return None,
         })
     }
@@ -142,6 +149,7 @@ impl PromptOutcome {
             Self::OutsideField => "outside_field",
             Self::NoRoom => "no_room",
             Self::UnknownObject => "unknown_object",
+            Self::FutureFrame => "future_frame",
         }
     }
 }
@@ -158,6 +166,10 @@ pub struct PromptAnswer {
     pub outcome: u32,
     /// Zero.
     pub reserved: u32,
+    /// Sequence number of the frame on which it was served: its own, or the nearest one that was computed. 0 if it was not served.
+    pub seq: u64,
+    /// Time of acquisition of that frame minus that of the prompt's own, which is estimated for a frame that was not computed.
+    pub offset_ns: i64,
 }
 
 /// Bits of [`OverlayObject::valid`]: which measures are valid. The others are zero, never guessed.
@@ -205,8 +217,11 @@ pub struct OverlayObject {
     pub polygons: u32,
     /// Points of each polygon; their points follow one another in `contour_px` and `contour_mm`.
     pub polygon_points: [u32; POLYGONS_MAX],
-    /// Confidence, 0 to 1.
+    /// Probability that the contour is right, 0 to 1: that its Dice with the truth is 0.90 or more. Of a contour made from a prompt,
+    /// the decoder's estimate of its IoU.
     pub confidence: f32,
+    /// Frames since the segmenter last checked the object, on which the confidence rests.
+    pub checked_frames_ago: u32,
     /// Area in display pixels, without holes.
     pub area_px2: f32,
     /// Area without holes.

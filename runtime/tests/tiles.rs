@@ -8,6 +8,7 @@ mod kernel_cases;
 use common::{AlignedBytes, Random, disc, disc_model};
 use kernel_cases::{Bench, Case, bits, cases, matmul, small_tiles};
 use sonotrace::exec::{ExecError, Executor, ExecutorConfig, Pinning, Progress, memory_required};
+use sonotrace::format::TensorSpace;
 use sonotrace::kernels::claims::Claims;
 
 fn two_frames() -> ExecutorConfig {
@@ -98,9 +99,9 @@ fn with_helpers(helpers: u32, pinning: Pinning, work: impl FnOnce(&mut Executor<
 /// Helpers work, are stopped between slices, sleep, wake, and are left an abandoned run: the bits are those of one thread.
 #[test]
 fn helpers_give_the_same_bits_as_one_thread() {
-    let mut memory = memory();
-    let mut alone = executor(&mut memory);
     for helpers in [1, 2, 4] {
+        let mut memory = memory();
+        let mut alone = executor(&mut memory);
         let pinning = if helpers == 1 { Pinning::CoreEach } else { Pinning::None };
         with_helpers(helpers, pinning, |executor| {
             for round in 0..20u32 {
@@ -171,12 +172,16 @@ fn memory() -> AlignedBytes {
     AlignedBytes::zeroed(memory_required(disc(), &two_frames()).unwrap().bytes)
 }
 
-/// Begins a run on the features in a copy, and fills each input outside state with different numbers.
+/// Begins a run on the features in a copy, and fills each input outside state with different numbers. A program with other state runs
+/// on any copies.
 fn begin(executor: &mut Executor<'_>, program: usize, slot: u32) {
-    executor.begin(program, &[slot]).unwrap();
     let model = *executor.model();
+    match model.programs()[program].slots() {
+        [_] => executor.begin(program, &[slot]).unwrap(),
+        _ => executor.begin_apart(program).unwrap(),
+    }
     for (port, record) in model.inputs(&model.programs()[program]).iter().enumerate() {
-        if model.name(record.name) == "embedding" {
+        if model.tensor_of(record).space() == Some(TensorSpace::State) {
             continue;
         }
         let input = executor.input_mut(port);
@@ -271,9 +276,9 @@ fn a_run_writes_only_its_own_copy() {
 fn a_run_needs_copies_that_exist() {
     let mut memory = memory();
     let mut executor = executor(&mut memory);
-    assert_eq!(executor.begin(7, &[0]), Err(ExecError::Program { seen: 7, programs: 2 }));
+    assert_eq!(executor.begin(7, &[0]), Err(ExecError::Program { seen: 7, programs: 4 }));
     assert_eq!(executor.begin(0, &[]), Err(ExecError::Slots { seen: 0, needed: 1 }));
-    assert_eq!(executor.begin(0, &[2]), Err(ExecError::Copy { slot: 0, seen: 2, copies: 2 }));
+    assert_eq!(executor.begin(0, &[3]), Err(ExecError::Copy { slot: 0, seen: 3, copies: 3 }));
     assert_eq!(executor.begin(0, &[1]), Ok(()));
 }
 

@@ -1,19 +1,23 @@
 //! The session's state machine: the stages of a frame, and the function that advances them.
 //!
 //! ```text
-//! Idle -> Check -> [Table] -> Sample -> Encode -> Next <-> { [Reproject] -> Decode -> Enlarge -> Trace }
-//!                                                  Next -> Publish -> Ended
+//! Idle -> Check -> [Table] -> Sample -> Grey -> Encode -> Next -> Publish -> Ended
+//!
+//! Next <-> Decode -> Learn            a prompt
+//! Next <-> [Carry] -> Follow          all objects, once
+//! Next <-> Enlarge -> Trace           an object's contour
 //! ```
 //!
-//! A stage runs until it is done or the slice is over. Only this file changes the session's fields; the other files
+//! Prompts on earlier frames come before the objects are followed, those on the current frame afterwards. A stage runs until it is done or the slice is over. Only this file changes the session's fields; the other files
 //! compute.
 
-use super::objects::{self, MaskOutput, Object, Scene};
+use super::objects::{self, Object, Scene, Told};
 use super::overlay::{self, RepeatTarget};
-use super::programs::{DecoderPrompt, GridClick};
-use super::prompts::{self, Pointed, Target};
-use super::reproject::{Reprojection, reprojection};
+use super::programs::DecoderPrompt;
+use super::prompts::{self, Pointed, Situation, Target};
+use super::reproject::{Relation, relation};
 use super::slice::Slice;
+use super::standing::Standing;
 use super::stream::Order;
 use super::tables::TableIndex;
 use super::work::Work;
@@ -21,15 +25,17 @@ use super::{DropReason, KeptFeatures, Policy, Session, Waiting};
 use crate::exec::Progress;
 use crate::float_environment::DefaultEnvironment;
 use crate::hal::clock::Clock;
-use crate::hal::command::Command;
+use crate::hal::command::{Command, Prompt};
 use crate::hal::event::{Event, EventKind};
 use crate::hal::frame::{Frame, FrameError, PayloadCheck, flags};
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer, PromptOutcome, STAGES, State, overlay_flags};
+use crate::tracking::Objects;
+use crate::tracking::follower::{Drawn, Following, Placement};
 use crate::vision::budget::{STEP_WORK, StepBudget};
 use crate::vision::contour::Tracing;
-use crate::vision::reproject::reproject_rows;
+use crate::vision::reproject::{OUTSIDE_LOGIT, reproject_rows};
 use crate::vision::sampler::SampleCursor;
-use crate::vision::{DisplayRaster, GreyTable, Pick, VisionError, mask};
+use crate::vision::{DisplayRaster, GreyTable, Normalisation, Pick, VisionError, mask};
 
 /// Bytes of a payload that are hashed in one piece.
 const CHECK_BYTES: usize = 32 * 1024;
@@ -59,29 +65,23 @@ mod column {
     pub const QUEUE: usize = 0;
     pub const SAMPLE: usize = 1;
     pub const ENCODE: usize = 2;
-    pub const DECODE: usize = 3;
-    pub const CONTOUR: usize = 4;
+    pub const TRACK: usize = 3;
+    pub const DECODE: usize = 4;
+    pub const CONTOUR: usize = 5;
 }
 
-/// A decode of an object: its prompt, and the slot of the features.
+/// A prompt that is decoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Task {
-    object: usize,
     prompt: DecoderPrompt,
-    slot: u32,
-    /// State of the object if its mask is trusted.
-    state: State,
+    drawn: Drawn,
 }
 
-/// A mask that is reprojected to the geometry of the features in a slot before it is decoded.
+/// A contour that is drawn.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Move {
-    object: usize,
-    slot: u32,
+pub(super) struct Drawing {
+    place: usize,
     scene: Scene,
-    box_px: [f32; 4],
-    /// Click that corrects the mask; `None` if the object is tracked.
-    click: Option<GridClick>,
 }
 
 /// Stage of the current frame.
@@ -96,18 +96,24 @@ pub(super) enum Stage {
     Table { work: Work, frame: Frame, table: TableIndex, rows: u32 },
     /// Samples the frame into the encoder's input.
     Sample { work: Work, frame: Frame, table: TableIndex, cursor: SampleCursor },
+    /// Keeps its grey levels at the resolution of masks.
+    Grey { work: Work, row: usize },
     /// Runs the encoder.
     Encode { work: Work },
-    /// Chooses the next decode.
+    /// Chooses what comes next.
     Next { work: Work },
-    /// Reprojects an object's mask to another geometry.
-    Reproject { work: Work, to: Move, row: usize },
-    /// Runs the decoder for an object.
+    /// Runs the decoder for a prompt.
     Decode { work: Work, task: Task },
-    /// Enlarges its mask to the input grid.
-    Enlarge { work: Work, task: Task, confidence: f32, row: usize },
+    /// Makes the tracker remember its mask.
+    Learn { work: Work, task: Task, iou: f32 },
+    /// Carries an object's mask to another geometry.
+    Carry { work: Work, place: usize, row: usize, placement: Placement },
+    /// Follows all objects.
+    Follow { work: Work },
+    /// Enlarges an object's mask to the input grid.
+    Enlarge { work: Work, drawing: Drawing, row: usize },
     /// Traces the mask's contour.
-    Trace { work: Work, task: Task, confidence: f32, tracing: Tracing, is_retry: bool },
+    Trace { work: Work, drawing: Drawing, tracing: Tracing, is_retry: bool },
     /// Commits the overlay: of the current frame, or with contours repeated on it.
     Publish { work: Work, repeated: Option<RepeatTarget> },
     /// The frame has its outcome, or there is no frame.
@@ -120,10 +126,13 @@ impl Stage {
             Self::Idle | Self::Check { .. } | Self::Ended(_) => None,
             Self::Table { work, .. }
             | Self::Sample { work, .. }
+            | Self::Grey { work, .. }
             | Self::Encode { work }
             | Self::Next { work }
-            | Self::Reproject { work, .. }
             | Self::Decode { work, .. }
+            | Self::Learn { work, .. }
+            | Self::Carry { work, .. }
+            | Self::Follow { work }
             | Self::Enlarge { work, .. }
             | Self::Trace { work, .. }
             | Self::Publish { work, .. } => Some(work),
@@ -133,9 +142,14 @@ impl Stage {
     /// Returns the index at which the time of this stage is counted.
     fn column(&self) -> usize {
         match self {
-            Self::Idle | Self::Check { .. } | Self::Table { .. } | Self::Sample { .. } => column::SAMPLE,
+            Self::Idle
+            | Self::Check { .. }
+            | Self::Table { .. }
+            | Self::Sample { .. }
+            | Self::Grey { .. } => column::SAMPLE,
             Self::Encode { .. } => column::ENCODE,
-            Self::Next { .. } | Self::Reproject { .. } | Self::Decode { .. } => column::DECODE,
+            Self::Next { .. } | Self::Carry { .. } | Self::Follow { .. } => column::TRACK,
+            Self::Decode { .. } | Self::Learn { .. } => column::DECODE,
             Self::Enlarge { .. } | Self::Trace { .. } | Self::Publish { .. } | Self::Ended(_) => {
                 column::CONTOUR
             }
@@ -205,21 +219,22 @@ impl<C: Clock> Session<'_, C> {
             Stage::Check { frame, taken_ns, check } => self.check(frame, taken_ns, check, slice),
             Stage::Table { work, frame, table, rows } => self.fill_table(work, frame, table, rows, slice),
             Stage::Sample { work, frame, table, cursor } => self.sample(work, frame, table, cursor, slice),
+            Stage::Grey { work, row } => self.keep_grey(work, row, slice),
             Stage::Encode { work } => match self.run(slice) {
                 Progress::Paused => Stage::Encode { work },
                 Progress::Done => self.take_features(work),
             },
             Stage::Next { work } => self.next(work),
-            Stage::Reproject { work, to, row } => self.reproject(work, to, row, slice),
             Stage::Decode { work, task } => match self.run(slice) {
                 Progress::Paused => Stage::Decode { work, task },
                 Progress::Done => self.take_mask(work, task),
             },
-            Stage::Enlarge { work, task, confidence, row } => {
-                self.enlarge(work, task, confidence, row, slice)
-            }
-            Stage::Trace { work, task, confidence, tracing, is_retry } => {
-                self.trace(work, task, confidence, tracing, is_retry, slice)
+            Stage::Learn { work, task, iou } => self.learn(work, task, iou, slice),
+            Stage::Carry { work, place, row, placement } => self.carry(work, place, row, placement, slice),
+            Stage::Follow { work } => self.follow(work, slice),
+            Stage::Enlarge { work, drawing, row } => self.enlarge(work, drawing, row, slice),
+            Stage::Trace { work, drawing, tracing, is_retry } => {
+                self.trace(work, drawing, tracing, is_retry, slice)
             }
             Stage::Publish { work, repeated } => Stage::Ended(self.publish(work, repeated)),
             Stage::Ended(_) => Stage::Idle,
@@ -259,6 +274,8 @@ impl<C: Clock> Session<'_, C> {
             t_asked_ns: self.clock.now_ns(),
             stage_ns: [0; STAGES],
             flags: overlay_flags::UPDATE,
+            is_followed: true,
+            to_draw: Objects::default(),
             ..shown
         })
     }
@@ -314,6 +331,7 @@ impl<C: Clock> Session<'_, C> {
     /// Accepts or drops a frame with a valid payload: the image must be live and the frame in order. Finds its sampling
     /// table.
     fn accept(&mut self, frame: Frame, taken_ns: u64) -> Stage {
+        self.newest_seq = self.newest_seq.max(frame.seq);
         self.set_frozen(self.frozen.by_command, frame.has(flags::FROZEN));
         if self.frozen.is() {
             self.unseen_since_last += 1;
@@ -326,7 +344,8 @@ impl<C: Clock> Session<'_, C> {
                 // Objects are kept; prompts on frames before the restart can no longer be served.
                 self.counters.restarts += 1;
                 self.unseen_since_last = 0;
-                self.kept.iter_mut().for_each(|kept| kept.seq = 0);
+                self.newest_seq = frame.seq;
+                self.kept.iter_mut().for_each(|kept| kept.scene = None);
                 self.record(EventKind::StreamRestarted, frame.seq, 0, 0);
                 0
             }
@@ -355,7 +374,9 @@ impl<C: Clock> Session<'_, C> {
             t_asked_ns: frame.t_enqueue_ns,
             geometry_epoch: frame.geometry_epoch,
             frame: self.frames_processed + 1,
-            slot: self.next_slot,
+            slot: self.free_slot(),
+            is_followed: false,
+            to_draw: Objects::default(),
             stage_ns,
             flags: if has_gap { overlay_flags::GAP_BEFORE } else { 0 },
         };
@@ -367,6 +388,13 @@ impl<C: Clock> Session<'_, C> {
         let is_first = self.sampling.are_empty();
         let rows = if is_first { self.input_size } else { self.config.table_rows_per_frame };
         Stage::Table { work, frame, table, rows }
+    }
+
+    /// Returns the feature slot of the next frame: the oldest one that the tracker's anchor is not in.
+    fn free_slot(&self) -> u32 {
+        let anchor = self.follower.memory().map(|memory| memory.anchor().features);
+        let free = (0..).zip(self.kept.iter()).filter(|(slot, _)| Some(*slot) != anchor);
+        free.min_by_key(|(_, kept)| kept.frame).map_or(0, |(slot, _)| slot)
     }
 
     fn fill_table(
@@ -442,14 +470,40 @@ impl<C: Clock> Session<'_, C> {
                 self.ports.frames.release();
                 self.sampling.use_for_frames(table);
                 self.frames_processed = work.frame;
-                self.next_slot = (work.slot + 1) % self.config.kept_frames;
-                self.kept[work.slot as usize] =
-                    KeptFeatures { seq: frame.seq, frame: work.frame, scene: Some(scene) };
-                Stage::Encode { work }
+                self.kept[work.slot as usize] = KeptFeatures {
+                    seq: frame.seq,
+                    t_acq_ns: frame.t_acq_ns,
+                    frame: work.frame,
+                    scene: Some(scene),
+                };
+                Stage::Grey { work, row: 0 }
             }
             // The rules for frames leave nothing else that can be wrong.
             Err(_) => self.drop_malformed(frame.seq, &FrameError::Sampling),
         }
+    }
+
+    /// Keeps the frame's grey levels at the resolution of masks: each the mean of the input's pixels that it covers.
+    fn keep_grey(&mut self, work: Work, mut row: usize, slice: &mut Slice) -> Stage {
+        let (side, size) = (self.programs.mask_size, self.input_size as usize);
+        let Normalisation { mean, std } = self.normalisation;
+        let image = self.executor.input(self.programs.image);
+        let grey = &mut self.buffers.grey[work.slot as usize * side * side..][..side * side];
+        let covered = |at: usize| at * size / side..((at + 1) * size / side).max(at * size / side + 1);
+        while row < side {
+            for (column, grey) in grey[row * side..][..side].iter_mut().enumerate() {
+                let rows = covered(row).map(|y| &image[y * size..][covered(column)]);
+                let (sum, count) = rows.fold((0.0, 0), |(sum, count), pixels| {
+                    (sum + pixels.iter().sum::<f32>(), count + pixels.len())
+                });
+                *grey = sum / count as f32 * std + mean;
+            }
+            row += 1;
+            if row < side && !slice.go_on(&self.clock) {
+                return Stage::Grey { work, row };
+            }
+        }
+        Stage::Encode { work }
     }
 
     /// Continues the executor's run.
@@ -494,137 +548,382 @@ impl<C: Clock> Session<'_, C> {
         }
     }
 
-    /// Chooses the next decode of the current frame: prompts first, then objects that are not updated on it yet.
-    fn next(&mut self, work: Work) -> Stage {
-        while let Some(Waiting { ticket, prompt }) = self.prompts.pop_front() {
-            let target = prompts::target(&prompt, &work, self.kept, self.objects);
-            self.answer(&work, ticket, prompt.object, target.as_ref().err().copied());
+    /// Chooses what comes next on the current frame: prompts, the objects, contours, the overlay.
+    fn next(&mut self, mut work: Work) -> Stage {
+        while let Some(&Waiting { ticket, prompt }) = self.prompts.front() {
+            let mut target = self.resolve(&work, &prompt);
             match target {
-                Ok(Target::Remove(place)) => self.objects[place] = Object::new(0),
-                Ok(Target::Decode { place, pointed, slot }) => {
+                Ok(Target::Wait) => break,
+                // After the objects have been followed to the current frame.
+                Ok(Target::Decode { served, .. }) if served.slot == work.slot && !work.is_followed => break,
+                Ok(Target::Decode { place, pointed, served }) => {
+                    let drawn = self.drawn(place, matches!(pointed, Pointed::Box(_)), served.slot);
+                    if !self.follower.has_room(&drawn) {
+                        target = Err(PromptOutcome::NoRoom);
+                    }
+                }
+                _ => {}
+            }
+            self.prompts.pop_front();
+            self.answer(&work, ticket, prompt.object, &target);
+            match target {
+                Ok(Target::Remove(place)) => {
+                    self.follower.remove(place);
+                    self.objects[place] = Object::new(0);
+                    work.to_draw = work.to_draw.without(place);
+                }
+                Ok(Target::Decode { place, pointed, served }) => {
                     if self.objects[place].id == 0 {
                         self.objects[place] = Object::new(prompt.object);
                     }
-                    return self.begin_prompted(work, place, pointed, slot);
+                    return self.begin_prompted(work, place, pointed, served.slot);
                 }
-                Err(_) => {}
+                _ => {}
             }
         }
-        while let Some(object) = self.objects.iter().position(|o| o.has_mask && o.frame != work.frame) {
-            let scene = self.kept[work.slot as usize].scene;
-            match scene.map(|scene| (scene, reprojection(&self.objects[object], &scene))) {
-                Some((_, Reprojection::Same)) => return self.begin_tracked(work, object),
-                Some((scene, Reprojection::To { box_px })) => {
-                    let to = Move { object, slot: work.slot, scene, box_px, click: None };
-                    return Stage::Reproject { work, to, row: 0 };
-                }
-                Some((_, Reprojection::Lost)) | None => self.lose(work.seq, object),
-            }
+        if !work.is_followed {
+            return self.begin_following(work);
         }
-        Stage::Publish { work, repeated: None }
+        match work.to_draw.places().next() {
+            Some(place) => self.begin_drawing(work, place),
+            None => Stage::Publish { work, repeated: None },
+        }
     }
 
-    fn answer(&mut self, work: &Work, ticket: u32, object: u32, refusal: Option<PromptOutcome>) {
-        match refusal {
-            None => self.counters.prompts_served += 1,
-            Some(PromptOutcome::TooOld) => self.counters.prompts_too_old += 1,
-            Some(_) => self.counters.prompts_refused += 1,
+    /// Returns the effect of a prompt.
+    fn resolve(&self, work: &Work, prompt: &Prompt) -> Result<Target, PromptOutcome> {
+        let situation = Situation {
+            work,
+            kept: self.kept,
+            kept_frames: self.config.kept_frames.into(),
+            objects: self.objects,
+            newest_seq: self.newest_seq,
+            has_more: self.ports.frames.backlog() > 0,
+            is_frozen: self.frozen.is(),
+        };
+        prompts::target(prompt, &situation)
+    }
+
+    /// What is drawn by a prompt on the features in a slot; `is_box` if it defines the object again.
+    fn drawn(&self, place: usize, is_box: bool, slot: u32) -> Drawn {
+        let (object, frame) = (&self.objects[place], self.kept[slot as usize].frame);
+        let is_followed = self.follower.followed().contains(place);
+        let is_new = is_box || !is_followed || object.reference_frame == frame;
+        Drawn { features: slot, is_last: frame == self.followed_frame, place, is_new }
+    }
+
+    fn answer(&mut self, work: &Work, ticket: u32, object: u32, target: &Result<Target, PromptOutcome>) {
+        let outcome = target.as_ref().err().copied().unwrap_or(PromptOutcome::Served);
+        match outcome {
+            PromptOutcome::Served => self.counters.prompts_served += 1,
+            PromptOutcome::TooOld => self.counters.prompts_too_old += 1,
+            _ => self.counters.prompts_refused += 1,
         }
-        let outcome = refusal.unwrap_or(PromptOutcome::Served) as u32;
+        let (seq, offset_ns) = match target {
+            Ok(Target::Decode { served, .. }) => (self.kept[served.slot as usize].seq, served.offset_ns),
+            Ok(_) => (work.seq, 0),
+            Err(_) => (0, 0),
+        };
+        let outcome = outcome as u32;
         // There is room: prompts are taken from the ring only if their replies fit.
-        let _ = self.answers.push(PromptAnswer { ticket, object, outcome, reserved: 0 });
+        let _ = self.answers.push(PromptAnswer { ticket, object, outcome, reserved: 0, seq, offset_ns });
         self.record(EventKind::PromptAnswered, work.seq, outcome, ticket.into());
-    }
-
-    fn lose(&mut self, seq: u64, object: usize) {
-        self.objects[object].lose();
-        self.record(EventKind::ObjectLost, seq, self.objects[object].id, 0);
     }
 
     /// Adds a click or box to the object's prompt and begins to decode the object.
     fn begin_prompted(&mut self, work: Work, place: usize, pointed: Pointed, slot: u32) -> Stage {
-        let (frame, scene) = (self.kept[slot as usize].frame, self.kept[slot as usize].scene);
+        let drawn = self.drawn(place, matches!(pointed, Pointed::Box(_)), slot);
+        let kept = &self.kept[slot as usize];
+        // Its mask so far, if that lies on the same grid.
+        let is_same = self.scene.map(|scene| scene.geometry) == kept.scene.map(|scene| scene.geometry);
+        let has_mask = is_same && self.follower.followed().contains(place);
+        let mask = Some(self.follower.odds(place)).filter(|_| has_mask);
+        let box_px = mask.and_then(|odds| self.follower.box_of(odds));
+        let mask = mask.filter(|_| box_px.is_some());
         let object = &mut self.objects[place];
-        let click = match pointed {
+        let is_first_here = object.prompted_frame != kept.frame;
+        object.prompted_frame = kept.frame;
+        let mask = match pointed {
             Pointed::Box(box_px) => {
                 // A box replaces all earlier prompts and the mask of the object.
-                (object.has_mask, object.prompt) = (false, DecoderPrompt::of_box(box_px));
+                object.prompt = DecoderPrompt::of_box(box_px);
                 None
             }
-            Pointed::Click(click) => Some(click),
-        };
-        let is_first_here = object.prompted_frame != frame;
-        object.prompted_frame = frame;
-        if let (Some(click), true, true, Some(scene)) = (click, is_first_here, object.has_mask, scene) {
-            // The first click on this frame corrects the tracked mask, whose box replaces earlier clicks.
-            match reprojection(object, &scene) {
-                Reprojection::Same => object.prompt = DecoderPrompt::of_box(object.box_px),
-                Reprojection::To { box_px } => {
-                    let to = Move { object: place, slot, scene, box_px, click: Some(click) };
-                    return Stage::Reproject { work, to, row: 0 };
+            Pointed::Click(click) => {
+                if is_first_here {
+                    // It corrects the mask so far, whose box replaces earlier clicks.
+                    object.prompt = box_px.map_or_else(DecoderPrompt::default, DecoderPrompt::of_box);
                 }
-                Reprojection::Lost => (object.has_mask, object.prompt) = (false, DecoderPrompt::default()),
+                object.prompt.add(click);
+                mask
             }
-        } else if click.is_some() && is_first_here {
-            object.prompt = DecoderPrompt::default();
-        }
-        if let Some(click) = click {
-            object.prompt.add(click);
-        }
+        };
         let prompt = object.prompt;
-        self.begin_decode(work, Task { object: place, prompt, slot, state: State::Fresh })
+        prompt.begin(&mut self.executor, &self.programs, slot, mask);
+        Stage::Decode { work, task: Task { prompt, drawn } }
     }
 
-    /// Updates an object on the current frame: prompts the decoder with the object's last mask and the box of that
-    /// mask.
-    fn begin_tracked(&mut self, work: Work, object: usize) -> Stage {
-        let prompt = DecoderPrompt::of_box(self.objects[object].box_px);
-        self.begin_decode(work, Task { object, prompt, slot: work.slot, state: State::Tracked })
+    /// Takes the decoder's mask. One that is empty or not finite changes nothing.
+    fn take_mask(&mut self, work: Work, task: Task) -> Stage {
+        let iou = self.executor.output(self.programs.iou);
+        let candidate = task.prompt.choose(iou);
+        let elements = self.programs.mask_size * self.programs.mask_size;
+        let mask = &self.executor.output(self.programs.masks)[candidate * elements..][..elements];
+        let place = task.drawn.place;
+        if !are_finite(iou) || !are_finite(mask) {
+            self.record(EventKind::NotFinite, work.seq, self.objects[place].id, 0);
+            return self.refuse_mask(work, place);
+        }
+        if !mask.iter().any(|&odds| odds > 0.0) {
+            return self.refuse_mask(work, place);
+        }
+        let iou = iou[candidate].clamp(0.0, 1.0);
+        let odds = &mut self.buffers.field[..elements];
+        odds.copy_from_slice(mask);
+        self.follower.begin_drawn(&mut self.executor, &task.drawn, odds);
+        Stage::Learn { work, task, iou }
     }
 
-    fn reproject(&mut self, work: Work, to: Move, mut row: usize, slice: &mut Slice) -> Stage {
+    /// Shows an object that no mask was found for as lost, if it is not followed.
+    fn refuse_mask(&mut self, work: Work, place: usize) -> Stage {
+        if !self.follower.followed().contains(place) {
+            self.lose(work.seq, place);
+        }
+        Stage::Next { work }
+    }
+
+    /// Shows an object as lost.
+    fn lose(&mut self, seq: u64, place: usize) {
+        let object = &mut self.objects[place];
+        let was_lost = object.shown.id != 0 && object.shown.state == State::Lost as u32;
+        object.show_none(State::Lost, object.told.confidence, object.told.checked_frames_ago);
+        if !was_lost {
+            let id = object.id;
+            self.record(EventKind::ObjectLost, seq, id, 0);
+        }
+    }
+
+    /// Works on a frame with the follower, for the rest of the slice. `slot`: its features.
+    fn advance_follower(&mut self, slot: u32, slice: &mut Slice) -> Following {
+        let pixels = self.programs.mask_size * self.programs.mask_size;
+        let grey = &self.buffers.grey[slot as usize * pixels..][..pixels];
+        // The first piece of work is the one that `poll` has already allowed.
+        let (mut is_first, clock) = (true, &self.clock);
+        let mut go_on = || core::mem::take(&mut is_first) || slice.go_on(clock);
+        self.follower.advance(&mut self.executor, grey, &mut go_on)
+    }
+
+    /// Makes the tracker remember the mask of a prompt.
+    fn learn(&mut self, mut work: Work, task: Task, iou: f32, slice: &mut Slice) -> Stage {
+        let Drawn { features: slot, place, is_new, .. } = task.drawn;
+        match self.advance_follower(slot, slice) {
+            Following::Paused => return Stage::Learn { work, task, iou },
+            Following::NotFinite => {
+                self.record(EventKind::NotFinite, work.seq, self.objects[place].id, 0);
+                return self.refuse_mask(work, place);
+            }
+            Following::Done => {}
+        }
+        let is_first = self.follower.followed().is_empty();
+        self.follower.accept(&mut self.executor);
+        let KeptFeatures { frame, scene, .. } = self.kept[slot as usize];
+        if is_first {
+            (self.followed_frame, self.scene) = (frame, scene);
+        }
+        let object = &mut self.objects[place];
+        if is_new {
+            object.reference_frame = frame;
+        }
+        object.standing = Standing::default();
+        let state = if slot == work.slot { State::Fresh } else { State::Stale };
+        object.told = Told { state, confidence: iou, checked_frames_ago: 0 };
+        object.drawn_on = slot;
+        if work.is_followed {
+            work.to_draw = work.to_draw.with(place);
+        }
+        Stage::Next { work }
+    }
+
+    /// Begins to follow all objects to the current frame.
+    fn begin_following(&mut self, mut work: Work) -> Stage {
+        let now = self.kept[work.slot as usize].scene;
+        let (Some(now), Some(before)) = (now, self.scene) else {
+            // Its features are not finite, or nothing was ever followed.
+            work.is_followed = true;
+            return self.lose_followed(work);
+        };
+        let is_begun = match relation(&before, &now, self.programs.mask_size) {
+            Relation::Same => self.follower.begin(&mut self.executor, work.slot),
+            Relation::Unknown => self.follower.begin_elsewhere(&mut self.executor, work.slot),
+            Relation::Moved(placement) => match self.follower.followed().places().next() {
+                Some(place) => return Stage::Carry { work, place, row: 0, placement },
+                None => false,
+            },
+        };
+        if is_begun {
+            return Stage::Follow { work };
+        }
+        work.is_followed = true;
+        Stage::Next { work }
+    }
+
+    /// Shows all followed objects as lost on this frame; they are searched for on the next one.
+    fn lose_followed(&mut self, work: Work) -> Stage {
+        for place in self.follower.followed().places() {
+            self.lose(work.seq, place);
+        }
+        Stage::Next { work }
+    }
+
+    /// Carries an object's mask to the geometry of the current frame.
+    fn carry(
+        &mut self,
+        work: Work,
+        place: usize,
+        mut row: usize,
+        placement: Placement,
+        slice: &mut Slice,
+    ) -> Stage {
         let side = self.programs.mask_size;
-        let object = &mut self.objects[to.object];
-        let Some(own) = object.scene else { return Stage::Next { work } };
-        let mask = &mut self.buffers.masks[to.object * side * side..][..side * side];
-        let moved = &mut self.buffers.field[..side * side];
+        let (Some(before), Some(now)) = (self.scene, self.kept[work.slot as usize].scene) else {
+            return Stage::Next { work };
+        };
+        let (odds, moved) = self.follower.carry(place);
         while row < side {
             let end = side.min(row + (STEP_WORK as usize / side).max(1));
-            if reproject_rows(mask, side, &own.grid, &to.scene.grid, row..end, moved).is_err() {
-                self.lose(work.seq, to.object);
-                return Stage::Next { work };
+            if reproject_rows(odds, side, &before.grid, &now.grid, row..end, moved).is_err() {
+                moved.fill(OUTSIDE_LOGIT);
             }
             row = end;
             if row < side && !slice.go_on(&self.clock) {
-                return Stage::Reproject { work, to, row };
+                return Stage::Carry { work, place, row, placement };
             }
         }
-        mask.copy_from_slice(moved);
-        (object.box_px, object.scene) = (to.box_px, Some(to.scene));
-        match to.click {
-            Some(click) => {
-                object.prompt = DecoderPrompt::of_box(to.box_px);
-                object.prompt.add(click);
-                let prompt = object.prompt;
-                self.begin_decode(
-                    work,
-                    Task { object: to.object, prompt, slot: to.slot, state: State::Fresh },
-                )
-            }
+        let id = self.objects[place].id;
+        self.record(EventKind::ObjectReprojected, work.seq, id, 0);
+        match self.follower.followed().places().find(|&other| other > place) {
+            Some(place) => Stage::Carry { work, place, row: 0, placement },
             None => {
-                let id = object.id;
-                self.record(EventKind::ObjectReprojected, work.seq, id, 0);
-                self.begin_tracked(work, to.object)
+                self.follower.begin_carried(&mut self.executor, work.slot, placement);
+                Stage::Follow { work }
             }
         }
     }
 
-    fn begin_decode(&mut self, work: Work, task: Task) -> Stage {
-        let elements = self.programs.mask_size * self.programs.mask_size;
-        let mask = &self.buffers.masks[task.object * elements..][..elements];
-        let mask = self.objects[task.object].has_mask.then_some(mask);
-        task.prompt.begin(&mut self.executor, &self.programs, task.slot, mask);
-        Stage::Decode { work, task }
+    /// Follows all objects to the current frame.
+    fn follow(&mut self, mut work: Work, slice: &mut Slice) -> Stage {
+        match self.advance_follower(work.slot, slice) {
+            Following::Paused => return Stage::Follow { work },
+            Following::NotFinite => {
+                self.record(EventKind::NotFinite, work.seq, 0, 0);
+                work.is_followed = true;
+                return self.lose_followed(work);
+            }
+            Following::Done => {}
+        }
+        for place in self.follower.followed().places() {
+            let outcome = self.follower.outcome(place);
+            let object = &mut self.objects[place];
+            object.standing = object.standing.after(&outcome, &self.thresholds);
+            let state = match object.standing {
+                Standing { is_absent: true, .. } => State::Absent,
+                Standing { needs_attention: true, .. } => State::Attention,
+                _ => State::Tracked,
+            };
+            object.told = Told { state, confidence: outcome.right, checked_frames_ago: outcome.age };
+            object.drawn_on = work.slot;
+        }
+        self.follower.accept(&mut self.executor);
+        (self.followed_frame, self.scene) = (work.frame, self.kept[work.slot as usize].scene);
+        (work.is_followed, work.to_draw) = (true, work.to_draw.or(self.follower.followed()));
+        Stage::Next { work }
+    }
+
+    // Contours.
+
+    /// Begins to draw an object's contour. An absent one, and one with an empty mask, is shown without.
+    fn begin_drawing(&mut self, mut work: Work, place: usize) -> Stage {
+        work.to_draw = work.to_draw.without(place);
+        let object = &mut self.objects[place];
+        let Told { state, confidence, checked_frames_ago } = object.told;
+        if state == State::Absent {
+            object.show_none(state, confidence, checked_frames_ago);
+            return Stage::Next { work };
+        }
+        let scene = self.kept[object.drawn_on as usize].scene;
+        match scene.filter(|_| self.follower.box_of(self.follower.odds(place)).is_some()) {
+            Some(scene) => Stage::Enlarge { work, drawing: Drawing { place, scene }, row: 0 },
+            None => self.show_lost(work, place),
+        }
+    }
+
+    fn show_lost(&mut self, work: Work, place: usize) -> Stage {
+        self.lose(work.seq, place);
+        Stage::Next { work }
+    }
+
+    fn enlarge(&mut self, work: Work, drawing: Drawing, mut row: usize, slice: &mut Slice) -> Stage {
+        let (side, size) = (self.programs.mask_size, self.input_size as usize);
+        let mask = self.follower.odds(drawing.place);
+        while row < size {
+            let end = size.min(row + (STEP_WORK as usize / size).max(1));
+            if mask::upsample_rows(mask, side, size, row..end, self.buffers.field).is_err() {
+                return self.show_lost(work, drawing.place);
+            }
+            row = end;
+            if row < size && !slice.go_on(&self.clock) {
+                return Stage::Enlarge { work, drawing, row };
+            }
+        }
+        let object = &self.objects[drawing.place];
+        let mut clicks = [[0.0; 2]; super::CLICKS_MAX];
+        // A prompt's mask is the component that was clicked.
+        let is_prompted = matches!(object.told.state, State::Fresh | State::Stale);
+        let pick = if is_prompted { object.prompt.pick(&mut clicks) } else { Pick::Largest };
+        self.begin_trace(work, drawing, pick, !is_prompted)
+    }
+
+    fn begin_trace(&mut self, work: Work, drawing: Drawing, pick: Pick<'_>, is_retry: bool) -> Stage {
+        let field = objects::field(self.buffers.field, &drawing.scene, &self.config);
+        match field.map(|field| Tracing::new(&field, pick, objects::PIXELS_MIN)) {
+            Some(Ok(tracing)) => Stage::Trace { work, drawing, tracing, is_retry },
+            _ => self.show_lost(work, drawing.place),
+        }
+    }
+
+    fn trace(
+        &mut self,
+        work: Work,
+        drawing: Drawing,
+        mut tracing: Tracing,
+        is_retry: bool,
+        slice: &mut Slice,
+    ) -> Stage {
+        let Drawing { place, scene } = drawing;
+        let super::Buffers { field, labels, points, links, .. } = &mut self.buffers;
+        let Some(field) = objects::field(field, &scene, &self.config) else {
+            return self.show_lost(work, place);
+        };
+        loop {
+            match tracing.step(&field, labels, points, links, &mut StepBudget::new(STEP_WORK)) {
+                Ok(true) => break,
+                Ok(false) if slice.go_on(&self.clock) => {}
+                Ok(false) => return Stage::Trace { work, drawing, tracing, is_retry },
+                Err(_) => return self.show_lost(work, place),
+            }
+        }
+        let (contour, object) = (tracing.contour(), &mut self.objects[place]);
+        if contour.is_none() && !is_retry && object.prompt.has_positive_click() {
+            // The mask contains none of the positive clicks: show its largest component.
+            return self.begin_trace(work, drawing, Pick::Largest, true);
+        }
+        match contour.and_then(|contour| objects::entry(object.id, &object.told, &contour, &scene, points)) {
+            Some(shown) => {
+                (object.scene, object.shown) = (Some(scene), shown);
+                Stage::Next { work }
+            }
+            None => self.show_lost(work, place),
+        }
     }
 
     /// Checks the encoder's outputs. Features with a value that is not finite are not kept, so that no object is found on them.
@@ -633,111 +932,6 @@ impl<C: Clock> Session<'_, C> {
         if !outputs.into_iter().all(|port| are_finite(self.executor.output(port))) {
             self.kept[work.slot as usize].scene = None;
             self.record(EventKind::NotFinite, work.seq, 0, 0);
-        }
-        Stage::Next { work }
-    }
-
-    /// Copies the decoder's mask to the object's mask. An object whose mask or score is not finite is lost.
-    fn take_mask(&mut self, work: Work, task: Task) -> Stage {
-        let iou = self.executor.output(self.programs.iou);
-        let candidate = task.prompt.choose(iou);
-        let confidence = iou[candidate];
-        let elements = self.programs.mask_size * self.programs.mask_size;
-        let mask = &self.executor.output(self.programs.masks)[candidate * elements..][..elements];
-        if !are_finite(iou) || !are_finite(mask) {
-            self.record(EventKind::NotFinite, work.seq, self.objects[task.object].id, 0);
-            return self.show(work, &task, None);
-        }
-        self.buffers.masks[task.object * elements..][..elements].copy_from_slice(mask);
-        Stage::Enlarge { work, task, confidence, row: 0 }
-    }
-
-    fn enlarge(
-        &mut self,
-        work: Work,
-        task: Task,
-        confidence: f32,
-        mut row: usize,
-        slice: &mut Slice,
-    ) -> Stage {
-        let (side, size) = (self.programs.mask_size, self.input_size as usize);
-        let mask = &self.buffers.masks[task.object * side * side..][..side * side];
-        while row < size {
-            let end = size.min(row + (STEP_WORK as usize / size).max(1));
-            if mask::upsample_rows(mask, side, size, row..end, self.buffers.field).is_err() {
-                return self.show(work, &task, None);
-            }
-            row = end;
-            if row < size && !slice.go_on(&self.clock) {
-                return Stage::Enlarge { work, task, confidence, row };
-            }
-        }
-        let mut clicks = [[0.0; 2]; super::CLICKS_MAX];
-        let pick = task.prompt.pick(&mut clicks);
-        self.begin_trace(work, task, confidence, pick, false)
-    }
-
-    fn begin_trace(
-        &mut self,
-        work: Work,
-        task: Task,
-        confidence: f32,
-        pick: Pick<'_>,
-        is_retry: bool,
-    ) -> Stage {
-        let scene = self.kept[task.slot as usize].scene;
-        let field = scene.and_then(|scene| objects::field(self.buffers.field, &scene, &self.config));
-        match field.map(|field| Tracing::new(&field, pick, objects::PIXELS_MIN)) {
-            Some(Ok(tracing)) => Stage::Trace { work, task, confidence, tracing, is_retry },
-            _ => self.show(work, &task, None),
-        }
-    }
-
-    fn trace(
-        &mut self,
-        work: Work,
-        task: Task,
-        confidence: f32,
-        mut tracing: Tracing,
-        is_retry: bool,
-        slice: &mut Slice,
-    ) -> Stage {
-        let super::Buffers { field, labels, points, links, .. } = &mut self.buffers;
-        let scene = self.kept[task.slot as usize].scene;
-        let Some((scene, field)) =
-            scene.and_then(|scene| Some((scene, objects::field(field, &scene, &self.config)?)))
-        else {
-            return self.show(work, &task, None);
-        };
-        loop {
-            match tracing.step(&field, labels, points, links, &mut StepBudget::new(STEP_WORK)) {
-                Ok(true) => break,
-                Ok(false) if slice.go_on(&self.clock) => {}
-                Ok(false) => return Stage::Trace { work, task, confidence, tracing, is_retry },
-                Err(_) => return self.show(work, &task, None),
-            }
-        }
-        let contour = tracing.contour();
-        if contour.is_none() && !is_retry && task.prompt.has_positive_click() {
-            // The mask contains none of the positive clicks: show its largest component.
-            return self.begin_trace(work, task, confidence, Pick::Largest, true);
-        }
-        let output = contour.map(|contour| MaskOutput { contour, scene, confidence, state: task.state });
-        self.show(work, &task, output)
-    }
-
-    /// Shows the new contour of an object; without a trusted contour the object is lost.
-    fn show(&mut self, work: Work, task: &Task, output: Option<MaskOutput>) -> Stage {
-        let id = self.objects[task.object].id;
-        let found = output.and_then(|output| objects::found(id, &output, self.buffers.points, &self.config));
-        let object = &mut self.objects[task.object];
-        object.frame = self.kept[task.slot as usize].frame;
-        match found {
-            Some(found) => {
-                (object.has_mask, object.scene) = (true, Some(found.scene));
-                (object.box_px, object.shown) = (found.box_px, found.shown);
-            }
-            None => self.lose(work.seq, task.object),
         }
         Stage::Next { work }
     }

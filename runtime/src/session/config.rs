@@ -7,6 +7,8 @@ use crate::format::{FileHeader, ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
 use crate::kernels::arch::Instructions;
 use crate::memory::RawRegion;
+use crate::tracking::follower::{self, BufferLengths};
+use crate::tracking::looks::{Figures, Sizes};
 use crate::vision::sampler::{LutEntry, Sampler};
 use crate::vision::simplify::Link;
 use crate::vision::{DISPLAY_SIDE_MAX, Display, Vertex};
@@ -42,10 +44,12 @@ pub struct SessionConfig<'a> {
     pub display: Display,
     /// Amplitude tables that frames can refer to.
     pub vendor_tables: &'a [[u8; 256]],
-    /// Confidence below which an object is marked for attention.
+    /// Confidence below which an object is marked for attention; 0 for the threshold of the model.
     pub attention_below: f32,
-    /// Confidence below which an object counts as lost.
-    pub lost_below: f32,
+    /// Probability of being absent from which on an object counts as absent, above 0.
+    pub absent_from: f32,
+    /// Objects that the segmenter redraws and checks on each frame, in turn; others keep the tracker's mask. At most all.
+    pub checks_per_frame: u32,
     /// Number of threads that compute, including the session's own: see [`super::Session::helper`].
     pub threads: u32,
     /// Instruction set of the kernels.
@@ -67,7 +71,8 @@ impl SessionConfig<'_> {
             ("budget_ns", self.budget_ns as f64, 1.0, 1e12),
             ("table_rows_per_frame", self.table_rows_per_frame.into(), 1.0, u32::MAX.into()),
             ("attention_below", self.attention_below.into(), 0.0, 1.0),
-            ("lost_below", self.lost_below.into(), 0.0, 1.0),
+            ("absent_from", self.absent_from.into(), f64::MIN_POSITIVE, 1.0),
+            ("checks_per_frame", self.checks_per_frame.into(), 0.0, OBJECTS_MAX as f64),
             ("display width", width.into(), 1.0, DISPLAY_SIDE_MAX.into()),
             ("display height", height.into(), 1.0, DISPLAY_SIDE_MAX.into()),
         ] {
@@ -92,7 +97,8 @@ impl SessionConfig<'_> {
 
 impl Default for SessionConfig<'_> {
     /// Returns the default settings: newest frame only, 33 ms budget, 2 ms slices, two kept frames, 64 table rows per
-    /// frame (four frames for an input of 256 x 256), a 640 x 480 display, one thread, the fastest instruction set.
+    /// frame (four frames for an input of 256 x 256), a 640 x 480 display, one check per frame, one thread, the fastest instruction
+    /// set.
     fn default() -> Self {
         Self {
             policy: Policy::Newest,
@@ -102,8 +108,9 @@ impl Default for SessionConfig<'_> {
             table_rows_per_frame: 64,
             display: Display::Raster { width: 640, height: 480 },
             vendor_tables: &[],
-            attention_below: 0.7,
-            lost_below: 0.3,
+            attention_below: 0.0,
+            absent_from: 0.5,
+            checks_per_frame: 1,
             threads: 1,
             instructions: Instructions::best(),
         }
@@ -117,7 +124,8 @@ pub(super) struct SessionLayout {
     pub table: Range<usize>,
     pub objects: Range<usize>,
     pub kept: Range<usize>,
-    pub masks: Range<usize>,
+    pub grey: Range<usize>,
+    pub follower: FollowerLayout,
     pub field: Range<usize>,
     pub labels: Range<usize>,
     pub points: Range<usize>,
@@ -125,10 +133,53 @@ pub(super) struct SessionLayout {
     pub align: usize,
 }
 
+/// Byte ranges of the follower's buffers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FollowerLayout {
+    pub probabilities: Range<usize>,
+    pub odds: Range<usize>,
+    pub tokens: Range<usize>,
+    pub whole: Range<usize>,
+    pub inside: Range<usize>,
+    pub figures: Range<usize>,
+    pub words: Range<usize>,
+    pub floats: Range<usize>,
+}
+
+impl FollowerLayout {
+    fn new(
+        header: &FileHeader,
+        take: &mut impl FnMut(usize) -> Result<Range<usize>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let lengths = BufferLengths::of(&Sizes::of(header));
+        Ok(Self {
+            probabilities: take(lengths.probabilities * size_of::<f32>())?,
+            odds: take(lengths.odds * size_of::<f32>())?,
+            tokens: take(lengths.tokens * size_of::<f32>())?,
+            whole: take(lengths.whole * size_of::<f32>())?,
+            inside: take(lengths.inside * size_of::<u64>())?,
+            figures: take(lengths.figures * size_of::<Figures>())?,
+            words: take(lengths.words * size_of::<u64>())?,
+            floats: take(lengths.floats * size_of::<f32>())?,
+        })
+    }
+
+    /// All of them.
+    fn bytes(&self) -> usize {
+        self.floats.end - self.probabilities.start
+    }
+}
+
+/// Copies of the features: of the kept frames, and of the tracker's anchor.
+pub(super) fn feature_slots(kept_frames: u32) -> u32 {
+    kept_frames + 1
+}
+
 impl SessionLayout {
     pub fn new(header: &FileHeader, config: &SessionConfig<'_>) -> Result<Self, ModelError> {
         let executor = ExecutorLayout::new(header, &config.executor())?.required();
         let (pixels, mask) = (Sampler::table_len(header.input_size), Sampler::table_len(header.mask_size));
+        let slots = feature_slots(config.kept_frames) as usize;
         let mut end = 0usize;
         let mut take = |bytes: usize| {
             let from = end;
@@ -148,8 +199,9 @@ impl SessionLayout {
             table: take(2 * pixels * size_of::<LutEntry>())?,
             objects: take(OBJECTS_MAX * size_of::<Object>())?,
             // At most KEPT_FRAMES_MAX, as the executor's layout has checked.
-            kept: take(config.kept_frames as usize * size_of::<KeptFeatures>())?,
-            masks: take(OBJECTS_MAX * mask * size_of::<f32>())?,
+            kept: take(slots * size_of::<KeptFeatures>())?,
+            grey: take(slots * mask * size_of::<f32>())?,
+            follower: FollowerLayout::new(header, &mut take)?,
             field: take(pixels * size_of::<f32>())?,
             labels: take(pixels * size_of::<i32>())?,
             points: take(CONTOUR_ROOM * size_of::<Vertex>())?,
@@ -166,8 +218,8 @@ impl SessionLayout {
 /// A session's buffers, except the executor's memory and the sampling tables.
 #[derive(Debug)]
 pub(super) struct Buffers<'m> {
-    /// Logits of each object's mask.
-    pub masks: &'m mut [f32],
+    /// Grey levels of each kept frame at the resolution of masks, 0 to 1.
+    pub grey: &'m mut [f32],
     /// The mask that is being enlarged to the input grid or reprojected.
     pub field: &'m mut [f32],
     pub labels: &'m mut [i32],
@@ -183,6 +235,7 @@ pub(super) struct Parts<'m> {
     pub sampling: &'m mut [LutEntry],
     pub objects: &'m mut [Object],
     pub kept: &'m mut [KeptFeatures],
+    pub follower: follower::Buffers<'m>,
     pub buffers: Buffers<'m>,
 }
 
@@ -204,16 +257,27 @@ pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Resu
     let executor = take(&layout.executor);
     let sampling = take(&layout.table).zeroed();
     let objects = take(&layout.objects).filled(OBJECTS_MAX, |_| Ok::<_, SessionError>(Object::new(0)))?;
-    let kept_frames = layout.kept.len() / size_of::<KeptFeatures>();
-    let none = KeptFeatures { seq: 0, frame: 0, scene: None };
-    let kept = take(&layout.kept).filled(kept_frames, |_| Ok::<_, SessionError>(none))?;
-    let masks = take(&layout.masks).zeroed();
+    let slots = layout.kept.len() / size_of::<KeptFeatures>();
+    let none = KeptFeatures { seq: 0, t_acq_ns: 0, frame: 0, scene: None };
+    let kept = take(&layout.kept).filled(slots, |_| Ok::<_, SessionError>(none))?;
+    let grey = take(&layout.grey).zeroed();
+    let of = &layout.follower;
+    let follower = follower::Buffers {
+        probabilities: take(&of.probabilities).zeroed(),
+        odds: take(&of.odds).zeroed(),
+        tokens: take(&of.tokens).zeroed(),
+        whole: take(&of.whole).zeroed(),
+        inside: take(&of.inside).zeroed(),
+        figures: take(&of.figures).zeroed(),
+        words: take(&of.words).zeroed(),
+        floats: take(&of.floats).zeroed(),
+    };
     let field = take(&layout.field).zeroed();
     let labels = take(&layout.labels).zeroed();
     let points = take(&layout.points).zeroed();
     let links = take(&layout.links).zeroed();
-    let buffers = Buffers { masks, field, labels, points, links };
-    Ok(Parts { executor, sampling, objects, kept, buffers })
+    let buffers = Buffers { grey, field, labels, points, links };
+    Ok(Parts { executor, sampling, objects, kept, follower, buffers })
 }
 
 /// Returns the memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under
@@ -232,7 +296,7 @@ pub fn memory_required(head: &[u8], config: &SessionConfig<'_>) -> Result<Memory
 pub fn memory_parts(
     head: &[u8],
     config: &SessionConfig<'_>,
-) -> Result<[(&'static str, usize); 8], ModelError> {
+) -> Result<[(&'static str, usize); 9], ModelError> {
     let header = read_header(head)?;
     let layout = SessionLayout::new(&header, config)?;
     let executor = ExecutorLayout::new(&header, &config.executor())?;
@@ -242,7 +306,8 @@ pub fn memory_parts(
         ("scratch of all programs", executor.scratch.len()),
         ("thread scratch", executor.thread_scratch.len()),
         ("sampling tables", layout.table.len()),
-        ("objects, their masks, kept frames", layout.objects.len() + layout.kept.len() + layout.masks.len()),
+        ("objects and kept frames", layout.objects.len() + layout.kept.len() + layout.grey.len()),
+        ("tracking", layout.follower.bytes()),
         ("mask at input size, labels", layout.field.len() + layout.labels.len()),
         ("contour points", layout.points.len() + layout.links.len()),
     ])

@@ -4,14 +4,16 @@
 //! [`SessionConfig::slice_ns`], and returns. It runs on one thread, waits for nothing but the tiles that its helpers have claimed
 //! ([`Session::helper`]), and uses only the region that it was opened with. All times come from its clock, so that a scan replays exactly.
 //!
-//! To track an object, the session prompts the mask decoder on each frame with the object's last mask and the box of
-//! that mask.
+//! The tracker ([`crate::tracking`]) follows all objects to each frame at once. A prompt is decoded on the frame that it names, or on
+//! the nearest one whose features are kept, and its mask enters the tracker's memory: before the current frame is followed if the
+//! prompt's frame is an earlier one, else afterwards.
 //!
 //! * `config`: settings, and the memory that they need.
 //! * `advance`: the state machine, the only place where a session's fields change; `slice`: the time limit of a call.
 //! * `work`: the frame that is processed; `stream`: the order of frames; `tables`: the sampling tables of two geometries.
 //! * `prompts`: resolves the user's prompts; `programs`: the networks and their inputs.
-//! * `objects`: tracked objects and their contours; `reproject`: the change to another geometry.
+//! * `objects`: tracked objects and their contours; `standing`: their states, with hysteresis; `reproject`: the change to another
+//!   geometry.
 //! * `overlay`: fills overlays; `counters`: counts the outcomes; `rules`: the frames that a session can use.
 
 mod advance;
@@ -24,6 +26,7 @@ mod prompts;
 mod reproject;
 mod rules;
 mod slice;
+mod standing;
 mod stream;
 mod tables;
 mod work;
@@ -45,10 +48,13 @@ use crate::hal::event::{Event, EventKind};
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer};
 use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer, RingError, Rings};
 use crate::memory::RawRegion;
+use crate::tracking::follower::Follower;
+use crate::tracking::programs::{TrackerError, TrackerPrograms};
 use crate::vision::Normalisation;
 use advance::Stage;
 use config::{Buffers, SessionLayout};
 use objects::{Object, Scene};
+use standing::Thresholds;
 use stream::Stream;
 use tables::SamplingTables;
 use work::Work;
@@ -104,6 +110,9 @@ pub enum SessionError {
         /// Alignment needed.
         needed: usize,
     },
+    /// The model has no tracker that fits.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
     /// An error of the model file or its memory.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -143,6 +152,7 @@ impl<'m> Ports<'m> {
 #[derive(Debug, Clone, Copy)]
 struct KeptFeatures {
     seq: u64,
+    t_acq_ns: u64,
     /// Number of the frame, counting processed frames from 1.
     frame: u64,
     /// `None` if the slot is free.
@@ -179,6 +189,12 @@ pub struct Session<'m, C: Clock> {
     programs: Programs,
     normalisation: Normalisation,
     input_size: u32,
+    follower: Follower<'m>,
+    /// Geometry of the follower's masks: of the last frame to which objects were followed.
+    scene: Option<Scene>,
+    /// That frame, by number of processed frames; 0 if there was none.
+    followed_frame: u64,
+    thresholds: Thresholds,
     buffers: Buffers<'m>,
     sampling: SamplingTables<'m>,
     ports: Ports<'m>,
@@ -189,10 +205,8 @@ pub struct Session<'m, C: Clock> {
     /// The objects, `OBJECTS_MAX` of them. In the region: they are too large for the stack of the thread that opens or
     /// closes a session.
     objects: &'m mut [Object],
-    /// `kept_frames` of them, by feature slot; in the region like the objects.
+    /// By feature slot: `kept_frames`, and one for the tracker's anchor; in the region like the objects.
     kept: &'m mut [KeptFeatures],
-    /// Feature slot of the next frame.
-    next_slot: u32,
     stage: Stage,
     stream: Stream,
     frozen: Frozen,
@@ -203,6 +217,8 @@ pub struct Session<'m, C: Clock> {
     evicted: u32,
     /// Frames dropped since the last frame in order; their numbers do not count as missing.
     unseen_since_last: u64,
+    /// Largest sequence number since the stream began.
+    newest_seq: u64,
     was_late: bool,
     counters: Counters,
     heartbeat: u64,
@@ -233,12 +249,23 @@ impl<'m, C: Clock> Session<'m, C> {
     ) -> Result<Self, SessionError> {
         config.check()?;
         let layout = SessionLayout::new(model.header(), &config)?;
-        let config::Parts { executor: memory, sampling, objects, kept, buffers } =
+        let config::Parts { executor: memory, sampling, objects, kept, follower, buffers } =
             config::cut(region.into(), &layout)?;
         let programs = Programs::find(&model)?;
+        let tracker = TrackerPrograms::find(&model)?;
+        let rules = *model.tracking().ok_or(TrackerError::Tracking)?;
         let mut executor = Executor::new(model, config.executor(), memory)?;
         self_test(&mut executor)?;
         let conventions = model.conventions();
+        let follower = Follower::new(
+            tracker,
+            programs,
+            rules,
+            conventions.input_size,
+            config.checks_per_frame as usize,
+            config.instructions,
+            follower,
+        );
         let evicted = ports.frames.counters().evicted;
         let required = layout.required();
         // Recorded by hand: a session that is complete before it is returned would be copied, and it is large.
@@ -252,6 +279,10 @@ impl<'m, C: Clock> Session<'m, C> {
             programs,
             normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
             input_size: conventions.input_size,
+            follower,
+            scene: None,
+            followed_frame: 0,
+            thresholds: Thresholds::new(&config, &rules),
             buffers,
             sampling: SamplingTables::new(sampling, config.instructions),
             ports,
@@ -259,7 +290,6 @@ impl<'m, C: Clock> Session<'m, C> {
             answers: heapless::Vec::new(),
             objects,
             kept,
-            next_slot: 0,
             stage: Stage::Idle,
             stream: Stream::default(),
             frozen: Frozen::default(),
@@ -267,6 +297,7 @@ impl<'m, C: Clock> Session<'m, C> {
             frames_processed: 0,
             evicted,
             unseen_since_last: 0,
+            newest_seq: 0,
             was_late: false,
             counters: Counters { events_lost: is_lost.into(), ..Counters::default() },
             heartbeat: 0,

@@ -2,6 +2,7 @@
 
 use super::config::SessionConfig;
 use super::programs::DecoderPrompt;
+use super::standing::Standing;
 use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{CONTOUR_POINTS_MAX, OverlayObject, State, valid};
 use crate::vision::measures::fit_ellipse;
@@ -16,16 +17,18 @@ pub(super) const PIXELS_MIN: usize = 12;
 pub(super) struct Object {
     /// Number given by the device; 0 if the place is free.
     pub id: u32,
-    /// Whether `masks` holds logits of an earlier mask.
-    pub has_mask: bool,
-    /// Geometry of the mask; `None` before the first mask.
+    /// Geometry of the contour that is shown; `None` if there is none.
     pub scene: Option<Scene>,
-    /// Box of the mask on the input grid: left, top, right, bottom.
-    pub box_px: [f32; 4],
     /// Entry of the object on overlays.
     pub shown: OverlayObject,
-    /// The last frame on which it was updated, by number of processed frames.
-    pub frame: u64,
+    /// How far it is to be trusted.
+    pub standing: Standing,
+    /// What is told of its mask.
+    pub told: Told,
+    /// Feature slot of the frame that its mask lies on.
+    pub drawn_on: u32,
+    /// The frame that is its reference in the tracker's memory, by number of processed frames; 0 if it is not followed yet.
+    pub reference_frame: u64,
     /// Box and clicks on `prompted_frame`; later clicks on that frame are added.
     pub prompt: DecoderPrompt,
     /// The frame of the last prompt, by number of processed frames.
@@ -37,27 +40,27 @@ impl Object {
     pub fn new(id: u32) -> Self {
         Self {
             id,
-            has_mask: false,
             scene: None,
-            box_px: [0.0; 4],
             shown: OverlayObject::zeroed(),
-            frame: 0,
+            standing: Standing::default(),
+            told: Told { state: State::Lost, confidence: 0.0, checked_frames_ago: 0 },
+            drawn_on: 0,
+            reference_frame: 0,
             prompt: DecoderPrompt::default(),
             prompted_frame: 0,
         }
     }
 
-    /// Marks the object as lost, without contour and mask. It stays on overlays as lost until it is prompted again or
-    /// removed.
-    pub fn lose(&mut self) {
-        self.has_mask = false;
-        self.shown = lost(self.id);
+    /// Shows the object without a contour: absent or lost. It stays on overlays until it is found, prompted again, or removed.
+    pub fn show_none(&mut self, state: State, confidence: f32, checked_frames_ago: u32) {
+        self.scene = None;
+        self.shown = OverlayObject { confidence, checked_frames_ago, ..without_contour(self.id, state) };
     }
 }
 
-/// Returns the overlay entry of a lost object.
-pub(super) fn lost(id: u32) -> OverlayObject {
-    OverlayObject { id, state: State::Lost as u32, ..OverlayObject::zeroed() }
+/// Returns the overlay entry of an object without a contour.
+pub(super) fn without_contour(id: u32, state: State) -> OverlayObject {
+    OverlayObject { id, state: state as u32, ..OverlayObject::zeroed() }
 }
 
 /// Returns the index of the object `id`, if it exists.
@@ -80,49 +83,33 @@ pub(super) fn field<'a>(values: &'a [f32], scene: &Scene, config: &SessionConfig
     Some(field.ok()?.with_instructions(config.instructions))
 }
 
-/// Contour and confidence of an object's mask.
+/// What is told of an object's mask, besides its contour.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MaskOutput {
-    pub contour: Contour,
-    pub scene: Scene,
-    /// The decoder's estimate of the mask's IoU.
-    pub confidence: f32,
-    /// The state of the object if the mask is trusted.
+pub(super) struct Told {
     pub state: State,
+    pub confidence: f32,
+    pub checked_frames_ago: u32,
 }
 
-/// An object found on a frame.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    pub scene: Scene,
-    /// Box of the mask on the input grid: left, top, right, bottom.
-    pub box_px: [f32; 4],
-    pub shown: OverlayObject,
-}
-
-/// Computes the overlay entry of an object from its contour's `points` on the input grid; `None` if it has too few
-/// pixels or too low confidence.
-pub(super) fn found(
+/// Computes the overlay entry of an object from its contour, whose `points` are on the input grid; `None` if it has too few pixels.
+pub(super) fn entry(
     id: u32,
-    output: &MaskOutput,
+    told: &Told,
+    contour: &Contour,
+    scene: &Scene,
     points: &[Vertex],
-    config: &SessionConfig<'_>,
-) -> Option<Found> {
-    let MaskOutput { contour, scene, confidence, state } = *output;
-    // Written so that NaN is not trusted.
-    let is_trusted = confidence >= config.lost_below;
-    if !is_trusted || contour.component.pixels < PIXELS_MIN {
+) -> Option<OverlayObject> {
+    if contour.component.pixels < PIXELS_MIN {
         return None;
     }
-    let bounds = contour.bounds;
-    let state = if confidence < config.attention_below { State::Attention } else { state };
     let mut shown = OverlayObject {
         id,
-        state: state as u32,
+        state: told.state as u32,
         points: contour.points as u32,
         polygons: contour.boundaries,
         polygon_points: contour.boundary_points,
-        confidence: confidence.min(1.0),
+        confidence: told.confidence.clamp(0.0, 1.0),
+        checked_frames_ago: told.checked_frames_ago,
         ..OverlayObject::zeroed()
     };
     let points = &points[..contour.points];
@@ -147,11 +134,10 @@ pub(super) fn found(
         }
     }
     let outer = contour.split(&shown.contour_mm).next().unwrap_or_default();
-    if contour.at_border || touches_sector(&scene, outer) {
+    if contour.at_border || touches_sector(scene, outer) {
         shown.valid |= valid::AT_BORDER;
     }
-    let box_px = [bounds.x0, bounds.y0, bounds.x1, bounds.y1].map(|edge| edge as f32);
-    Some(Found { scene, box_px, shown })
+    Some(shown)
 }
 
 /// Whether a loop of points in millimetres comes within an input pixel of a side or an arc of a sector: the mask's own border is
@@ -202,14 +188,9 @@ mod tests {
         let field = field(&enlarged, &scene, &SessionConfig::default()).expect("room enough");
         let traced = trace(&field, Pick::Largest, PIXELS_MIN, &mut labels, &mut points, &mut links);
         let contour = traced.expect("room enough").expect("a wall");
-        let output = MaskOutput { contour, scene, confidence: 0.9, state: State::Tracked };
-        // A score that is not a number, or too low, is not trusted.
-        for confidence in [f32::NAN, 0.1, f32::NEG_INFINITY] {
-            let output = MaskOutput { confidence, ..output };
-            assert!(found(3, &output, &points, &SessionConfig::default()).is_none(), "{confidence}");
-        }
-        let found = found(3, &output, &points, &SessionConfig::default()).expect("it is trusted");
-        let shown = &found.shown;
+        let told = Told { state: State::Tracked, confidence: 0.9, checked_frames_ago: 2 };
+        let shown = entry(3, &told, &contour, &scene, &points).expect("it has pixels enough");
+        assert_eq!((shown.id, shown.state, shown.confidence, shown.checked_frames_ago), (3, 2, 0.9, 2));
         let all = valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::AT_BORDER;
         assert_eq!((shown.valid, shown.polygons), (all, 2));
         assert_eq!(shown.polygons_mm().map(<[_]>::len).sum::<usize>(), shown.points as usize);

@@ -1,6 +1,6 @@
 //! Fills overlays: with the contours of the current frame, or with contours repeated on another frame.
 
-use super::objects::{Object, lost};
+use super::objects::{Object, without_contour};
 use super::reproject::is_known_in;
 use super::work::Work;
 use crate::hal::geometry::{Geometry, Point};
@@ -64,11 +64,11 @@ impl RepeatTarget {
     /// marks it as lost if that position is not known. The object itself does not change: it belongs to the last
     /// processed frame.
     fn mark_stale(&self, object: &Object, shown: &mut OverlayObject) {
-        if shown.state == State::Lost as u32 || shown.points == 0 {
+        if shown.points == 0 {
             return;
         }
         if !is_known_in(object, &self.geometry) {
-            *shown = lost(object.id);
+            *shown = without_contour(object.id, State::Lost);
             return;
         }
         shown.state = State::Stale as u32;

@@ -14,48 +14,102 @@ use crate::vision::Vertex;
 pub(super) enum Target {
     /// Remove the object at this index.
     Remove(usize),
-    /// Decode a mask for the object at index `place` (which may be free), from a click or box, on the features in
-    /// `slot`.
-    Decode { place: usize, pointed: Pointed, slot: u32 },
+    /// Decode a mask for the object at index `place` (which may be free), from a click or box, on a kept frame.
+    Decode { place: usize, pointed: Pointed, served: Served },
+    /// Its frame is newer than the current one: wait for it.
+    Wait,
 }
 
-/// Returns the effect of a prompt; `work` is the current frame.
+/// The frame on which a prompt is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Served {
+    /// Its feature slot.
+    pub slot: u32,
+    /// Its time minus that of the prompt's frame.
+    pub offset_ns: i64,
+}
+
+/// What is known when a prompt is resolved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation<'a> {
+    /// The current frame.
+    pub work: &'a Work,
+    /// By feature slot.
+    pub kept: &'a [KeptFeatures],
+    /// Number of the last frames that prompts can be served on.
+    pub kept_frames: u64,
+    pub objects: &'a [Object],
+    /// Largest sequence number that was seen.
+    pub newest_seq: u64,
+    /// Whether newer frames wait.
+    pub has_more: bool,
+    /// Whether the image is frozen: no further frame will be computed.
+    pub is_frozen: bool,
+}
+
+/// Returns the effect of a prompt.
 ///
 /// # Errors
 /// The reason why it cannot be served.
-pub(super) fn target(
-    prompt: &Prompt,
-    work: &Work,
-    kept: &[KeptFeatures],
-    objects: &[Object],
-) -> Result<Target, PromptOutcome> {
-    let known = place_of(objects, prompt.object);
+pub(super) fn target(prompt: &Prompt, now: &Situation<'_>) -> Result<Target, PromptOutcome> {
+    let known = place_of(now.objects, prompt.object);
     if prompt.kind == PromptKind::Remove {
         return known.map(Target::Remove).ok_or(PromptOutcome::UnknownObject);
     }
-    let slot = slot_of(prompt.seq, work, kept).ok_or(PromptOutcome::TooOld)?;
-    let scene = kept[slot as usize].scene.ok_or(PromptOutcome::TooOld)?;
-    // The mask of that frame must be reprojected to the current frame.
-    if kept[work.slot as usize].scene.is_none_or(|now| !scene.geometry.shares_plane_with(&now.geometry)) {
-        return Err(PromptOutcome::TooOld);
-    }
+    let Some(served) = now.frame_of(prompt.seq)? else { return Ok(Target::Wait) };
+    let scene = now.kept[served.slot as usize].scene.ok_or(PromptOutcome::TooOld)?;
     let pointed = Pointed::at(&scene, prompt).ok_or(PromptOutcome::OutsideField)?;
     let place = match (known, pointed) {
         (Some(place), _) => place,
         (None, Pointed::Click(GridClick { is_positive: false, .. })) => {
             return Err(PromptOutcome::UnknownObject);
         }
-        (None, _) => place_of(objects, 0).ok_or(PromptOutcome::NoRoom)?,
+        (None, _) => place_of(now.objects, 0).ok_or(PromptOutcome::NoRoom)?,
     };
-    Ok(Target::Decode { place, pointed, slot })
+    Ok(Target::Decode { place, pointed, served })
 }
 
-/// Returns the feature slot of frame `seq`; 0 means the current frame.
-fn slot_of(seq: u64, work: &Work, kept: &[KeptFeatures]) -> Option<u32> {
-    if seq == 0 || seq == work.seq {
-        return Some(work.slot);
+impl Situation<'_> {
+    /// Returns the frame on which a prompt on frame `seq` is served: that frame (0 means the current one), or, if it was not
+    /// computed, the nearest one that was; `None` if a nearer one is still to come.
+    ///
+    /// # Errors
+    /// [`PromptOutcome::TooOld`] for a frame before all that are kept, [`PromptOutcome::FutureFrame`] for one that is not there.
+    fn frame_of(&self, seq: u64) -> Result<Option<Served>, PromptOutcome> {
+        let current = Served { slot: self.work.slot, offset_ns: 0 };
+        if seq == 0 || seq == self.work.seq {
+            return Ok(Some(current));
+        }
+        if seq > self.work.seq {
+            return match (seq <= self.newest_seq, self.has_more) {
+                (false, false) => Err(PromptOutcome::FutureFrame),
+                (_, true) if !self.is_frozen => Ok(None),
+                // It was dropped, or the image is frozen on an earlier one.
+                _ => Ok(Some(current)),
+            };
+        }
+        let is_recent = |kept: &KeptFeatures| kept.frame + self.kept_frames > self.work.frame;
+        let recent = || self.kept.iter().zip(0..).filter(|(kept, _)| kept.scene.is_some() && is_recent(kept));
+        let before = recent().filter(|(kept, _)| kept.seq <= seq).max_by_key(|(kept, _)| kept.seq);
+        let after = recent().filter(|(kept, _)| kept.seq > seq).min_by_key(|(kept, _)| kept.seq);
+        let (before, slot) = before.ok_or(PromptOutcome::TooOld)?;
+        if before.seq == seq {
+            return Ok(Some(Served { slot, offset_ns: 0 }));
+        }
+        let Some((after, slot_after)) = after else { return Ok(Some(current)) };
+        // The time of the prompt's frame, by its number between both.
+        let span_ns = after.t_acq_ns.saturating_sub(before.t_acq_ns) as f64;
+        let share = (seq - before.seq) as f64 / (after.seq - before.seq) as f64;
+        let since_ns = (span_ns * share) as i64;
+        let until_ns = (span_ns * (1.0 - share)) as i64;
+        // A frame without features may be the first one of another geometry.
+        let is_same = before.scene.map(|scene| scene.geometry) == after.scene.map(|scene| scene.geometry);
+        Ok(Some(if is_same && since_ns < until_ns {
+            Served { slot, offset_ns: -since_ns }
+        } else {
+            Served { slot: slot_after, offset_ns: until_ns }
+        }))
     }
-    kept.iter().position(|kept| kept.scene.is_some() && kept.seq == seq).map(|slot| slot as u32)
 }
 
 /// The click or box of a prompt, in grid pixels.

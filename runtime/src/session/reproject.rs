@@ -1,45 +1,84 @@
-//! Decides whether an object must be reprojected to another geometry. Geometries are compared in the probe's plane, in
-//! millimetres.
+//! Carries masks to another geometry. Geometries are compared in the probe's plane, in millimetres.
 
 use super::objects::{Object, Scene};
-use crate::hal::geometry::{Geometry, Point};
-use crate::hal::overlay::OverlayObject;
+use crate::hal::geometry::Geometry;
+use crate::tracking::follower::Placement;
 use crate::vision::InputGrid;
+use crate::vision::grid::rescale;
 
-/// Reprojection that an object's mask needs before it is used in a scene.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Reprojection {
-    /// None: the geometry is the same.
-    Same,
-    /// The mask must be resampled; `box_px` is the object's new box.
-    To { box_px: [f32; 4] },
-    /// The object's position there is not known, or it lies outside the field.
-    Lost,
-}
-
-/// Returns whether an object's position is known in another geometry.
+/// Returns whether the position of an object's contour is known in another geometry.
 pub(super) fn is_known_in(object: &Object, geometry: &Geometry) -> bool {
     object.scene.is_some_and(|own| own.geometry.shares_plane_with(geometry))
 }
 
-/// Returns the reprojection that an object's mask needs before it is used in a scene.
-pub(super) fn reprojection(object: &Object, scene: &Scene) -> Reprojection {
-    if object.scene.is_some_and(|own| own.geometry == scene.geometry) {
-        return Reprojection::Same;
-    }
-    let box_px = box_on(&object.shown, &scene.grid).filter(|_| is_known_in(object, &scene.geometry));
-    box_px.map_or(Reprojection::Lost, |box_px| Reprojection::To { box_px })
+/// How the frame before and this one lie to each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Relation {
+    /// They have the same geometry.
+    Same,
+    /// They show the same plane: masks can be carried over.
+    Moved(Placement),
+    /// Nobody knows.
+    Unknown,
 }
 
-/// Returns the box of a shown contour on another grid, cropped to its field; `None` if the box is empty.
-fn box_on(shown: &OverlayObject, grid: &InputGrid) -> Option<[f32; 4]> {
-    let mut bounds = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
-    for &[x, y] in shown.polygons_mm().next()? {
-        let [x, y] = grid.to_grid(Point { x, y });
-        bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
+/// Returns how masks of one scene lie to those of another; `mask_size` is their side.
+pub(super) fn relation(from: &Scene, to: &Scene, mask_size: usize) -> Relation {
+    if from.geometry == to.geometry {
+        Relation::Same
+    } else if from.geometry.shares_plane_with(&to.geometry) {
+        Relation::Moved(placement(&from.grid, &to.grid, mask_size))
+    } else {
+        Relation::Unknown
     }
-    let (right, bottom) = ((grid.columns() - 1) as f32, (grid.rows() - 1) as f32);
-    let [x0, y0] = [bounds[0].max(0.0), bounds[1].max(0.0)];
-    let [x1, y1] = [bounds[2].min(right), bounds[3].min(bottom)];
-    (x1 > x0 && y1 > y0).then_some([x0, y0, x1, y1])
+}
+
+fn placement(from: &InputGrid, to: &InputGrid, mask_size: usize) -> Placement {
+    let (to_input, to_mask) = (from.size() as f32 / mask_size as f32, mask_size as f32 / to.size() as f32);
+    let moved = |at| rescale(to.to_grid(from.to_plane(rescale(at, to_input))), to_mask);
+    // Both ends of a side, for precision.
+    let side = mask_size as f32;
+    let (shift, end) = (moved([0.0; 2]), moved([side; 2]));
+    Placement { scale: [0, 1].map(|axis| (end[axis] - shift[axis]) / side), shift }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hal::geometry::Linear;
+    use crate::vision::{Display, DisplayRaster};
+
+    fn scene(depth_mm: f32) -> Scene {
+        let geometry = Geometry::Linear(Linear {
+            lines: 101,
+            samples: 101,
+            left_mm: -50.0,
+            line_step_mm: 1.0,
+            first_depth_mm: 0.0,
+            depth_step_mm: depth_mm / 100.0,
+        });
+        Scene {
+            geometry,
+            grid: InputGrid::new(&geometry, 256).expect("a grid"),
+            display: DisplayRaster::new(&geometry, Display::Raster { width: 100, height: 100 })
+                .expect("a display"),
+        }
+    }
+
+    #[test]
+    fn masks_are_placed_where_their_millimetres_are() {
+        let (shallow, deep) = (scene(100.0), scene(200.0));
+        assert_eq!(relation(&shallow, &shallow, 128), Relation::Same);
+        let Relation::Moved(placement) = relation(&shallow, &deep, 128) else { panic!("the same plane") };
+        for at in [[0.0, 0.0], [20.0, 90.0], [127.0, 127.0]] {
+            let place = shallow.grid.to_plane(rescale(at, 2.0));
+            let expected = rescale(deep.grid.to_grid(place), 0.5);
+            for axis in [0, 1] {
+                let moved = at[axis] * placement.scale[axis] + placement.shift[axis];
+                assert!((moved - expected[axis]).abs() < 1e-3, "{moved} {}", expected[axis]);
+            }
+        }
+        // A pixel of the deeper image is about twice as wide.
+        assert!(placement.scale.iter().all(|scale| (scale - 0.5).abs() < 0.01), "{placement:?}");
+    }
 }

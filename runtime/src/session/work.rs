@@ -1,6 +1,7 @@
 //! The frame that is processed.
 
 use crate::hal::overlay::STAGES;
+use crate::tracking::Objects;
 
 /// A frame that is processed.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,10 @@ pub(super) struct Work {
     pub frame: u64,
     /// Its feature slot.
     pub slot: u32,
+    /// Whether the objects were followed to it.
+    pub is_followed: bool,
+    /// The objects whose contours are drawn.
+    pub to_draw: Objects,
     pub stage_ns: [u64; STAGES],
     /// Bits of [`crate::hal::overlay::overlay_flags`].
     pub flags: u32,

@@ -95,24 +95,24 @@ pub struct Drawn {
     pub is_new: bool,
 }
 
-/// Where the pixels of masks of one geometry lie on masks of another: x and y of the new pixel are those of the old one times
-/// `scale`, plus `shift`.
+/// Where the pixels of masks of one geometry lie on masks of another, along x and y: at the old position times `scale`, plus
+/// `shift`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Placement {
     /// Scale, above 0.
-    pub scale: f32,
-    /// Pixels, x and y.
+    pub scale: [f32; 2],
+    /// Pixels.
     pub shift: [f32; 2],
 }
 
 impl Placement {
     /// The same geometry.
-    pub const SAME: Self = Self { scale: 1.0, shift: [0.0; 2] };
+    pub const SAME: Self = Self { scale: [1.0; 2], shift: [0.0; 2] };
 
     /// Returns the figures of a mask, as they would be on the new masks.
     fn moved(&self, figures: &Figures) -> Figures {
-        let [x, y] = [0, 1].map(|axis| figures.centre[axis] * self.scale + self.shift[axis]);
-        Figures { area: figures.area * self.scale * self.scale, centre: [x, y], ..*figures }
+        let [x, y] = [0, 1].map(|axis| figures.centre[axis] * self.scale[axis] + self.shift[axis]);
+        Figures { area: figures.area * self.scale[0] * self.scale[1], centre: [x, y], ..*figures }
     }
 }
 
@@ -121,6 +121,8 @@ impl Placement {
 enum Kind {
     /// All objects are followed to it.
     Follow,
+    /// The same, without an anchor: where things were says nothing.
+    Search,
     /// The masks of the frame before are carried to it, in another geometry.
     Carry,
     /// It becomes the reference of all objects.
@@ -134,12 +136,12 @@ enum Kind {
 impl Kind {
     /// Whether masks are judged. Otherwise they are right: the user drew them.
     fn is_judged(self) -> bool {
-        matches!(self, Self::Follow | Self::Carry)
+        matches!(self, Self::Follow | Self::Search | Self::Carry)
     }
 
     /// Whether masks are given; otherwise the tracker finds them.
     fn is_given(self) -> bool {
-        !matches!(self, Self::Follow)
+        !matches!(self, Self::Follow | Self::Search)
     }
 }
 
@@ -321,7 +323,7 @@ impl<'m> Follower<'m> {
             rules,
             instructions,
             checks_a_frame,
-            pitch: (input_size / programs.sizes.mask_side.max(1) as u32) as f32,
+            pitch: input_size as f32 / programs.sizes.mask_side.max(1) as f32,
             probabilities,
             odds,
             tokens,
@@ -343,16 +345,20 @@ impl<'m> Follower<'m> {
         self.state.as_ref().map(|state| &state.memory)
     }
 
-    /// Returns an object's odds on the last frame that was accepted.
+    /// Returns an object's odds on the last frame that was accepted, or on an earlier one on which it was drawn since.
     pub fn odds(&self, place: usize) -> &[f32] {
         let set = self.state.map_or(0, |state| state.before);
         &self.odds[odds_of(set, place, self.programs.sizes.pixels())]
     }
 
-    /// Returns an object's odds, to be filled before [`Self::begin_carried`].
-    pub fn carried_mut(&mut self, place: usize) -> &mut [f32] {
-        let set = self.state.map_or(0, |state| 1 - state.before);
-        &mut self.odds[odds_of(set, place, self.programs.sizes.pixels())]
+    /// Returns an object's odds, and those to be filled before [`Self::begin_carried`].
+    pub fn carry(&mut self, place: usize) -> (&[f32], &mut [f32]) {
+        let pixels = self.programs.sizes.pixels();
+        let before = self.state.map_or(0, |state| state.before);
+        let (first, second) = self.odds.split_at_mut(odds_of(1, 0, pixels).start);
+        let (odds, carried) = if before == 0 { (first, second) } else { (second, first) };
+        let of_place = odds_of(0, place, pixels);
+        (&odds[of_place.clone()], &mut carried[of_place])
     }
 
     /// Returns what is known of an object on the frame in work, once it is done.
@@ -449,7 +455,13 @@ impl<'m> Follower<'m> {
         self.begin_judged(executor, features, Kind::Follow, Placement::SAME)
     }
 
-    /// Begins to carry all objects to a frame of another geometry, with masks in [`Self::carried_mut`]. Returns false if there are
+    /// Begins to search for all objects on a frame of which nobody knows where it lies from the frame before. Returns false if there
+    /// are none.
+    pub fn begin_elsewhere(&mut self, executor: &mut Executor<'_>, features: u32) -> bool {
+        self.begin_judged(executor, features, Kind::Search, Placement::SAME)
+    }
+
+    /// Begins to carry all objects to a frame of another geometry, with masks in [`Self::carry`]. Returns false if there are
     /// none.
     pub fn begin_carried(
         &mut self,
@@ -474,10 +486,13 @@ impl<'m> Follower<'m> {
         // The frame in work takes that copy.
         state.is_last_intact = false;
         let mut state = *state;
+        if kind == Kind::Search {
+            state.memory.drop_anchor();
+        }
         let frame = free_copies(&state.memory, features);
         self.bind_tracker(executor, &state.memory, &frame);
         TrackerPrograms::fill_known(&state.memory, executor.input_mut(self.programs.known));
-        let chosen = if kind == Kind::Follow { self.take_turns(&mut state) } else { state.followed };
+        let chosen = if kind == Kind::Carry { state.followed } else { self.take_turns(&mut state) };
         for place in state.followed.places() {
             let age = &mut state.ages[place];
             *age = if chosen.contains(place) { 0 } else { age.saturating_add(1) };
@@ -534,7 +549,7 @@ impl<'m> Follower<'m> {
         let Work { mut state, frame, kind, learnt, anchors, placement, .. } = work;
         let (now, before) = (1 - state.before, state.before);
         let is_anchor = match kind {
-            Kind::Follow => {
+            Kind::Follow | Kind::Search => {
                 if !learnt.is_empty() {
                     state.memory.remember(&self.rules, &frame, learnt, anchors);
                 }
@@ -582,6 +597,9 @@ impl<'m> Follower<'m> {
             }
             Kind::Insert { place } => {
                 state.memory.insert(frame.memory, place);
+                let pixels = self.programs.sizes.pixels();
+                let drawn = odds_of(now, place, pixels);
+                self.odds.copy_within(drawn, odds_of(before, place, pixels).start);
                 for set in [before, REFERENCE] {
                     self.looks.copy(look(now, place), look(set, place));
                 }
@@ -601,7 +619,7 @@ impl<'m> Follower<'m> {
         match kind {
             Kind::Insert { .. } => {}
             Kind::Correct { .. } => (state.last, state.is_last_intact) = (frame, true),
-            Kind::Follow | Kind::Carry | Kind::Refer => {
+            Kind::Follow | Kind::Search | Kind::Carry | Kind::Refer => {
                 (state.before, state.last, state.is_last_intact) = (now, frame, true);
             }
         }
@@ -700,7 +718,7 @@ impl<'m> Follower<'m> {
                 if executor.advance(go_on) == Progress::Paused {
                     return Ok(None);
                 }
-                let is_due = work.kind == Kind::Follow && work.bound.anchor_is_due(&self.rules);
+                let is_due = !work.kind.is_given() && work.bound.anchor_is_due(&self.rules);
                 match work.learnt.places().next().filter(|_| is_due) {
                     Some(place) => Step::Fit { place, row: 0, overlap: Overlap::default() },
                     None => Step::Done,
@@ -842,6 +860,14 @@ impl Follower<'_> {
         Ok(())
     }
 
+    /// Returns the box of a mask on the network's input grid: left, top, right, bottom; `None` for an empty mask.
+    pub fn box_of(&self, odds: &[f32]) -> Option<[f32; 4]> {
+        let [left, top, right, bottom] = extent(odds, self.programs.sizes.mask_side)?;
+        let last = self.pitch - 1.0;
+        let first = |at: usize| at as f32 * self.pitch;
+        Some([first(left), first(top), first(right) + last, first(bottom) + last])
+    }
+
     /// Whether any pixel of an object's mask is inside.
     fn is_there(&self, work: &Work, place: usize) -> bool {
         self.mask(work, place).iter().any(|&odds| odds > 0.0)
@@ -855,11 +881,8 @@ impl Follower<'_> {
     /// Prompts the segmenter with an object's odds and the box of its mask. An empty mask is its own answer.
     fn begin_redraw(&mut self, executor: &mut Executor<'_>, work: &mut Work, place: usize) {
         let odds = self.mask(work, place);
-        match extent(odds, self.programs.sizes.mask_side) {
-            Some([left, top, right, bottom]) => {
-                let last = self.pitch - 1.0;
-                let first = |at: usize| at as f32 * self.pitch;
-                let box_px = [first(left), first(top), first(right) + last, first(bottom) + last];
+        match self.box_of(odds) {
+            Some(box_px) => {
                 DecoderPrompt::of_box(box_px).begin(executor, &self.decoder, work.frame.features, Some(odds));
             }
             None => (work.compared[place], work.iou[place]) = (Comparison::of(odds, odds), 0.0),
@@ -919,7 +942,7 @@ impl Follower<'_> {
             let [now, mut before, mut reference] =
                 [1 - state.before, state.before, REFERENCE].map(|set| self.looks.get(look(set, place)));
             let moved = work.placement.moved(reference.figures);
-            if work.kind == Kind::Carry {
+            if work.kind != Kind::Follow {
                 // The step from the frame before says nothing where the geometry changes.
                 (before, reference.figures) = (now, &moved);
             }

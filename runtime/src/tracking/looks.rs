@@ -4,6 +4,7 @@ use super::vectors::mean_direction;
 use crate::format::{FileHeader, GRID_MAX};
 use crate::kernels::arch::Instructions;
 use crate::kernels::bits;
+use bytemuck::{Pod, Zeroable};
 
 /// Sizes of the tracker's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,8 @@ impl Sizes {
 }
 
 /// Numbers of an object in a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
 pub struct Figures {
     /// Pixels.
     pub area: f32,

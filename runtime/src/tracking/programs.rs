@@ -37,7 +37,7 @@ pub enum TrackerError {
         /// Elements found.
         seen: u64,
     },
-    /// A slot of state has a name that no session knows.
+    /// A slot of state has a name that no session knows, has the name of another slot, or is written although another frame needs it.
     #[error("slot {index} of program `{program}` is not one that a session binds")]
     Slot {
         /// The program's name.
@@ -45,6 +45,9 @@ pub enum TrackerError {
         /// Index of the slot.
         index: usize,
     },
+    /// The encoder writes its features elsewhere.
+    #[error("the encoder does not write to the bank `features`, which the tracker reads")]
+    Features,
     /// A bank has fewer copies than the session needs.
     #[error("bank `{name}` has {seen} copies, {needed} are needed")]
     Copies {
@@ -106,6 +109,13 @@ impl Slots {
             let of = (bank, model.name(slot.name));
             let found = Role::ALL.iter().find(|(bank, name, _)| (*bank, *name) == of);
             *role = found.ok_or(TrackerError::Slot { program, index })?.2;
+        }
+        for (index, slot) in record.slots().iter().enumerate() {
+            let role = slots.roles[index];
+            let is_of_frame = matches!(role, Role::FrameMemory | Role::FrameMotion | Role::FrameShares);
+            if slots.roles[..index].contains(&role) || (slot.is_written != 0 && !is_of_frame) {
+                return Err(TrackerError::Slot { program, index });
+            }
         }
         Ok(slots)
     }
@@ -205,7 +215,7 @@ impl TrackerPrograms {
         };
         let (inputs, outputs) = (model.inputs(tracker_record), model.outputs(tracker_record));
         let seen = at(outputs, "flow").map_or(0, |(_, seen)| seen);
-        let flow_side = libm::sqrt(seen as f64 / 2.0) as usize;
+        let flow_side = (seen / 2).isqrt() as usize;
         let flow = (2 * flow_side * flow_side) as u64;
         if flow == 0 || flow != seen {
             return Err(TrackerError::Flow { seen });
@@ -235,6 +245,11 @@ impl TrackerPrograms {
             tracker_slots: Slots::find(model, tracker_record, "tracker")?,
             memory_slots: Slots::find(model, memory_record, "memory")?,
         };
+        let features = model.program("encoder").and_then(|(_, encoder)| encoder.slots().first());
+        let features = features.and_then(|slot| model.header().banks().get(slot.bank as usize));
+        if features.is_none_or(|bank| model.name(bank.name) != "features" || bank.per_kept_frame != 1) {
+            return Err(TrackerError::Features);
+        }
         for (name, needed) in [("features", 1), ("memory", MEMORY_COPIES), ("motion", 2), ("shares", 2)] {
             let bank = model.header().banks().iter().find(|bank| model.name(bank.name) == name);
             let seen = bank.map_or(0, |bank| bank.copies);

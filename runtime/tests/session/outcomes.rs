@@ -9,7 +9,7 @@ use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::{Overlay, Rung, State, valid};
+use sonotrace::hal::overlay::{Overlay, Rung, STAGES, State, valid};
 use sonotrace::session::{DropReason, Policy, Poll, SessionConfig, SessionError, memory_required};
 use sonotrace::vision::Display;
 
@@ -22,7 +22,7 @@ fn live() -> SessionConfig<'static> {
 
 /// Returns the bytes of an overlay without its times.
 fn shown(overlay: &Overlay) -> Vec<u8> {
-    let timeless = Overlay { latency_ns: 0, age_ns: 0, stage_ns: [0; 5], heartbeat: 0, ..*overlay };
+    let timeless = Overlay { latency_ns: 0, age_ns: 0, stage_ns: [0; STAGES], heartbeat: 0, ..*overlay };
     bytemuck::bytes_of(&timeless).to_vec()
 }
 
@@ -153,21 +153,25 @@ fn prompts_on_kept_frames_are_served_and_on_older_ones_refused() {
             scan.overlay_of(&frame(seq));
         }
         // While frame 9 is processed, the frames 9 - kept + 1 to 9 are kept.
+        let corner =
+            |object: u32| [[-11.0, 9.0], [11.0, 9.0], [-11.0, 31.0], [11.0, 31.0]][object as usize % 4];
         for (object, seq) in (5..=10).zip(5..=10) {
-            scan.prompt(Prompt { seq, ..click(object, 0.0, 20.0) }).unwrap();
+            let [x, y] = corner(object);
+            scan.prompt(Prompt { seq, ..click(object, x, y) }).unwrap();
         }
         let overlay = scan.overlay_of(&frame(9));
         let counters = scan.session.counters();
         let kept = u64::from(kept_frames);
         // Frame 10 has not arrived.
-        assert_eq!((counters.prompts_served, counters.prompts_too_old), (kept, 6 - kept));
+        assert_eq!((counters.prompts_served, counters.prompts_too_old), (kept, 5 - kept));
+        assert_eq!(counters.prompts_refused, 1);
         assert_eq!(overlay.objects().len() as u64, kept);
         for object in overlay.objects() {
             assert!(object.id > 9 - kept_frames && object.id <= 9, "{}", object.id);
             // Served on its own frame, then tracked on this one.
             let expected = if object.id == 9 { State::Fresh } else { State::Tracked };
             assert_eq!(state(object), expected, "object {}", object.id);
-            assert!(distance(object.centroid_mm, [0.0, 20.0]) < 1.3);
+            assert!(distance(object.centroid_mm, corner(object.id)) < 2.0);
         }
     }
 }
@@ -211,20 +215,42 @@ fn invalid_prompts_are_not_accepted() {
     assert_eq!(scan.prompt(click(1, 0.0, 20.0)), Ok(QUEUED.commands + 1));
 }
 
+/// The small model's object is right with a probability of 0.95 where the frame shows something, and absent where it does not.
 #[test]
 fn confidence_decides_the_state_of_an_object() {
-    let at_most = |attention_below: f32, lost_below: f32| {
-        let config = SessionConfig { attention_below, lost_below, ..every_frame() };
+    let states = |attention_below: f32| {
+        let config = SessionConfig { attention_below, ..every_frame() };
         let clock = ManualClock::new(0);
         let mut memory = Memory::of(&config);
         let mut scan = memory.open(config, &clock);
         scan.prompt(click(1, 0.0, 20.0)).unwrap();
-        state(only(&scan.overlay_of(&frame(1))))
+        let bright = |seq: u64| seq < 4 || seq > 20;
+        (1..=24)
+            .map(|seq| {
+                let payload =
+                    if bright(seq) { samples(&frame(seq)) } else { vec![0; samples(&frame(seq)).len()] };
+                let _ = scan.frames.push(&frame(seq), &payload).unwrap();
+                assert_eq!(scan.outcome(), Poll::Overlay(seq));
+                let overlay = scan.overlays.take().unwrap();
+                let object = only(&overlay);
+                assert_eq!(object.points == 0, state(object) == State::Absent, "frame {seq}");
+                assert!(
+                    seq == 1 || (object.confidence > 0.9) == bright(seq),
+                    "frame {seq}: {}",
+                    object.confidence
+                );
+                assert_eq!(object.checked_frames_ago, 0);
+                state(object)
+            })
+            .collect::<Vec<_>>()
     };
-    // The small model's confidence for a click is about 0.93.
-    assert_eq!(at_most(0.9, 0.3), State::Fresh);
-    assert_eq!(at_most(0.99, 0.3), State::Attention);
-    assert_eq!(at_most(0.99, 0.98), State::Lost);
+    // 0 is the model's threshold, 0.5.
+    for (attention_below, shown) in [(0.0, State::Tracked), (0.9, State::Tracked), (0.96, State::Attention)] {
+        let mut expected = vec![State::Fresh, shown, shown];
+        expected.extend([State::Absent; 17]);
+        expected.extend([shown; 4]);
+        assert_eq!(states(attention_below), expected, "{attention_below}");
+    }
 }
 
 #[test]
@@ -415,7 +441,7 @@ fn an_overlay_reports_the_time_of_each_stage() {
     assert_eq!(scan.outcome(), Poll::Overlay(1));
     let overlay = *scan.overlays.take().unwrap();
     // The clock did not advance in any stage; the frame waited 3000 ns in the ring, and 4000 ns between two calls.
-    assert_eq!(overlay.stage_ns, [3_000, 0, 0, 0, 0]);
+    assert_eq!(overlay.stage_ns, [3_000, 0, 0, 0, 0, 0]);
     assert_eq!((overlay.latency_ns, overlay.rung), (7_000, Rung::Full as u32));
     assert_eq!(overlay.t_acq_ns, frame(1).t_acq_ns);
 }
@@ -516,7 +542,8 @@ fn invalid_settings_are_refused_by_name() {
     refused("budget_ns", SessionConfig { budget_ns: 0, ..every_frame() });
     refused("table_rows_per_frame", SessionConfig { table_rows_per_frame: 0, ..every_frame() });
     refused("attention_below", SessionConfig { attention_below: f32::NAN, ..every_frame() });
-    refused("lost_below", SessionConfig { lost_below: 1.5, ..every_frame() });
+    refused("absent_from", SessionConfig { absent_from: 0.0, ..every_frame() });
+    refused("checks_per_frame", SessionConfig { checks_per_frame: 11, ..every_frame() });
     assert_eq!(open_with(disc(), every_frame()), Ok(()));
 }
 
@@ -580,6 +607,8 @@ fn memory_follows_from_the_head_alone() {
         memory_required(&disc()[..4096], &config).unwrap().bytes
     };
     let state = disc_model().header().banks()[0].copy_bytes as usize;
-    // Besides a frame's features, its number and geometry are kept.
-    assert!(with(9) - with(1) >= 8 * state && with(9) - with(1) < 8 * (state + 256) + 64);
+    // Besides a frame's features, its number, its geometry, and its grey levels at the resolution of masks are kept.
+    let grey = 4 * disc_model().header().mask_size.pow(2) as usize;
+    let kept = 8 * (state + grey);
+    assert!((kept..kept + 8 * 256 + 64).contains(&(with(9) - with(1))), "{}", with(9) - with(1));
 }

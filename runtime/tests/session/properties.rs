@@ -104,15 +104,14 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
     for object in overlay.objects() {
         prop_assert!(object.id != 0);
         let state = State::from_wire(object.state);
-        prop_assert!(matches!(
-            state,
-            Some(State::Fresh | State::Tracked | State::Attention | State::Stale | State::Lost)
-        ));
+        prop_assert!(!matches!(state, None | Some(State::Empty)));
         worst = worst.max(object.state);
         prop_assert!(object.points as usize <= CONTOUR_POINTS_MAX);
-        prop_assert_eq!(object.points == 0, state == Some(State::Lost));
+        prop_assert_eq!(object.points == 0, matches!(state, Some(State::Absent | State::Lost)));
         prop_assert_eq!(object.polygons_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
-        prop_assert!(overlay.rung == Rung::Repeat as u32 || state != Some(State::Stale));
+        // On a frame that was not computed, nothing is of this frame.
+        let is_old = matches!(state, Some(State::Absent | State::Stale | State::Lost));
+        prop_assert!(overlay.rung != Rung::Repeat as u32 || is_old);
         prop_assert!((0.0..=1.0).contains(&object.confidence));
         prop_assert!(object.area_px2 >= 0.0 && object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);
         let points = object.contour_px().iter().chain(object.contour_mm());

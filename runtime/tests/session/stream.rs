@@ -151,7 +151,7 @@ fn numbers_from_before_a_restart_are_invalid_after_it() {
     dropped(&mut scan, &frame(2), DropReason::OutOfOrder);
     scan.prompt(Prompt { seq: 12, ..click(1, 0.0, 20.0) }).unwrap();
     let overlay = scan.overlay_of(&frame(3));
-    assert_eq!(overlay.answers()[0].outcome, PromptOutcome::TooOld as u32);
+    assert_eq!(overlay.answers()[0].outcome, PromptOutcome::FutureFrame as u32);
 }
 
 #[test]
