@@ -184,7 +184,19 @@ mod tests {
         };
         let times = programs(&path, config, 3).expect("the small model runs");
         let names: Vec<&str> = times.iter().map(|times| times.name.as_str()).collect();
-        assert_eq!(names, ["load and verify", "verify again", "bind", "self-test", "encoder", "decoder"]);
+        assert_eq!(
+            names,
+            [
+                "load and verify",
+                "verify again",
+                "bind",
+                "self-test",
+                "encoder",
+                "decoder",
+                "tracker",
+                "memory"
+            ]
+        );
         assert!(times[4..].iter().all(|times| times.ns.len() == 3));
     }
 

@@ -2,6 +2,7 @@
 
 use sonotrace_compiler::{CompileError, Options, Weights, compile_graphs, frontend};
 use sonotrace_tests::onnx::{Onnx, int, ints};
+use sonotrace_tests::still::Still;
 use std::error::Error;
 
 /// Side of the image and of the mask.
@@ -10,6 +11,9 @@ pub const SIDE: usize = 256;
 const EMBEDDING: usize = 16;
 /// Point slots.
 const POINTS: usize = 16;
+/// The tracker. The segmenter's mask replaces the tracker's.
+const STILL: Still =
+    Still { input: SIDE, mask: SIDE, grid: EMBEDDING, points: POINTS, mean: 0.25, std: 0.2, trust: 1.0 };
 
 /// Returns a logit for each pixel of a mask: three of five pixels are inside, at random.
 pub fn logits() -> Vec<f32> {
@@ -27,11 +31,10 @@ pub fn logits() -> Vec<f32> {
 /// Only for a defect, or if the conventions cannot be written to the folder for temporary files.
 pub fn model() -> Result<Vec<u8>, Box<dyn Error>> {
     let conventions = std::env::temp_dir().join(format!("noise-conventions-{}.json", std::process::id()));
-    let text = r#"{"input": [1, 1, 256, 256], "mean": 0.25, "std": 0.2, "prompts": {"points": 16}}"#;
-    std::fs::write(&conventions, text)?;
+    std::fs::write(&conventions, STILL.conventions())?;
     let options =
         Options { weights: Weights::F16, conventions: Some(conventions.clone()), ..Options::default() };
-    let compiled = compile_graphs(&[encoder()?, decoder()?], &options);
+    let compiled = compile_graphs(&[encoder()?, decoder()?, STILL.tracker(), STILL.memory()], &options);
     std::fs::remove_file(conventions)?;
     Ok(compiled?.bytes)
 }

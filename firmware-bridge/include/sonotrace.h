@@ -49,7 +49,7 @@
 #include <stdlib.h>
 
 #define SONOTRACE_FRAME_ABI_VERSION 1
-#define SONOTRACE_OVERLAY_ABI_VERSION 1
+#define SONOTRACE_OVERLAY_ABI_VERSION 2
 #define SONOTRACE_TGC_POINTS 8
 #define SONOTRACE_LINES_MAX 4096
 #define SONOTRACE_FRAME_FIELDS 32
@@ -67,7 +67,7 @@
 #define SONOTRACE_CONTOUR_POINTS_MAX 256
 #define SONOTRACE_POLYGONS_MAX 5
 #define SONOTRACE_ANSWERS_MAX 16
-#define SONOTRACE_STAGES 5
+#define SONOTRACE_STAGES 6
 #define SONOTRACE_OVERLAY_UPDATE 1 /* a further overlay of a frozen frame, after prompts changed its contours */
 #define SONOTRACE_OVERLAY_GAP_BEFORE 2 /* frames are missing before this one, by its number or by its own flag */
 #define SONOTRACE_OVERLAY_FROZEN 4 /* the image is frozen */
@@ -349,10 +349,12 @@ enum sonotrace_state_e
   SONOTRACE_STATE_TRACKED = 2,
   // Propagated with low confidence: the user should check it.
   SONOTRACE_STATE_ATTENTION = 3,
+  // The object is most likely not in the field of view: it has no contour, and is searched for on every frame.
+  SONOTRACE_STATE_ABSENT = 4,
   // The contour of an earlier frame.
-  SONOTRACE_STATE_STALE = 4,
-  // The object is lost and has no contour.
-  SONOTRACE_STATE_LOST = 5,
+  SONOTRACE_STATE_STALE = 5,
+  // The object is not found, although it is not said to be absent: it has no contour, and is searched for on every frame.
+  SONOTRACE_STATE_LOST = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -368,7 +370,7 @@ enum sonotrace_rung_e
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  // The encoder, and the decoder for each object.
+  // The encoder, the tracker, and the decoder for as many objects as are checked on a frame.
   SONOTRACE_RUNG_FULL = 0,
   // No computation: the last contours are repeated, marked stale.
   SONOTRACE_RUNG_REPEAT = 3,
@@ -389,7 +391,7 @@ enum sonotrace_prompt_outcome_e
  {
   // The prompt was served.
   SONOTRACE_PROMPT_OUTCOME_SERVED = 1,
-  // The features of its frame are no longer in the cache.
+  // Its frame is older than all frames whose features are kept.
   SONOTRACE_PROMPT_OUTCOME_TOO_OLD = 2,
   // It points outside the rectangle of the field of view, or its box has no extent.
   SONOTRACE_PROMPT_OUTCOME_OUTSIDE_FIELD = 3,
@@ -397,6 +399,8 @@ enum sonotrace_prompt_outcome_e
   SONOTRACE_PROMPT_OUTCOME_NO_ROOM = 4,
   // It removes or corrects an object that does not exist.
   SONOTRACE_PROMPT_OUTCOME_UNKNOWN_OBJECT = 5,
+  // Its frame has not been committed yet.
+  SONOTRACE_PROMPT_OUTCOME_FUTURE_FRAME = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -469,10 +473,10 @@ typedef struct {
   uint32_t display_width;
   // Height of the display, up to 16384.
   uint32_t display_height;
-  // Confidence below which an object's state is attention, 0 to 1.
+  // Confidence below which an object's state is attention, 0 to 1; 0 for the model's own threshold.
   float attention_below;
-  // Confidence below which an object counts as lost, 0 to 1.
-  float lost_below;
+  // Probability of being out of sight from which on an object's state is absent, 0.01 to 1.
+  float absent_from;
   // Capacity of the queue of frames, 1 to 1024.
   uint32_t frames_queued;
   // Capacity of the queue of overlays, 1 to 1024.
@@ -487,8 +491,9 @@ typedef struct {
   const uint8_t *vendor_tables;
   // Number of amplitude tables in `vendor_tables`.
   uint32_t vendor_table_count;
-  // Must be zero.
-  uint32_t reserved;
+  // Objects that the segmenter redraws and checks on each frame, in turn, 0 to 10. The others keep the tracker's contour, and their
+  // confidence ages.
+  uint32_t checks_per_frame;
   // The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
   // clock, which then counts from the session's opening. Called from the threads that open, step, commit frames and
   // close, also at the same time: once by a commit, by a step a few times and after each piece of work (a tile of an
@@ -613,6 +618,10 @@ typedef struct {
   uint32_t outcome;
   // Zero.
   uint32_t reserved;
+  // Sequence number of the frame on which it was served: its own, or the nearest one that was computed. 0 if it was not served.
+  uint64_t seq;
+  // Time of acquisition of that frame minus that of the prompt's own, which is estimated for a frame that was not computed.
+  int64_t offset_ns;
 } sonotrace_prompt_answer_t;
 
 // An ellipse in the probe's plane.
@@ -644,8 +653,11 @@ typedef struct {
   uint32_t polygons;
   // Points of each polygon; their points follow one another in `contour_px` and `contour_mm`.
   uint32_t polygon_points[SONOTRACE_POLYGONS_MAX];
-  // Confidence, 0 to 1.
+  // Probability that the contour is right, 0 to 1: that its Dice with the truth is 0.90 or more. Of a contour made from a prompt,
+  // the decoder's estimate of its IoU.
   float confidence;
+  // Frames since the segmenter last checked the object, on which the confidence rests.
+  uint32_t checked_frames_ago;
   // Area in display pixels, without holes.
   float area_px2;
   // Area without holes.
@@ -685,7 +697,7 @@ typedef struct {
   // Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
   // `latency_ns` if they were computed on this frame and it is not frozen.
   uint64_t age_ns;
-  // Time spent in each stage, in order: queue, sample, encode, decode, contour.
+  // Time spent in each stage, in order: queue, sample, encode, track, decode, contour.
   uint64_t stage_ns[SONOTRACE_STAGES];
   // Counts steps of the session, so that a watchdog can check that it runs.
   uint64_t heartbeat;

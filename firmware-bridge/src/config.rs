@@ -63,10 +63,10 @@ pub struct Config {
     pub display_width: u32,
     /// Height of the display, up to 16384.
     pub display_height: u32,
-    /// Confidence below which an object's state is attention, 0 to 1.
+    /// Confidence below which an object's state is attention, 0 to 1; 0 for the model's own threshold.
     pub attention_below: f32,
-    /// Confidence below which an object counts as lost, 0 to 1.
-    pub lost_below: f32,
+    /// Probability of being out of sight from which on an object's state is absent, 0.01 to 1.
+    pub absent_from: f32,
     /// Capacity of the queue of frames, 1 to 1024.
     pub frames_queued: u32,
     /// Capacity of the queue of overlays, 1 to 1024.
@@ -81,8 +81,9 @@ pub struct Config {
     pub vendor_tables: *const u8,
     /// Number of amplitude tables in `vendor_tables`.
     pub vendor_table_count: u32,
-    /// Must be zero.
-    pub reserved: u32,
+    /// Objects that the segmenter redraws and checks on each frame, in turn, 0 to 10. The others keep the tracker's contour, and their
+    /// confidence ages.
+    pub checks_per_frame: u32,
     /// The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
     /// clock, which then counts from the session's opening. Called from the threads that open, step, commit frames and
     /// close, also at the same time: once by a commit, by a step a few times and after each piece of work (a tile of an
@@ -172,7 +173,7 @@ impl Default for Config {
             display_width,
             display_height,
             attention_below: session.attention_below,
-            lost_below: session.lost_below,
+            absent_from: session.absent_from,
             frames_queued: 4,
             overlays_queued: 4,
             commands_queued: 16,
@@ -180,7 +181,7 @@ impl Default for Config {
             payload_bytes: 1 << 20,
             vendor_tables: core::ptr::null(),
             vendor_table_count: 0,
-            reserved: 0,
+            checks_per_frame: session.checks_per_frame,
             now_ns: None,
             clock_user: core::ptr::null_mut(),
         }
@@ -243,9 +244,6 @@ impl Config {
         if self.kept_frames == 0 || self.kept_frames > KEPT_FRAMES_MAX {
             return refuse("kept_frames", self.kept_frames.into(), "1 to 64");
         }
-        if self.reserved != 0 {
-            return refuse("reserved", self.reserved.into(), "0 only");
-        }
         if self.vendor_table_count > SONOTRACE_VENDOR_TABLES_MAX {
             return refuse("vendor_table_count", self.vendor_table_count.into(), "0 to 64");
         }
@@ -269,7 +267,8 @@ impl Config {
             },
             vendor_tables,
             attention_below: self.attention_below,
-            lost_below: self.lost_below,
+            absent_from: self.absent_from,
+            checks_per_frame: self.checks_per_frame,
             ..SessionConfig::default()
         }
     }

@@ -183,7 +183,7 @@ const WORDS: [(&str, &str); 20] = [
     ("[`OVERLAY_ABI_VERSION`]", "SONOTRACE_OVERLAY_ABI_VERSION"),
     ("[`FRAME_MAGIC`]", "`SNTF` in memory order"),
     ("[`OVERLAY_MAGIC`]", "`SNTO` in memory order"),
-    ("as [`STAGE_NAMES`] names them", "in order: queue, sample, encode, decode, contour"),
+    ("as [`STAGE_NAMES`] names them", "in order: queue, sample, encode, track, decode, contour"),
     (" is believed before [`Self::check`]", " is believed before it is checked"),
 ];
 

@@ -144,7 +144,7 @@ fn invalid_settings_are_named() {
         text
     };
     assert!(setting(|c| c.policy = 3).contains("`policy` is 3"));
-    assert!(setting(|c| c.reserved = 1).contains("`reserved` is 1"));
+    assert!(setting(|c| c.checks_per_frame = 11).contains("`checks_per_frame` is 11"));
     assert!(setting(|c| c.display_width = 0).contains("`display_height` is 480"));
     assert!(setting(|c| c.display_width = 16_385).contains("`display width` is 16385"));
     assert!(setting(|c| c.display_height = u32::MAX).contains("`display height` is 4294967295"));
@@ -156,7 +156,7 @@ fn invalid_settings_are_named() {
     assert!(setting(|c| c.budget_ns = 0).contains("`budget_ns` is 0"));
     assert!(setting(|c| c.table_rows_per_frame = 0).contains("`table_rows_per_frame` is 0"));
     assert!(setting(|c| c.attention_below = f32::NAN).contains("`attention_below` is NaN"));
-    assert!(setting(|c| c.lost_below = 2.0).contains("`lost_below` is 2"));
+    assert!(setting(|c| c.absent_from = 0.0).contains("`absent_from` is 0"));
     let version = |change| {
         let (status, text) = refused(change);
         assert_eq!(status, Status::Version, "{text}");

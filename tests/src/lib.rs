@@ -8,6 +8,7 @@
 //! * `SONOTRACE_CASES`: a folder with small recordings and graphs that were once read wrongly.
 
 pub mod onnx;
+pub mod still;
 
 use std::path::PathBuf;
 

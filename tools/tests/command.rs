@@ -671,8 +671,8 @@ fn bench_measures_and_compares() {
     assert!(read("plot.svg").starts_with("<svg"));
     let trace: Value = serde_json::from_str(&read("trace.json")).expect("JSON");
     let events = trace["traceEvents"].as_array().expect("a list");
-    // Each frame and its five stages.
-    assert_eq!(events.len(), 4 * 6);
+    // Each frame and its six stages.
+    assert_eq!(events.len(), 4 * 7);
     assert!(events.iter().all(|event| event["ph"] == "X" && event["dur"].as_f64().is_some()));
     let portable = [&small[..], &["--kernels", "portable", "--compare", "old.json"]].concat();
     let table = succeed(&sonotrace(&folder, &portable));

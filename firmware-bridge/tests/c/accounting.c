@@ -205,8 +205,8 @@ int main(int argc, char **argv) {
   CHECK(argc == 2);
   any_order(argv[1], SONOTRACE_POLICY_ALL, 1);
   any_order(argv[1], SONOTRACE_POLICY_NEWEST, 1);
-  any_order(argv[1], SONOTRACE_POLICY_ALL, 60);
-  any_order(argv[1], SONOTRACE_POLICY_NEWEST, 60);
+  any_order(argv[1], SONOTRACE_POLICY_ALL, 150);
+  any_order(argv[1], SONOTRACE_POLICY_NEWEST, 150);
   events(argv[1]);
   return 0;
 }

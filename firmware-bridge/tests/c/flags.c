@@ -334,27 +334,32 @@ static void states(const char *model) {
   frame.geometry = SONOTRACE_GEOMETRY_RASTER_UNKNOWN;
   overlay = overlay_of(session, frame);
   object = &overlay->objects[0];
-  CHECK(overlay->state == SONOTRACE_STATE_LOST && object->state == SONOTRACE_STATE_LOST && object->id == 1);
+  CHECK(overlay->state == object->state && object->state == SONOTRACE_STATE_LOST && object->id == 1);
   CHECK(object->valid == 0 && object->points == 0 && object->polygons == 0 && object->area_px2 == 0);
   sonotrace_counters_t counters;
   CHECK_OK(sonotrace_close(session, &counters));
   CHECK(counters.deadline_misses == 1 && counters.geometry_changes == 2 && counters.repeats == 4);
   free_scan(scan);
 
-  /* The small model's confidence is about 0.93. */
+  /* The small model's object is right with a probability of 0.95, and absent with one of 0.02. */
   static const struct {
-    float attention_below, lost_below;
+    float attention_below, absent_from;
     uint32_t state;
-  } limits[] = {
-      {0.5f, 0.3f, SONOTRACE_STATE_FRESH}, {1, 0.3f, SONOTRACE_STATE_ATTENTION}, {1, 1, SONOTRACE_STATE_LOST}};
-  for (size_t at = 0; at < 3; at += 1) {
+  } limits[] = {{0, 0.5f, SONOTRACE_STATE_TRACKED},
+                {0.9f, 0.5f, SONOTRACE_STATE_TRACKED},
+                {1, 0.5f, SONOTRACE_STATE_ATTENTION},
+                {1, 0.01f, SONOTRACE_STATE_ABSENT}};
+  for (size_t at = 0; at < 4; at += 1) {
     config.attention_below = limits[at].attention_below;
-    config.lost_below = limits[at].lost_below;
+    config.absent_from = limits[at].absent_from;
     scan = open_scan(model, &config);
     CHECK_OK(sonotrace_prompt(scan.session, &click, NULL));
     overlay = overlay_of(scan.session, small_frame(1));
+    CHECK(overlay->state == SONOTRACE_STATE_FRESH && overlay->objects[0].state == SONOTRACE_STATE_FRESH);
+    overlay = overlay_of(scan.session, small_frame(2));
     CHECK(overlay->state == limits[at].state && overlay->objects[0].state == limits[at].state);
-    CHECK(has_event(scan.session, SONOTRACE_EVENT_OBJECT_LOST) == (limits[at].state == SONOTRACE_STATE_LOST));
+    CHECK((overlay->objects[0].points == 0) == (limits[at].state == SONOTRACE_STATE_ABSENT));
+    CHECK(overlay->objects[0].checked_frames_ago == 0);
     CHECK_OK(sonotrace_close(scan.session, NULL));
     free_scan(scan);
   }

@@ -44,14 +44,14 @@ static void settings(const char *path) {
       SETTING(display_width, 'i', 1, 16384, 0, 16385),
       SETTING(display_height, 'i', 1, 16384, 0, 16385),
       SETTING(attention_below, 'f', 0, 1, -0.001, 1.001),
-      SETTING(lost_below, 'f', 0, 1, -0.001, 1.001),
+      SETTING(absent_from, 'f', 0.01, 1, 0.009, 1.001),
       SETTING(frames_queued, 'i', 1, 1024, 0, 1025),
       SETTING(overlays_queued, 'i', 1, 1024, 0, 1025),
       SETTING(commands_queued, 'i', 1, 1024, 0, 1025),
       SETTING(events_queued, 'i', 1, 1024, 0, 1025),
       SETTING(vendor_table_count, 'i', 0, SONOTRACE_VENDOR_TABLES_MAX, SONOTRACE_VENDOR_TABLES_MAX + 1, UINT32_MAX),
       SETTING(policy, 'i', SONOTRACE_POLICY_NEWEST, SONOTRACE_POLICY_ALL, 0, 3),
-      SETTING(reserved, 'i', 0, 0, 1, UINT32_MAX),
+      SETTING(checks_per_frame, 'i', 0, SONOTRACE_OBJECTS_MAX, 11, UINT32_MAX),
   };
   sonotrace_model_t *model;
   CHECK_OK(sonotrace_model_map(path, &model));

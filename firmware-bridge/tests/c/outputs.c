@@ -17,7 +17,7 @@ static int is_zero(const void *start, size_t bytes) {
 static sonotrace_config_t wrong(int kind, uint8_t *tables) {
   sonotrace_config_t config = small_config();
   switch (kind) {
-  case 0: config.reserved = 1; break;
+  case 0: config.checks_per_frame = 11; break;
   case 1: config.policy = 0; break;
   case 2: config.policy = 3; break;
   case 3: config.display_width = 0; break;
@@ -34,7 +34,7 @@ static sonotrace_config_t wrong(int kind, uint8_t *tables) {
   case 14: config.table_rows_per_frame = 0; break;
   case 15: config.kept_frames = UINT32_MAX; break;
   case 16: config.attention_below = -1; break;
-  case 17: config.lost_below = 2; break;
+  case 17: config.absent_from = 0; break;
   case 18: config.vendor_table_count = 1; break;
   case 19:
     config.vendor_table_count = SONOTRACE_VENDOR_TABLES_MAX + 1;

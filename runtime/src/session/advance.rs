@@ -31,6 +31,7 @@ use crate::hal::frame::{Frame, FrameError, PayloadCheck, flags};
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer, PromptOutcome, STAGES, State, overlay_flags};
 use crate::tracking::Objects;
 use crate::tracking::follower::{Drawn, Following, Placement};
+use crate::tracking::vectors::are_finite;
 use crate::vision::budget::{STEP_WORK, StepBudget};
 use crate::vision::contour::Tracing;
 use crate::vision::reproject::{OUTSIDE_LOGIT, reproject_rows};
@@ -163,13 +164,6 @@ impl Stage {
             None => matches!(self, Self::Check { .. }),
         }
     }
-}
-
-/// Returns whether all values are finite. It looks at all of them, which is faster than to stop at the first that is not.
-fn are_finite(values: &[f32]) -> bool {
-    /// All bits of the exponent: of infinity and NaN.
-    const EXPONENT: u32 = 0x7f80_0000;
-    values.iter().fold(0, |most: u32, value| most.max(value.to_bits() & EXPONENT)) != EXPONENT
 }
 
 impl<C: Clock> Session<'_, C> {

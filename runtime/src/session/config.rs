@@ -26,6 +26,9 @@ pub enum Policy {
 /// Maximum points of a contour before simplification; longer contours are thinned.
 pub const CONTOUR_ROOM: usize = 4096;
 
+/// Least probability from which on an object counts as absent: at 0 each would.
+const ABSENT_FROM_MIN: f32 = 0.01;
+
 /// Settings of a session, fixed when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SessionConfig<'a> {
@@ -46,7 +49,7 @@ pub struct SessionConfig<'a> {
     pub vendor_tables: &'a [[u8; 256]],
     /// Confidence below which an object is marked for attention; 0 for the threshold of the model.
     pub attention_below: f32,
-    /// Probability of being absent from which on an object counts as absent, above 0.
+    /// Probability of being absent from which on an object counts as absent, at least 0.01.
     pub absent_from: f32,
     /// Objects that the segmenter redraws and checks on each frame, in turn; others keep the tracker's mask. At most all.
     pub checks_per_frame: u32,
@@ -71,7 +74,7 @@ impl SessionConfig<'_> {
             ("budget_ns", self.budget_ns as f64, 1.0, 1e12),
             ("table_rows_per_frame", self.table_rows_per_frame.into(), 1.0, u32::MAX.into()),
             ("attention_below", self.attention_below.into(), 0.0, 1.0),
-            ("absent_from", self.absent_from.into(), f64::MIN_POSITIVE, 1.0),
+            ("absent_from", self.absent_from.into(), ABSENT_FROM_MIN.into(), 1.0),
             ("checks_per_frame", self.checks_per_frame.into(), 0.0, OBJECTS_MAX as f64),
             ("display width", width.into(), 1.0, DISPLAY_SIDE_MAX.into()),
             ("display height", height.into(), 1.0, DISPLAY_SIDE_MAX.into()),

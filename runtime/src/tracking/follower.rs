@@ -18,6 +18,7 @@ use super::evidence::{Checked, Comparison, Known, evidence_of, judge};
 use super::looks::{Figures, FrameView, Looks, Sizes};
 use super::memory::{FrameCopies, MEMORY_COPIES, Memory, SLOTS};
 use super::programs::{IDS, TrackerPrograms};
+use super::vectors::are_finite;
 use super::warp::{Flow, Overlap, inside};
 use super::{Gate, Objects, PLACES, pixels, vectors};
 use crate::exec::{Executor, Progress};
@@ -655,7 +656,13 @@ impl<'m> Follower<'m> {
         Ok(Some(match work.step {
             Step::Track => match executor.advance(go_on) {
                 Progress::Paused => return Ok(None),
-                Progress::Done => Step::Look,
+                Progress::Done => {
+                    let TrackerPrograms { key, value, flow, step, .. } = self.programs;
+                    [key, value, flow, step]
+                        .into_iter()
+                        .try_for_each(|port| finite(executor.output(port)))?;
+                    Step::Look
+                }
             },
             Step::Look => {
                 self.look(executor)?;
@@ -718,6 +725,7 @@ impl<'m> Follower<'m> {
                 if executor.advance(go_on) == Progress::Paused {
                     return Ok(None);
                 }
+                finite(executor.output(self.programs.identity))?;
                 let is_due = !work.kind.is_given() && work.bound.anchor_is_due(&self.rules);
                 match work.learnt.places().next().filter(|_| is_due) {
                     Some(place) => Step::Fit { place, row: 0, overlap: Overlap::default() },
@@ -795,7 +803,7 @@ impl Work {
 
 // The steps.
 impl Follower<'_> {
-    /// Measures the frame's embedding and keys, which the tracker has just computed.
+    /// Measures the frame's embedding and keys, which the tracker has computed.
     fn look(&mut self, executor: &Executor<'_>) -> Result<(), NotFinite> {
         let tokens = Tokens::of(self.tokens, self.programs.sizes.tokens());
         let embedding = executor.input(self.programs.embedding);
@@ -1055,5 +1063,5 @@ fn extent(odds: &[f32], side: usize) -> Option<[usize; 4]> {
 }
 
 fn finite(values: &[f32]) -> Result<(), NotFinite> {
-    if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(NotFinite) }
+    if are_finite(values) { Ok(()) } else { Err(NotFinite) }
 }

@@ -177,8 +177,14 @@ pub struct TrackerPrograms {
     pub logits: usize,
     /// Tracker output, state: the frame's keys, `[tokens, keys]`.
     pub key: usize,
+    /// Tracker output, state: the frame's values.
+    pub value: usize,
     /// Tracker output, state: flow since the anchor, `[2, cells, cells]`.
     pub flow: usize,
+    /// Tracker output, state: change of the flow on this frame, of the same shape.
+    pub step: usize,
+    /// Memory output, state: the frame's identity.
+    pub identity: usize,
     /// Memory input, state: the frame's shares, `[11, side, side]`.
     pub shares: usize,
     /// Sizes of the tensors.
@@ -213,6 +219,10 @@ impl TrackerPrograms {
             Some((at, seen)) if seen == needed => Ok(at),
             seen => Err(TrackerError::Port { name, seen: seen.map_or(0, |(_, seen)| seen), needed }),
         };
+        let any = |ports: &[PortRecord], name: &'static str| match at(ports, name) {
+            Some((at, _)) => Ok(at),
+            None => Err(TrackerError::Port { name, seen: 0, needed: 1 }),
+        };
         let (inputs, outputs) = (model.inputs(tracker_record), model.outputs(tracker_record));
         let seen = at(outputs, "flow").map_or(0, |(_, seen)| seen);
         let flow_side = (seen / 2).isqrt() as usize;
@@ -238,7 +248,10 @@ impl TrackerPrograms {
             so_far_step: find(inputs, "so_far_step", flow)?,
             logits: find(outputs, "logits", shares)?,
             key: find(outputs, "key", keys)?,
+            value: any(outputs, "value")?,
             flow: find(outputs, "flow", flow)?,
+            step: find(outputs, "step", flow)?,
+            identity: any(model.outputs(memory_record), "identity")?,
             shares: find(model.inputs(memory_record), "shares", shares)?,
             sizes,
             flow_side,

@@ -61,6 +61,13 @@ pub fn scales_of_rows(values: &[f32], scales: &mut [f32]) {
     }
 }
 
+/// Returns whether all values are finite. It looks at all of them, which is faster than to stop at the first that is not.
+pub fn are_finite(values: &[f32]) -> bool {
+    /// All bits of the exponent: of infinity and NaN.
+    const EXPONENT: u32 = 0x7f80_0000;
+    values.iter().fold(0, |most: u32, value| most.max(value.to_bits() & EXPONENT)) != EXPONENT
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

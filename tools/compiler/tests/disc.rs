@@ -9,10 +9,11 @@
 
 use half::f16;
 use sonotrace::format::AlignedBytes;
-use sonotrace::format::{EVIDENCE_NAMES, Model, OpKind, SectionKind};
+use sonotrace::format::{Model, OpKind, SectionKind};
 use sonotrace_compiler::golden::Case;
 use sonotrace_compiler::{Options, Weights, compile_graphs, frontend, parity};
 use sonotrace_tests::onnx::{Onnx, float, int, ints, text};
+use sonotrace_tests::still::Still;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -26,6 +27,9 @@ const POINTS: usize = 16;
 const RADII: [f32; 4] = [7.0, 6.5, 7.5, 6.0];
 /// The candidates' estimates of their own quality: the second is the best of those after the first.
 const IOU: [f32; 4] = [0.90, 0.93, 0.91, 0.89];
+/// The tracker: objects do not move.
+const STILL: Still =
+    Still { input: INPUT, mask: MASK, grid: MASK, points: POINTS, mean: 0.25, std: 0.2, trust: 0.25 };
 /// Largest size of disc.sono.
 const FILE_BYTES_MAX: usize = 96 * 1024;
 
@@ -168,162 +172,18 @@ fn decoder_cases() -> Vec<Case> {
     vec![case(&[([12.5, 20.25], 1.0)], 0.0), case(&[([4.0, 6.0], 2.0), ([20.0, 18.0], 3.0)], 1.0)]
 }
 
-/// Channels of keys and values.
-const KEYS: usize = 2;
-/// The background, and ten objects.
-const IDS: usize = 11;
-/// The tracker's memories.
-const MEMORIES: [&str; 5] = ["reference", "recent1", "recent2", "recent3", "previous"];
-
-/// An object's logits are 12 times its mean share in the memories that know it. Keys, values and the anchor's features add a little
-/// that is the same for all objects.
-fn tracker() -> frontend::Graph {
-    let tokens = MASK * MASK;
-    let mut graph =
-        Onnx::default().input("embedding", &[1, 4, MASK, MASK]).input("known", &[1, MEMORIES.len() + 1, IDS]);
-    for memory in MEMORIES {
-        graph = graph
-            .input(&format!("{memory}_key"), &[1, tokens, KEYS])
-            .input(&format!("{memory}_value"), &[1, tokens, KEYS])
-            .input(&format!("{memory}_identity"), &[1, tokens, IDS]);
-    }
-    graph = graph
-        .input("anchor_embedding", &[1, 4, MASK, MASK])
-        .input("anchor_shares", &[1, IDS, MASK, MASK])
-        .input("so_far_flow", &[1, 2, MASK / 2, MASK / 2])
-        .input("so_far_step", &[1, 2, MASK / 2, MASK / 2])
-        .indices("rows", &[3], &[1, 4, tokens as i64])
-        .node("Reshape", &["embedding", "rows"], &["channels"], &[])
-        .node("Transpose", &["channels"], &["tokens"], &[ints("perm", &[0, 2, 1])])
-        .weights("to_key", &[4, KEYS])
-        .weights("to_value", &[4, KEYS])
-        .node("MatMul", &["tokens", "to_key"], &["key"], &[])
-        .node("MatMul", &["tokens", "to_value"], &["value"], &[])
-        .floats("little", &[], &[1.0 / 64.0])
-        .indices("of_ids", &[3], &[1, IDS as i64, tokens as i64])
-        .node("Reshape", &["anchor_shares", "of_ids"], &["anchor_rows"], &[])
-        .node("Transpose", &["anchor_rows"], &["anchor_identity"], &[ints("perm", &[0, 2, 1])])
-        .indices("at_anchor", &[1], &[MEMORIES.len() as i64])
-        .node("Gather", &["known", "at_anchor"], &["known_anchor"], &[int("axis", 1)])
-        .node("Mul", &["anchor_identity", "known_anchor"], &["sum_0"], &[]);
-    for (at, memory) in MEMORIES.iter().enumerate() {
-        let name = |part: &str| format!("{memory}_{part}");
-        let (sum, next) = (format!("sum_{at}"), format!("sum_{}", at + 1));
-        graph = graph
-            .indices(&name("at"), &[1], &[at as i64])
-            .node("Gather", &["known", &name("at")], &[&name("known")], &[int("axis", 1)])
-            .node("Transpose", &[&name("key")], &[&name("columns")], &[ints("perm", &[0, 2, 1])])
-            .node("MatMul", &["key", &name("columns")], &[&name("scores")], &[])
-            .node("Softmax", &[&name("scores")], &[&name("weights")], &[int("axis", -1)])
-            .node("MatMul", &[&name("weights"), &name("value")], &[&name("found")], &[])
-            .node("ReduceMean", &[&name("found")], &[&name("level")], &[ints("axes", &[2])])
-            .node("Mul", &[&name("level"), "little"], &[&name("bias")], &[])
-            .node("Add", &[&name("identity"), &name("bias")], &[&name("shares")], &[])
-            .node("Mul", &[&name("shares"), &name("known")], &[&name("shown")], &[])
-            .node("Add", &[&sum, &name("shown")], &[&next], &[]);
-    }
-    let graph = graph
-        .floats("one", &[], &[1.0])
-        .floats("twelve", &[], &[12.0])
-        .indices("axis1", &[1], &[1])
-        .node("ReduceSum", &["known", "axis1"], &["number"], &[int("keepdims", 1)])
-        .node("Max", &["number", "one"], &["count"], &[])
-        .node("Div", &[&format!("sum_{}", MEMORIES.len()), "count"], &["mean"], &[])
-        .node("Mul", &["mean", "twelve"], &["by_token"], &[])
-        .node("Transpose", &["by_token"], &["by_id"], &[ints("perm", &[0, 2, 1])])
-        .indices("square", &[4], &[1, IDS as i64, MASK as i64, MASK as i64])
-        .node("Reshape", &["by_id", "square"], &["logits"], &[])
-        .node("Sub", &["embedding", "anchor_embedding"], &["change"], &[])
-        .node(
-            "AveragePool",
-            &["change"],
-            &["pooled"],
-            &[ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])],
-        )
-        .weights("to_motion", &[2, 4, 1, 1])
-        .node("Conv", &["pooled", "to_motion"], &["motion"], &[])
-        .node("Tanh", &["motion"], &["bounded"], &[])
-        .node("Mul", &["bounded", "little"], &["drift"], &[])
-        .node("Mul", &["so_far_step", "little"], &["before"], &[])
-        .node("Add", &["drift", "before"], &["step"], &[])
-        .node("Mul", &["so_far_flow", "little"], &["so_far"], &[])
-        .node("Add", &["so_far", "step"], &["flow"], &[])
-        .output("logits")
-        .output("key")
-        .output("value")
-        .output("flow")
-        .output("step");
-    frontend::parse("tracker", Path::new("disc-tracker.onnx"), &graph.bytes()).unwrap()
-}
-
-/// The shares of the ids in each token.
-fn memory() -> frontend::Graph {
-    let graph = Onnx::default()
-        .input("shares", &[1, IDS, MASK, MASK])
-        .indices("of_ids", &[3], &[1, IDS as i64, (MASK * MASK) as i64])
-        .node("Reshape", &["shares", "of_ids"], &["rows"], &[])
-        .node("Transpose", &["rows"], &["identity"], &[ints("perm", &[0, 2, 1])])
-        .output("identity");
-    frontend::parse("memory", Path::new("disc-memory.onnx"), &graph.bytes()).unwrap()
-}
-
-/// Conventions with the tracker's state and constants. Masks are right and trusted where something is shown, and objects are absent
-/// elsewhere.
-fn conventions() -> String {
-    let mut ports = serde_json::Map::new();
-    for memory in MEMORIES {
-        for part in ["key", "value", "identity"] {
-            ports.insert(format!("{memory}_{part}"), format!("{part}@{memory}").into());
-        }
-    }
-    for part in ["embedding", "shares"] {
-        ports.insert(format!("anchor_{part}"), format!("{part}@anchor").into());
-    }
-    for part in ["flow", "step"] {
-        ports.insert(format!("so_far_{part}"), format!("{part}@previous").into());
-    }
-    let regression = |bias: f32, dark: f32| {
-        let weights = EVIDENCE_NAMES.map(|name| if name == "dark" { dark } else { 0.0 });
-        serde_json::json!({"weights": weights, "bias": bias})
-    };
-    serde_json::json!({
-        "input": [1, 1, INPUT, INPUT], "mean": 0.25, "std": 0.2, "prompts": {"points": POINTS},
-        "state": {
-            "banks": {
-                "features": {"tensors": ["embedding"], "per_kept_frame": true},
-                "memory": {"tensors": ["key", "value", "identity"]},
-                "motion": {"tensors": ["flow", "step"]},
-                "shares": {"tensors": ["shares"]},
-            },
-            "ports": ports,
-        },
-        "tracker": {
-            "tokens": MASK * MASK, "kept_every": 4, "anchored_every": 8, "anchor_dice": 0.7, "trust": 0.25,
-        },
-        "confidence": {
-            "evidence": EVIDENCE_NAMES,
-            "right": regression(3.0, -8.0),
-            "trusted": regression(3.0, -8.0),
-            "absent": regression(-4.0, 8.0),
-            "flagged_below": 0.5,
-            "gate": {"lost_below": 0.6, "found_from": 0.8, "held_frames": 3},
-        },
-    })
-    .to_string()
-}
-
 /// The file, compiled once for all tests.
 fn compiled() -> &'static [u8] {
     static COMPILED: OnceLock<Vec<u8>> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disc-conventions.json");
-        std::fs::write(&path, conventions()).unwrap();
+        std::fs::write(&path, STILL.conventions()).unwrap();
         let options = Options {
             weights: Weights::F16,
             conventions: Some(path),
             golden: [("decoder".to_owned(), decoder_cases())].into(),
         };
-        compile_graphs(&[encoder(), decoder(), tracker(), memory()], &options).unwrap().bytes
+        compile_graphs(&[encoder(), decoder(), STILL.tracker(), STILL.memory()], &options).unwrap().bytes
     })
 }
 
@@ -373,7 +233,7 @@ fn the_committed_file_matches_the_compiler() {
 #[test]
 fn it_agrees_with_tract() {
     let bytes = compiled();
-    for graph in [encoder(), decoder(), tracker(), memory()] {
+    for graph in [encoder(), decoder(), STILL.tracker(), STILL.memory()] {
         for output in parity::outputs(bytes, &graph, None).unwrap() {
             assert!(output.relative_rms <= 2e-3, "{output:?}");
         }

@@ -122,7 +122,8 @@ fn region_at(recording: &Recording, prompt: &Prompt) -> Result<Option<usize>, St
 pub fn fault(prompt: &Prompt, outcome: PromptOutcome, size: (u32, u32), recording: &Recording) -> String {
     match outcome {
         PromptOutcome::Served => "it was served".to_owned(),
-        PromptOutcome::TooOld => "its frame is no longer kept".to_owned(),
+        PromptOutcome::TooOld => "its frame is older than all that are kept".to_owned(),
+        PromptOutcome::FutureFrame => "its frame has not come yet".to_owned(),
         PromptOutcome::NoRoom => "there are as many objects as possible".to_owned(),
         PromptOutcome::UnknownObject if prompt.kind == PromptKind::Remove => {
             format!("there is no object {}", prompt.object)

@@ -45,13 +45,14 @@ pub struct Click {
     pub is_positive: bool,
 }
 
-/// The colour of a state: green fresh, cyan tracked, orange attention, grey stale, red lost.
+/// The colour of a state: green fresh, cyan tracked, orange attention, violet absent, grey stale, red lost.
 pub const fn state_colour(state: State) -> Colour {
     match state {
         State::Empty => DIM,
         State::Fresh => [46, 230, 110],
         State::Tracked => [40, 210, 240],
         State::Attention => [255, 152, 20],
+        State::Absent => [190, 120, 255],
         State::Stale => [185, 185, 185],
         State::Lost => [255, 70, 60],
     }
@@ -96,7 +97,7 @@ fn draw_object(
     let state = state_of(object.state);
     let polygons: Vec<Vec<Vertex>> =
         object.polygons_px().map(|polygon| polygon.iter().map(|&at| to_picture(at)).collect()).collect();
-    if object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Lost) {
+    if object.valid & valid::PIXELS == 0 || matches!(state, State::Empty | State::Absent | State::Lost) {
         return;
     }
     let Some(contour) = draw::closed(&polygons) else { return };
@@ -289,11 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn lost_objects_have_no_contour() {
-        let image = drawn(&square(State::Lost), &OverlayStyle::default());
-        assert!((180..300).all(|y| (260..380).all(|x| image.get_pixel(x, y).0 == [0, 0, 0])));
-        let red = image.pixels().filter(|pixel| pixel.0 == state_colour(State::Lost)).count();
-        assert!(red > 20, "the legend shows {red} red pixels");
+    fn absent_and_lost_objects_have_no_contour() {
+        for state in [State::Absent, State::Lost] {
+            let image = drawn(&square(state), &OverlayStyle::default());
+            assert!((180..300).all(|y| (260..380).all(|x| image.get_pixel(x, y).0 == [0, 0, 0])));
+            let shown = image.pixels().filter(|pixel| pixel.0 == state_colour(state)).count();
+            assert!(shown > 20, "the legend shows {shown} pixels of the state's colour");
+        }
     }
 
     /// On a picture of half the size the contour lies at half the coordinates, measured from pixel edges.

@@ -32,6 +32,7 @@ struct Object {
     id: u32,
     state: &'static str,
     confidence: f64,
+    checked_frames_ago: u32,
     area_mm2: Option<f64>,
     perimeter_mm: Option<f64>,
     centroid_px: Option<[f64; 2]>,
@@ -60,6 +61,9 @@ struct Answer {
     ticket: u32,
     object: u32,
     outcome: &'static str,
+    /// The frame on which it was served, and how far off in time that is; null if it was not served.
+    seq: Option<u64>,
+    offset_ns: Option<i64>,
 }
 
 impl<W: Write> OverlayLines<W> {
@@ -132,10 +136,17 @@ fn rung_name(wire: u32) -> Result<&'static str> {
 }
 
 fn answer(answer: &PromptAnswer) -> Result<Answer> {
-    let PromptAnswer { ticket, object, outcome, .. } = *answer;
+    let PromptAnswer { ticket, object, outcome, seq, offset_ns, .. } = *answer;
     let outcome = PromptOutcome::from_wire(outcome)
         .ok_or_else(|| anyhow!("outcome {outcome} of prompt {ticket} is unknown"))?;
-    Ok(Answer { ticket, object, outcome: outcome.name() })
+    let is_served = outcome == PromptOutcome::Served;
+    Ok(Answer {
+        ticket,
+        object,
+        outcome: outcome.name(),
+        seq: is_served.then_some(seq),
+        offset_ns: is_served.then_some(offset_ns),
+    })
 }
 
 fn object(object: &OverlayObject) -> Result<Object> {
@@ -154,6 +165,7 @@ fn object(object: &OverlayObject) -> Result<Object> {
         id: object.id,
         state: state_name(object.state)?,
         confidence: rounded(object.confidence),
+        checked_frames_ago: object.checked_frames_ago,
         area_mm2: length(object.area_mm2),
         perimeter_mm: length(object.perimeter_mm),
         centroid_px: has_pixels.then(|| rounded_pair(object.centroid_px)),
@@ -186,6 +198,7 @@ fn rounded_pair(pair: [f32; 2]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
     use serde_json::{Value, json};
 
     fn triangle(valid: u32) -> Overlay {
@@ -197,6 +210,7 @@ mod tests {
         (object.id, object.state, object.valid, object.points) = (3, State::Tracked as u32, valid, 3);
         (object.polygons, object.polygon_points[0]) = (1, 3);
         (object.long_axis_mm, object.short_axis_mm) = (5.0, 2.4);
+        object.checked_frames_ago = 2;
         (object.confidence, object.area_mm2, object.perimeter_mm) = (0.912_345, 6.000_04, 12.0);
         object.centroid_px = [11.333_333, -0.000_1];
         object.contour_px[..3].copy_from_slice(&[[10.1, 10.0], [14.0, 10.0], [10.0, 13.0]]);
@@ -218,6 +232,7 @@ mod tests {
             concat!(
                 r#"{"seq":7,"t_acq_ns":233333333,"age_ns":12000000,"latency_ns":11500000,"outcome":"overlay","#,
                 r#""state":"tracked","rung":"full","objects":[{"id":3,"state":"tracked","confidence":0.912,"#,
+                r#""checked_frames_ago":2,"#,
                 r#""area_mm2":6.0,"perimeter_mm":12.0,"centroid_px":[11.333,0.0],"#,
                 r#""contour_px":[[10.1,10.0],[14.0,10.0],[10.0,13.0]],"#,
                 r#""contour_mm":[[0.1,0.0],[4.0,0.0],[0.0,3.0]],"holes_px":[],"holes_mm":[],"#,
@@ -246,9 +261,16 @@ mod tests {
         object.contour_px[3..6].copy_from_slice(&[[11.0, 10.5], [11.0, 11.0], [11.5, 10.5]]);
         object.contour_mm[3..6].copy_from_slice(&[[1.0, 0.5], [1.0, 1.0], [1.5, 0.5]]);
         object.ellipse.semi_major_mm = 2.345_67;
-        overlay.answer_count = 1;
-        overlay.answers[0] =
-            PromptAnswer { ticket: 4, object: 3, outcome: PromptOutcome::TooOld as u32, reserved: 0 };
+        overlay.answer_count = 2;
+        let refused = PromptAnswer {
+            ticket: 4,
+            object: 3,
+            outcome: PromptOutcome::TooOld as u32,
+            ..Zeroable::zeroed()
+        };
+        let outcome = PromptOutcome::Served as u32;
+        overlay.answers[0] = refused;
+        overlay.answers[1] = PromptAnswer { ticket: 5, outcome, seq: 6, offset_ns: -33_000_000, ..refused };
         overlay.flags = overlay_flags::UPDATE;
         let line: Value = serde_json::from_str(&written(&overlay)).unwrap();
         let object = &line["objects"][0];
@@ -256,7 +278,13 @@ mod tests {
         assert_eq!(object["holes_px"], json!([[[11.0, 10.5], [11.0, 11.0], [11.5, 10.5]]]));
         assert_eq!(object["holes_mm"], json!([[[1.0, 0.5], [1.0, 1.0], [1.5, 0.5]]]));
         assert_eq!(object["ellipse"]["semi_major_mm"], 2.346);
-        assert_eq!(line["answers"], json!([{"ticket": 4, "object": 3, "outcome": "too_old"}]));
+        assert_eq!(
+            line["answers"],
+            json!([
+                {"ticket": 4, "object": 3, "outcome": "too_old", "seq": null, "offset_ns": null},
+                {"ticket": 5, "object": 3, "outcome": "served", "seq": 6, "offset_ns": -33_000_000}
+            ])
+        );
         assert_eq!(line["outcome"], "update");
     }
 
