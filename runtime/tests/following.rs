@@ -7,13 +7,14 @@ use sonotrace::format::{
     AlignedBytes, EVIDENCE, EVIDENCE_NAMES, Judgement, Model, RegressionRecord, TrackingRecord,
 };
 use sonotrace::kernels::arch::Instructions;
-use sonotrace::tracking::attention::{Keys, attend};
+use sonotrace::kernels::pixels;
+use sonotrace::tracking::attention::{Keys, TOGETHER, attend};
 use sonotrace::tracking::evidence::{Checked, Comparison, Known, evidence_of, judge};
 use sonotrace::tracking::looks::{Figures, FrameView, Looks, Sizes};
 use sonotrace::tracking::memory::{FrameCopies, MEMORIES, MEMORY_COPIES, Memory, SLOTS};
 use sonotrace::tracking::programs::{IDS, TrackerPrograms};
-use sonotrace::tracking::warp::{Flow, Overlap, inside};
-use sonotrace::tracking::{Gate, Objects, PLACES, pixels, vectors};
+use sonotrace::tracking::warp::{Flow, Overlap, Reach, inside};
+use sonotrace::tracking::{Gate, Objects, PLACES, vectors};
 use std::path::Path;
 
 fn cases() -> Value {
@@ -100,7 +101,8 @@ fn frames_are_remembered_as_by_the_reference() {
                 let flow = Flow { values: &flow, side: MASK / 2 };
                 let mut bits = [0; MASK * MASK / 64];
                 inside(&in_shares[is][place], &mut bits);
-                overlap.add(&in_shares[was][place], &bits, MASK, &flow, 0..MASK);
+                let reach = Reach::of(&in_shares[was][place], MASK, &flow);
+                overlap.add(&in_shares[was][place], &bits, MASK, &flow, &reach, 0..MASK);
                 memory.anchor().known.contains(place) && overlap.dice() >= rules.anchor_dice
             };
             let anchors = memory.anchor_is_due(&rules) && !trusted.only(|place| !fits(place)).is_empty();
@@ -349,7 +351,7 @@ fn evidence_and_probabilities_are_the_references() {
     for (index, frame) in frames.iter().enumerate() {
         let (mut scales, mut whole) = (vec![0.0; SIZES.tokens()], vec![0.0; SIZES.channels]);
         vectors::scales_of_columns(&frame.embedding, &mut scales);
-        vectors::mean_direction(&frame.embedding, &scales, &mut whole);
+        vectors::mean_direction(Instructions::best(), &frame.embedding, &scales, &mut whole);
         let view =
             FrameView { embedding: &frame.embedding, scales: &scales, whole: &whole, grey: &frame.grey };
         for object in 0..2 {
@@ -366,11 +368,21 @@ fn evidence_and_probabilities_are_the_references() {
     let reference = Keys { values: &frames[0].keys, scales: of_reference };
     let now = Keys { values: &frames[NOW].keys, scales: of_now };
     let tokens = SIZES.tokens();
-    let (mut best, mut found, mut likes) = (vec![0.0; tokens], vec![0.0; 2 * tokens], vec![0.0; tokens]);
+    let (mut best, mut found, mut likes) =
+        (vec![0.0; tokens], vec![0.0; 2 * tokens], vec![0.0; TOGETHER * tokens]);
     let cells = [0, 1].map(|object| (object, looks.get(object).cells()));
     // In parts, as a slice of a frame is.
     for range in [0..1, 1..100, 100..tokens] {
-        attend(&now, &reference, cells.into_iter(), range, &mut best, &mut found, &mut likes);
+        attend(
+            Instructions::best(),
+            &now,
+            &reference,
+            cells.into_iter(),
+            range,
+            &mut best,
+            &mut found,
+            &mut likes,
+        );
     }
     let record = TrackingRecord {
         regressions: [0, 1, 2].map(|at| RegressionRecord {
@@ -385,9 +397,9 @@ fn evidence_and_probabilities_are_the_references() {
         let drawn: Vec<f32> =
             if object == 1 { tracked.clone() } else { odds.iter().map(|odds| odds - 0.5).collect() };
         let of = [2 * NOW, 2, 0].map(|first| looks.get(first + object));
-        let checked = Checked::new(&Comparison::of(&tracked, &drawn), &of[0], &of[2]);
+        let checked = Checked::new(&Comparison::of(Instructions::best(), &tracked, &drawn), &of[0], &of[2]);
         let known = Known { best: &best, found: &found[object * tokens..][..tokens] };
-        let evidence = evidence_of(&SIZES, of.each_ref(), odds, &known, &checked, 3);
+        let evidence = evidence_of(Instructions::best(), &SIZES, of.each_ref(), odds, &known, &checked, 3);
         let values: [f32; EVIDENCE] = bytemuck::cast(evidence);
         for (name, value) in EVIDENCE_NAMES.iter().zip(values) {
             let expected = number(&cases["seen"]["evidence"][name][object]);
@@ -410,7 +422,7 @@ fn evidence_and_probabilities_are_the_references() {
 fn odds_and_shares_are_the_references() {
     const PIXELS: usize = 6;
     let cases = cases();
-    let (rules, followed) = (rules(&cases), Objects::first(3));
+    let (rules, followed, instructions) = (rules(&cases), Objects::first(3), Instructions::best());
     let close = |values: &[f32], expected: &Value, limit: f64| {
         for (value, expected) in values.iter().zip(list(expected)) {
             let expected = number(expected);
@@ -419,21 +431,21 @@ fn odds_and_shares_are_the_references() {
     };
     let mut values: Vec<f32> = noise(50, (PLACES + 1) * PIXELS).iter().map(|x| 24.0 * x).collect();
     for range in [0..1, 1..PIXELS] {
-        pixels::softmax(&mut values, PIXELS, followed, range);
+        pixels::softmax(instructions, &mut values, PIXELS, &[0, 1, 2, 3], range);
     }
     let mut odds = [0.0; PIXELS];
     // Odds near certainty are those of a probability that has few digits left.
     for id in 0..4 {
-        pixels::odds(&values[id * PIXELS..][..PIXELS], &mut odds);
+        pixels::logits(instructions, &values[id * PIXELS..][..PIXELS], &mut odds);
         close(&odds, &cases["pixels"]["odds"][id], 0.1);
     }
     let drawn: Vec<f32> = noise(51, PIXELS).iter().map(|x| 30.0 * x).collect();
-    pixels::blend(&mut values[PIXELS..2 * PIXELS], &drawn, rules.trust);
-    pixels::odds(&values[PIXELS..2 * PIXELS], &mut odds);
+    pixels::blend(instructions, &mut values[PIXELS..2 * PIXELS], &drawn, rules.trust);
+    pixels::logits(instructions, &values[PIXELS..2 * PIXELS], &mut odds);
     close(&odds, &cases["pixels"]["mixed"], 1e-3);
     let mut shares = [0.0; (PLACES + 1) * PIXELS];
     for range in [0..4, 4..PIXELS] {
-        pixels::shares(&values, PIXELS, followed, &mut shares, range);
+        pixels::shares(instructions, &values, PIXELS, &followed.ids(), &mut shares, range);
     }
     for id in 0..4 {
         close(&shares[id * PIXELS..][..PIXELS], &cases["pixels"]["shares"][id], 1e-4);

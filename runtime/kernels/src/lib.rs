@@ -11,6 +11,7 @@
 //! * [`claims`]: hands out tiles to threads.
 //! * [`memory`]: positions of a run's tensors; the only unsafe code of the portable kernels.
 //! * [`math`]: elementary functions with the same bits everywhere.
+//! * [`pixels`]: probabilities and shares of the pixels of masks; [`rows`]: products of the rows of two matrices.
 //! * [`sample`]: samples an image from the lines of a frame.
 //!
 //! To add an operation, write its file and add its line to the list in [`bind`].
@@ -37,11 +38,13 @@ pub mod math;
 mod matmul;
 pub mod memory;
 mod normalize;
+pub mod pixels;
 mod pool;
 mod product;
 mod reduce;
 mod resample;
 mod rounding;
+pub mod rows;
 pub mod sample;
 mod softmax;
 mod trailing;

@@ -67,6 +67,36 @@ pub fn exp_of_negative(x: f32) -> f32 {
     e * f32::from_bits(n.wrapping_add(127) << 23)
 }
 
+/// Computes the natural logarithm of a positive normal number. Error at most 1e-7 of the result, or 1e-7.
+///
+/// Cephes' `logf`: the number is `2^n (1 + m)` with `1 + m` within a factor of the root of 2 from 1.
+#[inline(always)]
+pub fn ln(x: f32) -> f32 {
+    const HALF: u32 = 126;
+    const ROOT_OF_HALF: f32 = core::f32::consts::FRAC_1_SQRT_2;
+    const MANTISSA: u32 = 0x007f_ffff;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let bits = x.to_bits();
+    let half = f32::from_bits(bits & MANTISSA | HALF << 23);
+    let is_low = half < ROOT_OF_HALF;
+    let n = (bits >> 23) as i32 - HALF as i32 - i32::from(is_low);
+    let m = if is_low { half + half } else { half } - 1.0;
+    let n = n as f32;
+    let mut p = 7.037_683_6e-2;
+    p = p * m - 1.151_461e-1;
+    p = p * m + 1.167_699_9e-1;
+    p = p * m - 1.242_014_1e-1;
+    p = p * m + 1.424_932_3e-1;
+    p = p * m - 1.666_805_7e-1;
+    p = p * m + 2.000_071_5e-1;
+    p = p * m - 2.499_999_4e-1;
+    p = p * m + 3.333_333e-1;
+    let square = m * m;
+    let small = m * square * p + n * LN2_LOW - 0.5 * square;
+    m + small + n * LN2_HIGH
+}
+
 /// Computes the Gauss error function. Error at most 4e-7 absolute.
 ///
 /// Odd rational minimax approximation on [-4, 4], beyond which the result is ±1 in single precision (the coefficients
@@ -188,6 +218,19 @@ mod tests {
         assert_eq!(exp(100.0), f32::INFINITY);
         assert!(exp(f32::NAN).is_nan());
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn ln_against_double_precision() {
+        for i in 0..400_000 {
+            // From 1e-10 to 1e10, and next to 1.
+            for x in [10f32.powf(i as f32 / 2e4 - 10.0), 1.0 + (i as f32 - 2e5) * 1e-6] {
+                let reference = libm::log(f64::from(x));
+                let error = (f64::from(ln(x)) - reference).abs();
+                assert!(error <= 1e-7 * reference.abs().max(1.0), "ln({x}) = {}, not {reference}", ln(x));
+            }
+        }
+        assert_eq!(ln(1.0), 0.0);
     }
 
     #[test]

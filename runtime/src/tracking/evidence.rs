@@ -3,7 +3,8 @@
 use super::looks::{Look, Sizes};
 use super::vectors::dot;
 use crate::format::{EVIDENCE, Evidence, Judgement, RegressionRecord, TrackingRecord};
-use crate::kernels::math;
+use crate::kernels::arch::Instructions;
+use crate::kernels::{math, pixels};
 use bytemuck::cast;
 
 /// Least share or grey level before a logarithm or a division.
@@ -39,15 +40,15 @@ pub struct Comparison {
 
 impl Comparison {
     /// Compares the tracker's odds with the segmenter's.
-    pub fn of(tracked: &[f32], drawn: &[f32]) -> Self {
-        let (mut both, mut one, mut other, mut gap) = (0u32, 0u32, 0u32, 0.0f64);
+    pub fn of(instructions: Instructions, tracked: &[f32], drawn: &[f32]) -> Self {
+        let (mut both, mut one, mut other) = (0u32, 0u32, 0u32);
         for (&tracked, &drawn) in tracked.iter().zip(drawn) {
             let (is_tracked, is_drawn) = (tracked > 0.0, drawn > 0.0);
             both += u32::from(is_tracked && is_drawn);
             one += u32::from(is_tracked);
             other += u32::from(is_drawn);
-            gap += f64::from((math::sigmoid(drawn) - math::sigmoid(tracked)).abs());
         }
+        let gap = pixels::gap(instructions, tracked, drawn);
         Self { agreement: dice(both, one, other), gap: gap as f32 }
     }
 }
@@ -75,6 +76,7 @@ pub struct Known<'a> {
 
 /// Returns an object's evidence. `odds` are those of the mask that `now` describes, `age` the frames since `checked`.
 pub fn evidence_of(
+    instructions: Instructions,
     sizes: &Sizes,
     [now, before, reference]: [&Look<'_>; 3],
     odds: &[f32],
@@ -83,13 +85,7 @@ pub fn evidence_of(
     age: u32,
 ) -> Evidence {
     let area = area_of(now);
-    let (mut sureness, mut doubtful) = (0.0f64, 0u32);
-    for &odds in odds {
-        doubtful += u32::from(odds.abs() < ODDS_SURE);
-        if odds > 0.0 {
-            sureness += f64::from(math::sigmoid(odds));
-        }
-    }
+    let (sureness, doubtful) = pixels::sureness(instructions, odds, ODDS_SURE);
     let covered = now.cells().iter().sum::<f32>().max(LEAST);
     let found_inside = dot(known.found, now.cells());
     let found: f32 = known.found.iter().sum();

@@ -13,17 +13,18 @@
 //! one abandons it. A correction of the last frame is the exception: it must be worked on to its end, because it writes the frame's
 //! memory again.
 
-use super::attention::{Keys, attend};
+use super::attention::{Keys, TOGETHER, attend};
 use super::evidence::{Checked, Comparison, Known, evidence_of, judge};
 use super::looks::{Figures, FrameView, Looks, Sizes};
 use super::memory::{FrameCopies, MEMORY_COPIES, Memory, SLOTS};
 use super::programs::{IDS, TrackerPrograms};
 use super::vectors::are_finite;
-use super::warp::{Flow, Overlap, inside};
-use super::{Gate, Objects, PLACES, pixels, vectors};
+use super::warp::{Flow, Overlap, Reach, inside};
+use super::{Gate, Objects, PLACES, vectors};
 use crate::exec::{Executor, Progress};
 use crate::format::TrackingRecord;
 use crate::kernels::arch::Instructions;
+use crate::kernels::pixels;
 use crate::session::{DecoderPrompt, Programs};
 
 /// Pixels of a step between two looks at the clock.
@@ -200,6 +201,8 @@ struct Work {
     anchors: bool,
     /// From masks of the frame before to those of this one.
     placement: Placement,
+    /// Where the anchor's mask of the object that is compared can be.
+    reach: Reach,
 }
 
 /// The follower's memory. Its lengths are those of [`BufferLengths`].
@@ -210,7 +213,7 @@ pub struct Buffers<'m> {
     /// Odds, by place and pixel: of the frame before and of the frame in work, which change places.
     pub odds: &'m mut [f32],
     /// Largest cosines, by slot and token; then the attention of each object, by place and token; then scales of the embedding, of
-    /// this frame's keys and of a reference's, and room for one value for each token.
+    /// this frame's keys and of a reference's, and room for [`TOGETHER`] values for each token.
     pub tokens: &'m mut [f32],
     /// Mean direction of the frame's embedding.
     pub whole: &'m mut [f32],
@@ -252,7 +255,7 @@ impl BufferLengths {
         Self {
             probabilities: IDS * sizes.pixels(),
             odds: 2 * PLACES * sizes.pixels(),
-            tokens: (SLOTS + PLACES + 4) * sizes.tokens(),
+            tokens: (SLOTS + PLACES + 3 + TOGETHER) * sizes.tokens(),
             whole: sizes.channels,
             inside: PLACES * sizes.mask_words(),
             figures: looks,
@@ -388,22 +391,13 @@ impl<'m> Follower<'m> {
         let Some(mut state) = self.state.filter(|state| !state.followed.is_empty()) else {
             self.odds[odds_of(1, place, pixels)].copy_from_slice(odds);
             let frame = FrameCopies { features, memory: 0, motion: 0, shares: 0 };
-            self.begin_reference(executor, State::new(frame, one), frame);
+            self.begin_unknown(executor, Work::new(State::new(frame, one), frame, Kind::Refer, one));
             return;
         };
-        let (before, others) = (state.before, state.followed.without(place));
+        let before = state.before;
+        let is_new = is_new || state.is_reference;
         state.followed = state.followed.with(place);
         state.gate.find(place);
-        if is_last && state.is_reference {
-            for other in others.places() {
-                let from = odds_of(before, other, pixels);
-                self.odds.copy_within(from, odds_of(1 - before, other, pixels).start);
-            }
-            self.odds[odds_of(1 - before, place, pixels)].copy_from_slice(odds);
-            let frame = free_copies(&state.memory, features);
-            self.begin_reference(executor, state, frame);
-            return;
-        }
         let (kind, set) = match is_last {
             true => (Kind::Correct { place, is_new }, before),
             false => (Kind::Insert { place }, 1 - before),
@@ -442,13 +436,6 @@ impl<'m> Follower<'m> {
         self.bind_tracker(executor, &bound, frame);
         executor.input_mut(self.programs.known).fill(0.0);
         self.work = Some(Work { bound, ..work });
-    }
-
-    /// Begins with a frame that is the reference of all objects of `state`.
-    fn begin_reference(&mut self, executor: &mut Executor<'_>, state: State, frame: FrameCopies) {
-        let state = State { gate: Gate::default(), turn: 0, ages: [0; PLACES], ..state };
-        let work = Work::new(state, frame, Kind::Refer, state.followed);
-        self.begin_unknown(executor, work);
     }
 
     /// Begins to follow all objects to a frame. Returns false if there are none.
@@ -549,6 +536,7 @@ impl<'m> Follower<'m> {
         let Some(work) = self.work.filter(|work| matches!(work.step, Step::Done)) else { return };
         let Work { mut state, frame, kind, learnt, anchors, placement, .. } = work;
         let (now, before) = (1 - state.before, state.before);
+        let is_reference = matches!(kind, Kind::Correct { .. }) && state.is_reference;
         let is_anchor = match kind {
             Kind::Follow | Kind::Search => {
                 if !learnt.is_empty() {
@@ -574,7 +562,11 @@ impl<'m> Follower<'m> {
                 true
             }
             Kind::Correct { place, is_new } => {
-                state.memory.correct(&frame, learnt, is_new.then_some(place));
+                if is_reference {
+                    state.memory = Memory::of_reference(&frame, learnt);
+                } else {
+                    state.memory.correct(&frame, learnt, is_new.then_some(place));
+                }
                 if is_new {
                     self.looks.copy(look(now, place), look(before, place));
                     // Also of objects whose reference the frame has taken over. The segmenter's estimate stays: it may not have
@@ -613,7 +605,7 @@ impl<'m> Follower<'m> {
             let next = free_copies(&memory, memory.anchor().features);
             self.bind_tracker(executor, &memory, &next);
             executor.input_mut(self.programs.so_far_flow).fill(0.0);
-            if kind == Kind::Refer {
+            if kind == Kind::Refer || is_reference {
                 executor.input_mut(self.programs.so_far_step).fill(0.0);
             }
         }
@@ -624,7 +616,7 @@ impl<'m> Follower<'m> {
                 (state.before, state.last, state.is_last_intact) = (now, frame, true);
             }
         }
-        state.is_reference = kind == Kind::Refer;
+        state.is_reference = kind == Kind::Refer || is_reference;
         self.state = Some(state);
         self.work = None;
     }
@@ -772,6 +764,7 @@ impl Work {
             learnt: state.followed,
             anchors: false,
             placement: Placement::SAME,
+            reach: Reach::default(),
         }
     }
 
@@ -808,7 +801,7 @@ impl Follower<'_> {
         let tokens = Tokens::of(self.tokens, self.programs.sizes.tokens());
         let embedding = executor.input(self.programs.embedding);
         vectors::scales_of_columns(embedding, tokens.embedding_scales);
-        vectors::mean_direction(embedding, tokens.embedding_scales, self.whole);
+        vectors::mean_direction(self.instructions, embedding, tokens.embedding_scales, self.whole);
         vectors::scales_of_rows(executor.output(self.programs.key), tokens.key_scales);
         finite(self.whole)?;
         finite(tokens.key_scales)
@@ -832,7 +825,7 @@ impl Follower<'_> {
         let reference = Keys { values: reference, scales: reference_scales };
         let cells = objects.places().map(|place| (place, self.looks.get(look(REFERENCE, place)).cells()));
         let best = &mut best[slot * count..][..count];
-        attend(&now, &reference, cells, range, best, found, likes);
+        attend(self.instructions, &now, &reference, cells, range, best, found, likes);
     }
 
     /// Takes given odds as probabilities, in some pixels.
@@ -841,7 +834,8 @@ impl Follower<'_> {
         for place in work.sharing.places() {
             let odds = &self.odds[odds_of(work.set(), place, pixels)][range.clone()];
             finite(odds)?;
-            pixels::probabilities(odds, &mut self.probabilities[(place + 1) * pixels..][range.clone()]);
+            let p = &mut self.probabilities[(place + 1) * pixels..][range.clone()];
+            pixels::probabilities(self.instructions, odds, p);
         }
         Ok(())
     }
@@ -855,15 +849,18 @@ impl Follower<'_> {
     ) -> Result<(), NotFinite> {
         let (pixels, followed) = (self.programs.sizes.pixels(), work.state.followed);
         let logits = executor.output(self.programs.logits);
-        for id in core::iter::once(0).chain(followed.places().map(|place| place + 1)) {
+        let mut ids: heapless::Vec<usize, IDS> = heapless::Vec::new();
+        ids.extend(core::iter::once(0).chain(followed.ids()));
+        for &id in &ids {
             let logits = &logits[id * pixels..][range.clone()];
             finite(logits)?;
             self.probabilities[id * pixels..][range.clone()].copy_from_slice(logits);
         }
-        pixels::softmax(self.probabilities, pixels, followed, range.clone());
+        pixels::softmax(self.instructions, self.probabilities, pixels, &ids, range.clone());
         for place in followed.places() {
             let p = &self.probabilities[(place + 1) * pixels..][range.clone()];
-            pixels::odds(p, &mut self.odds[odds_of(work.set(), place, pixels)][range.clone()]);
+            let odds = &mut self.odds[odds_of(work.set(), place, pixels)][range.clone()];
+            pixels::logits(self.instructions, p, odds);
         }
         Ok(())
     }
@@ -893,7 +890,9 @@ impl Follower<'_> {
             Some(box_px) => {
                 DecoderPrompt::of_box(box_px).begin(executor, &self.decoder, work.frame.features, Some(odds));
             }
-            None => (work.compared[place], work.iou[place]) = (Comparison::of(odds, odds), 0.0),
+            None => {
+                (work.compared[place], work.iou[place]) = (Comparison::of(self.instructions, odds, odds), 0.0)
+            }
         }
     }
 
@@ -911,11 +910,11 @@ impl Follower<'_> {
         finite(&[iou])?;
         work.iou[place] = iou.clamp(0.0, 1.0);
         let odds = &mut self.odds[odds_of(work.set(), place, pixels)];
-        work.compared[place] = Comparison::of(odds, drawn);
+        work.compared[place] = Comparison::of(self.instructions, odds, drawn);
         if work.kind.is_judged() {
             let p = &mut self.probabilities[(place + 1) * pixels..][..pixels];
-            pixels::blend(p, drawn, self.rules.trust);
-            pixels::odds(p, odds);
+            pixels::blend(self.instructions, p, drawn, self.rules.trust);
+            pixels::logits(self.instructions, p, odds);
         }
         Ok(())
     }
@@ -963,7 +962,8 @@ impl Follower<'_> {
             let odds = &self.odds[odds_of(1 - state.before, place, sizes.pixels())];
             let (checked, age) = (&state.checked[place], state.ages[place]);
             let looks = [&now, &before, &reference];
-            let evidence = evidence_of(&sizes, looks, odds, &Known { best, found }, checked, age);
+            let evidence =
+                evidence_of(self.instructions, &sizes, looks, odds, &Known { best, found }, checked, age);
             let judged = judge(&self.rules, &evidence);
             finite(&judged)?;
             let [right, is_trusted, absent] = judged;
@@ -988,7 +988,8 @@ impl Follower<'_> {
         if range.start == 0 {
             shares.fill(0.0);
         }
-        pixels::shares(self.probabilities, pixels, work.sharing, shares, range.clone());
+        let ids = work.sharing.ids();
+        pixels::shares(self.instructions, self.probabilities, pixels, &ids, shares, range.clone());
         if range.end == pixels {
             for place in work.learnt.places() {
                 let shares = &shares[(place + 1) * pixels..][..pixels];
@@ -1012,7 +1013,10 @@ impl Follower<'_> {
         let anchor = &executor.input(self.programs.anchor_shares)[(place + 1) * pixels..][..pixels];
         let flow = Flow { values: executor.output(self.programs.flow), side: self.programs.flow_side };
         let end = (row + ROWS_AT_ONCE).min(side);
-        overlap.add(anchor, &self.inside[place * words..][..words], side, &flow, row..end);
+        if row == 0 {
+            work.reach = Reach::of(anchor, side, &flow);
+        }
+        overlap.add(anchor, &self.inside[place * words..][..words], side, &flow, &work.reach, row..end);
         if end < side {
             return Step::Fit { place, row: end, overlap };
         }

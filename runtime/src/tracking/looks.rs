@@ -202,7 +202,7 @@ impl<'m> Looks<'m> {
             for ((token, weight), scale) in weights.iter_mut().enumerate().zip(frame.scales) {
                 *weight = of(&sizes, cells, token) * scale;
             }
-            mean_direction(frame.embedding, weights, part);
+            mean_direction(instructions, frame.embedding, weights, part);
         }
         self.figures[at] = Figures { iou, ..figures(&sizes, odds, frame.grey) };
     }

@@ -8,10 +8,10 @@
 //! * `follower`: a frame's steps, in slices.
 //! * `memory`: which copies of the banks hold the reference, recent frames, and the anchor.
 //! * `gate`: which masks are learnt from.
-//! * `pixels`: probabilities, odds and shares; `warp`: whether the anchor's masks still fit.
+//! * `warp`: whether the anchor's masks still fit.
 //! * `looks`: how objects look in a frame; `attention`: how well its tokens are known from the reference.
 //! * `programs`: the tracker's programs, and the copies that their slots are bound to.
-//! * `vectors`: sums over vectors.
+//! * `vectors`: sums over vectors. Steps over pixels are kernels ([`crate::kernels::pixels`]).
 //! * `evidence`: what follows from both, and the probabilities that a mask is right, may be learnt from, or is of an absent
 //!   object.
 
@@ -22,7 +22,6 @@ mod gate;
 pub mod looks;
 pub mod memory;
 mod objects;
-pub mod pixels;
 pub mod programs;
 pub mod vectors;
 pub mod warp;

@@ -59,6 +59,11 @@ impl Objects {
         self.places().filter(|&place| keeps(place)).fold(Self::default(), Self::with)
     }
 
+    /// Returns the ids of the places in planes of pixels, ascending: 0 is the background's.
+    pub fn ids(self) -> heapless::Vec<usize, PLACES> {
+        self.places().map(|place| place + 1).collect()
+    }
+
     /// Returns the places, ascending.
     pub fn places(self) -> impl Iterator<Item = usize> + Clone {
         (0..PLACES).filter(move |&place| self.contains(place))

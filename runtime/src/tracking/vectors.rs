@@ -1,5 +1,8 @@
 //! Sums over vectors, in an order that the compiler can compute in lanes.
 
+use crate::kernels::arch::Instructions;
+use crate::kernels::rows;
+
 /// Lanes of a sum.
 const LANES: usize = 8;
 /// Least length of a vector that is divided by.
@@ -46,10 +49,8 @@ pub fn scales_of_columns(values: &[f32], scales: &mut [f32]) {
 }
 
 /// Writes the direction of the mean of the columns' directions; `values` is `[rows, columns]`, `scales` of its columns.
-pub fn mean_direction(values: &[f32], scales: &[f32], mean: &mut [f32]) {
-    for (mean, row) in mean.iter_mut().zip(values.chunks_exact(scales.len())) {
-        *mean = dot(row, scales);
-    }
+pub fn mean_direction(instructions: Instructions, values: &[f32], scales: &[f32], mean: &mut [f32]) {
+    rows::products(instructions, values, scales, scales.len(), mean);
     normalize(mean);
 }
 

@@ -1,5 +1,6 @@
 //! Warps the anchor's masks by the motion since, to see whether they still fit.
 
+use crate::kernels::math;
 use core::ops::Range;
 
 /// A share of more than this is inside.
@@ -51,6 +52,50 @@ pub fn inside(shares: &[f32], words: &mut [u64]) {
     }
 }
 
+/// Pixels outside which nothing of the anchor's mask is, wherever motion takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// First and one past the last column, then row.
+    columns: [usize; 2],
+    rows: [usize; 2],
+}
+
+impl Reach {
+    /// Returns where the anchor's shares, `[side, side]`, can be.
+    pub fn of(anchor: &[f32], side: usize, flow: &Flow<'_>) -> Self {
+        let (mut columns, mut rows) = (side..0, side..0);
+        for (y, row) in anchor.chunks_exact(side).enumerate() {
+            let is_inside = |share: &f32| *share > INSIDE;
+            if let (Some(left), Some(right)) =
+                (row.iter().position(is_inside), row.iter().rposition(is_inside))
+            {
+                columns = columns.start.min(left)..columns.end.max(right + 1);
+                rows = rows.start.min(y)..y + 1;
+            }
+        }
+        let plane = flow.side * flow.side;
+        let [columns, rows] = [(columns, &flow.values[..plane]), (rows, &flow.values[plane..2 * plane])]
+            .map(|(inside, flow_of_axis)| reach(inside, flow_of_axis, side, side as f32 / flow.side as f32));
+        Self { columns: [columns.start, columns.end], rows: [rows.start, rows.end] }
+    }
+}
+
+/// Where pixels can be along an axis that motion takes to those of `inside`, or between them and the next.
+fn reach(inside: Range<usize>, flow: &[f32], side: usize, pixels_per_cell: f32) -> Range<usize> {
+    if inside.is_empty() {
+        return 0..0;
+    }
+    let (least, most) = flow
+        .iter()
+        .fold((f32::MAX, f32::MIN), |(least, most), &flow| (math::min(least, flow), math::max(most, flow)));
+    // Pixels are at their place in the anchor minus the motion. Those beyond an edge are at the edge. NaN reaches everywhere.
+    let first = inside.start as f32 - 1.0 - most * pixels_per_cell;
+    let last = inside.end as f32 - least * pixels_per_cell;
+    let start = if inside.start > 1 && first > 0.0 { first as usize } else { 0 };
+    let end = if inside.end + 1 < side && last < side as f32 { (last + 2.0).max(0.0) as usize } else { side };
+    start.min(side)..end.min(side)
+}
+
 impl Overlap {
     /// Returns the Dice; 0 if both masks are empty.
     pub fn dice(&self) -> f32 {
@@ -58,18 +103,30 @@ impl Overlap {
     }
 
     /// Adds some rows of an object's mask, as bits, and of the anchor's shares, warped; both are `[side, side]`. Beyond the
-    /// anchor's edge, its edge counts.
-    pub fn add(&mut self, anchor: &[f32], now: &[u64], side: usize, flow: &Flow<'_>, rows: Range<usize>) {
+    /// anchor's edge, its edge counts. `reach`: the pixels outside which nothing of the anchor's can be.
+    pub fn add(
+        &mut self,
+        anchor: &[f32],
+        now: &[u64],
+        side: usize,
+        flow: &Flow<'_>,
+        reach: &Reach,
+        rows: Range<usize>,
+    ) {
         let last = (side - 1) as f32;
+        let is_inside = |at: usize| now[at / u64::BITS as usize] >> (at % u64::BITS as usize) & 1 != 0;
         for y in rows {
-            for x in 0..side {
+            let row = y * side..(y + 1) * side;
+            self.sum += row.map(|at| u32::from(is_inside(at))).sum::<u32>();
+            if !(reach.rows[0]..reach.rows[1]).contains(&y) {
+                continue;
+            }
+            for x in reach.columns[0]..reach.columns[1] {
                 let [along, down] = flow.at([x, y], side);
                 let place = [x as f32 + along, y as f32 + down].map(|at| at.clamp(0.0, last));
-                let at = y * side + x;
-                let is = now[at / u64::BITS as usize] >> (at % u64::BITS as usize) & 1 != 0;
                 let was = bilinear(anchor, side, place) > INSIDE;
-                self.both += u32::from(was && is);
-                self.sum += u32::from(was) + u32::from(is);
+                self.both += u32::from(was && is_inside(y * side + x));
+                self.sum += u32::from(was);
             }
         }
     }
@@ -94,8 +151,13 @@ mod tests {
         let values: Vec<f32> = flow.iter().flat_map(|&cells| vec![cells; side * side]).collect();
         let mut overlap = Overlap::default();
         for y in 0..SIDE {
-            overlap.add(anchor, &bits, SIDE, &Flow { values: &values, side }, y..y + 1);
+            let flow = Flow { values: &values, side };
+            overlap.add(anchor, &bits, SIDE, &flow, &Reach::of(anchor, SIDE, &flow), y..y + 1);
         }
+        let everywhere = Reach { columns: [0, SIDE], rows: [0, SIDE] };
+        let mut slow = Overlap::default();
+        slow.add(anchor, &bits, SIDE, &Flow { values: &values, side }, &everywhere, 0..SIDE);
+        assert_eq!(overlap, slow, "the reach is too small");
         overlap
     }
 
@@ -105,6 +167,31 @@ mod tests {
         let (anchor, now) = (square(10, 10), square(14, 12));
         assert_eq!(overlap(&anchor, &now, [-2.0, -1.0]), Overlap { both: 64, sum: 128 });
         assert_eq!(overlap(&anchor, &now, [0.0, 0.0]).dice(), 2.0 * 24.0 / 128.0);
+    }
+
+    /// Nothing of the anchor's is outside the reach, for squares everywhere and motion of any kind.
+    #[test]
+    fn the_reach_leaves_nothing_out() {
+        let moves = [0.0, 0.3, -0.7, 4.0, -9.5, 30.0, f32::NAN, f32::NEG_INFINITY];
+        for left in [0, 1, 2, 11, 23, 24] {
+            for top in [0, 1, 12, 23, 24] {
+                for along in moves {
+                    for down in [0.0, 2.5, -6.0] {
+                        overlap(&square(left, top), &square(top, left), [along, down]);
+                    }
+                }
+            }
+        }
+        // Motion that differs from place to place.
+        let values: Vec<f32> = (0..SIDE * SIDE / 2).map(|at| (at * at % 13) as f32 - 6.0).collect();
+        let (flow, anchor) = (Flow { values: &values, side: SIDE / 2 }, square(12, 9));
+        let reaches = [Reach::of(&anchor, SIDE, &flow), Reach { columns: [0, SIDE], rows: [0, SIDE] }];
+        let [seen, expected] = reaches.map(|reach| {
+            let mut overlap = Overlap::default();
+            overlap.add(&anchor, &[!0; SIDE * SIDE / 64], SIDE, &flow, &reach, 0..SIDE);
+            overlap
+        });
+        assert_eq!(seen, expected);
     }
 
     #[test]
