@@ -14,7 +14,7 @@
 use super::objects::{self, Object, Scene, Told};
 use super::overlay::{self, RepeatTarget};
 use super::programs::DecoderPrompt;
-use super::prompts::{self, Pointed, Situation, Target};
+use super::prompts::{self, FrameTime, Pointed, Situation, Target};
 use super::reproject::{Relation, relation};
 use super::slice::Slice;
 use super::standing::Standing;
@@ -339,6 +339,7 @@ impl<C: Clock> Session<'_, C> {
                 self.counters.restarts += 1;
                 self.unseen_since_last = 0;
                 self.newest_seq = frame.seq;
+                self.last_gone = None;
                 self.kept.iter_mut().for_each(|kept| kept.scene = None);
                 self.record(EventKind::StreamRestarted, frame.seq, 0, 0);
                 0
@@ -464,6 +465,11 @@ impl<C: Clock> Session<'_, C> {
                 self.ports.frames.release();
                 self.sampling.use_for_frames(table);
                 self.frames_processed = work.frame;
+                let gone = work.frame.checked_sub(self.config.kept_frames.into());
+                let gone = self.kept.iter().find(|kept| kept.scene.is_some() && Some(kept.frame) == gone);
+                if let Some(gone) = gone {
+                    self.last_gone = Some(FrameTime { seq: gone.seq, t_acq_ns: gone.t_acq_ns });
+                }
                 self.kept[work.slot as usize] = KeptFeatures {
                     seq: frame.seq,
                     t_acq_ns: frame.t_acq_ns,
@@ -590,6 +596,7 @@ impl<C: Clock> Session<'_, C> {
             work,
             kept: self.kept,
             kept_frames: self.config.kept_frames.into(),
+            last_gone: self.last_gone,
             objects: self.objects,
             newest_seq: self.newest_seq,
             has_more: self.ports.frames.backlog() > 0,

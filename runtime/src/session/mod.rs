@@ -54,6 +54,7 @@ use crate::vision::Normalisation;
 use advance::Stage;
 use config::{Buffers, SessionLayout};
 use objects::{Object, Scene};
+use prompts::FrameTime;
 use standing::Thresholds;
 use stream::Stream;
 use tables::SamplingTables;
@@ -219,6 +220,8 @@ pub struct Session<'m, C: Clock> {
     unseen_since_last: u64,
     /// Largest sequence number since the stream began.
     newest_seq: u64,
+    /// The last frame of the stream that prompts can no longer be served on.
+    last_gone: Option<FrameTime>,
     was_late: bool,
     counters: Counters,
     heartbeat: u64,
@@ -298,6 +301,7 @@ impl<'m, C: Clock> Session<'m, C> {
             evicted,
             unseen_since_last: 0,
             newest_seq: 0,
+            last_gone: None,
             was_late: false,
             counters: Counters { events_lost: is_lost.into(), ..Counters::default() },
             heartbeat: 0,

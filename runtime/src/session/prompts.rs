@@ -29,6 +29,13 @@ pub(super) struct Served {
     pub offset_ns: i64,
 }
 
+/// Number and time of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameTime {
+    pub seq: u64,
+    pub t_acq_ns: u64,
+}
+
 /// What is known when a prompt is resolved.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation<'a> {
@@ -38,6 +45,8 @@ pub(super) struct Situation<'a> {
     pub kept: &'a [KeptFeatures],
     /// Number of the last frames that prompts can be served on.
     pub kept_frames: u64,
+    /// The last computed frame before them; `None` if they are all of the stream.
+    pub last_gone: Option<FrameTime>,
     pub objects: &'a [Object],
     /// Largest sequence number that was seen.
     pub newest_seq: u64,
@@ -74,7 +83,8 @@ impl Situation<'_> {
     /// computed, the nearest one that was; `None` if a nearer one is still to come.
     ///
     /// # Errors
-    /// [`PromptOutcome::TooOld`] for a frame before all that are kept, [`PromptOutcome::FutureFrame`] for one that is not there.
+    /// [`PromptOutcome::TooOld`] for a frame that is nearer to one whose features are not kept any more,
+    /// [`PromptOutcome::FutureFrame`] for one that is not there.
     fn frame_of(&self, seq: u64) -> Result<Option<Served>, PromptOutcome> {
         let current = Served { slot: self.work.slot, offset_ns: 0 };
         if seq == 0 || seq == self.work.seq {
@@ -90,25 +100,40 @@ impl Situation<'_> {
         }
         let is_recent = |kept: &KeptFeatures| kept.frame + self.kept_frames > self.work.frame;
         let recent = || self.kept.iter().zip(0..).filter(|(kept, _)| kept.scene.is_some() && is_recent(kept));
-        let before = recent().filter(|(kept, _)| kept.seq <= seq).max_by_key(|(kept, _)| kept.seq);
-        let after = recent().filter(|(kept, _)| kept.seq > seq).min_by_key(|(kept, _)| kept.seq);
-        let (before, slot) = before.ok_or(PromptOutcome::TooOld)?;
-        if before.seq == seq {
-            return Ok(Some(Served { slot, offset_ns: 0 }));
-        }
+        let after = recent().filter(|(kept, _)| kept.seq >= seq).min_by_key(|(kept, _)| kept.seq);
+        // The current frame has no features.
         let Some((after, slot_after)) = after else { return Ok(Some(current)) };
-        // The time of the prompt's frame, by its number between both.
-        let span_ns = after.t_acq_ns.saturating_sub(before.t_acq_ns) as f64;
-        let share = (seq - before.seq) as f64 / (after.seq - before.seq) as f64;
-        let since_ns = (span_ns * share) as i64;
-        let until_ns = (span_ns * (1.0 - share)) as i64;
-        // A frame without features may be the first one of another geometry.
-        let is_same = before.scene.map(|scene| scene.geometry) == after.scene.map(|scene| scene.geometry);
-        Ok(Some(if is_same && since_ns < until_ns {
-            Served { slot, offset_ns: -since_ns }
-        } else {
-            Served { slot: slot_after, offset_ns: until_ns }
-        }))
+        let on_after = |offset_ns| Ok(Some(Served { slot: slot_after, offset_ns }));
+        if after.seq == seq {
+            return on_after(0);
+        }
+        let between = |before: &FrameTime| {
+            let span_ns = after.t_acq_ns.saturating_sub(before.t_acq_ns) as f64;
+            // The time of the prompt's frame, by its number.
+            let share = (seq - before.seq) as f64 / (after.seq - before.seq) as f64;
+            ((span_ns * share) as i64, (span_ns * (1.0 - share)) as i64)
+        };
+        let before = recent().filter(|(kept, _)| kept.seq < seq).max_by_key(|(kept, _)| kept.seq);
+        if let Some((before, slot)) = before {
+            let (since_ns, until_ns) = between(&FrameTime { seq: before.seq, t_acq_ns: before.t_acq_ns });
+            // A frame without features may be the first one of another geometry.
+            let is_same = before.scene.map(|scene| scene.geometry) == after.scene.map(|scene| scene.geometry);
+            let is_nearer = is_same && since_ns < until_ns;
+            return if is_nearer {
+                Ok(Some(Served { slot, offset_ns: -since_ns }))
+            } else {
+                on_after(until_ns)
+            };
+        }
+        // Before all kept frames: the first of them is the nearest that was computed, or the last one that is not kept any more.
+        match self.last_gone {
+            None => on_after(0),
+            Some(gone) if gone.seq < seq => match between(&gone) {
+                (since_ns, until_ns) if until_ns <= since_ns => on_after(until_ns),
+                _ => Err(PromptOutcome::TooOld),
+            },
+            Some(_) => Err(PromptOutcome::TooOld),
+        }
     }
 }
 

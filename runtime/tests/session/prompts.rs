@@ -4,6 +4,7 @@ use crate::common::{Memory, QUEUED, boxed, click, distance, every_frame, frame, 
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
+use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
 use sonotrace::session::{DecoderPrompt, GridClick, Poll, SessionConfig};
@@ -231,4 +232,68 @@ fn prompts_waiting_at_the_end_are_counted() {
     scan.commands.set_frozen(true).unwrap();
     scan.prompt(click(3, 0.0, 20.0)).unwrap();
     assert_eq!(scan.finish_and_account().prompts_unanswered, 3);
+}
+
+/// At 30 frames a second with one frame in ten computed, each click on a displayed frame is served: on that frame or the nearest one
+/// that was computed. The answer names it, and how far off it is in time.
+#[test]
+fn every_click_on_a_displayed_frame_is_served() {
+    const STEP_NS: u64 = 33_333_333;
+    let config = SessionConfig { policy: sonotrace::session::Policy::Newest, ..every_frame() };
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&config);
+    let mut scan = memory.open(config, &clock);
+    let descriptor = |seq: u64| FrameDescriptor { t_acq_ns: seq * STEP_NS, ..frame(seq) };
+    let (mut asked, mut answered, mut computed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut seq = 0;
+    for round in 0..66u64 {
+        // Ten frames pass while one is computed; the display shows each. A click comes on one of them, some frames late.
+        for _ in 0..10 {
+            seq += 1;
+            scan.push(&descriptor(seq));
+            if round < 60 && seq % 10 == round % 10 {
+                let shown = seq.saturating_sub(round % 7).max(1);
+                let ticket = scan.prompt(Prompt { seq: shown, ..click(1, 0.0, 20.0) }).unwrap();
+                asked.push((ticket, shown));
+            }
+        }
+        let Poll::Overlay(of) = scan.outcome() else { panic!("no overlay") };
+        computed.push(of);
+        answered.extend_from_slice(scan.overlays.take().unwrap().answers());
+    }
+    assert_eq!(asked.len(), 60);
+    assert_eq!(asked.len(), answered.len());
+    let mut elsewhere = 0;
+    for ((ticket, shown), answer) in asked.into_iter().zip(answered) {
+        assert_eq!((answer.ticket, answer.outcome), (ticket, PromptOutcome::Served as u32));
+        let nearest = computed.iter().map(|of| of.abs_diff(shown)).min().unwrap();
+        assert_eq!(answer.seq.abs_diff(shown), nearest, "frame {shown}: {}", answer.seq);
+        // The time of a frame before the first one that was computed is not known.
+        let is_known = shown >= computed[0];
+        let off_ns = if is_known { (answer.seq as i64 - shown as i64) * STEP_NS as i64 } else { 0 };
+        assert!((answer.offset_ns - off_ns).abs() <= 16, "{} ns, not {off_ns}", answer.offset_ns);
+        elsewhere += u64::from(nearest > 0);
+    }
+    assert!(elsewhere > 30, "{elsewhere} clicks were on frames that were not computed");
+    let counters = scan.session.counters();
+    assert_eq!((counters.prompts_too_old, counters.prompts_refused), (0, 0));
+}
+
+#[test]
+fn only_what_is_older_than_all_kept_frames_is_too_old() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&every_frame());
+    let mut scan = memory.open(every_frame(), &clock);
+    for seq in [1, 5, 6] {
+        scan.overlay_of(&frame(seq));
+    }
+    // While frame 7 is computed, frames 6 and 7 are kept: frame 5 is not, and frame 4 is nearest to it. Frame 9 has not come.
+    for seq in [6, 5, 4, 9] {
+        scan.prompt(Prompt { seq, ..click(1, 0.0, 20.0) }).unwrap();
+    }
+    let overlay = scan.overlay_of(&frame(7));
+    let outcomes: Vec<u32> = overlay.answers().iter().map(|answer| answer.outcome).collect();
+    let expected =
+        [PromptOutcome::Served, PromptOutcome::TooOld, PromptOutcome::TooOld, PromptOutcome::FutureFrame];
+    assert_eq!(outcomes, expected.map(|outcome| outcome as u32));
 }
