@@ -77,8 +77,8 @@ pub struct Timed {
 }
 
 /// Runs all `frames` through a session; `prompts` are in the order of their frames. With [`Policy::Newest`] frames come
-/// at `frame_rate_hz`, as from a scanner, and all prompts before the first one; with [`Policy::All`] each frame comes when
-/// the one before is done.
+/// at `frame_rate_hz`, as from a scanner, and prompts with them; with [`Policy::All`] each frame comes when the one before is
+/// done.
 ///
 /// # Errors
 /// A model that is refused, a session that cannot be opened, no frame at all, or a thread that panicked.
@@ -108,7 +108,7 @@ pub fn scan(
     let policy = config.policy;
     let mut session = Session::open(model, config, memory.as_mut_slice(), Ports::of(&rings)?, clock)?;
     let open_ns = clock.now_ns() - opening_ns;
-    let is_first = |timed: &Timed| timed.seq <= 1 || policy == Policy::Newest;
+    let is_first = |timed: &Timed| timed.seq <= 1;
     let (first, mut later) = prompts.split_at(prompts.partition_point(is_first));
     for timed in first {
         commands.prompt(timed.prompt)?;
@@ -157,7 +157,7 @@ pub fn scan(
                 let (now, rest) =
                     later.split_at(later.partition_point(|timed| timed.seq <= frame.descriptor.seq));
                 later = rest;
-                if !now.is_empty() {
+                if !now.is_empty() && policy == Policy::All {
                     // Else they would be served on the frame in work.
                     while done.load(Ordering::Acquire) < index && wait_for_poll.recv().is_ok() {}
                 }
