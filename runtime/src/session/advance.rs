@@ -4,7 +4,7 @@
 //! Idle -> Check -> [Table] -> Sample -> Grey -> Encode -> Next -> Publish -> Ended
 //!
 //! Next <-> Decode -> Learn            a prompt
-//! Next <-> [Carry] -> Follow          all objects, once
+//! Next <-> Follow                     all objects, once
 //! Next <-> Enlarge -> Trace           an object's contour
 //! ```
 //!
@@ -28,15 +28,15 @@ use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
 use crate::hal::event::{Event, EventKind};
 use crate::hal::frame::{Frame, FrameError, PayloadCheck, flags};
+use crate::hal::geometry::Geometry;
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer, PromptOutcome, STAGES, State, overlay_flags};
 use crate::tracking::Objects;
-use crate::tracking::follower::{Drawn, Following, Placement};
+use crate::tracking::follower::{Drawn, Following};
 use crate::tracking::vectors::are_finite;
 use crate::vision::budget::{STEP_WORK, StepBudget};
 use crate::vision::contour::Tracing;
-use crate::vision::reproject::{OUTSIDE_LOGIT, reproject_rows};
 use crate::vision::sampler::SampleCursor;
-use crate::vision::{DisplayRaster, GreyTable, Normalisation, Pick, VisionError, mask};
+use crate::vision::{DisplayRaster, GreyTable, InputGrid, Normalisation, Pick, VisionError, mask};
 
 /// Bytes of a payload that are hashed in one piece.
 const CHECK_BYTES: usize = 32 * 1024;
@@ -107,8 +107,6 @@ pub(super) enum Stage {
     Decode { work: Work, task: Task },
     /// Makes the tracker remember its mask.
     Learn { work: Work, task: Task, iou: f32 },
-    /// Carries an object's mask to another geometry.
-    Carry { work: Work, place: usize, row: usize, placement: Placement },
     /// Follows all objects.
     Follow { work: Work },
     /// Enlarges an object's mask to the input grid.
@@ -132,7 +130,6 @@ impl Stage {
             | Self::Next { work }
             | Self::Decode { work, .. }
             | Self::Learn { work, .. }
-            | Self::Carry { work, .. }
             | Self::Follow { work }
             | Self::Enlarge { work, .. }
             | Self::Trace { work, .. }
@@ -149,7 +146,7 @@ impl Stage {
             | Self::Sample { .. }
             | Self::Grey { .. } => column::SAMPLE,
             Self::Encode { .. } => column::ENCODE,
-            Self::Next { .. } | Self::Carry { .. } | Self::Follow { .. } => column::TRACK,
+            Self::Next { .. } | Self::Follow { .. } => column::TRACK,
             Self::Decode { .. } | Self::Learn { .. } => column::DECODE,
             Self::Enlarge { .. } | Self::Trace { .. } | Self::Publish { .. } | Self::Ended(_) => {
                 column::CONTOUR
@@ -224,7 +221,6 @@ impl<C: Clock> Session<'_, C> {
                 Progress::Done => self.take_mask(work, task),
             },
             Stage::Learn { work, task, iou } => self.learn(work, task, iou, slice),
-            Stage::Carry { work, place, row, placement } => self.carry(work, place, row, placement, slice),
             Stage::Follow { work } => self.follow(work, slice),
             Stage::Enlarge { work, drawing, row } => self.enlarge(work, drawing, row, slice),
             Stage::Trace { work, drawing, tracing, is_retry } => {
@@ -351,10 +347,11 @@ impl<C: Clock> Session<'_, C> {
             self.counters.frames_missing = self.counters.frames_missing.saturating_add(missing);
             self.record(EventKind::FramesMissing, frame.seq, 0, missing);
         }
-        let Ok((table, is_new)) = self.sampling.of(&frame, self.input_size) else {
+        let grid = self.grid_for(&frame);
+        let Ok((table, is_new)) = grid.and_then(|grid| self.sampling.of(&frame, grid)) else {
             return self.drop_malformed(frame.seq, &FrameError::Sampling);
         };
-        if is_new && self.shown.is_some() {
+        if is_new && self.shown.is_some() && self.sampling.grid_in_use(&frame).is_none() {
             self.counters.geometry_changes += 1;
             self.record(EventKind::GeometryChanged, frame.seq, frame.geometry_epoch, 0);
         }
@@ -383,6 +380,32 @@ impl<C: Clock> Session<'_, C> {
         let is_first = self.sampling.are_empty();
         let rows = if is_first { self.input_size } else { self.config.table_rows_per_frame };
         Stage::Table { work, frame, table, rows }
+    }
+
+    /// Returns the grid on which a frame is sampled. While objects are followed, another depth or sector keeps their grid, so that their
+    /// millimetres stay where they are on the network's input, unless its pixels no longer serve or a prompt points beyond it. Others
+    /// get the grid over the whole field of view.
+    fn grid_for(&self, frame: &Frame) -> Result<InputGrid, VisionError> {
+        let natural = InputGrid::new(&frame.geometry, self.input_size)?;
+        if self.is_grid_left {
+            return Ok(natural);
+        }
+        if let Some(grid) = self.sampling.grid_in_use(frame).or_else(|| self.sampling.grid_begun(frame)) {
+            return Ok(grid);
+        }
+        let kept = if !self.follower.followed().is_empty() {
+            self.scene
+        } else if !self.prompts.is_empty() {
+            // Objects are about to be drawn on a kept frame.
+            self.shown.and_then(|shown| self.kept[shown.slot as usize].scene)
+        } else {
+            None
+        };
+        let is_polar = !matches!(frame.geometry, Geometry::Raster(_));
+        let kept = kept.filter(|scene| {
+            is_polar && scene.geometry.shares_plane_with(&frame.geometry) && scene.grid.serves_for(&natural)
+        });
+        Ok(kept.map_or(natural, |scene| scene.grid))
     }
 
     /// Returns the feature slot of the next frame: the oldest one that the tracker's anchor is not in.
@@ -464,6 +487,7 @@ impl<C: Clock> Session<'_, C> {
             Ok(Some(scene)) => {
                 self.ports.frames.release();
                 self.sampling.use_for_frames(table);
+                self.is_grid_left = false;
                 self.frames_processed = work.frame;
                 let gone = work.frame.checked_sub(self.config.kept_frames.into());
                 let gone = self.kept.iter().find(|kept| kept.scene.is_some() && Some(kept.frame) == gone);
@@ -529,7 +553,7 @@ impl<C: Clock> Session<'_, C> {
                 Some(Ok(Command::Resume)) => self.set_frozen(false, self.frozen.by_frame),
                 Some(Ok(Command::Prompt { ticket, prompt })) => {
                     // There is room, as checked above.
-                    let _ = self.prompts.push_back(Waiting { ticket, prompt });
+                    let _ = self.prompts.push_back(Waiting { ticket, prompt, made_ns: None });
                 }
                 Some(Err(_)) => {
                     self.counters.bad_commands += 1;
@@ -550,10 +574,17 @@ impl<C: Clock> Session<'_, C> {
 
     /// Chooses what comes next on the current frame: prompts, the objects, contours, the overlay.
     fn next(&mut self, mut work: Work) -> Stage {
-        while let Some(&Waiting { ticket, prompt }) = self.prompts.front() {
-            let mut target = self.resolve(&work, &prompt);
+        while let Some(&Waiting { ticket, prompt, made_ns }) = self.prompts.front() {
+            let mut target = self.resolve(&work, &prompt, made_ns);
             match target {
                 Ok(Target::Wait) => break,
+                Ok(Target::LeaveGrid { on_plane, made_ns }) => {
+                    self.is_grid_left = true;
+                    if let Some(waiting) = self.prompts.front_mut() {
+                        (waiting.prompt, waiting.made_ns) = (on_plane, Some(made_ns));
+                    }
+                    break;
+                }
                 // After the objects have been followed to the current frame.
                 Ok(Target::Decode { served, .. }) if served.slot == work.slot && !work.is_followed => break,
                 Ok(Target::Decode { place, pointed, served }) => {
@@ -591,7 +622,7 @@ impl<C: Clock> Session<'_, C> {
     }
 
     /// Returns the effect of a prompt.
-    fn resolve(&self, work: &Work, prompt: &Prompt) -> Result<Target, PromptOutcome> {
+    fn resolve(&self, work: &Work, prompt: &Prompt, made_ns: Option<u64>) -> Result<Target, PromptOutcome> {
         let situation = Situation {
             work,
             kept: self.kept,
@@ -602,7 +633,7 @@ impl<C: Clock> Session<'_, C> {
             has_more: self.ports.frames.backlog() > 0,
             is_frozen: self.frozen.is(),
         };
-        prompts::target(prompt, &situation)
+        prompts::target(prompt, made_ns, &situation)
     }
 
     /// What is drawn by a prompt on the features in a slot; `is_box` if it defines the object again.
@@ -636,7 +667,7 @@ impl<C: Clock> Session<'_, C> {
         let drawn = self.drawn(place, matches!(pointed, Pointed::Box(_)), slot);
         let kept = &self.kept[slot as usize];
         // Its mask so far, if that lies on the same grid.
-        let is_same = self.scene.map(|scene| scene.geometry) == kept.scene.map(|scene| scene.geometry);
+        let is_same = self.scene.map(|scene| scene.grid) == kept.scene.map(|scene| scene.grid);
         let has_mask = is_same && self.follower.followed().contains(place);
         let mask = Some(self.follower.odds(place)).filter(|_| has_mask);
         let box_px = mask.and_then(|odds| self.follower.box_of(odds));
@@ -753,13 +784,19 @@ impl<C: Clock> Session<'_, C> {
             work.is_followed = true;
             return self.lose_followed(work);
         };
-        let is_begun = match relation(&before, &now, self.programs.mask_size) {
+        let relation = relation(&before, &now, self.programs.mask_size);
+        if relation != Relation::Unknown && before.geometry != now.geometry {
+            for place in self.follower.followed().places() {
+                let id = self.objects[place].id;
+                self.record(EventKind::ObjectReprojected, work.seq, id, 0);
+            }
+        }
+        let is_begun = match relation {
             Relation::Same => self.follower.begin(&mut self.executor, work.slot),
             Relation::Unknown => self.follower.begin_elsewhere(&mut self.executor, work.slot),
-            Relation::Moved(placement) => match self.follower.followed().places().next() {
-                Some(place) => return Stage::Carry { work, place, row: 0, placement },
-                None => false,
-            },
+            Relation::Moved(placement) => {
+                self.follower.begin_rescaled(&mut self.executor, work.slot, placement)
+            }
         };
         if is_begun {
             return Stage::Follow { work };
@@ -774,41 +811,6 @@ impl<C: Clock> Session<'_, C> {
             self.lose(work.seq, place);
         }
         Stage::Next { work }
-    }
-
-    /// Carries an object's mask to the geometry of the current frame.
-    fn carry(
-        &mut self,
-        work: Work,
-        place: usize,
-        mut row: usize,
-        placement: Placement,
-        slice: &mut Slice,
-    ) -> Stage {
-        let side = self.programs.mask_size;
-        let (Some(before), Some(now)) = (self.scene, self.kept[work.slot as usize].scene) else {
-            return Stage::Next { work };
-        };
-        let (odds, moved) = self.follower.carry(place);
-        while row < side {
-            let end = side.min(row + (STEP_WORK as usize / side).max(1));
-            if reproject_rows(odds, side, &before.grid, &now.grid, row..end, moved).is_err() {
-                moved.fill(OUTSIDE_LOGIT);
-            }
-            row = end;
-            if row < side && !slice.go_on(&self.clock) {
-                return Stage::Carry { work, place, row, placement };
-            }
-        }
-        let id = self.objects[place].id;
-        self.record(EventKind::ObjectReprojected, work.seq, id, 0);
-        match self.follower.followed().places().find(|&other| other > place) {
-            Some(place) => Stage::Carry { work, place, row: 0, placement },
-            None => {
-                self.follower.begin_carried(&mut self.executor, work.slot, placement);
-                Stage::Follow { work }
-            }
-        }
     }
 
     /// Follows all objects to the current frame.

@@ -165,6 +165,8 @@ struct KeptFeatures {
 struct Waiting {
     ticket: u32,
     prompt: Prompt,
+    /// Time of the frame that the prompt was made on, once it waits for a frame on another grid.
+    made_ns: Option<u64>,
 }
 
 /// Reasons why the image is frozen.
@@ -195,6 +197,8 @@ pub struct Session<'m, C: Clock> {
     scene: Option<Scene>,
     /// That frame, by number of processed frames; 0 if there was none.
     followed_frame: u64,
+    /// Whether a prompt points beyond the grid: the next frame is sampled over its whole field of view.
+    is_grid_left: bool,
     thresholds: Thresholds,
     buffers: Buffers<'m>,
     sampling: SamplingTables<'m>,
@@ -285,6 +289,7 @@ impl<'m, C: Clock> Session<'m, C> {
             follower,
             scene: None,
             followed_frame: 0,
+            is_grid_left: false,
             thresholds: Thresholds::new(&config, &rules),
             buffers,
             sampling: SamplingTables::new(sampling, config.instructions),

@@ -7,7 +7,7 @@ use super::work::Work;
 use crate::hal::command::{PointSpace, Prompt, PromptKind};
 use crate::hal::geometry::{LineSample, Point};
 use crate::hal::overlay::PromptOutcome;
-use crate::vision::Vertex;
+use crate::vision::InputGrid;
 
 /// Effect of a prompt.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,9 @@ pub(super) enum Target {
     Decode { place: usize, pointed: Pointed, served: Served },
     /// Its frame is newer than the current one: wait for it.
     Wait,
+    /// It points beyond the grid, but into the field of view: wait for a frame on another grid, with the prompt on the plane, and the
+    /// time of its frame.
+    LeaveGrid { on_plane: Prompt, made_ns: u64 },
 }
 
 /// The frame on which a prompt is served.
@@ -56,18 +59,36 @@ pub(super) struct Situation<'a> {
     pub is_frozen: bool,
 }
 
-/// Returns the effect of a prompt.
+/// Returns the effect of a prompt. `made_ns`: the time of its frame, if it has waited for a frame on another grid.
 ///
 /// # Errors
 /// The reason why it cannot be served.
-pub(super) fn target(prompt: &Prompt, now: &Situation<'_>) -> Result<Target, PromptOutcome> {
+pub(super) fn target(
+    prompt: &Prompt,
+    made_ns: Option<u64>,
+    now: &Situation<'_>,
+) -> Result<Target, PromptOutcome> {
     let known = place_of(now.objects, prompt.object);
     if prompt.kind == PromptKind::Remove {
         return known.map(Target::Remove).ok_or(PromptOutcome::UnknownObject);
     }
-    let Some(served) = now.frame_of(prompt.seq)? else { return Ok(Target::Wait) };
-    let scene = now.kept[served.slot as usize].scene.ok_or(PromptOutcome::TooOld)?;
-    let pointed = Pointed::at(&scene, prompt).ok_or(PromptOutcome::OutsideField)?;
+    let Some(mut served) = now.frame_of(prompt.seq)? else { return Ok(Target::Wait) };
+    let KeptFeatures { scene, t_acq_ns, .. } = now.kept[served.slot as usize];
+    let scene = scene.ok_or(PromptOutcome::TooOld)?;
+    if let Some(made_ns) = made_ns {
+        served.offset_ns = t_acq_ns.wrapping_sub(made_ns) as i64;
+    }
+    let Some(pointed) = Pointed::at(&scene, &scene.grid, prompt) else {
+        // The grid may be that of another depth or sector.
+        let natural = InputGrid::new(&scene.geometry, scene.grid.size()).ok();
+        let is_in_field = natural
+            .is_some_and(|natural| natural != scene.grid && Pointed::at(&scene, &natural, prompt).is_some());
+        if !is_in_field || now.is_frozen {
+            return Err(PromptOutcome::OutsideField);
+        }
+        let made_ns = t_acq_ns.wrapping_add_signed(-served.offset_ns);
+        return Ok(Target::LeaveGrid { on_plane: on_plane(&scene, prompt), made_ns });
+    };
     let place = match (known, pointed) {
         (Some(place), _) => place,
         (None, Pointed::Click(GridClick { is_positive: false, .. })) => {
@@ -146,19 +167,19 @@ pub(super) enum Pointed {
 }
 
 impl Pointed {
-    /// Converts a prompt to grid pixels; `None` if it lies outside the field of view or has no extent.
-    fn at(scene: &Scene, prompt: &Prompt) -> Option<Self> {
-        let on_grid = |point| to_grid(scene, prompt.space, point);
+    /// Converts a prompt on a scene to pixels of a grid; `None` if it lies outside the grid or has no extent.
+    fn at(scene: &Scene, grid: &InputGrid, prompt: &Prompt) -> Option<Self> {
+        let on_grid = |point| grid.to_grid(to_plane(scene, prompt.space, point));
         match prompt.kind {
             PromptKind::Click { at, is_positive } => {
                 let at = on_grid(at);
-                scene.grid.contains(at).then_some(Self::Click(GridClick { at, is_positive }))
+                grid.contains(at).then_some(Self::Click(GridClick { at, is_positive }))
             }
             PromptKind::Box { from, to } => {
                 let (a, b) = (on_grid(from), on_grid(to));
                 let [x0, y0, x1, y1] = [a[0].min(b[0]), a[1].min(b[1]), a[0].max(b[0]), a[1].max(b[1])];
                 // A box may cross the edge of the field, but its middle must be inside.
-                let is_inside = scene.grid.contains([(x0 + x1) / 2.0, (y0 + y1) / 2.0]);
+                let is_inside = grid.contains([(x0 + x1) / 2.0, (y0 + y1) / 2.0]);
                 (is_inside && x1 > x0 && y1 > y0).then_some(Self::Box([x0, y0, x1, y1]))
             }
             PromptKind::Remove => None,
@@ -166,12 +187,22 @@ impl Pointed {
     }
 }
 
-/// Maps a prompt's point to the input grid.
-fn to_grid(scene: &Scene, space: PointSpace, point: Point) -> Vertex {
-    let plane = match space {
+/// Maps a prompt's point to the probe's plane.
+fn to_plane(scene: &Scene, space: PointSpace, point: Point) -> Point {
+    match space {
         PointSpace::Plane => point,
         PointSpace::LineSample => scene.geometry.to_plane(LineSample { line: point.y, sample: point.x }),
         PointSpace::Display => scene.display.to_plane([point.x, point.y]),
+    }
+}
+
+/// The same prompt with its points on the probe's plane, for the next frame.
+fn on_plane(scene: &Scene, prompt: &Prompt) -> Prompt {
+    let point = |at| to_plane(scene, prompt.space, at);
+    let kind = match prompt.kind {
+        PromptKind::Click { at, is_positive } => PromptKind::Click { at: point(at), is_positive },
+        PromptKind::Box { from, to } => PromptKind::Box { from: point(from), to: point(to) },
+        PromptKind::Remove => PromptKind::Remove,
     };
-    scene.grid.to_grid(plane)
+    Prompt { seq: 0, space: PointSpace::Plane, kind, ..*prompt }
 }

@@ -1,4 +1,4 @@
-//! Carries masks to another geometry. Geometries are compared in the probe's plane, in millimetres.
+//! How frames of other geometries lie to each other: compared in the probe's plane, in millimetres.
 
 use super::objects::{Object, Scene};
 use crate::hal::geometry::Geometry;
@@ -14,9 +14,9 @@ pub(super) fn is_known_in(object: &Object, geometry: &Geometry) -> bool {
 /// How the frame before and this one lie to each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Relation {
-    /// They have the same geometry.
+    /// Their millimetres are at the same places of the grid.
     Same,
-    /// They show the same plane: masks can be carried over.
+    /// They are at other places.
     Moved(Placement),
     /// Nobody knows.
     Unknown,
@@ -24,12 +24,12 @@ pub(super) enum Relation {
 
 /// Returns how masks of one scene lie to those of another; `mask_size` is their side.
 pub(super) fn relation(from: &Scene, to: &Scene, mask_size: usize) -> Relation {
-    if from.geometry == to.geometry {
-        Relation::Same
-    } else if from.geometry.shares_plane_with(&to.geometry) {
-        Relation::Moved(placement(&from.grid, &to.grid, mask_size))
-    } else {
+    if from.geometry != to.geometry && !from.geometry.shares_plane_with(&to.geometry) {
         Relation::Unknown
+    } else if from.grid == to.grid {
+        Relation::Same
+    } else {
+        Relation::Moved(placement(&from.grid, &to.grid, mask_size))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use crate::hal::frame::Frame;
 use crate::kernels::arch::Instructions;
-use crate::vision::VisionError;
 use crate::vision::sampler::{LutEntry, Sampler};
+use crate::vision::{InputGrid, VisionError};
 
 /// The table of one geometry.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,16 +49,33 @@ impl<'m> SamplingTables<'m> {
         !self.tables.iter().any(Table::is_complete)
     }
 
-    /// Returns the table of a frame's geometry, and whether it is new: a new table replaces the one that is not in use.
+    /// Returns the grid of the table that sampled the last frame, if that had the geometry of this one.
+    pub fn grid_in_use(&self, frame: &Frame) -> Option<InputGrid> {
+        let sampler = self.tables[self.in_use].sampler.filter(|sampler| sampler.fits(frame))?;
+        self.tables[self.in_use].is_complete().then_some(*sampler.grid())
+    }
+
+    /// Returns the grid of a table of this frame's geometry that is being filled.
+    pub fn grid_begun(&self, frame: &Frame) -> Option<InputGrid> {
+        let begun = self.tables.iter().filter(|table| !table.is_complete());
+        begun
+            .filter_map(|table| table.sampler)
+            .find(|sampler| sampler.fits(frame))
+            .map(|sampler| *sampler.grid())
+    }
+
+    /// Returns the table of a frame's geometry on a grid, and whether it is new: a new table replaces the one that is not in use.
     ///
     /// # Errors
     /// If the frame cannot be sampled.
-    pub fn of(&mut self, frame: &Frame, size: u32) -> Result<(TableIndex, bool), VisionError> {
-        let fits = |table: &Table| table.sampler.is_some_and(|sampler| sampler.fits(frame));
+    pub fn of(&mut self, frame: &Frame, grid: InputGrid) -> Result<(TableIndex, bool), VisionError> {
+        let fits = |table: &Table| {
+            table.sampler.is_some_and(|sampler| sampler.fits(frame) && *sampler.grid() == grid)
+        };
         if let Some(index) = self.tables.iter().position(fits) {
             return Ok((TableIndex(index), false));
         }
-        let sampler = Sampler::new(frame, size)?.with_instructions(self.instructions);
+        let sampler = Sampler::on_grid(frame, grid)?.with_instructions(self.instructions);
         let index = if self.tables[self.in_use].is_complete() { 1 - self.in_use } else { self.in_use };
         self.tables[index] = Table { sampler: Some(sampler), rows: 0, frames: 0 };
         Ok((TableIndex(index), true))

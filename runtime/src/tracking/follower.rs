@@ -1,13 +1,12 @@
 //! Follows objects from frame to frame: runs the tracker, redraws and checks some of them, judges all, and remembers.
 //!
 //! ```text
-//! followed:  Track -> Look -> Attend -> Logits -> [Redraw]... -> Describe... -> Judge -> [Share -> Identify -> Fit...] -> Done
-//! carried:   Track -> Look -> Attend -> Given  -> [Redraw]... -> Describe... -> Judge -> [Share -> Identify] -> Done
-//! drawn:    [Track] -> Look -> Given -> [Redraw]... -> Describe... -> Judge -> Share -> Identify -> Done
+//! followed:  Track -> Look -> Attend -> Masks -> [Redraw]... -> Describe... -> Judge -> [Share -> Identify -> Fit...] -> Done
+//! drawn:    [Track] -> Look -> Masks -> [Redraw]... -> Describe... -> Judge -> Share -> Identify -> Done
 //! ```
 //!
 //! The steps are those of `nets/following.py` in `models/`. Besides following all objects to a frame, a frame can be one on which
-//! the user drew an object, or the first one of another geometry, to which all masks are carried.
+//! the user drew an object, or the first one on another grid.
 //!
 //! A frame is worked on in slices. It changes nothing that the next frame builds on until [`Follower::accept`]; beginning another
 //! one abandons it. A correction of the last frame is the exception: it must be worked on to its end, because it writes the frame's
@@ -125,8 +124,8 @@ enum Kind {
     Follow,
     /// The same, without an anchor: where things were says nothing.
     Search,
-    /// The masks of the frame before are carried to it, in another geometry.
-    Carry,
+    /// All objects are followed to it; it lies on another grid of the same plane.
+    Rescale,
     /// It becomes the reference of all objects.
     Refer,
     /// The last frame, on which an object was drawn.
@@ -138,12 +137,12 @@ enum Kind {
 impl Kind {
     /// Whether masks are judged. Otherwise they are right: the user drew them.
     fn is_judged(self) -> bool {
-        matches!(self, Self::Follow | Self::Search | Self::Carry)
+        matches!(self, Self::Follow | Self::Search | Self::Rescale)
     }
 
     /// Whether masks are given; otherwise the tracker finds them.
     fn is_given(self) -> bool {
-        !matches!(self, Self::Follow | Self::Search)
+        !self.is_judged()
     }
 }
 
@@ -355,16 +354,6 @@ impl<'m> Follower<'m> {
         &self.odds[odds_of(set, place, self.programs.sizes.pixels())]
     }
 
-    /// Returns an object's odds, and those to be filled before [`Self::begin_carried`].
-    pub fn carry(&mut self, place: usize) -> (&[f32], &mut [f32]) {
-        let pixels = self.programs.sizes.pixels();
-        let before = self.state.map_or(0, |state| state.before);
-        let (first, second) = self.odds.split_at_mut(odds_of(1, 0, pixels).start);
-        let (odds, carried) = if before == 0 { (first, second) } else { (second, first) };
-        let of_place = odds_of(0, place, pixels);
-        (&odds[of_place.clone()], &mut carried[of_place])
-    }
-
     /// Returns what is known of an object on the frame in work, once it is done.
     pub fn outcome(&self, place: usize) -> Outcome {
         self.work.map_or(Outcome::default(), |work| work.outcomes[place])
@@ -449,15 +438,14 @@ impl<'m> Follower<'m> {
         self.begin_judged(executor, features, Kind::Search, Placement::SAME)
     }
 
-    /// Begins to carry all objects to a frame of another geometry, with masks in [`Self::carry`]. Returns false if there are
-    /// none.
-    pub fn begin_carried(
+    /// Begins to follow all objects to a frame on another grid of the same plane. Returns false if there are none.
+    pub fn begin_rescaled(
         &mut self,
         executor: &mut Executor<'_>,
         features: u32,
         placement: Placement,
     ) -> bool {
-        self.begin_judged(executor, features, Kind::Carry, placement)
+        self.begin_judged(executor, features, Kind::Rescale, placement)
     }
 
     fn begin_judged(
@@ -480,7 +468,7 @@ impl<'m> Follower<'m> {
         let frame = free_copies(&state.memory, features);
         self.bind_tracker(executor, &state.memory, &frame);
         TrackerPrograms::fill_known(&state.memory, executor.input_mut(self.programs.known));
-        let chosen = if kind == Kind::Carry { state.followed } else { self.take_turns(&mut state) };
+        let chosen = if kind == Kind::Rescale { state.followed } else { self.take_turns(&mut state) };
         for place in state.followed.places() {
             let age = &mut state.ages[place];
             *age = if chosen.contains(place) { 0 } else { age.saturating_add(1) };
@@ -544,7 +532,7 @@ impl<'m> Follower<'m> {
                 }
                 anchors
             }
-            Kind::Carry => {
+            Kind::Rescale => {
                 if learnt.is_empty() {
                     state.memory.drop_anchor();
                 } else {
@@ -612,7 +600,7 @@ impl<'m> Follower<'m> {
         match kind {
             Kind::Insert { .. } => {}
             Kind::Correct { .. } => (state.last, state.is_last_intact) = (frame, true),
-            Kind::Follow | Kind::Search | Kind::Carry | Kind::Refer => {
+            Kind::Follow | Kind::Search | Kind::Rescale | Kind::Refer => {
                 (state.before, state.last, state.is_last_intact) = (now, frame, true);
             }
         }
@@ -718,7 +706,8 @@ impl<'m> Follower<'m> {
                     return Ok(None);
                 }
                 finite(executor.output(self.programs.identity))?;
-                let is_due = !work.kind.is_given() && work.bound.anchor_is_due(&self.rules);
+                let is_due =
+                    matches!(work.kind, Kind::Follow | Kind::Search) && work.bound.anchor_is_due(&self.rules);
                 match work.learnt.places().next().filter(|_| is_due) {
                     Some(place) => Step::Fit { place, row: 0, overlap: Overlap::default() },
                     None => Step::Done,

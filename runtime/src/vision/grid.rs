@@ -13,6 +13,9 @@ pub type Vertex = [f32; 2];
 /// Largest side of an input grid.
 pub const GRID_SIDE_MAX: u32 = sonotrace_format::INPUT_SIZE_MAX;
 
+/// Largest ratio of the pixels of a grid and of the one over the whole field of view that still serve for each other.
+const SERVES_WITHIN: f64 = 1.6;
+
 /// The letterboxed input grid of one geometry. Grid coordinates are pixel indices, whole at pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputGrid {
@@ -75,6 +78,12 @@ impl InputGrid {
     /// Returns the height of a pixel, in the plane's unit.
     pub const fn pitch_y(&self) -> f64 {
         self.pitch_y
+    }
+
+    /// Returns whether this grid still serves where the natural one is `other`: its pixels are neither much smaller nor much larger.
+    pub fn serves_for(&self, other: &Self) -> bool {
+        let ratio = self.nominal_pitch() / other.nominal_pitch();
+        (1.0 / SERVES_WITHIN..=SERVES_WITHIN).contains(&ratio)
     }
 
     /// Returns the pitch before the extents were rounded to whole pixels: that of an unrounded, isotropic grid.

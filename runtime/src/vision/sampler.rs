@@ -55,8 +55,20 @@ impl Sampler {
     /// [`VisionError::Unsupported`] for radio-frequency frames, [`VisionError::Mismatch`] for a frame whose geometry
     /// contradicts its lines, samples or domain, [`VisionError::Range`] for an invalid grid size.
     pub fn new(frame: &Frame, size: u32) -> Result<Self, VisionError> {
+        Self::on_grid(frame, InputGrid::new(&frame.geometry, size)?)
+    }
+
+    /// As [`Self::new`], with the grid of another geometry of the same plane, so that its millimetres stay where they are. Pixels
+    /// outside the frame's field are black, and what is beyond the grid is not sampled.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; [`VisionError::Unsupported`] for a picture, whose grid is its own.
+    pub fn on_grid(frame: &Frame, grid: InputGrid) -> Result<Self, VisionError> {
         check_domain(frame)?;
-        let grid = InputGrid::new(&frame.geometry, size)?;
+        let is_picture = matches!(frame.geometry, Geometry::Raster(_));
+        if is_picture && grid != InputGrid::new(&frame.geometry, grid.size())? {
+            return Err(VisionError::Unsupported { what: "a picture on the grid of another one" });
+        }
         let filter = filter(&frame.geometry, &grid);
         Ok(Self { grid, geometry: frame.geometry, filter, instructions: Instructions::best() })
     }
@@ -95,6 +107,11 @@ impl Sampler {
     /// Returns the input grid that is sampled.
     pub const fn grid(&self) -> &InputGrid {
         &self.grid
+    }
+
+    /// Returns the geometry that is sampled.
+    pub const fn geometry(&self) -> &Geometry {
+        &self.geometry
     }
 
     /// Returns whether the table was built for this frame's geometry. Geometries are compared: the epoch number alone

@@ -123,7 +123,7 @@ pub fn find(
         })
         .collect();
     assert_eq!(packed, simplified);
-    assert_eq!(contour.points, packed.iter().map(Vec::len).sum());
+    assert_eq!(contour.points, packed.iter().map(Vec::len).sum::<usize>());
     assert_eq!(contour.boundary_points.iter().sum::<u32>() as usize, contour.points);
     Some(Found { component, bounds, at_border: contour.at_border, holes, loops, traced: packed })
 }

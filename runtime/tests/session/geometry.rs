@@ -225,7 +225,7 @@ fn another_probe_or_an_unknown_scale_loses_objects() {
 }
 
 #[test]
-fn an_object_outside_the_new_field_is_lost() {
+fn an_object_outside_the_new_field_is_absent() {
     let clock = ManualClock::new(0);
     let mut memory = Memory::of(&every_frame());
     let mut scan = memory.open(every_frame(), &clock);
@@ -235,7 +235,7 @@ fn an_object_outside_the_new_field_is_lost() {
     let right_half = FrameDescriptor { left_mm: 2.0, ..frame(2) };
     let overlay = scan.overlay_of(&right_half);
     let states: Vec<State> = overlay.objects().iter().map(state).collect();
-    assert_eq!(states, [State::Lost, State::Tracked]);
+    assert_eq!(states, [State::Absent, State::Tracked]);
 }
 
 #[test]
@@ -354,4 +354,46 @@ fn black_borders_do_not_change_the_scale() {
         plain.centroid_px,
         bordered.centroid_px
     );
+}
+
+/// While objects are followed, another depth keeps the grid: their place on the network's input does not change. A prompt beyond it is
+/// served once the whole field is sampled again.
+#[test]
+fn the_grid_stays_with_the_objects_until_a_prompt_points_beyond_it() {
+    let clock = ManualClock::new(0);
+    let mut memory = Memory::of(&in_steps());
+    let mut scan = memory.open(in_steps(), &clock);
+    scan.prompt(click(1, 2.0, 21.0)).unwrap();
+    let before = *only(&scan.overlay_of(&frame(1)));
+    for seq in 2..=5 {
+        scan.overlay_of(&deeper(seq));
+    }
+    let overlay = scan.overlay_of(&deeper(6));
+    // The same pixels of the mask, so the same millimetres up to the mask's refinement.
+    let after = only(&overlay);
+    assert!(distance(after.centroid_mm, before.centroid_mm) < 1.0, "{:?}", after.centroid_mm);
+    assert!((after.area_mm2 / before.area_mm2 - 1.0).abs() < 0.3, "{} mm2", after.area_mm2);
+    // 52 mm deep: below the first field of 40 mm.
+    let ticket = scan.prompt(Prompt { seq: 6, ..click(2, 0.0, 52.0) }).unwrap();
+    let mut waited = 0;
+    let overlay = loop {
+        let overlay = scan.overlay_of(&deeper(7 + waited));
+        if !overlay.answers().is_empty() {
+            break overlay;
+        }
+        waited += 1;
+        assert!(waited < 10, "the prompt is never served");
+    };
+    let answer = &overlay.answers()[0];
+    assert_eq!((answer.ticket, answer.outcome), (ticket, PromptOutcome::Served as u32));
+    assert_eq!(answer.seq, 7 + waited);
+    let ids: Vec<_> = overlay.objects().iter().map(|object| object.id).collect();
+    assert_eq!(ids, [1, 2]);
+    assert!(distance(overlay.objects()[1].centroid_mm, [0.0, 52.0]) < 3.0);
+    // Neither is a change of geometry.
+    assert_eq!(scan.session.counters().geometry_changes, 1);
+    // Outside the field, it is refused at once.
+    scan.prompt(click(3, 0.0, 70.0)).unwrap();
+    let overlay = scan.overlay_of(&deeper(30));
+    assert_eq!(overlay.answers()[0].outcome, PromptOutcome::OutsideField as u32);
 }

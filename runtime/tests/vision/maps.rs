@@ -6,9 +6,7 @@ use sonotrace::hal::geometry::{Content, Geometry, Linear, Point, Raster, Sector}
 use sonotrace::vision::grid::rescale;
 use sonotrace::vision::mask::{PixelBox, upsample, upsample_rows};
 use sonotrace::vision::measures::signed_area;
-use sonotrace::vision::{
-    Display, DisplayRaster, Field, InputGrid, Pick, VisionError, map_contour, reproject_rows,
-};
+use sonotrace::vision::{Display, DisplayRaster, Field, InputGrid, Pick, VisionError, map_contour};
 
 const CONVEX: Geometry = Geometry::Sector(Sector {
     lines: 192,
@@ -181,134 +179,17 @@ fn contours_are_mapped_to_display_and_plane() {
     assert!(map_contour(&grid, &display, &contour, &mut px, &mut mm[..3]).is_err());
 }
 
-/// Returns geometries that share a plane, in pairs: changes of depth, of sector, of width and of scale.
-fn pairs() -> [[Geometry; 2]; 4] {
-    let (Geometry::Sector(convex), Geometry::Linear(linear), Geometry::Raster(picture)) =
-        (CONVEX, LINEAR, PICTURE)
-    else {
-        unreachable!()
-    };
-    [
-        [CONVEX, Geometry::Sector(Sector { depth_step_mm: 0.17, ..convex })],
-        [CONVEX, Geometry::Sector(Sector { first_angle_rad: -0.2, angle_step_rad: 0.004, ..convex })],
-        [LINEAR, Geometry::Linear(Linear { left_mm: -5.0, depth_step_mm: 0.31, ..linear })],
-        [PICTURE, Geometry::Raster(Raster { pitch_x: 0.07, pitch_y: 0.07, left: -10.0, ..picture })],
-    ]
-}
-
-/// Computes the definition, in double precision: each pixel of the new mask is the weighted mean of all pixels of the
-/// old, with triangle weights around the place where it lies on the old grid. `None` if it is too close to the edge of
-/// the old grid to decide on which side it is.
-fn reprojected(mask: &[f32], side: usize, from: &InputGrid, to: &InputGrid, at: [usize; 2]) -> Option<f64> {
-    let (columns, rows) = (f64::from(from.columns()), f64::from(from.rows()));
-    // Corner of the valid area, from the plane's point at the grid's first pixel.
-    let corner = |grid: &InputGrid| {
-        let first = grid.to_plane([0.0, 0.0]);
-        [f64::from(first.x) - grid.pitch_x() / 2.0, f64::from(first.y) - grid.pitch_y() / 2.0]
-    };
-    let (corner_from, corner_to) = (corner(from), corner(to));
-    let share = |pixel: usize| (pixel as f64 + 0.5) / side as f64 * f64::from(to.size());
-    let plane = [corner_to[0] + share(at[0]) * to.pitch_x(), corner_to[1] + share(at[1]) * to.pitch_y()];
-    // Pixels from the corner of the old grid.
-    let x = (plane[0] - corner_from[0]) / from.pitch_x();
-    let y = (plane[1] - corner_from[1]) / from.pitch_y();
-    let margin = x.min(y).min(columns - x).min(rows - y);
-    if margin.abs() < 0.01 {
-        return None;
-    }
-    if margin < 0.0 {
-        return Some(-10.0);
-    }
-    let last = (side - 1) as f64;
-    let [x, y] = [x, y].map(|at| (at / f64::from(from.size()) * side as f64 - 0.5).clamp(0.0, last));
-    let weight = |pixel: usize, at: f64| (1.0 - (pixel as f64 - at).abs()).max(0.0);
-    let terms = mask
-        .iter()
-        .enumerate()
-        .map(|(i, &logit)| weight(i % side, x) * weight(i / side, y) * f64::from(logit));
-    Some(terms.sum())
-}
-
-#[test]
-fn reprojection_matches_its_definition() {
-    let side = 64;
-    // Every seventh pixel under emulation, where all of them take half a minute.
-    let every = if cfg!(target_arch = "aarch64") { 7 } else { 1 };
-    let mask: Vec<f32> = (0..side * side).map(|i| ((i * 7919) % 97) as f32 / 8.0 - 6.0).collect();
-    for [a, b] in pairs() {
-        for [from, to] in [[a, b], [b, a]] {
-            let [from, to] = [from, to].map(|geometry| InputGrid::new(&geometry, 256).unwrap());
-            let mut out = vec![f32::NAN; side * side];
-            reproject_rows(&mask, side, &from, &to, 0..side, &mut out).unwrap();
-            let mut covered = 0;
-            for (i, &logit) in out.iter().enumerate().step_by(every) {
-                let at = [i % side, i / side];
-                let Some(expected) = reprojected(&mask, side, &from, &to, at) else { continue };
-                assert!((f64::from(logit) - expected).abs() < 2e-3, "{at:?}: {logit} against {expected}");
-                covered += usize::from(expected > -10.0);
-            }
-            assert!(covered > side * side / (10 * every), "{covered} pixels of {to:?} are on {from:?}");
-        }
-    }
-}
-
-/// A mask that is linear in millimetres is reprojected to the same function.
-#[test]
-fn reprojection_keeps_places_in_the_plane() {
-    let side = 64;
-    for [a, b] in pairs() {
-        let [from, to] = [a, b].map(|geometry| InputGrid::new(&geometry, 256).unwrap());
-        let level = |point: Point| 0.3 * point.x - 0.2 * point.y + 4.0;
-        let plane = |grid: &InputGrid, i: usize| {
-            grid.to_plane(rescale([(i % side) as f32, (i / side) as f32], 256.0 / side as f32))
-        };
-        let mask: Vec<f32> = (0..side * side).map(|i| level(plane(&from, i))).collect();
-        let mut out = vec![f32::NAN; side * side];
-        reproject_rows(&mask, side, &from, &to, 0..side, &mut out).unwrap();
-        let mut covered = 0;
-        for (i, &logit) in out.iter().enumerate() {
-            let [x, y] = from.to_grid(plane(&to, i));
-            // Between the outermost centres of the old mask's pixels that are on its grid's valid area.
-            let is_covered =
-                x > 2.0 && y > 2.0 && x < from.columns() as f32 - 3.0 && y < from.rows() as f32 - 3.0;
-            let expected = level(plane(&to, i));
-            assert!(!is_covered || (logit - expected).abs() < 2e-3, "{i}: {logit} against {expected}");
-            covered += usize::from(is_covered);
-        }
-        assert!(covered > side * side / 10, "{covered} pixels of {to:?} are on {from:?}");
-    }
-}
-
-#[test]
-fn reprojection_checks_its_arguments() {
-    let grid = InputGrid::new(&LINEAR, 256).unwrap();
-    let (mask, mut out) = ([1.5; 64], [f32::NAN; 64]);
-    let reproject =
-        |side, mask: &[f32], rows, out: &mut [f32]| reproject_rows(mask, side, &grid, &grid, rows, out);
-    assert!(matches!(reproject(0, &mask, 0..1, &mut out), Err(VisionError::Range { .. })));
-    let short = |what, seen| Err(VisionError::Slice { what, seen, needed: 64 });
-    assert_eq!(reproject(8, &mask[..63], 0..1, &mut out), short("mask logits", 63));
-    assert_eq!(reproject(8, &mask, 0..1, &mut out[..63]), short("reprojected mask", 63));
-    // Rows beyond the last are ignored, and only the requested rows are written.
-    assert_eq!(reproject(8, &mask, 6..99, &mut out), Ok(()));
-    assert!(out[..48].iter().all(|value| value.is_nan()));
-    // The valid area is the left half.
-    assert!(out[48..].chunks(8).all(|row| row == [1.5, 1.5, 1.5, 1.5, -10.0, -10.0, -10.0, -10.0]));
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Enlarging and reprojecting some rows at a time, in any order, gives the same bits as all rows at once.
+    /// Enlarging some rows at a time, in any order, gives the same bits as all rows at once.
     #[test]
     fn rows_do_not_depend_on_each_other(
         side in 1usize..24,
         size in 1usize..48,
         logits in prop::collection::vec(-20.0..20.0f32, 24 * 24),
         cuts in prop::collection::vec(0usize..48, 0..6),
-        which in 0usize..4,
     ) {
-        let [from, to] = pairs()[which].map(|geometry| InputGrid::new(&geometry, 64).unwrap());
         let mut cuts = [vec![0, 48], cuts].concat();
         cuts.sort_unstable();
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -316,12 +197,6 @@ proptest! {
         upsample(&logits, side, size, &mut whole).unwrap();
         for pair in cuts.windows(2).rev() {
             upsample_rows(&logits, side, size, pair[0]..pair[1], &mut parts).unwrap();
-        }
-        prop_assert_eq!(bits(&whole), bits(&parts));
-        let (mut whole, mut parts) = (vec![f32::NAN; side * side], vec![f32::NAN; side * side]);
-        reproject_rows(&logits, side, &from, &to, 0..side, &mut whole).unwrap();
-        for pair in cuts.windows(2).rev() {
-            reproject_rows(&logits, side, &from, &to, pair[0]..pair[1], &mut parts).unwrap();
         }
         prop_assert_eq!(bits(&whole), bits(&parts));
     }

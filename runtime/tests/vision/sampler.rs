@@ -543,3 +543,67 @@ fn frames_that_cannot_be_sampled_are_refused() {
     let refused = GreyTable::new(&frame, PLAIN, &[[0; 256]]);
     assert!(matches!(refused, Err(VisionError::Unsupported { .. })));
 }
+
+/// On the grid of another depth or sector, the same millimetres are at the same pixels.
+#[test]
+fn a_kept_grid_keeps_places() {
+    let sector = |last_depth_mm: f32, half_rad: f32, lines: u32, samples: u32| FrameDescriptor {
+        apex_radius_mm: 20.0,
+        first_angle_rad: -half_rad,
+        last_angle_rad: half_rad,
+        last_depth_mm,
+        ..envelope(2, lines, samples)
+    };
+    let linear = |left_mm: f32, last_depth_mm: f32, lines: u32, samples: u32| FrameDescriptor {
+        left_mm,
+        right_mm: left_mm + 60.0,
+        last_depth_mm,
+        ..envelope(1, lines, samples)
+    };
+    for (first, second) in [
+        (sector(100.0, 0.5, 101, 501), sector(140.0, 0.6, 121, 561)),
+        (sector(140.0, 0.6, 121, 561), sector(100.0, 0.5, 101, 501)),
+        (linear(-30.0, 50.0, 121, 401), linear(-25.0, 70.0, 121, 561)),
+    ] {
+        // Levels that rise with depth and across, in bytes, so that interpolation is exact up to rounding.
+        let payload = |d: &FrameDescriptor, frame: &Frame| -> Vec<u8> {
+            (0..d.lines * d.samples)
+                .map(|at| (at / d.samples, at % d.samples))
+                .map(|(line, sample)| {
+                    let at =
+                        sonotrace::hal::geometry::LineSample { line: line as f32, sample: sample as f32 };
+                    let place = frame.geometry.to_plane(at);
+                    (60.0 + 0.6 * place.y + 0.5 * place.x).round() as u8
+                })
+                .collect()
+        };
+        let frames = [first, second].map(|d| d.check().unwrap());
+        let [grid, natural] = frames.each_ref().map(|frame| *Sampler::new(frame, 64).unwrap().grid());
+        assert!(grid.serves_for(&natural) && natural.serves_for(&grid) && grid != natural);
+        let images = [(&first, &frames[0]), (&second, &frames[1])].map(|(d, frame)| {
+            let sampler = Sampler::on_grid(frame, grid).unwrap();
+            let mut table = vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(64)];
+            sampler.fill(0..64, &mut table).unwrap();
+            let grey = GreyTable::new(frame, PLAIN, &[]).unwrap();
+            let mut out = vec![f32::NAN; Sampler::table_len(64)];
+            sampler.sample(&table, frame, &payload(d, frame), &grey, &mut out).unwrap();
+            out
+        });
+        let [a, b] = &images;
+        let both = a.iter().zip(b).filter(|(a, b)| **a > 0.0 && **b > 0.0);
+        assert!(both.clone().count() > 1000);
+        assert!(both.clone().all(|(a, b)| (a - b).abs() < 1.5 / 255.0));
+    }
+    let picture = envelope(4, 32, 32);
+    let picture = FrameDescriptor {
+        spacing_x_mm: 1.0,
+        spacing_y_mm: 1.0,
+        content_columns: 32,
+        content_rows: 32,
+        ..picture
+    };
+    if let Ok(picture) = picture.check() {
+        let grid = *Sampler::new(&linear(-30.0, 50.0, 121, 401).check().unwrap(), 64).unwrap().grid();
+        assert!(matches!(Sampler::on_grid(&picture, grid), Err(VisionError::Unsupported { .. })));
+    }
+}
