@@ -880,7 +880,8 @@ impl Follower<'_> {
                 DecoderPrompt::of_box(box_px).begin(executor, &self.decoder, work.frame.features, Some(odds));
             }
             None => {
-                (work.compared[place], work.iou[place]) = (Comparison::of(self.instructions, odds, odds), 0.0)
+                (work.compared[place], work.iou[place]) =
+                    (Comparison::of(self.instructions, odds, odds), 0.0);
             }
         }
     }

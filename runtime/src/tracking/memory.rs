@@ -241,7 +241,7 @@ impl Memory {
     /// the frame knows, too.
     pub fn room_for(&self, objects: Objects) -> Option<usize> {
         let is_known = |slot: &usize| self.references[*slot].and(objects) == self.references[*slot];
-        self.unpinned().or_else(|| self.from_next().find(is_known))
+        self.unpinned().or_else(|| self.slots_in_order().find(is_known))
     }
 
     /// Returns the slot for the last frame when it is corrected and becomes a reference: the one that holds it, or else one for
@@ -252,11 +252,11 @@ impl Memory {
 
     /// The next slot that holds no reference.
     fn unpinned(&self) -> Option<usize> {
-        self.from_next().find(|&slot| self.references[slot].is_empty())
+        self.slots_in_order().find(|&slot| self.references[slot].is_empty())
     }
 
     /// The slots, in order from the next one.
-    fn from_next(&self) -> impl Iterator<Item = usize> + use<> {
+    fn slots_in_order(&self) -> impl Iterator<Item = usize> + use<> {
         let next = self.next;
         (0..SLOTS).map(move |at| (next + at) % SLOTS)
     }

@@ -224,7 +224,7 @@ fn confidence_decides_the_state_of_an_object() {
         let mut memory = Memory::of(&config);
         let mut scan = memory.open(config, &clock);
         scan.prompt(click(1, 0.0, 20.0)).unwrap();
-        let bright = |seq: u64| seq < 4 || seq > 20;
+        let bright = |seq: u64| !(4..=20).contains(&seq);
         (1..=24)
             .map(|seq| {
                 let payload =
@@ -232,7 +232,7 @@ fn confidence_decides_the_state_of_an_object() {
                 let _ = scan.frames.push(&frame(seq), &payload).unwrap();
                 assert_eq!(scan.outcome(), Poll::Overlay(seq));
                 let overlay = scan.overlays.take().unwrap();
-                let object = only(&overlay);
+                let object = only(overlay);
                 assert_eq!(object.points == 0, state(object) == State::Absent, "frame {seq}");
                 assert!(
                     seq == 1 || (object.confidence > 0.9) == bright(seq),
