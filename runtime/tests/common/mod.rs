@@ -69,12 +69,20 @@ impl Random {
 
 /// Returns a file with other content in some of its sections.
 pub fn with_sections<'f>(file: &'f [u8], content: impl Fn(SectionKind) -> Option<&'f [u8]>) -> AlignedBytes {
+    with_header(file, *bytemuck::from_bytes(&file[..size_of::<FileHeader>()]), content)
+}
+
+/// The same with another header.
+pub fn with_header<'f>(
+    file: &'f [u8],
+    header: FileHeader,
+    content: impl Fn(SectionKind) -> Option<&'f [u8]>,
+) -> AlignedBytes {
     let section = |kind: &SectionKind| {
         let record = section_record(file, *kind);
         content(*kind).unwrap_or(&file[record.offset as usize..][..record.bytes as usize])
     };
     let sections: Vec<&[u8]> = SectionKind::ALL.iter().map(section).collect();
-    let header = *bytemuck::from_bytes(&file[..size_of::<FileHeader>()]);
     AlignedBytes::new(&assemble(header, sections.try_into().unwrap()))
 }
 

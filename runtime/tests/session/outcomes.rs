@@ -11,6 +11,7 @@ use sonotrace::hal::frame::{FrameDescriptor, flags};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, Rung, STAGES, State, valid};
 use sonotrace::session::{DropReason, Policy, Poll, SessionConfig, SessionError, memory_required};
+use sonotrace::tracking::programs::TrackerError;
 use sonotrace::vision::Display;
 
 /// Approximate radius of the small model's disc after a click, millimetres; the mask's cells are 5 mm.
@@ -562,8 +563,10 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
             let model = disc_model();
             let all = model.programs().iter().flat_map(|program| {
                 let ports = model.inputs(program).iter().chain(model.outputs(program));
-                ports.map(|port| port.name).chain([program.name])
+                let slots = program.slots().iter().map(|slot| slot.name);
+                ports.map(|port| port.name).chain([program.name]).chain(slots)
             });
+            let all = all.chain(model.header().banks().iter().map(|bank| bank.name));
             let names: &mut [u8] = crate::common::section_mut(file, SectionKind::Names);
             for found in all.filter(|found| model.name(*found) == name) {
                 names[found.offset as usize] = b'x';
@@ -586,6 +589,30 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
         assert_eq!(error, SessionError::Port { name, seen: 0, needed });
         assert!(error.to_string().contains(name), "{error}");
     }
+    // The tracker's programs, ports, banks and their slots.
+    assert_eq!(renamed("tracker"), TrackerError::Program { name: "tracker" }.into());
+    assert_eq!(renamed("memory"), TrackerError::Program { name: "memory" }.into());
+    assert_eq!(renamed("flow"), TrackerError::Flow { seen: 0 }.into());
+    for (name, needed) in [
+        ("known", 66),
+        ("reference_key", 128),
+        ("recent3_key", 128),
+        ("anchor_shares", 704),
+        ("so_far_flow", 32),
+        ("so_far_step", 32),
+        ("logits", 704),
+        ("key", 128),
+        ("value", 1),
+        ("step", 32),
+        ("identity", 1),
+    ] {
+        let error = renamed(name);
+        assert_eq!(error, TrackerError::Port { name, seen: 0, needed }.into(), "{error}");
+    }
+    for name in ["features", "motion", "anchor", "previous", "reference", "recent2", "frame"] {
+        let error = renamed(name);
+        assert!(matches!(error, SessionError::Tracker(TrackerError::Slot { .. })), "{name}: {error}");
+    }
     let slots = changed(&|file| {
         crate::common::section_mut::<ConventionsRecord>(file, SectionKind::Conventions)[0].point_slots = 8;
     });
@@ -597,6 +624,58 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
         (header.input_size, header.mask_size) = (0, 0);
     });
     assert_eq!(none, SessionError::Conventions);
+    // A file without the tracker's constants, and one with too few copies of a bank.
+    let mut header = *disc_model().header();
+    (header.grid, header.embedding_channels, header.key_channels) = (0, 0, 0);
+    let without =
+        crate::common::with_header(disc(), header, |kind| (kind == SectionKind::Tracking).then_some(&[]));
+    assert_eq!(open_with(without.bytes(), every_frame()).unwrap_err(), TrackerError::Tracking.into());
+    for (bank, name, needed) in [(1, "memory", 6), (2, "motion", 2), (3, "shares", 2)] {
+        let error = changed(&|file| {
+            let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);
+            header.banks[bank].copies -= 1;
+        });
+        let seen = needed - 1;
+        assert_eq!(error, TrackerError::Copies { name, seen, needed }.into(), "{error}");
+    }
+}
+
+/// Two slots of one name, and a slot that is written although another frame needs it, would make two of a run's slots the same copy.
+#[test]
+fn a_tracker_whose_slots_cannot_be_bound_is_refused() {
+    use sonotrace::format::{ProgramRecord, SectionKind};
+    let tracker = disc_model().program("tracker").unwrap().0;
+    let with_slots = |change: &dyn Fn(&mut ProgramRecord)| {
+        let mut file = AlignedBytes::new(disc());
+        change(
+            &mut crate::common::section_mut::<ProgramRecord>(file.bytes_mut(), SectionKind::Programs)
+                [tracker],
+        );
+        crate::common::refresh_hashes(file.bytes_mut());
+        open_with(file.bytes(), every_frame())
+    };
+    let slots = disc_model().programs()[tracker].slots();
+    for (a, first) in slots.iter().enumerate() {
+        for (b, second) in slots.iter().enumerate().filter(|(b, _)| *b != a) {
+            if first.bank != second.bank {
+                continue;
+            }
+            let error = with_slots(&|program| program.slots[a].name = program.slots[b].name).unwrap_err();
+            let index = a.max(b);
+            assert_eq!(error, TrackerError::Slot { program: "tracker", index }.into(), "{error}");
+            // Exchanged names: what is written is no longer the frame's.
+            let exchanged = with_slots(&|program| {
+                (program.slots[a].name, program.slots[b].name) = (second.name, first.name);
+            });
+            match (first.is_written != 0, second.is_written != 0) {
+                (false, false) => assert_eq!(exchanged, Ok(())),
+                _ => assert!(
+                    matches!(exchanged, Err(SessionError::Tracker(TrackerError::Slot { .. }))),
+                    "{exchanged:?}"
+                ),
+            }
+        }
+    }
 }
 
 /// The head alone determines the memory, which grows with the number of kept frames.
