@@ -11,8 +11,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for times in &times {
         println!("{}", times.line());
     }
-    let [parts, tail] = frames::ratios(&times);
+    let [parts, tail, ten] = frames::ratios(&times);
     println!("frame / sum of its parts: {parts:.3}");
     println!("p99.9 / p50 of a frame, over that of fixed arithmetic: {tail:.3}");
+    println!("with ten objects / with one: {ten:.3}");
     Ok(())
 }

@@ -14,16 +14,32 @@ use std::error::Error;
 use std::hint::black_box;
 
 /// Names of the times, in the order in which they are taken.
-const NAMES: [&str; 6] = ["sample", "encoder", "decoder", "contour", "frame", "fixed arithmetic"];
-const FRAME: usize = 4;
-const FIXED: usize = 5;
+const NAMES: [&str; 9] = [
+    "sample",
+    "encoder",
+    "tracker",
+    "decoder",
+    "memory",
+    "contour",
+    "frame",
+    "frame with ten objects",
+    "fixed arithmetic",
+];
+/// The programs, as the times after the first.
+const PROGRAMS: [&str; 4] = ["encoder", "tracker", "decoder", "memory"];
+const CONTOUR: usize = 5;
+const FRAME: usize = 6;
+const FRAME_OF_TEN: usize = 7;
+const FIXED: usize = 8;
+/// Side of the boxes of the ten objects, relative to the first one's.
+const TENTH: f32 = 0.25;
 /// Runs before the times count. Meanwhile the length of the fixed arithmetic is found.
 const WARM_UP: u64 = 5;
 /// Elements of the fixed arithmetic: 16 KB, which stay in the first cache.
 const ELEMENTS: usize = 4096;
 
-/// Times, on one thread and in turn: sampling an envelope, the programs `encoder` and `decoder`, the contour of an annulus, a
-/// frame of a session that does all of this for one object, and fixed arithmetic.
+/// Times, on one thread and in turn: sampling an envelope, the programs, the contour of an annulus, a frame of a session that does all
+/// of this for one object, a frame of a session with ten small objects (one of which is checked), and fixed arithmetic.
 ///
 /// # Errors
 /// If the file is refused or has other programs, or the memory cannot be mapped.
@@ -35,23 +51,31 @@ pub fn frames(file: &[u8], runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut region = Region::new(executor_memory(file, &config)?.bytes)?;
     let mut executor = Executor::new(model, config, region.as_mut_slice())?;
     let program = |name| executor.program(name).ok_or_else(|| format!("the file has no program {name}"));
-    let programs = [program("encoder")?, program("decoder")?];
+    let mut programs = [0; PROGRAMS.len()];
+    for (at, name) in programs.iter_mut().zip(PROGRAMS) {
+        *at = program(name)?;
+    }
     let [scene, ..] = Scene::all();
     let mut sampling = vision::Sampling::new(&scene)?;
     let mut contour = vision::Contouring::new(vision::annulus())?;
 
     let payload = scene.payload();
-    let sizes = RingSizes { frames: 1, payload_bytes: payload.len(), overlays: 1, commands: 1, events: 64 };
-    let mut regions = Region::each(sizes.region_bytes()?)?;
-    let rings = Rings::create(regions.each_mut().map(Region::as_mut_slice), &sizes)?;
+    let sizes = RingSizes { frames: 1, payload_bytes: payload.len(), overlays: 1, commands: 16, events: 64 };
     let config = SessionConfig { policy: Policy::All, ..SessionConfig::default() };
-    let mut memory = Region::new(memory_required(file, &config)?.bytes)?;
-    let ports = Ports::of(&rings)?;
-    let mut session = Session::open(model, config, memory.as_mut_slice(), ports, SystemClock::start())?;
-    let mut producer = rings.frames.producer()?;
-    let [from, to] = scene.box_corners().map(|[x, y]| Point { x, y });
-    let kind = PromptKind::Box { from, to };
-    rings.commands.producer()?.prompt(Prompt { object: 1, seq: 0, space: PointSpace::Plane, kind })?;
+    let bytes = memory_required(file, &config)?.bytes;
+    let mut ring_regions = [Region::each(sizes.region_bytes()?)?, Region::each(sizes.region_bytes()?)?];
+    let mut regions = [Region::new(bytes)?, Region::new(bytes)?];
+    let mut sessions = Vec::new();
+    for ((rings, region), objects) in ring_regions.iter_mut().zip(&mut regions).zip([1, 10]) {
+        let rings = Rings::create(rings.each_mut().map(Region::as_mut_slice), &sizes)?;
+        let session =
+            Session::open(model, config, region.as_mut_slice(), Ports::of(&rings)?, SystemClock::start())?;
+        let mut commands = rings.commands.producer()?;
+        for (object, kind) in (1..).zip(boxes(&scene, objects)) {
+            commands.prompt(Prompt { object, seq: 0, space: PointSpace::Plane, kind })?;
+        }
+        sessions.push((session, rings.frames.producer()?));
+    }
     prefault_stack();
 
     let mut values = [1.0f32; ELEMENTS];
@@ -67,21 +91,23 @@ pub fn frames(file: &[u8], runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
             executor.begin_apart(program)?;
             times.time(|| executor.finish());
         }
-        times[3].time(|| vision = contour.run());
+        times[CONTOUR].time(|| vision = contour.run());
         vision?;
         let descriptor = scene.descriptor(run + 1, &payload);
-        let mut last = Poll::Working;
-        let mut pushed = Ok(());
-        times[FRAME].time(|| {
-            pushed = producer.push(&descriptor, &payload).map(|_| ());
-            while last == Poll::Working {
-                last = session.poll();
-            }
-        });
-        pushed?;
-        let Poll::Overlay(_) = last else {
-            return Err(format!("frame {} has no overlay: {last:?}", run + 1).into());
-        };
+        for ((session, producer), at) in sessions.iter_mut().zip([FRAME, FRAME_OF_TEN]) {
+            let mut last = Poll::Working;
+            let mut pushed = Ok(());
+            times[at].time(|| {
+                pushed = producer.push(&descriptor, &payload).map(|_| ());
+                while last == Poll::Working {
+                    last = session.poll();
+                }
+            });
+            pushed?;
+            let Poll::Overlay(_) = last else {
+                return Err(format!("frame {} has no overlay: {last:?}", run + 1).into());
+            };
+        }
         times[FIXED].time(|| fixed_arithmetic(black_box(&mut values), rounds));
         if run < WARM_UP {
             // As long as this frame: the first ones are slower than the others.
@@ -93,11 +119,34 @@ pub fn frames(file: &[u8], runs: u64) -> Result<Vec<Times>, Box<dyn Error>> {
     Ok(times)
 }
 
-/// Returns the median of a frame over the sum of its parts' medians, and its p99.9 / p50 over that of the fixed arithmetic.
-pub fn ratios(times: &[Times]) -> [f64; 2] {
+/// Boxes: around the scene's object, or around so many small parts of it, in two rows.
+fn boxes(scene: &Scene, objects: usize) -> Vec<PromptKind> {
+    let [from, to] = scene.box_corners();
+    let (width, height) = (to[0] - from[0], to[1] - from[1]);
+    if objects == 1 {
+        let [from, to] = [from, to].map(|[x, y]| Point { x, y });
+        return vec![PromptKind::Box { from, to }];
+    }
+    let columns = objects.div_ceil(2);
+    let corner = |at: usize| {
+        let [column, row] = [at % columns, at / columns].map(|at| at as f32);
+        [from[0] + width * column / columns as f32, from[1] + height * row / 2.0]
+    };
+    let part = |at: usize| {
+        let [x, y] = corner(at);
+        let to = Point { x: x + TENTH * width, y: y + TENTH * height };
+        PromptKind::Box { from: Point { x, y }, to }
+    };
+    (0..objects).map(part).collect()
+}
+
+/// Returns the median of a frame over the sum of its parts' medians, its p99.9 / p50 over that of the fixed arithmetic, and the median
+/// with ten objects over that with one.
+pub fn ratios(times: &[Times]) -> [f64; 3] {
     let p50 = |at: usize| times[at].quantile_ns(0.5) as f64;
     let tail = |at: usize| times[at].quantile_ns(0.999) as f64 / p50(at);
-    [p50(FRAME) / (0..FRAME).map(p50).sum::<f64>(), tail(FRAME) / tail(FIXED)]
+    let parts: f64 = (0..FRAME).map(p50).sum();
+    [p50(FRAME) / parts, tail(FRAME) / tail(FIXED), p50(FRAME_OF_TEN) / p50(FRAME)]
 }
 
 fn fixed_arithmetic(values: &mut [f32; ELEMENTS], rounds: u64) {

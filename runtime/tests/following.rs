@@ -245,7 +245,7 @@ fn the_trackers_programs_are_bound_to_copies_that_are_free() {
     let file = AlignedBytes::new(&std::fs::read(path).expect("the packaged model"));
     let model = Model::parse(file.bytes()).expect("a model");
     let programs = TrackerPrograms::find(&model).expect("a tracker");
-    assert_eq!((programs.sizes, programs.flow_side), (SIZES, 64));
+    assert_eq!(programs.sizes, SIZES);
     let config = ExecutorConfig { kept_frames: 3, ..ExecutorConfig::default() };
     let needed = ExecutorLayout::new(model.header(), &config).expect("a layout").required();
     let mut region = AlignedBytes::zeroed(needed.bytes);
@@ -293,7 +293,7 @@ fn noise(seed: u32, count: usize) -> Vec<f32> {
     (0..count as u32).map(value).collect()
 }
 
-const SIZES: Sizes = Sizes { mask_side: 128, grid: 16, channels: 256, keys: 128 };
+const SIZES: Sizes = Sizes { mask_side: 128, grid: 16, channels: 256, keys: 128, flow_side: 64 };
 
 /// Odds of a disc with a soft edge.
 fn disc([x, y, radius]: [f32; 3]) -> Vec<f32> {

@@ -684,17 +684,15 @@ fn an_invalid_tracker_is_refused() {
     let header = |change: fn(&mut FileHeader)| {
         refusal(|file| change(bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()])))
     };
-    let changes: [fn(&mut FileHeader); 3] =
-        [|h| h.key_channels = 0, |h| h.embedding_channels = 0, |h| h.grid = 4];
+    let changes: [fn(&mut FileHeader); 4] =
+        [|h| h.key_channels = 0, |h| h.embedding_channels = 0, |h| h.flow_side = 0, |h| h.grid = 4];
     for change in changes {
         assert_eq!(header(change), wrong(sizes));
     }
     let (what, limit) = ("tokens along a side", 32);
     assert_eq!(header(|h| h.grid = 33), ModelError::Limit { what, seen: 33, limit });
-    assert_eq!(
-        header(|h| h.reserved = 1),
-        ModelError::Record { table: "header", index: 0, problem: "a reserved field is not zero" }
-    );
+    let (what, limit) = ("cells of the flow along a side", 8);
+    assert_eq!(header(|h| h.flow_side = 9), ModelError::Limit { what, seen: 9, limit });
     // Masks of 8 x 8 pixels and a grid of 3 tokens.
     let error = refusal(|file| {
         let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);

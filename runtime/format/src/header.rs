@@ -94,8 +94,8 @@ pub struct FileHeader {
     pub embedding_channels: u32,
     /// Channels of the tracker's key of each token.
     pub key_channels: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Cells along a side of the tracker's flow.
+    pub flow_side: u32,
     /// BLAKE3 of the first [`HEAD_BYTES`] with this field zero.
     pub head_hash: [u8; 32],
 }
@@ -173,13 +173,11 @@ fn check_limits(header: &FileHeader) -> Result<(), ModelError> {
         ("tokens along a side", header.grid, GRID_MAX),
         ("channels of the embedding", header.embedding_channels, CHANNELS_MAX),
         ("channels of a key", header.key_channels, CHANNELS_MAX),
+        ("cells of the flow along a side", header.flow_side, header.mask_size),
     ] {
         if seen > limit {
             return Err(ModelError::Limit { what, seen: seen.into(), limit: limit.into() });
         }
-    }
-    if header.reserved != 0 {
-        return Err(wrong("a reserved field is not zero"));
     }
     let (used, unused) = header.banks.split_at(header.bank_count as usize);
     if unused.iter().any(|bank| *bank != BankRecord::zeroed()) {

@@ -11,6 +11,7 @@
 //! Prompts on earlier frames come before the objects are followed, those on the current frame afterwards. A stage runs until it is done or the slice is over. Only this file changes the session's fields; the other files
 //! compute.
 
+use super::motion::{Anchored, Motions};
 use super::objects::{self, Object, Scene, Told};
 use super::overlay::{self, RepeatTarget};
 use super::programs::DecoderPrompt;
@@ -499,6 +500,7 @@ impl<C: Clock> Session<'_, C> {
                     t_acq_ns: frame.t_acq_ns,
                     frame: work.frame,
                     scene: Some(scene),
+                    anchored: Anchored::default(),
                 };
                 Stage::Grey { work, row: 0 }
             }
@@ -632,6 +634,7 @@ impl<C: Clock> Session<'_, C> {
             newest_seq: self.newest_seq,
             has_more: self.ports.frames.backlog() > 0,
             is_frozen: self.frozen.is(),
+            motions: Motions { kept: self.kept, flows: self.buffers.flows, side: self.flow_side },
         };
         prompts::target(prompt, made_ns, &situation)
     }
@@ -756,8 +759,9 @@ impl<C: Clock> Session<'_, C> {
             }
             Following::Done => {}
         }
-        let is_first = self.follower.followed().is_empty();
+        let (is_first, anchor) = (self.follower.followed().is_empty(), self.follower.anchor());
         self.follower.accept(&mut self.executor);
+        self.note_anchor(slot, anchor);
         let KeptFeatures { frame, scene, .. } = self.kept[slot as usize];
         if is_first {
             (self.followed_frame, self.scene) = (frame, scene);
@@ -774,6 +778,14 @@ impl<C: Clock> Session<'_, C> {
             work.to_draw = work.to_draw.with(place);
         }
         Stage::Next { work }
+    }
+
+    /// Notes that the frame in a slot has become an anchor, if the anchor's number is no longer the one before.
+    fn note_anchor(&mut self, slot: u32, before: u32) {
+        let anchor = self.follower.anchor();
+        if anchor != before {
+            self.kept[slot as usize].anchored.as_anchor = Some(anchor);
+        }
     }
 
     /// Begins to follow all objects to the current frame.
@@ -836,7 +848,12 @@ impl<C: Clock> Session<'_, C> {
             object.told = Told { state, confidence: outcome.right, checked_frames_ago: outcome.age };
             object.drawn_on = work.slot;
         }
+        let (anchor, values) = (self.follower.anchor(), 2 * self.flow_side * self.flow_side);
+        let motion = &mut self.buffers.flows[work.slot as usize * values..][..values];
+        self.follower.copy_motion(&mut self.executor, motion);
+        self.kept[work.slot as usize].anchored.since = Some(anchor);
         self.follower.accept(&mut self.executor);
+        self.note_anchor(work.slot, anchor);
         (self.followed_frame, self.scene) = (work.frame, self.kept[work.slot as usize].scene);
         (work.is_followed, work.to_draw) = (true, work.to_draw.or(self.follower.followed()));
         Stage::Next { work }

@@ -1,5 +1,6 @@
 //! Settings of a session, and the memory that they need.
 
+use super::motion::Anchored;
 use super::objects::Object;
 use super::{KeptFeatures, SessionError};
 use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
@@ -128,6 +129,7 @@ pub(super) struct SessionLayout {
     pub objects: Range<usize>,
     pub kept: Range<usize>,
     pub grey: Range<usize>,
+    pub flows: Range<usize>,
     pub follower: FollowerLayout,
     pub field: Range<usize>,
     pub labels: Range<usize>,
@@ -204,6 +206,7 @@ impl SessionLayout {
             // At most KEPT_FRAMES_MAX, as the executor's layout has checked.
             kept: take(slots * size_of::<KeptFeatures>())?,
             grey: take(slots * mask * size_of::<f32>())?,
+            flows: take(slots * Sizes::of(header).flow_values() * size_of::<f32>())?,
             follower: FollowerLayout::new(header, &mut take)?,
             field: take(pixels * size_of::<f32>())?,
             labels: take(pixels * size_of::<i32>())?,
@@ -223,6 +226,8 @@ impl SessionLayout {
 pub(super) struct Buffers<'m> {
     /// Grey levels of each kept frame at the resolution of masks, 0 to 1.
     pub grey: &'m mut [f32],
+    /// The tracker's motion since the anchor on each kept frame.
+    pub flows: &'m mut [f32],
     /// The mask that is being enlarged to the input grid or reprojected.
     pub field: &'m mut [f32],
     pub labels: &'m mut [i32],
@@ -261,9 +266,10 @@ pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Resu
     let sampling = take(&layout.table).zeroed();
     let objects = take(&layout.objects).filled(OBJECTS_MAX, |_| Ok::<_, SessionError>(Object::new(0)))?;
     let slots = layout.kept.len() / size_of::<KeptFeatures>();
-    let none = KeptFeatures { seq: 0, t_acq_ns: 0, frame: 0, scene: None };
+    let none = KeptFeatures { seq: 0, t_acq_ns: 0, frame: 0, scene: None, anchored: Anchored::default() };
     let kept = take(&layout.kept).filled(slots, |_| Ok::<_, SessionError>(none))?;
     let grey = take(&layout.grey).zeroed();
+    let flows = take(&layout.flows).zeroed();
     let of = &layout.follower;
     let follower = follower::Buffers {
         probabilities: take(&of.probabilities).zeroed(),
@@ -279,7 +285,7 @@ pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Resu
     let labels = take(&layout.labels).zeroed();
     let points = take(&layout.points).zeroed();
     let links = take(&layout.links).zeroed();
-    let buffers = Buffers { grey, field, labels, points, links };
+    let buffers = Buffers { grey, flows, field, labels, points, links };
     Ok(Parts { executor, sampling, objects, kept, follower, buffers })
 }
 
@@ -309,7 +315,10 @@ pub fn memory_parts(
         ("scratch of all programs", executor.scratch.len()),
         ("thread scratch", executor.thread_scratch.len()),
         ("sampling tables", layout.table.len()),
-        ("objects and kept frames", layout.objects.len() + layout.kept.len() + layout.grey.len()),
+        (
+            "objects and kept frames",
+            layout.objects.len() + layout.kept.len() + layout.grey.len() + layout.flows.len(),
+        ),
         ("tracking", layout.follower.bytes()),
         ("mask at input size, labels", layout.field.len() + layout.labels.len()),
         ("contour points", layout.points.len() + layout.links.len()),

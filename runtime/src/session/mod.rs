@@ -11,7 +11,8 @@
 //! * `config`: settings, and the memory that they need.
 //! * `advance`: the state machine, the only place where a session's fields change; `slice`: the time limit of a call.
 //! * `work`: the frame that is processed; `stream`: the order of frames; `tables`: the sampling tables of two geometries.
-//! * `prompts`: resolves the user's prompts; `programs`: the networks and their inputs.
+//! * `prompts`: resolves the user's prompts; `motion`: moves them from frames that were not computed; `programs`: the networks and
+//!   their inputs.
 //! * `objects`: tracked objects and their contours; `standing`: their states, with hysteresis; `reproject`: the change to another
 //!   geometry.
 //! * `overlay`: fills overlays; `counters`: counts the outcomes; `rules`: the frames that a session can use.
@@ -19,6 +20,7 @@
 mod advance;
 mod config;
 mod counters;
+mod motion;
 mod objects;
 mod overlay;
 mod programs;
@@ -53,6 +55,7 @@ use crate::tracking::programs::{TrackerError, TrackerPrograms};
 use crate::vision::Normalisation;
 use advance::Stage;
 use config::{Buffers, SessionLayout};
+use motion::Anchored;
 use objects::{Object, Scene};
 use prompts::FrameTime;
 use standing::Thresholds;
@@ -158,6 +161,7 @@ struct KeptFeatures {
     frame: u64,
     /// `None` if the slot is free.
     scene: Option<Scene>,
+    anchored: Anchored,
 }
 
 /// A prompt that waits to be served.
@@ -193,6 +197,8 @@ pub struct Session<'m, C: Clock> {
     normalisation: Normalisation,
     input_size: u32,
     follower: Follower<'m>,
+    /// Cells along a side of the tracker's motion.
+    flow_side: usize,
     /// Geometry of the follower's masks: of the last frame to which objects were followed.
     scene: Option<Scene>,
     /// That frame, by number of processed frames; 0 if there was none.
@@ -287,6 +293,7 @@ impl<'m, C: Clock> Session<'m, C> {
             normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
             input_size: conventions.input_size,
             follower,
+            flow_side: tracker.sizes.flow_side,
             scene: None,
             followed_frame: 0,
             is_grid_left: false,

@@ -1,6 +1,7 @@
 //! Resolves prompts: their frame, and their position on it.
 
 use super::KeptFeatures;
+use super::motion::{Between, Motions};
 use super::objects::{Object, Scene, place_of};
 use super::programs::GridClick;
 use super::work::Work;
@@ -24,12 +25,21 @@ pub(super) enum Target {
 }
 
 /// The frame on which a prompt is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Served {
     /// Its feature slot.
     pub slot: u32,
     /// Its time minus that of the prompt's frame.
     pub offset_ns: i64,
+    /// Where the prompt's frame lies, if it was not computed.
+    between: Option<Between>,
+}
+
+impl Served {
+    /// A frame without one between.
+    fn on(slot: u32, offset_ns: i64) -> Self {
+        Self { slot, offset_ns, between: None }
+    }
 }
 
 /// Number and time of a frame.
@@ -57,6 +67,7 @@ pub(super) struct Situation<'a> {
     pub has_more: bool,
     /// Whether the image is frozen: no further frame will be computed.
     pub is_frozen: bool,
+    pub motions: Motions<'a>,
 }
 
 /// Returns the effect of a prompt. `made_ns`: the time of its frame, if it has waited for a frame on another grid.
@@ -78,7 +89,8 @@ pub(super) fn target(
     if let Some(made_ns) = made_ns {
         served.offset_ns = t_acq_ns.wrapping_sub(made_ns) as i64;
     }
-    let Some(pointed) = Pointed::at(&scene, &scene.grid, prompt) else {
+    let moved = |pointed: Pointed| pointed.moved(now, &served, &scene.grid);
+    let Some(pointed) = Pointed::at(&scene, &scene.grid, prompt).map(moved) else {
         // The grid may be that of another depth or sector.
         let natural = InputGrid::new(&scene.geometry, scene.grid.size()).ok();
         let is_in_field = natural
@@ -107,7 +119,7 @@ impl Situation<'_> {
     /// [`PromptOutcome::TooOld`] for a frame that is nearer to one whose features are not kept any more,
     /// [`PromptOutcome::FutureFrame`] for one that is not there.
     fn frame_of(&self, seq: u64) -> Result<Option<Served>, PromptOutcome> {
-        let current = Served { slot: self.work.slot, offset_ns: 0 };
+        let current = Served::on(self.work.slot, 0);
         if seq == 0 || seq == self.work.seq {
             return Ok(Some(current));
         }
@@ -124,7 +136,7 @@ impl Situation<'_> {
         let after = recent().filter(|(kept, _)| kept.seq >= seq).min_by_key(|(kept, _)| kept.seq);
         // The current frame has no features.
         let Some((after, slot_after)) = after else { return Ok(Some(current)) };
-        let on_after = |offset_ns| Ok(Some(Served { slot: slot_after, offset_ns }));
+        let on_after = |offset_ns| Ok(Some(Served::on(slot_after, offset_ns)));
         if after.seq == seq {
             return on_after(0);
         }
@@ -140,11 +152,10 @@ impl Situation<'_> {
             // A frame without features may be the first one of another geometry.
             let is_same = before.scene.map(|scene| scene.geometry) == after.scene.map(|scene| scene.geometry);
             let is_nearer = is_same && since_ns < until_ns;
-            return if is_nearer {
-                Ok(Some(Served { slot, offset_ns: -since_ns }))
-            } else {
-                on_after(until_ns)
-            };
+            let share = since_ns as f64 / (since_ns + until_ns).max(1) as f64;
+            let between = Some(Between { before: slot, after: slot_after, share: share as f32 });
+            let (slot, offset_ns) = if is_nearer { (slot, -since_ns) } else { (slot_after, until_ns) };
+            return Ok(Some(Served { slot, offset_ns, between }));
         }
         // Before all kept frames: the first of them is the nearest that was computed, or the last one that is not kept any more.
         match self.last_gone {
@@ -183,6 +194,26 @@ impl Pointed {
                 (is_inside && x1 > x0 && y1 > y0).then_some(Self::Box([x0, y0, x1, y1]))
             }
             PromptKind::Remove => None,
+        }
+    }
+
+    /// Moves it to the frame on which it is served, if its own was not computed. A click that would leave the grid stays.
+    fn moved(self, now: &Situation<'_>, served: &Served, grid: &InputGrid) -> Self {
+        let Some(between) = served.between else { return self };
+        let moved = |at| now.motions.moved(&between, served.slot, at);
+        match self {
+            Self::Click(click) => {
+                let at = moved(click.at);
+                Self::Click(if grid.contains(at) { GridClick { at, ..click } } else { click })
+            }
+            Self::Box([x0, y0, x1, y1]) => {
+                let middle = [(x0 + x1) / 2.0, (y0 + y1) / 2.0];
+                let [x, y] = moved(middle);
+                let [along, down] = [x - middle[0], y - middle[1]];
+                let is_inside = grid.contains([x, y]);
+                let [along, down] = if is_inside { [along, down] } else { [0.0; 2] };
+                Self::Box([x0 + along, y0 + down, x1 + along, y1 + down])
+            }
         }
     }
 }

@@ -81,6 +81,8 @@ struct State {
     is_last_intact: bool,
     /// Whether the last frame is the reference of all objects: none was followed since.
     is_reference: bool,
+    /// Number of the anchor.
+    anchor: u32,
 }
 
 /// A frame on which the user drew an object.
@@ -303,6 +305,8 @@ pub struct Follower<'m> {
     looks: Looks<'m>,
     state: Option<State>,
     work: Option<Work>,
+    /// Anchors so far.
+    anchors: u32,
 }
 
 /// A value that is not finite.
@@ -335,6 +339,7 @@ impl<'m> Follower<'m> {
             looks: Looks::new(programs.sizes, figures, words, floats),
             state: None,
             work: None,
+            anchors: 0,
         }
     }
 
@@ -357,6 +362,19 @@ impl<'m> Follower<'m> {
     /// Returns what is known of an object on the frame in work, once it is done.
     pub fn outcome(&self, place: usize) -> Outcome {
         self.work.map_or(Outcome::default(), |work| work.outcomes[place])
+    }
+
+    /// Returns the number of the anchor: a new one has a new number.
+    pub fn anchor(&self) -> u32 {
+        self.state.map_or(0, |state| state.anchor)
+    }
+
+    /// Copies the motion of the frame in work since the anchor, `[2, side, side]` as in [`Flow`], once it is done.
+    pub fn copy_motion(&self, executor: &mut Executor<'_>, motion: &mut [f32]) {
+        if let Some(work) = &self.work {
+            self.bind_tracker(executor, &work.bound, &work.frame);
+            motion.copy_from_slice(executor.output(self.programs.flow));
+        }
     }
 
     /// Returns whether an object that the user draws on an earlier frame can have its reference there. It always can on the last
@@ -588,6 +606,8 @@ impl<'m> Follower<'m> {
             }
         };
         if is_anchor {
+            self.anchors = self.anchors.wrapping_add(1);
+            state.anchor = self.anchors;
             // Motion is found anew from this frame on.
             let memory = state.memory;
             let next = free_copies(&memory, memory.anchor().features);
@@ -732,6 +752,7 @@ impl State {
             last: frame,
             is_last_intact: false,
             is_reference: false,
+            anchor: 0,
         }
     }
 }
@@ -1001,7 +1022,7 @@ impl Follower<'_> {
         let (side, pixels, words) = (sizes.mask_side, sizes.pixels(), sizes.mask_words());
         self.bind_tracker(executor, &work.bound, &work.frame);
         let anchor = &executor.input(self.programs.anchor_shares)[(place + 1) * pixels..][..pixels];
-        let flow = Flow { values: executor.output(self.programs.flow), side: self.programs.flow_side };
+        let flow = Flow { values: executor.output(self.programs.flow), side: sizes.flow_side };
         let end = (row + ROWS_AT_ONCE).min(side);
         if row == 0 {
             work.reach = Reach::of(anchor, side, &flow);

@@ -17,6 +17,8 @@ pub struct Sizes {
     pub channels: usize,
     /// Channels of the tracker's keys.
     pub keys: usize,
+    /// Cells along a side of the flow.
+    pub flow_side: usize,
 }
 
 impl Sizes {
@@ -27,6 +29,7 @@ impl Sizes {
             grid: header.grid as usize,
             channels: header.embedding_channels as usize,
             keys: header.key_channels as usize,
+            flow_side: header.flow_side as usize,
         }
     }
 
@@ -38,6 +41,11 @@ impl Sizes {
     /// Returns the number of tokens of a frame.
     pub const fn tokens(&self) -> usize {
         self.grid * self.grid
+    }
+
+    /// Returns the number of values of a flow.
+    pub const fn flow_values(&self) -> usize {
+        2 * self.flow_side * self.flow_side
     }
 
     /// Returns the number of words that the bits of a mask take.

@@ -31,12 +31,6 @@ pub enum TrackerError {
         /// Elements needed.
         needed: u64,
     },
-    /// The flow is not a square of cells with two values each.
-    #[error("port `flow` of the tracker has {seen} elements, which is not twice a square number")]
-    Flow {
-        /// Elements found.
-        seen: u64,
-    },
     /// A slot of state has a name that no session knows, has the name of another slot, or is written although another frame needs it.
     #[error("slot {index} of program `{program}` is not one that a session binds")]
     Slot {
@@ -189,8 +183,6 @@ pub struct TrackerPrograms {
     pub shares: usize,
     /// Sizes of the tensors.
     pub sizes: Sizes,
-    /// Cells along a side of the flow.
-    pub flow_side: usize,
     tracker_slots: Slots,
     memory_slots: Slots,
 }
@@ -224,12 +216,7 @@ impl TrackerPrograms {
             None => Err(TrackerError::Port { name, seen: 0, needed: 1 }),
         };
         let (inputs, outputs) = (model.inputs(tracker_record), model.outputs(tracker_record));
-        let seen = at(outputs, "flow").map_or(0, |(_, seen)| seen);
-        let flow_side = (seen / 2).isqrt() as usize;
-        let flow = (2 * flow_side * flow_side) as u64;
-        if flow == 0 || flow != seen {
-            return Err(TrackerError::Flow { seen });
-        }
+        let flow = sizes.flow_values() as u64;
         let shares = (IDS * sizes.pixels()) as u64;
         let [embedding, keys] =
             [sizes.channels, sizes.keys].map(|channels| (sizes.tokens() * channels) as u64);
@@ -254,7 +241,6 @@ impl TrackerPrograms {
             identity: any(model.outputs(memory_record), "identity")?,
             shares: find(model.inputs(memory_record), "shares", shares)?,
             sizes,
-            flow_side,
             tracker_slots: Slots::find(model, tracker_record, "tracker")?,
             memory_slots: Slots::find(model, memory_record, "memory")?,
         };

@@ -19,10 +19,16 @@ impl Flow<'_> {
     /// Returns the flow at a pixel of a mask, in pixels: bilinear between the centres of cells.
     fn at(&self, pixel: [usize; 2], mask_side: usize) -> [f32; 2] {
         let scale = self.side as f32 / mask_side as f32;
-        let place = pixel.map(|at| ((at as f32 + 0.5) * scale - 0.5).max(0.0));
+        self.at_cells(pixel.map(|at| (at as f32 + 0.5) * scale - 0.5)).map(|cells| cells / scale)
+    }
+
+    /// Returns the flow at a position in cells, in cells: bilinear between their centres, and constant beyond the outermost ones.
+    pub fn at_cells(&self, at: [f32; 2]) -> [f32; 2] {
+        let last = self.side.saturating_sub(1) as f32;
+        let place = at.map(|at| at.clamp(0.0, last));
         [0, 1].map(|axis| {
             let plane = &self.values[axis * self.side * self.side..][..self.side * self.side];
-            bilinear(plane, self.side, place) / scale
+            bilinear(plane, self.side, place)
         })
     }
 }

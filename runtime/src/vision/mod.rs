@@ -6,7 +6,6 @@
 //! * [`amplitude`]: converts stored samples to the grey levels that the network was trained on.
 //! * [`sampler`]: the network's input, sampled from a frame through a table that is filled once per geometry.
 //! * [`mask`]: fields of mask logits: enlarging to the input grid, cropping.
-//! * [`reproject`]: a mask on the input grid of another geometry.
 //! * `rows`: the pixels of a mask, as bits of two rows at a time.
 //! * [`components`]: the connected components of a mask, and their holes.
 //! * [`boundary`]: the boundary loops of a component, with sub-pixel crossings.

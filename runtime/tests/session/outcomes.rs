@@ -592,7 +592,6 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
     // The tracker's programs, ports, banks and their slots.
     assert_eq!(renamed("tracker"), TrackerError::Program { name: "tracker" }.into());
     assert_eq!(renamed("memory"), TrackerError::Program { name: "memory" }.into());
-    assert_eq!(renamed("flow"), TrackerError::Flow { seen: 0 }.into());
     for (name, needed) in [
         ("known", 66),
         ("reference_key", 128),
@@ -603,6 +602,7 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
         ("logits", 704),
         ("key", 128),
         ("value", 1),
+        ("flow", 32),
         ("step", 32),
         ("identity", 1),
     ] {
@@ -626,7 +626,7 @@ fn a_model_that_is_not_for_sessions_is_refused_by_its_missing_part() {
     assert_eq!(none, SessionError::Conventions);
     // A file without the tracker's constants, and one with too few copies of a bank.
     let mut header = *disc_model().header();
-    (header.grid, header.embedding_channels, header.key_channels) = (0, 0, 0);
+    (header.grid, header.embedding_channels, header.key_channels, header.flow_side) = (0, 0, 0, 0);
     let without =
         crate::common::with_header(disc(), header, |kind| (kind == SectionKind::Tracking).then_some(&[]));
     assert_eq!(open_with(without.bytes(), every_frame()).unwrap_err(), TrackerError::Tracking.into());

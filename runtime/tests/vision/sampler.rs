@@ -591,7 +591,7 @@ fn a_kept_grid_keeps_places() {
         });
         let [a, b] = &images;
         let both = a.iter().zip(b).filter(|(a, b)| **a > 0.0 && **b > 0.0);
-        assert!(both.clone().count() > 1000);
+        assert!(both.clone().count() > 500, "{}", both.count());
         assert!(both.clone().all(|(a, b)| (a - b).abs() < 1.5 / 255.0));
     }
     let picture = envelope(4, 32, 32);

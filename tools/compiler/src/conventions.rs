@@ -95,6 +95,8 @@ pub struct Tracking {
     pub embedding_channels: u32,
     /// Channels of the tracker's key of each token.
     pub key_channels: u32,
+    /// Cells along a side of the tracker's flow.
+    pub flow_side: u32,
 }
 
 /// Name of the decoder's mask output.
@@ -173,6 +175,12 @@ impl Conventions {
             })
         };
         let (embedding_channels, key_channels) = (of("embedding")?, of("key")?);
+        // Two values for each cell.
+        let cells = channels(programs, "flow", 2).unwrap_or(0);
+        let flow_side = cells.isqrt();
+        if flow_side == 0 || flow_side * flow_side != cells {
+            return Err(problem("no output flow with two values for each cell of a square".to_owned()));
+        }
         let regression = |of: &Regression| confidence.record(of).map_err(problem);
         let Gate { lost_below, found_from, held_frames } = confidence.gate;
         let record = TrackingRecord {
@@ -191,7 +199,7 @@ impl Conventions {
                 regression(&confidence.absent)?,
             ],
         };
-        Ok(Some(Tracking { record, embedding_channels, key_channels }))
+        Ok(Some(Tracking { record, embedding_channels, key_channels, flow_side }))
     }
 }
 

@@ -122,9 +122,9 @@ pub fn write(contents: &Contents<'_>) -> Result<Written, CompileError> {
     header.op_count = tables.ops.len() as u32;
     (header.input_size, header.mask_size) = (contents.conventions.input_size, contents.conventions.mask_size);
     let tracking = contents.tracking.map(|tracking| tracking.record);
-    if let Some(Tracking { record, embedding_channels, key_channels }) = contents.tracking {
-        (header.grid, header.embedding_channels, header.key_channels) =
-            (record.grid, embedding_channels, key_channels);
+    if let Some(Tracking { record, embedding_channels, key_channels, flow_side }) = contents.tracking {
+        (header.grid, header.embedding_channels) = (record.grid, embedding_channels);
+        (header.key_channels, header.flow_side) = (key_channels, flow_side);
     }
     // Never written, so they take no memory. The weights follow, because they would be there twice otherwise.
     let zeros = vec![0; contents.weights.0.bytes];

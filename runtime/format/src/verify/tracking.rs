@@ -5,9 +5,9 @@ use crate::{INTERVAL_MAX, Model, ModelError, REGRESSION_MAX};
 pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     let wrong = |problem| Err(ModelError::Record { table: "tracking", index: 0, problem });
     let header = model.header;
-    let sizes = [header.grid, header.embedding_channels, header.key_channels];
+    let sizes = [header.grid, header.embedding_channels, header.key_channels, header.flow_side];
     let Some(tracking) = model.tracking else {
-        return if sizes == [0; 3] { Ok(()) } else { wrong("the header has a tracker's sizes without one") };
+        return if sizes == [0; 4] { Ok(()) } else { wrong("the header has a tracker's sizes without one") };
     };
     if sizes.contains(&0) || sizes[0] != tracking.grid {
         return wrong("its sizes differ from the header's");

@@ -425,9 +425,18 @@ fn tracking_comes_from_the_conventions() {
             .node("Conv", &["image", "w"], &["masks"], &[ints("pads", &[1; 4]), ints("strides", &[2, 2])])
             .node("Relu", &["masks"], &["embedding"], &[])
             .node("Sigmoid", &["masks"], &["key"], &[])
+            .indices("cells", &[4], &[1, 2, 8, 16])
+            .node("Reshape", &["masks", "cells"], &["folded"], &[])
+            .node(
+                "MaxPool",
+                &["folded"],
+                &["flow"],
+                &[ints("kernel_shape", &[1, 2]), ints("strides", &[1, 2])],
+            )
             .output("masks")
             .output("embedding")
-            .output("key");
+            .output("key")
+            .output("flow");
         let options = Options { conventions: Some(path.clone()), ..Options::default() };
         compile_graphs(&[graph.graph("decoder").unwrap()], &options)
     };
@@ -448,7 +457,8 @@ fn tracking_comes_from_the_conventions() {
     let file = AlignedBytes::new(&compile_with(&whole).unwrap().bytes);
     let model = Model::parse(file.bytes()).unwrap();
     let header = model.header();
-    assert_eq!((header.grid, header.embedding_channels, header.key_channels), (4, 16, 16));
+    let sizes = [header.grid, header.embedding_channels, header.key_channels, header.flow_side];
+    assert_eq!(sizes, [4, 16, 16, 8]);
     let t = *model.tracking().unwrap();
     assert_eq!((t.grid, t.kept_every, t.anchored_every, t.held_frames), (4, 4, 8, 7));
     assert_eq!(
