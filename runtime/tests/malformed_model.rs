@@ -691,8 +691,8 @@ fn an_invalid_tracker_is_refused() {
     }
     let (what, limit) = ("tokens along a side", 32);
     assert_eq!(header(|h| h.grid = 33), ModelError::Limit { what, seen: 33, limit });
-    let (what, limit) = ("cells of the flow along a side", 8);
-    assert_eq!(header(|h| h.flow_side = 9), ModelError::Limit { what, seen: 9, limit });
+    let (what, limit) = ("cells of the flow along a side", 512);
+    assert_eq!(header(|h| h.flow_side = 513), ModelError::Limit { what, seen: 513, limit });
     // Masks of 8 x 8 pixels and a grid of 3 tokens.
     let error = refusal(|file| {
         let header: &mut FileHeader = bytemuck::from_bytes_mut(&mut file[..size_of::<FileHeader>()]);

@@ -1,8 +1,8 @@
 //! The first page of a model file: header and section table.
 
 use crate::{
-    BANKS_MAX, CHANNELS_MAX, COPIES_MAX, FILE_VERSION, GRID_MAX, INPUT_SIZE_MAX, MEMORY_MAX, ModelError,
-    NameRef, OPS_MAX, TENSOR_ALIGN, codes,
+    BANKS_MAX, CHANNELS_MAX, COPIES_MAX, FILE_VERSION, FLOW_SIDE_MAX, GRID_MAX, INPUT_SIZE_MAX, MEMORY_MAX,
+    ModelError, NameRef, OPS_MAX, TENSOR_ALIGN, codes,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -173,7 +173,7 @@ fn check_limits(header: &FileHeader) -> Result<(), ModelError> {
         ("tokens along a side", header.grid, GRID_MAX),
         ("channels of the embedding", header.embedding_channels, CHANNELS_MAX),
         ("channels of a key", header.key_channels, CHANNELS_MAX),
-        ("cells of the flow along a side", header.flow_side, header.mask_size),
+        ("cells of the flow along a side", header.flow_side, FLOW_SIDE_MAX),
     ] {
         if seen > limit {
             return Err(ModelError::Limit { what, seen: seen.into(), limit: limit.into() });

@@ -56,6 +56,8 @@ pub const STD_RANGE: [f32; 2] = [1e-6, 1e6];
 /// Maximum number of tokens along a side of a tracker's frame: with 1024 tokens, the comparison of two frames takes the time of a
 /// network.
 pub const GRID_MAX: u32 = 32;
+/// Maximum number of cells along a side of a tracker's flow, of which a session keeps one for each kept frame.
+pub const FLOW_SIDE_MAX: u32 = 512;
 /// Maximum number of channels of a tracker's embedding or keys.
 pub const CHANNELS_MAX: u32 = 4096;
 /// Maximum interval of a tracker's memory, frames.

@@ -686,8 +686,9 @@ fn memory_follows_from_the_head_alone() {
         memory_required(&disc()[..4096], &config).unwrap().bytes
     };
     let state = disc_model().header().banks()[0].copy_bytes as usize;
-    // Besides a frame's features, its number, its geometry, and its grey levels at the resolution of masks are kept.
-    let grey = 4 * disc_model().header().mask_size.pow(2) as usize;
-    let kept = 8 * (state + grey);
+    // Besides a frame's features, its number, its geometry, its grey levels at the resolution of masks, and its motion are kept.
+    let header = disc_model().header();
+    let (grey, motion) = (4 * header.mask_size.pow(2) as usize, 8 * header.flow_side.pow(2) as usize);
+    let kept = 8 * (state + grey + motion);
     assert!((kept..kept + 8 * 256 + 64).contains(&(with(9) - with(1))), "{}", with(9) - with(1));
 }
