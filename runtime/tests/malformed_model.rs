@@ -703,7 +703,7 @@ fn an_invalid_tracker_is_refused() {
     // Without the record, and with half of it.
     let record = section_record(disc(), SectionKind::Tracking);
     let record = &disc()[record.offset as usize..][..record.bytes as usize];
-    let with_record = |bytes: &'static [u8]| {
+    let with_record = |bytes: &[u8]| {
         let file = common::with_sections(disc(), |kind| (kind == SectionKind::Tracking).then_some(bytes));
         Model::parse(file.bytes()).map(|_| ()).unwrap_err()
     };
@@ -713,7 +713,7 @@ fn an_invalid_tracker_is_refused() {
         (record[..record.len() / 2].to_vec(), "is not a whole number of records"),
         ([record, record].concat(), "holds more than one record"),
     ] {
-        assert_eq!(with_record(bytes.leak()), ModelError::Section { index, problem });
+        assert_eq!(with_record(&bytes), ModelError::Section { index, problem });
     }
 }
 
