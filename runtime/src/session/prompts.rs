@@ -98,7 +98,7 @@ pub(super) fn target(
         if !is_in_field || now.is_frozen {
             return Err(PromptOutcome::OutsideField);
         }
-        let made_ns = t_acq_ns.wrapping_add_signed(-served.offset_ns);
+        let made_ns = t_acq_ns.wrapping_sub(served.offset_ns as u64);
         return Ok(Target::LeaveGrid { on_plane: on_plane(&scene, prompt), made_ns });
     };
     let place = match (known, pointed) {
@@ -140,19 +140,19 @@ impl Situation<'_> {
         if after.seq == seq {
             return on_after(0);
         }
+        // The time of the prompt's frame, by its number: as a share of the way, since the frame before, and until the one after.
         let between = |before: &FrameTime| {
             let span_ns = after.t_acq_ns.saturating_sub(before.t_acq_ns) as f64;
-            // The time of the prompt's frame, by its number.
             let share = (seq - before.seq) as f64 / (after.seq - before.seq) as f64;
-            ((span_ns * share) as i64, (span_ns * (1.0 - share)) as i64)
+            (share, (span_ns * share) as i64, (span_ns * (1.0 - share)) as i64)
         };
         let before = recent().filter(|(kept, _)| kept.seq < seq).max_by_key(|(kept, _)| kept.seq);
         if let Some((before, slot)) = before {
-            let (since_ns, until_ns) = between(&FrameTime { seq: before.seq, t_acq_ns: before.t_acq_ns });
+            let before_time = FrameTime { seq: before.seq, t_acq_ns: before.t_acq_ns };
+            let (share, since_ns, until_ns) = between(&before_time);
             // A frame without features may be the first one of another geometry.
             let is_same = before.scene.map(|scene| scene.geometry) == after.scene.map(|scene| scene.geometry);
             let is_nearer = is_same && since_ns < until_ns;
-            let share = since_ns as f64 / (since_ns + until_ns).max(1) as f64;
             let between = Some(Between { before: slot, after: slot_after, share: share as f32 });
             let (slot, offset_ns) = if is_nearer { (slot, -since_ns) } else { (slot_after, until_ns) };
             return Ok(Some(Served { slot, offset_ns, between }));
@@ -161,7 +161,7 @@ impl Situation<'_> {
         match self.last_gone {
             None => on_after(0),
             Some(gone) if gone.seq < seq => match between(&gone) {
-                (since_ns, until_ns) if until_ns <= since_ns => on_after(until_ns),
+                (_, since_ns, until_ns) if until_ns <= since_ns => on_after(until_ns),
                 _ => Err(PromptOutcome::TooOld),
             },
             Some(_) => Err(PromptOutcome::TooOld),

@@ -560,7 +560,7 @@ impl<'m> Follower<'m> {
                     let moved = placement.moved(self.looks.get(look(REFERENCE, place)).figures);
                     self.looks.set_figures(look(REFERENCE, place), moved);
                 }
-                true
+                !learnt.is_empty()
             }
             Kind::Refer => {
                 state.memory = Memory::of_reference(&frame, learnt);
