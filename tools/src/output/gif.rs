@@ -123,7 +123,7 @@ impl Palette {
     fn new() -> Self {
         let mut colours: Vec<Colour> =
             (0..GREYS).map(|level| [(level * 255 / (GREYS - 1)) as u8; 3]).collect();
-        for state in [State::Fresh, State::Tracked, State::Attention, State::Lost] {
+        for state in [State::Fresh, State::Tracked, State::Attention, State::Absent, State::Lost] {
             let colour = state_colour(state);
             let mut blend = |opacity: f32, greys: u8| {
                 for grey in 0..greys {
@@ -217,7 +217,9 @@ mod tests {
     fn every_state_has_its_own_colour() {
         let mut palette = Palette::new();
         assert!(palette.colours.len() < 256);
-        for state in [State::Fresh, State::Tracked, State::Attention, State::Stale, State::Lost] {
+        for state in
+            [State::Fresh, State::Tracked, State::Attention, State::Absent, State::Stale, State::Lost]
+        {
             let index = palette.index(state_colour(state));
             let shown = palette.colours[usize::from(index)];
             let worst = shown.iter().zip(state_colour(state)).map(|(a, b)| a.abs_diff(b)).max().unwrap();
