@@ -140,7 +140,7 @@ event_kinds! {
     PromptAnswered = 10, Info, "prompt {value} has outcome {detail}", detail, value;
     /// An object was lost; detail: its number.
     ObjectLost = 11, Warning, "object {detail} is lost", detail;
-    /// An object was reprojected into another geometry; detail: its number.
+    /// An object keeps its millimetres in another geometry; detail: its number.
     ObjectReprojected = 12, Info, "object {detail} is reprojected into the new geometry", detail;
     /// An overlay was later than its budget; value: by how many nanoseconds.
     DeadlineMissed = 13, Warning, "overlay later than its budget by {value} ns", value;

@@ -228,7 +228,7 @@ pub(super) struct Buffers<'m> {
     pub grey: &'m mut [f32],
     /// The tracker's motion since the anchor on each kept frame.
     pub flows: &'m mut [f32],
-    /// The mask that is being enlarged to the input grid or reprojected.
+    /// The mask that is being enlarged to the input grid, or that a prompt gave.
     pub field: &'m mut [f32],
     pub labels: &'m mut [i32],
     pub points: &'m mut [Vertex],

@@ -137,14 +137,9 @@ enum Kind {
 }
 
 impl Kind {
-    /// Whether masks are judged. Otherwise they are right: the user drew them.
+    /// Whether the tracker finds the masks, and they are judged. Otherwise they are given, and right: the user drew them.
     fn is_judged(self) -> bool {
         matches!(self, Self::Follow | Self::Search | Self::Rescale)
-    }
-
-    /// Whether masks are given; otherwise the tracker finds them.
-    fn is_given(self) -> bool {
-        !self.is_judged()
     }
 }
 
@@ -377,8 +372,8 @@ impl<'m> Follower<'m> {
         }
     }
 
-    /// Returns whether an object that the user draws on an earlier frame can have its reference there. It always can on the last
-    /// frame, unless an object is lost for each reference.
+    /// Returns whether there is a memory for the reference of an object that the user draws. On the last frame there is one, unless
+    /// each holds the reference of an object that is lost.
     pub fn has_room(&self, drawn: &Drawn) -> bool {
         let Some(state) = self.state.filter(|state| !state.followed.is_empty()) else { return true };
         if !drawn.is_last {
@@ -504,11 +499,6 @@ impl<'m> Follower<'m> {
             state.gate.find(place);
             state.memory.forget(place);
         }
-    }
-
-    /// Abandons the frame in work.
-    pub fn abandon(&mut self) {
-        self.work = None;
     }
 
     /// Works on the frame until it is done or `go_on` returns false. `grey`: its grey levels at the masks' resolution, 0 to 1.
@@ -688,10 +678,10 @@ impl<'m> Follower<'m> {
             }
             Step::Masks { pixel } => {
                 let end = (pixel + PIXELS_AT_ONCE).min(pixels);
-                if work.kind.is_given() {
-                    self.take_given(work, pixel..end)?;
-                } else {
+                if work.kind.is_judged() {
                     self.take_logits(executor, work, pixel..end)?;
+                } else {
+                    self.take_given(work, pixel..end)?;
                 }
                 if end < pixels { Step::Masks { pixel: end } } else { work.redraw_from(0) }
             }

@@ -1,5 +1,5 @@
-//! The geometry changes during a scan: no frame waits for a sampling table, and objects are reprojected in millimetres
-//! or marked lost.
+//! The geometry changes during a scan: no frame waits for a sampling table, and objects keep their millimetres,
+//! or are searched for.
 
 use crate::common::{
     FIELD_MM, Memory, boxed, click, distance, every_frame, frame, on_display, only, picture, state,

@@ -1,4 +1,4 @@
-//! Input grid, mask enlargement, reprojection and display: each map against its definition, and against its inverse.
+//! Input grid, mask enlargement and display: each map against its definition, and against its inverse.
 
 use crate::boundaries::{find_component, follow_boundary};
 use proptest::prelude::*;
