@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use sonotrace::hal::frame::FRAME_FIELDS;
+use sonotrace::hal::overlay::{RUNGS, Rung};
 use sonotrace::session::{self as runtime, DropReason};
 
 /// Totals since a session was opened, all as of the last step. Frames committed = `overlays` + all `dropped_` + frames that
@@ -28,7 +29,7 @@ pub struct BridgeCounters {
     pub deadline_misses: u64,
     /// Part of `overlays`: those that repeat contours of an earlier frame, marked stale.
     pub repeats: u64,
-    /// Further overlays of a frozen frame.
+    /// Further overlays of a frame that has one.
     pub updates: u64,
     /// Frames that never arrived: gaps in the sequence numbers.
     pub frames_missing: u64,
@@ -56,6 +57,10 @@ pub struct BridgeCounters {
     pub malformed_by_field: [u64; FRAME_FIELDS],
     /// Replies to prompts that no fetched overlay had when the session was closed; 0 until then.
     pub answers_undelivered: u64,
+    /// `overlays` by how much was computed for them: index `SONOTRACE_RUNG_`.
+    pub overlays_by_rung: [u64; RUNGS],
+    /// Frames with an overlay whose own contours were given up: a newer frame has another geometry, or is far newer.
+    pub frames_abandoned: u64,
 }
 
 impl BridgeCounters {
@@ -70,7 +75,7 @@ impl BridgeCounters {
             dropped_shut_down: counters.dropped(DropReason::ShutDown),
             overlays_unfetched: counters.overlays_unfetched,
             deadline_misses: counters.deadline_misses,
-            repeats: counters.repeats,
+            repeats: counters.rungs[Rung::Spread as usize] + counters.rungs[Rung::Repeat as usize],
             updates: counters.updates,
             frames_missing: counters.frames_missing,
             restarts: counters.restarts,
@@ -85,6 +90,8 @@ impl BridgeCounters {
             frames_refused: 0,
             malformed_by_field: counters.malformed,
             answers_undelivered: counters.answers_undelivered,
+            overlays_by_rung: counters.rungs,
+            frames_abandoned: counters.abandoned,
         }
     }
 }

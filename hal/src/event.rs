@@ -151,6 +151,8 @@ event_kinds! {
     /// A value that the networks computed is infinite or NaN, so that nothing is shown of it; detail: the object's number, 0 for
     /// the features of the frame, on which no object is found.
     NotFinite = 16, Warning, "computed values are not finite (object {detail}, 0 for all): nothing is shown of them", detail;
+    /// A frame with an overlay was not computed to its end: its contours would have been useless.
+    FrameAbandoned = 17, Warning, "its contours were given up: a newer frame has another geometry, or is far newer";
 }
 
 fn write_drop(out: &mut fmt::Formatter<'_>, reason: u32, field: u64) -> fmt::Result {

@@ -79,21 +79,44 @@ impl State {
     }
 }
 
-/// How much was computed for a frame; 0 is the most.
+/// How much was computed for an overlay; 0 is the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Rung {
-    /// The encoder, the tracker, and the decoder for as many objects as are checked on a frame.
+    /// The encoder, the tracker, and the decoder for as many objects as are checked on a frame and as there was time for.
     Full = 0,
+    /// The encoder and the tracker: there was no time to check an object.
+    Tracked = 1,
+    /// The frame takes longer than its budget: this overlay repeats the last contours, marked stale. Its own come with a later overlay.
+    Spread = 2,
     /// No computation: the last contours are repeated, marked stale.
     Repeat = 3,
 }
 
+/// Number of rungs.
+pub const RUNGS: usize = Rung::Repeat as usize + 1;
+/// Names of the rungs, by wire value.
+pub const RUNG_NAMES: [&str; RUNGS] =
+    [Rung::Full.name(), Rung::Tracked.name(), Rung::Spread.name(), Rung::Repeat.name()];
+
 impl Rung {
+    /// The rung with a wire value.
+    pub const fn from_wire(value: u32) -> Option<Self> {
+        Some(match value {
+            0 => Self::Full,
+            1 => Self::Tracked,
+            2 => Self::Spread,
+            3 => Self::Repeat,
+            _ => return None,
+        })
+    }
+
     /// Its name in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Tracked => "tracked",
+            Self::Spread => "spread",
             Self::Repeat => "repeat",
         }
     }
@@ -101,7 +124,8 @@ impl Rung {
 
 /// Bits of [`Overlay::flags`].
 pub mod overlay_flags {
-    /// A further overlay of a frozen frame, after prompts changed its contours. Counted separately.
+    /// A further overlay of a frame that has one: newer contours are there. Those of a frame that took longer than its budget are
+    /// done, or prompts changed those of a frozen one. Counted separately.
     pub const UPDATE: u32 = 1 << 0;
     /// Frames are missing before this one, by its sequence number or by its own flag.
     pub const GAP_BEFORE: u32 = 1 << 1;
@@ -258,7 +282,7 @@ pub struct Overlay {
     /// Acquisition time of the frame, on its own clock.
     pub t_acq_ns: u64,
     /// Time from the commit of the frame to the commit of this overlay. Of a further overlay of a frozen frame, from the step
-    /// that began it.
+    /// that served its prompts.
     pub latency_ns: u64,
     /// Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
     /// `latency_ns` if they were computed on this frame and it is not frozen.

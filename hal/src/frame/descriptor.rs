@@ -150,7 +150,8 @@ pub struct FrameDescriptor {
     pub seq: u64,
     /// When the frame was acquired, on the clock `clock_id`.
     pub t_acq_ns: u64,
-    /// When it was queued in the ring, on the runtime's clock.
+    /// When it was queued in the ring, on the runtime's clock: its latency and its budget count from then. 0 if that is not known;
+    /// they count from the time when the session takes it then.
     pub t_enqueue_ns: u64,
     /// The clock of `t_acq_ns`; 0 is the runtime's own.
     pub clock_id: u32,

@@ -81,6 +81,9 @@ class Following:
         self._odds: Tensor
         self._is_reference: bool
         """Whether no frame was followed since the reference of all objects."""
+        self._elsewhere: Tensor
+        """[batch, 11] bool: objects that were drawn on an earlier frame since the current one: where they are on this one is not
+        known."""
 
     def start(self, features: Features, grey: Tensor, odds: Tensor, present: Tensor) -> None:
         """Sets the reference.
@@ -103,6 +106,7 @@ class Following:
         evidence = evidence_of(self._before, self._before, self._before, odds, odds, drawn)
         self._checked = {name: evidence[name] for name in CHECKED}
         self._odds, self._is_reference = odds, True
+        self._elsewhere = torch.zeros_like(present, dtype=torch.bool)
 
     def advance(self, features: Features, grey: Tensor) -> Followed:
         """Follows the objects to the next frame, and remembers those that the gate lets through."""
@@ -130,6 +134,7 @@ class Following:
         evidence |= self._checked
         evidence["age"] = self._age.clamp(max=AGE_MAX)
         self._before, self._is_reference = now, False
+        self._elsewhere = torch.zeros_like(chosen)
         return Found(self._odds, evidence)
 
     def remember(self, is_trusted: Tensor) -> None:
@@ -140,7 +145,7 @@ class Following:
         """Replaces the current frame's masks by `odds`, of which the user corrected those of some `objects`, [batch, 11]
         bool: these are found, whatever the gate said."""
         self.gate.find(objects)
-        self.tracking.correct(features, shares_from(odds), self.gate.is_found)
+        self._correct(features, odds, objects, None)
         mask = torch.where(objects[..., None, None], odds > 0, self._before.mask)
         self._before = self._before._replace(mask=mask, area=mask.float().sum((2, 3)))
 
@@ -153,7 +158,7 @@ class Following:
             self.start(features, grey, odds, present)
             return
         self._follow(present, objects)
-        self.tracking.correct(features, shares_from(odds), self.gate.is_found, objects)
+        self._correct(features, odds, objects, objects)
         looks = self._look(features, grey, odds, objects)
         self._before, self._odds = with_objects(self._before, looks, objects), odds
         # Also of objects whose reference the frame has taken over.
@@ -174,12 +179,14 @@ class Following:
         looks = self._look(features, grey, odds, objects)
         self._before, self._is_reference = with_objects(self._before, looks, objects), False
         self._references.append((objects, looks))
+        self._elsewhere = self._elsewhere | objects
 
     def remove(self, objects: Tensor) -> None:
         """Forgets objects, [batch, 11] bool."""
         self.gate.find(objects)
         self.gate.is_followed = self.gate.is_followed & ~objects
         self.gate.is_found = self.gate.is_found & ~objects
+        self._elsewhere = self._elsewhere & ~objects
         self.tracking.remove(objects)
 
     def _follow(self, present: Tensor, objects: Tensor) -> None:
@@ -187,6 +194,13 @@ class Following:
         self.tracking.present = present
         self.gate.is_followed = self.gate.is_followed | objects
         self.gate.find(objects)
+
+    def _correct(self, features: Features, odds: Tensor, objects: Tensor, new: Tensor | None) -> None:
+        """Remembers the current frame anew with the objects that are known to be on it, [batch, 11] bool: those that the user
+        drew, and others that are found."""
+        self._elsewhere = self._elsewhere & ~objects
+        odds = torch.where(self._elsewhere[..., None, None], NEVER, odds)
+        self.tracking.correct(features, shares_from(odds), self.gate.is_found & ~self._elsewhere, new)
 
     def _look(self, features: Features, grey: Tensor, odds: Tensor, objects: Tensor) -> Looks:
         """How objects, [batch, 11] bool, look that the user drew; they are checked."""

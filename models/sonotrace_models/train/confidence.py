@@ -100,6 +100,14 @@ class Watched(NamedTuple):
     """[frame, object]"""
 
 
+def may_be_learnt(
+    dice: npt.NDArray[np.float64], visibility: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Whether masks are good enough to be learnt from: a Dice of at least 0.80 (NaN where the object is absent), and half of the
+    object shows."""
+    return (dice >= TRUSTED_DICE) & (visibility >= SEEN_SHARE)
+
+
 class Seen(NamedTuple):
     """Masks that were followed."""
 
@@ -129,8 +137,8 @@ class Seen(NamedTuple):
 
     @property
     def is_trusted(self) -> npt.NDArray[np.bool_]:
-        """[mask]: Dice of at least 0.80, and half of the object shows."""
-        return self.is_judged & (self.dice >= TRUSTED_DICE)
+        """[mask]"""
+        return may_be_learnt(self.dice, self.visibility)
 
     @property
     def is_wrong(self) -> npt.NDArray[np.bool_]:
@@ -207,7 +215,7 @@ def _followed(
         for number, logits in enumerate(objects_of(found.odds, present)):
             is_there = truth[number].sum() >= VISIBLE_PX
             overlap = dice(on_grid(logits), truth[number]) if is_there else float("nan")
-            is_good = overlap >= TRUSTED_DICE and shown[number] >= SEEN_SHARE
+            is_good = bool(may_be_learnt(np.array(overlap), np.array(shown[number])))
             is_mistaken = at % 3 == 1 and numbers.random() < GATE_MISTAKES
             trusted[0, number + 1] = at % 3 == 2 or is_good != is_mistaken
             absent_frames[number] = 0 if is_there else absent_frames[number] + 1

@@ -2,6 +2,7 @@
 
 use crate::hal::event::{DROP_REASONS, DropReason};
 use crate::hal::frame::{FRAME_FIELDS, FrameField};
+use crate::hal::overlay::RUNGS;
 
 /// Totals since the session was opened. Invariant: committed frames = `overlays` + all `drops` + frames in the ring or
 /// being processed.
@@ -15,10 +16,12 @@ pub struct Counters {
     pub overlays_unfetched: u64,
     /// Overlays that were later than the budget.
     pub deadline_misses: u64,
-    /// Overlays, included in `overlays`, that repeat contours of an earlier frame because the sampling table of a new
-    /// geometry was incomplete.
-    pub repeats: u64,
-    /// Further overlays of a frozen frame, for prompts on it; not included in `overlays`.
+    /// Overlays by [`Rung`](crate::hal::overlay::Rung): how much was computed for them.
+    pub rungs: [u64; RUNGS],
+    /// Frames with an overlay whose own contours were given up, because a newer frame has another geometry or they came far too late.
+    pub abandoned: u64,
+    /// Further overlays of a frame that has one: of a frozen one, for prompts on it, or with contours that were not there in time.
+    /// Not included in `overlays`.
     pub updates: u64,
     /// Gaps in the sequence numbers: frames lost or late. Dropped frames are not counted. (A frame that the ring evicts
     /// during a concurrent push may be counted.) Saturates.

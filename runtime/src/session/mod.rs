@@ -9,8 +9,11 @@
 //! prompt's frame is an earlier one, else afterwards.
 //!
 //! * `config`: settings, and the memory that they need.
-//! * `advance`: the state machine, the only place where a session's fields change; `slice`: the time limit of a call.
-//! * `work`: the frame that is processed; `stream`: the order of frames; `tables`: the sampling tables of two geometries.
+//! * `advance`: the state machine; `slice`: the time limit of a call. Its stages: `intake` takes frames, `serving` serves prompts,
+//!   `following` follows the objects, `drawing` draws their contours, `publishing` commits overlays in time. Only these change a
+//!   session's fields.
+//! * `work`: the frame that is processed; `costs`: what its parts cost; `stream`: the order of frames; `tables`: the sampling tables
+//!   of two geometries.
 //! * `prompts`: resolves the user's prompts; `motion`: moves them from frames that were not computed; `programs`: the networks and
 //!   their inputs.
 //! * `objects`: tracked objects and their contours; `standing`: their states, with hysteresis; `reproject`: the change to another
@@ -19,14 +22,20 @@
 
 mod advance;
 mod config;
+mod costs;
 mod counters;
+mod drawing;
+mod following;
+mod intake;
 mod motion;
 mod objects;
 mod overlay;
 mod programs;
 mod prompts;
+mod publishing;
 mod reproject;
 mod rules;
+mod serving;
 mod slice;
 mod standing;
 mod stream;
@@ -43,7 +52,7 @@ pub use crate::hal::event::{DROP_REASONS, DropReason};
 
 use crate::exec::{ExecError, Executor, Helper, MemoryRequired};
 use crate::float_environment::DefaultEnvironment;
-use crate::format::{Model, ModelError};
+use crate::format::{Model, ModelError, PROGRAMS_MAX};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
 use crate::hal::event::{Event, EventKind};
@@ -55,6 +64,7 @@ use crate::tracking::programs::{TrackerError, TrackerPrograms};
 use crate::vision::Normalisation;
 use advance::Stage;
 use config::{Buffers, SessionLayout};
+use costs::{Costs, Part};
 use motion::Anchored;
 use objects::{Object, Scene};
 use prompts::FrameTime;
@@ -213,16 +223,23 @@ pub struct Session<'m, C: Clock> {
     /// Replies that no overlay has delivered yet: new ones, and those of an overlay that was evicted unread. Both are at
     /// most as many as an overlay has room for.
     answers: heapless::Vec<PromptAnswer, { 2 * ANSWERS_MAX }>,
+    /// Of these, the last ones, which wait for contours in work.
+    answers_held: usize,
     /// The objects, `OBJECTS_MAX` of them. In the region: they are too large for the stack of the thread that opens or
     /// closes a session.
     objects: &'m mut [Object],
     /// By feature slot: `kept_frames`, and one for the tracker's anchor; in the region like the objects.
     kept: &'m mut [KeptFeatures],
     stage: Stage,
+    /// A frame in work that has its overlay, while a newer one gets its own.
+    set_aside: Option<Stage>,
+    costs: Costs,
     stream: Stream,
     frozen: Frozen,
     /// The last frame that was fully processed.
     shown: Option<Work>,
+    /// The newest frame with an overlay of the stream.
+    newest: Option<Work>,
     frames_processed: u64,
     /// The ring's count of evicted frames at the last read.
     evicted: u32,
@@ -238,11 +255,25 @@ pub struct Session<'m, C: Clock> {
     required: MemoryRequired,
 }
 
-/// Runs the self-test in the default floating-point environment, as a poll runs.
-fn self_test(executor: &mut Executor<'_>) -> Result<(), SessionError> {
+/// Runs the self-test in the default floating-point environment, as a poll runs, and measures what a frame will cost.
+fn self_test(
+    executor: &mut Executor<'_>,
+    programs: &Programs,
+    tracker: &TrackerPrograms,
+    clock: &impl Clock,
+) -> Result<Costs, SessionError> {
     let _environment = DefaultEnvironment::enter();
-    executor.self_test()?;
-    Ok(())
+    let mut times_ns = [0; PROGRAMS_MAX as usize];
+    executor.self_test_timed(&|| clock.now_ns(), &mut times_ns)?;
+    let [encode, decode, track, remember] =
+        [programs.encoder, programs.decoder, tracker.tracker, tracker.memory]
+            .map(|program| times_ns[program]);
+    let mut costs = Costs::default();
+    costs.measured(Part::Encode, encode);
+    costs.measured(Part::Track, track.saturating_add(remember));
+    costs.measured(Part::Check, decode);
+    costs.measured(Part::Prompt, decode.saturating_add(remember));
+    Ok(costs)
 }
 
 impl<'m, C: Clock> Session<'m, C> {
@@ -268,7 +299,7 @@ impl<'m, C: Clock> Session<'m, C> {
         let tracker = TrackerPrograms::find(&model)?;
         let rules = *model.tracking().ok_or(TrackerError::Tracking)?;
         let mut executor = Executor::new(model, config.executor(), memory)?;
-        self_test(&mut executor)?;
+        let costs = self_test(&mut executor, &programs, &tracker, &clock)?;
         let conventions = model.conventions();
         let follower = Follower::new(
             tracker,
@@ -303,12 +334,16 @@ impl<'m, C: Clock> Session<'m, C> {
             ports,
             prompts: heapless::Deque::new(),
             answers: heapless::Vec::new(),
+            answers_held: 0,
             objects,
             kept,
             stage: Stage::Idle,
+            set_aside: None,
+            costs,
             stream: Stream::default(),
             frozen: Frozen::default(),
             shown: None,
+            newest: None,
             frames_processed: 0,
             evicted,
             unseen_since_last: 0,

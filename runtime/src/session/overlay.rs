@@ -7,9 +7,9 @@ use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{ANSWERS_MAX, Overlay, OverlayObject, PromptAnswer, Rung, State, valid};
 use crate::vision::DisplayRaster;
 
-/// Geometry and display of a frame on which contours are repeated.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RepeatTarget {
+/// Geometry and display of a frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Target {
     pub geometry: Geometry,
     pub display: DisplayRaster,
 }
@@ -23,27 +23,28 @@ pub(super) struct Times {
     pub latency_ns: u64,
 }
 
-/// Writes an overlay of the current frame, with the objects' contours on it, or with contours repeated on `repeat`.
+/// Writes an overlay of a frame, with the objects' contours on it, or with repeated ones of an earlier frame.
 pub(super) fn write(
     overlay: &mut Overlay,
     work: &Work,
     times: &Times,
     objects: &[Object],
-    repeat: Option<&RepeatTarget>,
+    rung: Rung,
+    is_repeated: bool,
 ) {
     overlay.clear();
     overlay.seq = work.seq;
     overlay.t_acq_ns = work.t_acq_ns;
     (overlay.latency_ns, overlay.age_ns) = (times.latency_ns, times.age_ns);
     overlay.stage_ns = work.stage_ns;
-    overlay.rung = if repeat.is_some() { Rung::Repeat } else { Rung::Full } as u32;
+    overlay.rung = rung as u32;
     overlay.geometry_epoch = work.geometry_epoch;
     overlay.flags = work.flags;
     let followed = objects.iter().filter(|object| object.id != 0 && object.shown.id != 0);
     for (to, object) in overlay.objects.iter_mut().zip(followed) {
         *to = object.shown;
-        if let Some(repeat) = repeat {
-            repeat.mark_stale(object, to);
+        if is_repeated {
+            work.target.mark_stale(object, to);
         }
         overlay.object_count += 1;
         // States are ordered from best to worst.
@@ -59,7 +60,7 @@ pub(super) fn add_answers(overlay: &mut Overlay, answers: &[PromptAnswer]) -> us
     added
 }
 
-impl RepeatTarget {
+impl Target {
     /// Marks `shown`, a copy of the object's overlay entry, as stale and draws it at its position on this display;
     /// marks it as lost if that position is not known. The object itself does not change: it belongs to the last
     /// processed frame.

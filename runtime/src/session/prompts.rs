@@ -61,6 +61,8 @@ pub(super) struct Situation<'a> {
     /// The last computed frame before them; `None` if they are all of the stream.
     pub last_gone: Option<FrameTime>,
     pub objects: &'a [Object],
+    /// The newest frame with an overlay: it may be newer than the current one.
+    pub newest: Option<FrameTime>,
     /// Largest sequence number that was seen.
     pub newest_seq: u64,
     /// Whether newer frames wait.
@@ -112,6 +114,15 @@ pub(super) fn target(
 }
 
 impl Situation<'_> {
+    /// Returns the time of the current frame minus that of a newer one, by its number; 0 if its time is not known.
+    fn before_ns(&self, seq: u64) -> i64 {
+        let now = FrameTime { seq: self.work.seq, t_acq_ns: self.work.t_acq_ns };
+        match self.newest.filter(|newest| newest.seq >= seq) {
+            Some(newest) => -(libm::round(between(&now, &newest, seq) * span_ns(&now, &newest)) as i64),
+            None => 0,
+        }
+    }
+
     /// Returns the frame on which a prompt on frame `seq` is served: that frame (0 means the current one), or, if it was not
     /// computed, the nearest one that was; `None` if a nearer one is still to come.
     ///
@@ -127,8 +138,8 @@ impl Situation<'_> {
             return match (seq <= self.newest_seq, self.has_more) {
                 (false, false) => Err(PromptOutcome::FutureFrame),
                 (_, true) if !self.is_frozen => Ok(None),
-                // It was dropped, or the image is frozen on an earlier one.
-                _ => Ok(Some(current)),
+                // It was not computed, or the image is frozen on an earlier one.
+                _ => Ok(Some(Served::on(self.work.slot, self.before_ns(seq)))),
             };
         }
         let is_recent = |kept: &KeptFeatures| kept.frame + self.kept_frames > self.work.frame;
@@ -141,10 +152,10 @@ impl Situation<'_> {
             return on_after(0);
         }
         // The time of the prompt's frame, by its number: as a share of the way, since the frame before, and until the one after.
+        let after_time = FrameTime { seq: after.seq, t_acq_ns: after.t_acq_ns };
         let between = |before: &FrameTime| {
-            let span_ns = after.t_acq_ns.saturating_sub(before.t_acq_ns) as f64;
-            let share = (seq - before.seq) as f64 / (after.seq - before.seq) as f64;
-            (share, (span_ns * share) as i64, (span_ns * (1.0 - share)) as i64)
+            let (share, span_ns) = (between(before, &after_time, seq), span_ns(before, &after_time));
+            (share, libm::round(span_ns * share) as i64, libm::round(span_ns * (1.0 - share)) as i64)
         };
         let before = recent().filter(|(kept, _)| kept.seq < seq).max_by_key(|(kept, _)| kept.seq);
         if let Some((before, slot)) = before {
@@ -167,6 +178,16 @@ impl Situation<'_> {
             Some(_) => Err(PromptOutcome::TooOld),
         }
     }
+}
+
+/// Returns where frame `seq` lies between two others, by its number: 0 to 1.
+fn between(before: &FrameTime, after: &FrameTime, seq: u64) -> f64 {
+    (seq - before.seq) as f64 / (after.seq - before.seq) as f64
+}
+
+/// Returns the time from one frame to another; 0 if the clock went back.
+fn span_ns(before: &FrameTime, after: &FrameTime) -> f64 {
+    after.t_acq_ns.saturating_sub(before.t_acq_ns) as f64
 }
 
 /// The click or box of a prompt, in grid pixels.

@@ -23,6 +23,11 @@ impl Slice {
         Self { end_ns, now_ns, still_pieces: 0, is_first: true, is_over: false }
     }
 
+    /// Ends the slice by a time, if that is earlier.
+    pub fn end_by(&mut self, end_ns: u64) {
+        self.end_ns = self.end_ns.min(end_ns);
+    }
+
     /// Returns whether another piece of work may start: always for the first one, so that every slice makes progress,
     /// then until the slice ends.
     pub fn go_on(&mut self, clock: &impl Clock) -> bool {

@@ -57,7 +57,7 @@ pub struct Outcome {
 pub enum Following {
     /// The frame is done: accept or abandon it.
     Done,
-    /// The slice is over.
+    /// The slice is over, or another part of the work begins ([`Follower::is_checking`]): call again.
     Paused,
     /// A value is not finite: the frame must be abandoned.
     NotFinite,
@@ -81,6 +81,8 @@ struct State {
     is_last_intact: bool,
     /// Whether the last frame is the reference of all objects: none was followed since.
     is_reference: bool,
+    /// Objects that were drawn on an earlier frame since the last one was accepted: where they are on that one is not known.
+    elsewhere: Objects,
     /// Number of the anchor.
     anchor: u32,
 }
@@ -338,6 +340,16 @@ impl<'m> Follower<'m> {
         }
     }
 
+    /// Sets how many objects the segmenter redraws on each frame, from the next one on.
+    pub fn set_checks_a_frame(&mut self, checks_a_frame: usize) {
+        self.checks_a_frame = checks_a_frame;
+    }
+
+    /// Returns whether the segmenter redraws an object of the frame in work.
+    pub fn is_checking(&self) -> bool {
+        self.work.is_some_and(|work| matches!(work.step, Step::Redraw { .. }))
+    }
+
     /// Returns the objects that are followed.
     pub fn followed(&self) -> Objects {
         self.state.map_or(Objects::default(), |state| state.followed)
@@ -379,7 +391,7 @@ impl<'m> Follower<'m> {
         if !drawn.is_last {
             return state.memory.room_for(Objects::default().with(drawn.place)).is_some();
         }
-        let objects = state.gate.found(state.followed).with(drawn.place);
+        let objects = state.gate.found(state.followed).without_all(state.elsewhere).with(drawn.place);
         !drawn.is_new || state.is_reference || state.memory.room_to_correct(objects).is_some()
     }
 
@@ -415,8 +427,15 @@ impl<'m> Follower<'m> {
             self.state.as_mut().into_iter().for_each(|state| state.is_last_intact = false);
         }
         let (sharing, learnt) = match is_last {
-            true => (state.followed, state.gate.found(state.followed)),
-            false => (one, one),
+            true => {
+                state.elsewhere = state.elsewhere.without(place);
+                let here = state.followed.without_all(state.elsewhere);
+                (here, state.gate.found(here))
+            }
+            false => {
+                state.elsewhere = state.elsewhere.with(place);
+                (one, one)
+            }
         };
         let chosen = if is_new || !is_last { one } else { Objects::default() };
         let step = if is_there { Step::Look } else { Step::Track };
@@ -497,6 +516,7 @@ impl<'m> Follower<'m> {
         if let Some(state) = &mut self.state {
             state.followed = state.followed.without(place);
             state.gate.find(place);
+            state.elsewhere = state.elsewhere.without(place);
             state.memory.forget(place);
         }
     }
@@ -514,12 +534,13 @@ impl<'m> Follower<'m> {
             if matches!(work.step, Step::Done) {
                 break Following::Done;
             }
+            let was_checking = matches!(work.step, Step::Redraw { .. });
             match self.step(executor, grey, &mut work, go_on) {
                 Ok(Some(next)) => work.step = next,
                 Ok(None) => break Following::Paused,
                 Err(NotFinite) => return Following::NotFinite,
             }
-            if !go_on() {
+            if was_checking != matches!(work.step, Step::Redraw { .. }) || !go_on() {
                 break Following::Paused;
             }
         };
@@ -537,6 +558,13 @@ impl<'m> Follower<'m> {
             Kind::Follow | Kind::Search => {
                 if !learnt.is_empty() {
                     state.memory.remember(&self.rules, &frame, learnt, anchors);
+                }
+                if kind == Kind::Search {
+                    for place in learnt.places() {
+                        let now = self.looks.get(look(now, place)).figures;
+                        let placed = now.placed_over(self.looks.get(look(REFERENCE, place)).figures);
+                        self.looks.set_figures(look(REFERENCE, place), placed);
+                    }
                 }
                 anchors
             }
@@ -612,6 +640,7 @@ impl<'m> Follower<'m> {
             Kind::Correct { .. } => (state.last, state.is_last_intact) = (frame, true),
             Kind::Follow | Kind::Search | Kind::Rescale | Kind::Refer => {
                 (state.before, state.last, state.is_last_intact) = (now, frame, true);
+                state.elsewhere = Objects::default();
             }
         }
         state.is_reference = kind == Kind::Refer || is_reference;
@@ -742,6 +771,7 @@ impl State {
             last: frame,
             is_last_intact: false,
             is_reference: false,
+            elsewhere: Objects::default(),
             anchor: 0,
         }
     }
@@ -949,7 +979,11 @@ impl Follower<'_> {
         for place in state.followed.places() {
             let [now, mut before, mut reference] =
                 [1 - state.before, state.before, REFERENCE].map(|set| self.looks.get(look(set, place)));
-            let moved = work.placement.moved(reference.figures);
+            let moved = match work.kind {
+                // Nobody knows where it was on this frame's pixels: it did not move, nor change its size.
+                Kind::Search => now.figures.placed_over(reference.figures),
+                _ => work.placement.moved(reference.figures),
+            };
             if work.kind != Kind::Follow {
                 // The step from the frame before says nothing where the geometry changes.
                 (before, reference.figures) = (now, &moved);

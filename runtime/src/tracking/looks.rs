@@ -79,6 +79,13 @@ pub struct Figures {
     pub iou: f32,
 }
 
+impl Figures {
+    /// Returns the figures of another mask, as if it were as large as this one and lay where this one lies.
+    pub(super) fn placed_over(&self, other: &Self) -> Self {
+        Self { area: self.area, centre: self.centre, ..*other }
+    }
+}
+
 /// How an object looks in a frame.
 #[derive(Debug, Clone, Copy)]
 pub struct Look<'a> {

@@ -26,6 +26,12 @@ impl Objects {
         if place < PLACES { Self(self.0 & !(1 << place)) } else { self }
     }
 
+    /// Returns the set without the places of another.
+    #[must_use]
+    pub const fn without_all(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Returns whether a place is in the set.
     pub const fn contains(self, place: usize) -> bool {
         place < PLACES && self.0 >> place & 1 != 0

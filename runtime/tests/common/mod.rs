@@ -92,21 +92,30 @@ pub fn section_mut<T: Pod>(file: &mut [u8], kind: SectionKind) -> &mut [T] {
     cast_slice_mut(&mut file[record.offset as usize..][..record.bytes as usize])
 }
 
-/// A clock that advances by a step at each reading.
+/// A clock that advances by a step at each reading. A session reads it before each piece of work: the step is what a piece costs.
 pub struct Ticking {
     now_ns: Cell<u64>,
-    step_ns: u64,
+    step_ns: Cell<u64>,
 }
 
 impl Ticking {
     pub fn new(step_ns: u64) -> Self {
-        Self { now_ns: Cell::new(0), step_ns }
+        Self { now_ns: Cell::new(0), step_ns: Cell::new(step_ns) }
+    }
+
+    pub fn set_step(&self, step_ns: u64) {
+        self.step_ns.set(step_ns);
+    }
+
+    /// Advances to a time, if that is not past.
+    pub fn advance_to(&self, now_ns: u64) {
+        self.now_ns.set(self.now_ns.get().max(now_ns));
     }
 }
 
 impl Clock for Ticking {
     fn now_ns(&self) -> u64 {
-        self.now_ns.set(self.now_ns.get() + self.step_ns);
+        self.now_ns.set(self.now_ns.get() + self.step_ns.get());
         self.now_ns.get()
     }
 }

@@ -71,7 +71,8 @@ fn frames_of_a_new_geometry_repeat_stale_contours_until_its_table_is_complete() 
     let kinds = scan.event_kinds();
     assert_eq!(kinds, [EventKind::GeometryChanged, EventKind::TableReady, EventKind::ObjectReprojected]);
     let counters = scan.finish_and_account();
-    assert_eq!((counters.repeats, counters.geometry_changes, counters.overlays), (3, 1, 5));
+    let repeats = counters.rungs[Rung::Repeat as usize];
+    assert_eq!((repeats, counters.geometry_changes, counters.overlays), (3, 1, 5));
 }
 
 /// Repeated overlays are drawn for another geometry than that of the last processed frame. A prompt on the frozen image
@@ -131,7 +132,7 @@ fn alternating_geometries_cost_bounded_work_and_give_stale_contours() {
         assert_eq!(state(only(&overlay)), State::Stale);
     }
     assert_eq!(state(only(&scan.overlay_of(&frame(60)))), State::Tracked);
-    assert_eq!(scan.finish_and_account().repeats, 58);
+    assert_eq!(scan.finish_and_account().rungs[Rung::Repeat as usize], 58);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod accounting;
 #[path = "../common/mod.rs"]
 mod common;
+mod deadline;
 mod geometry;
 mod outcomes;
 mod prompts;

@@ -1,12 +1,14 @@
 //! For any frames and prompts, a session does not panic, and its counters add up.
 
-use crate::common::{Memory, Random, SLOT_PAYLOAD_BYTES, boxed, click, every_frame, frame, picture, remove};
+use crate::common::{
+    Memory, Random, SLOT_PAYLOAD_BYTES, Ticking, boxed, click, every_frame, frame, picture, remove,
+};
 use proptest::prelude::*;
-use sonotrace::hal::clock::ManualClock;
+use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, Rung, State};
-use sonotrace::session::{Policy, Poll, SessionConfig};
+use sonotrace::session::{Counters, DropReason, Policy, Poll, SessionConfig};
 use sonotrace::vision::Display;
 
 /// One step of a scan.
@@ -111,7 +113,7 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
         prop_assert_eq!(object.polygons_px().map(<[_]>::len).sum::<usize>(), object.points as usize);
         // On a frame that was not computed, nothing is of this frame.
         let is_old = matches!(state, Some(State::Absent | State::Stale | State::Lost));
-        prop_assert!(overlay.rung != Rung::Repeat as u32 || is_old);
+        prop_assert!(overlay.rung < Rung::Spread as u32 || is_old);
         prop_assert!((0.0..=1.0).contains(&object.confidence));
         prop_assert!(object.area_px2 >= 0.0 && object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);
         let points = object.contour_px().iter().chain(object.contour_mm());
@@ -121,16 +123,33 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Checks that a call counts what it returns: one outcome at most, besides frames that were superseded.
+fn check_poll(poll: Poll, before: &Counters, after: &Counters) -> Result<(), TestCaseError> {
+    let superseded = DropReason::Superseded;
+    let outcomes = |counters: &Counters| counters.outcomes() - counters.dropped(superseded);
+    let counted = (outcomes(after) - outcomes(before), after.updates - before.updates);
+    prop_assert_eq!(
+        counted,
+        match poll {
+            Poll::Idle | Poll::Working => (0, 0),
+            Poll::Dropped { .. } | Poll::Overlay(_) => (1, 0),
+            Poll::Update(_) => (0, 1),
+        }
+    );
+    Ok(())
+}
+
 fn run(
     policy: Policy,
     kind: usize,
     kept_frames: u32,
     table_rows_per_frame: u32,
+    piece_ns: u64,
     steps: &[Step],
 ) -> Result<(), TestCaseError> {
     let display = Display::Raster { width: 96, height: 72 };
     let config = SessionConfig { policy, kept_frames, table_rows_per_frame, display, ..every_frame() };
-    let clock = ManualClock::new(0);
+    let clock = Ticking::new(piece_ns);
     let mut memory = Memory::of(&config);
     let mut scan = memory.open(config, &clock);
     let mut random = Random(steps.len() as u64);
@@ -159,7 +178,9 @@ fn run(
             }
             Step::Poll(count) => {
                 for _ in 0..*count {
-                    scan.session.poll();
+                    let before = scan.session.counters();
+                    let poll = scan.session.poll();
+                    check_poll(poll, &before, &scan.session.counters())?;
                 }
                 continue;
             }
@@ -177,7 +198,7 @@ fn run(
         let _ = slot.commit();
         committed += 1;
         seq += 1;
-        clock.advance_ns(1_000_000);
+        clock.advance_to(clock.now_ns() + 1_000_000);
     }
     let before = scan.session.counters();
     prop_assert!(before.outcomes() <= committed);
@@ -193,7 +214,7 @@ fn run(
     }
     let counters = scan.session.counters();
     prop_assert_eq!(u64::from(scan.rings.frames.counters().committed), committed);
-    prop_assert!(counters.repeats <= counters.overlays);
+    prop_assert_eq!(counters.rungs.iter().sum::<u64>(), counters.overlays);
     let end = scan.finish_and_account();
     let answered = end.prompts_served + end.prompts_too_old + end.prompts_refused;
     prop_assert_eq!(answered + end.prompts_unanswered, prompts);
@@ -209,10 +230,12 @@ proptest! {
         kind in 0usize..6,
         kept_frames in 1u32..4,
         table_rows_per_frame in prop_oneof![Just(u32::MAX), 1u32..20],
+        // The budget is 33 ms; a frame takes about 150 pieces.
+        piece_ns in prop_oneof![Just(0), 1_000u64..2_000_000],
         steps in steps(),
     ) {
         let policy = if is_newest { Policy::Newest } else { Policy::All };
-        run(policy, kind, kept_frames, table_rows_per_frame, &steps)?;
+        run(policy, kind, kept_frames, table_rows_per_frame, piece_ns, &steps)?;
     }
 }
 

@@ -131,8 +131,7 @@ fn state_name(wire: u32) -> Result<&'static str> {
 }
 
 fn rung_name(wire: u32) -> Result<&'static str> {
-    let rung = [Rung::Full, Rung::Repeat].into_iter().find(|&rung| rung as u32 == wire);
-    rung.map(Rung::name).ok_or_else(|| anyhow!("rung {wire} is unknown"))
+    Rung::from_wire(wire).map(Rung::name).ok_or_else(|| anyhow!("rung {wire} is unknown"))
 }
 
 fn answer(answer: &PromptAnswer) -> Result<Answer> {
