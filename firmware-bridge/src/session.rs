@@ -400,7 +400,7 @@ pub unsafe extern "C" fn sonotrace_step(
         worker.0.check_rings()?;
         let (what, number) = match worker.0.poll() {
             Poll::Idle => (Step::Idle, 0),
-            Poll::Working => (Step::Working, 0),
+            Poll::Working | Poll::Computed(_) => (Step::Working, 0),
             Poll::Dropped { seq, .. } => (Step::Dropped, seq),
             Poll::Overlay(seq) => (Step::Overlay, seq),
             Poll::Update(seq) => (Step::Update, seq),

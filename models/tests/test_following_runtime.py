@@ -79,7 +79,11 @@ CHANGES = [
     Act(14, "draw", 3),
     Act(16, "remove", 2),
     Act(17, "draw", 0, 15),
+    Act(17, "correct", 3),
     Act(20, "correct", 3),
+    Act(22, "remove", 0),
+    Act(22, "draw", 0, 21),
+    Act(22, "draw", 3),
 ]
 """Even places are the loop's first object, odd ones its second."""
 

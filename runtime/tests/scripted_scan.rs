@@ -130,7 +130,7 @@ fn play(steps: &[Step], config: SessionConfig<'_>, polls_per_frame: Option<u32>)
                 None => {
                     let outcome = loop {
                         match session.poll() {
-                            Poll::Working | Poll::Update(_) => {}
+                            Poll::Working | Poll::Computed(_) | Poll::Update(_) => {}
                             outcome => break outcome,
                         }
                     };

@@ -1,7 +1,7 @@
 //! The `sonotrace` command.
 
 use clap::{Parser, Subcommand};
-use sonotrace_cli::commands::{bench, compile, demo, eval, infer, inspect, run, verify};
+use sonotrace_cli::commands::{bench, compile, demo, eval, infer, inspect, run, simulate, verify};
 use sonotrace_cli::output::message::message;
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
@@ -37,6 +37,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Print the contents of a model file.
     Inspect(inspect::Arguments),
+    /// Simulate whole scans with faults, and check each step.
+    Simulate(simulate::Arguments),
     /// Measure the latency on this machine, per program and per frame.
     Bench(bench::Arguments),
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Infer(arguments) => infer::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

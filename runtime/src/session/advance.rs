@@ -48,8 +48,10 @@ pub enum Poll {
     },
     /// The overlay of this frame was committed.
     Overlay(u64),
-    /// A further overlay of this frozen frame was committed.
+    /// A further overlay of this frame was committed: one with newer contours.
     Update(u64),
+    /// The contours of this frame, whose overlay was committed before, are there. A newer frame waits: they go out with that one.
+    Computed(u64),
 }
 
 /// Indices of [`crate::hal::overlay::Overlay::stage_ns`].

@@ -91,7 +91,7 @@ impl<C: Clock> Session<'_, C> {
         // A frozen image is that of the last frame that was computed.
         let is_frozen = self.frozen.is();
         if self.ports.frames.backlog() > 0 && !is_frozen {
-            return Poll::Working;
+            return Poll::Computed(work.seq);
         }
         let to = self.newest.filter(|_| !is_frozen).unwrap_or(work);
         let is_own = (to.seq, to.t_commit_ns) == (work.seq, work.t_commit_ns);

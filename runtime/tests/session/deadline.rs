@@ -59,7 +59,7 @@ impl<'s, 'm> Scanner<'s, 'm> {
         match self.scan.session.poll() {
             Poll::Idle => self.clock.advance_to(due_ns),
             Poll::Dropped { seq, reason } => panic!("frame {seq} was dropped: {}", reason.name()),
-            Poll::Working | Poll::Overlay(_) | Poll::Update(_) => {}
+            Poll::Working | Poll::Overlay(_) | Poll::Update(_) | Poll::Computed(_) => {}
         }
         self.scan.overlays.take().map(|view| *view)
     }

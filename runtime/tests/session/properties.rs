@@ -131,7 +131,7 @@ fn check_poll(poll: Poll, before: &Counters, after: &Counters) -> Result<(), Tes
     prop_assert_eq!(
         counted,
         match poll {
-            Poll::Idle | Poll::Working => (0, 0),
+            Poll::Idle | Poll::Working | Poll::Computed(_) => (0, 0),
             Poll::Dropped { .. } | Poll::Overlay(_) => (1, 0),
             Poll::Update(_) => (0, 1),
         }

@@ -7,6 +7,7 @@ pub mod eval;
 pub mod infer;
 pub mod inspect;
 pub mod run;
+pub mod simulate;
 pub mod verify;
 
 mod computing;

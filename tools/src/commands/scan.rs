@@ -233,7 +233,7 @@ fn run_session<C: Clock>(
                 is_fed = wait_for_push.recv().is_err();
                 continue;
             }
-            Poll::Working => {}
+            Poll::Working | Poll::Computed(_) => {}
             Poll::Dropped { seq, reason } => {
                 dropped.push((seq, reason));
                 done.fetch_add(1, Ordering::Release);
