@@ -406,6 +406,11 @@ impl<'m, C: Clock> Session<'m, C> {
         self.heartbeat
     }
 
+    /// Returns the confidence below which an object needs attention: the configured one, or the model's.
+    pub fn attention_below(&self) -> f32 {
+        self.thresholds.attention_below
+    }
+
     /// Returns the size and alignment of the memory in use, which do not change after opening.
     pub fn memory(&self) -> MemoryRequired {
         self.required

@@ -10,7 +10,7 @@ const MARGIN: f32 = 0.05;
 /// Thresholds of the states.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Thresholds {
-    attention_below: f32,
+    pub attention_below: f32,
     absent_from: f32,
 }
 

@@ -41,7 +41,7 @@ pub struct Arguments {
     policy: FramePolicy,
     #[command(flatten)]
     computing: Computing,
-    /// Folder for overlay.gif, overlays.jsonl, latency.svg and report.json.
+    /// Folder for overlay.gif, overlays.jsonl, latency.svg, tracking.svg and report.json.
     #[arg(long, default_value = "demo-out")]
     out: PathBuf,
     /// Also write the report to this file.
@@ -137,7 +137,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     print!("{report}");
     println!("{}", scanned.notes());
-    println!("wrote overlay.gif, overlays.jsonl, latency.svg and report.json to {}", arguments.out.display());
+    println!(
+        "wrote overlay.gif, overlays.jsonl, latency.svg, tracking.svg and report.json to {}",
+        arguments.out.display()
+    );
     Ok(())
 }
 

@@ -9,10 +9,11 @@ use crate::output::latency_svg::{FrameLatency, latency_svg};
 use crate::output::picture::DisplayPicture;
 use crate::output::report::Report;
 use crate::output::stages::StageTimes;
+use crate::output::tracking_svg::{FrameTracking, tracking_svg};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::{Overlay, STAGE_NAMES};
+use sonotrace::hal::overlay::{Overlay, OverlayObject, RUNG_NAMES, STAGE_NAMES, State, overlay_flags};
 use sonotrace::session::{DropReason, SessionConfig, memory_parts};
 use sonotrace::vision::{Display, DisplayRaster};
 use sonotrace_replay::Recorded;
@@ -52,7 +53,7 @@ pub struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// Writes `overlay.gif`, `overlays.jsonl`, `latency.svg` and `report.json` into `out`. Returns the report.
+    /// Writes `overlay.gif`, `overlays.jsonl`, `latency.svg`, `tracking.svg` and `report.json` into `out`. Returns the report.
     ///
     /// # Errors
     /// A folder or file that cannot be written.
@@ -65,32 +66,35 @@ impl Results<'_> {
                 .with_context(|| format!("cannot write {}", path.display()))
         };
         let mut times = StageTimes::new(&STAGE_NAMES)?;
-        for overlay in &self.scanned.overlays {
+        for overlay in self.scanned.overlays.iter().filter(|overlay| !is_update(overlay)) {
             times.record(&overlay.stage_ns, overlay.latency_ns);
         }
         let mut lines = OverlayLines::new(create("overlays.jsonl")?);
-        let mut latencies = Vec::new();
+        let (mut latencies, mut tracking) = (Vec::new(), Vec::new());
         for recorded in self.frames {
             let (seq, t_acq_ns) = (recorded.descriptor.seq, recorded.descriptor.t_acq_ns);
-            let overlay = self.overlay_of(seq);
-            match overlay {
-                Some(overlay) => lines.overlay(overlay)?,
-                None => lines.dropped(seq, t_acq_ns, self.scanned.drop_reason(seq).name())?,
+            let overlays = || self.scanned.overlays.iter().filter(|overlay| overlay.seq == seq);
+            for overlay in overlays() {
+                lines.overlay(overlay)?;
             }
-            latencies.push(FrameLatency { seq, latency_ns: overlay.map(|overlay| overlay.latency_ns) });
+            let outcome = overlays().next();
+            if outcome.is_none() {
+                lines.dropped(seq, t_acq_ns, self.scanned.drop_reason(seq).name())?;
+            }
+            latencies.push(FrameLatency { seq, latency_ns: outcome.map(|overlay| overlay.latency_ns) });
+            tracking.push(frame_tracking(seq, outcome));
         }
         lines.finish()?;
         let title = format!("{}, policy {}", self.model, self.policy);
         let svg = latency_svg(&title, &times, &latencies, self.config.budget_ns)?;
         std::fs::write(out.join("latency.svg"), svg).context("cannot write latency.svg")?;
+        let svg =
+            tracking_svg(&title, &tracking, self.names, self.scanned.attention_below, self.config.budget_ns)?;
+        std::fs::write(out.join("tracking.svg"), svg).context("cannot write tracking.svg")?;
         self.animate(create("overlay.gif")?)?;
         let report = self.report(&times)?;
         report.write(&out.join("report.json"))?;
         Ok(report)
-    }
-
-    fn overlay_of(&self, seq: u64) -> Option<&Overlay> {
-        self.scanned.overlays.iter().find(|overlay| overlay.seq == seq)
     }
 
     fn report(&self, times: &StageTimes) -> Result<Report> {
@@ -110,6 +114,12 @@ impl Results<'_> {
                 .iter()
                 .map(|&reason| (reason.name().into(), counters.dropped(reason)))
                 .collect(),
+            rungs: RUNG_NAMES
+                .iter()
+                .zip(counters.rungs)
+                .map(|(&name, count)| (name.to_owned(), count))
+                .collect(),
+            updates: counters.updates,
             deadline_misses: counters.deadline_misses,
             memory_bytes: (self.scanned.memory.bytes + self.scanned.ring_bytes) as u64,
             memory,
@@ -132,7 +142,8 @@ impl Results<'_> {
         let bar = progress(self.frames.len() as u64, "drawing");
         for recorded in self.frames {
             bar.inc(1);
-            match self.scanned.overlays.iter().position(|o| o.seq == recorded.descriptor.seq) {
+            // The last one, if newer contours came.
+            match self.scanned.overlays.iter().rposition(|o| o.seq == recorded.descriptor.seq) {
                 Some(at) => {
                     let scores = self.scores.get(at).map_or(&[][..], Vec::as_slice);
                     shown = Some(canvas.draw(self, recorded, &self.scanned.overlays[at], scores)?);
@@ -180,6 +191,21 @@ impl Results<'_> {
         let scale = (f64::from(ANIMATION_SIDE_MAX) / f64::from(width.max(height))).min(1.0);
         let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
         (scaled(width), scaled(height))
+    }
+}
+
+fn is_update(overlay: &Overlay) -> bool {
+    overlay.flags & overlay_flags::UPDATE != 0
+}
+
+/// What the plot shows of a frame.
+fn frame_tracking(seq: u64, outcome: Option<&Overlay>) -> FrameTracking {
+    let of = |object: &OverlayObject| Some((object.id, State::from_wire(object.state)?, object.confidence));
+    FrameTracking {
+        seq,
+        rung: outcome.map(|overlay| overlay.rung),
+        age_ns: outcome.map_or(0, |overlay| overlay.age_ns),
+        objects: outcome.map_or_else(Vec::new, |overlay| overlay.objects().iter().filter_map(of).collect()),
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Arguments {
     model: Option<PathBuf>,
     #[command(flatten)]
     computing: Computing,
-    /// Folder for the pictures, overlay.gif, overlays.jsonl, latency.svg and report.json.
+    /// Folder for the pictures, overlay.gif, overlays.jsonl, latency.svg, tracking.svg and report.json.
     #[arg(long, default_value = "out")]
     out: PathBuf,
 }
@@ -193,7 +193,7 @@ fn scan_group(
     print!("{report}");
     println!("{}", scanned.notes());
     println!(
-        "wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg and report.json to {}",
+        "wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg, tracking.svg and report.json to {}",
         shown(out)
     );
     let size = results.display_size_px()?;

@@ -47,6 +47,8 @@ pub struct Scanned {
     pub ring_bytes: usize,
     /// Whether the system locked the session's memory.
     pub is_locked: bool,
+    /// Confidence below which an object needs attention.
+    pub attention_below: f32,
     /// Time to open the session, from the model's bytes to a ready session.
     pub open_ns: u64,
 }
@@ -188,7 +190,7 @@ pub fn scan(
     bar.finish_and_clear();
     let (session, seen) = scanned.map_err(|_| anyhow::anyhow!("the session's thread ended in a panic"))?;
     fed.map_err(|_| anyhow::anyhow!("the acquisition thread ended in a panic"))??;
-    let memory = session.memory();
+    let (memory, attention_below) = (session.memory(), session.attention_below());
     let committed = u64::from(rings.frames.counters().committed);
     Ok(Scanned {
         overlays,
@@ -199,6 +201,7 @@ pub fn scan(
         memory,
         ring_bytes,
         is_locked,
+        attention_below,
         open_ns,
     })
 }

@@ -132,7 +132,12 @@ fn draw_legend(picture: &mut Pixmap, overlay: &Overlay, style: &OverlayStyle<'_>
         text(picture, [left + 1.3 * size_px, base], size_px, WHITE, &label);
         base += 1.7 * size_px;
         let mut at = left + 1.3 * size_px;
-        at = text(picture, [at, base], size_px, colour, state_of(object.state).name());
+        let state = state_of(object.state);
+        let sure = match state {
+            State::Fresh | State::Tracked | State::Attention => format!(" {:.2}", object.confidence),
+            _ => String::new(),
+        };
+        at = text(picture, [at, base], size_px, colour, &format!("{}{sure}", state.name()));
         let dice = style.dice.iter().find(|(id, _)| *id == object.id);
         let dice = dice.map(|(_, dice)| format!("Dice {dice:.2}"));
         for item in area_text(object).into_iter().chain(dice) {

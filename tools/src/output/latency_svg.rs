@@ -1,47 +1,22 @@
 //! `latency.svg`: latency by percentile, on the axis of HdrHistogram's plots, and frame by frame.
 
+use super::plot::{
+    Area, COLOURS, COLUMNS, Chart, DASH_PX, DROP_COLOUR, GAP_PX, LEFT, LIMIT_COLOUR, RIGHT, axes, fine,
+    label, legend_entry, milliseconds, picture, stroke,
+};
 use super::stages::{StageTimes, TOTAL};
 use anyhow::Result;
-use plotters::coord::Shift;
-use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
 use plotters::coord::ranged1d::Ranged;
-use plotters::coord::types::{RangedCoordf64, RangedCoordu64};
-use plotters::element::DashedPathElement;
+use plotters::coord::types::RangedCoordu64;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 
-const FONT: &str = "Helvetica, Arial, sans-serif";
-const WIDTH: u32 = 940;
 const HEIGHT: u32 = 660;
-const LEFT: i32 = 64;
-const RIGHT: i32 = 760;
-/// plotters places everything on whole pixels. The plot is drawn this many times as large, so that curves are smooth.
-const FINE: i32 = 8;
-/// The budget's dashes.
-const DASH_PX: i32 = 8;
-const GAP_PX: i32 = 5;
 /// Units of one nine on the axis of percentiles.
 const NINE: u64 = 1_000_000_000;
 /// Steps in which the curves of percentiles are drawn.
 const STEPS: u64 = 300;
-/// Maximum number of points of the frame-by-frame line: one per pixel.
-const COLUMNS: usize = (RIGHT - LEFT) as usize;
-/// Colours that colour-blind readers can distinguish (Okabe and Ito, 2008).
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0x56, 0xb4, 0xe9),
-    RGBColor(0xe6, 0x9f, 0x00),
-    RGBColor(0x00, 0x72, 0xb2),
-    RGBColor(0x00, 0x9e, 0x73),
-    RGBColor(0xcc, 0x79, 0xa7),
-    RGBColor(0x99, 0x99, 0x99),
-];
 const TOTAL_COLOUR: RGBColor = RGBColor(0x1a, 0x1a, 0x1a);
-/// The budget's line, and frames beyond it.
-const MISS_COLOUR: RGBColor = RGBColor(0xd0, 0, 0);
-const DROP_COLOUR: RGBColor = RGBColor(0x80, 0x80, 0x80);
-const TEXT_COLOUR: RGBColor = RGBColor(0x33, 0x33, 0x33);
-const AXIS_COLOUR: RGBColor = RGBColor(0x77, 0x77, 0x77);
-const GRID_COLOUR: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 
 /// Latency of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +26,6 @@ pub struct FrameLatency {
     /// From its commit to its overlay's commit; none for a frame that was dropped.
     pub latency_ns: Option<u64>,
 }
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<WithKeyPoints<RangedCoordu64>, RangedCoordf64>>;
 
 /// The plot of a run as the text of an SVG file. Above: each stage's and the total's latency by percentile, on an axis
 /// on which every nine has the same length, with the budget dashed. Below: the total of each frame (the longest, if
@@ -70,18 +42,11 @@ pub fn latency_svg(
     let longest_ns = frames.iter().filter_map(|frame| frame.latency_ns).max().unwrap_or(0);
     let longest_ns = longest_ns.max(times.quantile_ns(TOTAL, 1.0).unwrap_or(0)).max(budget_ns);
     let y_max_ms = 1.08 * milliseconds(longest_ns).max(1e-3);
-    let mut svg = String::new();
-    let size = [WIDTH, HEIGHT].map(|side| side * FINE as u32);
-    let root = SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area();
-    root.fill(&WHITE)?;
-    let (upper, lower) = root.split_vertically(fine(390));
-    upper.draw_text(title, &text_style(16, FontStyle::Bold), (fine(LEFT), fine(12)))?;
-    percentile_plot(&upper, times, budget_ns, y_max_ms)?;
-    frame_plot(&lower, frames, budget_ns, y_max_ms)?;
-    root.present()?;
-    drop((root, upper, lower));
-    let attributes = |size: [u32; 2]| format!(r#"<svg width="{}" height="{}""#, size[0], size[1]);
-    Ok(svg.replacen(&attributes(size), &attributes([WIDTH, HEIGHT]), 1))
+    picture(title, HEIGHT, |root| {
+        let (upper, lower) = root.split_vertically(fine(390));
+        percentile_plot(&upper, times, budget_ns, y_max_ms)?;
+        frame_plot(&lower, frames, budget_ns, y_max_ms)
+    })
 }
 
 /// Place of a share on the axis of percentiles, on which every nine has the same length.
@@ -101,7 +66,7 @@ fn percentile_plot(area: &Area<'_>, times: &StageTimes, budget_ns: u64, y_max_ms
     let ticks = ticks.into_iter().filter(|&at| at <= x_max).collect();
     let percent = |&at: &u64| format!("{}%", (share(at) * 1e6).round() / 1e4);
     label(area, "latency (ms) by percentile", [LEFT, 44], HPos::Left)?;
-    let mut chart = axes(area, 58, [0, x_max], ticks, &percent, y_max_ms)?;
+    let mut chart = axes(area, 58, [0, x_max], ticks, &percent, y_max_ms, 6)?;
     let count = times.names().count();
     for (line, index) in (0..count).rev().enumerate() {
         let Some(name) = times.names().nth(index) else { continue };
@@ -118,7 +83,7 @@ fn percentile_plot(area: &Area<'_>, times: &StageTimes, budget_ns: u64, y_max_ms
     }
     budget_line(&mut chart, [0, x_max], budget_ns)?;
     let budget = format!("budget {:.1} ms", milliseconds(budget_ns));
-    legend_entry(area, count, &budget, stroke(MISS_COLOUR, 1.4), GAP_PX)
+    legend_entry(area, count, &budget, stroke(LIMIT_COLOUR, 1.4), GAP_PX)
 }
 
 fn frame_plot(area: &Area<'_>, frames: &[FrameLatency], budget_ns: u64, y_max_ms: f64) -> Result<()> {
@@ -131,7 +96,7 @@ fn frame_plot(area: &Area<'_>, frames: &[FrameLatency], budget_ns: u64, y_max_ms
     label(area, &format!("total latency (ms) by frame: {counts}"), [LEFT, 22], HPos::Left)?;
     label(area, "frame", [(LEFT + RIGHT) / 2, 258], HPos::Center)?;
     let ticks = RangedCoordu64::from(first..last).key_points(10);
-    let mut chart = axes(area, 36, [first, last], ticks, &u64::to_string, y_max_ms)?;
+    let mut chart = axes(area, 36, [first, last], ticks, &u64::to_string, y_max_ms, 6)?;
     budget_line(&mut chart, [first, last], budget_ns)?;
     let column = |seq: u64| (seq - first) as f64 / (last - first) as f64 * (COLUMNS - 1) as f64;
     let mut longest: Vec<Option<(u64, u64)>> = vec![None; COLUMNS];
@@ -149,80 +114,20 @@ fn frame_plot(area: &Area<'_>, frames: &[FrameLatency], budget_ns: u64, y_max_ms
     let longest = || longest.iter().flatten().map(|&(seq, latency_ns)| (seq, milliseconds(latency_ns)));
     chart.draw_series(LineSeries::new(longest(), stroke(TOTAL_COLOUR, 1.2)))?;
     let misses = longest().filter(|&(_, ms)| ms > milliseconds(budget_ns));
-    chart.draw_series(misses.map(|at| Circle::new(at, fine(3), MISS_COLOUR.filled())))?;
+    chart.draw_series(misses.map(|at| Circle::new(at, fine(3), LIMIT_COLOUR.filled())))?;
     Ok(())
-}
-
-/// Axes with a grid, `top` pixels below the area's edge, with these ticks on the horizontal axis.
-fn axes<'a>(
-    area: &Area<'a>,
-    top: i32,
-    ends: [u64; 2],
-    ticks: Vec<u64>,
-    tick_label: &dyn Fn(&u64) -> String,
-    y_max_ms: f64,
-) -> Result<Chart<'a>> {
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(fine(top))
-        .margin_right(fine(WIDTH as i32 - RIGHT))
-        .y_label_area_size(fine(LEFT))
-        .x_label_area_size(fine(40))
-        .build_cartesian_2d((ends[0]..ends[1]).with_key_points(ticks), 0.0..y_max_ms)?;
-    chart
-        .configure_mesh()
-        .y_labels(6)
-        .y_label_formatter(&|ms| format!("{}", (ms * 1e9).round() / 1e9))
-        .x_label_formatter(tick_label)
-        .label_style(text_style(12, FontStyle::Normal))
-        .axis_style(stroke(AXIS_COLOUR, 1.0))
-        .bold_line_style(stroke(GRID_COLOUR, 1.0))
-        .light_line_style(TRANSPARENT)
-        .set_all_tick_mark_size(fine(4))
-        .draw()?;
-    Ok(chart)
 }
 
 fn budget_line(chart: &mut Chart<'_>, ends: [u64; 2], budget_ns: u64) -> Result<()> {
     let points = ends.map(|x| (x, milliseconds(budget_ns)));
-    let style = stroke(MISS_COLOUR, 1.4);
+    let style = stroke(LIMIT_COLOUR, 1.4);
     chart.draw_series(DashedLineSeries::new(points, fine(DASH_PX), fine(GAP_PX), style))?;
     Ok(())
 }
 
-/// One line of the legend, to the right of the axes; its sample is dashed if `gap_px` is not 0.
-fn legend_entry(area: &Area<'_>, line: usize, text: &str, style: ShapeStyle, gap_px: i32) -> Result<()> {
-    let (left, y) = (RIGHT + 16, 68 + 18 * line as i32);
-    let sample = [left, left + DASH_PX + GAP_PX + DASH_PX].map(|x| (fine(x), fine(y)));
-    area.draw(&DashedPathElement::new(sample, fine(DASH_PX), fine(gap_px), style))?;
-    label(area, text, [left + 28, y], HPos::Left)
-}
-
-/// Writes a text. `y` is its middle; `x` is its left end or centre, depending on the anchor.
-fn label(area: &Area<'_>, text: &str, [x, y]: [i32; 2], anchor: HPos) -> Result<()> {
-    let style = text_style(12, FontStyle::Normal).pos(Pos::new(anchor, VPos::Center));
-    Ok(area.draw_text(text, &style, (fine(x), fine(y)))?)
-}
-
-fn fine(px: i32) -> i32 {
-    FINE * px
-}
-
-fn stroke(colour: RGBColor, width_px: f64) -> ShapeStyle {
-    colour.stroke_width((f64::from(FINE) * width_px).round() as u32)
-}
-
-fn text_style(size_px: i32, style: FontStyle) -> TextStyle<'static> {
-    // plotters writes sizes divided by 1.24.
-    let size = 1.24 * f64::from(fine(size_px));
-    TextStyle::from((FONT, size, style)).color(&TEXT_COLOUR)
-}
-
-fn milliseconds(time_ns: u64) -> f64 {
-    time_ns as f64 * 1e-6
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::plot::{FINE, WIDTH};
     use super::*;
 
     fn run(frames: u64, budget_ns: u64) -> String {
@@ -270,7 +175,7 @@ mod tests {
         assert_eq!(run(100, 50_000_000).matches("<circle").count(), 0);
         // The budget's dashes lie at its height in both sets of axes, and in the legend.
         let heights: std::collections::BTreeSet<i64> =
-            curves(&svg, MISS_COLOUR).iter().flatten().map(|[_, y]| y.round() as i64).collect();
+            curves(&svg, LIMIT_COLOUR).iter().flatten().map(|[_, y]| y.round() as i64).collect();
         let height = |bottom: f64, of: f64| (bottom - of * 33.0 / (1.08 * 40.0)).round() as i64;
         assert_eq!(Vec::from_iter(heights), [68 + 3 * 18, height(350.0, 292.0), height(620.0, 194.0)]);
     }

@@ -8,7 +8,7 @@
 //! * [`jsonl`]: overlays and drops as lines of JSON.
 //! * [`stages`]: the times of each stage, in histograms.
 //! * [`report`]: the summary of a run, as JSON and as a table.
-//! * [`latency_svg`]: the plot of latencies.
+//! * [`latency_svg`]: the plot of latencies; [`tracking_svg`]: that of confidence, age and rungs. `plot`: what they have in common.
 //! * [`dice`]: the overlap of two contours.
 
 pub mod annotate;
@@ -19,6 +19,8 @@ pub mod jsonl;
 pub mod latency_svg;
 pub mod message;
 pub mod picture;
+mod plot;
 pub mod report;
 pub mod stages;
 pub mod text;
+pub mod tracking_svg;

@@ -27,6 +27,10 @@ pub struct Report {
     pub overlays: u64,
     /// Frames without an overlay, by reason.
     pub drops: BTreeMap<String, u64>,
+    /// Overlays by how much was computed for them.
+    pub rungs: BTreeMap<String, u64>,
+    /// Further overlays of a frame that had one.
+    pub updates: u64,
     /// Overlays later than the budget.
     pub deadline_misses: u64,
     /// Times by stage, in the order of the work; `total` is from commit to overlay.
@@ -151,8 +155,12 @@ impl Display for Report {
         let reasons = list(&self.drops, |count| count.to_string());
         let parts = list(&self.memory, bytes);
         let within = |parts: &str| if parts.is_empty() { String::new() } else { format!("  ({parts})") };
+        let mut rungs = list(&self.rungs, |count| count.to_string());
+        if self.updates > 0 {
+            rungs += &format!("; further ones {}", self.updates);
+        }
         let rows = [
-            ("frames", format!("{}, of them overlays {}", self.frames, self.overlays)),
+            ("frames", format!("{}, of them overlays {}{}", self.frames, self.overlays, within(&rungs))),
             ("drops", format!("{drops}{}", within(&reasons))),
             (
                 "deadline misses",
