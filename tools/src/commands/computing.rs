@@ -1,10 +1,10 @@
 //! Options of the commands that run a session: threads and kernels.
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sonotrace::exec::Pinning;
 use sonotrace::kernels::arch::Instructions;
-use sonotrace::session::SessionConfig;
+use sonotrace::session::{Policy, SessionConfig};
 use std::thread;
 
 /// How a session computes.
@@ -43,4 +43,32 @@ fn instructions(name: &str) -> Result<Instructions> {
         let names: Vec<_> = Instructions::available().map(Instructions::name).collect();
         format!("this processor has {}", names.join(", "))
     })
+}
+
+/// The session's policy, as a command-line value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FramePolicy {
+    /// Newest frame only.
+    Newest,
+    /// Every frame.
+    All,
+}
+
+impl FramePolicy {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::All => "all",
+        }
+    }
+}
+
+impl From<FramePolicy> for Policy {
+    fn from(policy: FramePolicy) -> Self {
+        match policy {
+            FramePolicy::Newest => Self::Newest,
+            FramePolicy::All => Self::All,
+        }
+    }
 }

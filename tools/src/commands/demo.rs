@@ -1,18 +1,18 @@
 //! `sonotrace demo`: a simulated scanner streams a beating heart, simulated clicks start the tracking, and the results
 //! are written and printed.
 
-use super::computing::Computing;
+use super::computing::{Computing, FramePolicy};
 use super::pointing;
 use super::results::Results;
 use super::scan::{Timed, progress, scan};
 use crate::embedded;
 use crate::output::dice::dice;
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::geometry::Point;
 use sonotrace::hal::overlay::{Overlay, OverlayObject};
-use sonotrace::session::{Policy, SessionConfig};
+use sonotrace::session::SessionConfig;
 use sonotrace::vision::{Display, DisplayRaster};
 use sonotrace_replay::Recorded;
 use sonotrace_sim::heart::MYOCARDIUM;
@@ -47,15 +47,6 @@ pub struct Arguments {
     /// Also write the report to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-/// The session's policy, as a command-line value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FramePolicy {
-    /// Newest frame only.
-    Newest,
-    /// Every frame.
-    All,
 }
 
 /// The display. Contours are reported in its pixels.
@@ -96,10 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => still(arguments, display)?,
     };
     let config = arguments.computing.configure(SessionConfig {
-        policy: match arguments.policy {
-            FramePolicy::Newest => Policy::Newest,
-            FramePolicy::All => Policy::All,
-        },
+        policy: arguments.policy.into(),
         display,
         ..SessionConfig::default()
     });
@@ -117,10 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let dice_mean = if all.is_empty() { None } else { Some(all.iter().sum::<f64>() / all.len() as f64) };
     let results = Results {
         model: embedded::NAME,
-        policy: match arguments.policy {
-            FramePolicy::Newest => "newest",
-            FramePolicy::All => "all",
-        },
+        policy: arguments.policy.name(),
         config: &config,
         head: bytes,
         frames: &frames,

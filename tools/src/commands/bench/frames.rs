@@ -3,16 +3,17 @@
 use crate::commands::scan::progress;
 use crate::output::latency_svg::FrameLatency;
 use crate::output::stages::{StageTimes, TOTAL};
+use crate::watch::{Seen, watch};
 use anyhow::{Context, Result, bail};
 use sonotrace::exec::Pinning;
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::FrameDescriptor;
-use sonotrace::hal::overlay::{Overlay, STAGE_NAMES, STAGES};
-use sonotrace::hal::ring::{RingSizes, Rings};
+use sonotrace::hal::overlay::{Overlay, STAGE_NAMES, STAGES, overlay_flags};
+use sonotrace::hal::ring::{OverlayConsumer, RingSizes, Rings};
 use sonotrace::region::{Region, prefault_stack};
-use sonotrace::session::{Poll, Ports, Session, SessionConfig};
+use sonotrace::session::{Counters, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_sim::heart::MYOCARDIUM;
 use sonotrace_sim::{SimConfig, Simulator};
 use std::thread;
@@ -54,6 +55,12 @@ pub struct Frames {
     pub misses: u64,
     /// Memory of the session.
     pub memory_bytes: usize,
+    /// Memory of this process that is in use, after each round.
+    pub resident_bytes: Vec<u64>,
+    /// Allocations and page faults of all calls of the session.
+    pub seen: Seen,
+    /// The session's totals.
+    pub counters: Counters,
 }
 
 impl Frames {
@@ -79,6 +86,9 @@ impl Frames {
             traced: Vec::new(),
             misses: 0,
             memory_bytes: 0,
+            resident_bytes: Vec::new(),
+            seen: Seen::default(),
+            counters: Counters::default(),
         })
     }
 
@@ -119,15 +129,20 @@ impl Frames {
         let frames = (rounds * count) as usize;
         self.latencies.reserve(frames);
         self.traced.reserve(frames);
+        self.resident_bytes.reserve(rounds as usize);
         let bar = progress(rounds * count, "frames");
         session.with_helpers(pinning, |session| -> Result<()> {
             let start_ns = clock.now_ns() + self.period_ns;
             for round in 0..rounds {
                 let mut minute = StageTimes::new(&[])?;
                 for index in round * count..(round + 1) * count {
-                    let (descriptor, payload) = &self.scan[(index % self.scan.len() as u64) as usize];
                     let due_ns = start_ns + index * self.period_ns;
-                    wait_until(&clock, due_ns);
+                    while clock.now_ns() < due_ns {
+                        if self.poll(session, &mut overlays, &mut minute)? == Poll::Idle {
+                            wait_until(&clock, due_ns);
+                        }
+                    }
+                    let (descriptor, payload) = &self.scan[(index % self.scan.len() as u64) as usize];
                     let descriptor = FrameDescriptor {
                         seq: index + 1,
                         t_acq_ns: due_ns,
@@ -135,30 +150,53 @@ impl Frames {
                         ..*descriptor
                     };
                     let _ = producer.push(&descriptor, payload)?;
-                    loop {
-                        match session.poll() {
-                            Poll::Working => {}
-                            Poll::Overlay(_) => break,
-                            other => bail!("frame {} has no overlay: {other:?}", index + 1),
-                        }
+                    // A scanner does not wait.
+                    while config.policy == Policy::All && !self.has_overlay_of(index + 1) {
+                        self.poll(session, &mut overlays, &mut minute)?;
                     }
-                    let latency_ns = clock.now_ns() - due_ns;
-                    let overlay = overlays.take().context("an overlay is missing")?;
-                    self.record(overlay, latency_ns);
-                    minute.record(&[], latency_ns);
                     bar.inc(1);
                 }
+                while self.poll(session, &mut overlays, &mut minute)? != Poll::Idle {}
+                self.resident_bytes.push(resident_bytes());
                 let ms = |share| minute.quantile_ns(TOTAL, share).unwrap_or(0) as f64 / 1e6;
                 let (p50, p99, p999, max) = (ms(0.5), ms(0.99), ms(0.999), ms(1.0));
                 after(round + 1, format!("p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2} ms"));
             }
+            self.counters = session.counters();
             Ok(())
         })?;
         bar.finish_and_clear();
         Ok(())
     }
 
-    fn record(&mut self, overlay: &Overlay, latency_ns: u64) {
+    /// Polls once, and takes the overlays that came of it.
+    fn poll(
+        &mut self,
+        session: &mut Session<'_, SystemClock>,
+        overlays: &mut OverlayConsumer<'_>,
+        minute: &mut StageTimes,
+    ) -> Result<Poll> {
+        let (poll, seen) = watch(|| session.poll());
+        self.seen.allocations += seen.allocations;
+        self.seen.page_faults += seen.page_faults;
+        if let Poll::Dropped { seq, reason } = poll {
+            bail!("frame {seq} has no overlay: it was dropped, {}", reason.name());
+        }
+        while let Some(overlay) = overlays.take() {
+            if overlay.flags & overlay_flags::UPDATE == 0 {
+                minute.record(&[], overlay.latency_ns);
+                self.record(overlay);
+            }
+        }
+        Ok(poll)
+    }
+
+    fn has_overlay_of(&self, seq: u64) -> bool {
+        self.latencies.last().is_some_and(|frame| frame.seq >= seq)
+    }
+
+    fn record(&mut self, overlay: &Overlay) {
+        let latency_ns = overlay.latency_ns;
         self.times.record(&overlay.stage_ns, latency_ns);
         self.latencies.push(FrameLatency { seq: overlay.seq, latency_ns: Some(latency_ns) });
         self.misses += u64::from(latency_ns > self.period_ns);
@@ -170,6 +208,14 @@ impl Frames {
             objects: overlay.object_count,
         });
     }
+}
+
+/// Returns the memory of this process that is in use; 0 if the system does not tell.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    1024 * kilobytes.unwrap_or(0)
 }
 
 fn wait_until(clock: &SystemClock, due_ns: u64) {

@@ -6,14 +6,14 @@ mod report;
 mod system;
 mod trace;
 
-use super::computing::Computing;
+use super::computing::{Computing, FramePolicy};
 use crate::chosen::Chosen;
 use crate::output::latency_svg::latency_svg;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use frames::Frames;
 use report::Report;
-use sonotrace::session::{Policy, SessionConfig};
+use sonotrace::session::SessionConfig;
 use std::path::PathBuf;
 use system::System;
 
@@ -36,6 +36,10 @@ pub struct Arguments {
     /// Stream for this many minutes instead, and print a line for each.
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
+    /// `all`: each frame is computed to its end before the next one comes. `newest`: frames come as from a scanner, and the session
+    /// keeps their deadlines.
+    #[arg(long, value_enum, default_value_t = FramePolicy::All)]
+    policy: FramePolicy,
     /// Write the report to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -63,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     // Read first, so that a wrong path costs no measurement.
     let earlier = arguments.compare.as_deref().map(Report::read).transpose()?;
     let model = Chosen::open(arguments.file.as_deref())?;
-    let config = SessionConfig { policy: Policy::All, ..SessionConfig::default() };
+    let config = SessionConfig { policy: arguments.policy.into(), ..SessionConfig::default() };
     let config = arguments.computing.configure(config);
     let system = System::read();
     let programs = programs::measure(model.bytes(), &config, arguments.computing.pinning(), arguments.runs)?;

@@ -5,7 +5,9 @@ use super::system::System;
 use crate::output::stages::StageSummary;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use sonotrace::hal::overlay::RUNG_NAMES;
 use sonotrace::session::SessionConfig;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -33,6 +35,18 @@ pub struct Report {
     pub deadline_misses: u64,
     /// Memory of the session.
     pub memory_bytes: usize,
+    /// Memory of the process that was in use after each round: each minute of a soak.
+    #[serde(default)]
+    pub resident_bytes: Vec<u64>,
+    /// Allocations of the session's thread while it computed.
+    #[serde(default)]
+    pub allocations: u64,
+    /// Page faults of that thread.
+    #[serde(default)]
+    pub page_faults: u64,
+    /// Overlays by how much was computed for them.
+    #[serde(default)]
+    pub rungs: BTreeMap<String, u64>,
     /// Times of programs, of a frame's stages, and from a frame's due time to its overlay (`total`).
     pub times: Vec<(String, StageSummary)>,
 }
@@ -60,6 +74,14 @@ impl Report {
             frames: frames.times.frames(),
             deadline_misses: frames.misses,
             memory_bytes: frames.memory_bytes,
+            resident_bytes: frames.resident_bytes.clone(),
+            allocations: frames.seen.allocations,
+            page_faults: frames.seen.page_faults,
+            rungs: RUNG_NAMES
+                .iter()
+                .zip(frames.counters.rungs)
+                .map(|(&name, n)| (name.to_owned(), n))
+                .collect(),
             times: [named("program", programs), named("frame", &frames.times.summaries())].concat(),
         }
     }
@@ -146,6 +168,18 @@ impl fmt::Display for Report {
             f,
             "{} frames at {} a second, {} later than the next frame; session memory {megabytes:.1} MB",
             self.frames, self.fps, self.deadline_misses
-        )
+        )?;
+        let rungs: Vec<String> =
+            self.rungs.iter().filter(|(_, n)| **n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+        let (allocations, faults) = (self.allocations, self.page_faults);
+        writeln!(f, "rungs: {}; {allocations} allocations, {faults} page faults", rungs.join(", "))?;
+        if let (Some(first), Some(last)) = (self.resident_bytes.first(), self.resident_bytes.last()) {
+            let most = self.resident_bytes.iter().max().unwrap_or(last);
+            writeln!(
+                f,
+                "resident memory: {first} bytes after the first round, {last} after the last, {most} at most"
+            )?;
+        }
+        Ok(())
     }
 }
