@@ -338,6 +338,7 @@ impl<C: Clock> Session<'_, C> {
                 self.newest_seq = frame.seq;
                 self.last_gone = None;
                 self.kept.iter_mut().for_each(|kept| kept.scene = None);
+                self.objects.iter_mut().for_each(|object| object.volumes.clear());
                 self.record(EventKind::StreamRestarted, frame.seq, 0, 0);
                 0
             }
@@ -771,6 +772,7 @@ impl<C: Clock> Session<'_, C> {
             object.reference_frame = frame;
         }
         object.standing = Standing::default();
+        object.volumes.clear();
         let state = if slot == work.slot { State::Fresh } else { State::Stale };
         object.told = Told { state, confidence: iou, checked_frames_ago: 0 };
         object.drawn_on = slot;
@@ -939,7 +941,7 @@ impl<C: Clock> Session<'_, C> {
         }
         match contour.and_then(|contour| objects::entry(object.id, &object.told, &contour, &scene, points)) {
             Some(shown) => {
-                (object.scene, object.shown) = (Some(scene), shown);
+                object.show(shown, &scene, work.t_acq_ns);
                 Stage::Next { work }
             }
             None => self.show_lost(work, place),
