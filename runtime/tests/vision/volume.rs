@@ -286,6 +286,31 @@ proptest! {
         }
     }
 
+    /// Any corners at all, also outlines that cross themselves: no panic, and finite volumes or none.
+    #[test]
+    fn any_corners(
+        few in prop::collection::vec((-9i8..9, -9i8..9), 0..12),
+        odd in prop::collection::vec((0usize..12, any::<f32>()), 0..3),
+    ) {
+        let mut outline: Vec<Vertex> = few.into_iter().map(|(x, y)| [f32::from(x), f32::from(y)]).collect();
+        if let Some(seen) = volume(&outline) {
+            // The body lies within a cylinder around the outline's extent.
+            let bound_ml = PI * 26.0f64.powi(3) / 1000.0;
+            prop_assert!(seen.discs_ml > 0.0 && f64::from(seen.discs_ml) < bound_ml, "{seen:?}");
+            let [from, to] = seen.axis_mm;
+            prop_assert!(((to[0] - from[0]).hypot(to[1] - from[1]) - seen.length_mm).abs() < 1e-3, "{seen:?}");
+        }
+        for (at, value) in odd {
+            if let Some(corner) = outline.get_mut(at) {
+                corner[at % 2] = value;
+            }
+        }
+        if let Some(seen) = volume(&outline) {
+            prop_assert!(seen.discs_ml.is_finite() && seen.area_length_ml.is_finite() && seen.length_mm.is_finite());
+            prop_assert!(seen.axis_mm.iter().flatten().all(|at| at.is_finite()));
+        }
+    }
+
     /// Noise of a millimetre on each of a contour's points changes a ventricle's volume by a few percent, and its axis by a few
     /// degrees.
     #[test]
