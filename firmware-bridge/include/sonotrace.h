@@ -49,7 +49,7 @@
 #include <stdlib.h>
 
 #define SONOTRACE_FRAME_ABI_VERSION 1
-#define SONOTRACE_OVERLAY_ABI_VERSION 2
+#define SONOTRACE_OVERLAY_ABI_VERSION 3
 #define SONOTRACE_TGC_POINTS 8
 #define SONOTRACE_LINES_MAX 4096
 #define SONOTRACE_FRAME_FIELDS 32
@@ -75,6 +75,8 @@
 #define SONOTRACE_VALID_MILLIMETRES 2 /* contour_mm, area_mm2, perimeter_mm, both axes, centroid_mm: the scale is known */
 #define SONOTRACE_VALID_AT_BORDER 4 /* the contour touches the border of the field of view or a sector's side: it may be cut off */
 #define SONOTRACE_VALID_ELLIPSE 8 /* ellipse */
+#define SONOTRACE_VALID_VOLUME 16 /* volume; never of a contour at the border, which is cut off */
+#define SONOTRACE_VALID_BEAT 32 /* beat; only together with the volume */
 
 /* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame is a
  * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. Superseded and frozen frames, and those of a close,
@@ -639,6 +641,37 @@ typedef struct {
   float circumference_mm;
 } sonotrace_ellipse_t;
 
+// Volume of the body of revolution about the long axis of an outline, for a heart's chamber in an apical view. From one plane: wrong
+// where the chamber is not round across its axis, and too small where the view is foreshortened.
+typedef struct {
+  // By the method of discs: `pi / 4 * sum(d * d) * length / 20` over 20 discs across the long axis (modified Simpson's rule; Lang
+  // et al., JASE 2015;28:1-39).
+  float discs_ml;
+  // By the area-length method: `8 * area * area / (3 * pi * length)` (the same guideline).
+  float area_length_ml;
+  // Extent of the outline along the long axis, which has the direction of the fitted ellipse's longest diameter.
+  float length_mm;
+  // Ends of the long axis: it passes through the centroid of the outline's area.
+  float axis_mm[2][2];
+} sonotrace_volume_t;
+
+// The largest and the smallest volume over the last whole beat, from the end of a diastole to the next one. Valid only after three
+// consecutive beats of about the same duration, volumes and shape, on frames whose contour is fresh or tracked.
+typedef struct {
+  // Volume by discs at the end of the diastole that the beat begins with: of a parabola through the volumes around it.
+  float largest_ml;
+  // Volume by discs at the end of systole, in the same way.
+  float smallest_ml;
+  // `(largest_ml - smallest_ml) / largest_ml`, 0 to 1.
+  float ejection_fraction;
+  // Beats a minute, from the duration of this beat.
+  float rate_per_min;
+  // Acquisition time of the frame that is nearest to the largest volume.
+  uint64_t largest_t_ns;
+  // Acquisition time of the frame that is nearest to the smallest volume.
+  uint64_t smallest_t_ns;
+} sonotrace_beat_t;
+
 // One object on an overlay.
 typedef struct {
   // The device's number for the object, from 1.
@@ -674,6 +707,10 @@ typedef struct {
   float centroid_mm[2];
   // The ellipse with the area moments of the outline.
   sonotrace_ellipse_t ellipse;
+  // Volume of the body of revolution about the outline's long axis, without regard to holes.
+  sonotrace_volume_t volume;
+  // Largest and smallest volume over the last whole beat.
+  sonotrace_beat_t beat;
   // The contour in display pixels: closed polygons, whose last point joins the first. Seen on the display, the outline runs
   // clockwise and holes run anticlockwise.
   float contour_px[SONOTRACE_CONTOUR_POINTS_MAX][2];

@@ -89,7 +89,11 @@ fn other_headers() -> Vec<(String, &'static str)> {
     let later = Append("uint64_t later;");
     for (structure, change, expected) in [
         ("sonotrace_overlay_t", &later, "memory: version: `overlay_bytes` is"),
-        ("sonotrace_overlay_object_t", &Remove("float confidence;"), "memory: version: `overlay_bytes` is"),
+        (
+            "sonotrace_overlay_object_t",
+            &Remove("float centroid_px[2];"),
+            "memory: version: `overlay_bytes` is",
+        ),
         ("sonotrace_prompt_t", &Remove("float to[2];"), "memory: version: `prompt_bytes` is"),
         ("sonotrace_event_t", &later, "memory: version: `event_bytes` is"),
         ("sonotrace_frame_slot_t", &later, "memory: version: `frame_slot_bytes` is"),

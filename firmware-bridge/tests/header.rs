@@ -160,6 +160,12 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
             "the contour touches the border of the field of view or a sector's side: it may be cut off",
         ),
         ("SONOTRACE_VALID_ELLIPSE", valid::ELLIPSE.into(), "ellipse"),
+        (
+            "SONOTRACE_VALID_VOLUME",
+            valid::VOLUME.into(),
+            "volume; never of a contour at the border, which is cut off",
+        ),
+        ("SONOTRACE_VALID_BEAT", valid::BEAT.into(), "beat; only together with the volume"),
     ]
 }
 

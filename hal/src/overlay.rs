@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 /// First four bytes of every overlay, `SNTO` in memory order.
 pub const OVERLAY_MAGIC: u32 = u32::from_le_bytes(*b"SNTO");
 /// Version of this layout.
-pub const OVERLAY_ABI_VERSION: u32 = 2;
+pub const OVERLAY_ABI_VERSION: u32 = 3;
 /// Maximum number of objects.
 pub const OBJECTS_MAX: usize = 10;
 /// Maximum number of points of an outline.
@@ -206,6 +206,10 @@ pub mod valid {
     pub const AT_BORDER: u32 = 1 << 2;
     /// The fitted ellipse.
     pub const ELLIPSE: u32 = 1 << 3;
+    /// The volume. Never of a contour at the border, which is cut off.
+    pub const VOLUME: u32 = 1 << 4;
+    /// The beat. Only together with the volume.
+    pub const BEAT: u32 = 1 << 5;
 }
 
 /// An ellipse in the probe's plane.
@@ -223,6 +227,41 @@ pub struct Ellipse {
     pub angle_rad: f32,
     /// Circumference (Ramanujan 1914, second formula).
     pub circumference_mm: f32,
+}
+
+/// Volume of the body of revolution about the long axis of an outline, for a heart's chamber in an apical view. From one plane: wrong
+/// where the chamber is not round across its axis, and too small where the view is foreshortened.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Volume {
+    /// By the method of discs: `pi / 4 * sum(d * d) * length / 20` over 20 discs across the long axis (modified Simpson's rule; Lang
+    /// et al., JASE 2015;28:1-39).
+    pub discs_ml: f32,
+    /// By the area-length method: `8 * area * area / (3 * pi * length)` (the same guideline).
+    pub area_length_ml: f32,
+    /// Extent of the outline along the long axis, which has the direction of the fitted ellipse's longest diameter.
+    pub length_mm: f32,
+    /// Ends of the long axis: it passes through the centroid of the outline's area.
+    pub axis_mm: [[f32; 2]; 2],
+}
+
+/// The largest and the smallest volume over the last whole beat, from the end of a diastole to the next one. Valid only after three
+/// consecutive beats of about the same duration, volumes and shape, on frames whose contour is fresh or tracked.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Beat {
+    /// Volume by discs at the end of the diastole that the beat begins with: of a parabola through the volumes around it.
+    pub largest_ml: f32,
+    /// Volume by discs at the end of systole, in the same way.
+    pub smallest_ml: f32,
+    /// `(largest_ml - smallest_ml) / largest_ml`, 0 to 1.
+    pub ejection_fraction: f32,
+    /// Beats a minute, from the duration of this beat.
+    pub rate_per_min: f32,
+    /// Acquisition time of the frame that is nearest to the largest volume.
+    pub largest_t_ns: u64,
+    /// Acquisition time of the frame that is nearest to the smallest volume.
+    pub smallest_t_ns: u64,
 }
 
 /// One object on an overlay.
@@ -262,6 +301,10 @@ pub struct OverlayObject {
     pub centroid_mm: [f32; 2],
     /// The ellipse with the area moments of the outline.
     pub ellipse: Ellipse,
+    /// Volume of the body of revolution about the outline's long axis, without regard to holes.
+    pub volume: Volume,
+    /// Largest and smallest volume over the last whole beat.
+    pub beat: Beat,
     /// The contour in display pixels: closed polygons, whose last point joins the first. Seen on the display, the outline runs
     /// clockwise and holes run anticlockwise.
     pub contour_px: [[f32; 2]; CONTOUR_POINTS_MAX],

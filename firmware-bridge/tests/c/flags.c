@@ -291,7 +291,8 @@ static void states(const char *model) {
   CHECK(overlay->answers[0].object == 1 && overlay->answers[0].reserved == 0);
   const sonotrace_overlay_object_t *object = &overlay->objects[0];
   CHECK(object->id == 1 && object->state == SONOTRACE_STATE_FRESH && overlay->state == SONOTRACE_STATE_FRESH);
-  CHECK(object->valid == (SONOTRACE_VALID_PIXELS | SONOTRACE_VALID_MILLIMETRES | SONOTRACE_VALID_ELLIPSE));
+  CHECK(object->valid == (SONOTRACE_VALID_PIXELS | SONOTRACE_VALID_MILLIMETRES | SONOTRACE_VALID_ELLIPSE |
+                          SONOTRACE_VALID_VOLUME));
   CHECK(object->confidence > 0.9f && object->confidence <= 1);
   frame = small_frame(3);
   frame.t_acq_ns = 78;
@@ -383,6 +384,10 @@ static void borders(const char *model) {
     for (uint64_t at = 0; at < seq; at += 1) {
       CHECK(overlay->objects[at].points > 0);
       CHECK(((overlay->objects[at].valid & SONOTRACE_VALID_AT_BORDER) != 0) == (at > 0));
+      CHECK(((overlay->objects[at].valid & SONOTRACE_VALID_VOLUME) != 0) == (at == 0));
+      CHECK((overlay->objects[at].volume.discs_ml > 0) == (at == 0));
+      /* Nothing beats here. */
+      CHECK((overlay->objects[at].valid & SONOTRACE_VALID_BEAT) == 0 && overlay->objects[at].beat.largest_t_ns == 0);
     }
   }
   CHECK_OK(sonotrace_close(scan.session, NULL));

@@ -136,6 +136,19 @@ static void must_measure(const sonotrace_overlay_object_t *object) {
                1e-3 * longest);
   must_be_near("circumference_mm", ellipse->circumference_mm, M_PI * (a + b) * (1 + 3 * h / (10 + sqrt(4 - 3 * h))),
                1e-3 * perimeter);
+  /* An object at the border has no volume. */
+  const sonotrace_volume_t *volume = &object->volume;
+  int at_border = (object->valid & SONOTRACE_VALID_AT_BORDER) != 0;
+  CHECK(((object->valid & SONOTRACE_VALID_VOLUME) == 0) == at_border);
+  if (at_border) {
+    CHECK(volume->discs_ml == 0 && volume->area_length_ml == 0 && volume->length_mm == 0);
+    return;
+  }
+  double length = hypot(volume->axis_mm[1][0] - volume->axis_mm[0][0], volume->axis_mm[1][1] - volume->axis_mm[0][1]);
+  must_be_near("length_mm", volume->length_mm, length, 1e-3 * longest);
+  must_be_near("area_length_ml", volume->area_length_ml, 8 * area * area / (3 * M_PI * length) / 1000,
+               2e-3 * volume->area_length_ml);
+  must_be_near("discs_ml", volume->discs_ml, volume->area_length_ml, 0.1 * volume->area_length_ml);
 }
 
 /* Clicks at a line and a sample, in one of the spaces, and checks the contour. */

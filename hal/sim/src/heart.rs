@@ -217,6 +217,26 @@ impl Heart {
         (across + 5.0 * right * reach, -ANNULUS_TRAVEL_MM * along)
     }
 
+    /// Volume of the left ventricle at `phase` of the beat, of which only the fractional part is used, in millilitres: of the body
+    /// of revolution about its long axis. The integral, over slices of the outline at rest, of the disc that a slice becomes.
+    pub fn left_ventricle_ml(phase: f32) -> f64 {
+        const SLICES: usize = 2000;
+        let contraction = f64::from(Beat::at_phase(phase).contraction);
+        let moved_to = |u: f32, v: f32| {
+            let (du, dv) = Self::contraction(u, v);
+            (f64::from(u) + contraction * f64::from(du), f64::from(v) + contraction * f64::from(dv))
+        };
+        let v = |slice: f64| -(slice / SLICES as f64) as f32 * LV.length_mm;
+        let mm3: f64 = (0..SLICES)
+            .map(|slice| {
+                let (from, middle, to) = (v(slice as f64), v(slice as f64 + 0.5), v(slice as f64 + 1.0));
+                let (radius, _) = moved_to(LV.half_width(-middle / LV.length_mm), middle);
+                core::f64::consts::PI * radius * radius * (moved_to(0.0, from).1 - moved_to(0.0, to).1)
+            })
+            .sum();
+        mm3 / 1000.0
+    }
+
     fn left_ventricle() -> Vec<Point> {
         let mut contour: Vec<Point> =
             LV.trace(40).into_iter().map(|(u, part)| to_plane(u, -part * LV.length_mm)).collect();
@@ -395,6 +415,21 @@ mod tests {
                 let determinant = a * d - b * c;
                 assert!(determinant > 0.2, "{determinant} at {x}, {y}");
             }
+        }
+    }
+
+    /// Within the normal ranges of Lang et al. 2015 (62 to 150 ml, ejection fraction above 52 %, men), and largest and smallest at
+    /// the ends of diastole and systole.
+    #[test]
+    fn the_ventricles_volume_is_normal() {
+        let largest = Heart::left_ventricle_ml(0.0);
+        let smallest = Heart::left_ventricle_ml(END_SYSTOLE_PHASE);
+        assert!((62.0..150.0).contains(&largest), "{largest} ml");
+        let ejection_fraction = (largest - smallest) / largest;
+        assert!((0.52..0.75).contains(&ejection_fraction), "{largest} to {smallest} ml");
+        for percent in 0..100 {
+            let volume = Heart::left_ventricle_ml(percent as f32 / 100.0);
+            assert!((smallest..=largest).contains(&volume), "{volume} ml at {percent} %");
         }
     }
 

@@ -101,7 +101,7 @@ impl<C: Clock> Session<'_, C> {
         }
         match contour.and_then(|contour| objects::entry(object.id, &object.told, &contour, &scene, points)) {
             Some(shown) => {
-                (object.scene, object.shown) = (Some(scene), shown);
+                object.show(shown, &scene, work.t_acq_ns);
                 Stage::Next { work }
             }
             None => self.show_lost(work, place),

@@ -148,6 +148,7 @@ impl<C: Clock> Session<'_, C> {
                         _ => kept.scene = None,
                     }
                 }
+                self.objects.iter_mut().for_each(|object| object.volumes.clear());
                 self.record(EventKind::StreamRestarted, frame.seq, 0, 0);
                 0
             }

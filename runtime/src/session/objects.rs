@@ -6,7 +6,9 @@ use super::standing::Standing;
 use crate::hal::geometry::{Geometry, Point};
 use crate::hal::overlay::{CONTOUR_POINTS_MAX, OverlayObject, State, valid};
 use crate::vision::measures::fit_ellipse;
-use crate::vision::{Contour, DisplayRaster, Field, InputGrid, Vertex, map_contour, measure};
+use crate::vision::{
+    Contour, DisplayRaster, Field, InputGrid, Vertex, VolumeHistory, map_contour, measure, volume,
+};
 use bytemuck::Zeroable;
 
 /// Minimum pixels on the input grid: an object with a smaller mask is lost, and a smaller hole is filled.
@@ -33,6 +35,10 @@ pub(super) struct Object {
     pub prompt: DecoderPrompt,
     /// The frame of the last prompt, by number of processed frames.
     pub prompted_frame: u64,
+    /// Its volumes on the frames of one geometry since the last prompt.
+    pub volumes: VolumeHistory,
+    /// That geometry.
+    pub volumes_in: Option<Geometry>,
 }
 
 impl Object {
@@ -48,7 +54,28 @@ impl Object {
             reference_frame: 0,
             prompt: DecoderPrompt::default(),
             prompted_frame: 0,
+            volumes: VolumeHistory::new(),
+            volumes_in: None,
         }
+    }
+
+    /// Shows a contour that was computed on the frame acquired at `t_acq_ns`, and adds the last beat to it. Its volume counts for
+    /// the beat unless the user should check it.
+    pub fn show(&mut self, mut shown: OverlayObject, scene: &Scene, t_acq_ns: u64) {
+        if self.volumes_in != Some(scene.geometry) {
+            self.volumes.clear();
+            self.volumes_in = Some(scene.geometry);
+        }
+        if shown.valid & valid::VOLUME != 0 {
+            if [State::Fresh, State::Tracked].contains(&self.told.state) {
+                self.volumes.push(t_acq_ns, shown.volume.discs_ml);
+            }
+            if let Some(beat) = self.volumes.beat(t_acq_ns) {
+                shown.valid |= valid::BEAT;
+                shown.beat = beat;
+            }
+        }
+        (self.scene, self.shown) = (Some(*scene), shown);
     }
 
     /// Shows the object without a contour: absent or lost. It stays on overlays until it is found, prompted again, or removed.
@@ -136,6 +163,12 @@ pub(super) fn entry(
     let outer = contour.split(&shown.contour_mm).next().unwrap_or_default();
     if contour.at_border || touches_sector(scene, outer) {
         shown.valid |= valid::AT_BORDER;
+    } else if shown.valid & valid::MILLIMETRES != 0
+        && let Some(volume) = volume(outer)
+    {
+        // A contour that is cut off at the border has an area, but not the volume of the chamber.
+        shown.valid |= valid::VOLUME;
+        shown.volume = volume;
     }
     Some(shown)
 }
@@ -157,21 +190,7 @@ mod tests {
     /// A wall around a cavity, cut by the lower edge of the field: outer boundary and hole, measures without the hole.
     #[test]
     fn an_object_with_a_hole_at_the_border_is_shown() {
-        let geometry = Geometry::Linear(Linear {
-            lines: 101,
-            samples: 101,
-            left_mm: -50.0,
-            line_step_mm: 1.0,
-            first_depth_mm: 0.0,
-            depth_step_mm: 1.0,
-        });
-        let (size, mask_size) = (128, 64);
-        let scene = Scene {
-            geometry,
-            grid: InputGrid::new(&geometry, size).expect("a grid"),
-            display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
-                .expect("a display"),
-        };
+        let (scene, size, mask_size) = (linear(100.0), 128, 64);
         // In millimetres, around (5, 70): the wall reaches from 18 to 35 mm, and the field ends at 100.
         let wall = |point: Point| {
             let radius = libm::hypotf(point.x - 5.0, point.y - 70.0);
@@ -210,6 +229,92 @@ mod tests {
         // The display has two pixels per millimetre.
         assert!((shown.area_px2 / shown.area_mm2 - 4.0).abs() < 0.01);
         assert!((shown.long_axis_mm - 70.0).abs() < 0.7, "{} mm", shown.long_axis_mm);
+        assert_eq!(shown.volume, Zeroable::zeroed());
+    }
+
+    fn linear(depth_mm: f32) -> Scene {
+        let geometry = Geometry::Linear(Linear {
+            lines: 101,
+            samples: 101,
+            left_mm: -50.0,
+            line_step_mm: 1.0,
+            first_depth_mm: 0.0,
+            depth_step_mm: depth_mm / 100.0,
+        });
+        Scene {
+            geometry,
+            grid: InputGrid::new(&geometry, 128).expect("a grid"),
+            display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
+                .expect("a display"),
+        }
+    }
+
+    /// Shows contours of a heart of 60 beats a minute at 30 frames a second, of the states and with the bits that `frame` gives, from
+    /// one time on. Returns the time in seconds when a beat was shown first.
+    fn first_beat(
+        object: &mut Object,
+        begin_s: f64,
+        scene: &Scene,
+        frame: impl Fn(u64) -> (State, u32),
+    ) -> Option<f64> {
+        let mut first = None;
+        for index in 0..240 {
+            let t_s = begin_s + index as f64 / 30.0;
+            let mut shown = OverlayObject { id: 1, ..OverlayObject::zeroed() };
+            (object.told.state, shown.valid) = frame(index);
+            if shown.valid & valid::VOLUME != 0 {
+                shown.volume.discs_ml = 80.0 + 40.0 * libm::cos(t_s * core::f64::consts::TAU) as f32;
+            }
+            object.show(shown, scene, (t_s * 1e9) as u64);
+            let has_beat = object.shown.valid & valid::BEAT != 0;
+            assert!(has_beat || object.shown.beat == Zeroable::zeroed());
+            // No beat of a contour that is cut off.
+            assert!(!has_beat || shown.valid & valid::VOLUME != 0);
+            if has_beat && first.is_none() {
+                assert!((object.shown.beat.ejection_fraction - 80.0 / 120.0).abs() < 0.01);
+                first = Some(t_s - begin_s);
+            }
+        }
+        first
+    }
+
+    #[test]
+    fn only_contours_that_are_trusted_count_for_the_beat() {
+        const VOLUME: u32 = valid::VOLUME;
+        let scene = linear(100.0);
+        let seen = |frame: fn(u64) -> (State, u32)| first_beat(&mut Object::new(1), 0.0, &scene, frame);
+        let whole = |s: f64| (4.0..4.4).contains(&s);
+        assert!(seen(|_| (State::Tracked, VOLUME)).is_some_and(whole));
+        assert!(
+            seen(|index| (if index == 0 { State::Fresh } else { State::Tracked }, VOLUME)).is_some_and(whole)
+        );
+        // Of a few frames that do not count the others tell enough.
+        assert!(
+            seen(|index| (if index % 5 == 0 { State::Attention } else { State::Tracked }, VOLUME)).is_some()
+        );
+        assert!(
+            seen(|index| (State::Tracked, if index % 5 == 0 { valid::AT_BORDER } else { VOLUME })).is_some()
+        );
+        assert_eq!(seen(|_| (State::Attention, VOLUME)), None);
+        assert_eq!(seen(|_| (State::Stale, VOLUME)), None);
+        assert_eq!(seen(|_| (State::Tracked, valid::AT_BORDER)), None);
+        // At the border for half a second of each beat.
+        assert_eq!(
+            seen(|index| (State::Tracked, if index % 30 < 15 { VOLUME } else { valid::AT_BORDER })),
+            None
+        );
+    }
+
+    #[test]
+    fn another_geometry_begins_the_beat_anew() {
+        let mut object = Object::new(1);
+        let tracked = |_| (State::Tracked, valid::VOLUME);
+        let whole = |s: f64| (3.0..5.2).contains(&s);
+        assert!(first_beat(&mut object, 0.0, &linear(100.0), tracked).is_some_and(whole));
+        // It goes on where nothing changes, also if the object was lost for a moment.
+        object.show_none(State::Lost, 0.0, 0);
+        assert!(first_beat(&mut object, 8.0, &linear(100.0), tracked).is_some_and(|s| s < 0.1));
+        assert!(first_beat(&mut object, 16.0, &linear(120.0), tracked).is_some_and(whole));
     }
 
     /// Circles of 10 mm around points on the axis of a sector of 90 degrees and 5 to 100 mm, and beside its side.

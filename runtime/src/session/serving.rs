@@ -233,6 +233,7 @@ impl<C: Clock> Session<'_, C> {
             object.reference_frame = frame;
         }
         object.standing = Standing::default();
+        object.volumes.clear();
         let state = if slot == work.slot { State::Fresh } else { State::Stale };
         object.told = Told { state, confidence: iou, checked_frames_ago: 0 };
         object.drawn_on = slot;

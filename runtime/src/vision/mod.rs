@@ -12,6 +12,8 @@
 //! * [`simplify`]: a closed polygon with a bounded number of points.
 //! * [`contour`]: the last three combined: the contour of a component, holes included.
 //! * [`measures`]: area, perimeter, centroid, axes and fitted ellipse of a contour.
+//! * [`volume`]: volume of the body of revolution that has a contour as its section.
+//! * [`beat`]: largest and smallest volume over a heart's beat.
 //! * [`display`]: the device's display raster, and a contour on it and in the plane.
 //!
 //! A file uses only files above it in this list. All functions work on slices that the caller owns, allocate nothing,
@@ -23,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod amplitude;
+pub mod beat;
 pub mod boundary;
 pub mod budget;
 pub mod components;
@@ -35,8 +38,10 @@ pub mod measures;
 mod rows;
 pub mod sampler;
 pub mod simplify;
+pub mod volume;
 
 pub use amplitude::{GreyTable, Normalisation};
+pub use beat::VolumeHistory;
 pub use boundary::{Boundary, BoundaryWalk};
 pub use budget::{STEP_WORK, StepBudget};
 pub use components::{Component, ComponentSearch, HoleSearch, Pick};
@@ -48,3 +53,4 @@ pub use mask::Field;
 pub use measures::{Measures, fit_ellipse, measure};
 pub use sampler::{LutEntry, SampleCursor, Sampler, Sampling};
 pub use simplify::{Link, Simplification};
+pub use volume::volume;

@@ -37,7 +37,7 @@ fn a_click_gives_a_fresh_contour_around_it() {
         let overlay = scan.overlay_of(&frame(1));
         let object = only(&overlay);
         assert_eq!((object.id, state(object), overlay.state), (7, State::Fresh, State::Fresh as u32));
-        assert_eq!(object.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
+        assert_eq!(object.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::VOLUME);
         let off_px = distance(object.centroid_px, on_display(&frame(1), at));
         let off_mm = distance(object.centroid_mm, at);
         assert!(off_px < 1.0, "{at:?}: centroid {:?}, {off_px} px off", object.centroid_px);
@@ -52,6 +52,12 @@ fn a_click_gives_a_fresh_contour_around_it() {
         assert!(diameters.iter().all(|mm| (mm - 2.0 * CLICK_RADIUS_MM).abs() < 1.5), "{at:?}: {diameters:?}");
         assert!(distance(object.ellipse.centre_mm, object.centroid_mm) < 0.1);
         assert!((object.ellipse.circumference_mm / object.perimeter_mm - 1.0).abs() < 0.05);
+        // The volume of a ball with the disc's area.
+        let radius_mm = (object.area_mm2 / core::f32::consts::PI).sqrt();
+        let ball_ml = 4.0 / 3000.0 * core::f32::consts::PI * radius_mm * radius_mm * radius_mm;
+        for ml in [object.volume.discs_ml, object.volume.area_length_ml] {
+            assert!((ml / ball_ml - 1.0).abs() < 0.1, "{at:?}: {ml} ml, not {ball_ml}");
+        }
         // Pixels and millimetres agree: the display has 72 pixels for 40 mm.
         let scale = 72.0 / FIELD_MM;
         let ratio = object.area_px2 / object.area_mm2 / (scale * scale);
@@ -100,6 +106,8 @@ fn a_tracked_object_stays_in_place() {
         // It is tracked by a box of whole pixels, so it can move by half a pixel of the grid (0.6 mm) across and down.
         let off_mm = distance(object.centroid_mm, [-5.0, 15.0]);
         assert!(off_mm < 1.3, "frame {seq}: {off_mm} mm off");
+        // It does not beat.
+        assert_eq!(object.valid & (valid::VOLUME | valid::BEAT), valid::VOLUME);
     }
 }
 
@@ -270,7 +278,8 @@ fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
     // One of them was converted through millimetres, in single precision.
     assert!(distance(unknown.centroid_px, known.centroid_px) < 1e-3);
     assert_eq!(unknown.valid, valid::PIXELS);
-    assert_eq!(known.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE);
+    assert_eq!(known.valid, valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::VOLUME);
+    assert!(unknown.volume == Default::default() && unknown.beat == Default::default());
     assert_eq!((unknown.area_mm2, unknown.perimeter_mm, unknown.centroid_mm), (0.0, 0.0, [0.0; 2]));
     assert!(unknown.contour_mm.iter().all(|point| *point == [0.0; 2]));
     assert!(unknown.contour_mm().is_empty() && !unknown.contour_px().is_empty());

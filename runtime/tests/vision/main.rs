@@ -1,6 +1,7 @@
 //! Sampling, contours and measures. One program for all of them, because each program is compiled and linked anew.
 #![allow(clippy::unwrap_used)]
 
+mod beat;
 #[path = "../common/boundaries.rs"]
 mod boundaries;
 mod contour;
@@ -11,3 +12,4 @@ mod measures;
 mod random_cases;
 mod sampler;
 mod steps;
+mod volume;

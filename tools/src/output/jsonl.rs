@@ -43,6 +43,8 @@ struct Object {
     long_axis_mm: Option<f64>,
     short_axis_mm: Option<f64>,
     ellipse: Option<Ellipse>,
+    volume: Option<Volume>,
+    beat: Option<Beat>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mm_unavailable: Option<&'static str>,
 }
@@ -54,6 +56,24 @@ struct Ellipse {
     semi_minor_mm: f64,
     angle_rad: f64,
     circumference_mm: f64,
+}
+
+#[derive(Serialize)]
+struct Volume {
+    discs_ml: f64,
+    area_length_ml: f64,
+    length_mm: f64,
+    axis_mm: [[f64; 2]; 2],
+}
+
+#[derive(Serialize)]
+struct Beat {
+    largest_ml: f64,
+    smallest_ml: f64,
+    ejection_fraction: f64,
+    rate_per_min: f64,
+    largest_t_ns: u64,
+    smallest_t_ns: u64,
 }
 
 #[derive(Serialize)]
@@ -73,7 +93,7 @@ impl<W: Write> OverlayLines<W> {
     }
 
     /// Writes the line of an overlay (outcome `overlay`, or `update` for a further overlay of a frozen frame). Lengths,
-    /// pixels and confidences have three decimals. Millimetre fields are null if they are not valid, and
+    /// pixels, volumes and confidences have three decimals. Millimetre fields are null if they are not valid, and
     /// `mm_unavailable` then gives the reason.
     ///
     /// # Errors
@@ -181,6 +201,20 @@ fn object(object: &OverlayObject) -> Result<Object> {
             angle_rad: rounded(object.ellipse.angle_rad),
             circumference_mm: rounded(object.ellipse.circumference_mm),
         }),
+        volume: (object.valid & valid::VOLUME != 0).then(|| Volume {
+            discs_ml: rounded(object.volume.discs_ml),
+            area_length_ml: rounded(object.volume.area_length_ml),
+            length_mm: rounded(object.volume.length_mm),
+            axis_mm: object.volume.axis_mm.map(rounded_pair),
+        }),
+        beat: (object.valid & valid::BEAT != 0).then(|| Beat {
+            largest_ml: rounded(object.beat.largest_ml),
+            smallest_ml: rounded(object.beat.smallest_ml),
+            ejection_fraction: rounded(object.beat.ejection_fraction),
+            rate_per_min: rounded(object.beat.rate_per_min),
+            largest_t_ns: object.beat.largest_t_ns,
+            smallest_t_ns: object.beat.smallest_t_ns,
+        }),
         mm_unavailable,
     })
 }
@@ -235,7 +269,7 @@ mod tests {
                 r#""area_mm2":6.0,"perimeter_mm":12.0,"centroid_px":[11.333,0.0],"#,
                 r#""contour_px":[[10.1,10.0],[14.0,10.0],[10.0,13.0]],"#,
                 r#""contour_mm":[[0.1,0.0],[4.0,0.0],[0.0,3.0]],"holes_px":[],"holes_mm":[],"#,
-                r#""long_axis_mm":5.0,"short_axis_mm":2.4,"ellipse":null}]}"#,
+                r#""long_axis_mm":5.0,"short_axis_mm":2.4,"ellipse":null,"volume":null,"beat":null}]}"#,
                 "\n"
             )
         );
@@ -245,7 +279,16 @@ mod tests {
     fn millimetres_are_null_with_a_reason_where_the_scale_is_unknown() {
         let line: Value = serde_json::from_str(&written(&triangle(valid::PIXELS))).unwrap();
         let object = &line["objects"][0];
-        for field in ["area_mm2", "perimeter_mm", "contour_mm", "holes_mm", "long_axis_mm", "ellipse"] {
+        for field in [
+            "area_mm2",
+            "perimeter_mm",
+            "contour_mm",
+            "holes_mm",
+            "long_axis_mm",
+            "ellipse",
+            "volume",
+            "beat",
+        ] {
             assert_eq!(object.get(field), Some(&Value::Null), "{field}");
         }
         assert_eq!(object["mm_unavailable"], "pixel spacing unknown");
@@ -285,6 +328,29 @@ mod tests {
             ])
         );
         assert_eq!(line["outcome"], "update");
+    }
+
+    #[test]
+    fn volumes_and_beats_are_shown_where_they_are_valid() {
+        let all = valid::PIXELS | valid::MILLIMETRES | valid::ELLIPSE | valid::VOLUME | valid::BEAT;
+        let mut overlay = triangle(all);
+        let object = &mut overlay.objects[0];
+        object.volume.discs_ml = 104.123_4;
+        object.volume.area_length_ml = 106.0;
+        object.volume.length_mm = 71.25;
+        object.volume.axis_mm = [[1.0, 2.0], [-0.000_1, 73.25]];
+        (object.beat.largest_ml, object.beat.smallest_ml) = (110.0, 44.0);
+        (object.beat.ejection_fraction, object.beat.rate_per_min) = (0.6, 71.428_57);
+        (object.beat.largest_t_ns, object.beat.smallest_t_ns) = (1_000_000_000_000_000_001, 7);
+        let object = &serde_json::from_str::<Value>(&written(&overlay)).unwrap()["objects"][0];
+        let volume = json!({"discs_ml": 104.123, "area_length_ml": 106.0, "length_mm": 71.25,
+            "axis_mm": [[1.0, 2.0], [0.0, 73.25]]});
+        let beat = json!({"largest_ml": 110.0, "smallest_ml": 44.0, "ejection_fraction": 0.6,
+            "rate_per_min": 71.429, "largest_t_ns": 1_000_000_000_000_000_001_u64, "smallest_t_ns": 7});
+        assert_eq!((&object["volume"], &object["beat"]), (&volume, &beat));
+        overlay.objects[0].valid = all & !valid::BEAT;
+        let object = &serde_json::from_str::<Value>(&written(&overlay)).unwrap()["objects"][0];
+        assert_eq!((&object["volume"], &object["beat"]), (&volume, &Value::Null));
     }
 
     #[test]
