@@ -6,7 +6,7 @@
 //!
 //! A helper looks for work for a while, then sleeps until the executor's next slice.
 
-use crate::float_environment::DefaultEnvironment;
+use crate::float_environment::ComputingEnvironment;
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -182,7 +182,7 @@ impl<'m> Helper<'m> {
     /// Runs tiles until the executor is dropped or dismisses its helpers. Call it on a thread of its own, pinned to a core if the
     /// device pins threads.
     pub fn run(self) {
-        let _environment = DefaultEnvironment::enter();
+        let _environment = ComputingEnvironment::enter();
         let Self { board, scratch } = self;
         board.running.fetch_add(1, Ordering::SeqCst);
         // Also if a tile panics: whoever drops the executor waits for it.

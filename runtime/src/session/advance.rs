@@ -21,7 +21,7 @@ use super::tables::TableIndex;
 use super::work::Work;
 use super::{DropReason, Policy};
 use crate::exec::Progress;
-use crate::float_environment::DefaultEnvironment;
+use crate::float_environment::ComputingEnvironment;
 use crate::hal::clock::Clock;
 use crate::hal::frame::{Frame, PayloadCheck};
 use crate::hal::overlay::Rung;
@@ -188,10 +188,10 @@ impl<C: Clock> Session<'_, C> {
     /// 4096 pixel visits of sampling or contouring.
     ///
     /// Whatever floating-point environment the caller has set (exceptions that stop the thread, another rounding), the session
-    /// computes in the default one, and gives the caller's back.
+    /// computes in one of its own, and gives the caller's back.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn poll(&mut self) -> Poll {
-        let _environment = DefaultEnvironment::enter();
+        let _environment = ComputingEnvironment::enter();
         self.slice()
     }
 

@@ -51,7 +51,7 @@ pub use rules::FrameRules;
 pub use crate::hal::event::{DROP_REASONS, DropReason};
 
 use crate::exec::{ExecError, Executor, Helper, MemoryRequired};
-use crate::float_environment::DefaultEnvironment;
+use crate::float_environment::ComputingEnvironment;
 use crate::format::{Model, ModelError, PROGRAMS_MAX};
 use crate::hal::clock::Clock;
 use crate::hal::command::{Command, Prompt};
@@ -255,14 +255,14 @@ pub struct Session<'m, C: Clock> {
     required: MemoryRequired,
 }
 
-/// Runs the self-test in the default floating-point environment, as a poll runs, and measures what a frame will cost.
+/// Runs the self-test in the floating-point environment, as a poll runs, and measures what a frame will cost.
 fn self_test(
     executor: &mut Executor<'_>,
     programs: &Programs,
     tracker: &TrackerPrograms,
     clock: &impl Clock,
 ) -> Result<Costs, SessionError> {
-    let _environment = DefaultEnvironment::enter();
+    let _environment = ComputingEnvironment::enter();
     let mut times_ns = [0; PROGRAMS_MAX as usize];
     executor.self_test_timed(&|| clock.now_ns(), &mut times_ns)?;
     let [encode, decode, track, remember] =
