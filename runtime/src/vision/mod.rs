@@ -12,7 +12,7 @@
 //! * [`simplify`]: a closed polygon with a bounded number of points.
 //! * [`contour`]: the last three combined: the contour of a component, holes included.
 //! * [`measures`]: area, perimeter, centroid, axes and fitted ellipse of a contour.
-//! * [`volume`]: volume of the body of revolution that has a contour as its section.
+//! * [`mod@volume`]: volume of the body of revolution that has a contour as its section.
 //! * [`beat`]: largest and smallest volume over a heart's beat.
 //! * [`display`]: the device's display raster, and a contour on it and in the plane.
 //!
