@@ -68,6 +68,7 @@
 #define SONOTRACE_POLYGONS_MAX 5
 #define SONOTRACE_ANSWERS_MAX 16
 #define SONOTRACE_STAGES 6
+#define SONOTRACE_RUNGS 4
 #define SONOTRACE_OVERLAY_UPDATE 1 /* a further overlay of a frozen frame, after prompts changed its contours */
 #define SONOTRACE_OVERLAY_GAP_BEFORE 2 /* frames are missing before this one, by its number or by its own flag */
 #define SONOTRACE_OVERLAY_FROZEN 4 /* the image is frozen */
@@ -97,6 +98,7 @@
 #define SONOTRACE_EVENT_OVERLAYS_UNFETCHED 14 /* overlays are not fetched: {value} so far */
 #define SONOTRACE_EVENT_BAD_COMMAND 15 /* a malformed command was ignored */
 #define SONOTRACE_EVENT_NOT_FINITE 16 /* computed values are not finite (object {detail}, 0 for all): nothing is shown of them */
+#define SONOTRACE_EVENT_FRAME_ABANDONED 17 /* its contours were given up: a newer frame has another geometry, or is far newer */
 
 /* The field that made a frame unusable: of the descriptor, but for the first and the last. */
 #define SONOTRACE_FRAME_FIELD_NONE 0
@@ -366,14 +368,18 @@ typedef uint32_t sonotrace_state_e;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// How much was computed for a frame; 0 is the most.
+// How much was computed for an overlay; 0 is the most.
 enum sonotrace_rung_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-  // The encoder, the tracker, and the decoder for as many objects as are checked on a frame.
+  // The encoder, the tracker, and the decoder for as many objects as are checked on a frame and as there was time for.
   SONOTRACE_RUNG_FULL = 0,
+  // The encoder and the tracker: there was no time to check an object.
+  SONOTRACE_RUNG_TRACKED = 1,
+  // The frame takes longer than its budget: this overlay repeats the last contours, marked stale. Its own come with a later overlay.
+  SONOTRACE_RUNG_SPREAD = 2,
   // No computation: the last contours are repeated, marked stale.
   SONOTRACE_RUNG_REPEAT = 3,
 };
@@ -533,7 +539,8 @@ typedef struct {
   uint64_t seq;
   // When the frame was acquired, on the clock `clock_id`.
   uint64_t t_acq_ns;
-  // When it was queued in the ring, on the runtime's clock.
+  // When it was queued in the ring, on the runtime's clock: its latency and its budget count from then. 0 if that is not known;
+  // they count from the time when the session takes it then.
   uint64_t t_enqueue_ns;
   // The clock of `t_acq_ns`; 0 is the runtime's own.
   uint32_t clock_id;
@@ -729,7 +736,7 @@ typedef struct {
   // Acquisition time of the frame, on its own clock.
   uint64_t t_acq_ns;
   // Time from the commit of the frame to the commit of this overlay. Of a further overlay of a frozen frame, from the step
-  // that began it.
+  // that served its prompts.
   uint64_t latency_ns;
   // Time from the commit of the frame that the contours were computed on to the commit of this overlay. The same as
   // `latency_ns` if they were computed on this frame and it is not frozen.
@@ -792,7 +799,7 @@ typedef struct {
   uint64_t deadline_misses;
   // Part of `overlays`: those that repeat contours of an earlier frame, marked stale.
   uint64_t repeats;
-  // Further overlays of a frozen frame.
+  // Further overlays of a frame that has one.
   uint64_t updates;
   // Frames that never arrived: gaps in the sequence numbers.
   uint64_t frames_missing;
@@ -820,6 +827,10 @@ typedef struct {
   uint64_t malformed_by_field[SONOTRACE_FRAME_FIELDS];
   // Replies to prompts that no fetched overlay had when the session was closed; 0 until then.
   uint64_t answers_undelivered;
+  // `overlays` by how much was computed for them: index `SONOTRACE_RUNG_`.
+  uint64_t overlays_by_rung[SONOTRACE_RUNGS];
+  // Frames with an overlay whose own contours were given up: a newer frame has another geometry, or is far newer.
+  uint64_t frames_abandoned;
 } sonotrace_counters_t;
 
 // All reasons, in the order of their wire values.

@@ -133,6 +133,7 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
         ("SONOTRACE_POLYGONS_MAX", overlay::POLYGONS_MAX as u64, ""),
         ("SONOTRACE_ANSWERS_MAX", overlay::ANSWERS_MAX as u64, ""),
         ("SONOTRACE_STAGES", overlay::STAGES as u64, ""),
+        ("SONOTRACE_RUNGS", overlay::RUNGS as u64, ""),
         (
             "SONOTRACE_OVERLAY_UPDATE",
             overlay_flags::UPDATE.into(),

@@ -79,10 +79,11 @@ pub(super) struct Drawing {
 }
 
 /// Stage of the current frame.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::large_enum_variant, reason = "the session holds a single one")]
 pub(super) enum Stage {
     /// No frame is being processed.
+    #[default]
     Idle,
     /// Checks the payload of the held frame.
     Check { frame: Frame, taken_ns: u64, check: PayloadCheck },
@@ -110,6 +111,19 @@ pub(super) enum Stage {
     Publish { work: Work },
     /// The frame has its outcome, or there is no frame.
     Ended(Poll),
+}
+
+/// The frames that a session works on and shows.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    /// What is done with the one in work.
+    pub stage: Stage,
+    /// A frame in work that has its overlay, while a newer one gets its own.
+    pub set_aside: Option<Stage>,
+    /// The last frame that was fully processed.
+    pub shown: Option<Work>,
+    /// The newest frame with an overlay of the stream.
+    pub newest: Option<Work>,
 }
 
 impl Stage {
@@ -202,9 +216,9 @@ impl<C: Clock> Session<'_, C> {
         self.count_evicted();
         self.take_commands();
         let mut slice = Slice::new(&self.clock, self.config.slice_ns);
-        let mut stage = core::mem::replace(&mut self.stage, Stage::Idle);
+        let mut stage = core::mem::replace(&mut self.frames.stage, Stage::Idle);
         if matches!(stage, Stage::Idle)
-            && let Some(aside) = self.set_aside.take()
+            && let Some(aside) = self.frames.set_aside.take()
         {
             // At least for this slice: however fast frames come, it goes on.
             stage = aside;
@@ -221,13 +235,13 @@ impl<C: Clock> Session<'_, C> {
                 if slice.now_ns() >= work.publish_by_ns {
                     work.is_shown = true;
                     let work = *work;
-                    self.stage = stage;
+                    self.frames.stage = stage;
                     return self.publish_repeated(&work, Rung::Spread);
                 }
                 slice.end_by(work.publish_by_ns);
             }
             if !slice.go_on(&self.clock) {
-                self.stage = stage;
+                self.frames.stage = stage;
                 return Poll::Working;
             }
             let (column, part) = (stage.column(), stage.part(self.follower.is_checking()));
@@ -255,7 +269,7 @@ impl<C: Clock> Session<'_, C> {
         match self.take_frame() {
             Stage::Ended(Poll::Idle) => stage,
             newer => {
-                self.set_aside = Some(stage);
+                self.frames.set_aside = Some(stage);
                 newer
             }
         }

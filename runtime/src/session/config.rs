@@ -1,8 +1,9 @@
 //! Settings of a session, and the memory that they need.
 
+use super::advance::Frames;
 use super::motion::Anchored;
 use super::objects::Object;
-use super::{KeptFeatures, SessionError};
+use super::{Asked, KeptFeatures, SessionError};
 use crate::exec::{ExecutorConfig, ExecutorLayout, MemoryRequired};
 use crate::format::{FileHeader, ModelError, read_header};
 use crate::hal::overlay::OBJECTS_MAX;
@@ -12,7 +13,8 @@ use crate::tracking::follower::{self, BufferLengths};
 use crate::tracking::looks::{Figures, Sizes};
 use crate::vision::sampler::{LutEntry, Sampler};
 use crate::vision::simplify::Link;
-use crate::vision::{DISPLAY_SIDE_MAX, Display, Vertex};
+use crate::vision::{DISPLAY_SIDE_MAX, Display, Vertex, VolumeHistory};
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 
 /// Policy that selects the frames to process.
@@ -127,7 +129,10 @@ pub(super) struct SessionLayout {
     pub executor: Range<usize>,
     pub table: Range<usize>,
     pub objects: Range<usize>,
+    pub volumes: Range<usize>,
     pub kept: Range<usize>,
+    pub frames: Range<usize>,
+    pub asked: Range<usize>,
     pub grey: Range<usize>,
     pub flows: Range<usize>,
     pub follower: FollowerLayout,
@@ -203,8 +208,11 @@ impl SessionLayout {
             executor: take(executor.bytes)?,
             table: take(2 * pixels * size_of::<LutEntry>())?,
             objects: take(OBJECTS_MAX * size_of::<Object>())?,
+            volumes: take(OBJECTS_MAX * size_of::<VolumeHistory>())?,
             // At most KEPT_FRAMES_MAX, as the executor's layout has checked.
             kept: take(slots * size_of::<KeptFeatures>())?,
+            frames: take(size_of::<Frames>())?,
+            asked: take(size_of::<Asked>())?,
             grey: take(slots * mask * size_of::<f32>())?,
             flows: take(slots * Sizes::of(header).flow_values() * size_of::<f32>())?,
             follower: FollowerLayout::new(header, &mut take)?,
@@ -224,6 +232,8 @@ impl SessionLayout {
 /// A session's buffers, except the executor's memory and the sampling tables.
 #[derive(Debug)]
 pub(super) struct Buffers<'m> {
+    /// Volumes of each object.
+    pub volumes: &'m mut [VolumeHistory],
     /// Grey levels of each kept frame at the resolution of masks, 0 to 1.
     pub grey: &'m mut [f32],
     /// The tracker's motion since the anchor on each kept frame.
@@ -243,8 +253,17 @@ pub(super) struct Parts<'m> {
     pub sampling: &'m mut [LutEntry],
     pub objects: &'m mut [Object],
     pub kept: &'m mut [KeptFeatures],
+    pub frames: &'m mut Frames,
+    pub asked: &'m mut ManuallyDrop<Asked>,
     pub follower: follower::Buffers<'m>,
     pub buffers: Buffers<'m>,
+}
+
+/// Makes one value in a region that is large enough.
+fn one<T: Default + Send>(region: RawRegion<'_>) -> Result<&mut T, SessionError> {
+    let bytes = region.bytes();
+    let made = region.filled(1, |_| Ok::<_, SessionError>(T::default()))?;
+    made.first_mut().ok_or(SessionError::RegionTooSmall { seen: bytes, needed: size_of::<T>() })
 }
 
 /// Splits a region by a layout.
@@ -265,9 +284,12 @@ pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Resu
     let executor = take(&layout.executor);
     let sampling = take(&layout.table).zeroed();
     let objects = take(&layout.objects).filled(OBJECTS_MAX, |_| Ok::<_, SessionError>(Object::new(0)))?;
+    let volumes = take(&layout.volumes).zeroed();
     let slots = layout.kept.len() / size_of::<KeptFeatures>();
     let none = KeptFeatures { seq: 0, t_acq_ns: 0, frame: 0, scene: None, anchored: Anchored::default() };
     let kept = take(&layout.kept).filled(slots, |_| Ok::<_, SessionError>(none))?;
+    let frames = one(take(&layout.frames))?;
+    let asked = one(take(&layout.asked))?;
     let grey = take(&layout.grey).zeroed();
     let flows = take(&layout.flows).zeroed();
     let of = &layout.follower;
@@ -285,8 +307,8 @@ pub(super) fn cut<'m>(mut region: RawRegion<'m>, layout: &SessionLayout) -> Resu
     let labels = take(&layout.labels).zeroed();
     let points = take(&layout.points).zeroed();
     let links = take(&layout.links).zeroed();
-    let buffers = Buffers { grey, flows, field, labels, points, links };
-    Ok(Parts { executor, sampling, objects, kept, follower, buffers })
+    let buffers = Buffers { volumes, grey, flows, field, labels, points, links };
+    Ok(Parts { executor, sampling, objects, kept, frames, asked, follower, buffers })
 }
 
 /// Returns the memory that a session needs for the model whose file starts with `head` (its first 4096 bytes) under
@@ -317,7 +339,13 @@ pub fn memory_parts(
         ("sampling tables", layout.table.len()),
         (
             "objects and kept frames",
-            layout.objects.len() + layout.kept.len() + layout.grey.len() + layout.flows.len(),
+            layout.objects.len()
+                + layout.volumes.len()
+                + layout.kept.len()
+                + layout.frames.len()
+                + layout.asked.len()
+                + layout.grey.len()
+                + layout.flows.len(),
         ),
         ("tracking", layout.follower.bytes()),
         ("mask at input size, labels", layout.field.len() + layout.labels.len()),

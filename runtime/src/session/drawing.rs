@@ -82,7 +82,7 @@ impl<C: Clock> Session<'_, C> {
         slice: &mut Slice,
     ) -> Stage {
         let Drawing { place, scene } = drawing;
-        let Buffers { field, labels, points, links, .. } = &mut self.buffers;
+        let Buffers { volumes, field, labels, points, links, .. } = &mut self.buffers;
         let Some(field) = objects::field(field, &scene, &self.config) else {
             return self.show_lost(work, place);
         };
@@ -101,7 +101,7 @@ impl<C: Clock> Session<'_, C> {
         }
         match contour.and_then(|contour| objects::entry(object.id, &object.told, &contour, &scene, points)) {
             Some(shown) => {
-                object.show(shown, &scene, work.t_acq_ns);
+                object.show(shown, &scene, work.t_acq_ns, &mut volumes[place]);
                 Stage::Next { work }
             }
             None => self.show_lost(work, place),

@@ -22,7 +22,7 @@ use crate::tracking::Objects;
 use crate::tracking::vectors::are_finite;
 use crate::vision::budget::{STEP_WORK, StepBudget};
 use crate::vision::sampler::SampleCursor;
-use crate::vision::{DisplayRaster, GreyTable, InputGrid, Normalisation, VisionError};
+use crate::vision::{DisplayRaster, GreyTable, InputGrid, Normalisation, VisionError, VolumeHistory};
 
 /// Budgets that pass without work on a frame until it is too old to go on with.
 const OLD_BUDGETS: u64 = 6;
@@ -54,7 +54,7 @@ impl<C: Clock> Session<'_, C> {
 
     /// Returns the shown frame if the image is frozen and prompts wait, to serve them with a further overlay.
     pub(super) fn frozen_update(&self) -> Option<Work> {
-        let shown = self.shown.filter(|_| self.frozen.is() && !self.prompts.is_empty())?;
+        let shown = self.frames.shown.filter(|_| self.frozen.is() && !self.asked.prompts.is_empty())?;
         Some(Work {
             t_asked_ns: self.clock.now_ns(),
             publish_by_ns: u64::MAX,
@@ -139,8 +139,8 @@ impl<C: Clock> Session<'_, C> {
                 self.unseen_since_last = 0;
                 self.newest_seq = frame.seq;
                 self.last_gone = None;
-                self.newest = None;
-                let mut in_work = self.set_aside.as_mut().and_then(Stage::work_mut);
+                self.frames.newest = None;
+                let mut in_work = self.frames.set_aside.as_mut().and_then(Stage::work_mut);
                 for (slot, kept) in (0..).zip(self.kept.iter_mut()) {
                     match &mut in_work {
                         // It goes on: it is the frame before, whatever its number was.
@@ -148,7 +148,7 @@ impl<C: Clock> Session<'_, C> {
                         _ => kept.scene = None,
                     }
                 }
-                self.objects.iter_mut().for_each(|object| object.volumes.clear());
+                self.buffers.volumes.iter_mut().for_each(VolumeHistory::clear);
                 self.record(EventKind::StreamRestarted, frame.seq, 0, 0);
                 0
             }
@@ -188,14 +188,14 @@ impl<C: Clock> Session<'_, C> {
             flags: if has_gap { overlay_flags::GAP_BEFORE } else { 0 },
         };
         self.abandon_if_useless(&frame.geometry);
-        if self.set_aside.is_some() {
+        if self.frames.set_aside.is_some() {
             return self.repeat(work);
         }
         let grid = self.grid_for(&frame);
         let Ok((table, is_new)) = grid.and_then(|grid| self.sampling.of(&frame, grid)) else {
             return self.drop_malformed(frame.seq, &FrameError::Sampling);
         };
-        if is_new && self.shown.is_some() && self.sampling.grid_in_use(&frame).is_none() {
+        if is_new && self.frames.shown.is_some() && self.sampling.grid_in_use(&frame).is_none() {
             self.counters.geometry_changes += 1;
             self.record(EventKind::GeometryChanged, frame.seq, frame.geometry_epoch, 0);
         }
@@ -222,9 +222,9 @@ impl<C: Clock> Session<'_, C> {
         }
         let kept = if !self.follower.followed().is_empty() {
             self.scene
-        } else if !self.prompts.is_empty() {
+        } else if !self.asked.prompts.is_empty() {
             // Objects are about to be drawn on a kept frame.
-            self.shown.and_then(|shown| self.kept[shown.slot as usize].scene)
+            self.frames.shown.and_then(|shown| self.kept[shown.slot as usize].scene)
         } else {
             None
         };
@@ -256,7 +256,7 @@ impl<C: Clock> Session<'_, C> {
             }
             rows -= 1;
             if self.sampling.is_complete(table) {
-                if self.shown.is_some() {
+                if self.frames.shown.is_some() {
                     let frames = self.sampling.frames(table);
                     self.record(EventKind::TableReady, frame.seq, frame.geometry_epoch, frames.into());
                 }
@@ -280,7 +280,9 @@ impl<C: Clock> Session<'_, C> {
     /// Abandons the frame in work if its contours would be useless: nobody knows where they lie in the geometry of a newer frame, or
     /// it was not worked on for so long that a newer one shows something else. Prompts that it serves are served first.
     fn abandon_if_useless(&mut self, newer: &Geometry) {
-        let Some(Stage::Encode { work } | Stage::Follow { work }) = &self.set_aside else { return };
+        let Some(stage @ (Stage::Encode { work } | Stage::Follow { work })) = &self.frames.set_aside else {
+            return;
+        };
         let is_elsewhere = work.target.geometry != *newer && !work.target.geometry.shares_plane_with(newer);
         let idle_ns = self.clock.now_ns().saturating_sub(work.t_worked_ns);
         let is_old = idle_ns > self.config.budget_ns.saturating_mul(OLD_BUDGETS);
@@ -288,11 +290,12 @@ impl<C: Clock> Session<'_, C> {
             return;
         }
         let (seq, slot) = (work.seq, work.slot as usize);
-        if matches!(self.set_aside, Some(Stage::Encode { .. })) {
+        if matches!(stage, Stage::Encode { .. }) {
+            // It has no features.
             self.kept[slot].scene = None;
         }
-        self.set_aside = None;
-        self.answers_held = 0;
+        self.frames.set_aside = None;
+        self.asked.held = 0;
         self.counters.abandoned += 1;
         self.record(EventKind::FrameAbandoned, seq, 0, 0);
     }

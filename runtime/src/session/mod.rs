@@ -62,8 +62,9 @@ use crate::memory::RawRegion;
 use crate::tracking::follower::Follower;
 use crate::tracking::programs::{TrackerError, TrackerPrograms};
 use crate::vision::Normalisation;
-use advance::Stage;
+use advance::Frames;
 use config::{Buffers, SessionLayout};
+use core::mem::ManuallyDrop;
 use costs::{Costs, Part};
 use motion::Anchored;
 use objects::{Object, Scene};
@@ -71,7 +72,6 @@ use prompts::FrameTime;
 use standing::Thresholds;
 use stream::Stream;
 use tables::SamplingTables;
-use work::Work;
 
 /// Errors of opening a session.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -183,6 +183,18 @@ struct Waiting {
     made_ns: Option<u64>,
 }
 
+/// Prompts and replies.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Prompts that wait.
+    prompts: heapless::Deque<Waiting, ANSWERS_MAX>,
+    /// Replies that no overlay has delivered yet: new ones, and those of an overlay that was evicted unread. Both are at
+    /// most as many as an overlay has room for.
+    answers: heapless::Vec<PromptAnswer, { 2 * ANSWERS_MAX }>,
+    /// Of these, the last ones, which wait for contours in work.
+    held: usize,
+}
+
 /// Reasons why the image is frozen.
 #[derive(Debug, Clone, Copy, Default)]
 struct Frozen {
@@ -219,27 +231,18 @@ pub struct Session<'m, C: Clock> {
     buffers: Buffers<'m>,
     sampling: SamplingTables<'m>,
     ports: Ports<'m>,
-    prompts: heapless::Deque<Waiting, ANSWERS_MAX>,
-    /// Replies that no overlay has delivered yet: new ones, and those of an overlay that was evicted unread. Both are at
-    /// most as many as an overlay has room for.
-    answers: heapless::Vec<PromptAnswer, { 2 * ANSWERS_MAX }>,
-    /// Of these, the last ones, which wait for contours in work.
-    answers_held: usize,
+    /// Prompts and replies; in the region like the objects. Nothing in it needs to be dropped.
+    asked: &'m mut ManuallyDrop<Asked>,
     /// The objects, `OBJECTS_MAX` of them. In the region: they are too large for the stack of the thread that opens or
     /// closes a session.
     objects: &'m mut [Object],
     /// By feature slot: `kept_frames`, and one for the tracker's anchor; in the region like the objects.
     kept: &'m mut [KeptFeatures],
-    stage: Stage,
-    /// A frame in work that has its overlay, while a newer one gets its own.
-    set_aside: Option<Stage>,
+    /// The frames that it works on and shows; in the region like the objects.
+    frames: &'m mut Frames,
     costs: Costs,
     stream: Stream,
     frozen: Frozen,
-    /// The last frame that was fully processed.
-    shown: Option<Work>,
-    /// The newest frame with an overlay of the stream.
-    newest: Option<Work>,
     frames_processed: u64,
     /// The ring's count of evicted frames at the last read.
     evicted: u32,
@@ -293,7 +296,7 @@ impl<'m, C: Clock> Session<'m, C> {
     ) -> Result<Self, SessionError> {
         config.check()?;
         let layout = SessionLayout::new(model.header(), &config)?;
-        let config::Parts { executor: memory, sampling, objects, kept, follower, buffers } =
+        let config::Parts { executor: memory, sampling, objects, kept, frames, asked, follower, buffers } =
             config::cut(region.into(), &layout)?;
         let programs = Programs::find(&model)?;
         let tracker = TrackerPrograms::find(&model)?;
@@ -332,18 +335,13 @@ impl<'m, C: Clock> Session<'m, C> {
             buffers,
             sampling: SamplingTables::new(sampling, config.instructions),
             ports,
-            prompts: heapless::Deque::new(),
-            answers: heapless::Vec::new(),
-            answers_held: 0,
+            asked,
             objects,
             kept,
-            stage: Stage::Idle,
-            set_aside: None,
+            frames,
             costs,
             stream: Stream::default(),
             frozen: Frozen::default(),
-            shown: None,
-            newest: None,
             frames_processed: 0,
             evicted,
             unseen_since_last: 0,
@@ -420,18 +418,18 @@ impl<'m, C: Clock> Session<'m, C> {
     /// Returns the totals.
     pub fn finish(mut self) -> Counters {
         self.count_evicted();
-        self.counters.drop_frames(DropReason::ShutDown, self.stage.owes_outcome().into());
+        self.counters.drop_frames(DropReason::ShutDown, self.frames.stage.owes_outcome().into());
         // As many as a ring holds, so that damaged positions cannot keep this busy.
         for _ in 0..self.ports.frames.backlog() {
             self.counters.drop_frames(DropReason::ShutDown, self.ports.frames.take().is_some().into());
         }
         self.count_evicted();
-        self.counters.prompts_unanswered += self.prompts.len() as u64;
+        self.counters.prompts_unanswered += self.asked.prompts.len() as u64;
         for _ in 0..self.ports.commands.backlog() {
             let is_prompt = matches!(self.ports.commands.take(), Some(Ok(Command::Prompt { .. })));
             self.counters.prompts_unanswered += u64::from(is_prompt);
         }
-        self.counters.answers_undelivered = self.answers.len() as u64;
+        self.counters.answers_undelivered = self.asked.answers.len() as u64;
         self.record(EventKind::Closed, 0, 0, self.counters.overlays);
         self.counters
     }

@@ -35,9 +35,7 @@ pub(super) struct Object {
     pub prompt: DecoderPrompt,
     /// The frame of the last prompt, by number of processed frames.
     pub prompted_frame: u64,
-    /// Its volumes on the frames of one geometry since the last prompt.
-    pub volumes: VolumeHistory,
-    /// That geometry.
+    /// The geometry of the frames that its volumes are of.
     pub volumes_in: Option<Geometry>,
 }
 
@@ -54,23 +52,28 @@ impl Object {
             reference_frame: 0,
             prompt: DecoderPrompt::default(),
             prompted_frame: 0,
-            volumes: VolumeHistory::new(),
             volumes_in: None,
         }
     }
 
     /// Shows a contour that was computed on the frame acquired at `t_acq_ns`, and adds the last beat to it. Its volume counts for
-    /// the beat unless the user should check it.
-    pub fn show(&mut self, mut shown: OverlayObject, scene: &Scene, t_acq_ns: u64) {
+    /// the beat unless the user should check it. `volumes`: its volumes on the frames of one geometry since the last prompt.
+    pub fn show(
+        &mut self,
+        mut shown: OverlayObject,
+        scene: &Scene,
+        t_acq_ns: u64,
+        volumes: &mut VolumeHistory,
+    ) {
         if self.volumes_in != Some(scene.geometry) {
-            self.volumes.clear();
+            volumes.clear();
             self.volumes_in = Some(scene.geometry);
         }
         if shown.valid & valid::VOLUME != 0 {
             if [State::Fresh, State::Tracked].contains(&self.told.state) {
-                self.volumes.push(t_acq_ns, shown.volume.discs_ml);
+                volumes.push(t_acq_ns, shown.volume.discs_ml);
             }
-            if let Some(beat) = self.volumes.beat(t_acq_ns) {
+            if let Some(beat) = volumes.beat(t_acq_ns) {
                 shown.valid |= valid::BEAT;
                 shown.beat = beat;
             }
@@ -252,7 +255,7 @@ mod tests {
     /// Shows contours of a heart of 60 beats a minute at 30 frames a second, of the states and with the bits that `frame` gives, from
     /// one time on. Returns the time in seconds when a beat was shown first.
     fn first_beat(
-        object: &mut Object,
+        (object, volumes): &mut (Object, VolumeHistory),
         begin_s: f64,
         scene: &Scene,
         frame: impl Fn(u64) -> (State, u32),
@@ -265,7 +268,7 @@ mod tests {
             if shown.valid & valid::VOLUME != 0 {
                 shown.volume.discs_ml = 80.0 + 40.0 * libm::cos(t_s * core::f64::consts::TAU) as f32;
             }
-            object.show(shown, scene, (t_s * 1e9) as u64);
+            object.show(shown, scene, (t_s * 1e9) as u64, volumes);
             let has_beat = object.shown.valid & valid::BEAT != 0;
             assert!(has_beat || object.shown.beat == Zeroable::zeroed());
             // No beat of a contour that is cut off.
@@ -282,7 +285,9 @@ mod tests {
     fn only_contours_that_are_trusted_count_for_the_beat() {
         const VOLUME: u32 = valid::VOLUME;
         let scene = linear(100.0);
-        let seen = |frame: fn(u64) -> (State, u32)| first_beat(&mut Object::new(1), 0.0, &scene, frame);
+        let seen = |frame: fn(u64) -> (State, u32)| {
+            first_beat(&mut (Object::new(1), VolumeHistory::zeroed()), 0.0, &scene, frame)
+        };
         let whole = |s: f64| (4.0..4.4).contains(&s);
         assert!(seen(|_| (State::Tracked, VOLUME)).is_some_and(whole));
         assert!(
@@ -307,17 +312,17 @@ mod tests {
 
     #[test]
     fn another_geometry_begins_the_beat_anew() {
-        let mut object = Object::new(1);
+        let mut object = (Object::new(1), VolumeHistory::zeroed());
         let tracked = |_| (State::Tracked, valid::VOLUME);
         let whole = |s: f64| (3.0..5.2).contains(&s);
         assert!(first_beat(&mut object, 0.0, &linear(100.0), tracked).is_some_and(whole));
         // It goes on where nothing changes, also if the object was lost for a moment.
-        object.show_none(State::Lost, 0.0, 0);
+        object.0.show_none(State::Lost, 0.0, 0);
         assert!(first_beat(&mut object, 8.0, &linear(100.0), tracked).is_some_and(|s| s < 0.1));
         assert!(first_beat(&mut object, 16.0, &linear(120.0), tracked).is_some_and(whole));
     }
 
-    /// Circles of 10 mm around points on the axis of a sector of 90 degrees and 5 to 100 mm, and beside its side.
+    /// Circles of 10 mm around points on the axis of a sector of 90 degrees and 5 to 100 mm, and frames its side.
     #[test]
     fn a_contour_at_a_sectors_side_or_arc_is_at_its_border() {
         let geometry = Geometry::Sector(Sector {

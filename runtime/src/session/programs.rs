@@ -92,7 +92,7 @@ impl Programs {
     }
 }
 
-/// Maximum clicks of a prompt, beside a box: the number of slots that the decoder was trained with.
+/// Maximum clicks of a prompt, frames a box: the number of slots that the decoder was trained with.
 pub const CLICKS_MAX: usize = 14;
 
 const _: () = assert!(CLICKS_MAX <= PICK_POINTS_MAX);

@@ -34,8 +34,8 @@ impl<C: Clock> Session<'_, C> {
     pub(super) fn begin_encoding(&mut self, mut work: Work) -> Stage {
         let objects = self.follower.followed().count();
         let track_ns = if objects > 0 { self.costs.of(Part::Track) } else { 0 };
-        let prompted_ns = self.costs.of_all(Part::Prompt, self.prompts.len());
-        let contours_ns = self.costs.of_all(Part::Contour, objects + self.prompts.len());
+        let prompted_ns = self.costs.of_all(Part::Prompt, self.asked.prompts.len());
+        let contours_ns = self.costs.of_all(Part::Contour, objects + self.asked.prompts.len());
         let needed_ns =
             [self.costs.of(Part::Encode), track_ns, prompted_ns, contours_ns, self.costs.of(Part::Between)]
                 .into_iter()
@@ -81,8 +81,8 @@ impl<C: Clock> Session<'_, C> {
     pub(super) fn publish(&mut self, mut work: Work) -> Poll {
         work.done.count(Part::Between, 1);
         self.costs.learn(&work.done);
-        self.shown = Some(work);
-        self.answers_held = 0;
+        self.frames.shown = Some(work);
+        self.asked.held = 0;
         let rung = self.rung_of(&work);
         if !work.is_shown {
             let latency_ns = self.commit(&work, rung, false);
@@ -93,7 +93,7 @@ impl<C: Clock> Session<'_, C> {
         if self.ports.frames.backlog() > 0 && !is_frozen {
             return Poll::Computed(work.seq);
         }
-        let to = self.newest.filter(|_| !is_frozen).unwrap_or(work);
+        let to = self.frames.newest.filter(|_| !is_frozen).unwrap_or(work);
         let is_own = (to.seq, to.t_commit_ns) == (work.seq, work.t_commit_ns);
         let update = Work {
             flags: overlay_flags::UPDATE,
@@ -108,7 +108,7 @@ impl<C: Clock> Session<'_, C> {
 
     /// Counts the overlay of a frame: its outcome.
     fn count(&mut self, work: &Work, rung: Rung, latency_ns: u64) -> Poll {
-        self.newest = Some(*work);
+        self.frames.newest = Some(*work);
         self.counters.overlays += 1;
         self.counters.rungs[rung as usize] += 1;
         let late_ns = latency_ns.saturating_sub(self.config.budget_ns);
@@ -123,7 +123,7 @@ impl<C: Clock> Session<'_, C> {
 
     /// Commits an overlay of the frame of `work`, with its own contours or repeated ones. Returns its latency.
     fn commit(&mut self, work: &Work, rung: Rung, is_repeated: bool) -> u64 {
-        let of = self.shown.as_ref().filter(|_| is_repeated).unwrap_or(work);
+        let of = self.frames.shown.as_ref().filter(|_| is_repeated).unwrap_or(work);
         let now_ns = self.clock.now_ns();
         let age_ns = now_ns.saturating_sub(of.t_commit_ns);
         let times = overlay::Times { age_ns, latency_ns: now_ns.saturating_sub(work.t_asked_ns) };
@@ -132,13 +132,13 @@ impl<C: Clock> Session<'_, C> {
                 let to = slot.overlay_mut();
                 overlay::write(to, work, &times, self.objects, rung, is_repeated);
                 // Not those of prompts whose contours are still in work.
-                let ready = self.answers.len().saturating_sub(self.answers_held);
-                let answered = overlay::add_answers(to, &self.answers[..ready]);
+                let ready = self.asked.answers.len().saturating_sub(self.asked.held);
+                let answered = overlay::add_answers(to, &self.asked.answers[..ready]);
                 to.heartbeat = self.heartbeat;
                 if self.frozen.is() {
                     to.flags |= overlay_flags::FROZEN;
                 }
-                self.answers.drain(..answered);
+                self.asked.answers.drain(..answered);
                 let is_evicted = slot.commit().evicted;
                 if is_evicted {
                     self.keep_answers();
@@ -162,11 +162,11 @@ impl<C: Clock> Session<'_, C> {
     fn keep_answers(&mut self) {
         // The evicted overlay's slot is the next one to be filled, and still holds it.
         let Ok(mut evicted) = self.ports.overlays.acquire() else { return };
-        let newer = core::mem::take(&mut self.answers);
+        let newer = core::mem::take(&mut self.asked.answers);
         for answer in evicted.overlay_mut().answers().iter().chain(&newer) {
             // There is room: an overlay has at most half of it, and prompts are only taken while the answers that wait
             // and those that will come of them fit into the other half.
-            let _ = self.answers.push(*answer);
+            let _ = self.asked.answers.push(*answer);
         }
     }
 }

@@ -23,7 +23,7 @@ impl<C: Clock> Session<'_, C> {
     /// device may send them faster than they are taken.
     pub(super) fn take_commands(&mut self) {
         for _ in 0..self.ports.commands.backlog() {
-            if self.prompts.len() + self.answers.len() >= ANSWERS_MAX {
+            if self.asked.prompts.len() + self.asked.answers.len() >= ANSWERS_MAX {
                 return;
             }
             match self.ports.commands.take() {
@@ -32,7 +32,7 @@ impl<C: Clock> Session<'_, C> {
                 Some(Ok(Command::Resume)) => self.set_frozen(false, self.frozen.by_frame),
                 Some(Ok(Command::Prompt { ticket, prompt })) => {
                     // There is room, as checked above.
-                    let _ = self.prompts.push_back(Waiting { ticket, prompt, made_ns: None });
+                    let _ = self.asked.prompts.push_back(Waiting { ticket, prompt, made_ns: None });
                 }
                 Some(Err(_)) => {
                     self.counters.bad_commands += 1;
@@ -47,19 +47,19 @@ impl<C: Clock> Session<'_, C> {
         self.frozen = super::Frozen { by_command, by_frame };
         if self.frozen.is() != was_frozen {
             let kind = if was_frozen { EventKind::Resumed } else { EventKind::Frozen };
-            self.record(kind, self.shown.map_or(0, |shown| shown.seq), 0, 0);
+            self.record(kind, self.frames.shown.map_or(0, |shown| shown.seq), 0, 0);
         }
     }
 
     /// Chooses what comes next on the current frame: prompts, the objects, contours, the overlay.
     pub(super) fn next(&mut self, mut work: Work) -> Stage {
-        while let Some(&Waiting { ticket, prompt, made_ns }) = self.prompts.front() {
+        while let Some(&Waiting { ticket, prompt, made_ns }) = self.asked.prompts.front() {
             let mut target = self.resolve(&work, &prompt, made_ns);
             match target {
                 Ok(Target::Wait) => break,
                 Ok(Target::LeaveGrid { on_plane, made_ns }) => {
                     self.is_grid_left = true;
-                    if let Some(waiting) = self.prompts.front_mut() {
+                    if let Some(waiting) = self.asked.prompts.front_mut() {
                         (waiting.prompt, waiting.made_ns) = (on_plane, Some(made_ns));
                     }
                     break;
@@ -74,7 +74,7 @@ impl<C: Clock> Session<'_, C> {
                 }
                 _ => {}
             }
-            self.prompts.pop_front();
+            self.asked.prompts.pop_front();
             self.answer(&work, ticket, prompt.object, &target);
             match target {
                 Ok(Target::Remove(place)) => {
@@ -110,7 +110,7 @@ impl<C: Clock> Session<'_, C> {
             objects: self.objects,
             newest_seq: self.newest_seq,
             has_more: self.ports.frames.backlog() > 0,
-            newest: self.newest.map(|newest| FrameTime { seq: newest.seq, t_acq_ns: newest.t_acq_ns }),
+            newest: self.frames.newest.map(|newest| FrameTime { seq: newest.seq, t_acq_ns: newest.t_acq_ns }),
             is_frozen: self.frozen.is(),
             motions: Motions { kept: self.kept, flows: self.buffers.flows, side: self.flow_side },
         };
@@ -139,11 +139,12 @@ impl<C: Clock> Session<'_, C> {
         };
         let outcome = outcome as u32;
         // A reply goes out with the contour, and replies keep their order.
-        if self.answers_held > 0 || matches!(target, Ok(Target::Decode { .. })) {
-            self.answers_held += 1;
+        if self.asked.held > 0 || matches!(target, Ok(Target::Decode { .. })) {
+            self.asked.held += 1;
         }
         // There is room: prompts are taken from the ring only if their replies fit.
-        let _ = self.answers.push(PromptAnswer { ticket, object, outcome, reserved: 0, seq, offset_ns });
+        let _ =
+            self.asked.answers.push(PromptAnswer { ticket, object, outcome, reserved: 0, seq, offset_ns });
         self.record(EventKind::PromptAnswered, work.seq, outcome, ticket.into());
     }
 
@@ -233,7 +234,7 @@ impl<C: Clock> Session<'_, C> {
             object.reference_frame = frame;
         }
         object.standing = Standing::default();
-        object.volumes.clear();
+        self.buffers.volumes[place].clear();
         let state = if slot == work.slot { State::Fresh } else { State::Stale };
         object.told = Told { state, confidence: iou, checked_frames_ago: 0 };
         object.drawn_on = slot;

@@ -15,11 +15,14 @@
 //! large and the smallest too small, which makes the ejection fraction too high; and with few frames in a beat, no frame may lie at
 //! the extreme.
 
+use bytemuck::{Pod, Zeroable};
 use sonotrace_hal::overlay::Beat;
 
 /// Volumes that are kept, 9 seconds at the closest spacing: three of the longest beats, the one that has begun since, and the rise
 /// before them.
 const SAMPLES: usize = 608;
+/// Volumes of a row.
+const ROW: usize = 32;
 /// Volumes that follow closer than this are averaged, so that at least 33 a second are left: eight of the fastest beat.
 const SPACING_NS: u64 = 15_000_000;
 /// Shortest beat: 240 a minute, less 4 % for the error of a measured duration. The fastest sinus rhythms have about 220 a minute, in
@@ -58,7 +61,8 @@ const TURN: f64 = 1.0 / 12.0;
 const BEATS_OLD_MAX: f64 = 2.0;
 
 /// A kept volume.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
 struct Sample {
     /// Time since the one before.
     step_ns: u32,
@@ -104,16 +108,18 @@ impl Span {
     }
 }
 
-/// The volumes of the last seconds, in fixed memory.
-#[derive(Debug, Clone, Copy)]
+/// The volumes of the last seconds, in fixed memory. All zeros are an empty one.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
 pub struct VolumeHistory {
-    /// A ring.
-    samples: [Sample; SAMPLES],
+    /// A ring, in rows of a length that arrays of plain data may have.
+    samples: [[Sample; ROW]; SAMPLES / ROW],
     /// Index of the oldest one.
     first: u32,
     len: u32,
     /// Frames that the newest one is the mean of.
     merged: u32,
+    reserved: u32,
     /// Times of the oldest and of the newest one, which is that of the first frame in it.
     oldest_ns: u64,
     newest_ns: u64,
@@ -130,8 +136,8 @@ impl Default for VolumeHistory {
 impl VolumeHistory {
     /// Returns an empty history.
     pub const fn new() -> Self {
-        let samples = [Sample { step_ns: 0, ml: 0.0 }; SAMPLES];
-        Self { samples, first: 0, len: 0, merged: 0, oldest_ns: 0, newest_ns: 0, last_ns: 0 }
+        let samples = [[Sample { step_ns: 0, ml: 0.0 }; ROW]; SAMPLES / ROW];
+        Self { samples, first: 0, len: 0, merged: 0, reserved: 0, oldest_ns: 0, newest_ns: 0, last_ns: 0 }
     }
 
     /// Forgets all volumes: for another object, another geometry, or a stream that restarts.
@@ -161,16 +167,16 @@ impl VolumeHistory {
         let step_ns = t_ns - self.newest_ns;
         if self.len > 0 && step_ns < SPACING_NS {
             self.merged += 1;
-            let newest = &mut self.samples[(self.first + self.len - 1) as usize % SAMPLES];
+            let newest = &mut self.samples.as_flattened_mut()[(self.first + self.len - 1) as usize % SAMPLES];
             newest.ml += (volume - newest.ml) / self.merged as f32;
             return;
         }
         if self.len as usize == SAMPLES {
             self.first = (self.first + 1) % SAMPLES as u32;
             self.len -= 1;
-            self.oldest_ns += u64::from(self.samples[self.first as usize].step_ns);
+            self.oldest_ns += u64::from(self.samples.as_flattened()[self.first as usize].step_ns);
         }
-        self.samples[(self.first + self.len) as usize % SAMPLES] =
+        self.samples.as_flattened_mut()[(self.first + self.len) as usize % SAMPLES] =
             Sample { step_ns: step_ns as u32, ml: volume };
         (self.len, self.newest_ns, self.merged) = (self.len + 1, t_ns, 1);
     }
@@ -225,8 +231,8 @@ impl VolumeHistory {
     /// The volumes from the oldest to the newest.
     fn points(&self) -> impl Iterator<Item = Point> {
         let (first, len) = (self.first as usize, self.len as usize);
-        let older = &self.samples[first..SAMPLES.min(first + len)];
-        let newer = &self.samples[..len - older.len()];
+        let older = &self.samples.as_flattened()[first..SAMPLES.min(first + len)];
+        let newer = &self.samples.as_flattened()[..len - older.len()];
         // Time counts from the oldest one, whose own step leads to one that is not kept.
         let before_ns = older.first().map_or(0.0, |oldest| -f64::from(oldest.step_ns));
         older.iter().chain(newer).scan(before_ns, |t_ns, sample| {

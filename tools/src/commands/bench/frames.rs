@@ -125,10 +125,13 @@ impl Frames {
             commands.prompt(*prompt)?;
         }
         prefault_stack();
-        // Room for all, so that no frame waits for memory.
+        // Room for all, and used once, so that no frame waits for memory and none grows.
         let frames = (rounds * count) as usize;
-        self.latencies.reserve(frames);
-        self.traced.reserve(frames);
+        let used = Traced { seq: 1, due_ns: 1, latency_ns: 1, stage_ns: [1; STAGES], objects: 1 };
+        self.latencies.resize(frames, FrameLatency { seq: 1, latency_ns: Some(1) });
+        self.traced.resize(frames, used);
+        self.latencies.clear();
+        self.traced.clear();
         self.resident_bytes.reserve(rounds as usize);
         let bar = progress(rounds * count, "frames");
         session.with_helpers(pinning, |session| -> Result<()> {
