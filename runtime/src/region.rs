@@ -75,7 +75,7 @@ impl Region {
 }
 
 /// Stack depth that a session's thread does not exceed: the deepest call of a step needs a tenth of it.
-const STACK_BYTES: usize = 256 * 1024;
+pub const STACK_BYTES: usize = 256 * 1024;
 
 /// Touches the calling thread's stack to a depth that no step of a session exceeds, so that the stack causes no page
 /// fault later. Call it on the session's thread before its loop; the thread needs at least 512 KiB of stack.

@@ -1,7 +1,7 @@
 //! The `sonotrace` command.
 
 use clap::{Parser, Subcommand};
-use sonotrace_cli::commands::{bench, compile, demo, eval, infer, inspect, run, verify};
+use sonotrace_cli::commands::{bench, compile, demo, doctor, eval, infer, inspect, run, verify};
 use sonotrace_cli::output::message::message;
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
@@ -39,6 +39,9 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure the latency on this machine, per program and per frame.
     Bench(bench::Arguments),
+    /// Check whether this board is set up for real time, with the fix for each line. Exit status: 0 if nothing fails (warnings are
+    /// allowed), 1 if something does.
+    Doctor(doctor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,10 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Doctor(arguments) => match doctor::run(&arguments) {
+            Ok(false) => return ExitCode::FAILURE,
+            result => result.map(drop),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,25 @@ impl CoreSet {
     }
 }
 
+impl Display for CoreSet {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut cores = self.iter().peekable();
+        while let Some(first) = cores.next() {
+            let mut last = first;
+            while let Some(next) = cores.next_if_eq(&(last + 1)) {
+                last = next;
+            }
+            write!(out, "{separator}{first}")?;
+            if last > first {
+                write!(out, "-{last}")?;
+            }
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
 /// A text that is no set of cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CoreSetError;
@@ -140,6 +159,9 @@ mod tests {
         assert_eq!(cores("2-5,7"), Ok(vec![2, 3, 4, 5, 7]));
         assert_eq!(cores("0"), Ok(vec![0]));
         assert_eq!(cores(" 1 , 3 - 4 "), Ok(vec![1, 3, 4]));
+        for text in ["2-5,7", "0", "0-1", "1,3,1020-1023"] {
+            assert_eq!(text.parse::<CoreSet>().map(|set| set.to_string()), Ok(text.to_owned()));
+        }
         for text in ["", ",", "a", "3-1", "1-", "-1", "1024", "0-99999999999999999999"] {
             assert_eq!(cores(text), Err(CoreSetError), "{text}");
         }

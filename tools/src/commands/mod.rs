@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod compile;
 pub mod demo;
+pub mod doctor;
 pub mod eval;
 pub mod infer;
 pub mod inspect;
