@@ -18,9 +18,8 @@ pub fn wait(consumer: &IndexConsumer<'_>, timeout: Duration) -> bool {
         if left.is_zero() {
             return false;
         }
-        let left = left.min(SLEEP_MAX);
         // An hour at most, which fits.
-        let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
+        let Ok(left) = Timespec::try_from(left.min(SLEEP_MAX)) else { return false };
         // An error is a signal, the end of the time, or a position that has changed already: the caller looks again.
         let _ = futex_wait(word, Flags::empty(), position, Some(&left));
         true

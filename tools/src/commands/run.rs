@@ -164,7 +164,9 @@ fn scan_group(
         table_rows_per_frame: u32::MAX,
         ..SessionConfig::default()
     });
-    let scanned = scan(bytes, config, arguments.computing.scheduling(), frames, &prompts, rate_hz.into())?;
+    let mut scanned =
+        scan(bytes, config, arguments.computing.scheduling(), frames, &prompts, rate_hz.into())?;
+    scanned.warnings.note(model.locked());
     let names = arguments.pointing.names();
     let results = Results {
         model: model.name(),

@@ -82,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
         },
     )?);
+    warnings.note(model.locked());
     warn(&warnings);
     let report = Report::new(model.name(), system, &config, arguments.fps, &programs, &frames);
     print!("{report}");

@@ -148,12 +148,12 @@ impl Jitter {
 /// What the latest wake-up means.
 fn verdict(found: String, max_ns: u64) -> Check {
     let name = "wake-up jitter";
-    match max_ns {
-        0..=GOOD_NS => Check::ok(name, found),
-        ..=BEARABLE_NS => {
-            Check::warn(name, found, "see the lines above; isolated cores and PREEMPT_RT help most")
-        }
-        _ => Check::fail(name, found, "more than a tenth of a frame: see the lines above"),
+    if max_ns <= GOOD_NS {
+        Check::ok(name, found)
+    } else if max_ns <= BEARABLE_NS {
+        Check::warn(name, found, "see the lines above; isolated cores and PREEMPT_RT help most")
+    } else {
+        Check::fail(name, found, "more than a tenth of a frame: see the lines above")
     }
 }
 
