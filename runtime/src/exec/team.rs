@@ -180,8 +180,8 @@ impl<'m> Helper<'m> {
         Self { board, scratch }
     }
 
-    /// Runs tiles until the executor is dropped or dismisses its helpers. Call it on a thread of its own, pinned to a core if the
-    /// device pins threads.
+    /// Runs tiles until the executor is dropped or dismisses its helpers. Call it on a thread of its own, with the real-time priority
+    /// of the executor's thread, on another core (`realtime::set_thread`).
     pub fn run(self) {
         let _environment = DefaultEnvironment::enter();
         let Self { board, scratch } = self;

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod run;
 pub mod verify;
 
+mod board;
 mod computing;
 mod placing;
 mod pointing;

@@ -66,7 +66,7 @@ fn real_time_options_are_reported_once_if_they_are_refused() {
 fn doctor_measures_and_writes() {
     let folder = folder("doctor");
     let output = sonotrace(&folder, &["doctor", "--seconds", "1", "--json", "a.json", "--out", "a.svg"]);
-    // What is wrong with this machine is not the test's business.
+    // On any machine, well set up or not.
     let printed = text(&output.stdout);
     assert!(matches!(output.status.code(), Some(0 | 1)), "{printed}{}", text(&output.stderr));
     let report = json(&folder.join("a.json"));

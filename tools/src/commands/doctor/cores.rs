@@ -1,7 +1,7 @@
 //! Cores: how many, which are isolated, what the control group allows.
 
-use super::board::Board;
 use super::check::Check;
+use crate::commands::board::Board;
 use sonotrace::realtime::CoreSet;
 
 /// All checks of the cores, for a session with so many threads.

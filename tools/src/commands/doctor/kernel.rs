@@ -1,7 +1,7 @@
 //! The kernel: preemption, throttling of real-time threads, clock source.
 
-use super::board::Board;
 use super::check::Check;
+use crate::commands::board::Board;
 
 /// All checks of the kernel.
 pub fn checks(board: &Board) -> Vec<Check> {
@@ -62,7 +62,7 @@ fn clock_source(board: &Board) -> Check {
     };
     match source.as_str() {
         "tsc" | "arch_sys_counter" | "timebase" => Check::ok(name, source),
-        // Read without a system call, but by the host's grace.
+        // The clocks of virtual machines.
         "kvm-clock" | "hyperv_clocksource_tsc_page" => {
             Check::warn(name, source, "a virtual machine's clock: measure on the board itself")
         }

@@ -1,7 +1,7 @@
 //! What the process may ask for: real-time priorities.
 
-use super::board::{Board, CAP_SYS_NICE, Limit};
 use super::check::Check;
+use crate::commands::board::{Board, CAP_SYS_NICE, Limit};
 use sonotrace::realtime::{Priority, Want};
 
 /// All checks of the limits.

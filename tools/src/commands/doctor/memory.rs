@@ -1,7 +1,7 @@
 //! Memory: how much may be locked, huge pages, swap.
 
-use super::board::{Board, CAP_IPC_LOCK, Limit};
 use super::check::Check;
+use crate::commands::board::{Board, CAP_IPC_LOCK, Limit};
 use sonotrace::realtime::Want;
 
 /// All checks of the memory, for a session that locks so many bytes.

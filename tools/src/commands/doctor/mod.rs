@@ -1,6 +1,5 @@
 //! `sonotrace doctor`: is this board set up for real time? Line by line, with the fix for each.
 
-mod board;
 mod check;
 mod cores;
 mod jitter;
@@ -12,11 +11,11 @@ mod processor;
 #[cfg(test)]
 mod tests;
 
+use super::board::Board;
 use super::computing::{Computing, warn};
 use crate::chosen::Chosen;
 use crate::output::latency_svg::wake_up_svg;
 use anyhow::{Context, Result, ensure};
-use board::Board;
 use check::{Check, Verdict};
 use clap::Args;
 use jitter::{GOOD_NS, Jitter, Plan, Summary};

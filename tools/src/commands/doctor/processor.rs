@@ -1,7 +1,7 @@
 //! The processor: instruction set, governor, frequency and temperature, idle states.
 
-use super::board::Board;
 use super::check::Check;
+use crate::commands::board::Board;
 use sonotrace::kernels::arch::Instructions;
 
 const CPUS: &str = "sys/devices/system/cpu";
@@ -86,13 +86,7 @@ fn frequency(board: &Board) -> Check {
 
 fn temperature(board: &Board) -> Check {
     let name = "temperature";
-    let zones = board.numbered("sys/class/thermal", "thermal_zone").into_iter();
-    let degrees = zones.filter_map(|zone| {
-        let value = board.value::<f64>(&format!("sys/class/thermal/{zone}/temp"))? / 1000.0;
-        // Zones that are switched off show nonsense.
-        (-100.0..200.0).contains(&value).then_some(value)
-    });
-    match degrees.reduce(f64::max) {
+    match board.temperature_c() {
         None => Check::ok(name, "no sensor"),
         Some(warmest) if warmest >= HOT_C => Check::warn(
             name,

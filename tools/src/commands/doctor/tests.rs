@@ -1,8 +1,8 @@
 //! Boards as folders: what the checks say of each.
 
-use super::board::Board;
 use super::check::{Check, Verdict};
 use super::{Needs, checks};
+use crate::commands::board::Board;
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::realtime::Priority;
 use std::path::{Path, PathBuf};

@@ -93,6 +93,17 @@ impl Board {
         numbers.into_iter().map(|(_, name)| name).collect()
     }
 
+    /// Warmest zone, degrees Celsius.
+    pub fn temperature_c(&self) -> Option<f64> {
+        let zones = self.numbered("sys/class/thermal", "thermal_zone").into_iter();
+        let degrees = zones.filter_map(|zone| {
+            let value = self.value::<f64>(&format!("sys/class/thermal/{zone}/temp"))? / 1000.0;
+            // Zones that are switched off have impossible values.
+            (-100.0..200.0).contains(&value).then_some(value)
+        });
+        degrees.reduce(f64::max)
+    }
+
     /// The cores that this process may use.
     pub fn usable_cores(&self) -> Option<CoreSet> {
         self.field("proc/self/status", "Cpus_allowed_list")?.parse().ok()
@@ -108,7 +119,8 @@ impl Board {
         }
     }
 
-    /// Whether the process has a capability, and the system does not only pretend it has, as in a container with users of its own.
+    /// Whether the process has a capability. Those of a container with a user namespace of its own do not count: they are for what
+    /// belongs to that namespace, not for priorities and locked memory.
     pub fn is_capable(&self, capability: u32) -> bool {
         let set = self.field("proc/self/status", "CapEff").and_then(|set| u64::from_str_radix(&set, 16).ok());
         let is_own = self.line("proc/self/uid_map").is_some_and(|line| {
