@@ -37,8 +37,8 @@
  * FAILURES. Every call that can fail returns a status; sonotrace_last_error then gives the thread's reason: what is wrong,
  * the limit, the value seen. Any call may return SONOTRACE_STATUS_NULL_POINTER or SONOTRACE_STATUS_PANIC; any call on a session
  * SONOTRACE_STATUS_NOT_A_SESSION, _BUSY or _POISONED; the calls of its five sides SONOTRACE_STATUS_RING. The comment of each
- * call names the others. SONOTRACE_STATUS_EMPTY and _TIMEOUT are no failures, and leave the last error's text. Outputs are set after a failure
- * too, and if a queue is empty: to 0 or null. A call that fails has no other effect, unless its comment says so.
+ * call names the others. SONOTRACE_STATUS_EMPTY and _TIMEOUT are no failures, and leave the last error's text. Outputs are set
+ * after a failure too, and if a queue is empty: to 0 or null. A call that fails has no other effect, unless its comment says so.
  */
 
 #ifndef SONOTRACE_H
@@ -908,8 +908,8 @@ sonotrace_status_e sonotrace_thread_prepare(size_t stack_bytes);
 //
 // Returns `SONOTRACE_STATUS_REALTIME` if the system refused something. Then `refused`, which may be null, receives the
 // `SONOTRACE_REFUSED_` bits, the last error says how to obtain it, and the thread has what was granted. Returns
-// `SONOTRACE_STATUS_CONFIG`, and changes nothing, for another priority. Together with `sonotrace_thread_prepare`, which provides the
-// thread's stack.
+// `SONOTRACE_STATUS_CONFIG`, and changes nothing, for another priority. Call `sonotrace_thread_prepare` too: it provides the thread's
+// stack.
 //
 // # Safety
 // `refused` is null or points to room for a number.
@@ -951,9 +951,9 @@ size_t sonotrace_model_bytes(const sonotrace_model_t *model);
 // `model` is null or was made by `sonotrace_model_map`; no session uses it any more, and it is unmapped once.
 void sonotrace_model_unmap(sonotrace_model_t *model);
 
-// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next
-// `sonotrace_overlay_poll` or `sonotrace_overlay_wait`, or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there
-// is none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
+// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next `sonotrace_overlay_poll` or
+// `sonotrace_overlay_wait`, or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there is
+// none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.

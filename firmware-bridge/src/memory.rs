@@ -97,8 +97,8 @@ pub const SONOTRACE_REFUSED_CORE: u32 = 2;
 ///
 /// Returns `SONOTRACE_STATUS_REALTIME` if the system refused something. Then `refused`, which may be null, receives the
 /// `SONOTRACE_REFUSED_` bits, the last error says how to obtain it, and the thread has what was granted. Returns
-/// `SONOTRACE_STATUS_CONFIG`, and changes nothing, for another priority. Together with `sonotrace_thread_prepare`, which provides the
-/// thread's stack.
+/// `SONOTRACE_STATUS_CONFIG`, and changes nothing, for another priority. Call `sonotrace_thread_prepare` too: it provides the thread's
+/// stack.
 ///
 /// # Safety
 /// `refused` is null or points to room for a number.
