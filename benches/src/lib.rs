@@ -11,10 +11,11 @@ pub mod vision;
 pub use scene::Scene;
 
 use hdrhistogram::Histogram;
-use sonotrace::exec::{Executor, ExecutorConfig, Pinning, memory_required};
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::file::ModelFile;
 use sonotrace::format::Model;
 use sonotrace::kernels::arch::Instructions;
+use sonotrace::realtime::Pinning;
 use sonotrace::region::Region;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -158,7 +159,7 @@ pub fn programs(path: &Path, config: ExecutorConfig, runs: u64) -> Result<Vec<Ti
     tests.into_iter().collect::<Result<Vec<f32>, _>>()?;
     let mut programs: Vec<Times> =
         model.programs().iter().map(|record| Times::new(model.name(record.name))).collect();
-    executor.with_helpers(Pinning::CoreEach, |executor| -> Result<(), Box<dyn Error>> {
+    executor.with_helpers(Pinning::CoreEach, |executor, _| -> Result<(), Box<dyn Error>> {
         for _ in 0..runs.max(1) {
             for (program, times) in programs.iter_mut().enumerate() {
                 executor.begin_apart(program)?;

@@ -5,10 +5,11 @@
  *   acquisition  sonotrace_frame_acquire, sonotrace_frame_commit
  *   user's       sonotrace_prompt, sonotrace_set_frozen
  *   worker       sonotrace_step, the only call that computes
- *   display's    sonotrace_overlay_poll
+ *   display's    sonotrace_overlay_poll, sonotrace_overlay_wait
  *   log's        sonotrace_event_next
  * A second call on one side gets SONOTRACE_STATUS_BUSY. sonotrace_counters and all calls without a session may come from
- * any thread; sonotrace_close is refused while any other call is in progress. No call waits for another. After
+ * any thread; sonotrace_close is refused while any other call is in progress. No call waits for another, but
+ * sonotrace_overlay_wait for a step that commits an overlay, as long as its caller allows. After
  * sonotrace_open, the calls on a session allocate nothing, lock nothing and open nothing.
  *
  * VERSIONS. The sizes of all structures and SONOTRACE_ABI_VERSION go from this header into the configuration
@@ -19,7 +20,8 @@
  * multiple of 64 (sonotrace_model_map maps them to a page). Both stay in place until the session is closed. Nothing else needs
  * more than C's own alignment. A call needs at most SONOTRACE_STACK_BYTES of stack (measured by a test; sonotrace_model_map and
  * calls that fail included). Before a scan: sonotrace_memory_lock for the region and the model, sonotrace_thread_prepare on each
- * thread, sonotrace_program_prefault once. Then a scan causes no page fault.
+ * thread, sonotrace_program_prefault once. Then a scan causes no page fault. sonotrace_thread_realtime gives each thread its priority
+ * and its core.
  *
  * COORDINATES. The plane is the scan plane in millimetres: x is lateral, to the right on the display, y is depth, downwards.
  * Linear: the origin is on the face of the probe, at the x that the frame's left_mm and right_mm count from. Convex and
@@ -35,8 +37,8 @@
  * FAILURES. Every call that can fail returns a status; sonotrace_last_error then gives the thread's reason: what is wrong,
  * the limit, the value seen. Any call may return SONOTRACE_STATUS_NULL_POINTER or SONOTRACE_STATUS_PANIC; any call on a session
  * SONOTRACE_STATUS_NOT_A_SESSION, _BUSY or _POISONED; the calls of its five sides SONOTRACE_STATUS_RING. The comment of each
- * call names the others. SONOTRACE_STATUS_EMPTY is no failure, and leaves the last error's text. Outputs are set after a failure
- * too, and if a queue is empty: to 0 or null. A call that fails has no other effect, unless its comment says so.
+ * call names the others. SONOTRACE_STATUS_EMPTY and _TIMEOUT are no failures, and leave the last error's text. Outputs are set
+ * after a failure too, and if a queue is empty: to 0 or null. A call that fails has no other effect, unless its comment says so.
  */
 
 #ifndef SONOTRACE_H
@@ -167,6 +169,12 @@
 // Stack that a call of this library uses at most, in bytes. A thread needs as much beyond what its own code uses.
 #define SONOTRACE_STACK_BYTES (32 * 1024)
 
+// Bit of `sonotrace_thread_realtime`: the priority was refused.
+#define SONOTRACE_REFUSED_PRIORITY 1
+
+// Bit of `sonotrace_thread_realtime`: the core was refused.
+#define SONOTRACE_REFUSED_CORE 2
+
 // Result of a call.
 enum sonotrace_status_e
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -209,6 +217,10 @@ enum sonotrace_status_e
   SONOTRACE_STATUS_VERSION = 16,
   // The system refused to lock memory or to provide pages.
   SONOTRACE_STATUS_MEMORY = 17,
+  // The time of a call that waits is over.
+  SONOTRACE_STATUS_TIMEOUT = 18,
+  // The system refused a real-time priority or a core: the thread works on without it.
+  SONOTRACE_STATUS_REALTIME = 19,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -937,6 +949,22 @@ sonotrace_status_e sonotrace_memory_lock(const void *start,
 // `sonotrace_memory_lock` does.
 sonotrace_status_e sonotrace_thread_prepare(size_t stack_bytes);
 
+// Gives the calling thread `SCHED_FIFO` with a priority of 1 to 99, or leaves its policy as it is with 0, and pins it to a core, or
+// leaves its cores as they are with a negative number. For the rest of the thread's life, before its loop. Threads that compute for one
+// session must have the same priority, and a core each; the thread that commits frames a higher one. Interrupts that deliver frames
+// are at 50 with PREEMPT_RT: 40 is a good choice for the worker.
+//
+// Returns `SONOTRACE_STATUS_REALTIME` if the system refused something. Then `refused`, which may be null, receives the
+// `SONOTRACE_REFUSED_` bits, the last error says how to obtain it, and the thread has what was granted. Returns
+// `SONOTRACE_STATUS_CONFIG`, and changes nothing, for another priority. Call `sonotrace_thread_prepare` too: it provides the thread's
+// stack.
+//
+// # Safety
+// `refused` is null or points to room for a number.
+sonotrace_status_e sonotrace_thread_realtime(uint32_t priority,
+                                             int32_t core,
+                                             uint32_t *refused);
+
 // Provides every page of the program's and its libraries' code, constants and variables, so that code that runs for the
 // first time in the middle of a scan causes no page fault. Call it once, after all libraries are loaded. Returns
 // `SONOTRACE_STATUS_MEMORY` if the system cannot do it (Linux before 5.14).
@@ -971,13 +999,23 @@ size_t sonotrace_model_bytes(const sonotrace_model_t *model);
 // `model` is null or was made by `sonotrace_model_map`; no session uses it any more, and it is unmapped once.
 void sonotrace_model_unmap(sonotrace_model_t *model);
 
-// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next
-// `sonotrace_overlay_poll` or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there
-// is none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
+// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next `sonotrace_overlay_poll` or
+// `sonotrace_overlay_wait`, or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there is
+// none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
 //
 // # Safety
 // `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
 sonotrace_status_e sonotrace_overlay_poll(sonotrace_session_t *session,
+                                          const sonotrace_overlay_t **overlay);
+
+// As `sonotrace_overlay_poll`, but waits up to `timeout_ns` until there is an overlay. Display's side. Returns
+// `SONOTRACE_STATUS_TIMEOUT` if none came; a time of 0 does not wait. The thread sleeps meanwhile, and a step wakes it. A step never
+// waits for it. Until the call returns, `sonotrace_close` returns `SONOTRACE_STATUS_BUSY`.
+//
+// # Safety
+// `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
+sonotrace_status_e sonotrace_overlay_wait(sonotrace_session_t *session,
+                                          uint64_t timeout_ns,
                                           const sonotrace_overlay_t **overlay);
 
 // The next event, oldest first; all fields are 0 after a failure. Log's side. Returns `SONOTRACE_STATUS_EMPTY` if

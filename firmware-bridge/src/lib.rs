@@ -6,16 +6,16 @@
 //! acquisition
 //! ([`frame_acquire`](frames::sonotrace_frame_acquire), [`frame_commit`](frames::sonotrace_frame_commit)), the worker
 //! ([`step`](session::sonotrace_step)), and the user's ([`prompt`](commands::sonotrace_prompt), freezing), the
-//! display's ([`overlay_poll`](overlays::sonotrace_overlay_poll)) and the log's
-//! ([`event_next`](overlays::sonotrace_event_next)); any thread may read the counters. A second thread on one side gets
-//! `BUSY`, never undefined behaviour. No call waits for another.
+//! display's ([`overlay_poll`](overlays::sonotrace_overlay_poll), [`overlay_wait`](overlays::sonotrace_overlay_wait)) and the
+//! log's ([`event_next`](overlays::sonotrace_event_next)); any thread may read the counters. A second thread on one side gets
+//! `BUSY`, never undefined behaviour. No call waits for another, but for `overlay_wait`.
 //!
 //! Every function that can fail returns a [`Status`]; [`sonotrace_last_error`](status::sonotrace_last_error) then
 //! gives the reason, with the limit and the value seen. No panic leaves the library.
 //!
 //! * [`config`]: settings; [`model`]: model files; [`session`]: memory, opening, stepping, closing.
 //! * [`frames`], [`commands`], [`overlays`]: the calls of the other sides.
-//! * [`memory`]: locking and prefaulting, before a scan.
+//! * [`memory`]: locking, prefaulting, priority and cores, before a scan.
 //! * [`status`]: status codes and error texts; `part`: the sides, each for one call at a time; `output`: values for the
 //!   caller; `published`: the counters.
 //!

@@ -1,11 +1,13 @@
-//! Locking and prefaulting, so that nothing causes a page fault while a scan runs. For the time before a scan: these calls
-//! take long, and may allocate.
+//! Locking, prefaulting and scheduling, so that nothing causes a page fault or delays a thread while a scan runs. For the time
+//! before a scan: these calls take long, and may allocate.
 
+use crate::output::Output;
 use crate::status::{Failure, Status, call, prepare_thread};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use rustix::mm::mlock;
+use sonotrace::realtime::{Priority, Want, set_thread};
 
 /// Stack that a call of this library uses at most, in bytes. A thread needs as much beyond what its own code uses.
 pub const SONOTRACE_STACK_BYTES: usize = 32 * 1024;
@@ -80,6 +82,49 @@ pub extern "C" fn sonotrace_thread_prepare(stack_bytes: usize) -> Status {
         let lowest = core::ptr::with_exposed_provenance_mut::<c_void>(top - stack_bytes);
         // SAFETY: the thread's own stack, which was just written.
         unsafe { lock(lowest, stack_bytes) }
+    })
+}
+
+/// Bit of `sonotrace_thread_realtime`: the priority was refused.
+pub const SONOTRACE_REFUSED_PRIORITY: u32 = 1;
+/// Bit of `sonotrace_thread_realtime`: the core was refused.
+pub const SONOTRACE_REFUSED_CORE: u32 = 2;
+
+/// Gives the calling thread `SCHED_FIFO` with a priority of 1 to 99, or leaves its policy as it is with 0, and pins it to a core, or
+/// leaves its cores as they are with a negative number. For the rest of the thread's life, before its loop. Threads that compute for one
+/// session must have the same priority, and a core each; the thread that commits frames a higher one. Interrupts that deliver frames
+/// are at 50 with PREEMPT_RT: 40 is a good choice for the worker.
+///
+/// Returns `SONOTRACE_STATUS_REALTIME` if the system refused something. Then `refused`, which may be null, receives the
+/// `SONOTRACE_REFUSED_` bits, the last error says how to obtain it, and the thread has what was granted. Returns
+/// `SONOTRACE_STATUS_CONFIG`, and changes nothing, for another priority. Call `sonotrace_thread_prepare` too: it provides the thread's
+/// stack.
+///
+/// # Safety
+/// `refused` is null or points to room for a number.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_thread_realtime(priority: u32, core: i32, refused: *mut u32) -> Status {
+    // SAFETY: null, or room for a number, as the caller promises.
+    let mut refused = unsafe { Output::new(refused) };
+    refused.set(0);
+    call(|| {
+        let wanted = match priority {
+            0 => None,
+            priority => Some(u8::try_from(priority).ok().and_then(Priority::new).ok_or_else(|| {
+                let text = format_args!("`priority` is {priority}, allowed are 0 (unchanged) to 99");
+                Failure::new(Status::Config, text)
+            })?),
+        };
+        let warnings = set_thread(usize::try_from(core).ok(), wanted);
+        let bit = |want, bit| if warnings.has(want) { bit } else { 0 };
+        let bits = bit(Want::Priority, SONOTRACE_REFUSED_PRIORITY) | bit(Want::Core, SONOTRACE_REFUSED_CORE);
+        refused.set(bits);
+        match warnings.iter().next() {
+            // The priority is the first one, and matters more.
+            Some(first) => Err(Failure::new(Status::Realtime, first)),
+            None => Ok(()),
+        }
     })
 }
 

@@ -6,12 +6,13 @@ use crate::status::{Cut, Failure, Status, call};
 use bytemuck::Zeroable;
 use core::ffi::c_char;
 use core::fmt::Write;
+use core::time::Duration;
 use sonotrace::hal::event::Event;
 use sonotrace::hal::overlay::{OVERLAY_ABI_VERSION, OVERLAY_MAGIC, Overlay};
 
-/// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next
-/// `sonotrace_overlay_poll` or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there
-/// is none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
+/// The next overlay, oldest first: `overlay` receives a pointer to it that is valid until the next `sonotrace_overlay_poll` or
+/// `sonotrace_overlay_wait`, or the close; null after a failure. Display's side. Returns `SONOTRACE_STATUS_EMPTY` if there is
+/// none. An overlay that is evicted before it is fetched is counted; its replies to prompts go to a later overlay.
 ///
 /// # Safety
 /// `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
@@ -30,9 +31,46 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
     call_on(session, |session| {
         overlay.required("overlay")?;
         let mut side = session.overlays.enter("display's")?;
-        let Display { ring, heartbeat } = &mut *side;
+        overlay.set(side.next()?.ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))?);
+        Ok(())
+    })
+}
+
+/// As `sonotrace_overlay_poll`, but waits up to `timeout_ns` until there is an overlay. Display's side. Returns
+/// `SONOTRACE_STATUS_TIMEOUT` if none came; a time of 0 does not wait. The thread sleeps meanwhile, and a step wakes it. A step never
+/// waits for it. Until the call returns, `sonotrace_close` returns `SONOTRACE_STATUS_BUSY`.
+///
+/// # Safety
+/// `session` comes from `sonotrace_open`; `overlay` is null or points to room for a pointer.
+// SAFETY: the name begins with this library's prefix and is defined once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sonotrace_overlay_wait(
+    session: *mut BridgeSession,
+    timeout_ns: u64,
+    overlay: *mut *const Overlay,
+) -> Status {
+    // SAFETY: null, or room for a pointer, as the caller promises.
+    let mut overlay = unsafe { Output::new(overlay) };
+    overlay.set(core::ptr::null());
+    // SAFETY: as this function's caller promises.
+    let session = unsafe { BridgeSession::behind(session) };
+    call_on(session, |session| {
+        overlay.required("overlay")?;
+        let mut side = session.overlays.enter("display's")?;
+        // Before the wait, which a damaged position could keep from its end.
+        side.ring.check()?;
+        side.ring.wait(Duration::from_nanos(timeout_ns));
+        overlay.set(side.next()?.ok_or_else(|| Failure::new(Status::Timeout, "no overlay came in time"))?);
+        Ok(())
+    })
+}
+
+impl Display {
+    /// Takes the next overlay, if there is one.
+    fn next(&mut self) -> Result<Option<*const Overlay>, Failure> {
+        let Self { ring, heartbeat } = self;
         ring.check()?;
-        let next = ring.take().ok_or_else(|| Failure::new(Status::Empty, "no overlay is queued"))?;
+        let Some(next) = ring.take() else { return Ok(None) };
         if (next.magic, next.abi_version) != (OVERLAY_MAGIC, OVERLAY_ABI_VERSION) {
             return Err(Failure::new(
                 Status::Ring,
@@ -50,9 +88,8 @@ pub unsafe extern "C" fn sonotrace_overlay_poll(
             ));
         }
         *heartbeat = next.heartbeat;
-        overlay.set(core::ptr::from_ref(next));
-        Ok(())
-    })
+        Ok(Some(core::ptr::from_ref(next)))
+    }
 }
 
 /// The next event, oldest first; all fields are 0 after a failure. Log's side. Returns `SONOTRACE_STATUS_EMPTY` if

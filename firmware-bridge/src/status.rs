@@ -49,6 +49,10 @@ pub enum Status {
     Version = 16,
     /// The system refused to lock memory or to provide pages.
     Memory = 17,
+    /// The time of a call that waits is over.
+    Timeout = 18,
+    /// The system refused a real-time priority or a core: the thread works on without it.
+    Realtime = 19,
 }
 
 /// Longest text of a failure, in bytes.
@@ -61,10 +65,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Makes a failure and stores its text, truncated, as this thread's last error. `Status::Empty` is no error and
-    /// stores no text.
+    /// Makes a failure and stores its text, truncated, as this thread's last error. `Status::Empty` and `Status::Timeout` are no
+    /// errors and store no text.
     pub fn new(status: Status, text: impl Display) -> Self {
-        if status != Status::Empty {
+        if !matches!(status, Status::Empty | Status::Timeout) {
             LAST_ERROR.with_borrow_mut(|kept| kept.write(text));
         }
         Self { status }
@@ -188,7 +192,7 @@ pub extern "C" fn sonotrace_last_error() -> *const c_char {
 // SAFETY: the name begins with this library's prefix and is defined once.
 #[unsafe(no_mangle)]
 pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
-    const NAMES: [&CStr; 18] = [
+    const NAMES: [&CStr; 20] = [
         c"ok",
         c"empty",
         c"null pointer",
@@ -207,6 +211,8 @@ pub extern "C" fn sonotrace_status_name(status: u32) -> *const c_char {
         c"poisoned",
         c"version",
         c"memory",
+        c"timeout",
+        c"realtime",
     ];
     NAMES.get(status as usize).copied().unwrap_or(c"unknown").as_ptr()
 }
@@ -248,8 +254,8 @@ mod tests {
             unsafe { CStr::from_ptr(sonotrace_status_name(status)) }.to_str().expect("ASCII")
         };
         assert_eq!(
-            (name(Status::Ok as u32), name(Status::Memory as u32), name(18)),
-            ("ok", "memory", "unknown")
+            (name(Status::Ok as u32), name(Status::Realtime as u32), name(20)),
+            ("ok", "realtime", "unknown")
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Programs in C, compiled with nothing but the committed header: what it says about coordinates, flags, limits, totals, the clock
 //! and single calls; callers of another version, small stacks, refusals, outputs after failures, damaged models, closing in the
-//! middle of a call, counters read meanwhile, the floating-point environment, allocations, page faults. All of them also run with AddressSanitizer and UndefinedBehaviorSanitizer, with the static and with the shared
-//! library.
+//! middle of a call, counters read meanwhile, the floating-point environment, allocations, page faults, waiting for overlays, real-time
+//! priorities. All of them also run with AddressSanitizer and UndefinedBehaviorSanitizer, with the static and with the shared library.
 #![allow(clippy::unwrap_used)]
 
 mod c_compiler;
@@ -210,6 +210,16 @@ mod in_c {
     }
 
     #[test]
+    fn a_display_sleeps_until_there_is_an_overlay() {
+        run(STATIC, "waiting", &[&model()]);
+    }
+
+    #[test]
+    fn a_refused_priority_or_core_is_reported() {
+        run(STATIC, "realtime", &[&model()]);
+    }
+
+    #[test]
     fn a_scan_in_c_causes_no_page_fault() {
         run(STATIC, "faults", &[&model()]);
     }
@@ -259,6 +269,8 @@ mod in_c {
             for build in sanitized() {
                 run(*build, "closing", &[&model()]);
                 run(*build, "counters", &[&model()]);
+                run(*build, "waiting", &[&model()]);
+                run(*build, "realtime", &[&model()]);
             }
         }
 

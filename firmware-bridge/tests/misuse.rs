@@ -17,7 +17,9 @@ use sonotrace_ffi::memory::sonotrace_memory_lock;
 use sonotrace_ffi::model::{
     sonotrace_model_bytes, sonotrace_model_data, sonotrace_model_map, sonotrace_model_unmap,
 };
-use sonotrace_ffi::overlays::{sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll};
+use sonotrace_ffi::overlays::{
+    sonotrace_event_next, sonotrace_event_text, sonotrace_overlay_poll, sonotrace_overlay_wait,
+};
 use sonotrace_ffi::session::{
     BridgeSession, Step, sonotrace_close_sized, sonotrace_counters_sized, sonotrace_memory_required,
     sonotrace_open, sonotrace_step,
@@ -234,6 +236,8 @@ fn null_is_refused_everywhere() {
             sonotrace_set_frozen(null_mut(), 1),
             sonotrace_overlay_poll(session, null_mut()),
             sonotrace_overlay_poll(null_mut(), &mut null()),
+            sonotrace_overlay_wait(session, 0, null_mut()),
+            sonotrace_overlay_wait(null_mut(), 0, &mut null()),
             sonotrace_event_next(session, null_mut()),
             sonotrace_event_text(null(), null_mut(), 0),
             sonotrace_counters(session, null_mut()),
@@ -414,7 +418,7 @@ fn sides_may_be_on_different_threads() {
             let (mut overlay, mut last, mut count) = (null(), 0, 0u64);
             while last < FRAMES {
                 // SAFETY: open; this is the only thread on this side.
-                if unsafe { sonotrace_overlay_poll(session, &mut overlay) } == Status::Ok {
+                if unsafe { sonotrace_overlay_wait(session, 1_000_000_000, &mut overlay) } == Status::Ok {
                     // SAFETY: valid until the next call on this side.
                     let seq = unsafe { &*overlay }.seq;
                     assert!(seq >= last);
@@ -422,7 +426,6 @@ fn sides_may_be_on_different_threads() {
                     count += u64::from(seq > last);
                     last = seq;
                 }
-                std::thread::yield_now();
             }
             count
         });

@@ -4,7 +4,8 @@
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
-use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use sonotrace_hal::ring::model::{IndexConsumer, IndexProducer, ModelMemory, Site, weaken};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -253,6 +254,62 @@ fn publish() {
     creating.join().expect("laid out");
 }
 
+/// The system's futex: a thread sleeps only if the word still has the value, and looks at it under the lock under which others are
+/// woken.
+#[derive(Default)]
+struct Futex {
+    lock: Mutex<()>,
+    woken: Condvar,
+}
+
+impl Futex {
+    fn sleep_while(&self, word: &AtomicU32, value: u32) {
+        let lock = self.lock.lock().expect("no thread panics");
+        if word.load(Ordering::Relaxed) == value {
+            drop(self.woken.wait(lock).expect("no thread panics"));
+        }
+    }
+
+    fn wake(&self) {
+        let _lock = self.lock.lock().expect("no thread panics");
+        self.woken.notify_one();
+    }
+}
+
+/// A consumer that sleeps until there is a frame, without a time limit: if it is not woken, the model is stuck, which loom reports.
+fn sleep(spawned: Side, frames: u32) {
+    let model = Model::new(2);
+    let shared: &'static Shared = model.0;
+    let futex = Arc::new(Futex::default());
+    let waking = futex.clone();
+    let mut producer = shared.memory.control().producer().expect("the only producer");
+    let mut consumer = shared.memory.control().consumer().expect("the only consumer");
+    let ((), last) = side_by_side(
+        spawned,
+        move || {
+            for seq in 1..=frames {
+                produce(&shared.slots, &mut producer, seq);
+                if producer.sleeper().is_some() {
+                    waking.wake();
+                }
+            }
+        },
+        move || {
+            let mut last = 0;
+            while last < frames {
+                let is_queued = consumer.wait(|word, position| {
+                    futex.sleep_while(word, position);
+                    true
+                });
+                assert!(is_queued);
+                last = consume(&shared.slots, &mut consumer).expect("what was waited for");
+            }
+            last
+        },
+    );
+    assert_eq!(last, frames);
+}
+
 /// Explores a model; `preemptions` bounds the preemptions of a run. Returns the number of interleavings.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usize {
     let count = std::sync::Arc::new(AtomicUsize::new(0));
@@ -311,6 +368,20 @@ fn a_ring_is_used_as_soon_as_its_magic_is_seen() {
     explore(3, publish);
 }
 
+#[test]
+fn a_sleeping_consumer_is_woken_producer_spawned() {
+    for frames in [1, 2] {
+        assert!(explore(3, move || sleep(Side::Producer, frames)) > 10);
+    }
+}
+
+#[test]
+fn a_sleeping_consumer_is_woken_consumer_spawned() {
+    for frames in [1, 2] {
+        assert!(explore(3, move || sleep(Side::Consumer, frames)) > 10);
+    }
+}
+
 /// Orderings that no model requires, with the reason.
 const UNSEEN: [(Site, &str); 0] = [];
 
@@ -321,6 +392,8 @@ fn no_ordering_can_be_weakened() {
         let fails = |model: fn()| catch_unwind(AssertUnwindSafe(|| explore(3, model))).is_err();
         let seen = fails(handover)
             || fails(publish)
+            || fails(|| sleep(Side::Producer, 1))
+            || fails(|| sleep(Side::Consumer, 1))
             || fails(|| exchange(Side::Producer, 1, 3, 2))
             || fails(|| exchange(Side::Producer, 2, 4, 2))
             || fails(|| exchange(Side::Producer, 1, 4, 3))

@@ -8,6 +8,8 @@ use sonotrace_hal::ring::{
 };
 use std::ptr::NonNull;
 use std::thread;
+#[cfg(feature = "std")]
+use std::time::Duration;
 
 /// Aligned memory that is reached only through regions made from one pointer.
 struct Mapping {
@@ -100,6 +102,47 @@ fn frames_and_overlays_pass_between_two_parties() {
     let counters = FrameRing::attach_shared(frame_memory.region()).unwrap().counters();
     assert_eq!((counters.committed, counters.faults), (FRAMES as u32, 0));
     assert_eq!(counters.committed, counters.evicted + counters.taken);
+}
+
+/// A consumer that sleeps until there is an overlay gets the last one, however the producer's commits fall between its steps. The time
+/// limits are only there so that a lost wake-up fails the test.
+#[test]
+#[cfg(feature = "std")]
+fn a_consumer_sleeps_until_there_is_an_overlay() {
+    const OVERLAYS: u64 = 3_000;
+    const FAILED: Duration = Duration::from_secs(60);
+    let memory = Mapping::new(OverlayRing::region_bytes(2).unwrap());
+    OverlayRing::create_shared(memory.region(), 2).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut overlays = OverlayRing::attach_shared(memory.region()).unwrap().producer().unwrap();
+            for seq in 1..=OVERLAYS {
+                let _ = overlays.push(&Overlay { seq, ..Overlay::blank() }).unwrap();
+                match seq % 30 {
+                    // The consumer falls asleep.
+                    0 => thread::sleep(Duration::from_millis(1)),
+                    at => (0..at * 20).for_each(|_| std::hint::spin_loop()),
+                }
+            }
+        });
+        let mut overlays = OverlayRing::attach_shared(memory.region()).unwrap().consumer().unwrap();
+        let mut last = 0;
+        while last < OVERLAYS {
+            assert!(overlays.wait(FAILED), "no overlay after {last}");
+            let seq = overlays.take().expect("what was waited for").seq;
+            assert!(seq > last);
+            last = seq;
+        }
+        for timeout in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(3)] {
+            assert!(!overlays.wait(timeout), "nothing is queued");
+        }
+    });
+    let mut producer = OverlayRing::attach_shared(memory.region()).unwrap().producer().unwrap();
+    let _ = producer.push(&Overlay { seq: OVERLAYS + 1, ..Overlay::blank() }).unwrap();
+    let mut overlays = OverlayRing::attach_shared(memory.region()).unwrap().consumer().unwrap();
+    // An overlay that is there already, whatever the time; it stays there.
+    assert!(overlays.wait(Duration::ZERO) && overlays.wait(Duration::MAX));
+    assert_eq!(overlays.take().map(|overlay| overlay.seq), Some(OVERLAYS + 1));
 }
 
 /// A claim outlives the party that made it, until the ring is attached by one party alone.

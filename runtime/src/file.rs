@@ -1,5 +1,6 @@
 //! Maps model files read-only, protected from changes and truncation while mapped.
 
+use crate::realtime::{Want, Warning};
 use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstatfs, memfd_create};
 use std::fs::File;
@@ -15,6 +16,7 @@ const READ_ONLY_FORMATS: [u32; 5] = [0x7371_7368, 0xe0f5_e1e2, 0x9660, 0x28cd_3d
 pub struct ModelFile {
     map: Mmap,
     is_in_place: bool,
+    locked: Result<(), Warning>,
 }
 
 impl ModelFile {
@@ -34,14 +36,21 @@ impl ModelFile {
         // SAFETY: the file cannot change or shrink while it is mapped: its file system does not allow it, or it is
         // sealed.
         let map = unsafe { MmapOptions::new().populate().map_copy_read_only(&source) }?;
-        // Best effort: the code that opens a session reports whether limits allow locked memory.
-        let _ = map.lock();
-        Ok(Self { map, is_in_place })
+        let locked = map.lock().map_err(|error| Warning::of(Want::LockedMemory, &error));
+        Ok(Self { map, is_in_place, locked })
     }
 
     /// Returns the file's bytes, aligned to a page.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Returns whether the system locked the file into memory.
+    ///
+    /// # Errors
+    /// [`Want::LockedMemory`] if it did not. The pages are present nevertheless.
+    pub fn locked(&self) -> Result<(), Warning> {
+        self.locked
     }
 
     /// Returns whether the file itself is mapped, not a sealed copy.

@@ -7,6 +7,7 @@
 //! * [`tracking`]: decides what is remembered of followed objects, and how far their masks are to be trusted.
 //! * [`session`]: one scan: takes frames and prompts, delivers overlays.
 //! * [`memory`]: the caller's memory; `region`, `file` (feature `std`): locked memory and mapped model files.
+//! * `realtime` (feature `std`): priority and cores of threads, and what the system refuses.
 //!
 //! Without the default feature `std` the crate is `no_std`. Nothing here allocates after a session has started.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -17,6 +18,8 @@ pub mod exec;
 pub mod file;
 mod float_environment;
 pub mod memory;
+#[cfg(feature = "std")]
+pub mod realtime;
 #[cfg(feature = "std")]
 pub mod region;
 pub mod session;

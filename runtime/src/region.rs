@@ -1,5 +1,6 @@
 //! Memory for a scan: mapped, locked and touched before the first frame, so that it causes no page fault later.
 
+use crate::realtime::{Want, Warning};
 use memmap2::{MmapMut, MmapOptions};
 use rustix::mm::{Advice, madvise};
 use std::io;
@@ -8,11 +9,11 @@ use std::io;
 #[derive(Debug)]
 pub struct Region {
     map: MmapMut,
-    is_locked: bool,
+    locked: Result<(), Warning>,
 }
 
 impl Region {
-    /// Maps a region of `bytes`, aligned to a page, and touches every page. Tries to lock it; [`Region::is_locked`]
+    /// Maps a region of `bytes`, aligned to a page, and touches every page. Tries to lock it; [`Region::locked`]
     /// returns whether the system allowed it (`RLIMIT_MEMLOCK`).
     ///
     /// # Errors
@@ -22,12 +23,12 @@ impl Region {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a region cannot have 0 bytes"));
         }
         let mut map = MmapOptions::new().len(bytes).populate().map_anon()?;
-        let is_locked = map.lock().is_ok();
+        let locked = map.lock().map_err(|error| Warning::of(Want::LockedMemory, &error));
         // Write to each page, so that it is present and private even if `populate` left it out.
         for page in map.chunks_mut(4096) {
             page[0] = 0;
         }
-        Ok(Self { map, is_locked })
+        Ok(Self { map, locked })
     }
 
     /// Maps a region of each size.
@@ -65,13 +66,16 @@ impl Region {
     }
 
     /// Returns whether the system locked the region into memory.
-    pub fn is_locked(&self) -> bool {
-        self.is_locked
+    ///
+    /// # Errors
+    /// [`Want::LockedMemory`] if it did not. The pages are present nevertheless.
+    pub fn locked(&self) -> Result<(), Warning> {
+        self.locked
     }
 }
 
 /// Stack depth that a session's thread does not exceed: the deepest call of a step needs a tenth of it.
-const STACK_BYTES: usize = 256 * 1024;
+pub const STACK_BYTES: usize = 256 * 1024;
 
 /// Touches the calling thread's stack to a depth that no step of a session exceeds, so that the stack causes no page
 /// fault later. Call it on the session's thread before its loop; the thread needs at least 512 KiB of stack.

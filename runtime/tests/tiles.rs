@@ -7,9 +7,10 @@ mod common;
 mod kernel_cases;
 use common::{AlignedBytes, Random, disc, disc_model};
 use kernel_cases::{Bench, Case, bits, cases, matmul, small_tiles};
-use sonotrace::exec::{ExecError, Executor, ExecutorConfig, Pinning, Progress, memory_required};
+use sonotrace::exec::{ExecError, Executor, ExecutorConfig, Progress, memory_required};
 use sonotrace::format::TensorSpace;
 use sonotrace::kernels::claims::Claims;
+use sonotrace::realtime::{Pinning, Priority, Scheduling};
 
 fn two_frames() -> ExecutorConfig {
     ExecutorConfig { kept_frames: 2, ..ExecutorConfig::default() }
@@ -85,12 +86,12 @@ fn threads(threads: u32) -> ExecutorConfig {
 }
 
 /// Runs `work` on an executor with helpers, each on its own thread.
-fn with_helpers(helpers: u32, pinning: Pinning, work: impl FnOnce(&mut Executor<'_>)) {
+fn with_helpers(helpers: u32, scheduling: impl Into<Scheduling>, work: impl FnOnce(&mut Executor<'_>)) {
     let config = threads(1 + helpers);
     let mut memory = AlignedBytes::zeroed(memory_required(disc(), &config).unwrap().bytes);
     let mut executor = Executor::new(disc_model(), config, memory.bytes_mut()).unwrap();
     executor.self_test().unwrap();
-    executor.with_helpers(pinning, |executor| {
+    executor.with_helpers(scheduling, |executor, _| {
         assert!(executor.helper().is_none(), "all helpers run");
         work(executor);
     });
@@ -102,8 +103,13 @@ fn helpers_give_the_same_bits_as_one_thread() {
     for helpers in [1, 2, 4] {
         let mut memory = memory();
         let mut alone = executor(&mut memory);
-        let pinning = if helpers == 1 { Pinning::CoreEach } else { Pinning::None };
-        with_helpers(helpers, pinning, |executor| {
+        // Four helpers may be more than there are cores: pinned, and of one real-time priority, some share a core.
+        let scheduling = match helpers {
+            1 => Pinning::CoreEach.into(),
+            2 => Scheduling::default(),
+            _ => Scheduling { pinning: Pinning::CoreEach, priority: Some(Priority::DEFAULT) },
+        };
+        with_helpers(helpers, scheduling, |executor| {
             for round in 0..20u32 {
                 for program in 0..disc_model().programs().len() {
                     begin(&mut alone, program, round % 2);

@@ -3,6 +3,7 @@
 use crate::embedded;
 use anyhow::{Context, Result};
 use sonotrace::file::ModelFile;
+use sonotrace::realtime::Warning;
 use std::path::Path;
 
 /// An open model file.
@@ -30,6 +31,14 @@ impl Chosen {
     /// The whole file, aligned for use in place.
     pub fn bytes(&self) -> &[u8] {
         self.file.as_ref().map_or(embedded::model(), ModelFile::bytes)
+    }
+
+    /// Whether the system locked the file into memory. The embedded model is a part of the program.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn locked(&self) -> Result<(), Warning> {
+        self.file.as_ref().map_or(Ok(()), ModelFile::locked)
     }
 
     /// The file's name without its extension.

@@ -1,7 +1,7 @@
 //! The `sonotrace` command.
 
 use clap::{Parser, Subcommand};
-use sonotrace_cli::commands::{bench, compile, demo, eval, infer, inspect, run, simulate, verify};
+use sonotrace_cli::commands::{bench, compile, demo, doctor, eval, infer, inspect, run, simulate, verify};
 use sonotrace_cli::output::message::message;
 use sonotrace_cli::watch::CountingAllocator;
 use std::process::ExitCode;
@@ -41,6 +41,9 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Measure the latency on this machine, per program and per frame.
     Bench(bench::Arguments),
+    /// Check whether this board is set up for real time, with the fix for each line. Exit status: 0 if nothing fails (warnings are
+    /// allowed), 1 if something does.
+    Doctor(doctor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,10 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Doctor(arguments) => match doctor::run(&arguments) {
+            Ok(false) => return ExitCode::FAILURE,
+            result => result.map(drop),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,7 @@
 //! The `sonotrace` command from outside: its output, its files, and its errors for bad input.
 
+#[path = "command/board.rs"]
+mod board;
 #[path = "command/memory.rs"]
 mod memory;
 #[path = "command/video.rs"]

@@ -7,9 +7,10 @@
 //! Threads are pinned, as those of other engines are. Prints `READY` and the milliseconds of loading. Then it obeys lines from the standard input: `run N` prints N latencies in
 //! milliseconds, `dump FILE` writes the outputs (a line with the shape, then the values), `quit` ends.
 
-use sonotrace::exec::{Executor, ExecutorConfig, Pinning, memory_required};
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::{AlignedBytes, Model, PortRecord};
 use sonotrace::kernels::arch::Instructions;
+use sonotrace::realtime::Pinning;
 use sonotrace_benches::instructions_named;
 use sonotrace_compiler::{Options, Weights, compile};
 use std::collections::HashMap;
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             inputs.get(name).map(Vec::as_slice).ok_or_else(|| format!("no values for the input {name}"))
         })
         .collect::<Result<_, _>>()?;
-    executor.with_helpers(Pinning::CoreEach, |executor| obey(executor, &values, started))
+    executor.with_helpers(Pinning::CoreEach, |executor, _| obey(executor, &values, started))
 }
 
 /// Obeys lines from the standard input.

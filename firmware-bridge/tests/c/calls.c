@@ -34,7 +34,7 @@ static void texts(const char *model) {
   for (uint32_t status = 0; status <= SONOTRACE_STATUS_MEMORY; status += 1) {
     CHECK(strcmp(sonotrace_status_name(status), names[status]) == 0);
   }
-  CHECK(strcmp(sonotrace_status_name(SONOTRACE_STATUS_MEMORY + 1), "unknown") == 0);
+  CHECK(strcmp(sonotrace_status_name(SONOTRACE_STATUS_REALTIME + 1), "unknown") == 0);
   unsigned major, minor, patch;
   char rest;
   CHECK(sscanf(sonotrace_version(), "%u.%u.%u%c", &major, &minor, &patch, &rest) == 3);

@@ -109,6 +109,8 @@ static void calls(const char *path) {
 
   const sonotrace_overlay_t *overlay = (const sonotrace_overlay_t *)scan.region;
   CHECK(sonotrace_overlay_poll(scan.session, &overlay) == SONOTRACE_STATUS_EMPTY && overlay == NULL);
+  overlay = (const sonotrace_overlay_t *)scan.region;
+  CHECK(sonotrace_overlay_wait(scan.session, 1, &overlay) == SONOTRACE_STATUS_TIMEOUT && overlay == NULL);
   sonotrace_event_t event;
   while (sonotrace_event_next(scan.session, &event) == SONOTRACE_STATUS_OK) {
     memset(&event, 0x55, sizeof event);
@@ -132,6 +134,8 @@ static void calls(const char *path) {
   CHECK(sonotrace_step(scan.session, &step, &seq) == closed && step == SONOTRACE_STEP_IDLE && seq == 0);
   overlay = (const sonotrace_overlay_t *)scan.region;
   CHECK(sonotrace_overlay_poll(scan.session, &overlay) == closed && overlay == NULL);
+  overlay = (const sonotrace_overlay_t *)scan.region;
+  CHECK(sonotrace_overlay_wait(scan.session, 1, &overlay) == closed && overlay == NULL);
   memset(&event, 0x55, sizeof event);
   CHECK(sonotrace_event_next(scan.session, &event) == closed && is_zero(&event, sizeof event));
   sonotrace_counters_t counters;

@@ -59,6 +59,15 @@ static void poll(void) {
   const sonotrace_overlay_t *overlay;
   CHECK_OK(sonotrace_overlay_poll(scan.session, &overlay));
 }
+static void wait_for_one(void) {
+  const sonotrace_overlay_t *overlay;
+  CHECK_OK(sonotrace_overlay_wait(scan.session, 1000, &overlay));
+}
+static void wait_for_none(void) {
+  const sonotrace_overlay_t *overlay;
+  CHECK(sonotrace_overlay_wait(scan.session, 1000, &overlay) == SONOTRACE_STATUS_TIMEOUT);
+}
+static void realtime(void) { (void)sonotrace_thread_realtime(1, 1023, NULL); }
 static void event(void) {
   sonotrace_event_t next;
   char text[160];
@@ -109,7 +118,9 @@ int main(int argc, char **argv) {
       {"memory_lock", lock_region}, {"program_prefault", program},
       {"prompt", prompt},          {"commit", frame},       {"commit, refused", frame_refused},
       {"step with a prompt", step}, {"commit", frame},      {"step", step},
-      {"overlay_poll", poll},      {"event_next, event_text", event}, {"counters", counters},
+      {"overlay_poll", poll},      {"overlay_wait", wait_for_one}, {"overlay_wait, in vain", wait_for_none},
+      {"thread_realtime", realtime},
+      {"event_next, event_text", event}, {"counters", counters},
       {"set_frozen", freeze},      {"close", close_it},     {"model_map, model_unmap", map}, {"model_map, refused", map_fails},
   };
   CHECK(argc == 2);

@@ -85,6 +85,16 @@ impl ReadyQueue<'_> {
         }
     }
 
+    /// Consumer: the write position, if nothing is queued. It changes with the next push.
+    #[inline]
+    pub fn empty_at(&self) -> Option<u32> {
+        // C2, with C1, as in `pop`.
+        let read = self.read.load(Site::EvictObserve.order());
+        // A2, with A1.
+        let write = self.write.load(Site::ReadyObserve.order());
+        (write == read).then_some(write)
+    }
+
     /// Slots in the queue, as of some moment during the call.
     #[inline]
     pub fn len(&self) -> u32 {

@@ -9,7 +9,7 @@ use super::limits::{ALIGN, CAPACITY_MAX, REGION_BYTES_MAX};
 /// First word of every ring, `SNTR` in memory order.
 pub const RING_MAGIC: u32 = u32::from_le_bytes(*b"SNTR");
 /// Version of the layout and of the protocol.
-pub const RING_ABI_VERSION: u32 = 1;
+pub const RING_ABI_VERSION: u32 = 2;
 
 /// Words of the header: one cache line.
 pub const HEADER_WORDS: usize = 16;

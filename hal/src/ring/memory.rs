@@ -263,6 +263,13 @@ impl SlotConsumer<'_> {
         self.indices.counters()
     }
 
+    /// Waits until a slot is queued or the time is over, and returns whether one is queued. See
+    /// [`OverlayConsumer::wait`](super::OverlayConsumer::wait).
+    #[cfg(feature = "std")]
+    pub(super) fn wait(&mut self, timeout: core::time::Duration) -> bool {
+        super::wait::wait(&self.indices, timeout)
+    }
+
     /// Slots committed and not yet taken or evicted.
     pub fn backlog(&self) -> u32 {
         self.indices.backlog()

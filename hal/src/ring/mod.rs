@@ -15,6 +15,7 @@
 //! * `slots`: the ring over slots of any size. [`FrameRing`], [`OverlayRing`], [`CommandRing`] and [`EventRing`] are
 //!   thin typed forms of it.
 //! * `set`: the four rings of a session.
+//! * `wait`: sleeping until something is queued, with the system's help (feature `std`).
 //! * `threads`: assertions of what may move between threads.
 //!
 //! ```
@@ -64,6 +65,8 @@ mod set;
 mod slots;
 #[cfg(not(loom))]
 mod threads;
+#[cfg(all(feature = "std", not(loom)))]
+mod wait;
 
 #[cfg(not(loom))]
 pub use command::{CommandConsumer, CommandProducer, CommandRing};

@@ -8,7 +8,7 @@
 //!
 //! The model tests weaken each site in turn and require that the model fails.
 
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 /// A place in the code where an ordering matters. The letter names the pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +40,18 @@ pub enum Site {
     HeaderPublish,
     /// E2: the magic is loaded.
     HeaderObserve,
+    /// F1, producer: a fence between the store of the ready queue's write position and the load of the consumer's flag that it
+    /// waits. With F2, at least one of the two sides sees what the other one stored: either the producer wakes the consumer, or
+    /// the consumer finds the slot and does not sleep.
+    WaiterObserve,
+    /// F2, consumer: a fence between the store of that flag and the load of the write position.
+    WaiterPublish,
 }
 
 impl Site {
     /// Every site.
     #[cfg(loom)]
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ReadyPublish,
         Self::ReadyObserve,
         Self::Take,
@@ -58,6 +64,8 @@ impl Site {
         Self::Claim,
         Self::HeaderPublish,
         Self::HeaderObserve,
+        Self::WaiterObserve,
+        Self::WaiterPublish,
     ];
 
     /// The ordering to use at this site.
@@ -78,6 +86,17 @@ impl Site {
             | Self::EvictObserveLate
             | Self::Claim
             | Self::HeaderObserve => Ordering::Acquire,
+            Self::WaiterObserve | Self::WaiterPublish => Ordering::SeqCst,
+        }
+    }
+
+    /// A fence of this site's ordering.
+    #[inline(always)]
+    pub fn fence(self) {
+        let order = self.order();
+        // There is no relaxed fence: a weakened one is none.
+        if order != Ordering::Relaxed {
+            fence(order);
         }
     }
 }

@@ -137,10 +137,14 @@ impl OverlaySlot<'_, '_> {
         self.overlay
     }
 
-    /// Queues the overlay. If the queue was full, its oldest overlay is evicted.
+    /// Queues the overlay, and wakes a consumer that sleeps until there is one. If the queue was full, its oldest overlay is
+    /// evicted. Never waits; without the feature `std`, it wakes nobody.
     #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
     pub fn commit(self) -> CommitOutcome {
-        self.producer.commit()
+        let outcome = self.producer.commit();
+        #[cfg(feature = "std")]
+        super::wait::wake(self.producer);
+        outcome
     }
 }
 
@@ -161,6 +165,17 @@ impl OverlayConsumer<'_> {
     pub fn take_newest(&mut self) -> Option<(&Overlay, u32)> {
         let (slot, superseded) = self.0.take_newest()?;
         Some((bytemuck::try_from_bytes(slot).ok()?, superseded))
+    }
+
+    /// Waits until an overlay is queued or `timeout` has passed, and returns whether one is queued, which is there for the next
+    /// take. Does not take it, and does not release the one that is held. The producer does not wait: it makes a system call
+    /// that wakes this thread, and only if this thread sleeps.
+    ///
+    /// The other side may be in another process, if both map the same memory. A producer without an operating system (this crate
+    /// without `std`) wakes nobody: then this returns at the end of the time.
+    #[cfg(feature = "std")]
+    pub fn wait(&mut self, timeout: core::time::Duration) -> bool {
+        self.0.wait(timeout)
     }
 
     /// Overlays committed and not yet taken or evicted.

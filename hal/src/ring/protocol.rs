@@ -39,6 +39,8 @@ pub struct ConsumerWords {
     held: AtomicU32,
     taken: AtomicU32,
     faults: AtomicU32,
+    /// Whether the consumer sleeps, or is about to.
+    waiting: AtomicU32,
 }
 
 /// The one word that both sides write, on a separate cache line.
@@ -118,7 +120,7 @@ impl<'a> Control<'a> {
         }
         let counters =
             [&producer.committed, &producer.evicted, &producer.faults, &consumer.taken, &consumer.faults];
-        for word in counters.into_iter().chain([&producer.claimed, &consumer.claimed]) {
+        for word in counters.into_iter().chain([&producer.claimed, &consumer.claimed, &consumer.waiting]) {
             word.store(0, Relaxed);
         }
         let mut free_write = position;
@@ -193,6 +195,8 @@ impl<'a> Control<'a> {
     pub fn consumer(&self) -> Result<IndexConsumer<'a>, RingError> {
         claim(&self.block.consumer.claimed, "consumer")?;
         let words = &self.block.consumer;
+        // The last consumer's process may have ended while it waited.
+        words.waiting.store(0, Relaxed);
         Ok(IndexConsumer {
             control: *self,
             held: self.valid(words.held.load(Relaxed)),
@@ -339,6 +343,17 @@ impl IndexProducer<'_> {
         CommitOutcome { evicted: evicted.is_some() }
     }
 
+    /// The word that the consumer sleeps on, if it may be asleep: to call after a commit, and to wake whoever sleeps on it. Never
+    /// waits.
+    #[inline]
+    #[cfg_attr(sonotrace_rtsan, sanitize(realtime = "nonblocking"))]
+    pub fn sleeper(&self) -> Option<&AtomicU32> {
+        // F1, with F2: between the commit's store of the write position and the load of the flag.
+        Site::WaiterObserve.fence();
+        let is_waiting = self.control.block.consumer.waiting.load(Relaxed) != 0;
+        is_waiting.then_some(self.control.ready.write)
+    }
+
     /// Slots committed and not yet taken or evicted.
     pub fn backlog(&self) -> u32 {
         self.control.queued()
@@ -419,6 +434,28 @@ impl IndexConsumer<'_> {
             self.control.block.consumer.held.store(NO_SLOT, Relaxed);
             self.control.free.push(&mut self.free_write, index);
         }
+    }
+
+    /// Waits until a slot is queued or `sleep` returns false, and returns whether one is queued. `sleep` gets the word to sleep on
+    /// and the value as long as which nothing is queued; it may return early.
+    pub fn wait(&self, mut sleep: impl FnMut(&AtomicU32, u32) -> bool) -> bool {
+        let Control { block, ready, .. } = &self.control;
+        if ready.empty_at().is_none() {
+            return true;
+        }
+        let waiting = &block.consumer.waiting;
+        waiting.store(1, Relaxed);
+        // F2, with F1: between the store of the flag and the load of the write position.
+        Site::WaiterPublish.fence();
+        let is_queued = loop {
+            let Some(position) = ready.empty_at() else { break true };
+            // The producer may move the position from here on; then it wakes this side, or the word has another value.
+            if !sleep(ready.write, position) {
+                break ready.empty_at().is_none();
+            }
+        };
+        waiting.store(0, Relaxed);
+        is_queued
     }
 
     /// Slots committed and not yet taken or evicted.

@@ -3,6 +3,8 @@
 use super::layout::{ExecutorConfig, ExecutorLayout, MemoryRequired, REGION_ALIGN};
 use super::team::{Board, Helper};
 use crate::memory::RawRegion;
+#[cfg(feature = "std")]
+use crate::realtime::{Scheduling, Warnings};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use sonotrace_format::{Model, ModelError, PortRecord, ProgramRecord, SLOTS_MAX, TensorRecord, TensorSpace};
@@ -378,10 +380,15 @@ impl<'m> Executor<'m> {
         self.threads = self.config.threads;
     }
 
-    /// Runs `work` while the other threads of [`ExecutorConfig::threads`] help.
+    /// Runs `work` while the other threads of [`ExecutorConfig::threads`] help, all scheduled alike: for the calling thread, as long
+    /// as the work lasts. The work gets what the system refused; it goes on without it.
     #[cfg(feature = "std")]
-    pub fn with_helpers<R>(&mut self, pinning: super::Pinning, work: impl FnOnce(&mut Self) -> R) -> R {
-        super::team::with_helpers(self, pinning, Self::helper, Self::dismiss_helpers, work)
+    pub fn with_helpers<R>(
+        &mut self,
+        scheduling: impl Into<Scheduling>,
+        work: impl FnOnce(&mut Self, &Warnings) -> R,
+    ) -> R {
+        super::team::with_helpers(self, scheduling.into(), Self::helper, Self::dismiss_helpers, work)
     }
 
     /// Returns the scratch of a thread.

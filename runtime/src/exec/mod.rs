@@ -16,6 +16,4 @@ pub use layout::{
 };
 pub use team::Helper;
 #[cfg(feature = "std")]
-pub use team::Pinning;
-#[cfg(feature = "std")]
 pub(crate) use team::with_helpers;

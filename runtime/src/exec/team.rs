@@ -7,11 +7,11 @@
 //! A helper looks for work for a while, then sleeps until the executor's next slice.
 
 use crate::float_environment::ComputingEnvironment;
+#[cfg(feature = "std")]
+use crate::realtime::{Cores, Raised, Scheduling, Want, Warnings};
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-#[cfg(feature = "std")]
-use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use sonotrace_kernels::claims::Claims;
 use sonotrace_kernels::{BoundOp, Spaces};
 
@@ -154,7 +154,8 @@ impl<'m> Board<'m> {
         self.is_shut_down.store(true, Ordering::SeqCst);
         while self.running.load(Ordering::SeqCst) > 0 {
             self.wake();
-            spin_loop();
+            // Not only spinning: a helper of the same real-time priority on this core would never run.
+            system::yield_now();
         }
     }
 
@@ -179,8 +180,8 @@ impl<'m> Helper<'m> {
         Self { board, scratch }
     }
 
-    /// Runs tiles until the executor is dropped or dismisses its helpers. Call it on a thread of its own, pinned to a core if the
-    /// device pins threads.
+    /// Runs tiles until the executor is dropped or dismisses its helpers. Call it on a thread of its own, with the real-time priority
+    /// of the executor's thread, on another core (`realtime::set_thread`).
     pub fn run(self) {
         let _environment = ComputingEnvironment::enter();
         let Self { board, scratch } = self;
@@ -205,55 +206,15 @@ impl<'m> Helper<'m> {
     }
 }
 
-/// Cores that threads run on.
-#[cfg(feature = "std")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pinning {
-    /// The system chooses, and may move a thread.
-    #[default]
-    None,
-    /// Each thread, the calling one included, stays on a core of its own while the work lasts, of those that the calling one may
-    /// use; several share one if there are more threads than cores. If the system refuses, the thread is not pinned.
-    CoreEach,
-}
-
-/// Cores in the order in which threads are pinned to them, beginning with the one that the calling thread runs on.
-#[cfg(feature = "std")]
-#[derive(Debug, Clone)]
-struct Cores {
-    allowed: CpuSet,
-    first: usize,
-}
-
-#[cfg(feature = "std")]
-impl Cores {
-    /// The cores that the calling thread may use; `None` if the system does not tell.
-    fn of_this_thread() -> Option<Self> {
-        Some(Self { allowed: sched_getaffinity(None).ok()?, first: sched_getcpu() })
-    }
-
-    /// Pins the calling thread to the core for the thread `at` of a team.
-    fn pin(&self, at: usize) {
-        let cores = || (0..CpuSet::MAX_CPU).filter(|&core| self.allowed.is_set(core));
-        let from_first = cores().filter(|&core| core >= self.first);
-        let Some(core) = from_first.chain(cores().filter(|&core| core < self.first)).cycle().nth(at) else {
-            return;
-        };
-        let mut one = CpuSet::new();
-        one.set(core);
-        let _ = sched_setaffinity(None, &one);
-    }
-}
-
 /// Runs `work` while each helper of an executor or a session, `owner`, runs on a thread of its own. `next` hands out the helpers,
-/// `dismiss` ends them.
+/// `dismiss` ends them. All threads are on their cores, with their priority, before `work` begins; it gets what was refused.
 #[cfg(feature = "std")]
 pub(crate) fn with_helpers<'m, T, R>(
     owner: &mut T,
-    pinning: Pinning,
+    scheduling: Scheduling,
     next: impl Fn(&mut T) -> Option<Helper<'m>>,
     dismiss: impl Fn(&mut T),
-    work: impl FnOnce(&mut T) -> R,
+    work: impl FnOnce(&mut T, &Warnings) -> R,
 ) -> R {
     /// Dismisses the helpers also if `work` panics: the scope waits for their threads.
     struct Dismissing<'o, T, D: Fn(&mut T)>(&'o mut T, D);
@@ -264,27 +225,46 @@ pub(crate) fn with_helpers<'m, T, R>(
         }
     }
 
-    let cores = (pinning == Pinning::CoreEach).then(Cores::of_this_thread).flatten();
+    let mut warnings = Warnings::default();
+    let cores = Cores::of(scheduling.pinning).unwrap_or_else(|warning| {
+        warnings.add(warning);
+        None
+    });
+    let mut raised = Raised::enter(scheduling.priority, &mut warnings);
+    // If this thread was refused the priority, so would its helpers be.
+    let priority = scheduling.priority.filter(|_| raised.is_raised());
     std::thread::scope(|scope| {
         let owner = Dismissing(owner, dismiss);
+        let (ready, all_ready) = std::sync::mpsc::channel();
         let mut helpers = 0;
         while let Some(helper) = next(owner.0) {
             helpers += 1;
-            let (at, cores) = (helpers, cores.clone());
+            let (at, cores, ready) = (helpers, cores.clone(), ready.clone());
             scope.spawn(move || {
+                let mut warnings = Warnings::default();
                 if let Some(cores) = cores {
-                    cores.pin(at);
+                    warnings.note(cores.pin(at));
                 }
+                let raised = Raised::enter(priority, &mut warnings);
                 crate::region::prefault_stack();
+                // The receiver waits for every helper.
+                let _ = ready.send(warnings);
+                drop(ready);
                 helper.run();
+                drop(raised);
             });
         }
+        drop(ready);
         let _unpinned = cores.map(|cores| {
-            cores.pin(0);
-            Finally(move || {
-                let _ = sched_setaffinity(None, &cores.allowed);
-            })
+            warnings.note(cores.pin(0));
+            Finally(move || cores.unpin())
         });
-        work(owner.0)
+        // Ends when every helper has sent its own.
+        all_ready.iter().for_each(|others| warnings.merge(others));
+        if warnings.has(Want::Priority) {
+            // Above a helper that was refused it, this thread would keep that one from its core while it waits for it.
+            raised.give_back();
+        }
+        work(owner.0, &warnings)
     })
 }

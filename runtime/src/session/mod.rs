@@ -59,6 +59,8 @@ use crate::hal::event::{Event, EventKind};
 use crate::hal::overlay::{ANSWERS_MAX, PromptAnswer};
 use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayProducer, RingError, Rings};
 use crate::memory::RawRegion;
+#[cfg(feature = "std")]
+use crate::realtime::{Scheduling, Warnings};
 use crate::tracking::follower::Follower;
 use crate::tracking::programs::{TrackerError, TrackerPrograms};
 use crate::vision::Normalisation;
@@ -365,10 +367,15 @@ impl<'m, C: Clock> Session<'m, C> {
         self.executor.dismiss_helpers();
     }
 
-    /// Runs `work` while the other threads of [`SessionConfig::threads`] help.
+    /// Runs `work` while the other threads of [`SessionConfig::threads`] help, all scheduled alike: for the calling thread, as long as
+    /// the work lasts. The work gets what the system refused; it goes on without it.
     #[cfg(feature = "std")]
-    pub fn with_helpers<R>(&mut self, pinning: crate::exec::Pinning, work: impl FnOnce(&mut Self) -> R) -> R {
-        crate::exec::with_helpers(self, pinning, Self::helper, Self::dismiss_helpers, work)
+    pub fn with_helpers<R>(
+        &mut self,
+        scheduling: impl Into<Scheduling>,
+        work: impl FnOnce(&mut Self, &Warnings) -> R,
+    ) -> R {
+        crate::exec::with_helpers(self, scheduling.into(), Self::helper, Self::dismiss_helpers, work)
     }
 
     /// Returns what this session requires of a frame.

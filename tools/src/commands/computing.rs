@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use sonotrace::exec::Pinning;
 use sonotrace::kernels::arch::Instructions;
+use sonotrace::realtime::{CoreSet, Pinning, Priority, Scheduling, Warnings};
 use sonotrace::session::{Policy, SessionConfig};
 use std::thread;
 
@@ -16,15 +16,25 @@ pub struct Computing {
     /// Instruction set of the kernels, of those that `inspect` lists; the fastest by default.
     #[arg(long, value_name = "NAME", value_parser = instructions)]
     kernels: Option<Instructions>,
-    /// Keep each thread that computes on a core of its own. Not beside other work that may be on that core.
-    #[arg(long)]
-    pin: bool,
+    /// Keep each thread that computes on a core of its own: of these, or of all that the command may use. Not beside other work
+    /// that may be on that core. Isolated cores must be named.
+    #[arg(long, value_name = "CORES", num_args = 0..=1, require_equals = true)]
+    pin: Option<Option<CoreSet>>,
+    /// Compute with a real-time priority (SCHED_FIFO, 1 to 99; 40 if none is given), and lock all memory. What the system does not
+    /// allow is reported once, and the command works on without it; `sonotrace doctor` says how to set a board up.
+    #[arg(long, value_name = "PRIORITY", num_args = 0..=1, require_equals = true)]
+    realtime: Option<Option<Priority>>,
 }
 
 impl Computing {
-    /// Returns the cores of the threads that compute.
-    pub fn pinning(&self) -> Pinning {
-        if self.pin { Pinning::CoreEach } else { Pinning::None }
+    /// Returns cores and priority of the threads that compute.
+    pub fn scheduling(&self) -> Scheduling {
+        let pinning = match self.pin {
+            None => Pinning::None,
+            Some(None) => Pinning::CoreEach,
+            Some(Some(cores)) => Pinning::Cores(cores),
+        };
+        Scheduling { pinning, priority: self.realtime.map(|given| given.unwrap_or(Priority::DEFAULT)) }
     }
 
     /// Sets threads and instructions of a session's settings.
@@ -35,6 +45,13 @@ impl Computing {
             instructions: self.kernels.unwrap_or(config.instructions),
             ..config
         }
+    }
+}
+
+/// Prints what the system refused.
+pub fn warn(warnings: &Warnings) {
+    for warning in warnings.iter() {
+        eprintln!("warning: {warning}");
     }
 }
 

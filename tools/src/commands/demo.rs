@@ -1,7 +1,7 @@
 //! `sonotrace demo`: a simulated scanner streams a beating heart, simulated clicks start the tracking, and the results
 //! are written and printed.
 
-use super::computing::{Computing, FramePolicy};
+use super::computing::{Computing, FramePolicy, warn};
 use super::pointing;
 use super::results::Results;
 use super::scan::{Timed, progress, scan};
@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ..SessionConfig::default()
     });
     let bytes = embedded::model();
-    let scanned = scan(bytes, config, arguments.computing.pinning(), &frames, &prompts, fps.into())?;
+    let scanned = scan(bytes, config, arguments.computing.scheduling(), &frames, &prompts, fps.into())?;
     let scores: Vec<Vec<(u32, f64)>> = scanned
         .overlays
         .iter()
@@ -122,6 +122,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     print!("{report}");
     println!("{}", scanned.notes());
+    warn(&scanned.warnings);
     println!(
         "wrote overlay.gif, overlays.jsonl, latency.svg, tracking.svg and report.json to {}",
         arguments.out.display()

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod compile;
 pub mod demo;
+pub mod doctor;
 pub mod eval;
 pub mod infer;
 pub mod inspect;
@@ -10,6 +11,7 @@ pub mod run;
 pub mod simulate;
 pub mod verify;
 
+mod board;
 mod computing;
 mod placing;
 mod pointing;

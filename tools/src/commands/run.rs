@@ -1,6 +1,6 @@
 //! `sonotrace run`: runs recordings through the pipeline.
 
-use super::computing::Computing;
+use super::computing::{Computing, warn};
 use super::placing::{Group, Placed, Refused, fault};
 use super::pointing::{self, Pointing};
 use super::results::Results;
@@ -164,7 +164,9 @@ fn scan_group(
         table_rows_per_frame: u32::MAX,
         ..SessionConfig::default()
     });
-    let scanned = scan(bytes, config, arguments.computing.pinning(), frames, &prompts, rate_hz.into())?;
+    let mut scanned =
+        scan(bytes, config, arguments.computing.scheduling(), frames, &prompts, rate_hz.into())?;
+    scanned.warnings.note(model.locked());
     let names = arguments.pointing.names();
     let results = Results {
         model: model.name(),
@@ -192,6 +194,7 @@ fn scan_group(
     }
     print!("{report}");
     println!("{}", scanned.notes());
+    warn(&scanned.warnings);
     println!(
         "wrote {written} pictures, overlay.gif, overlays.jsonl, latency.svg, tracking.svg and report.json to {}",
         shown(out)

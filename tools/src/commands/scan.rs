@@ -4,14 +4,15 @@ use crate::watch::{Seen, watch};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
-use sonotrace::exec::{MemoryRequired, Pinning};
+use sonotrace::exec::MemoryRequired;
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::Prompt;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{Overlay, PromptAnswer, PromptOutcome};
 use sonotrace::hal::ring::{RingSizes, Rings};
-use sonotrace::region::{Region, prefault_program, prefault_stack};
+use sonotrace::realtime::{Priority, Scheduling, Want, Warnings, lock_process, map_program, set_thread};
+use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_replay::Recorded;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,9 @@ pub const PROMPTS_MAX: usize = 64;
 /// only a thread's first real wait on a channel does. A channel yields a few times before it waits. On a loaded machine a
 /// short time is over by then, and the thread has not waited.
 const WARM_UPS_MS: [u64; 5] = [1, 10, 100, 1000, 10_000];
+
+/// Longest sleep of the thread that fetches overlays: then it sees that the session's thread has ended.
+const OVERLAY_WAIT: Duration = Duration::from_millis(20);
 
 /// Results of a scan.
 #[derive(Debug)]
@@ -45,8 +49,8 @@ pub struct Scanned {
     pub memory: MemoryRequired,
     /// Memory of the rings.
     pub ring_bytes: usize,
-    /// Whether the system locked the session's memory.
-    pub is_locked: bool,
+    /// What the system refused: memory that is locked; for a real-time scan, priority and cores.
+    pub warnings: Warnings,
     /// Confidence below which an object needs attention.
     pub attention_below: f32,
     /// Time to open the session, from the model's bytes to a ready session.
@@ -87,7 +91,7 @@ pub struct Timed {
 pub fn scan(
     file: &[u8],
     config: SessionConfig<'_>,
-    pinning: Pinning,
+    scheduling: Scheduling,
     frames: &[Recorded],
     prompts: &[Timed],
     frame_rate_hz: f64,
@@ -102,7 +106,8 @@ pub fn scan(
     let rings = Rings::create(ring_memory.each_mut().map(Region::as_mut_slice), &sizes)?;
     let required = sonotrace::session::memory_required(file, &config)?;
     let mut memory = Region::new(required.bytes)?;
-    let is_locked = memory.is_locked();
+    let mut warnings = Warnings::default();
+    warnings.note(memory.locked());
     let mut producer = rings.frames.producer()?;
     let mut overlays_out = rings.overlays.consumer()?;
     let mut commands = rings.commands.producer()?;
@@ -124,25 +129,30 @@ pub fn scan(
     // Wake-ups, with a capacity of one: a thread needs no second one before it has handled the first.
     let (pushed, wait_for_push) = bounded(1);
     let (polled, wait_for_poll) = bounded(1);
-    let (shown, wait_for_overlay) = bounded(1);
     let (scanned, fed) = thread::scope(|scope| {
         let dropped = &mut dropped;
         let session_thread = scope.spawn(move || {
             prefault_stack();
-            // Older systems cannot; then rarely used code may cause a page fault, which the report counts.
-            let _ = prefault_program();
-            let seen = session.with_helpers(pinning, |session| {
+            warnings.note(map_program());
+            let seen = session.with_helpers(scheduling, |session, refused| {
+                warnings.merge(*refused);
+                if scheduling.priority.is_some() {
+                    // All threads run, and everything is open.
+                    warnings.note(lock_process());
+                }
                 for ms in WARM_UPS_MS {
                     if watch(|| wait_for_push.recv_timeout(Duration::from_millis(ms))).1.allocations > 0 {
                         break;
                     }
                 }
-                let _ = (polled.try_send(()), shown.try_send(()));
-                watch(|| run_session(session, &wait_for_push, [&polled, &shown], dropped, done)).1
+                let _ = polled.try_send(());
+                watch(|| run_session(session, &wait_for_push, &polled, dropped, done)).1
             });
-            (session, seen)
+            (session, seen, warnings)
         });
-        let feeding_thread = scope.spawn(move || -> Result<()> {
+        let feeding_thread = scope.spawn(move || -> Result<Warnings> {
+            // As on a device: a frame is handed over also while all cores compute.
+            let refused = set_thread(None, scheduling.priority.map(Priority::above));
             // The session's thread must be ready before the first frame.
             let _ = wait_for_poll.recv();
             let period_ns = (1e9 / frame_rate_hz) as u64;
@@ -171,11 +181,12 @@ pub fn scan(
                 let _ = producer.push(&descriptor, &frame.payload)?;
                 let _ = pushed.try_send(());
             }
-            Ok(())
+            Ok(refused)
         });
         loop {
+            overlays_out.wait(OVERLAY_WAIT);
             // Checked before the ring is emptied, so that the last overlays are not missed.
-            let is_over = wait_for_overlay.recv().is_err();
+            let is_over = session_thread.is_finished();
             while let Some(view) = overlays_out.take() {
                 overlays.push(*view);
                 bar.set_position(overlays.last().map_or(0, |overlay: &Overlay| overlay.seq));
@@ -188,8 +199,9 @@ pub fn scan(
         (session_thread.join(), feeding_thread.join())
     });
     bar.finish_and_clear();
-    let (session, seen) = scanned.map_err(|_| anyhow::anyhow!("the session's thread ended in a panic"))?;
-    fed.map_err(|_| anyhow::anyhow!("the acquisition thread ended in a panic"))??;
+    let (session, seen, mut warnings) =
+        scanned.map_err(|_| anyhow::anyhow!("the session's thread ended in a panic"))?;
+    warnings.merge(fed.map_err(|_| anyhow::anyhow!("the acquisition thread ended in a panic"))??);
     let (memory, attention_below) = (session.memory(), session.attention_below());
     let committed = u64::from(rings.frames.counters().committed);
     Ok(Scanned {
@@ -200,31 +212,27 @@ pub fn scan(
         seen,
         memory,
         ring_bytes,
-        is_locked,
+        warnings,
         attention_below,
         open_ns,
     })
 }
 
 impl Scanned {
-    /// How the session was opened, as text, with advice if its memory is not locked.
+    /// How the session was opened, as text.
     pub fn notes(&self) -> String {
         let milliseconds = self.open_ns as f64 / 1e6;
-        let locked = if self.is_locked {
-            "memory is locked"
-        } else {
-            "memory is NOT locked and may be paged out: raise the limit with `ulimit -l unlimited`"
-        };
-        format!("model verified, self-tested and ready in {milliseconds:.0} ms; {locked}")
+        let locked = if self.warnings.has(Want::LockedMemory) { "" } else { "; memory is locked" };
+        format!("model verified, self-tested and ready in {milliseconds:.0} ms{locked}")
     }
 }
 
 /// The real-time thread's loop, until no more frames will be pushed and the ring is empty. Wakes the acquisition thread
-/// after each step, and the thread that fetches overlays after each outcome.
+/// after each step; the overlay ring wakes the thread that fetches overlays.
 fn run_session<C: Clock>(
     session: &mut Session<'_, C>,
     wait_for_push: &Receiver<()>,
-    [polled, shown]: [&Sender<()>; 2],
+    polled: &Sender<()>,
     dropped: &mut Vec<(u64, DropReason)>,
     done: &AtomicU64,
 ) {
@@ -236,18 +244,13 @@ fn run_session<C: Clock>(
                 is_fed = wait_for_push.recv().is_err();
                 continue;
             }
-            Poll::Working | Poll::Computed(_) => {}
+            Poll::Working | Poll::Update(_) | Poll::Computed(_) => {}
             Poll::Dropped { seq, reason } => {
                 dropped.push((seq, reason));
                 done.fetch_add(1, Ordering::Release);
-                let _ = shown.try_send(());
             }
             Poll::Overlay(_) => {
                 done.fetch_add(1, Ordering::Release);
-                let _ = shown.try_send(());
-            }
-            Poll::Update(_) => {
-                let _ = shown.try_send(());
             }
         }
         let _ = polled.try_send(());

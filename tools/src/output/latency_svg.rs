@@ -27,6 +27,23 @@ pub struct FrameLatency {
     pub latency_ns: Option<u64>,
 }
 
+/// What a plot calls what it shows.
+struct Words {
+    /// Above the curves of percentiles.
+    quantity: &'static str,
+    /// Above the plot of each one.
+    of_each: &'static str,
+    one: &'static str,
+    /// In the legend.
+    total: &'static str,
+    limit: &'static str,
+}
+
+const FRAMES: Words =
+    Words { quantity: "latency", of_each: "total latency", one: "frame", total: TOTAL, limit: "budget" };
+const WAKE_UPS: Words =
+    Words { quantity: "delay", of_each: "delay", one: "wake-up", total: "delay", limit: "limit" };
+
 /// The plot of a run as the text of an SVG file. Above: each stage's and the total's latency by percentile, on an axis
 /// on which every nine has the same length, with the budget dashed. Below: the total of each frame (the longest, if
 /// several share a pixel), misses as red dots, dropped frames as ticks on the axis.
@@ -39,13 +56,36 @@ pub fn latency_svg(
     frames: &[FrameLatency],
     budget_ns: u64,
 ) -> Result<String> {
+    plot(&FRAMES, title, times, frames, budget_ns)
+}
+
+/// The same of a thread's wake-ups: how late each of them was, with the latest that is good dashed.
+///
+/// # Errors
+/// As [`latency_svg`].
+pub fn wake_up_svg(
+    title: &str,
+    times: &StageTimes,
+    wake_ups: &[FrameLatency],
+    limit_ns: u64,
+) -> Result<String> {
+    plot(&WAKE_UPS, title, times, wake_ups, limit_ns)
+}
+
+fn plot(
+    words: &Words,
+    title: &str,
+    times: &StageTimes,
+    frames: &[FrameLatency],
+    budget_ns: u64,
+) -> Result<String> {
     let longest_ns = frames.iter().filter_map(|frame| frame.latency_ns).max().unwrap_or(0);
     let longest_ns = longest_ns.max(times.quantile_ns(TOTAL, 1.0).unwrap_or(0)).max(budget_ns);
     let y_max_ms = 1.08 * milliseconds(longest_ns).max(1e-3);
     picture(title, HEIGHT, |root| {
         let (upper, lower) = root.split_vertically(fine(390));
-        percentile_plot(&upper, times, budget_ns, y_max_ms)?;
-        frame_plot(&lower, frames, budget_ns, y_max_ms)
+        percentile_plot(words, &upper, times, budget_ns, y_max_ms)?;
+        frame_plot(words, &lower, frames, budget_ns, y_max_ms)
     })
 }
 
@@ -59,13 +99,19 @@ fn share(at: u64) -> f64 {
     1.0 - 10f64.powf(-(at as f64) / NINE as f64)
 }
 
-fn percentile_plot(area: &Area<'_>, times: &StageTimes, budget_ns: u64, y_max_ms: f64) -> Result<()> {
+fn percentile_plot(
+    words: &Words,
+    area: &Area<'_>,
+    times: &StageTimes,
+    budget_ns: u64,
+    y_max_ms: f64,
+) -> Result<()> {
     // The axis ends at the highest percentile that so many frames resolve, rounded up to a whole nine.
     let x_max = NINE * (times.frames().max(1) as f64).log10().ceil().clamp(2.0, 6.0) as u64;
     let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(nines);
     let ticks = ticks.into_iter().filter(|&at| at <= x_max).collect();
     let percent = |&at: &u64| format!("{}%", (share(at) * 1e6).round() / 1e4);
-    label(area, "latency (ms) by percentile", [LEFT, 44], HPos::Left)?;
+    label(area, &format!("{} (ms) by percentile", words.quantity), [LEFT, 44], HPos::Left)?;
     let mut chart = axes(area, 58, [0, x_max], ticks, &percent, y_max_ms, 6)?;
     let count = times.names().count();
     for (line, index) in (0..count).rev().enumerate() {
@@ -79,22 +125,33 @@ fn percentile_plot(area: &Area<'_>, times: &StageTimes, budget_ns: u64, y_max_ms
             (at, milliseconds(time_ns))
         });
         chart.draw_series(LineSeries::new(points, stroke(colour, width_px)))?;
+        let name = if is_total { words.total } else { name };
         legend_entry(area, line, name, stroke(colour, width_px), 0)?;
     }
     budget_line(&mut chart, [0, x_max], budget_ns)?;
-    let budget = format!("budget {:.1} ms", milliseconds(budget_ns));
+    let budget = format!("{} {:.1} ms", words.limit, milliseconds(budget_ns));
     legend_entry(area, count, &budget, stroke(LIMIT_COLOUR, 1.4), GAP_PX)
 }
 
-fn frame_plot(area: &Area<'_>, frames: &[FrameLatency], budget_ns: u64, y_max_ms: f64) -> Result<()> {
+fn frame_plot(
+    words: &Words,
+    area: &Area<'_>,
+    frames: &[FrameLatency],
+    budget_ns: u64,
+    y_max_ms: f64,
+) -> Result<()> {
     let first = frames.iter().map(|frame| frame.seq).min().unwrap_or(0);
     let last = frames.iter().map(|frame| frame.seq).max().unwrap_or(0).max(first + 1);
     let misses =
         frames.iter().filter(|frame| frame.latency_ns.is_some_and(|latency| latency > budget_ns)).count();
     let drops = frames.iter().filter(|frame| frame.latency_ns.is_none()).count();
-    let counts = format!("{} frames, {misses} over budget, {drops} dropped", frames.len());
-    label(area, &format!("total latency (ms) by frame: {counts}"), [LEFT, 22], HPos::Left)?;
-    label(area, "frame", [(LEFT + RIGHT) / 2, 258], HPos::Center)?;
+    let Words { of_each, one, limit, .. } = words;
+    let mut counts = format!("{of_each} (ms) by {one}: {} {one}s, {misses} over {limit}", frames.len());
+    if drops > 0 {
+        counts += &format!(", {drops} dropped");
+    }
+    label(area, &counts, [LEFT, 22], HPos::Left)?;
+    label(area, one, [(LEFT + RIGHT) / 2, 258], HPos::Center)?;
     let ticks = RangedCoordu64::from(first..last).key_points(10);
     let mut chart = axes(area, 36, [first, last], ticks, &u64::to_string, y_max_ms, 6)?;
     budget_line(&mut chart, [first, last], budget_ns)?;
@@ -178,6 +235,17 @@ mod tests {
             curves(&svg, LIMIT_COLOUR).iter().flatten().map(|[_, y]| y.round() as i64).collect();
         let height = |bottom: f64, of: f64| (bottom - of * 33.0 / (1.08 * 40.0)).round() as i64;
         assert_eq!(Vec::from_iter(heights), [68 + 3 * 18, height(350.0, 292.0), height(620.0, 194.0)]);
+    }
+
+    #[test]
+    fn wake_ups_are_not_called_frames() {
+        let mut times = StageTimes::new(&[]).unwrap();
+        let late_ns = [30_000, 90_000, 250_000];
+        late_ns.iter().for_each(|&ns| times.record(&[], ns));
+        let each = (1..).zip(late_ns).map(|(seq, ns)| FrameLatency { seq, latency_ns: Some(ns) });
+        let svg = wake_up_svg("wake-ups", &times, &each.collect::<Vec<_>>(), 100_000).unwrap();
+        assert!(has_text(&svg, "delay (ms) by wake-up: 3 wake-ups, 1 over limit"));
+        assert!(has_text(&svg, "limit 0.1 ms") && !svg.contains("frame") && !svg.contains("budget"));
     }
 
     #[test]

@@ -5,13 +5,13 @@ use crate::output::latency_svg::FrameLatency;
 use crate::output::stages::{StageTimes, TOTAL};
 use crate::watch::{Seen, watch};
 use anyhow::{Context, Result, bail};
-use sonotrace::exec::Pinning;
 use sonotrace::format::Model;
 use sonotrace::hal::clock::{Clock, SystemClock};
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::overlay::{Overlay, STAGE_NAMES, STAGES, overlay_flags};
 use sonotrace::hal::ring::{OverlayConsumer, RingSizes, Rings};
+use sonotrace::realtime::{Scheduling, Warnings, lock_process};
 use sonotrace::region::{Region, prefault_stack};
 use sonotrace::session::{Counters, Policy, Poll, Ports, Session, SessionConfig};
 use sonotrace_sim::heart::MYOCARDIUM;
@@ -97,7 +97,7 @@ impl Frames {
         self.period_ns
     }
 
-    /// Streams `rounds` times `count` frames; calls `after` each round with its number and times.
+    /// Streams `rounds` times `count` frames; calls `after` each round with its number and times. Returns what the system refused.
     ///
     /// # Errors
     /// A session that cannot be opened, or a frame without an overlay.
@@ -105,16 +105,18 @@ impl Frames {
         &mut self,
         file: &[u8],
         config: &SessionConfig<'_>,
-        pinning: Pinning,
+        scheduling: Scheduling,
         (rounds, count): (u64, u64),
         mut after: impl FnMut(u64, String),
-    ) -> Result<()> {
+    ) -> Result<Warnings> {
         let payload_bytes = self.scan.iter().map(|frame| frame.1.len()).max().unwrap_or(0);
         let sizes = RingSizes { frames: 2, payload_bytes, overlays: 2, commands: 16, events: 64 };
         let mut regions = Region::each(sizes.region_bytes()?)?;
         let rings = Rings::create(regions.each_mut().map(Region::as_mut_slice), &sizes)?;
         self.memory_bytes = sonotrace::session::memory_required(file, config)?.bytes;
         let mut memory = Region::new(self.memory_bytes)?;
+        let mut warnings = Warnings::default();
+        warnings.note(memory.locked());
         let clock = SystemClock::start();
         let model = Model::parse(file)?;
         let mut session = Session::open(model, *config, memory.as_mut_slice(), Ports::of(&rings)?, clock)?;
@@ -134,7 +136,11 @@ impl Frames {
         self.traced.clear();
         self.resident_bytes.reserve(rounds as usize);
         let bar = progress(rounds * count, "frames");
-        session.with_helpers(pinning, |session| -> Result<()> {
+        session.with_helpers(scheduling, |session, refused| -> Result<()> {
+            warnings.merge(*refused);
+            if scheduling.priority.is_some() {
+                warnings.note(lock_process());
+            }
             let start_ns = clock.now_ns() + self.period_ns;
             for round in 0..rounds {
                 let mut minute = StageTimes::new(&[])?;
@@ -169,7 +175,7 @@ impl Frames {
             Ok(())
         })?;
         bar.finish_and_clear();
-        Ok(())
+        Ok(warnings)
     }
 
     /// Polls once, and takes the overlays that came of it.

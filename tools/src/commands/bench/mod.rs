@@ -6,7 +6,7 @@ mod report;
 mod system;
 mod trace;
 
-use super::computing::{Computing, FramePolicy};
+use super::computing::{Computing, FramePolicy, warn};
 use crate::chosen::Chosen;
 use crate::output::latency_svg::latency_svg;
 use anyhow::{Context, Result, ensure};
@@ -70,16 +70,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = SessionConfig { policy: arguments.policy.into(), ..SessionConfig::default() };
     let config = arguments.computing.configure(config);
     let system = System::read();
-    let programs = programs::measure(model.bytes(), &config, arguments.computing.pinning(), arguments.runs)?;
+    let scheduling = arguments.computing.scheduling();
+    let (programs, mut warnings) = programs::measure(model.bytes(), &config, scheduling, arguments.runs)?;
     let mut frames = Frames::new(arguments.fps)?;
     let minutes = arguments.soak.map(|minutes| (minutes.max(1), (60.0 * arguments.fps) as u64));
     let (rounds, count) = minutes.unwrap_or((1, arguments.frames.max(1)));
-    let pinning = arguments.computing.pinning();
-    frames.stream(model.bytes(), &config, pinning, (rounds, count), |minute, summary| {
-        if arguments.soak.is_some() {
-            println!("minute {minute}: {summary}; {}", System::read().now());
-        }
-    })?;
+    warnings.merge(frames.stream(
+        model.bytes(),
+        &config,
+        scheduling,
+        (rounds, count),
+        |minute, summary| {
+            if arguments.soak.is_some() {
+                println!("minute {minute}: {summary}; {}", System::read().now());
+            }
+        },
+    )?);
+    warnings.note(model.locked());
+    warn(&warnings);
     let report = Report::new(model.name(), system, &config, arguments.fps, &programs, &frames);
     print!("{report}");
     if let Some(path) = &arguments.json {

@@ -3,8 +3,9 @@
 use crate::commands::scan::progress;
 use crate::output::stages::{StageSummary, StageTimes};
 use anyhow::Result;
-use sonotrace::exec::{Executor, ExecutorConfig, Pinning, memory_required};
+use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
 use sonotrace::format::Model;
+use sonotrace::realtime::{Scheduling, Warnings};
 use sonotrace::region::Region;
 use sonotrace::session::SessionConfig;
 use std::time::Instant;
@@ -13,16 +14,16 @@ use std::time::Instant;
 const WARM_UPS: u64 = 3;
 
 /// Runs each program of a model `runs` times, in turn, so that a disturbance affects all. Returns name and times of each, in the order
-/// of the file.
+/// of the file, and what the system refused.
 ///
 /// # Errors
 /// A model that is refused, or memory that cannot be mapped.
 pub fn measure(
     file: &[u8],
     config: &SessionConfig<'_>,
-    pinning: Pinning,
+    scheduling: Scheduling,
     runs: u64,
-) -> Result<Vec<(String, StageSummary)>> {
+) -> Result<(Vec<(String, StageSummary)>, Warnings)> {
     let model = Model::parse(file)?;
     let config = ExecutorConfig {
         kept_frames: config.kept_frames,
@@ -35,7 +36,7 @@ pub fn measure(
     let names: Vec<&str> = model.programs().iter().map(|record| model.name(record.name)).collect();
     let mut times = names.iter().map(|_| StageTimes::new(&[])).collect::<Result<Vec<StageTimes>>>()?;
     let bar = progress(runs, "programs");
-    executor.with_helpers(pinning, |executor| -> Result<()> {
+    let warnings = executor.with_helpers(scheduling, |executor, warnings| -> Result<Warnings> {
         for run in 0..WARM_UPS + runs.max(1) {
             for (program, times) in times.iter_mut().enumerate() {
                 executor.begin_apart(program)?;
@@ -48,10 +49,11 @@ pub fn measure(
             }
             bar.inc(1);
         }
-        Ok(())
+        Ok(*warnings)
     })?;
     bar.finish_and_clear();
     let summary =
         |times: &StageTimes| times.summaries().pop().map_or_else(StageSummary::default, |last| last.1);
-    Ok(names.into_iter().map(str::to_owned).zip(times.iter().map(summary)).collect())
+    let times = names.into_iter().map(str::to_owned).zip(times.iter().map(summary)).collect();
+    Ok((times, warnings))
 }

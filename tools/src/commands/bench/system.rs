@@ -1,7 +1,8 @@
 //! What the system tells of itself: processor, governor, frequency, temperature.
 
+use crate::commands::board::Board;
 use serde::{Deserialize, Serialize};
-use std::fs::read_to_string;
+use std::path::Path;
 
 /// The machine; what the system does not tell is empty or missing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -21,30 +22,19 @@ pub struct System {
 impl System {
     /// Reads what is there.
     pub fn read() -> Self {
-        let first_line =
-            |path: &str| read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let cpus = read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let field = |name: &str| {
-            let line = cpus.lines().find(|line| line.starts_with(name))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        };
+        let board = Board::at(Path::new("/"));
         // A board's device tree names it; an x86 processor names itself.
-        let board = first_line("/proc/device-tree/model").replace('\0', "");
-        let processor = if board.is_empty() { field("model name") } else { Some(board) };
-        let core = "/sys/devices/system/cpu/cpu0/cpufreq";
-        let khz = first_line(&format!("{core}/scaling_cur_freq")).parse::<f64>().ok();
-        let mhz = field("cpu MHz").and_then(|text| text.parse().ok());
-        let zones = std::fs::read_dir("/sys/class/thermal").into_iter().flatten().flatten();
-        let temperatures = zones.filter_map(|zone| {
-            let text = read_to_string(zone.path().join("temp")).ok()?;
-            Some(text.trim().parse::<f64>().ok()? / 1000.0)
-        });
+        let processor =
+            board.line("proc/device-tree/model").or_else(|| board.field("proc/cpuinfo", "model name"));
+        let core = "sys/devices/system/cpu/cpu0/cpufreq";
+        let khz = board.value::<f64>(&format!("{core}/scaling_cur_freq"));
+        let mhz = board.field("proc/cpuinfo", "cpu MHz").and_then(|text| text.parse().ok());
         Self {
             processor: processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            governor: first_line(&format!("{core}/scaling_governor")),
+            governor: board.line(&format!("{core}/scaling_governor")).unwrap_or_default(),
             frequency_mhz: khz.map(|khz| khz / 1000.0).or(mhz),
-            temperature_c: temperatures.reduce(f64::max),
+            temperature_c: board.temperature_c(),
         }
     }
 
