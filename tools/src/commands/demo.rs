@@ -89,6 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = arguments.computing.configure(SessionConfig {
         policy: arguments.policy.into(),
         display,
+        // An overlay is due before the next frame.
+        budget_ns: SessionConfig::default().budget_ns.min((1e9 / f64::from(fps)) as u64),
         ..SessionConfig::default()
     });
     let bytes = embedded::model();
