@@ -1,22 +1,19 @@
 //! `latency.svg`: latency by percentile, on the axis of HdrHistogram's plots, and frame by frame.
 
 use super::stages::{StageTimes, TOTAL};
+use super::svg::{AXIS_COLOUR, Area, COLOURS, GRID_COLOUR, fine, label, stroke, svg, text_style};
 use anyhow::Result;
-use plotters::coord::Shift;
 use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::{RangedCoordf64, RangedCoordu64};
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 
-const FONT: &str = "Helvetica, Arial, sans-serif";
 const WIDTH: u32 = 940;
 const HEIGHT: u32 = 660;
 const LEFT: i32 = 64;
 const RIGHT: i32 = 760;
-/// plotters places everything on whole pixels. The plot is drawn this many times as large, so that curves are smooth.
-const FINE: i32 = 8;
 /// The budget's dashes.
 const DASH_PX: i32 = 8;
 const GAP_PX: i32 = 5;
@@ -26,22 +23,10 @@ const NINE: u64 = 1_000_000_000;
 const STEPS: u64 = 300;
 /// Maximum number of points of the frame-by-frame line: one per pixel.
 const COLUMNS: usize = (RIGHT - LEFT) as usize;
-/// Colours that colour-blind readers can distinguish (Okabe and Ito, 2008).
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0x56, 0xb4, 0xe9),
-    RGBColor(0xe6, 0x9f, 0x00),
-    RGBColor(0x00, 0x72, 0xb2),
-    RGBColor(0x00, 0x9e, 0x73),
-    RGBColor(0xcc, 0x79, 0xa7),
-    RGBColor(0x99, 0x99, 0x99),
-];
 const TOTAL_COLOUR: RGBColor = RGBColor(0x1a, 0x1a, 0x1a);
 /// The budget's line, and frames beyond it.
 const MISS_COLOUR: RGBColor = RGBColor(0xd0, 0, 0);
 const DROP_COLOUR: RGBColor = RGBColor(0x80, 0x80, 0x80);
-const TEXT_COLOUR: RGBColor = RGBColor(0x33, 0x33, 0x33);
-const AXIS_COLOUR: RGBColor = RGBColor(0x77, 0x77, 0x77);
-const GRID_COLOUR: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 
 /// Latency of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +37,6 @@ pub struct FrameLatency {
     pub latency_ns: Option<u64>,
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<WithKeyPoints<RangedCoordu64>, RangedCoordf64>>;
 
 /// The plot of a run as the text of an SVG file. Above: each stage's and the total's latency by percentile, on an axis
@@ -70,18 +54,12 @@ pub fn latency_svg(
     let longest_ns = frames.iter().filter_map(|frame| frame.latency_ns).max().unwrap_or(0);
     let longest_ns = longest_ns.max(times.quantile_ns(TOTAL, 1.0).unwrap_or(0)).max(budget_ns);
     let y_max_ms = 1.08 * milliseconds(longest_ns).max(1e-3);
-    let mut svg = String::new();
-    let size = [WIDTH, HEIGHT].map(|side| side * FINE as u32);
-    let root = SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area();
-    root.fill(&WHITE)?;
-    let (upper, lower) = root.split_vertically(fine(390));
-    upper.draw_text(title, &text_style(16, FontStyle::Bold), (fine(LEFT), fine(12)))?;
-    percentile_plot(&upper, times, budget_ns, y_max_ms)?;
-    frame_plot(&lower, frames, budget_ns, y_max_ms)?;
-    root.present()?;
-    drop((root, upper, lower));
-    let attributes = |size: [u32; 2]| format!(r#"<svg width="{}" height="{}""#, size[0], size[1]);
-    Ok(svg.replacen(&attributes(size), &attributes([WIDTH, HEIGHT]), 1))
+    svg(WIDTH, HEIGHT, |root| {
+        let (upper, lower) = root.split_vertically(fine(390));
+        upper.draw_text(title, &text_style(16, FontStyle::Bold), (fine(LEFT), fine(12)))?;
+        percentile_plot(&upper, times, budget_ns, y_max_ms)?;
+        frame_plot(&lower, frames, budget_ns, y_max_ms)
+    })
 }
 
 /// Place of a share on the axis of percentiles, on which every nine has the same length.
@@ -197,32 +175,13 @@ fn legend_entry(area: &Area<'_>, line: usize, text: &str, style: ShapeStyle, gap
     label(area, text, [left + 28, y], HPos::Left)
 }
 
-/// Writes a text. `y` is its middle; `x` is its left end or centre, depending on the anchor.
-fn label(area: &Area<'_>, text: &str, [x, y]: [i32; 2], anchor: HPos) -> Result<()> {
-    let style = text_style(12, FontStyle::Normal).pos(Pos::new(anchor, VPos::Center));
-    Ok(area.draw_text(text, &style, (fine(x), fine(y)))?)
-}
-
-fn fine(px: i32) -> i32 {
-    FINE * px
-}
-
-fn stroke(colour: RGBColor, width_px: f64) -> ShapeStyle {
-    colour.stroke_width((f64::from(FINE) * width_px).round() as u32)
-}
-
-fn text_style(size_px: i32, style: FontStyle) -> TextStyle<'static> {
-    // plotters writes sizes divided by 1.24.
-    let size = 1.24 * f64::from(fine(size_px));
-    TextStyle::from((FONT, size, style)).color(&TEXT_COLOUR)
-}
-
 fn milliseconds(time_ns: u64) -> f64 {
     time_ns as f64 * 1e-6
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::svg::FINE;
     use super::*;
 
     fn run(frames: u64, budget_ns: u64) -> String {

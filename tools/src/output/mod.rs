@@ -8,7 +8,7 @@
 //! * [`jsonl`]: overlays and drops as lines of JSON.
 //! * [`stages`]: the times of each stage, in histograms.
 //! * [`report`]: the summary of a run, as JSON and as a table.
-//! * [`latency_svg`]: the plot of latencies.
+//! * [`latency_svg`]: the plot of latencies; [`svg`]: what plots share.
 //! * [`dice`]: the overlap of two contours.
 
 pub mod annotate;
@@ -21,4 +21,5 @@ pub mod message;
 pub mod picture;
 pub mod report;
 pub mod stages;
+pub mod svg;
 pub mod text;
