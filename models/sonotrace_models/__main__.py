@@ -17,6 +17,7 @@ from sonotrace_models.data.hard_sheets import make_hard_loops
 from sonotrace_models.data.loops import make_loops
 from sonotrace_models.data.manifest import DataError
 from sonotrace_models.data.pack import Pack, pack
+from sonotrace_models.evaluate.loop_pictures import LoopPicturesConfig, write_loop_pictures
 from sonotrace_models.evaluate.report import CineConfig, ClicksConfig, evaluate_cine, evaluate_segmenters
 from sonotrace_models.evaluate.runs import RunsConfig, compare_runs
 from sonotrace_models.export import ExportConfig, export
@@ -95,6 +96,7 @@ STAGES: dict[str, type[Any]] = {
     "confidence": ConfidenceConfig,
     "clicks": ClicksConfig,
     "cine": CineConfig,
+    "loop-pictures": LoopPicturesConfig,
     "runs": RunsConfig,
     "keep": KeepConfig,
     "export": ExportConfig,
@@ -167,6 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 evaluate_segmenters(config)
             case CineConfig():
                 evaluate_cine(config)
+            case LoopPicturesConfig():
+                write_loop_pictures(config)
             case RunsConfig():
                 compare_runs(config)
             case KeepConfig():

@@ -6,7 +6,6 @@ use super::costs::Part;
 use super::objects::Told;
 use super::reproject::{Relation, relation};
 use super::slice::Slice;
-use super::standing::Standing;
 use super::work::Work;
 use crate::hal::clock::Clock;
 use crate::hal::event::EventKind;
@@ -91,11 +90,7 @@ impl<C: Clock> Session<'_, C> {
             let outcome = self.follower.outcome(place);
             let object = &mut self.objects[place];
             object.standing = object.standing.after(&outcome, &self.thresholds);
-            let state = match object.standing {
-                Standing { is_absent: true, .. } => State::Absent,
-                Standing { needs_attention: true, .. } => State::Attention,
-                _ => State::Tracked,
-            };
+            let state = object.standing.state();
             object.told = Told { state, confidence: outcome.right, checked_frames_ago: outcome.age };
             object.drawn_on = work.slot;
         }

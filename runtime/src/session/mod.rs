@@ -47,6 +47,7 @@ pub use config::{CONTOUR_ROOM, Policy, SessionConfig, memory_parts, memory_requi
 pub use counters::Counters;
 pub use programs::{CLICKS_MAX, DecoderPrompt, GridClick, Programs};
 pub use rules::FrameRules;
+pub use standing::{Standing, Thresholds};
 
 pub use crate::hal::event::{DROP_REASONS, DropReason};
 
@@ -71,7 +72,6 @@ use costs::{Costs, Part};
 use motion::Anchored;
 use objects::{Object, Scene};
 use prompts::FrameTime;
-use standing::Thresholds;
 use stream::Stream;
 use tables::SamplingTables;
 

@@ -2,6 +2,7 @@
 
 use super::config::SessionConfig;
 use crate::format::TrackingRecord;
+use crate::hal::overlay::State;
 use crate::tracking::follower::Outcome;
 
 /// A state is left when its probability is so far beyond the threshold at which it is entered, or half of the way to the end.
@@ -9,8 +10,8 @@ const MARGIN: f32 = 0.05;
 
 /// Thresholds of the states.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Thresholds {
-    pub attention_below: f32,
+pub struct Thresholds {
+    pub(super) attention_below: f32,
     absent_from: f32,
 }
 
@@ -25,7 +26,7 @@ impl Thresholds {
 
 /// How far an object is to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Standing {
+pub struct Standing {
     /// The user should check it.
     pub needs_attention: bool,
     /// Nothing of it lies in the field of view.
@@ -42,6 +43,15 @@ impl Standing {
         Self {
             needs_attention: outcome.right < attention_below + above,
             is_absent: outcome.absent >= absent_from - below,
+        }
+    }
+
+    /// Returns the state that overlays show.
+    pub fn state(self) -> State {
+        match self {
+            Self { is_absent: true, .. } => State::Absent,
+            Self { needs_attention: true, .. } => State::Attention,
+            _ => State::Tracked,
         }
     }
 }
@@ -64,6 +74,13 @@ mod tests {
             standing = standing.after(&Outcome { absent, ..Outcome::default() }, &thresholds);
             assert_eq!(standing.is_absent, is_absent, "{absent}");
         }
+    }
+
+    #[test]
+    fn an_absent_object_is_shown_as_absent_first_of_all() {
+        let state = |needs_attention, is_absent| Standing { needs_attention, is_absent }.state();
+        assert_eq!([state(false, false), state(true, false)], [State::Tracked, State::Attention]);
+        assert_eq!([state(false, true), state(true, true)], [State::Absent; 2]);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub use error::{Place, ReplayError, shown, shown_text};
 pub use file::{DESCRIPTION_BYTES_MAX, FILE_BYTES_MAX, PICTURE_BYTES_MAX};
 pub use open::open;
 pub use options::{FRAME_RATE_ASSUMED_HZ, Options, PAYLOAD_BYTES_MAX};
+pub use order::natural;
 pub use recording::{CLOCK_OF_RECORDING, DisplayHint, FRAMES_MAX, Recorded, Recording};
 pub use scan_region::{RegionFault, ScanRegion};
 pub use window::{Window, WindowFunction};

@@ -81,7 +81,7 @@ fn fraction(name: &str) -> Option<(&str, &str)> {
 
 /// Compares names and takes runs of digits as numbers: `img2` comes before `img10`. Names that differ only in leading
 /// zeros are ordered by their bytes, so that the order is total.
-pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+pub fn natural(a: &str, b: &str) -> Ordering {
     compare(a, b, false)
 }
 

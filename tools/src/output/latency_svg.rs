@@ -1,10 +1,11 @@
 //! `latency.svg`: latency by percentile, on the axis of HdrHistogram's plots, and frame by frame.
 
 use super::plot::{
-    Area, COLOURS, COLUMNS, Chart, DASH_PX, DROP_COLOUR, GAP_PX, LEFT, LIMIT_COLOUR, RIGHT, axes, fine,
-    label, legend_entry, milliseconds, picture, stroke,
+    COLUMNS, Chart, DASH_PX, DROP_COLOUR, GAP_PX, LEFT, LIMIT_COLOUR, RIGHT, axes, legend_entry,
+    milliseconds, picture,
 };
 use super::stages::{StageTimes, TOTAL};
+use super::svg::{Area, COLOURS, fine, label, stroke};
 use anyhow::Result;
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::RangedCoordu64;
@@ -184,7 +185,8 @@ fn budget_line(chart: &mut Chart<'_>, ends: [u64; 2], budget_ns: u64) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::plot::{FINE, WIDTH};
+    use super::super::plot::WIDTH;
+    use super::super::svg::FINE;
     use super::*;
 
     fn run(frames: u64, budget_ns: u64) -> String {

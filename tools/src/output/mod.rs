@@ -8,7 +8,8 @@
 //! * [`jsonl`]: overlays and drops as lines of JSON.
 //! * [`stages`]: the times of each stage, in histograms.
 //! * [`report`]: the summary of a run, as JSON and as a table.
-//! * [`latency_svg`]: the plot of latencies; [`tracking_svg`]: that of confidence, age and rungs. `plot`: what they have in common.
+//! * [`latency_svg`]: the plot of latencies; [`tracking_svg`]: that of confidence, age and rungs. `plot`: what plots by frame share.
+//! * [`svg`]: what all plots share.
 //! * [`dice`]: the overlap of two contours.
 
 pub mod annotate;
@@ -22,5 +23,6 @@ pub mod picture;
 mod plot;
 pub mod report;
 pub mod stages;
+pub mod svg;
 pub mod text;
 pub mod tracking_svg;

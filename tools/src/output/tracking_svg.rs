@@ -2,9 +2,10 @@
 
 use super::annotate::state_colour;
 use super::plot::{
-    Area, COLOURS, COLUMNS, Chart, DASH_PX, DROP_COLOUR, GAP_PX, LEFT, LIMIT_COLOUR, RIGHT, axes, fine,
-    label, legend_entry, milliseconds, picture, stroke,
+    COLUMNS, Chart, DASH_PX, DROP_COLOUR, GAP_PX, LEFT, LIMIT_COLOUR, RIGHT, axes, legend_entry,
+    milliseconds, picture,
 };
+use super::svg::{Area, COLOURS, fine, label, stroke};
 use anyhow::Result;
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::RangedCoordu64;

@@ -2,17 +2,19 @@
 
 use super::data::{Data, Loaded, OBJECT_PX_MIN, text_without_mask};
 use super::manifest::{self, Row, choose};
+use super::network::Network;
 use super::protocol::{Mask, first_click, next_click};
+use super::workers::on_all_cores;
 use crate::chosen::Chosen;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use sonotrace::exec::{Executor, ExecutorConfig, memory_required};
+use sonotrace::exec::{ExecutorConfig, memory_required};
 use sonotrace::format::Model;
 use sonotrace::region::Region;
-use sonotrace::session::{DecoderPrompt, GridClick, Programs};
-use sonotrace::vision::{GreyTable, InputGrid, LutEntry, Normalisation, Sampler};
+use sonotrace::session::{DecoderPrompt, GridClick};
+use sonotrace::vision::InputGrid;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -137,142 +139,65 @@ fn spread(rows: Vec<Row>, limit: usize) -> Vec<Row> {
 fn evaluate(bytes: &[u8], folder: &Path, rows: &[Row]) -> Result<(Vec<Outcome>, usize)> {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {eta} left")?;
     let bar = ProgressBar::new(rows.len() as u64).with_style(style);
-    let (row_sender, rows_left) = crossbeam_channel::unbounded();
-    (0..rows.len()).try_for_each(|row| row_sender.send(row))?;
-    // The workers end when the channel is closed and empty.
-    drop(row_sender);
-    let work = || -> Result<Vec<_>> {
+    let found = on_all_cores(rows.len(), |pieces| {
         let model = Model::parse(bytes)?;
         let mut region = Region::new(memory_required(bytes, &ExecutorConfig::default())?.bytes)?;
-        let mut segmenter = Segmenter::new(model, region.as_mut_slice())?;
-        let mut found = Vec::new();
-        for row in rows_left.iter().map(|row| &rows[row]) {
-            let of_row = segmenter.image(folder, row).with_context(|| format!("{} {}", row.set, row.name))?;
-            found.push((row, of_row));
+        let mut network = Network::new(model, region.as_mut_slice())?;
+        Ok(pieces.each(|row| {
+            let row = &rows[row];
+            let of_row =
+                image(&mut network, folder, row).with_context(|| format!("{} {}", row.set, row.name))?;
             bar.inc(1);
-        }
-        Ok(found)
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows.len());
-    let found: Result<Vec<_>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(|worker| worker.join());
-        joined.map(|found| found.map_err(|_| anyhow!("an evaluation thread panicked"))?).collect()
+            Ok((row, of_row))
+        }))
     });
     bar.finish_and_clear();
-    let mut found = found?.concat();
+    let mut found = found?;
     found.sort_by(|(a, _), (b, _)| (&a.set, &a.name).cmp(&(&b.set, &b.name)));
     let left_out = found.iter().map(|(_, (_, left_out))| left_out).sum();
     Ok((found.into_iter().flat_map(|(_, (outcomes, _))| outcomes).collect(), left_out))
 }
 
-/// The deployed model's two programs, run as a session runs them, but without a session.
-struct Segmenter<'m> {
-    executor: Executor<'m>,
-    programs: Programs,
-    table: Vec<LutEntry>,
-    normalisation: Normalisation,
-    size: u32,
-    mask_side: usize,
+/// Outcomes of every large enough object of an image, and the number of smaller ones.
+fn image(network: &mut Network<'_>, folder: &Path, row: &Row) -> Result<(Vec<Outcome>, usize)> {
+    let loaded = Loaded::read(folder, row)?;
+    let (large, small) = loaded.objects(network.input_size())?;
+    if large.is_empty() {
+        return Ok((Vec::new(), small));
+    }
+    let grid = network.encode(&loaded.recorded, 0)?;
+    let mut outcomes = Vec::new();
+    for (id, truth) in &large {
+        let (dice_box, dice) = object(network, truth, &grid)?;
+        outcomes.push(Outcome { set: row.set.clone(), id: *id, dice_box, dice });
+    }
+    Ok((outcomes, small))
 }
 
-impl<'m> Segmenter<'m> {
-    fn new(model: Model<'m>, region: &'m mut [u8]) -> Result<Self> {
-        let programs = Programs::find(&model)?;
-        let conventions = *model.conventions();
-        let size = conventions.input_size;
-        Ok(Self {
-            executor: Executor::new(model, ExecutorConfig::default(), region)?,
-            programs,
-            table: vec![bytemuck::Zeroable::zeroed(); Sampler::table_len(size)],
-            normalisation: Normalisation { mean: conventions.mean, std: conventions.std },
-            size,
-            mask_side: conventions.mask_size as usize,
-        })
-    }
-
-    /// Outcomes of every large enough object of an image, and the number of smaller ones.
-    fn image(&mut self, folder: &Path, row: &Row) -> Result<(Vec<Outcome>, usize)> {
-        let loaded = Loaded::read(folder, row)?;
-        let (large, small) = loaded.objects(self.size)?;
-        if large.is_empty() {
-            return Ok((Vec::new(), small));
-        }
-        let frame = loaded.recorded.descriptor.check()?;
-        let sampler = Sampler::build(&frame, self.size, &mut self.table)?;
-        let grid = *sampler.grid();
-        let grey = GreyTable::new(&frame, self.normalisation, &[])?;
-        self.programs.begin_encoder(&mut self.executor, 0);
-        let input = self.executor.input_mut(self.programs.image);
-        sampler.sample(&self.table, &frame, &loaded.recorded.payload, &grey, input)?;
-        self.executor.finish();
-        let mut outcomes = Vec::new();
-        for (id, truth) in &large {
-            let (dice_box, dice) = self.object(truth, &grid)?;
-            outcomes.push(Outcome { set: row.set.clone(), id: *id, dice_box, dice });
-        }
-        Ok((outcomes, small))
-    }
-
-    /// The protocol on one object: Dice with its box, and after each click.
-    fn object(&mut self, truth: &Mask, grid: &InputGrid) -> Result<(f64, [f64; CLICKS])> {
-        let bounds = truth.bounds().context("an object without pixels")?;
-        let boxed = DecoderPrompt::of_box(bounds.map(|at| at as f32));
-        let dice_box = self.decode(&boxed, None, grid).1.dice(truth);
-        let mut prompt = DecoderPrompt::default();
-        let mut click: Option<GridClick> = first_click(truth);
-        let mut logits: Option<Vec<f32>> = None;
-        let mut dice = [0.0; CLICKS];
-        for after in &mut dice {
-            if let Some(click) = click {
-                prompt.add(click);
-            }
-            let (chosen, mask) = self.decode(&prompt, logits.as_deref(), grid);
-            *after = mask.dice(truth);
-            click = next_click(truth, &mask);
-            logits = Some(chosen);
-        }
-        Ok((dice_box, dice))
-    }
-
-    /// The chosen mask's logits, and the mask on the input grid.
-    fn decode(
-        &mut self,
-        prompt: &DecoderPrompt,
-        before: Option<&[f32]>,
-        grid: &InputGrid,
-    ) -> (Vec<f32>, Mask) {
-        let programs = self.programs;
-        prompt.begin(&mut self.executor, &programs, 0, before);
-        self.executor.finish();
-        let chosen = prompt.choose(self.executor.output(programs.iou));
-        let pixels = self.mask_side * self.mask_side;
-        let masks = self.executor.output(programs.masks);
-        let logits = masks[chosen * pixels..][..pixels].to_vec();
-        let mask = enlarged(&logits, self.mask_side, grid);
+/// The protocol on one object: Dice with its box, and after each click.
+fn object(network: &mut Network<'_>, truth: &Mask, grid: &InputGrid) -> Result<(f64, [f64; CLICKS])> {
+    let mut decode = |prompt: &DecoderPrompt, before: Option<&[f32]>| {
+        let logits = network.decode(prompt, before, 0);
+        let mask = network.mask(&logits, grid);
         (logits, mask)
-    }
-}
-
-/// The mask where logits, interpolated between pixel centres, are above 0 on the valid part of the input grid.
-fn enlarged(logits: &[f32], side: usize, grid: &InputGrid) -> Mask {
-    let size = grid.size() as usize;
-    let taps: Vec<(usize, usize, f32)> = (0..size)
-        .map(|at| {
-            let position = ((at as f32 + 0.5) * side as f32 / size as f32 - 0.5).max(0.0);
-            let low = (position as usize).min(side - 1);
-            (low, (low + 1).min(side - 1), position - low as f32)
-        })
-        .collect();
-    let mut pixels = vec![false; size * size];
-    for (y, &(top, bottom, down)) in taps.iter().enumerate().take(grid.rows() as usize) {
-        for (x, &(left, right, across)) in taps.iter().enumerate().take(grid.columns() as usize) {
-            let row =
-                |row: usize| logits[row * side + left] * (1.0 - across) + logits[row * side + right] * across;
-            pixels[y * size + x] = row(top) * (1.0 - down) + row(bottom) * down > 0.0;
+    };
+    let bounds = truth.bounds().context("an object without pixels")?;
+    let boxed = DecoderPrompt::of_box(bounds.map(|at| at as f32));
+    let dice_box = decode(&boxed, None).1.dice(truth);
+    let mut prompt = DecoderPrompt::default();
+    let mut click: Option<GridClick> = first_click(truth);
+    let mut logits: Option<Vec<f32>> = None;
+    let mut dice = [0.0; CLICKS];
+    for after in &mut dice {
+        if let Some(click) = click {
+            prompt.add(click);
         }
+        let (chosen, mask) = decode(&prompt, logits.as_deref());
+        *after = mask.dice(truth);
+        click = next_click(truth, &mask);
+        logits = Some(chosen);
     }
-    Mask { side: size, pixels }
+    Ok((dice_box, dice))
 }
 
 fn report(outcomes: &[Outcome], left_out: usize, model: &str) -> Result<Report> {

@@ -4,14 +4,13 @@
 use super::manifest::{self, Row};
 use super::pictures::{MASK_FOLDERS, read_image, read_mask};
 use super::protocol::Mask;
+use super::workers::on_all_cores;
 use anyhow::{Result, bail};
 use image::GrayImage;
 use sonotrace::vision::InputGrid;
 use sonotrace_replay::Recorded;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Objects with fewer pixels on the input grid are left out and counted.
 pub const OBJECT_PX_MIN: usize = 40;
@@ -76,33 +75,9 @@ impl Data {
     /// The first row in the manifest's order that cannot be used, with file and reason; a picture in two splits.
     pub fn read(folder: &Path, size: u32) -> Result<Self> {
         let rows = manifest::read(folder)?;
-        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-        let found = Mutex::new(Vec::with_capacity(rows.len()));
-        let work = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                // All rows before the first failure are read, so that the error does not depend on the threads.
-                if at >= rows.len() || at > failed.load(Ordering::Relaxed) {
-                    break;
-                }
-                let result = check(folder, &rows[at], size);
-                if result.is_err() {
-                    failed.fetch_min(at, Ordering::Relaxed);
-                }
-                found.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((at, result));
-            }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rows.len());
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
-            }
-        });
-        let mut found = found.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        found.sort_by_key(|(at, _)| *at);
+        let found = on_all_cores(rows.len(), |pieces| Ok(pieces.each(|at| check(folder, &rows[at], size))))?;
         let (mut checked, mut first) = (Vec::with_capacity(rows.len()), HashMap::new());
-        for (at, result) in found {
-            let row = result?;
+        for (at, row) in found.into_iter().enumerate() {
             let before: &Row = first.entry(row.content).or_insert(&rows[at]);
             if before.split != rows[at].split {
                 let name = |row: &Row| {
@@ -150,7 +125,7 @@ fn check(folder: &Path, row: &Row, size: u32) -> Result<Checked> {
 }
 
 /// The ids on the network's input grid, from the nearest pixel of the picture; 0 in the padding.
-fn on_grid(ids: &GrayImage, grid: &InputGrid) -> Vec<u8> {
+pub fn on_grid(ids: &GrayImage, grid: &InputGrid) -> Vec<u8> {
     let (size, columns, rows) = (grid.size(), grid.columns(), grid.rows());
     let nearest = |at: u32, extent: u32, cells: u32| {
         let position = (f64::from(at) + 0.5) * f64::from(extent) / f64::from(cells);
@@ -167,7 +142,7 @@ fn on_grid(ids: &GrayImage, grid: &InputGrid) -> Vec<u8> {
 }
 
 /// Each object on the grid: its id and mask, in order.
-fn objects(ids: &[u8], side: usize) -> Vec<(u8, Mask)> {
+pub fn objects(ids: &[u8], side: usize) -> Vec<(u8, Mask)> {
     let present = ids.iter().copied().filter(|&id| id > 0).collect::<std::collections::BTreeSet<u8>>();
     present
         .into_iter()

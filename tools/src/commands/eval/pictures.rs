@@ -6,6 +6,7 @@
 
 use super::manifest::Row;
 use anyhow::{Context, Result, bail, ensure};
+use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader};
 use sonotrace_replay::{Options, PICTURE_BYTES_MAX, Recorded, picture};
@@ -43,12 +44,21 @@ pub fn read_image(folder: &Path, row: &Row) -> Result<(PathBuf, Recorded)> {
             others(&images, &row.name)
         );
     };
-    let bytes = content(&path)?;
-    let recording = picture::read(&path, &bytes, &Options::default())?;
+    let recorded = image_of(&path)?;
+    Ok((path, recorded))
+}
+
+/// A picture file as one frame.
+///
+/// # Errors
+/// A file that cannot be read, or is not a grey picture as it is shown.
+pub fn image_of(path: &Path) -> Result<Recorded> {
+    let bytes = content(path)?;
+    let recording = picture::read(path, &bytes, &Options::default())?;
     let [recorded] = <[Recorded; 1]>::try_from(recording.frames)
         .map_err(|frames| anyhow::anyhow!("{} has {} frames, expected one", path.display(), frames.len()))?;
     check_grey(&bytes).with_context(|| path.display().to_string())?;
-    Ok((path, recorded))
+    Ok(recorded)
 }
 
 /// `FOLDER/NAME.ENDING`. A name may have dots.
@@ -67,7 +77,7 @@ fn content(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// A hint on files with that name and another ending.
-fn others(folder: &Path, name: &str) -> String {
+pub fn others(folder: &Path, name: &str) -> String {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<String> = entries
         .map(|entry| entry.path())
@@ -134,7 +144,15 @@ pub fn read_mask(folder: &Path, row: &Row, size: (u32, u32)) -> Result<Option<Gr
         ensure!(hint.is_empty(), "{} does not exist{hint}", path.display());
         return Ok(None);
     }
-    let bytes = content(&path)?;
+    Ok(Some(mask_of(&path, size)?))
+}
+
+/// The object ids of a mask file.
+///
+/// # Errors
+/// A mask that cannot be read, has another size than its image, or does not hold ids as 8-bit grey levels.
+pub fn mask_of(path: &Path, size: (u32, u32)) -> Result<GrayImage> {
+    let bytes = content(path)?;
     let kind = bytes.get(PNG_DEPTH_AT..PNG_DEPTH_AT + 2);
     let (true, Some(&[depth, colour])) = (bytes.starts_with(PNG_START), kind) else {
         bail!("{} is not a PNG", path.display());
@@ -145,19 +163,20 @@ pub fn read_mask(folder: &Path, row: &Row, size: (u32, u32)) -> Result<Option<Gr
         "{} has {depth} bits of colour type {colour}, expected ids 1 to 255 as 8-bit grey levels",
         path.display()
     );
-    let picture = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let DynamicImage::ImageLuma8(ids) = picture else {
-        bail!("{} has transparent pixels, expected ids 1 to 255 as 8-bit grey levels", path.display());
-    };
+    // Before it is decoded: the image's size is limited, the mask's could be any.
+    let decoder = PngDecoder::new(Cursor::new(&bytes)).with_context(|| path.display().to_string())?;
+    let (width, height) = decoder.dimensions();
     ensure!(
-        ids.dimensions() == size,
-        "{} has {} x {} pixels, its image {} x {}",
+        (width, height) == size,
+        "{} has {width} x {height} pixels, its image {} x {}",
         path.display(),
-        ids.width(),
-        ids.height(),
         size.0,
         size.1
     );
-    Ok(Some(ids))
+    let picture =
+        DynamicImage::from_decoder(decoder).with_context(|| format!("cannot read {}", path.display()))?;
+    let DynamicImage::ImageLuma8(ids) = picture else {
+        bail!("{} has transparent pixels, expected ids 1 to 255 as 8-bit grey levels", path.display());
+    };
+    Ok(ids)
 }
