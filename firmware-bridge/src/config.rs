@@ -14,7 +14,8 @@ use sonotrace::hal::ring::RingSizes;
 use sonotrace::session::{Policy, SessionConfig};
 use sonotrace::vision::Display;
 
-/// Work on the newest queued frame; older ones are dropped and counted. For live scanning.
+/// Work on the newest queued frame. One that comes while another one is computed gets an overlay with the last contours, in time; where
+/// several wait, all but the newest are dropped and counted. For live scanning.
 pub const SONOTRACE_POLICY_NEWEST: u32 = 1;
 /// Work on every frame, in order. For replay.
 pub const SONOTRACE_POLICY_ALL: u32 = 2;

@@ -370,7 +370,7 @@ pub enum Step {
     Dropped = 2,
     /// The frame's overlay was committed.
     Overlay = 3,
-    /// A further overlay of the frozen frame was committed.
+    /// A further overlay of a frame that has one was committed: with newer contours.
     Update = 4,
 }
 

@@ -20,7 +20,8 @@ use core::ops::Range;
 /// Policy that selects the frames to process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The newest frame; older ones are dropped and counted. For live scanning.
+    /// The newest frame. One that comes while another one is computed gets an overlay with the last contours, in time; where several
+    /// wait, all but the newest are dropped and counted. For live scanning.
     Newest,
     /// Every frame, in order. For replay and evaluation.
     All,
@@ -37,7 +38,9 @@ const ABSENT_FROM_MIN: f32 = 0.01;
 pub struct SessionConfig<'a> {
     /// Selection of the frames to process.
     pub policy: Policy,
-    /// Maximum time from the commit of a frame to the commit of its overlay; a later overlay is a deadline miss.
+    /// Maximum time from the commit of a frame to the commit of its overlay; a later overlay is a deadline miss. With
+    /// [`Policy::Newest`] an overlay that would be late goes out in time, with the last contours. At most the time between frames, or
+    /// frames wait for the one before.
     pub budget_ns: u64,
     /// Time limit of one call of [`super::Session::poll`], exceeded by at most one piece of work.
     pub slice_ns: u64,
