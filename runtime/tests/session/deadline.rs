@@ -61,7 +61,7 @@ impl<'s, 'm> Scanner<'s, 'm> {
             Poll::Dropped { seq, reason } => panic!("frame {seq} was dropped: {}", reason.name()),
             Poll::Working | Poll::Overlay(_) | Poll::Update(_) | Poll::Computed(_) => {}
         }
-        self.scan.overlays.take().map(|view| *view)
+        self.scan.overlays.take().copied()
     }
 
     /// Runs until so many more frames have their overlays, and returns all overlays.
@@ -297,7 +297,7 @@ fn a_frame_that_was_left_for_long_is_given_up() {
         scan.event_kinds();
         commit(&mut scan, 14);
         while scan.session.poll() != Poll::Idle {}
-        let overlay = core::iter::from_fn(|| scan.overlays.take().map(|view| *view)).last().unwrap();
+        let overlay = core::iter::from_fn(|| scan.overlays.take().copied()).last().unwrap();
         let counters = scan.session.counters();
         assert_eq!(counters.abandoned, u64::from(is_left));
         assert_eq!(scan.event_kinds().contains(&EventKind::FrameAbandoned), is_left);
@@ -329,7 +329,7 @@ fn a_frame_of_another_plane_ends_the_one_in_work() {
     while scan.overlays.take().is_some() {}
     scan.push(&FrameDescriptor { t_enqueue_ns: clock.now_ns(), ..picture(seq, false) });
     while scan.session.poll() != Poll::Idle {}
-    let overlays: Vec<Overlay> = core::iter::from_fn(|| scan.overlays.take().map(|view| *view)).collect();
+    let overlays: Vec<Overlay> = core::iter::from_fn(|| scan.overlays.take().copied()).collect();
     assert!(overlays.iter().all(|overlay| overlay.seq == seq), "nothing of the other plane is shown");
     assert_eq!(scan.session.counters().abandoned, 1);
     scan.finish_and_account();

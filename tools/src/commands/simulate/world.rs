@@ -631,7 +631,7 @@ impl<'m> World<'m> {
                 while device.session.poll() != Poll::Idle {}
                 last = *seq;
             }
-            let overlay = core::iter::from_fn(|| device.overlays.take().map(|view| shown(&view))).last();
+            let overlay = core::iter::from_fn(|| device.overlays.take().map(shown)).last();
             let Some(again) = overlay else { continue };
             if let Some(objects) = objects {
                 ensure!(*objects == again, "frame {seq}: {}", difference(objects, &again));
