@@ -82,8 +82,8 @@ class Following:
         self._is_reference: bool
         """Whether no frame was followed since the reference of all objects."""
         self._elsewhere: Tensor
-        """[batch, 11] bool: objects that were drawn on an earlier frame since the current one: where they are on this one is not
-        known."""
+        """[batch, 11] bool: objects that were drawn on an earlier frame since the current one: where they are on this one is
+        not known."""
 
     def start(self, features: Features, grey: Tensor, odds: Tensor, present: Tensor) -> None:
         """Sets the reference.

@@ -101,8 +101,8 @@ class Watched(NamedTuple):
 
 
 def may_be_learnt(dice: npt.NDArray[np.float64], visibility: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Whether masks are good enough to be learnt from: a Dice of at least 0.80 (NaN where the object is absent), and half of the
-    object shows."""
+    """Whether masks are good enough to be learnt from: a Dice of at least 0.80 (NaN where the object is absent), and half of
+    the object shows."""
     return (dice >= TRUSTED_DICE) & (visibility >= SEEN_SHARE)
 
 
