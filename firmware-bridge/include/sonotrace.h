@@ -80,6 +80,7 @@
 #define SONOTRACE_VALID_ELLIPSE 8 /* ellipse */
 #define SONOTRACE_VALID_VOLUME 16 /* volume; never of a contour at the border, which is cut off */
 #define SONOTRACE_VALID_BEAT 32 /* beat; only together with the volume */
+#define SONOTRACE_VALID_ATTENTION 64 /* the user should check the contour: its state is attention, or was when it was computed, if it is stale now */
 
 /* Kinds of events. The text of each names the meaning of `detail` and `value`. The detail of a dropped frame is a
  * sonotrace_drop_reason_e, its value one of SONOTRACE_FRAME_FIELD_. Superseded and frozen frames, and those of a close,
@@ -154,7 +155,8 @@
 // Points are pixels of the declared display.
 #define SONOTRACE_SPACE_DISPLAY 3
 
-// Work on the newest queued frame; older ones are dropped and counted. For live scanning.
+// Work on the newest queued frame. One that comes while another one is computed gets an overlay with the last contours, in time; where
+// several wait, all but the newest are dropped and counted. For live scanning.
 #define SONOTRACE_POLICY_NEWEST 1
 
 // Work on every frame, in order. For replay.
@@ -244,7 +246,7 @@ enum sonotrace_step_e
   SONOTRACE_STEP_DROPPED = 2,
   // The frame's overlay was committed.
   SONOTRACE_STEP_OVERLAY = 3,
-  // A further overlay of the frozen frame was committed.
+  // A further overlay of a frame that has one was committed: with newer contours.
   SONOTRACE_STEP_UPDATE = 4,
 };
 #ifndef __cplusplus

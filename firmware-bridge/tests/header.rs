@@ -167,6 +167,11 @@ fn constants() -> Vec<(&'static str, u64, &'static str)> {
             "volume; never of a contour at the border, which is cut off",
         ),
         ("SONOTRACE_VALID_BEAT", valid::BEAT.into(), "beat; only together with the volume"),
+        (
+            "SONOTRACE_VALID_ATTENTION",
+            valid::ATTENTION.into(),
+            "the user should check the contour: its state is attention, or was when it was computed, if it is stale now",
+        ),
     ]
 }
 

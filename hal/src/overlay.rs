@@ -196,7 +196,8 @@ pub struct PromptAnswer {
     pub offset_ns: i64,
 }
 
-/// Bits of [`OverlayObject::valid`]: which measures are valid. The others are zero, never guessed.
+/// Bits of [`OverlayObject::valid`]: which measures are valid (the others are zero, never guessed), and what is to be known of the
+/// contour.
 pub mod valid {
     /// Pixel contour, area and centroid.
     pub const PIXELS: u32 = 1 << 0;
@@ -210,6 +211,9 @@ pub mod valid {
     pub const VOLUME: u32 = 1 << 4;
     /// The beat. Only together with the volume.
     pub const BEAT: u32 = 1 << 5;
+    /// The user should check the contour: its state is [`State::Attention`](super::State::Attention), or was when it was computed, if it
+    /// is stale now.
+    pub const ATTENTION: u32 = 1 << 6;
 }
 
 /// An ellipse in the probe's plane.

@@ -361,6 +361,15 @@ static void states(const char *model) {
     CHECK(overlay->state == limits[at].state && overlay->objects[0].state == limits[at].state);
     CHECK((overlay->objects[0].points == 0) == (limits[at].state == SONOTRACE_STATE_ABSENT));
     CHECK(overlay->objects[0].checked_frames_ago == 0);
+    uint32_t warns = overlay->objects[0].valid & SONOTRACE_VALID_ATTENTION;
+    CHECK((warns != 0) == (limits[at].state == SONOTRACE_STATE_ATTENTION));
+    /* A table for another geometry is begun: the contour is stale, and the warning stays. */
+    sonotrace_frame_descriptor_t deeper = small_frame(3);
+    deeper.last_depth_mm *= 1.5f;
+    deeper.geometry_epoch += 1;
+    overlay = overlay_of(scan.session, deeper);
+    CHECK((overlay->objects[0].valid & SONOTRACE_VALID_ATTENTION) == warns);
+    CHECK(warns == 0 || overlay->rung != SONOTRACE_RUNG_REPEAT || overlay->objects[0].state == SONOTRACE_STATE_STALE);
     CHECK_OK(sonotrace_close(scan.session, NULL));
     free_scan(scan);
   }

@@ -142,6 +142,9 @@ pub(super) fn entry(
         checked_frames_ago: told.checked_frames_ago,
         ..OverlayObject::zeroed()
     };
+    if told.state == State::Attention {
+        shown.valid |= valid::ATTENTION;
+    }
     let points = &points[..contour.points];
     map_contour(&scene.grid, &scene.display, points, &mut shown.contour_px, &mut shown.contour_mm).ok()?;
     if let Some(measures) = measure(contour.split(&shown.contour_px)) {

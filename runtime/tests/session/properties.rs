@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sonotrace::hal::clock::{Clock, ManualClock};
 use sonotrace::hal::command::{PointSpace, Prompt, PromptKind};
 use sonotrace::hal::frame::FrameDescriptor;
-use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, Rung, State};
+use sonotrace::hal::overlay::{CONTOUR_POINTS_MAX, Overlay, Rung, State, valid};
 use sonotrace::session::{Counters, DropReason, Policy, Poll, SessionConfig};
 use sonotrace::vision::Display;
 
@@ -114,6 +114,9 @@ fn check_overlay(overlay: &Overlay) -> Result<(), TestCaseError> {
         // On a frame that was not computed, nothing is of this frame.
         let is_old = matches!(state, Some(State::Absent | State::Stale | State::Lost));
         prop_assert!(overlay.rung < Rung::Spread as u32 || is_old);
+        let warns = object.valid & valid::ATTENTION != 0;
+        prop_assert!(!warns || matches!(state, Some(State::Attention | State::Stale)));
+        prop_assert!(warns || state != Some(State::Attention));
         prop_assert!((0.0..=1.0).contains(&object.confidence));
         prop_assert!(object.area_px2 >= 0.0 && object.area_mm2 >= 0.0 && object.perimeter_mm >= 0.0);
         let points = object.contour_px().iter().chain(object.contour_mm());

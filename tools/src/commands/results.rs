@@ -13,7 +13,7 @@ use crate::output::tracking_svg::{FrameTracking, tracking_svg};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::{Overlay, OverlayObject, RUNG_NAMES, STAGE_NAMES, State, overlay_flags};
+use sonotrace::hal::overlay::{Overlay, OverlayObject, RUNG_NAMES, STAGE_NAMES, State, overlay_flags, valid};
 use sonotrace::session::{DropReason, SessionConfig, memory_parts};
 use sonotrace::vision::{Display, DisplayRaster};
 use sonotrace_replay::Recorded;
@@ -200,7 +200,11 @@ fn is_update(overlay: &Overlay) -> bool {
 
 /// What the plot shows of a frame.
 fn frame_tracking(seq: u64, outcome: Option<&Overlay>) -> FrameTracking {
-    let of = |object: &OverlayObject| Some((object.id, State::from_wire(object.state)?, object.confidence));
+    let of = |object: &OverlayObject| {
+        let needs_attention = object.valid & valid::ATTENTION != 0;
+        let state = if needs_attention { State::Attention } else { State::from_wire(object.state)? };
+        Some((object.id, state, object.confidence))
+    };
     FrameTracking {
         seq,
         rung: outcome.map(|overlay| overlay.rung),
