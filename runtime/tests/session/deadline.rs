@@ -34,18 +34,25 @@ fn live(budget_ns: u64) -> SessionConfig<'static> {
 }
 
 /// A scanner that commits a frame every period.
-struct Scanner<'s, 'm> {
-    scan: Scan<'m, &'s Ticking>,
-    clock: &'s Ticking,
+struct Scanner<'m> {
+    scan: Scan<'m, &'m Ticking>,
+    clock: &'m Ticking,
     period_ns: u64,
     /// The next frame, and when it comes.
     next: (u64, u64),
 }
 
-impl<'s, 'm> Scanner<'s, 'm> {
-    fn new(scan: Scan<'m, &'s Ticking>, clock: &'s Ticking, period_ns: u64) -> Self {
-        let next = (1, clock.now_ns() + period_ns);
-        Self { scan, clock, period_ns, next }
+impl<'m> Scanner<'m> {
+    fn new(memory: &'m mut Memory, clock: &'m Ticking, budget_ns: u64, period_ns: u64) -> Self {
+        let scan = memory.open(live(budget_ns), clock);
+        Self { scan, clock, period_ns, next: (1, clock.now_ns() + period_ns) }
+    }
+
+    /// Runs some frames, clicks on an object, and runs so many more frames; returns their overlays.
+    fn follow(&mut self, frames: usize) -> Vec<Overlay> {
+        self.run(3);
+        self.scan.prompt(click(1, 0.0, 20.0)).unwrap();
+        self.run(frames)
     }
 
     /// Commits the frames that are due, polls once, and returns the overlay that came of it.
@@ -108,10 +115,8 @@ fn a_machine_that_is_fast_enough_computes_every_frame() {
     let [cost_ns, _] = costs_ns();
     let (budget_ns, clock) = (cost_ns * 3 / 2, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, budget_ns);
-    scanner.run(3);
-    scanner.scan.prompt(click(1, 0.0, 20.0)).unwrap();
-    let overlays = scanner.run(60);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, budget_ns);
+    let overlays = scanner.follow(60);
     check_in_time(&overlays, budget_ns);
     for overlay in &overlays[8..] {
         assert_eq!((overlay.rung, state(only(overlay))), (Rung::Full as u32, State::Tracked));
@@ -129,10 +134,8 @@ fn without_time_for_a_check_objects_are_tracked_alone() {
     // A slice is kept back, and the steps of the scanner cost time, too.
     let (budget_ns, clock) = (tracked_ns + (full_ns - tracked_ns) / 4 + 2 * SLICE_NS, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, 2 * full_ns);
-    scanner.run(3);
-    scanner.scan.prompt(click(1, 0.0, 20.0)).unwrap();
-    let overlays = scanner.run(60);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, 2 * full_ns);
+    let overlays = scanner.follow(60);
     check_in_time(&overlays, budget_ns);
     let last = &overlays[overlays.len() - 1];
     assert_eq!((last.rung, last.latency_ns <= budget_ns), (Rung::Tracked as u32, true));
@@ -147,10 +150,8 @@ fn a_slow_machine_renews_contours_and_keeps_every_deadline() {
     let [cost_ns, _] = costs_ns();
     let (budget_ns, clock) = (cost_ns * 3 / 2, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, budget_ns);
-    scanner.run(3);
-    scanner.scan.prompt(click(1, 0.0, 20.0)).unwrap();
-    scanner.run(20);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, budget_ns);
+    scanner.follow(20);
     clock.set_step(3 * 1000);
     let slow = scanner.run(120);
     check_in_time(&slow, budget_ns);
@@ -186,7 +187,7 @@ fn an_answer_comes_with_its_contour() {
     let [cost_ns, _] = costs_ns();
     let (budget_ns, clock) = (cost_ns * 9 / 8, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, budget_ns);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, budget_ns);
     scanner.run(10);
     for object in 1..=3 {
         scanner.scan.prompt(click(object, 0.0, 12.0 * object as f32 - 4.0)).unwrap();
@@ -211,10 +212,8 @@ fn clicks_on_frames_that_were_not_computed_are_served() {
     let [cost_ns, _] = costs_ns();
     let (budget_ns, clock) = (cost_ns * 5 / 4, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, budget_ns);
-    scanner.run(3);
-    scanner.scan.prompt(click(1, 0.0, 20.0)).unwrap();
-    scanner.run(10);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, budget_ns);
+    scanner.follow(10);
     clock.set_step(10 * 1000);
     let (mut asked, mut answers) = (0, Vec::new());
     let period_ns = 20_000_000;
@@ -315,12 +314,10 @@ fn a_frame_of_another_plane_ends_the_one_in_work() {
     let [cost_ns, _] = costs_ns();
     let (budget_ns, clock) = (cost_ns * 5 / 4, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, budget_ns);
-    scanner.run(3);
-    scanner.scan.prompt(click(1, 0.0, 20.0)).unwrap();
-    scanner.run(10);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, budget_ns);
+    scanner.follow(10);
     clock.set_step(5_000);
-    let spread = |scanner: &Scanner<'_, '_>| scanner.scan.session.counters().rungs[Rung::Spread as usize];
+    let spread = |scanner: &Scanner<'_>| scanner.scan.session.counters().rungs[Rung::Spread as usize];
     let before = spread(&scanner);
     while spread(&scanner) == before {
         scanner.step();
@@ -341,7 +338,7 @@ fn a_restart_and_the_end_find_a_frame_in_work() {
     let [cost_ns, _] = costs_ns();
     let (budget_ns, clock) = (cost_ns * 5 / 4, Ticking::new(1000));
     let mut memory = Memory::of(&live(budget_ns));
-    let mut scanner = Scanner::new(memory.open(live(budget_ns), &clock), &clock, budget_ns);
+    let mut scanner = Scanner::new(&mut memory, &clock, budget_ns, budget_ns);
     scanner.run(3);
     for object in 1..=2 {
         scanner.scan.prompt(click(object, 0.0, 12.0 * object as f32)).unwrap();

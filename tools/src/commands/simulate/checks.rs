@@ -154,7 +154,11 @@ impl Checks {
         ensure!(!(is_repeated && is_own), "a contour of another frame is shown as {}", state.name());
         let warns = object.valid & valid::ATTENTION != 0;
         ensure!(warns || state != State::Attention, "attention without its bit");
-        ensure!(!warns || matches!(state, State::Attention | State::Stale), "{} with a warning", state.name());
+        ensure!(
+            !warns || matches!(state, State::Attention | State::Stale),
+            "{} with a warning",
+            state.name()
+        );
         let has_contour = object.points > 0;
         ensure!(
             has_contour == (is_own || state == State::Stale),
