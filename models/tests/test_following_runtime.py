@@ -2,7 +2,7 @@
 of real images.
 
 `SONOTRACE_DATA` names a folder with `ultrasound/MANIFEST.csv`; elsewhere this is skipped. `SONOTRACE_FOLLOW` names the
-example if it is not the one that `cargo build --example follow` writes.
+example if it is not the one that `cargo build --example follow` writes, `SONOTRACE_BINARY` the command that compiles models.
 """
 
 import csv
@@ -22,6 +22,7 @@ from sonotrace_models.data.hard import HardLoop, HardLoops, Recipe
 from sonotrace_models.data.loops import Loops, make_loops
 from sonotrace_models.data.pack import Pack, pack
 from sonotrace_models.evaluate.loops import FIRST_CLICKS_MAX, click_until_good, encoded
+from sonotrace_models.export import export_nets
 from sonotrace_models.nets.confidence import read_confidence
 from sonotrace_models.nets.encoder import Features
 from sonotrace_models.nets.following import Following
@@ -38,6 +39,8 @@ PIXELS_MAX = 0.005
 """Share of a frame's pixels that may differ: the file computes in int8."""
 PROBABILITY_MAX = 0.15
 """Largest difference of a probability."""
+SINGLE_PRECISION_MAX = 0.01
+"""Largest difference of a pixel's probability, and of an object's, in a file that computes in single precision."""
 OUTSIDE = -13.8
 """Odds of a mask's pixels where nothing is drawn."""
 OUTCOMES = 5
@@ -186,15 +189,15 @@ def by_reference(nets: Nets, loop: HardLoop, acts: Sequence[Act], checks: int) -
 
 
 def by_runtime(
-    binary: Path, folder: Path, loop: HardLoop, acts: Sequence[Act], masks: Sequence[Tensor], checks: int
+    model: Path, folder: Path, loop: HardLoop, acts: Sequence[Act], masks: Sequence[Tensor], checks: int
 ) -> Frames:
     """The runtime's frames."""
     loop.grey.numpy().astype("<f4").tofile(folder / "frames")
     torch.stack(list(masks)).numpy().astype("<f4").tofile(folder / "masks")
     lines = [f"{act.after} {act.act} {act.place}" + ("" if act.on is None else f" {act.on}") for act in acts]
     (folder / "events").write_text("\n".join(lines))
-    files = [MODEL, *(folder / name for name in ("frames", "masks", "events"))]
-    subprocess.run([binary, *files, str(checks), folder / "out"], check=True)
+    files = [model, *(folder / name for name in ("frames", "masks", "events"))]
+    subprocess.run([follow_binary(), *files, str(checks), folder / "out"], check=True)
     places, pixels = 1 + max(act.place for act in acts), MASK_SIDE**2
     written = np.fromfile(folder / "out", "<f4").reshape(len(loop.grey) - 1, places, pixels + OUTCOMES)
     outcomes = written[..., [pixels, pixels + 2, pixels + 3, pixels + 4]]
@@ -219,7 +222,7 @@ def test_the_runtime_follows_as_the_reference(
     name, other = (f"{patient}_4CH_ED" for patient in PATIENTS)
     loop = hearts.make(Recipe(kind, "CAMUS", name, other, seed=3))
     expected, masks = by_reference(nets, loop, acts, checks)
-    seen = by_runtime(follow_binary(), tmp_path, loop, acts, masks, checks)
+    seen = by_runtime(MODEL, tmp_path, loop, acts, masks, checks)
     followed = expected.followed
     differs = ((expected.odds > 0) != (seen.odds > 0)).mean(2)[followed]
     assert differs.max() <= PIXELS_MAX, f"{differs.max():.2%} of the pixels differ"
@@ -231,3 +234,37 @@ def test_the_runtime_follows_as_the_reference(
     found = expected.outcomes[followed][:, 3]
     assert found.sum() > 0
     assert kind in ("long", "motion") or found.min() == 0
+
+
+@pytest.fixture(scope="module")
+def single_precision(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The networks of the packaged file, compiled without rounding."""
+    binary = Path(os.environ.get("SONOTRACE_BINARY", REPOSITORY / "target" / "debug" / "sonotrace"))
+    if not binary.is_file():
+        assert "SONOTRACE_NO_SKIP" not in os.environ, f"{binary} does not exist"
+        pytest.skip(f"{binary} does not exist: run `cargo build -p sonotrace-cli`")
+    nets, folder = Nets(), tmp_path_factory.mktemp("single")
+    export_nets(nets.net, nets.tracker, nets.confidence, folder)
+    graphs = [f"--program={name}={folder / name}.onnx" for name in ("encoder", "decoder", "tracker", "memory")]
+    model = folder / "model.sono"
+    options = [f"--conventions={folder / 'conventions.json'}", "--weights=f32", f"--output={model}"]
+    subprocess.run([binary, "compile", *graphs, *options], check=True)
+    return model
+
+
+@torch.no_grad()
+def test_in_single_precision_every_pixel_is_the_references(
+    hearts: HardLoops, single_precision: Path, tmp_path: Path
+) -> None:
+    nets = Nets()
+    name, other = (f"{patient}_4CH_ED" for patient in PATIENTS)
+    loop = hearts.make(Recipe("motion", "CAMUS", name, other, seed=3))
+    expected, masks = by_reference(nets, loop, CHANGES, 1)
+    seen = by_runtime(single_precision, tmp_path, loop, CHANGES, masks, 1)
+    followed = expected.followed
+    probability = [1 / (1 + np.exp(-odds[followed].astype(np.float64))) for odds in (expected.odds, seen.odds)]
+    off = np.abs(probability[0] - probability[1]).max()
+    assert off <= SINGLE_PRECISION_MAX, f"a pixel's probability is {off} off"
+    outcomes = np.abs(expected.outcomes[followed] - seen.outcomes[followed])
+    assert outcomes[:, :2].max() <= SINGLE_PRECISION_MAX
+    assert not outcomes[:, 2:].any()
