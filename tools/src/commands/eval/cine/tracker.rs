@@ -6,6 +6,7 @@ use super::folder::{FrameFiles, LoopFolder};
 use super::play::{Model, Told};
 use anyhow::{Context, Result, bail};
 use sonotrace::format::TrackingRecord;
+use sonotrace::hal::overlay::State;
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::session::{DecoderPrompt, SessionConfig, Standing, Thresholds};
 use sonotrace::tracking::PLACES;
@@ -139,6 +140,15 @@ impl Model for Tracker<'_, '_> {
                 self.standing[place] = standing;
             }
             self.follower.accept(&mut self.network.executor);
+            for place in self.follower.followed().places() {
+                let is_empty = self.follower.box_of(self.follower.odds(place)).is_none();
+                if let Some(told) =
+                    self.told[place].as_mut().filter(|told| is_empty && told.state != State::Absent)
+                {
+                    // As on an overlay: there is no contour.
+                    told.state = State::Lost;
+                }
+            }
         }
         let truth = |id| loaded.objects.remove(id).unwrap_or_else(|| no_mask(size));
         Ok(Some(self.ids.iter().map(truth).collect()))
