@@ -140,12 +140,13 @@ impl<C: Clock> Session<'_, C> {
                 self.newest_seq = frame.seq;
                 self.last_gone = None;
                 self.frames.newest = None;
-                let mut in_work = self.frames.set_aside.as_mut().and_then(Stage::work_mut);
+                let in_work = self.frames.set_aside.as_mut().and_then(Stage::work_mut).map(|work| work.slot);
                 for (slot, kept) in (0..).zip(self.kept.iter_mut()) {
-                    match &mut in_work {
+                    if in_work == Some(slot) {
                         // It goes on: it is the frame before, whatever its number was.
-                        Some(work) if work.slot == slot => (work.seq, kept.seq) = (0, 0),
-                        _ => kept.scene = None,
+                        kept.seq = 0;
+                    } else {
+                        kept.scene = None;
                     }
                 }
                 self.buffers.volumes.iter_mut().for_each(VolumeHistory::clear);

@@ -43,7 +43,8 @@ pub(super) fn write(
     let followed = objects.iter().filter(|object| object.id != 0 && object.shown.id != 0);
     for (to, object) in overlay.objects.iter_mut().zip(followed) {
         *to = object.shown;
-        if is_repeated {
+        // Also a contour that a prompt made on an earlier frame.
+        if is_repeated || to.state == State::Stale as u32 {
             work.target.mark_stale(object, to);
         }
         overlay.object_count += 1;

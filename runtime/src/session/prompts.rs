@@ -114,9 +114,14 @@ pub(super) fn target(
 }
 
 impl Situation<'_> {
+    /// Returns the number of the current frame; 0 if the stream has begun anew since.
+    fn current_seq(&self) -> u64 {
+        self.kept[self.work.slot as usize].seq
+    }
+
     /// Returns the time of the current frame minus that of a newer one, by its number; 0 if its time is not known.
     fn before_ns(&self, seq: u64) -> i64 {
-        let now = FrameTime { seq: self.work.seq, t_acq_ns: self.work.t_acq_ns };
+        let now = FrameTime { seq: self.current_seq(), t_acq_ns: self.work.t_acq_ns };
         match self.newest.filter(|newest| newest.seq >= seq) {
             Some(newest) => -(libm::round(between(&now, &newest, seq) * span_ns(&now, &newest)) as i64),
             None => 0,
@@ -131,10 +136,11 @@ impl Situation<'_> {
     /// [`PromptOutcome::FutureFrame`] for one that is not there.
     fn frame_of(&self, seq: u64) -> Result<Option<Served>, PromptOutcome> {
         let current = Served::on(self.work.slot, 0);
-        if seq == 0 || seq == self.work.seq {
+        let current_seq = self.current_seq();
+        if seq == 0 || seq == current_seq {
             return Ok(Some(current));
         }
-        if seq > self.work.seq {
+        if seq > current_seq {
             return match (seq <= self.newest_seq, self.has_more) {
                 (false, false) => Err(PromptOutcome::FutureFrame),
                 (_, true) if !self.is_frozen => Ok(None),

@@ -1,12 +1,14 @@
 //! Prompts: many objects, several clicks each, and replies.
 
-use crate::common::{Memory, QUEUED, boxed, click, distance, every_frame, frame, remove};
+use crate::common::{
+    Memory, QUEUED, Ticking, boxed, click, distance, every_frame, frame, on_display, picture, remove, state,
+};
 use sonotrace::hal::clock::ManualClock;
 use sonotrace::hal::command::{CommandError, PointSpace, Prompt, PromptKind};
 use sonotrace::hal::event::EventKind;
 use sonotrace::hal::frame::FrameDescriptor;
 use sonotrace::hal::geometry::Point;
-use sonotrace::hal::overlay::{Overlay, PromptOutcome, State};
+use sonotrace::hal::overlay::{Overlay, PromptOutcome, State, valid};
 use sonotrace::session::{DecoderPrompt, GridClick, Poll, SessionConfig};
 
 fn negative(object: u32, x: f32, y: f32) -> Prompt {
@@ -296,4 +298,41 @@ fn only_what_is_older_than_all_kept_frames_is_too_old() {
     let expected =
         [PromptOutcome::Served, PromptOutcome::TooOld, PromptOutcome::TooOld, PromptOutcome::FutureFrame];
     assert_eq!(outcomes, expected.map(|outcome| outcome as u32));
+}
+
+/// A prompt on the frame before, which comes at any moment while a frame of another geometry is computed: its contour is drawn where it
+/// is on that frame, or not at all.
+#[test]
+fn a_contour_of_an_earlier_frame_lies_on_the_display_of_the_current_one() {
+    let deeper = FrameDescriptor { last_depth_mm: 60.0, geometry_epoch: 2, ..frame(2) };
+    let mut late = 0;
+    for polls in 0..80 {
+        for descriptor in [deeper, picture(2, false)] {
+            let config = SessionConfig { slice_ns: 4, ..every_frame() };
+            let clock = Ticking::new(1);
+            let mut memory = Memory::of(&config);
+            let mut scan = memory.open(config, &clock);
+            scan.prompt(click(1, 10.0, 30.0)).unwrap();
+            scan.overlay_of(&frame(1));
+            scan.push(&descriptor);
+            let early = (0..polls).map(|_| scan.session.poll()).find(|poll| *poll != Poll::Working);
+            scan.prompt(Prompt { seq: 1, ..click(2, -8.0, 15.0) }).unwrap();
+            assert_eq!(early.unwrap_or_else(|| scan.outcome()), Poll::Overlay(2));
+            let overlay = *scan.overlays.take().unwrap();
+            for object in overlay.objects() {
+                late += u32::from(object.state == State::Stale as u32);
+                let is_known = descriptor.last_depth_mm == 60.0;
+                assert_eq!(object.valid & valid::MILLIMETRES != 0, is_known, "{polls}: {:?}", state(object));
+                if is_known {
+                    let expected = on_display(&descriptor, object.centroid_mm);
+                    assert!(
+                        distance(object.centroid_px, expected) < 0.1,
+                        "{polls}: {:?}",
+                        object.centroid_px
+                    );
+                }
+            }
+        }
+    }
+    assert!(late > 0, "no prompt came after the objects had been followed");
 }

@@ -65,7 +65,8 @@ impl Checks {
         let age_ns = overlay.age_ns;
         let commits = self.frames.get(&overlay.seq)?.iter();
         let mut made = commits.map(|frame| (frame.t_commit_ns + overlay.latency_ns).saturating_sub(age_ns));
-        made.find_map(|made_ns| self.commits.get(&made_ns).copied())
+        // One that was shown: frames may be committed a nanosecond apart.
+        made.find_map(|made_ns| self.commits.get(&made_ns).copied().filter(|seq| self.shown.contains(seq)))
     }
 
     /// Checks a call of `poll`: it counts what it returns, and no frame is lost.

@@ -448,8 +448,9 @@ impl<'m> World<'m> {
         if let Some(kept) = self.kept.as_mut().filter(|_| sent.view.is_some()) {
             kept.insert(descriptor.seq, Sent { descriptor, ..sent });
         }
-        // Two frames are not committed at the same time.
-        self.clock.pass_until(self.clock.peek_ns() + 1);
+        // Two frames are not committed at the same time. The times between them differ, so that an age tells the frame.
+        let apart_ns = between(&mut self.random, 1, 100_000);
+        self.clock.pass_until(self.clock.peek_ns() + apart_ns);
         Ok(())
     }
 
@@ -589,8 +590,9 @@ impl<'m> World<'m> {
         if overlay.rung < Rung::Spread as u32 {
             self.own.push(Own { seq: overlay.seq, objects: Some(shown(overlay)) });
         } else if is_update {
+            // On the same display: the view does not change here.
             let seq = self.checks.source_of(overlay).context("contours of no frame")?;
-            self.own.push(Own { seq, objects: None });
+            self.own.push(Own { seq, objects: Some(shown(overlay)) });
         }
         Ok(())
     }
