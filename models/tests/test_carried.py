@@ -44,7 +44,8 @@ def test_a_correction_is_prompted_with_the_propagated_masks_box_and_logits(monke
     monkeypatch.setattr(net.decoder, "forward", decode)
     truth = torch.zeros(256, 256, dtype=torch.bool)
     truth[40:200, 40:160] = True
-    before = torch.full((128, 128), -8.0)
+    # The box is that of the mask's own pixels, not of the mask enlarged to the input grid.
+    before = torch.full((128, 128), -1.0)
     before[20:100, 20:100] = 8
     features = Features(torch.zeros(1, 256, 16, 16), torch.zeros(1, 32, 64, 64), torch.zeros(1, 64, 32, 32))
     _, clicks = loops.click_until_good(net, features, truth.numpy(), before, CORRECTIONS_MAX)

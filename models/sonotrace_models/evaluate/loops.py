@@ -22,7 +22,7 @@ from sonotrace_models import SIZE
 from sonotrace_models.data.loops import Loop, Loops
 from sonotrace_models.data.pack import MIN_OBJECT_PX
 from sonotrace_models.evaluate.clicks import points_of
-from sonotrace_models.evaluate.protocol import Click, box_of, dice, first_click, next_click
+from sonotrace_models.evaluate.protocol import Click, dice, first_click, next_click
 from sonotrace_models.nets.confidence import Confidence
 from sonotrace_models.nets.decoder import Prompt
 from sonotrace_models.nets.encoder import Features
@@ -41,6 +41,7 @@ from sonotrace_models.nets.tracking import (
     shares_of,
 )
 from sonotrace_models.processes import results_of
+from sonotrace_models.prompts import carried_box
 
 ACCEPTED_DICE = 0.90
 """Below, the user intervenes (the paper's threshold)."""
@@ -313,9 +314,7 @@ def click_until_good(
     """Clicks until the mask is good. Returns the logits and the number of clicks."""
     made: list[Click] = []
     logits = before
-    # As in a session: the propagated mask's box is part of the prompt.
-    carried = on_grid(before) if before is not None else np.zeros_like(truth)
-    box = box_of(carried) if carried.any() else None
+    box = None if before is None else box_of_carried(before)
     while len(made) < most:
         click = first_click(truth) if logits is None else next_click(truth, on_grid(logits))
         if click is None:
@@ -326,6 +325,16 @@ def click_until_good(
             break
     assert logits is not None
     return logits, len(made)
+
+
+def box_of_carried(before: Tensor) -> tuple[float, float, float, float] | None:
+    """The box of a propagated mask, [128, 128] logits, which is part of a correction's prompt as in a session; None if the
+    mask is empty."""
+    mask = (before > 0)[None]
+    if not mask.any():
+        return None
+    (x0, y0), (x1, y1) = carried_box(mask, torch.ones(1, dtype=torch.bool, device=mask.device)).coords[0, :2].tolist()
+    return x0, y0, x1, y1
 
 
 Played = dict[str, dict[str, list[ObjectResult]]]
