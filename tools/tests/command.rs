@@ -2,6 +2,8 @@
 
 #[path = "command/board.rs"]
 mod board;
+#[path = "command/cine.rs"]
+mod cine;
 #[path = "command/memory.rs"]
 mod memory;
 #[path = "command/video.rs"]

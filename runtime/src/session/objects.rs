@@ -106,6 +106,30 @@ pub(super) struct Scene {
     pub display: DisplayRaster,
 }
 
+#[cfg(test)]
+impl Scene {
+    /// The scene of a linear probe of 100 mm.
+    pub fn of_linear_probe(depth_mm: f32, input_size: u32) -> Self {
+        use crate::hal::geometry::Linear;
+        use crate::vision::Display;
+
+        let geometry = Geometry::Linear(Linear {
+            lines: 101,
+            samples: 101,
+            left_mm: -50.0,
+            line_step_mm: 1.0,
+            first_depth_mm: 0.0,
+            depth_step_mm: depth_mm / 100.0,
+        });
+        Self {
+            geometry,
+            grid: InputGrid::new(&geometry, input_size).expect("a grid"),
+            display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
+                .expect("a display"),
+        }
+    }
+}
+
 /// Crops a mask on the input grid to the field of view; `None` if the buffer is too small.
 pub(super) fn field<'a>(values: &'a [f32], scene: &Scene, config: &SessionConfig<'_>) -> Option<Field<'a>> {
     let grid = &scene.grid;
@@ -190,13 +214,13 @@ fn touches_sector(scene: &Scene, points: &[Vertex]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hal::geometry::{Linear, Sector};
+    use crate::hal::geometry::Sector;
     use crate::vision::{Display, Link, Pick, mask, trace};
 
     /// A wall around a cavity, cut by the lower edge of the field: outer boundary and hole, measures without the hole.
     #[test]
     fn an_object_with_a_hole_at_the_border_is_shown() {
-        let (scene, size, mask_size) = (linear(100.0), 128, 64);
+        let (scene, size, mask_size) = (Scene::of_linear_probe(100.0, 128), 128, 64);
         // In millimetres, around (5, 70): the wall reaches from 18 to 35 mm, and the field ends at 100.
         let wall = |point: Point| {
             let radius = libm::hypotf(point.x - 5.0, point.y - 70.0);
@@ -238,23 +262,6 @@ mod tests {
         assert_eq!(shown.volume, Zeroable::zeroed());
     }
 
-    fn linear(depth_mm: f32) -> Scene {
-        let geometry = Geometry::Linear(Linear {
-            lines: 101,
-            samples: 101,
-            left_mm: -50.0,
-            line_step_mm: 1.0,
-            first_depth_mm: 0.0,
-            depth_step_mm: depth_mm / 100.0,
-        });
-        Scene {
-            geometry,
-            grid: InputGrid::new(&geometry, 128).expect("a grid"),
-            display: DisplayRaster::new(&geometry, Display::Raster { width: 200, height: 200 })
-                .expect("a display"),
-        }
-    }
-
     /// Shows contours of a heart of 60 beats a minute at 30 frames a second, of the states and with the bits that `frame` gives, from
     /// one time on. Returns the time in seconds when a beat was shown first.
     fn first_beat(
@@ -287,7 +294,7 @@ mod tests {
     #[test]
     fn only_contours_that_are_trusted_count_for_the_beat() {
         const VOLUME: u32 = valid::VOLUME;
-        let scene = linear(100.0);
+        let scene = Scene::of_linear_probe(100.0, 128);
         let seen = |frame: fn(u64) -> (State, u32)| {
             first_beat(&mut (Object::new(1), VolumeHistory::zeroed()), 0.0, &scene, frame)
         };
@@ -318,11 +325,18 @@ mod tests {
         let mut object = (Object::new(1), VolumeHistory::zeroed());
         let tracked = |_| (State::Tracked, valid::VOLUME);
         let whole = |s: f64| (3.0..5.2).contains(&s);
-        assert!(first_beat(&mut object, 0.0, &linear(100.0), tracked).is_some_and(whole));
+        assert!(
+            first_beat(&mut object, 0.0, &Scene::of_linear_probe(100.0, 128), tracked).is_some_and(whole)
+        );
         // It goes on where nothing changes, also if the object was lost for a moment.
         object.0.show_none(State::Lost, 0.0, 0);
-        assert!(first_beat(&mut object, 8.0, &linear(100.0), tracked).is_some_and(|s| s < 0.1));
-        assert!(first_beat(&mut object, 16.0, &linear(120.0), tracked).is_some_and(whole));
+        assert!(
+            first_beat(&mut object, 8.0, &Scene::of_linear_probe(100.0, 128), tracked)
+                .is_some_and(|s| s < 0.1)
+        );
+        assert!(
+            first_beat(&mut object, 16.0, &Scene::of_linear_probe(120.0, 128), tracked).is_some_and(whole)
+        );
     }
 
     /// Circles of 10 mm around points on the axis of a sector of 90 degrees and 5 to 100 mm, and frames its side.

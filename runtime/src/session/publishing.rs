@@ -32,19 +32,24 @@ impl<C: Clock> Session<'_, C> {
 
     /// Begins to encode a frame. If what is left of its budget is too short for it, its overlay is due at once.
     pub(super) fn begin_encoding(&mut self, mut work: Work) -> Stage {
-        let objects = self.follower.followed().count();
-        let track_ns = if objects > 0 { self.costs.of(Part::Track) } else { 0 };
-        let prompted_ns = self.costs.of_all(Part::Prompt, self.asked.prompts.len());
-        let contours_ns = self.costs.of_all(Part::Contour, objects + self.asked.prompts.len());
         let needed_ns =
-            [self.costs.of(Part::Encode), track_ns, prompted_ns, contours_ns, self.costs.of(Part::Between)]
-                .into_iter()
-                .fold(0, u64::saturating_add);
+            self.costs.of(Part::Encode).saturating_add(self.following_ns(self.asked.prompts.len()));
         work.done = Done::default();
         if self.clock.now_ns().saturating_add(needed_ns) > work.publish_by_ns {
             work.publish_by_ns = 0;
         }
         Stage::Encode { work }
+    }
+
+    /// Returns the time that an encoded frame takes until its overlay, without checks.
+    fn following_ns(&self, prompts: usize) -> u64 {
+        let objects = self.follower.followed().count();
+        let track_ns = self.costs.of_all(Part::Track, objects.min(1));
+        let prompts_ns = self.costs.of_all(Part::Prompt, prompts);
+        let contours_ns = self.costs.of_all(Part::Contour, objects + prompts);
+        [track_ns, prompts_ns, contours_ns, self.costs.of(Part::Between)]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// Returns how many objects the segmenter checks on a frame that is about to be followed: as many as its budget has time for.
@@ -54,11 +59,8 @@ impl<C: Clock> Session<'_, C> {
             // It is late already, but confidence must not rest on old checks alone.
             return most.min(1);
         }
-        let contours_ns = self.costs.of_all(Part::Contour, self.follower.followed().count());
-        let needed_ns = [self.costs.of(Part::Track), contours_ns, self.costs.of(Part::Between)]
-            .into_iter()
-            .fold(0, u64::saturating_add);
-        let left_ns = work.publish_by_ns.saturating_sub(self.clock.now_ns()).saturating_sub(needed_ns);
+        let left_ns =
+            work.publish_by_ns.saturating_sub(self.clock.now_ns()).saturating_sub(self.following_ns(0));
         let fitting = left_ns.checked_div(self.costs.of(Part::Check)).unwrap_or(u64::MAX);
         usize::try_from(fitting).map_or(most, |fitting| most.min(fitting))
     }

@@ -45,29 +45,10 @@ fn placement(from: &InputGrid, to: &InputGrid, mask_size: usize) -> Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hal::geometry::Linear;
-    use crate::vision::{Display, DisplayRaster};
-
-    fn scene(depth_mm: f32) -> Scene {
-        let geometry = Geometry::Linear(Linear {
-            lines: 101,
-            samples: 101,
-            left_mm: -50.0,
-            line_step_mm: 1.0,
-            first_depth_mm: 0.0,
-            depth_step_mm: depth_mm / 100.0,
-        });
-        Scene {
-            geometry,
-            grid: InputGrid::new(&geometry, 256).expect("a grid"),
-            display: DisplayRaster::new(&geometry, Display::Raster { width: 100, height: 100 })
-                .expect("a display"),
-        }
-    }
 
     #[test]
     fn masks_are_placed_where_their_millimetres_are() {
-        let (shallow, deep) = (scene(100.0), scene(200.0));
+        let (shallow, deep) = (Scene::of_linear_probe(100.0, 256), Scene::of_linear_probe(200.0, 256));
         assert_eq!(relation(&shallow, &shallow, 128), Relation::Same);
         let Relation::Moved(placement) = relation(&shallow, &deep, 128) else { panic!("the same plane") };
         for at in [[0.0, 0.0], [20.0, 90.0], [127.0, 127.0]] {

@@ -1,47 +1,19 @@
 //! `sonotrace eval cine` from outside: its tables and files, and its errors for bad data.
 
+use super::{folder, json, refuse, sonotrace, succeed, text};
 use image::{GrayImage, ImageBuffer, Luma, RgbImage};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 /// Runs `eval cine` in a folder.
 fn cine(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sonotrace"));
-    command.current_dir(folder).args(["eval", "cine"]).args(arguments).output().expect("the command starts")
+    sonotrace(folder, &[&["eval", "cine"], arguments].concat())
 }
 
-/// An empty folder for one test.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cine-{name}"));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("the folder can be made");
-    folder
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn succeed(output: &Output) -> String {
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Asserts that a folder is refused with these words.
-fn refuse(folder: &Path, words: &[&str]) {
-    let output = cine(folder, &["data"]);
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "exit code of: {message}");
-    for word in words {
-        assert!(message.contains(word), "{word:?} is not in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
-
-fn json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).expect("the file is JSON")
+/// Asserts that the loops in `data` are refused with these words.
+fn refuse_data(folder: &Path, words: &[&str]) {
+    refuse(&cine(folder, &["data"]), words);
 }
 
 /// A disc: id, middle and radius.
@@ -83,7 +55,7 @@ fn discs(of: &Path, numbers: [&str; 3]) {
 
 #[test]
 fn interventions_are_reported_by_object() {
-    let folder = folder("table");
+    let folder = folder("cine-table");
     // By number, 10 comes after 9; the number 8 is missing.
     discs(&folder.join("data/a"), ["7", "9", "10"]);
     discs(&folder.join("data/b"), ["t_001", "t_002", "t_003"]);
@@ -137,7 +109,7 @@ fn interventions_are_reported_by_object() {
 
 #[test]
 fn uncorrected_loops_have_frames_and_kinds() {
-    let folder = folder("uncorrected");
+    let folder = folder("cine-uncorrected");
     discs(&folder.join("data/slide/a"), ["07", "09", "10"]);
     discs(&folder.join("data/b"), ["0", "1", "2"]);
     let printed = succeed(&cine(
@@ -190,21 +162,21 @@ fn report_of_ten_checks(folder: &Path) -> Value {
 
 #[test]
 fn wrong_folders_are_named() {
-    let folder = folder("folders");
-    refuse(&folder, &["cannot read data"]);
+    let folder = folder("cine-folders");
+    refuse_data(&folder, &["cannot read data"]);
     std::fs::create_dir_all(folder.join("data/empty")).expect("the folder can be made");
-    refuse(&folder, &["data/empty has no folder images", "kind"]);
+    refuse_data(&folder, &["data/empty has no folder images", "kind"]);
     std::fs::remove_dir(folder.join("data/empty")).expect("it can be removed");
-    refuse(&folder, &["data has no loops", "images/NN.png"]);
+    refuse_data(&folder, &["data has no loops", "images/NN.png"]);
     let of = folder.join("data/slide/a");
     std::fs::create_dir_all(of.join("images")).expect("the folder can be made");
-    refuse(&folder, &["data/slide/a/masks does not exist"]);
+    refuse_data(&folder, &["data/slide/a/masks does not exist"]);
     std::fs::create_dir_all(of.join("masks")).expect("the folder can be made");
-    refuse(&folder, &["data/slide/a/images has no pictures"]);
+    refuse_data(&folder, &["data/slide/a/images has no pictures"]);
     std::fs::create_dir_all(folder.join("data/slide/b")).expect("the folder can be made");
-    refuse(&folder, &["data/slide/a/images has no pictures"]);
+    refuse_data(&folder, &["data/slide/a/images has no pictures"]);
     discs(&of, ["0", "1", "2"]);
-    refuse(&folder, &["data/slide/b has no folder images"]);
+    refuse_data(&folder, &["data/slide/b has no folder images"]);
     let output = cine(&folder, &["data/slide/a"]);
     assert!(text(&output.stderr).contains("is a loop itself"), "{}", text(&output.stderr));
     let output = cine(&folder, &["data", "--checks", "11"]);
@@ -213,7 +185,7 @@ fn wrong_folders_are_named() {
 
 #[test]
 fn wrong_frames_are_named() {
-    let folder = folder("frames");
+    let folder = folder("cine-frames");
     let of = folder.join("data/a");
     let again = || {
         let _ = std::fs::remove_dir_all(&of);
@@ -224,50 +196,50 @@ fn wrong_frames_are_named() {
 
     again();
     std::fs::remove_file(&mask).expect("it is there");
-    refuse(&folder, &["masks/01.png does not exist"]);
+    refuse_data(&folder, &["masks/01.png does not exist"]);
     std::fs::write(of.join("masks/01.jpg"), "").expect("the file is written");
-    refuse(&folder, &["masks/01.png does not exist", "there is 01.jpg"]);
+    refuse_data(&folder, &["masks/01.png does not exist", "there is 01.jpg"]);
     again();
     std::fs::remove_file(of.join("images/01.png")).expect("it is there");
-    refuse(&folder, &["masks/01.png has no image"]);
+    refuse_data(&folder, &["masks/01.png has no image"]);
     again();
     frame(&of, "1", SIZE, &[(3, [40, 48], 18)]);
-    refuse(&folder, &["01.png", "1.png", "same number"]);
+    refuse_data(&folder, &["01.png", "1.png", "same number"]);
     again();
     std::fs::copy(of.join("images/01.png"), of.join("images/01.JPG")).expect("it is copied");
-    refuse(&folder, &["01.JPG", "are the same frame"]);
+    refuse_data(&folder, &["01.JPG", "are the same frame"]);
     again();
     frame(&of, "first", SIZE, &[(3, [40, 48], 18)]);
-    refuse(&folder, &["first.png has no number"]);
+    refuse_data(&folder, &["first.png has no number"]);
     again();
     frame(&of, "1234567890123456789012", SIZE, &[(3, [40, 48], 18)]);
-    refuse(&folder, &["more than 18 digits"]);
+    refuse_data(&folder, &["more than 18 digits"]);
     again();
     for name in ["01", "02"] {
         for part in ["images", "masks"] {
             std::fs::remove_file(of.join(part).join(format!("{name}.png"))).expect("it is there");
         }
     }
-    refuse(&folder, &["images has one frame", "two"]);
+    refuse_data(&folder, &["images has one frame", "two"]);
     again();
     frame(&of, "02", [64, 96], &[(3, [40, 48], 18)]);
-    refuse(&folder, &["images/02.png has 64 x 96 pixels", "first frame 128 x 96"]);
+    refuse_data(&folder, &["images/02.png has 64 x 96 pixels", "first frame 128 x 96"]);
     again();
     written(GrayImage::new(64, 48).save(&mask));
-    refuse(&folder, &["masks/01.png has 64 x 48 pixels, its image 128 x 96"]);
+    refuse_data(&folder, &["masks/01.png has 64 x 48 pixels, its image 128 x 96"]);
     written(ImageBuffer::<Luma<u16>, _>::new(SIZE[0], SIZE[1]).save(&mask));
-    refuse(&folder, &["masks/01.png has 16 bits"]);
+    refuse_data(&folder, &["masks/01.png has 16 bits"]);
     written(RgbImage::new(SIZE[0], SIZE[1]).save(&mask));
-    refuse(&folder, &["masks/01.png has 8 bits of colour type 2"]);
+    refuse_data(&folder, &["masks/01.png has 8 bits of colour type 2"]);
     std::fs::write(&mask, b"no picture").expect("the file is written");
-    refuse(&folder, &["masks/01.png is not a PNG"]);
+    refuse_data(&folder, &["masks/01.png is not a PNG"]);
     again();
     std::fs::write(of.join("images/02.png"), b"no picture").expect("the file is written");
-    refuse(&folder, &["images/02.png"]);
+    refuse_data(&folder, &["images/02.png"]);
     again();
     frame(&of, "00", SIZE, &[(3, [40, 48], 1)]);
-    refuse(&folder, &["masks/00.png has no object of at least 40 pixels"]);
+    refuse_data(&folder, &["masks/00.png has no object of at least 40 pixels"]);
     let many: Vec<Disc> = (0..11).map(|at| (at as u8 + 1, [12 + at % 4 * 30, 12 + at / 4 * 30], 8)).collect();
     frame(&of, "00", SIZE, &many);
-    refuse(&folder, &["masks/00.png has 11 objects, at most 10"]);
+    refuse_data(&folder, &["masks/00.png has 11 objects, at most 10"]);
 }
