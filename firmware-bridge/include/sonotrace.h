@@ -516,6 +516,11 @@ typedef struct {
   // Objects that the segmenter redraws and checks on each frame, in turn, 0 to 10. The others keep the tracker's contour, and their
   // confidence ages.
   uint32_t checks_per_frame;
+  // 1: a lost object that is checked is shown as the segmenter draws it, which is more precise when it comes back. 0: as a mean of
+  // the segmenter's mask and the tracker's.
+  uint32_t correct_lost;
+  // 0.
+  uint32_t reserved;
   // The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
   // clock, which then counts from the session's opening. Called from the threads that open, step, commit frames and
   // close, also at the same time: once by a commit, by a step a few times and after each piece of work (a tile of an

@@ -85,6 +85,11 @@ pub struct Config {
     /// Objects that the segmenter redraws and checks on each frame, in turn, 0 to 10. The others keep the tracker's contour, and their
     /// confidence ages.
     pub checks_per_frame: u32,
+    /// 1: a lost object that is checked is shown as the segmenter draws it, which is more precise when it comes back. 0: as a mean of
+    /// the segmenter's mask and the tracker's.
+    pub correct_lost: u32,
+    /// 0.
+    pub reserved: u32,
     /// The clock, in nanoseconds from an arbitrary start. It must not go backwards. Null for the system's monotonic
     /// clock, which then counts from the session's opening. Called from the threads that open, step, commit frames and
     /// close, also at the same time: once by a commit, by a step a few times and after each piece of work (a tile of an
@@ -183,6 +188,8 @@ impl Default for Config {
             vendor_tables: core::ptr::null(),
             vendor_table_count: 0,
             checks_per_frame: session.checks_per_frame,
+            correct_lost: session.correct_lost.into(),
+            reserved: 0,
             now_ns: None,
             clock_user: core::ptr::null_mut(),
         }
@@ -238,6 +245,12 @@ impl Config {
         if !matches!(self.policy, SONOTRACE_POLICY_NEWEST | SONOTRACE_POLICY_ALL) {
             return refuse("policy", self.policy.into(), "1 (newest) and 2 (all)");
         }
+        if self.correct_lost > 1 {
+            return refuse("correct_lost", self.correct_lost.into(), "0 and 1");
+        }
+        if self.reserved != 0 {
+            return refuse("reserved", self.reserved.into(), "0");
+        }
         if (self.display_width == 0) != (self.display_height == 0) {
             return refuse("display_height", self.display_height.into(), "0 with a width of 0, else above 0");
         }
@@ -270,6 +283,7 @@ impl Config {
             attention_below: self.attention_below,
             absent_from: self.absent_from,
             checks_per_frame: self.checks_per_frame,
+            correct_lost: self.correct_lost == 1,
             ..SessionConfig::default()
         }
     }

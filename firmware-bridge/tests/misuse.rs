@@ -147,6 +147,8 @@ fn invalid_settings_are_named() {
     };
     assert!(setting(|c| c.policy = 3).contains("`policy` is 3"));
     assert!(setting(|c| c.checks_per_frame = 11).contains("`checks_per_frame` is 11"));
+    assert!(setting(|c| c.correct_lost = 2).contains("`correct_lost` is 2"));
+    assert!(setting(|c| c.reserved = 1).contains("`reserved` is 1"));
     assert!(setting(|c| c.display_width = 0).contains("`display_height` is 480"));
     assert!(setting(|c| c.display_width = 16_385).contains("`display width` is 16385"));
     assert!(setting(|c| c.display_height = u32::MAX).contains("`display height` is 4294967295"));

@@ -147,10 +147,12 @@ def mask_of(nets: Nets, loop: HardLoop, features: Sequence[Features], act: Act) 
     return click_until_good(nets.net, features[frame], truth, None, FIRST_CLICKS_MAX)[0]
 
 
-def by_reference(nets: Nets, loop: HardLoop, acts: Sequence[Act], checks: int) -> tuple[Frames, list[Tensor]]:
+def by_reference(
+    nets: Nets, loop: HardLoop, acts: Sequence[Act], checks: int, correct_lost: bool = False
+) -> tuple[Frames, list[Tensor]]:
     """The reference's frames, and the masks that the user draws."""
     frames = encoded(nets.net, loop.grey)
-    following = Following(nets.net, nets.tracker, nets.confidence, checks)
+    following = Following(nets.net, nets.tracker, nets.confidence, checks, correct_lost=correct_lost)
     places = 1 + max(act.place for act in acts)
     odds = torch.full((1, IDS, MASK_SIDE, MASK_SIDE), OUTSIDE)
     all_odds, all_outcomes, all_followed, masks = [], [], [], []
@@ -189,7 +191,13 @@ def by_reference(nets: Nets, loop: HardLoop, acts: Sequence[Act], checks: int) -
 
 
 def by_runtime(
-    model: Path, folder: Path, loop: HardLoop, acts: Sequence[Act], masks: Sequence[Tensor], checks: int
+    model: Path,
+    folder: Path,
+    loop: HardLoop,
+    acts: Sequence[Act],
+    masks: Sequence[Tensor],
+    checks: int,
+    correct_lost: bool = False,
 ) -> Frames:
     """The runtime's frames."""
     loop.grey.numpy().astype("<f4").tofile(folder / "frames")
@@ -197,7 +205,7 @@ def by_runtime(
     lines = [f"{act.after} {act.act} {act.place}" + ("" if act.on is None else f" {act.on}") for act in acts]
     (folder / "events").write_text("\n".join(lines))
     files = [model, *(folder / name for name in ("frames", "masks", "events"))]
-    subprocess.run([follow_binary(), *files, str(checks), folder / "out"], check=True)
+    subprocess.run([follow_binary(), *files, str(checks), folder / "out", *["correct-lost"] * correct_lost], check=True)
     places, pixels = 1 + max(act.place for act in acts), MASK_SIDE**2
     written = np.fromfile(folder / "out", "<f4").reshape(len(loop.grey) - 1, places, pixels + OUTCOMES)
     outcomes = written[..., [pixels, pixels + 2, pixels + 3, pixels + 4]]
@@ -205,24 +213,25 @@ def by_runtime(
 
 
 @pytest.mark.parametrize(
-    ("kind", "acts", "checks"),
+    ("kind", "acts", "checks", "correct_lost"),
     [
-        ("long", START, 2),
-        ("slide_long", START, 1),
-        ("shadow", START, 2),
-        ("motion", CHANGES, 1),
-        ("motion", CHANGES, 10),
+        ("long", START, 2, False),
+        ("slide_long", START, 1, False),
+        ("slide_long", START, 1, True),
+        ("shadow", START, 2, False),
+        ("motion", CHANGES, 1, False),
+        ("motion", CHANGES, 10, False),
     ],
 )
 @torch.no_grad()
 def test_the_runtime_follows_as_the_reference(
-    kind: str, acts: list[Act], checks: int, hearts: HardLoops, tmp_path: Path
+    kind: str, acts: list[Act], checks: int, correct_lost: bool, hearts: HardLoops, tmp_path: Path
 ) -> None:
     nets = Nets()
     name, other = (f"{patient}_4CH_ED" for patient in PATIENTS)
     loop = hearts.make(Recipe(kind, "CAMUS", name, other, seed=3))
-    expected, masks = by_reference(nets, loop, acts, checks)
-    seen = by_runtime(MODEL, tmp_path, loop, acts, masks, checks)
+    expected, masks = by_reference(nets, loop, acts, checks, correct_lost)
+    seen = by_runtime(MODEL, tmp_path, loop, acts, masks, checks, correct_lost)
     followed = expected.followed
     differs = ((expected.odds > 0) != (seen.odds > 0)).mean(2)[followed]
     assert differs.max() <= PIXELS_MAX, f"{differs.max():.2%} of the pixels differ"

@@ -1,5 +1,7 @@
 """Following with checks in turn, and with the gate."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,7 +41,7 @@ def sure_of(right: float, trusted: float) -> Confidence:
     return Confidence(tuple(EVIDENCE), of_right, of_trusted, of_right, 0.5)
 
 
-def started(objects: int, trusted: float = 0.9, right: float = 0.9, **options: int) -> Following:
+def started(objects: int, trusted: float = 0.9, right: float = 0.9, **options: Any) -> Following:
     torch.manual_seed(0)
     following = Following(SonoSamLite().eval(), Tracker().eval(), sure_of(right, trusted), **options)
     following.start(features(0), torch.full((1, 1, 256, 256), 0.5), first_odds(), present(objects))
@@ -76,6 +78,17 @@ def test_an_object_whose_turn_it_is_not_keeps_the_tracker_s_mask_and_its_older_e
     assert (found.odds[:, 2] - tracked[:, 2]).abs().max() > 0.1
     for name in CHECKED:
         torch.testing.assert_close(found.evidence[name][:, 1], before[name][:, 1])
+
+
+@torch.no_grad()
+def test_a_lost_object_can_be_drawn_by_the_segmenter_alone() -> None:
+    lost, corrected, alone = started(1, 0.05), started(1, 0.05, correct_lost=True), started(1, 0.05)
+    for following in (lost, corrected, alone):
+        assert not following.advance(features(1), GREY).is_found.any()
+    alone.trust = 1.0
+    odds = [following.advance(features(2), GREY).odds[:, 1] for following in (lost, corrected, alone)]
+    torch.testing.assert_close(odds[1], odds[2])
+    assert (odds[0] - odds[1]).abs().max() > 0.1
 
 
 @torch.no_grad()

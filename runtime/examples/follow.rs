@@ -1,6 +1,6 @@
 //! Follows masks through given frames, as a session does: to compare the runtime with its reference.
 //!
-//! `follow MODEL.sono FRAMES MASKS EVENTS CHECKS_A_FRAME OUT`: FRAMES and MASKS are files of f32: the grey levels of square
+//! `follow MODEL.sono FRAMES MASKS EVENTS CHECKS_A_FRAME OUT [correct-lost]`: FRAMES and MASKS are files of f32: the grey levels of square
 //! frames, 0 to 1, and the odds of masks. EVENTS is a text: a line `AFTER ACT PLACE [ON]` for each thing that the user does,
 //! in order. Each but `remove` takes the next mask.
 //!
@@ -15,7 +15,7 @@ use sonotrace::exec::{Executor, ExecutorConfig, ExecutorLayout};
 use sonotrace::format::{AlignedBytes, Model};
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::session::Programs;
-use sonotrace::tracking::follower::{BufferLengths, Buffers, Drawn, Follower, Following};
+use sonotrace::tracking::follower::{BufferLengths, Buffers, Checks, Drawn, Follower, Following};
 use sonotrace::tracking::looks::Figures;
 use sonotrace::tracking::programs::TrackerPrograms;
 use std::error::Error;
@@ -57,8 +57,8 @@ fn halved(frame: &[f32], side: usize) -> Vec<f32> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, frames, masks, text, checks, out] = &arguments[..] else {
-        return Err("expected MODEL.sono FRAMES MASKS EVENTS CHECKS_A_FRAME OUT".into());
+    let [model, frames, masks, text, checks, out, options @ ..] = &arguments[..] else {
+        return Err("expected MODEL.sono FRAMES MASKS EVENTS CHECKS_A_FRAME OUT [correct-lost]".into());
     };
     let file = AlignedBytes::new(&std::fs::read(model)?);
     let model = Model::parse(file.bytes())?;
@@ -84,8 +84,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let rules = *model.tracking().ok_or("the model has no tracking constants")?;
     let input_size = conventions.input_size;
+    let checks = Checks { a_frame: checks.parse()?, correct_lost: options.contains(&"correct-lost".into()) };
     let mut follower =
-        Follower::new(tracker, decoder, rules, input_size, checks.parse()?, Instructions::best(), buffers);
+        Follower::new(tracker, decoder, rules, input_size, checks, Instructions::best(), buffers);
     let (side, pixels) = (input_size as usize, tracker.sizes.pixels());
     let mut masks = masks.chunks_exact(pixels);
     let mut written = Vec::new();

@@ -129,9 +129,10 @@ class GatedFollower(Follower):
         confidence: Confidence,
         checks_a_frame: int = MOST_OBJECTS,
         turns: int = 0,
+        correct_lost: bool = False,
     ) -> None:
         """As for `Following`."""
-        self.following = Following(net, tracker, confidence, checks_a_frame, turns)
+        self.following = Following(net, tracker, confidence, checks_a_frame, turns, correct_lost=correct_lost)
         self.followed: Followed
         """The current frame."""
 

@@ -107,6 +107,8 @@ class CineConfig:
     """Objects that the segmenter checks on each frame, in turn."""
     turns: int = 0
     """Objects take turns as if there were at least so many."""
+    correct_lost: bool = False
+    """Lost objects are drawn by the segmenter alone."""
     hard: bool = False
     """Hard loops (`loops --hard`) in the place of ordinary ones, without corrections."""
     workers: int = 0
@@ -341,7 +343,7 @@ def evaluate_cine(config: CineConfig) -> None:
         "re-prompting": RepromptFollower(student),
     }
     if confidence is not None:
-        gated = GatedFollower(student, tracker, confidence, config.checks_a_frame, config.turns)
+        gated = GatedFollower(student, tracker, confidence, config.checks_a_frame, config.turns, config.correct_lost)
         followers = {"gated": gated, **followers}
     loops = Loops(config.loops, pack, config.split)
     if config.hard:

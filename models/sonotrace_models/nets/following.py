@@ -3,6 +3,9 @@ decides what is remembered.
 
 In a scanner there is time for the segmenter to redraw and check some objects a frame, in turn. The others keep the tracker's
 mask, and the segmenter's part of their evidence, which ages.
+
+Following can correct itself: of a lost object, the segmenter's mask alone is judged, shown and remembered. The tracker finds
+an object that comes back, but its mask is then a coarse one.
 """
 
 from typing import NamedTuple
@@ -59,6 +62,7 @@ class Following:
         checks_a_frame: int = OBJECTS,
         turns: int = 0,
         trust: float = REFINED_TRUST,
+        correct_lost: bool = False,
     ) -> None:
         """Prepares to follow.
 
@@ -67,9 +71,11 @@ class Following:
             checks_a_frame: objects that the segmenter redraws on each frame.
             turns: objects take turns as if there were at least so many, to see what more objects lose.
             trust: weight of the segmenter's mask against the tracker's.
+            correct_lost: whether this weight is 1 for objects that are lost.
         """
         self.net, self.tracker, self.confidence = net, tracker, confidence
         self.checks_a_frame, self.turns, self.trust = checks_a_frame, turns, trust
+        self.correct_lost = correct_lost
         self.tracking: Tracking
         self.gate: Gate
         self._references: list[tuple[Tensor, Looks]]
@@ -121,7 +127,9 @@ class Following:
         tracked = odds_of(self.tracking.find(features))
         chosen = self._take_turns()
         drawn, iou = self._drawn(features, tracked, chosen)
-        mixed = (self.trust * drawn.sigmoid() + (1 - self.trust) * tracked.sigmoid()).logit(SURE)
+        is_alone = self.correct_lost & ~self.gate.is_found
+        trust = torch.where(is_alone, 1.0, self.trust)[..., None, None]
+        mixed = (trust * drawn.sigmoid() + (1 - trust) * tracked.sigmoid()).logit(SURE)
         self._odds = torch.where(chosen[..., None, None], mixed, tracked)
         now = looks_of(features, self.tracking.found.key, grey, self._odds, iou)
         evidence: dict[str, Tensor] = {}

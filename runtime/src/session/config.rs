@@ -59,6 +59,9 @@ pub struct SessionConfig<'a> {
     pub absent_from: f32,
     /// Objects that the segmenter redraws and checks on each frame, in turn; others keep the tracker's mask. At most all.
     pub checks_per_frame: u32,
+    /// Whether a lost object that is checked is shown as the segmenter draws it, and not as the mean of its mask and the tracker's. An
+    /// object that comes back is drawn better, by 0.005 of Dice over a slide of the probe; confidence was not fitted to it.
+    pub correct_lost: bool,
     /// Number of threads that compute, including the session's own: see [`super::Session::helper`].
     pub threads: u32,
     /// Instruction set of the kernels.
@@ -120,6 +123,7 @@ impl Default for SessionConfig<'_> {
             attention_below: 0.0,
             absent_from: 0.5,
             checks_per_frame: 1,
+            correct_lost: false,
             threads: 1,
             instructions: Instructions::best(),
         }

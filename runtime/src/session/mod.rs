@@ -62,7 +62,7 @@ use crate::hal::ring::{CommandConsumer, EventProducer, FrameConsumer, OverlayPro
 use crate::memory::RawRegion;
 #[cfg(feature = "std")]
 use crate::realtime::{Scheduling, Warnings};
-use crate::tracking::follower::Follower;
+use crate::tracking::follower::{Checks, Follower};
 use crate::tracking::programs::{TrackerError, TrackerPrograms};
 use crate::vision::Normalisation;
 use advance::Frames;
@@ -311,7 +311,7 @@ impl<'m, C: Clock> Session<'m, C> {
             programs,
             rules,
             conventions.input_size,
-            config.checks_per_frame as usize,
+            Checks { a_frame: config.checks_per_frame as usize, correct_lost: config.correct_lost },
             config.instructions,
             follower,
         );

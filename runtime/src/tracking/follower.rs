@@ -121,6 +121,15 @@ impl Placement {
     }
 }
 
+/// How the segmenter checks objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checks {
+    /// Objects that it redraws on each frame, in turn.
+    pub a_frame: usize,
+    /// Whether its mask of a lost object is taken alone, and not averaged with the tracker's.
+    pub correct_lost: bool,
+}
+
 /// Why a frame is worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -291,7 +300,7 @@ pub struct Follower<'m> {
     decoder: Programs,
     rules: TrackingRecord,
     instructions: Instructions,
-    checks_a_frame: usize,
+    checks: Checks,
     /// Pixels of the network's input for each pixel of a mask.
     pitch: f32,
     probabilities: &'m mut [f32],
@@ -310,13 +319,13 @@ pub struct Follower<'m> {
 struct NotFinite;
 
 impl<'m> Follower<'m> {
-    /// Prepares to follow, with nothing to follow yet. `checks_a_frame`: objects that the segmenter redraws on each frame.
+    /// Prepares to follow, with nothing to follow yet.
     pub fn new(
         programs: TrackerPrograms,
         decoder: Programs,
         rules: TrackingRecord,
         input_size: u32,
-        checks_a_frame: usize,
+        checks: Checks,
         instructions: Instructions,
         buffers: Buffers<'m>,
     ) -> Self {
@@ -326,7 +335,7 @@ impl<'m> Follower<'m> {
             decoder,
             rules,
             instructions,
-            checks_a_frame,
+            checks,
             pitch: input_size as f32 / programs.sizes.mask_side.max(1) as f32,
             probabilities,
             odds,
@@ -342,7 +351,7 @@ impl<'m> Follower<'m> {
 
     /// Sets how many objects the segmenter redraws on each frame, from the next one on.
     pub fn set_checks_a_frame(&mut self, checks_a_frame: usize) {
-        self.checks_a_frame = checks_a_frame;
+        self.checks.a_frame = checks_a_frame;
     }
 
     /// Returns whether the segmenter redraws an object of the frame in work.
@@ -657,8 +666,8 @@ impl<'m> Follower<'m> {
     fn take_turns(&self, state: &mut State) -> Objects {
         let count = state.followed.count().max(1);
         let turn = state.turn % count;
-        let is_chosen = |(at, _): &(usize, usize)| (at + count - turn) % count < self.checks_a_frame;
-        state.turn = (turn + self.checks_a_frame) % count;
+        let is_chosen = |(at, _): &(usize, usize)| (at + count - turn) % count < self.checks.a_frame;
+        state.turn = (turn + self.checks.a_frame) % count;
         let chosen = state.followed.places().enumerate().filter(is_chosen);
         chosen.fold(Objects::default(), |chosen, (_, place)| chosen.with(place))
     }
@@ -944,7 +953,9 @@ impl Follower<'_> {
         work.compared[place] = Comparison::of(self.instructions, odds, drawn);
         if work.kind.is_judged() {
             let p = &mut self.probabilities[(place + 1) * pixels..][..pixels];
-            pixels::blend(self.instructions, p, drawn, self.rules.trust);
+            let is_lost = !work.state.gate.found(work.state.followed).contains(place);
+            let trust = if self.checks.correct_lost && is_lost { 1.0 } else { self.rules.trust };
+            pixels::blend(self.instructions, p, drawn, trust);
             pixels::logits(self.instructions, p, odds);
         }
         Ok(())

@@ -200,6 +200,7 @@ pub fn settings(seed: u64) -> (SessionConfig<'static>, u64, bool) {
         kept_frames: between(&mut random, 1, 4) as u32,
         table_rows_per_frame: one_of(&mut random, &[4, 8, 32, u32::MAX]),
         checks_per_frame: if only_timing { 0 } else { between(&mut random, 0, 2) as u32 },
+        correct_lost: seed % 2 == 1,
         display: Display::Raster { width: 96, height: 72 },
         ..SessionConfig::default()
     };

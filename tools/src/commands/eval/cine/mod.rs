@@ -25,6 +25,7 @@ use sonotrace::exec::{ExecutorConfig, memory_required};
 use sonotrace::format::Model;
 use sonotrace::region::Region;
 use sonotrace::tracking::PLACES;
+use sonotrace::tracking::follower::Checks;
 use sonotrace::tracking::programs::{TrackerError, TrackerPrograms};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub struct Arguments {
     /// Objects that the segmenter checks on each frame, in turn. A session checks one by default.
     #[arg(long, value_name = "N", default_value_t = PLACES as u64, value_parser = clap::value_parser!(u64).range(0..=PLACES as u64))]
     checks: u64,
+    /// A lost object is drawn by the segmenter alone, as with the setting `correct_lost` of a session.
+    #[arg(long)]
+    correct_lost: bool,
     /// A model file; without it, the embedded model.
     #[arg(long, value_name = "FILE.sono")]
     model: Option<PathBuf>,
@@ -86,6 +90,7 @@ struct Report<'a> {
     /// Ids that were not followed, by loop.
     left_out: BTreeMap<&'a str, Vec<u8>>,
     checks: u64,
+    correct_lost: bool,
     model: &'a str,
 }
 
@@ -186,7 +191,7 @@ fn play_all(
         let rules = Rules {
             programs: TrackerPrograms::find(&model)?,
             tracking: *model.tracking().ok_or(TrackerError::Tracking)?,
-            checks: arguments.checks as usize,
+            checks: Checks { a_frame: arguments.checks as usize, correct_lost: arguments.correct_lost },
         };
         let mut region = Region::new(memory_required(bytes, &ExecutorConfig::default())?.bytes)?;
         let mut network = Network::new(model, region.as_mut_slice())?;
@@ -247,6 +252,7 @@ fn report<'a>(
             .map(|(of, contents)| (of.name.as_str(), contents.left_out.iter().copied().collect()))
             .collect(),
         checks: arguments.checks,
+        correct_lost: arguments.correct_lost,
         model,
     }
 }

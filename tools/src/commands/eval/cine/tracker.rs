@@ -10,7 +10,7 @@ use sonotrace::hal::overlay::State;
 use sonotrace::kernels::arch::Instructions;
 use sonotrace::session::{DecoderPrompt, SessionConfig, Standing, Thresholds};
 use sonotrace::tracking::PLACES;
-use sonotrace::tracking::follower::{BufferLengths, Buffers, Drawn, Follower, Following};
+use sonotrace::tracking::follower::{BufferLengths, Buffers, Checks, Drawn, Follower, Following};
 use sonotrace::tracking::looks::Figures;
 use sonotrace::tracking::programs::TrackerPrograms;
 use sonotrace::vision::InputGrid;
@@ -67,8 +67,8 @@ pub struct Rules {
     pub programs: TrackerPrograms,
     /// The tracker's constants.
     pub tracking: TrackingRecord,
-    /// Objects that the segmenter checks on each frame.
-    pub checks: usize,
+    /// How the segmenter checks objects.
+    pub checks: Checks,
 }
 
 /// A loop that is followed.
