@@ -114,6 +114,24 @@ fn live_demo_accounts_for_every_frame() {
     assert_eq!(report["overlays"].as_u64().map(|overlays| overlays + dropped), Some(20), "{report}");
 }
 
+/// Objects keep their millimetres: a change of depth that the descriptors tell costs at most 0.02 of Dice.
+#[test]
+fn objects_are_followed_over_changes_of_depth() {
+    let folder = folder("depth");
+    let changing = sonotrace_sim::scripts::text("depth").expect("a ready script");
+    let is_change = |line: &&str| line.starts_with("at ") && line.contains(" s depth ");
+    assert_eq!(changing.lines().filter(is_change).count(), 2);
+    let still: Vec<&str> = changing.lines().filter(|line| !is_change(line)).collect();
+    let [with, without] = [("changing", changing.into()), ("still", still.join("\n"))].map(|(name, text)| {
+        let script = format!("{name}.scan");
+        std::fs::write(folder.join(&script), text).expect("the file can be written");
+        succeed(&sonotrace(&folder, &["demo", "--script", &script, "--policy", "all", "--out", name]));
+        let dice = json(&folder.join(name).join("report.json"))["dice_mean"].as_f64();
+        dice.expect("objects are followed")
+    });
+    assert!(with >= without - 0.02, "{with} with two changes of depth, {without} without");
+}
+
 /// A picture with a bright disc on a dark ground.
 fn disc(path: &Path, width: u32, height: u32) {
     let picture = image::GrayImage::from_fn(width, height, |x, y| {

@@ -36,7 +36,8 @@ pub struct Arguments {
     /// Seed of the simulator's random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// `newest`: frames that arrive too soon are dropped and counted, as in live scanning. `all`: no frame is dropped.
+    /// `newest`: a frame that comes while another one is computed gets the last contours in time, as in live scanning. `all`: each frame
+    /// is waited for, and computed.
     #[arg(long, value_enum, default_value_t = FramePolicy::Newest)]
     policy: FramePolicy,
     #[command(flatten)]
