@@ -41,9 +41,9 @@ PIXELS_MAX = 0.005
 PROBABILITY_MAX = 0.15
 """Largest difference of a probability."""
 SINGLE_PRECISION_MAX = 0.01
-"""Largest difference of a pixel's probability in a file that computes in single precision."""
-SINGLE_PRECISION_PROBABILITY_MAX = 0.05
-"""The same of an object's probability: a single pixel is seen in the evidence of an object that has nearly left."""
+"""Largest difference of a pixel's probability, and of a found object's, in a file that computes in single precision."""
+LOST_MAX = 0.05
+"""The same of the probabilities of a lost object: a single pixel is seen in the evidence of one that has nearly left."""
 STEADY_FRAMES = 50
 """Rounding errors grow from frame to frame, and in fast motion quickly: after 90 frames of the long loop, also the reference
 with its sums in another order (without oneDNN) is up to 0.7 off itself at a pixel. So far they are small."""
@@ -285,5 +285,7 @@ def test_in_single_precision_every_pixel_is_the_references(
     off = np.abs(probability[0] - probability[1]).max()
     assert off <= SINGLE_PRECISION_MAX, f"a pixel's probability is {off} off"
     outcomes = np.abs(expected.outcomes[followed] - seen.outcomes[followed])
-    assert outcomes[:, :2].max() <= SINGLE_PRECISION_PROBABILITY_MAX
+    is_found = expected.outcomes[followed][:, 3] > 0
+    assert outcomes[is_found, :2].max() <= SINGLE_PRECISION_MAX
+    assert outcomes[~is_found, :2].max(initial=0) <= LOST_MAX
     assert not outcomes[:, 2:].any()

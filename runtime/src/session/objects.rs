@@ -325,18 +325,12 @@ mod tests {
         let mut object = (Object::new(1), VolumeHistory::zeroed());
         let tracked = |_| (State::Tracked, valid::VOLUME);
         let whole = |s: f64| (3.0..5.2).contains(&s);
-        assert!(
-            first_beat(&mut object, 0.0, &Scene::of_linear_probe(100.0, 128), tracked).is_some_and(whole)
-        );
+        let [shallow, deep] = [100.0, 120.0].map(|depth_mm| Scene::of_linear_probe(depth_mm, 128));
+        assert!(first_beat(&mut object, 0.0, &shallow, tracked).is_some_and(whole));
         // It goes on where nothing changes, also if the object was lost for a moment.
         object.0.show_none(State::Lost, 0.0, 0);
-        assert!(
-            first_beat(&mut object, 8.0, &Scene::of_linear_probe(100.0, 128), tracked)
-                .is_some_and(|s| s < 0.1)
-        );
-        assert!(
-            first_beat(&mut object, 16.0, &Scene::of_linear_probe(120.0, 128), tracked).is_some_and(whole)
-        );
+        assert!(first_beat(&mut object, 8.0, &shallow, tracked).is_some_and(|s| s < 0.1));
+        assert!(first_beat(&mut object, 16.0, &deep, tracked).is_some_and(whole));
     }
 
     /// Circles of 10 mm around points on the axis of a sector of 90 degrees and 5 to 100 mm, and frames its side.

@@ -262,6 +262,32 @@ fn confidence_decides_the_state_of_an_object() {
     }
 }
 
+/// A setting draws objects that are lost, and only these, as the segmenter does.
+#[test]
+fn lost_objects_are_corrected_if_the_device_wants_it() {
+    let followed = |correct_lost: bool| {
+        let config = SessionConfig { correct_lost, ..every_frame() };
+        let clock = ManualClock::new(0);
+        let mut memory = Memory::of(&config);
+        let mut scan = memory.open(config, &clock);
+        scan.prompt(click(1, 0.0, 20.0)).unwrap();
+        (1..=6)
+            .map(|seq| {
+                let bright = samples(&frame(seq));
+                // It is lost on frame 4.
+                let payload = if seq == 4 { vec![0; bright.len()] } else { bright };
+                let _ = scan.frames.push(&frame(seq), &payload).unwrap();
+                assert_eq!(scan.outcome(), Poll::Overlay(seq));
+                let object = *only(scan.overlays.take().unwrap());
+                (object.area_mm2, object.confidence)
+            })
+            .collect::<Vec<_>>()
+    };
+    let (mean, alone) = (followed(false), followed(true));
+    assert_eq!(mean[..4], alone[..4]);
+    assert_ne!(mean[4], alone[4]);
+}
+
 #[test]
 fn a_picture_of_unknown_scale_has_pixels_and_no_millimetres() {
     let centre = |has_scale: bool| {
