@@ -11,7 +11,7 @@ mod world;
 
 use super::scan::progress;
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use clock::CostClock;
 use faults::Fault;
 use serde::Serialize;
@@ -129,8 +129,10 @@ fn scans(
     done.into_iter()
         .map(|(seed, result)| {
             result.with_context(|| {
+                let canary = canary.and_then(|canary| canary.to_possible_value());
+                let option = canary.map_or(String::new(), |value| format!(" --canary {}", value.get_name()));
                 format!(
-                    "the scan of seed {seed} failed: see it again with `sonotrace simulate --seed {seed} --frames {frames}`"
+                    "the scan of seed {seed} failed: see it again with `sonotrace simulate --seed {seed} --frames {frames}{option}`"
                 )
             })
         })
@@ -215,7 +217,6 @@ impl Display for Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::ValueEnum;
 
     fn file() -> AlignedBytes {
         AlignedBytes::new(SMALL)
@@ -247,6 +248,6 @@ mod tests {
         let file = file();
         let error = scans(file.bytes(), 3..5, 600, Some(Canary::WrongFrame), &|| {}).expect_err("a canary");
         let text = format!("{error:#}");
-        assert!(text.contains("sonotrace simulate --seed 3 --frames 600"), "{text}");
+        assert!(text.contains("sonotrace simulate --seed 3 --frames 600 --canary wrong-frame`"), "{text}");
     }
 }
